@@ -1,0 +1,4 @@
+"""The pipeline that goes into the image: parameters, sources, model contract, inference, sinks.
+
+Never imports ``launcher``.
+"""

@@ -1,0 +1,248 @@
+"""Every template parameter, declared once.
+
+From these records follow the Beam options (``template.options``), the metadata JSON
+(``launcher.metadata``) and the parameter table of the README. Standard library only, because the
+launcher imports this module and must answer without Beam or torch.
+
+Field names and ``ParamType`` mirror ``ParameterMetadata`` of the Dataflow REST API:
+https://cloud.google.com/dataflow/docs/reference/rest/v1b3/ParameterMetadata
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ParamType(StrEnum):
+    """The input picker that the Cloud Console shows (``ParameterMetadata.paramType``)."""
+
+    TEXT = "TEXT"
+    NUMBER = "NUMBER"
+    ENUM = "ENUM"
+    GCS_READ_FILE = "GCS_READ_FILE"
+    GCS_WRITE_FILE = "GCS_WRITE_FILE"
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown, missing or has a value that its declaration refuses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnumOption:
+    """One choice of an ``ENUM`` parameter."""
+
+    value: str
+    label: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One template parameter.
+
+    ``regex`` is anchored and written in the dialect that Python and POSIX egrep read alike: no
+    ``\\d``, no lookaround, no backreference. A ``NUMBER`` is a whole number.
+    """
+
+    name: str
+    label: str
+    help_text: str
+    param_type: ParamType
+    group: str
+    is_optional: bool = False
+    default: str | int | None = None
+    regex: str | None = None
+    enum_options: tuple[EnumOption, ...] = ()
+
+    def parse(self, value: str) -> str | int:
+        """Return the value in its own type.
+
+        Raises:
+            ParameterError: it does not match the regex, or is none of the options.
+        """
+        options = [option.value for option in self.enum_options]
+        if options and value not in options:
+            raise ParameterError(
+                f"--{self.name} {value!r}: not one of {', '.join(options)}"
+                f"{did_you_mean(value, options)}"
+            )
+        if self.regex and not re.fullmatch(self.regex, value):
+            raise ParameterError(
+                f"--{self.name} {value!r}: does not match {self.regex}. {self.help_text}"
+            )
+        return int(value) if self.param_type is ParamType.NUMBER else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A Flex Template: its names and the parameters that it takes."""
+
+    name: str
+    title: str
+    description: str
+    streaming: bool
+    parameters: tuple[Parameter, ...]
+
+    def find_parameter(self, name: str) -> Parameter:
+        """Return the parameter of that name.
+
+        Raises:
+            ParameterError: there is none; the message suggests the nearest name.
+        """
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
+        names = [parameter.name for parameter in self.parameters]
+        raise ParameterError(
+            f"--{name}: the {self.name} template has no such parameter"
+            f"{did_you_mean(name, names)}"
+        )
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest of ``names``, or the empty string."""
+    nearest = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+_PATH = r"^(gs://[a-z0-9][-_.a-z0-9]+/.+|[^:]+)$"
+_POSITIVE = r"^[1-9][0-9]*$"
+
+_KEY_COLUMN = Parameter(
+    name="key_column",
+    label="Key column",
+    help_text=(
+        "Column of a table that identifies a row; it becomes the key of the prediction. "
+        "Without it the key is the file name and the row number. Example: customer_id"
+    ),
+    param_type=ParamType.TEXT,
+    group="Input",
+    is_optional=True,
+)
+_MODEL_PATH = Parameter(
+    name="model_path",
+    label="Model weights",
+    help_text="File that holds the model's weights. Example: gs://my-bucket/models/fashion.pth",
+    param_type=ParamType.GCS_READ_FILE,
+    group="Model",
+    regex=_PATH,
+)
+_MODEL_CLASS = Parameter(
+    name="model_class",
+    label="Model class",
+    help_text=(
+        "The model as module:Class, a template.model.BaseModel that the image can import. "
+        "Example: my_package.churn:ChurnModel"
+    ),
+    param_type=ParamType.TEXT,
+    group="Model",
+    is_optional=True,
+    default="template.models.fashion_mnist:FashionMnistModel",
+    regex=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
+)
+_BATCH_SIZE = Parameter(
+    name="batch_size",
+    label="Batch size",
+    help_text="Largest number of rows handed to one call of the model's predict. Example: 1024",
+    param_type=ParamType.NUMBER,
+    group="Model",
+    is_optional=True,
+    default=1024,
+    regex=_POSITIVE,
+)
+_DEVICE = Parameter(
+    name="device",
+    label="Device",
+    help_text="Where the model runs. A job that asks for cuda fails where no GPU is usable.",
+    param_type=ParamType.ENUM,
+    group="Model",
+    is_optional=True,
+    default="auto",
+    enum_options=(
+        EnumOption(value="auto", label="Automatic", description="The GPU if there is one."),
+        EnumOption(value="cuda", label="GPU", description="A GPU; its absence fails the job."),
+        EnumOption(value="cpu", label="CPU", description="The CPU, even where there is a GPU."),
+    ),
+)
+
+BATCH = Template(
+    name="batch",
+    title="Batch predictions with PyTorch",
+    description=(
+        "Reads images or tables from files, predicts every row with a PyTorch model on GPU or "
+        "CPU workers, and writes predictions and dead letters to files."
+    ),
+    streaming=False,
+    parameters=(
+        Parameter(
+            name="input",
+            label="Input files",
+            help_text=(
+                "File or file pattern to predict, in Cloud Storage or on a file system that the "
+                "workers see. Example: gs://my-bucket/images/*-idx3-ubyte.gz"
+            ),
+            param_type=ParamType.GCS_READ_FILE,
+            group="Input",
+            regex=_PATH,
+        ),
+        Parameter(
+            name="input_format",
+            label="Input format",
+            help_text="Format of the input files; auto goes by the file name. Example: csv",
+            param_type=ParamType.ENUM,
+            group="Input",
+            is_optional=True,
+            default="auto",
+            enum_options=(
+                EnumOption(value="auto", label="By file name", description="*.csv is CSV, etc."),
+                EnumOption(
+                    value="idx",
+                    label="IDX",
+                    description="Image arrays as in MNIST: *-idx3-ubyte, also gzipped.",
+                ),
+                EnumOption(value="images", label="Images", description="*.png, *.jpg, *.jpeg."),
+                EnumOption(value="csv", label="CSV", description="*.csv, with a header line."),
+                EnumOption(
+                    value="jsonl", label="JSON Lines", description="*.jsonl: an object a line."
+                ),
+                EnumOption(value="parquet", label="Parquet", description="*.parquet."),
+            ),
+        ),
+        _KEY_COLUMN,
+        Parameter(
+            name="output",
+            label="Output prefix",
+            help_text=(
+                "Prefix of the prediction files; dead letters go to the same prefix followed by "
+                "-errors. Example: gs://my-bucket/predictions/2026-11-22/fashion"
+            ),
+            param_type=ParamType.GCS_WRITE_FILE,
+            group="Output",
+            regex=_PATH,
+        ),
+        Parameter(
+            name="output_format",
+            label="Output format",
+            help_text="Format of the prediction files. Example: parquet",
+            param_type=ParamType.ENUM,
+            group="Output",
+            is_optional=True,
+            default="jsonl",
+            enum_options=(
+                EnumOption(value="jsonl", label="JSON Lines", description="An object a line."),
+                EnumOption(value="csv", label="CSV", description="With a header line."),
+                EnumOption(value="parquet", label="Parquet", description="Columnar."),
+            ),
+        ),
+        _MODEL_PATH,
+        _MODEL_CLASS,
+        _BATCH_SIZE,
+        _DEVICE,
+    ),
+)
+
+TEMPLATES = (BATCH,)
