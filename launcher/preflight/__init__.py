@@ -1,0 +1,1 @@
+"""What can be found wrong before a launch: checks that return findings, one noun per module."""

@@ -1,0 +1,166 @@
+# ruff: noqa: N818  the names say what happened, like subprocess.TimeoutExpired
+"""The exceptions of the launcher, and the exit status that each gives the ``flexpack`` command.
+
+::
+
+    FlexpackError               1
+    ├── InputError              2  an argument, or a file that the user gave, is wrong
+    │   └── SpecError           2  a container spec or its metadata cannot be used
+    ├── StaleFiles              1  generated files differ from what the code would write
+    ├── CredentialsError        1  no Google credentials were found
+    ├── StorageError            1  Cloud Storage refused, or could not be reached
+    │   └── SpecConflict        1  the spec changed while it was being written
+    ├── FormatError             1  JSON that does not have the shape of its REST schema
+    ├── ServiceError            1  Dataflow
+    │   ├── ApiError            1  ... answered with an error
+    │   ├── Unreachable         1  ... did not answer
+    │   └── LaunchUncertain     1  ... may or may not have created the job
+    └── JobError                1  a job did not end well; carries the job
+        ├── JobFailed           1  it failed; carries its last error messages
+        ├── JobCancelled        1  it was cancelled
+        └── JobTimeout          1  it still runs when the waiting ends
+
+Messages name the flag or field, what was given, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from launcher.jobs import Job, JobMessage
+
+
+class FlexpackError(Exception):
+    """Everything that the launcher raises on purpose."""
+
+    exit_status = 1
+
+
+class InputError(FlexpackError):
+    """An argument, or a file that the user gave, is wrong."""
+
+    exit_status = 2
+
+
+class SpecError(InputError):
+    """A container spec or its metadata cannot be used."""
+
+
+class StaleFiles(FlexpackError):
+    """Generated files differ from what the code would write."""
+
+
+class CredentialsError(FlexpackError):
+    """No Google credentials were found."""
+
+
+class StorageError(FlexpackError):
+    """Cloud Storage refused a request, or could not be reached."""
+
+
+class SpecConflict(StorageError):
+    """The spec changed in Cloud Storage while it was being written."""
+
+
+class FormatError(FlexpackError):
+    """JSON that does not have the shape of its REST schema."""
+
+
+class ServiceError(FlexpackError):
+    """A request to Dataflow did not succeed.
+
+    Attributes:
+        is_transient: whether the same request may succeed a little later.
+    """
+
+    is_transient = False
+
+
+class ApiError(ServiceError):
+    """Dataflow answered with an error.
+
+    Attributes:
+        status_code: HTTP status, for example 400.
+        status: canonical code, for example ``INVALID_ARGUMENT``; empty where the answer had none.
+        service_message: the service's own words.
+        details: the ``google.rpc.Status`` details as they came.
+    """
+
+    def __init__(
+        self,
+        action: str,
+        *,
+        status_code: int,
+        status: str = "",
+        message: str = "",
+        details: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.status_code = status_code
+        self.status = status
+        self.service_message = message
+        self.details = tuple(details)
+        code = f"{status_code} {status}".strip()
+        super().__init__(f"{action}: Dataflow answered {code}: {self._explanation()}")
+
+    @property
+    def is_transient(self) -> bool:  # type: ignore[override]
+        """Whether the same request may succeed a little later."""
+        return self.status_code == HTTPStatus.TOO_MANY_REQUESTS or self.status_code >= 500
+
+    @property
+    def violations(self) -> tuple[tuple[str, str], ...]:
+        """The parameters or fields that the service refused, each with its reason."""
+        return tuple(
+            (violation.get(name, ""), violation.get("description", ""))
+            for detail in self.details
+            for key, name in (("parameterViolations", "parameter"), ("fieldViolations", "field"))
+            for violation in detail.get(key, ())
+        )
+
+    def _explanation(self) -> str:
+        if not self.violations:
+            return self.service_message.strip() or "no explanation"
+        # The service repeats the violations behind this word, one a line.
+        summary = self.service_message.partition("Details:")[0].strip()
+        return "\n  ".join([summary, *(f"{name}: {why}" for name, why in self.violations)])
+
+
+class Unreachable(ServiceError):
+    """Dataflow did not answer: no connection, a dropped one, or no answer in time."""
+
+    is_transient = True
+
+
+class LaunchUncertain(ServiceError):
+    """A launch failed, and whether its job exists could not be found out either."""
+
+
+class JobError(FlexpackError):
+    """A job did not end well."""
+
+    def __init__(self, message: str, job: Job) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class JobFailed(JobError):
+    """A job failed.
+
+    Attributes:
+        messages: its last messages of importance ERROR, oldest first.
+    """
+
+    def __init__(self, message: str, job: Job, messages: Sequence[JobMessage]) -> None:
+        self.messages = tuple(messages)
+        super().__init__(message, job)
+
+
+class JobCancelled(JobError):
+    """A job was cancelled."""
+
+
+class JobTimeout(JobError):
+    """A job still runs when the waiting ends; it goes on running."""

@@ -1,0 +1,140 @@
+"""Container specs in Cloud Storage: writing and reading one, nothing else.
+
+Uses google-cloud-storage. With STORAGE_EMULATOR_HOST set it talks to that server and looks for no
+credentials. Every call has a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from launcher.errors import CredentialsError, InputError, SpecConflict, SpecError, StorageError
+from launcher.spec import ContainerSpec, format_spec, parse_spec
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob, Client
+
+GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
+
+_TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
+_RETRY_FOR_SEC = 60.0
+
+
+def upload_spec(
+    spec: ContainerSpec,
+    template_file_gcs_path: str,
+    *,
+    client: Client | None = None,
+) -> int:
+    """Write a spec and return the generation of its object.
+
+    Blocks; retries for a minute. The spec replaces the generation that is there when the call
+    begins and no other: a concurrent writer is reported, never overwritten.
+
+    Raises:
+        InputError: the path is wrong or its bucket does not exist.
+        SpecConflict: somebody else wrote the object at the same time.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    from google.api_core.exceptions import PreconditionFailed
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    data = format_spec(spec).encode()
+    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
+    with _explained("TEMPLATE_FILE_GCS_PATH", template_file_gcs_path):
+        blob = _find_blob(template_file_gcs_path, client)
+        current = blob.bucket.get_blob(blob.name, timeout=_TIMEOUT_SEC, retry=retry)
+        try:
+            blob.upload_from_string(
+                data,
+                content_type="application/json",
+                if_generation_match=current.generation if current else 0,
+                timeout=_TIMEOUT_SEC,
+                retry=retry,
+            )
+        except PreconditionFailed as error:
+            # A retried write whose first answer was lost finds its own work.
+            if blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry) != data:
+                raise SpecConflict(
+                    f"TEMPLATE_FILE_GCS_PATH {template_file_gcs_path}: the object changed while it "
+                    "was being written, and was left as it is; look at it, then build again"
+                ) from error
+        return int(blob.generation)
+
+
+def download_spec(
+    template_file_gcs_location: str, *, client: Client | None = None
+) -> ContainerSpec:
+    """Read a spec. Blocks; retries for a minute.
+
+    Raises:
+        InputError: the path is wrong, or there is no such object.
+        SpecError: the object is no container spec.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
+    with _explained("--template-file-gcs-location", template_file_gcs_location):
+        blob = _find_blob(template_file_gcs_location, client)
+        text = blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry)
+    try:
+        return parse_spec(text)
+    except SpecError as error:
+        raise SpecError(
+            f"--template-file-gcs-location {template_file_gcs_location}: {error}"
+        ) from error
+
+
+def _find_blob(gcs_path: str, client: Client | None) -> Blob:
+    bucket, _, name = gcs_path.removeprefix("gs://").partition("/")
+    return (client or _new_client()).bucket(bucket).blob(name)
+
+
+def _new_client() -> Client:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return storage.Client(project="emulator", credentials=AnonymousCredentials())
+    return storage.Client()
+
+
+@contextmanager
+def _explained(flag: str, gcs_path: str) -> Iterator[None]:
+    """Turn the libraries' exceptions into the launcher's, naming the flag that gave the path."""
+    if not GCS_OBJECT.fullmatch(gcs_path):
+        raise InputError(f"{flag} {gcs_path!r}: expected a Cloud Storage object, gs://BUCKET/PATH")
+    import requests
+    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+
+    try:
+        yield
+    except NotFound as error:
+        bucket = gcs_path.removeprefix("gs://").partition("/")[0]
+        if "bucket does not exist" in str(error):
+            raise InputError(
+                f"{flag} {gcs_path}: there is no bucket {bucket!r}; create it with "
+                f"'gcloud storage buckets create gs://{bucket}'"
+            ) from error
+        raise InputError(
+            f"{flag} {gcs_path}: there is no such object; 'flexpack build' writes it"
+        ) from error
+    except (Forbidden, Unauthorized) as error:
+        raise StorageError(
+            f"{flag} {gcs_path}: Cloud Storage refused: {error.message}. You need the role "
+            "Storage Object User (roles/storage.objectUser) on the bucket"
+        ) from error
+    except DefaultCredentialsError as error:
+        raise CredentialsError(
+            "no Google credentials: run 'gcloud auth application-default login', or for the "
+            'local Dataflow eval "$(flexpack emulator env)"'
+        ) from error
+    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
+        server = os.environ.get("STORAGE_EMULATOR_HOST", "Cloud Storage")
+        raise StorageError(f"{flag} {gcs_path}: no answer from {server}: {error}") from error

@@ -1,0 +1,137 @@
+"""Checks of template metadata, whoever wrote it.
+
+Rules: https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from launcher.metadata import ParameterMetadata, TemplateMetadata
+from launcher.preflight.finding import Finding, Severity
+from template.parameters import did_you_mean
+
+# Options that the service itself passes to the entry file; declaring one breaks every launch.
+RESERVED_PARAMETERS = frozenset({"runner", "project", "job_name", "template_location", "region"})
+
+# ParameterMetadata.paramType, discovery document dataflow v1b3 revision 20261018.
+PARAM_TYPES = frozenset(
+    {
+        "DEFAULT",
+        "TEXT",
+        "GCS_READ_BUCKET",
+        "GCS_WRITE_BUCKET",
+        "GCS_READ_FILE",
+        "GCS_WRITE_FILE",
+        "GCS_READ_FOLDER",
+        "GCS_WRITE_FOLDER",
+        "PUBSUB_TOPIC",
+        "PUBSUB_SUBSCRIPTION",
+        "BIGQUERY_TABLE",
+        "JAVASCRIPT_UDF_FILE",
+        "SERVICE_ACCOUNT",
+        "MACHINE_TYPE",
+        "KMS_KEY_NAME",
+        "WORKER_REGION",
+        "WORKER_ZONE",
+        "BOOLEAN",
+        "ENUM",
+        "NUMBER",
+        "KAFKA_TOPIC",
+        "KAFKA_READ_TOPIC",
+        "KAFKA_WRITE_TOPIC",
+    }
+)
+
+
+def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
+    """Return what would make the service, gcloud or the Console refuse the metadata."""
+    findings = []
+    if not metadata.name:
+        findings.append(_error("metadata-empty", "name: empty", "Give the template a name."))
+    names = Counter(parameter.name for parameter in metadata.parameters)
+    for name, count in names.items():
+        if count > 1:
+            findings.append(
+                _error(
+                    "metadata-duplicate",
+                    f"parameters: {name!r} is declared {count} times",
+                    "Keep one of them.",
+                )
+            )
+    for parameter in metadata.parameters:
+        findings.extend(_check_parameter(parameter, list(names)))
+    return findings
+
+
+def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator[Finding]:
+    where = f"parameter {parameter.name!r}"
+    for field, text in (
+        ("name", parameter.name),
+        ("label", parameter.label),
+        ("helpText", parameter.help_text),
+    ):
+        if not text:
+            yield _error(
+                "metadata-empty",
+                f"{where}: {field} is empty",
+                "gcloud and the Console need name, label and helpText of every parameter.",
+            )
+    if parameter.name in RESERVED_PARAMETERS:
+        yield _error(
+            "metadata-reserved",
+            f"{where}: the service sets this option itself",
+            "Remove the parameter; the entry file gets the option without it.",
+        )
+    if parameter.parent_name and parameter.parent_name not in names:
+        yield _error(
+            "metadata-parent",
+            f"{where}: parentName {parameter.parent_name!r} is no parameter of the template"
+            f"{did_you_mean(parameter.parent_name, names)}",
+            "Name a declared parameter, or remove parentName.",
+        )
+    if parameter.param_type and parameter.param_type not in PARAM_TYPES:
+        yield _error(
+            "metadata-type",
+            f"{where}: paramType {parameter.param_type!r} does not exist"
+            f"{did_you_mean(parameter.param_type, PARAM_TYPES)}",
+            f"One of {', '.join(sorted(PARAM_TYPES))}.",
+        )
+    yield from _check_values(parameter, where)
+
+
+def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]:
+    options = [option.value for option in parameter.enum_options]
+    if parameter.param_type == "ENUM" and not options:
+        yield _error(
+            "metadata-enum", f"{where}: an ENUM without enumOptions", "List its enumOptions."
+        )
+    default = parameter.default_value
+    if default is not None and options and default not in options:
+        yield _error(
+            "metadata-default",
+            f"{where}: defaultValue {default!r} is none of its enumOptions",
+            f"One of {', '.join(options)}.",
+        )
+    for regex in parameter.regexes:
+        try:
+            pattern = re.compile(regex)
+        except re.error as error:
+            yield _error(
+                "metadata-regex",
+                f"{where}: regex {regex!r} cannot be read: {error}",
+                "Write a POSIX-egrep regular expression.",
+            )
+            continue
+        if default is not None and not pattern.search(default):
+            yield _error(
+                "metadata-default",
+                f"{where}: defaultValue {default!r} does not match its own regex {regex!r}",
+                "Change the default or the regex.",
+            )
+
+
+def _error(code: str, message: str, remedy: str) -> Finding:
+    return Finding(Severity.ERROR, code, message, remedy)

@@ -1,0 +1,152 @@
+"""Checks of launch parameters against the template's metadata, before anything is sent.
+
+The same rules as the service's, which refuses unknown, missing and mismatching parameters, and
+parameters that repeat the environment; and the enum options, which only the entry file would
+refuse, minutes later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from launcher.environment import FlexTemplateRuntimeEnvironment
+from launcher.metadata import ParameterMetadata, TemplateMetadata
+from launcher.preflight.finding import Finding, Severity
+from template.parameters import did_you_mean
+
+# Pipeline options that the service takes as parameters although no metadata declares them, as seen
+# in Google's samples and templates (2026), each with the environment's field for the same thing.
+RUNTIME_PARAMETERS: Mapping[str, str | None] = {
+    "autoscaling_algorithm": "autoscaling_algorithm",
+    "enable_launcher_vm_serial_port_logging": "enable_launcher_vm_serial_port_logging",
+    "enable_streaming_engine": "enable_streaming_engine",
+    "machine_type": "machine_type",
+    "max_num_workers": "max_workers",
+    "num_workers": "num_workers",
+    "number_of_worker_harness_threads": None,
+    "sdk_container_image": "sdk_container_image",
+    "sdk_location": None,
+    "staging_location": "staging_location",
+    "temp_location": "temp_location",
+}
+
+# What users try as parameters, and the flag that does it.
+_FLAGS = {
+    "accelerator": "--accelerator",
+    "disk_size_gb": "--disk-size-gb",
+    "experiments": "--additional-experiments",
+    "labels": "--additional-user-labels",
+    "max_workers": "--max-workers",
+    "network": "--network",
+    "no_use_public_ips": "--disable-public-ips",
+    "service_account_email": "--service-account-email",
+    "subnetwork": "--subnetwork",
+    "use_public_ips": "--disable-public-ips",
+    "worker_accelerator": "--accelerator",
+    "worker_machine_type": "--worker-machine-type",
+}
+
+
+def check_parameters(
+    metadata: TemplateMetadata,
+    parameters: Mapping[str, str],
+    environment: FlexTemplateRuntimeEnvironment | None = None,
+) -> list[Finding]:
+    """Return everything that is wrong with the parameters of a launch, all at once.
+
+    Args:
+        environment: the request's own environment, where known.
+    """
+    declared = {parameter.name: parameter for parameter in metadata.parameters}
+    findings = [
+        finding
+        for parameter in metadata.parameters
+        if parameter.name not in parameters and _is_required(parameter, parameters)
+        for finding in (_missing(parameter, parameters),)
+    ]
+    for name, value in parameters.items():
+        if name in declared:
+            findings.extend(_check_value(declared[name], value))
+        elif name not in RUNTIME_PARAMETERS:
+            findings.append(_unknown(name, list(declared)))
+        elif environment is not None:
+            findings.extend(_check_not_twice(name, environment))
+    return findings
+
+
+def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) -> bool:
+    if parameter.is_optional:
+        return False
+    if parameter.parent_name is None:
+        return True
+    # Whether the service asks for a parameter that its parent has not triggered is not documented:
+    # leave that to the service.
+    parent = parameters.get(parameter.parent_name, "")
+    return parent in parameter.parent_trigger_values
+
+
+def _missing(parameter: ParameterMetadata, parameters: Mapping[str, str]) -> Finding:
+    remedy = f"Give --parameters {parameter.name}=VALUE. {parameter.help_text}"
+    for name, value in parameters.items():
+        if f",{parameter.name}=" in value:
+            remedy = (
+                f"It stands in the value of {name}: repeat the flag for each parameter, "
+                f"--parameters {name}=VALUE --parameters {parameter.name}=VALUE."
+            )
+    return _error("parameter-missing", f"--parameters {parameter.name}: missing", remedy)
+
+
+def _unknown(name: str, declared: list[str]) -> Finding:
+    message = f"--parameters {name}: the template has no such parameter"
+    if name in _FLAGS:
+        return _error("parameter-unknown", message, f"Use the flag {_FLAGS[name]} instead.")
+    return _error(
+        "parameter-unknown",
+        f"{message}{did_you_mean(name, declared)}",
+        f"It takes {', '.join(declared) or 'no parameters'}.",
+    )
+
+
+def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
+    given = f"--parameters {parameter.name}={value}"
+    options = [option.value for option in parameter.enum_options]
+    if options and value not in options:
+        yield _error(
+            "parameter-enum",
+            f"{given}: none of the template's options{did_you_mean(value, options)}",
+            f"One of {', '.join(options)}.",
+        )
+    for regex in parameter.regexes:
+        try:
+            # Whether the service matches the whole value is not documented; what is not even
+            # found in it is refused for certain.
+            matches = re.search(regex, value) is not None
+        except re.error as error:
+            yield Finding(
+                Severity.WARNING,
+                "parameter-regex-unreadable",
+                f"{given}: not checked, the template's regex {regex!r} cannot be read: {error}",
+                "The service will check it; its regular expressions are of another kind.",
+            )
+            continue
+        if not matches:
+            yield _error(
+                "parameter-regex",
+                f"{given}: does not match {regex}",
+                parameter.help_text or "Change the value.",
+            )
+
+
+def _check_not_twice(name: str, environment: FlexTemplateRuntimeEnvironment) -> Iterator[Finding]:
+    field = RUNTIME_PARAMETERS[name]
+    if field is not None and getattr(environment, field) is not None:
+        yield _error(
+            "parameter-twice",
+            f"--parameters {name}: given as a parameter and as the environment's {field} too",
+            "The service takes it in one place only: drop the parameter.",
+        )
+
+
+def _error(code: str, message: str, remedy: str) -> Finding:
+    return Finding(Severity.ERROR, code, message, remedy)

@@ -1,0 +1,86 @@
+"""How requests reach Dataflow: endpoint, credentials, time limits, and one attempt per request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import google.auth
+import google.auth.transport.requests
+import httplib2
+import requests
+from google.auth.exceptions import DefaultCredentialsError
+
+from launcher.errors import CredentialsError
+
+DEFAULT_ENDPOINT = "https://dataflow.googleapis.com/"
+
+_ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW"
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_CONNECT_TIMEOUT_SEC = 10.0
+
+
+def find_endpoint() -> str:
+    """Return the endpoint that gcloud would use: the overriding variable's, or Google's."""
+    return os.environ.get(_ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT
+
+
+def open_session(endpoint: str) -> requests.Session:
+    """Return a session that may talk to the endpoint: to any but Google's without credentials.
+
+    Raises:
+        CredentialsError: Google's endpoint, and no credentials.
+    """
+    if endpoint != DEFAULT_ENDPOINT:
+        return requests.Session()
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except DefaultCredentialsError as error:
+        raise CredentialsError(
+            "no Google credentials: run 'gcloud auth application-default login', or for the "
+            'local Dataflow eval "$(flexpack emulator env)"'
+        ) from error
+    session: requests.Session = google.auth.transport.requests.AuthorizedSession(credentials)
+    return session
+
+
+class OneAttemptHttp:
+    """The ``http`` object that googleapiclient expects, sending every request at most once.
+
+    httplib2, its default, silently repeats a request whose connection drops before the answer, a
+    POST too, which here would launch a job twice.
+    """
+
+    def __init__(self, session: requests.Session, *, timeout_sec: float) -> None:
+        self._session = session
+        self._timeout = (min(_CONNECT_TIMEOUT_SEC, timeout_sec), timeout_sec)
+
+    def request(
+        self,
+        uri: str,
+        method: str = "GET",
+        body: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        **_: Any,
+    ) -> tuple[httplib2.Response, bytes]:
+        """Send one request and return its answer, whatever its status.
+
+        Raises:
+            requests.RequestException: there was no answer.
+        """
+        answer = self._session.request(
+            method,
+            uri,
+            data=body,
+            headers=dict(headers or {}),
+            timeout=self._timeout,
+            allow_redirects=False,
+        )
+        response = httplib2.Response({**answer.headers, "status": str(answer.status_code)})
+        response.reason = answer.reason
+        return response, answer.content
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
