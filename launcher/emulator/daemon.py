@@ -1,0 +1,268 @@
+"""Starting, finding and stopping the local Dataflow, and the environment that leads to it.
+
+What ``flexpack emulator`` and the tests call. Cheap to import; the server itself is imported by
+the process that serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from launcher.emulator.instance import (
+    EmulatorError,
+    EmulatorInfo,
+    find_running,
+    log_file,
+    state_file,
+    write_state,
+)
+
+__all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_PROJECT",
+    "EmulatorError",
+    "EmulatorInfo",
+    "environment",
+    "find_running",
+    "serve",
+    "start_detached",
+    "stop",
+]
+
+DEFAULT_PORT = 9100
+DEFAULT_PROJECT = "local-project"
+"""The project that the metadata server tells to programs that are told none."""
+
+_ALREADY_RUNNING_STATUS = 75
+_POLL_SEC = 0.05
+_LOG_TAIL_LINES = 20
+
+
+class _AlreadyRunningError(EmulatorError):
+    """Another process serves the folder."""
+
+
+def serve(
+    *,
+    port: int = DEFAULT_PORT,
+    storage_port: int | None = None,
+    data_dir: Path,
+    images: Path | None = None,
+    on_ready: Callable[[EmulatorInfo], None],
+) -> None:
+    """Serve in the foreground until SIGTERM or SIGINT; call from the main thread.
+
+    Args:
+        port: of the Dataflow API and the metadata server; 0 picks a free one.
+        storage_port: of Cloud Storage; by default the port after ``port``.
+        data_dir: where jobs, objects and the log live; made if need be.
+        images: the image registry file.
+        on_ready: called when both ports answer.
+
+    Raises:
+        EmulatorError: a port is taken, or the folder has an emulator already.
+    """
+    from launcher.emulator import server
+
+    folder = data_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if not stack.enter_context(_lock(folder)):
+            raise _AlreadyRunningError(
+                f"--data-dir {data_dir}: an emulator is running there; stop it with "
+                f"'flexpack emulator stop --data-dir {data_dir}', or choose another folder"
+            )
+        if storage_port is None:
+            storage_port = port + 1 if port else 0
+        dataflow_socket = stack.enter_context(server.bind(port, "--port"))
+        storage_socket = stack.enter_context(server.bind(storage_port, "--storage-port"))
+        info = EmulatorInfo(
+            pid=os.getpid(),
+            dataflow_port=dataflow_socket.getsockname()[1],
+            storage_port=storage_socket.getsockname()[1],
+            data_dir=folder,
+        )
+        logging.basicConfig(
+            filename=log_file(folder),
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            force=True,
+        )
+
+        def announce() -> None:
+            write_state(info)
+            stack.callback(state_file(folder).unlink, missing_ok=True)
+            on_ready(info)
+
+        server.serve_until_stopped(
+            dataflow_socket=dataflow_socket,
+            storage_socket=storage_socket,
+            data_dir=folder,
+            images=images,
+            project_id=DEFAULT_PROJECT,
+            endpoints=_client_variables(info),
+            on_ready=announce,
+        )
+
+
+def start_detached(
+    *,
+    port: int = DEFAULT_PORT,
+    storage_port: int | None = None,
+    data_dir: Path,
+    images: Path | None = None,
+    timeout_sec: float = 30,
+) -> EmulatorInfo:
+    """Start an emulator that outlives this process, or return the one that serves the folder.
+
+    Blocks until both ports answer.
+
+    Raises:
+        EmulatorError: it did not start; the message ends with the tail of its log.
+    """
+    folder = data_dir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    running = find_running(folder)
+    if running is not None:
+        return running
+    command = [sys.executable, "-m", __spec__.name, f"--port={port}", f"--data-dir={folder}"]
+    if storage_port is not None:
+        command.append(f"--storage-port={storage_port}")
+    if images is not None:
+        command.append(f"--images={images.resolve()}")
+    with log_file(folder).open("ab") as log:
+        started_at = log.tell()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    deadline = time.monotonic() + timeout_sec
+    while time.monotonic() < deadline:
+        running = find_running(folder)
+        if running is not None:
+            return running
+        # A status that says "already running" comes of another start at the same moment: wait
+        # for that one.
+        if child.poll() not in (None, _ALREADY_RUNNING_STATUS):
+            break
+        time.sleep(_POLL_SEC)
+    ended = child.poll() is not None
+    if not ended:
+        child.terminate()
+        child.wait(timeout=10)
+    reason = "ended" if ended else f"did not answer within {timeout_sec:g} seconds"
+    raise EmulatorError(
+        f"the local Dataflow {reason}; its log, {log_file(folder)}, ends:\n"
+        + _tail(log_file(folder), started_at)
+    )
+
+
+def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
+    """Stop the emulator of a folder; return False where none was running.
+
+    Blocks until its process has ended; one that has not after ``timeout_sec`` is killed.
+    """
+    running = find_running(data_dir)
+    if running is None:
+        return False
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(running.pid, signal_number)
+        if _wait_until_unlocked(running.data_dir, timeout_sec):
+            state_file(running.data_dir).unlink(missing_ok=True)
+            return True
+    raise EmulatorError(f"process {running.pid} of the local Dataflow cannot be stopped")
+
+
+def environment(info: EmulatorInfo, *, project: str) -> dict[str, str]:
+    """Return the variables by which gcloud, Beam and the Google clients find this emulator."""
+    return {
+        **_client_variables(info),
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW": info.dataflow_endpoint,
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{info.storage_endpoint}/storage/v1/",
+        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
+        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        "CLOUDSDK_CORE_PROJECT": project,
+        "GOOGLE_CLOUD_PROJECT": project,
+    }
+
+
+def _client_variables(info: EmulatorInfo) -> dict[str, str]:
+    """Return what the processes of jobs need; they are told their project otherwise."""
+    loopback = f"127.0.0.1:{info.dataflow_port}"
+    return {
+        # google-auth looks for a key file, then in gcloud's folder, then asks the metadata
+        # server: the first two must not lead to the user's own credentials.
+        "GOOGLE_APPLICATION_CREDENTIALS": "",
+        "CLOUDSDK_CONFIG": str(info.data_dir / "gcloud"),
+        "GCE_METADATA_HOST": f"localhost:{info.dataflow_port}",
+        "GCE_METADATA_IP": loopback,
+        "GCE_METADATA_ROOT": loopback,
+        "STORAGE_EMULATOR_HOST": info.storage_endpoint,
+    }
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Yield whether this process holds the folder's lock, which dies with its holder."""
+    with (folder / "emulator.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _wait_until_unlocked(folder: Path, timeout_sec: float) -> bool:
+    deadline = time.monotonic() + timeout_sec
+    while time.monotonic() < deadline:
+        with _lock(folder) as is_free:
+            if is_free:
+                return True
+        time.sleep(_POLL_SEC)
+    return False
+
+
+def _tail(path: Path, start: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+
+def _main() -> int:
+    """Serve as the detached process; what it prints goes to the log."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--storage-port", type=int)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--images", type=Path)
+    options = parser.parse_args()
+    try:
+        serve(
+            port=options.port,
+            storage_port=options.storage_port,
+            data_dir=options.data_dir,
+            images=options.images,
+            on_ready=lambda info: None,
+        )
+    except EmulatorError as error:
+        sys.stderr.write(f"{error}\n")
+        return _ALREADY_RUNNING_STATUS if isinstance(error, _AlreadyRunningError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

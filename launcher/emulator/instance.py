@@ -1,0 +1,100 @@
+"""A running local Dataflow, as other processes see it: where it listens, and whether it lives.
+
+Standard library only, so that a command which merely asks answers at once.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+IDENTITY_PATH = "/emulator/identity"
+_ASK_TIMEOUT_SEC = 2.0
+
+
+class EmulatorError(RuntimeError):
+    """The local Dataflow cannot start, be found or be stopped; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class EmulatorInfo:
+    """A local Dataflow: its process, its ports and its folder."""
+
+    pid: int
+    dataflow_port: int
+    storage_port: int
+    data_dir: Path
+
+    @property
+    def dataflow_endpoint(self) -> str:
+        """Root of the Dataflow API, with its trailing slash. Beam wants the name localhost."""
+        return f"http://localhost:{self.dataflow_port}/"
+
+    @property
+    def storage_endpoint(self) -> str:
+        return f"http://localhost:{self.storage_port}"
+
+
+def state_file(data_dir: Path) -> Path:
+    return data_dir / "emulator.json"
+
+
+def log_file(data_dir: Path) -> Path:
+    return data_dir / "emulator.log"
+
+
+def write_state(info: EmulatorInfo) -> None:
+    """Record a running emulator in its folder, whole or not at all."""
+    path = state_file(info.data_dir)
+    draft = path.with_suffix(f".{info.pid}")
+    state = {
+        "pid": info.pid,
+        "dataflowPort": info.dataflow_port,
+        "storagePort": info.storage_port,
+    }
+    draft.write_text(json.dumps(state))
+    draft.replace(path)
+
+
+def find_running(data_dir: Path) -> EmulatorInfo | None:
+    """Return the emulator that serves this folder, if one does; blocks at most two seconds.
+
+    A file that a killed emulator left is recognised: its port must answer with its pid.
+    """
+    folder = data_dir.resolve()
+    try:
+        state = json.loads(state_file(folder).read_text())
+        info = EmulatorInfo(
+            pid=int(state["pid"]),
+            dataflow_port=int(state["dataflowPort"]),
+            storage_port=int(state["storagePort"]),
+            data_dir=folder,
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise EmulatorError(
+            f"{state_file(folder)} cannot be read ({error}); delete it if no emulator is running"
+        ) from error
+    return info if _answers(info) else None
+
+
+def _answers(info: EmulatorInfo) -> bool:
+    try:
+        os.kill(info.pid, 0)
+    except OSError:
+        return False
+    connection = http.client.HTTPConnection(
+        "localhost", info.dataflow_port, timeout=_ASK_TIMEOUT_SEC
+    )
+    try:
+        connection.request("GET", IDENTITY_PATH)
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+    return bool(answer == {"pid": info.pid})

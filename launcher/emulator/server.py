@@ -1,0 +1,175 @@
+"""The process that is the local Dataflow: one event loop, two ports, everything behind them.
+
+Builds the stores, the runtime and the apps, serves until SIGTERM or SIGINT, and closes what it
+built. Finding, starting and stopping that process from elsewhere is ``daemon``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from launcher.emulator.app import build_dataflow_app
+from launcher.emulator.discovery import load_discovery
+from launcher.emulator.guard import LocalOnly
+from launcher.emulator.images import load_images
+from launcher.emulator.instance import IDENTITY_PATH, EmulatorError
+from launcher.emulator.job_store import JobStore
+from launcher.emulator.metadata_server import metadata_routes
+from launcher.emulator.recorder import JobRecorder
+from launcher.emulator.runtime import Runtime
+from launcher.emulator.service import DEFAULT_REGION, Service
+from launcher.emulator.storage.app import build_storage_app
+from launcher.emulator.storage.store import ObjectStore
+
+_LOG = logging.getLogger(__name__)
+
+INTERRUPTED = (
+    "The local Dataflow was stopped while this job was running, and the job was stopped with it. "
+    "Launch it again."
+)
+_SHUTDOWN_SEC = 3
+_KEEP_ALIVE_SEC = 75
+_BACKLOG = 2048
+
+
+def bind(port: int, option: str) -> socket.socket:
+    """Return a socket that listens on that port of the loopback interface; 0 picks a free one.
+
+    Raises:
+        EmulatorError: the port is taken; the message names ``option``.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise EmulatorError(
+            f"{option} {port}: the port is in use by another program; choose another with {option}"
+        ) from error
+    return listener
+
+
+def serve_until_stopped(
+    *,
+    dataflow_socket: socket.socket,
+    storage_socket: socket.socket,
+    data_dir: Path,
+    images: Path | None,
+    project_id: str,
+    endpoints: Mapping[str, str],
+    on_ready: Callable[[], None],
+) -> None:
+    """Serve both ports until SIGTERM or SIGINT.
+
+    Args:
+        images: the image registry file, or None for the kit's own image alone.
+        project_id: the project that the metadata server tells.
+        endpoints: environment variables by which the processes of jobs find this server.
+        on_ready: called once, when both ports answer.
+    """
+    with contextlib.ExitStack() as stack:
+        registry = load_images(images, workdir=Path.cwd())
+        store = ObjectStore(data_dir / "storage")
+        stack.callback(store.close)
+        jobs = JobStore(data_dir / "jobs.sqlite3")
+        stack.callback(jobs.close)
+        for job_id in jobs.fail_interrupted(INTERRUPTED):
+            _LOG.warning("job %s was running when the emulator stopped", job_id)
+        discovery = load_discovery()
+        runtime = Runtime(
+            store=store,
+            images=registry,
+            endpoints=endpoints,
+            events=JobRecorder(jobs=jobs, messages=discovery.messages),
+            runs_dir=data_dir / "runs",
+        )
+        stack.callback(runtime.close)
+        service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)
+        stack.callback(service.close)
+        dataflow = build_dataflow_app(
+            discovery=discovery,
+            dispatch=service.dispatch,
+            routes=[
+                identity_route(),
+                *metadata_routes(project_id=project_id, zone=f"{DEFAULT_REGION}-a"),
+            ],
+        )
+        storage = build_storage_app(store)
+        storage.add_middleware(LocalOnly)
+        asyncio.run(
+            serve_apps({dataflow: dataflow_socket, storage: storage_socket}, on_ready=on_ready)
+        )
+
+
+def identity_route() -> Route:
+    """Return the route by which ``daemon`` tells this process from any other on its port."""
+
+    def identify(request: Request) -> Response:
+        return JSONResponse({"pid": os.getpid()})
+
+    return Route(IDENTITY_PATH, identify)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to whoever runs several of them, and says when it answers."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_keep_alive=_KEEP_ALIVE_SEC,
+                timeout_graceful_shutdown=_SHUTDOWN_SEC,
+            )
+        )
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def serve_apps(
+    apps: Mapping[Starlette, socket.socket], *, on_ready: Callable[[], None]
+) -> None:
+    """Serve each app on its socket until SIGTERM or SIGINT, then let requests under way end."""
+    servers = {_Server(app): listener for app, listener in apps.items()}
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop)
+    async with asyncio.TaskGroup() as group:
+        for server, listener in servers.items():
+            group.create_task(server.serve(sockets=[listener]))
+        for server in servers:
+            await server.ready.wait()
+        on_ready()
