@@ -1,0 +1,214 @@
+"""The HTTP side of the local storage server: which request goes where, and errors as Google's.
+
+Serves /storage/v1, /upload/storage/v1, /resumable/upload/storage/v1, /download/storage/v1 and
+/batch/storage/v1. A method of the official discovery document that is not implemented answers 501
+with its id. Requests are not authenticated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from launcher.emulator.storage.batch import MEDIA_TYPE as BATCH_MEDIA_TYPE
+from launcher.emulator.storage.batch import BatchPart, build_batch_body, parse_batch
+from launcher.emulator.storage.calls import Call, parse_json
+from launcher.emulator.storage.downloads import media_response
+from launcher.emulator.storage.errors import (
+    InvalidRequest,
+    NotFound,
+    NotImplementedHere,
+    NotModified,
+    RangeNotSatisfiable,
+    StorageError,
+    UploadCancelled,
+)
+from launcher.emulator.storage.methods import MethodTable
+from launcher.emulator.storage.multipart import MultipartParser
+from launcher.emulator.storage.operations import OPERATIONS
+from launcher.emulator.storage.records import StoredObject
+from launcher.emulator.storage.resources import object_resource
+from launcher.emulator.storage.resumable import MIN_CHUNK_BYTES, UploadSessions
+from launcher.emulator.storage.store import ObjectStore
+from launcher.emulator.storage.uploads import (
+    UploadOrder,
+    build_order,
+    commit_upload,
+    drain,
+    parse_hashes,
+)
+
+_ROOTS = (
+    "/storage/v1/",
+    "/download/storage/v1/",
+    "/upload/storage/v1/",
+    "/resumable/upload/storage/v1/",
+)
+_BATCH_PATHS = ("/batch/storage/v1", "/batch")
+_GET = "storage.objects.get"
+_INSERT = "storage.objects.insert"
+# Headers that would change the meaning of a request, and that nothing here honours.
+_REFUSED_HEADERS = ("if-match", "if-none-match")
+_REFUSED_HEADER_PREFIXES = ("x-goog-encryption-", "x-goog-copy-source-encryption-")
+
+
+def build_storage_app(store: ObjectStore) -> Starlette:
+    """Build the ASGI application that serves `store`; whoever runs it closes the store."""
+    return Starlette(
+        routes=[
+            Route(
+                "/{path:path}",
+                _StorageService(store).respond,
+                methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            )
+        ],
+        exception_handlers={StorageError: _on_storage_error},
+    )
+
+
+class _StorageService:
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._methods = MethodTable()
+        self._sessions = UploadSessions(store)
+
+    async def respond(self, request: Request) -> Response:
+        for header in request.headers:
+            if header in _REFUSED_HEADERS or header.startswith(_REFUSED_HEADER_PREFIXES):
+                raise NotImplementedHere(f"Header {header}")
+        # The path as it was sent: `%2F` in an object name is no slash.
+        path = request.scope["raw_path"].decode("ascii")
+        query = dict(request.query_params)
+        base_url = str(request.base_url).rstrip("/")
+        if path in _BATCH_PATHS:
+            return await self._batch(request, base_url)
+        if "upload/storage/v1/" in path and request.method in ("PUT", "DELETE"):
+            return await self._continue_upload(request, query.get("upload_id", ""), base_url)
+        call = self._find_call(request.method, path, query, base_url)
+        if call.method_id == _INSERT:
+            return await self._insert(request, call)
+        if call.method_id == _GET and query.get("alt") == "media":
+            return await self._download(request, call)
+        return await run_in_threadpool(self._run, replace(call, body=await request.body()))
+
+    def _find_call(self, verb: str, path: str, query: Mapping[str, str], base_url: str) -> Call:
+        root = next((root for root in _ROOTS if path.startswith(root)), None)
+        found = self._methods.find(verb, path[len(root) :]) if root else None
+        if found is None:
+            raise NotFound(f"Not Found: {verb} {path}")
+        method, arguments = found
+        missing = method.required - query.keys() - arguments.keys()
+        if missing:
+            raise InvalidRequest(f"Required parameter: {min(missing)}")
+        return Call(method_id=method.id, arguments=arguments, query=query, base_url=base_url)
+
+    def _run(self, call: Call) -> Response:
+        operation = OPERATIONS.get(call.method_id)
+        if operation is None:
+            raise NotImplementedHere(call.method_id)
+        call.check_parameters(operation.honoured)
+        resource = operation.run(self._store, call)
+        return Response(status_code=204) if resource is None else JSONResponse(resource)
+
+    async def _download(self, request: Request, call: Call) -> Response:
+        call.check_parameters(OPERATIONS[_GET].honoured)
+        stored, file = await run_in_threadpool(self._store.open, call.object_ref())
+        return media_response(
+            stored,
+            file,
+            request.headers.get("range"),
+            request.headers.get("accept-encoding", ""),
+        )
+
+    async def _insert(self, request: Request, call: Call) -> Response:
+        headers = request.headers
+        content_type = headers.get("content-type")
+        match call.query.get("uploadType"):
+            case "media":
+                order = build_order(call, {}, content_type, headers)
+                writer = await run_in_threadpool(self._store.new_blob)
+                await drain(request.stream(), writer.write)
+            case "multipart":
+                writer = await run_in_threadpool(self._store.new_blob)
+                parser = MultipartParser(content_type or "", writer.write)
+                await drain(request.stream(), parser.feed)
+                parser.finish()
+                order = build_order(call, parser.resource, parser.media_type, headers)
+            case "resumable":
+                resource = parse_json(await request.body())
+                order = build_order(call, resource, headers.get("x-upload-content-type"), headers)
+                return await self._start_upload(call, order)
+            case other:
+                raise NotImplementedHere(f"{_INSERT} with uploadType {other!r}")
+        stored = await run_in_threadpool(commit_upload, self._store, writer, order)
+        return _object_response(stored, call.base_url)
+
+    async def _start_upload(self, call: Call, order: UploadOrder) -> Response:
+        session = await run_in_threadpool(self._sessions.start, order)
+        url = f"{call.base_url}/upload/storage/v1/b/{order.ref.bucket}/o"
+        return Response(
+            headers={
+                "Location": f"{url}?uploadType=resumable&upload_id={session.upload_id}",
+                "X-Goog-Upload-Chunk-Granularity": str(MIN_CHUNK_BYTES),
+            }
+        )
+
+    async def _continue_upload(self, request: Request, upload_id: str, base_url: str) -> Response:
+        if request.method == "DELETE":
+            self._sessions.cancel(upload_id)
+            raise UploadCancelled
+        session = self._sessions.find(upload_id)
+        stored = await self._sessions.receive(
+            session,
+            request.headers.get("content-range"),
+            request.stream(),
+            parse_hashes(request.headers),
+        )
+        if stored is not None:
+            return _object_response(stored, base_url)
+        received = session.writer.size
+        headers = {"Range": f"bytes=0-{received - 1}"} if received else {}
+        return Response(status_code=308, headers=headers)
+
+    async def _batch(self, request: Request, base_url: str) -> Response:
+        parts = list(parse_batch(request.headers.get("content-type", ""), await request.body()))
+
+        def answer(part: BatchPart) -> Response:
+            try:
+                query = dict(parse_qsl(part.query, keep_blank_values=True))
+                call = self._find_call(part.verb, part.path, query, base_url)
+                return self._run(replace(call, body=part.body))
+            except StorageError as error:
+                return _error_response(error)
+
+        def answer_all() -> bytes:
+            return build_batch_body((part, answer(part)) for part in parts)
+
+        body = await run_in_threadpool(answer_all)
+        return Response(body, media_type=BATCH_MEDIA_TYPE)
+
+
+def _object_response(stored: StoredObject, base_url: str) -> Response:
+    return JSONResponse(object_resource(stored, base_url))
+
+
+def _error_response(error: StorageError) -> Response:
+    if isinstance(error, NotModified | UploadCancelled):
+        return Response(status_code=error.status)
+    return JSONResponse(error.body(), status_code=error.status)
+
+
+async def _on_storage_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StorageError)
+    if isinstance(error, RangeNotSatisfiable):
+        headers = {"Content-Range": f"bytes */{error.size}"}
+        return PlainTextResponse(str(error), status_code=error.status, headers=headers)
+    if request.query_params.get("alt") == "media" and error.status >= 400:
+        # The service answers a media request with the message alone.
+        return PlainTextResponse(str(error), status_code=error.status)
+    return _error_response(error)

@@ -1,0 +1,145 @@
+"""Resumable uploads: sessions that take an object's media in chunks.
+
+Mirrors https://cloud.google.com/storage/docs/performing-resumable-uploads. Sessions live in memory:
+a client whose session a restart ended gets 404, and begins again.
+"""
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from starlette.concurrency import run_in_threadpool
+
+from launcher.emulator.storage.blobs import BlobWriter
+from launcher.emulator.storage.errors import InvalidRequest, NotFound
+from launcher.emulator.storage.records import StoredObject
+from launcher.emulator.storage.store import ObjectStore
+from launcher.emulator.storage.uploads import UploadOrder, commit_upload, drain
+
+MIN_CHUNK_BYTES = 256 << 10
+_MAX_FINISHED_SESSIONS = 1000
+_CONTENT_RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(?:\*|(\d+))")
+
+
+@dataclass
+class UploadSession:
+    """A resumable upload under way; `stored` is the object once it is complete."""
+
+    order: UploadOrder
+    writer: BlobWriter
+    upload_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stored: StoredObject | None = None
+
+
+class UploadSessions:
+    """The resumable uploads of one server."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._open: dict[str, UploadSession] = {}
+        self._finished: dict[str, UploadSession] = {}
+
+    def start(self, order: UploadOrder) -> UploadSession:
+        """Begin an upload; raises NotFound when the bucket does not exist. Blocks on the disk."""
+        self._store.get_bucket(order.ref.bucket)
+        session = UploadSession(order, self._store.new_blob())
+        self._open[session.upload_id] = session
+        return session
+
+    def find(self, upload_id: str) -> UploadSession:
+        """Return an upload that is under way or was finished lately; raises NotFound."""
+        session = self._open.get(upload_id) or self._finished.get(upload_id)
+        if session is None:
+            raise NotFound("No such resumable upload; it was cancelled, or the server restarted.")
+        return session
+
+    def cancel(self, upload_id: str) -> None:
+        """Forget an upload and its media; raises NotFound."""
+        session = self.find(upload_id)
+        self._open.pop(upload_id, None)
+        self._finished.pop(upload_id, None)
+        if session.stored is None:
+            session.writer.discard()
+
+    async def receive(
+        self,
+        session: UploadSession,
+        content_range: str | None,
+        body: AsyncIterator[bytes],
+        checksums: Mapping[str, str],
+    ) -> StoredObject | None:
+        """Take one PUT of an upload: a chunk, the last chunk, or a question for its state.
+
+        What has gone to disk stays, even when the client goes away in the middle of a chunk.
+
+        Args:
+            content_range: the Content-Range header; without one the body is the whole object.
+            checksums: of the whole object, where this request names them.
+
+        Returns:
+            The object when the upload is complete; None when bytes are missing.
+
+        Raises:
+            InvalidRequest: the chunk does not continue what was received, or is too small.
+            NotFound, PreconditionFailed: as for `ObjectStore.commit`; the upload is then over.
+        """
+        first, last, total = _parse_content_range(content_range or "bytes */*")
+        if content_range is None:
+            first = 0
+        async with session.lock:
+            if session.stored is not None:
+                return session.stored
+            writer = session.writer
+            if first is not None:
+                _check_chunk(first, last, total, received=writer.size)
+                await drain(_skip(body, writer.size - first), writer.write)
+            if content_range is None:
+                total = writer.size
+            if total is None or writer.size < total:
+                return None
+            if writer.size > total:
+                raise InvalidRequest(f"Got {writer.size} bytes of an upload of {total} bytes.")
+            del self._open[session.upload_id]
+            order = replace(session.order, checksums={**session.order.checksums, **checksums})
+            session.stored = await run_in_threadpool(commit_upload, self._store, writer, order)
+            self._finished[session.upload_id] = session
+            if len(self._finished) > _MAX_FINISHED_SESSIONS:
+                del self._finished[next(iter(self._finished))]
+            return session.stored
+
+
+def _parse_content_range(header: str) -> tuple[int | None, int | None, int | None]:
+    """Return first and last byte, and total size, each None where it is `*`."""
+    match = _CONTENT_RANGE.fullmatch(header.strip())
+    if match is None:
+        raise InvalidRequest(f"Invalid Content-Range: {header!r}")
+    first, last, total = (None if text is None else int(text) for text in match.groups())
+    return first, last, total
+
+
+def _check_chunk(first: int, last: int | None, total: int | None, *, received: int) -> None:
+    if first > received:
+        raise InvalidRequest(
+            f"The chunk begins at byte {first}, of which {received} were received."
+        )
+    if last is None or last + 1 == total:
+        return
+    size = last - first + 1
+    if size < MIN_CHUNK_BYTES:
+        raise InvalidRequest(
+            "Invalid request. The number of bytes uploaded is required to be equal or greater than "
+            f"{MIN_CHUNK_BYTES}, except for the final request (it's recommended to be the exact "
+            f"multiple of {MIN_CHUNK_BYTES}). The received request contained {size} bytes, which "
+            "does not meet this requirement."
+        )
+
+
+async def _skip(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:
+    """Pass on all but the first `count` bytes, which were received before."""
+    async for chunk in chunks:
+        dropped = min(count, len(chunk))
+        count -= dropped
+        yield chunk[dropped:]
