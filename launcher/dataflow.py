@@ -273,7 +273,7 @@ class Dataflow:
             session = self._session or open_session(self.endpoint)
             self._http = OneAttemptHttp(session, timeout_sec=self._timeout_sec)
         try:
-            answer: dict[str, Any] = call.execute(http=self._http)
+            answer = call.execute(http=self._http)
         except HttpError as error:
             raise _api_error(action, error) from error
         except GoogleAuthError as error:
@@ -286,10 +286,10 @@ class Dataflow:
             raise Unreachable(
                 f"{action}: no connection to {self.endpoint}, or one that dropped; is it running?"
             ) from error
-        except (requests.RequestException, ValueError) as error:
-            raise Unreachable(
-                f"{action}: {self.endpoint} gave no readable answer: {error}"
-            ) from error
+        except requests.RequestException as error:
+            raise Unreachable(f"{action}: no answer from {self.endpoint}: {error}") from error
+        if not isinstance(answer, dict):  # googleapiclient hands over what is not JSON as text
+            raise Unreachable(f"{action}: {self.endpoint} answered no JSON but {answer!r:.80}")
         return answer
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
 
 _TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
-_RETRY_FOR_SEC = 60.0
+_RETRY_FOR_SEC = 20.0
 
 
 def upload_spec(
@@ -32,7 +32,7 @@ def upload_spec(
 ) -> int:
     """Write a spec and return the generation of its object.
 
-    Blocks; retries for a minute. The spec replaces the generation that is there when the call
+    Blocks; retries for 20 seconds. The spec replaces the generation that is there when the call
     begins and no other: a concurrent writer is reported, never overwritten.
 
     Raises:
@@ -69,7 +69,7 @@ def upload_spec(
 def download_spec(
     template_file_gcs_location: str, *, client: Client | None = None
 ) -> ContainerSpec:
-    """Read a spec. Blocks; retries for a minute.
+    """Read a spec. Blocks; retries for 20 seconds.
 
     Raises:
         InputError: the path is wrong, or there is no such object.

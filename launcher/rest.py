@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ def from_rest(record_type: type[Record], json_object: Any, *, where: str = "") -
     if not isinstance(json_object, Mapping):
         raise FormatError(f"{where or record_type.__name__}: expected an object{_got(json_object)}")
     values: dict[str, Any] = {}
-    for name, value_type, is_required in _fields(record_type):
+    for name, value_type, is_required in _fields(typing.cast(Hashable, record_type)):
         key = camel_case(name)
         path = f"{where}.{key}" if where else key
         if json_object.get(key) is not None:

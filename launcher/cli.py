@@ -1,0 +1,315 @@
+"""The ``flexpack`` command: its flags, which command they call, and how errors are shown.
+
+Flags carry gcloud's words. Nothing heavy is imported until a command runs, so that ``--help``
+answers at once; of the modules outside ``launcher.commands``, only this one prints or exits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from launcher.accelerators import Accelerator
+from launcher.errors import FlexpackError, InputError
+from template.parameters import did_you_mean
+
+_INTERRUPTED = 130
+_DATA_DIR = ".flexpack"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 it failed, 2 bad input."""
+    try:
+        args = _parse(argv)
+        module, _, function = args.command.partition(":")
+        command = getattr(importlib.import_module(module), function)
+        status: int = command(args)
+        sys.stdout.flush()
+    except FlexpackError as error:
+        print(f"flexpack: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader, such as head, has seen enough; keep the interpreter from flushing to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="flexpack",
+        description="Package a PyTorch prediction pipeline as a Dataflow Flex Template, launch it, "
+        "and run it on a local Dataflow.",
+        epilog='Without a cloud: eval "$(flexpack emulator env)" points everything at the local '
+        "Dataflow.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_metadata(commands)
+    _add_build(commands)
+    _add_run(commands)
+    _add_jobs(commands)
+    _add_emulator(commands)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with whole flags only, suggestions, and the launcher's form of errors."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}\nsee '{self.prog} --help'")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = list(action.choices or ())
+        if choices and value not in choices:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            raise argparse.ArgumentError(
+                None,
+                f"{name} {value!r}: one of {', '.join(choices)}{did_you_mean(value, choices)}",
+            )
+
+
+class _KeyValues(argparse.Action):
+    """Collects ``KEY=VALUE``: one per flag or, where ``const`` is set, several between commas."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        collected = dict(getattr(namespace, self.dest))
+        for item in values.split(",") if self.const else [values]:
+            key, equals, value = item.partition("=")
+            if not key or not equals:
+                raise InputError(f"{option_string} {item!r}: expected KEY=VALUE")
+            if key in collected:
+                raise InputError(f"{option_string} {key}: given twice")
+            collected[key] = value
+        setattr(namespace, self.dest, collected)
+
+
+class _Items(argparse.Action):
+    """Collects values: one per flag or, where ``const`` is set, several between commas."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        items = values.split(",") if self.const else [values]
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), *items))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    args, unknown = build_parser().parse_known_args(argv)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        flags: Iterable[str] = args.parser._option_string_actions
+        raise InputError(
+            f"{name}: {args.parser.prog} has no such argument"
+            f"{did_you_mean(name, flags)}\nsee '{args.parser.prog} --help'"
+        )
+    return args
+
+
+def _add_command(
+    commands: Any, name: str, command: str, help_text: str, **options: Any
+) -> argparse.ArgumentParser:
+    """Add a command; ``command`` says where its function is, as ``module:function``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", **options
+    )
+    parser.set_defaults(command=f"launcher.commands.{command}", parser=parser)
+    return parser
+
+
+def _add_metadata(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "metadata",
+        "metadata:metadata",
+        "write metadata/*.json and the README's parameter tables from template/parameters.py",
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if stale")
+    parser.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
+
+
+def _add_build(commands: Any) -> None:
+    parser = _add_command(
+        commands, "build", "build:build", "make a template's container spec and upload it"
+    )
+    parser.add_argument("template_file_gcs_path", metavar="TEMPLATE_FILE_GCS_PATH", help="gs://...")
+    parser.add_argument("--template", default="batch", help="which template (default: batch)")
+    parser.add_argument("--image", required=True, help="the template's image, best by digest")
+    parser.add_argument("--print-only", action="store_true", help="print the spec, upload nothing")
+    _add_environment_flags(parser, "defaults of the jobs, which a launch may override")
+
+
+def _add_run(commands: Any) -> None:
+    parser = _add_command(commands, "run", "run:run", "launch a template")
+    parser.add_argument("job_name", metavar="JOB_NAME")
+    parser.add_argument(
+        "--template-file-gcs-location",
+        required=True,
+        metavar="GCS_PATH",
+        help="the container spec, gs://BUCKET/PATH.json",
+    )
+    parser.add_argument(
+        "--parameters",
+        action=_KeyValues,
+        default={},
+        metavar="KEY=VALUE",
+        help="a parameter of the template; repeat the flag for each. The value may hold commas",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the request; send and read nothing"
+    )
+    parser.add_argument("--wait", action="store_true", help="follow the job, exit by its outcome")
+    _add_timeout(parser)
+    parser.add_argument(
+        "--launch-timeout-sec",
+        type=int,
+        metavar="SECONDS",
+        help="how long the service waits for the template's launcher",
+    )
+    _add_place(parser)
+    _add_environment_flags(parser, "the job's environment; what is not given, the spec decides")
+
+
+def _add_jobs(commands: Any) -> None:
+    group = commands.add_parser("jobs", help="list, follow, cancel jobs", description="Jobs.")
+    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, function: str, help_text: str) -> argparse.ArgumentParser:
+        parser = _add_command(verbs, name, f"jobs:{function}", help_text)
+        if name != "list":
+            parser.add_argument("job_id", metavar="JOB_ID")
+        _add_place(parser)
+        return parser
+
+    listing = add("list", "list_jobs", "list jobs")
+    listing.add_argument("--status", choices=("all", "active", "terminated"), default="all")
+    listing.add_argument("--name", help="only jobs of this name")
+    listing.add_argument("--limit", type=int, default=20, metavar="N", help="default: 20")
+    describe = add("describe", "describe", "show one job")
+    messages = add("messages", "messages", "show a job's messages")
+    messages.add_argument(
+        "--importance",
+        choices=("debug", "detailed", "basic", "warning", "error"),
+        default="basic",
+        help="this and above (default: basic)",
+    )
+    metrics = add("metrics", "metrics", "show a job's metrics")
+    metrics.add_argument(
+        "--source",
+        choices=("user", "service", "all"),
+        default="user",
+        help="whose metrics (default: user, the pipeline's own)",
+    )
+    for parser in (listing, describe, messages, metrics):
+        parser.add_argument("--format", choices=("text", "json"), default="text")
+    _add_timeout(add("wait", "wait", "follow a job to its end, exit by its outcome"))
+    cancel = add("cancel", "cancel", "stop a job at once")
+    cancel.add_argument(
+        "--force", action="store_true", help="for a job whose cancelling has hung for 30 minutes"
+    )
+    add("drain", "drain", "let a streaming job finish what it has read, then stop")
+
+
+def _add_emulator(commands: Any) -> None:
+    group = commands.add_parser(
+        "emulator", help="the local Dataflow", description="Local Dataflow."
+    )
+    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    start = _add_command(verbs, "start", "emulator:start", "serve Dataflow and storage locally")
+    start.add_argument("--port", type=int, default=9100, help="of Dataflow (default: 9100)")
+    start.add_argument("--storage-port", type=int, help="default: the port after Dataflow's")
+    start.add_argument(
+        "--images", metavar="FILE", help="images.toml: which environment stands for which image"
+    )
+    start.add_argument("--detach", action="store_true", help="return once it serves")
+    env = _add_command(
+        verbs, "env", "emulator:env", "print shell commands that point every client at it"
+    )
+    env.add_argument(
+        "--project",
+        default=os.environ.get("CLOUDSDK_CORE_PROJECT") or "local-project",
+        help="project id that the clients shall use (default: local-project)",
+    )
+    stop = _add_command(verbs, "stop", "emulator:stop", "stop it and the jobs that it runs")
+    for parser in (start, env, stop):
+        parser.add_argument(
+            "--data-dir", default=_DATA_DIR, metavar="DIR", help=f"default: {_DATA_DIR}"
+        )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", help="default: CLOUDSDK_CORE_PROJECT, GOOGLE_CLOUD_PROJECT")
+    parser.add_argument("--region", help="default: CLOUDSDK_DATAFLOW_REGION, us-central1")
+
+
+def _add_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout-sec",
+        type=float,
+        default=24 * 60 * 60,
+        metavar="SECONDS",
+        help="longest wait for the job, which goes on after it (default: a day)",
+    )
+
+
+def _add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add a flag for each field of ``launcher.environment.EnvironmentOptions``, by its name."""
+    group = parser.add_argument_group(title)
+    group.add_argument(
+        "--accelerator",
+        type=Accelerator.parse,
+        metavar="TYPE[:COUNT[:DRIVER]]",
+        help="GPUs of each worker, for example nvidia-l4:1",
+    )
+    group.add_argument("--worker-machine-type", metavar="TYPE")
+    group.add_argument("--num-workers", type=int, metavar="N", help="workers to start with")
+    group.add_argument("--max-workers", type=int, metavar="N")
+    group.add_argument("--disk-size-gb", type=int, metavar="GB", help="of each worker")
+    group.add_argument("--sdk-container-image", metavar="IMAGE", help="the workers' image")
+    group.add_argument("--launcher-machine-type", metavar="TYPE")
+    group.add_argument("--staging-location", metavar="GCS_FOLDER")
+    group.add_argument("--temp-location", metavar="GCS_FOLDER", help="default: staging location")
+    group.add_argument("--worker-region", metavar="REGION")
+    group.add_argument("--worker-zone", metavar="ZONE")
+    group.add_argument("--service-account-email", metavar="EMAIL")
+    group.add_argument("--network", metavar="NETWORK")
+    group.add_argument("--subnetwork", metavar="SUBNETWORK")
+    group.add_argument("--disable-public-ips", action="store_true")
+    group.add_argument("--dataflow-kms-key", metavar="KEY")
+    group.add_argument("--enable-streaming-engine", action="store_true")
+    group.add_argument(
+        "--additional-experiments", action=_Items, const=True, default=(), metavar="NAME,..."
+    )
+    group.add_argument(
+        "--additional-pipeline-options",
+        action=_Items,
+        default=(),
+        metavar="NAME=VALUE",
+        help="repeat the flag for each; the value may hold commas",
+    )
+    group.add_argument(
+        "--additional-user-labels",
+        action=_KeyValues,
+        const=True,
+        default={},
+        metavar="KEY=VALUE,...",
+    )

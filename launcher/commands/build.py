@@ -1,0 +1,28 @@
+"""``flexpack build``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from launcher.commands.environment import read_environment_options
+from launcher.environment import build_environment
+from launcher.gcs import upload_spec
+from launcher.metadata import build_template_metadata, find_template
+from launcher.spec import build_container_spec, format_spec
+
+
+def build(args: Namespace) -> int:
+    """Make a template's container spec, and write it to Cloud Storage or print it."""
+    spec = build_container_spec(
+        image=args.image,
+        metadata=build_template_metadata(find_template(args.template)),
+        default_environment=build_environment(read_environment_options(args)),
+    )
+    if args.print_only:
+        print(format_spec(spec))
+        return 0
+    path = args.template_file_gcs_path
+    generation = upload_spec(spec, path)
+    print(f"Built {path} (generation {generation}) for {spec.image}.")
+    print(f"Launch it:  flexpack run JOB_NAME --template-file-gcs-location {path} ...")
+    return 0

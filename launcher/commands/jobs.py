@@ -1,0 +1,185 @@
+"""``flexpack jobs``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from launcher.commands.connection import format_jobs_command, open_dataflow
+from launcher.commands.table import print_table
+from launcher.dataflow import Dataflow
+from launcher.errors import JobFailed
+from launcher.jobs import MessageImportance, Metric, RowCounts, wait_for_job
+from launcher.progress import open_progress
+from launcher.rest import to_rest
+
+
+def list_jobs(args: Namespace) -> int:
+    """List jobs, newest first."""
+    jobs = open_dataflow(args).list(status=args.status.upper(), name=args.name, limit=args.limit)
+    if args.format == "json":
+        _print_json(jobs)
+    elif not jobs:
+        print("No such jobs.")
+    else:
+        print_table(
+            ("JOB_ID", "NAME", "STATE", "CREATED"),
+            [(job.id, job.name, job.current_state, _format(job.create_time)) for job in jobs],
+        )
+    return 0
+
+
+def describe(args: Namespace) -> int:
+    """Show one job: its state, times, labels, and how many rows it has handled."""
+    dataflow = open_dataflow(args)
+    job = dataflow.get(args.job_id)
+    if args.format == "json":
+        _print_json(job)
+        return 0
+    lines = [
+        ("job id", job.id),
+        ("name", job.name),
+        ("type", (job.type or "").removeprefix("JOB_TYPE_").lower()),
+        ("state", f"{job.current_state} since {_format(job.current_state_time)}"),
+        ("created", _format(job.create_time)),
+        ("region", job.location),
+        ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
+    ]
+    counts = RowCounts.from_metrics(dataflow.metrics(job.id))
+    if counts != RowCounts():
+        lines.append(
+            (
+                "rows",
+                f"{counts.rows_read:,} read, {counts.predictions:,} predictions, "
+                f"{counts.dead_letters:,} dead letters",
+            )
+        )
+    for title, text in lines:
+        if text:
+            print(f"{title:9}{text}")
+    return 0
+
+
+def messages(args: Namespace) -> int:
+    """Show a job's messages, oldest first."""
+    importance = MessageImportance[args.importance.upper()]
+    found = open_dataflow(args).messages(args.job_id, minimum_importance=importance)
+    if args.format == "json":
+        _print_json(found)
+        return 0
+    for message in found:
+        level = message.message_importance.removeprefix("JOB_MESSAGE_")
+        print(f"{_format(message.time)}  {level:8}  {message.message_text.rstrip()}")
+    if not found:
+        print(f"No messages of importance {args.importance} or above.")
+    return 0
+
+
+def metrics(args: Namespace) -> int:
+    """Show a job's metrics, by default the pipeline's own."""
+    found = [
+        metric
+        for metric in open_dataflow(args).metrics(args.job_id)
+        if args.source == "all"
+        or (args.source == "service") == metric.name.origin.startswith("dataflow")
+    ]
+    if args.format == "json":
+        _print_json(found)
+        return 0
+    committed = [metric for metric in found if not metric.is_tentative]
+    if committed:
+        print_table(
+            ("NAME", "NAMESPACE", "STEP", "VALUE"),
+            sorted(
+                (
+                    metric.name.name,
+                    metric.name.context.get("namespace", metric.name.origin),
+                    metric.name.context.get("step", ""),
+                    _format_value(metric),
+                )
+                for metric in committed
+            ),
+        )
+    else:
+        print("No metrics yet.")
+    return 0
+
+
+def wait(args: Namespace) -> int:
+    """Follow a job to its end."""
+    return follow(open_dataflow(args), args.job_id, timeout_sec=args.timeout_sec)
+
+
+def cancel(args: Namespace) -> int:
+    """Cancel a job."""
+    dataflow = open_dataflow(args)
+    dataflow.cancel(args.job_id, force=args.force)
+    print(f"Cancelling {args.job_id}; what it has not written is lost.")
+    print(f"Follow it:  {format_jobs_command('wait', args.job_id, dataflow)}")
+    return 0
+
+
+def drain(args: Namespace) -> int:
+    """Drain a streaming job."""
+    dataflow = open_dataflow(args)
+    dataflow.drain(args.job_id)
+    print(f"Draining {args.job_id}: it finishes what it has read, then stops.")
+    print(f"Follow it:  {format_jobs_command('wait', args.job_id, dataflow)}")
+    return 0
+
+
+def follow(dataflow: Dataflow, job_id: str, *, timeout_sec: float) -> int:
+    """Show a job's progress until it ends.
+
+    Raises:
+        JobError: it did not end well, or not in time.
+    """
+    summary = ""
+    try:
+        with open_progress(sys.stdout) as progress:
+            try:
+                wait_for_job(dataflow, job_id, timeout_sec=timeout_sec, observer=progress)
+            finally:
+                summary = progress.summarize()
+    except JobFailed as error:
+        print(summary)
+        again = format_jobs_command("messages", job_id, dataflow)
+        raise JobFailed(
+            f"job {job_id} failed; its messages stand above, and again with "
+            f"'{again} --importance error'",
+            error.job,
+            error.messages,
+        ) from error
+    except KeyboardInterrupt:
+        stop = format_jobs_command("cancel", job_id, dataflow)
+        print(f"{summary}; the job goes on. Stop it:  {stop}")
+        raise
+    print(summary)
+    return 0
+
+
+def _print_json(records: Any) -> None:
+    """Print a record, or several, as the REST API writes them."""
+    if isinstance(records, Sequence):
+        json_object: Any = [to_rest(record) for record in records]
+    else:
+        json_object = to_rest(records)
+    print(json.dumps(json_object, indent=2))
+
+
+def _format(time: datetime | None) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else "-"
+
+
+def _format_value(metric: Metric) -> str:
+    if isinstance(metric.scalar, (int, float)):
+        return f"{metric.scalar:,}"
+    values = (metric.scalar, metric.distribution, metric.set, metric.gauge)
+    value = next((value for value in values if value is not None), "")
+    if isinstance(value, dict):
+        return " ".join(f"{name}={number}" for name, number in value.items())
+    return str(value)

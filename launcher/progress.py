@@ -1,0 +1,194 @@
+"""What a terminal or a log shows while a job runs.
+
+Two observers for ``wait_for_job``: a live line at the bottom of a terminal with the messages
+scrolling above it, and plain lines for anything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from launcher.errors import ServiceError
+from launcher.jobs import (
+    Job,
+    JobMessage,
+    JobObserver,
+    JobState,
+    MessageImportance,
+    Metric,
+    RowCounts,
+)
+
+_COUNTER_LINE_EVERY_SEC = 5.0
+_STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
+
+
+class Progress(JobObserver, Protocol):
+    """An observer that can sum up what it saw."""
+
+    def summarize(self) -> str:
+        """Return one line: the state, after how long, and the rows."""
+
+
+@contextmanager
+def open_progress(
+    stream: TextIO, *, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Progress]:
+    """Show progress on a stream until the context ends: live on a terminal, else as lines."""
+    if not stream.isatty():
+        yield PlainProgress(stream, clock=clock)
+        return
+    progress = LiveProgress(Console(file=stream, highlight=False), clock=clock)
+    with progress.shown():
+        yield progress
+
+
+class _Meter:
+    """Keeps the state, the rows and the rate of one job."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._sample = (self._started, 0)
+        self.state = JobState.UNKNOWN
+        self.counts = RowCounts()
+        self.rows_per_sec = 0.0
+
+    @property
+    def elapsed_sec(self) -> float:
+        return self._clock() - self._started
+
+    def count(self, metrics: Sequence[Metric]) -> bool:
+        """Take new metrics; return whether the rows changed."""
+        counts = RowCounts.from_metrics(metrics)
+        if counts == self.counts:
+            return False
+        now, done = self._clock(), counts.predictions + counts.dead_letters
+        then, done_then = self._sample
+        if now > then:
+            self.rows_per_sec = max(0.0, (done - done_then) / (now - then))
+        self._sample = (now, done)
+        self.counts = counts
+        return True
+
+    def rows(self) -> str:
+        """Return the rows as words; the empty string for a job without the kit's counters."""
+        if self.counts == RowCounts():
+            return ""
+        return f"{self.counts.predictions:,} predictions, {self.counts.dead_letters:,} dead letters"
+
+    def summarize(self) -> str:
+        rows = self.rows()
+        read = f": {self.counts.rows_read:,} rows read, {rows}" if rows else ""
+        return f"{self.state} after {self.elapsed_sec:.1f} s{read}"
+
+
+class PlainProgress:
+    """A line for each change of state, each message, and the rows every few seconds."""
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._meter = _Meter(clock)
+        self._counted_at = 0.0
+        self._is_out = False
+
+    def on_job(self, job: Job) -> None:
+        """Write a line where the state has changed."""
+        self._is_out = False
+        if job.current_state is not self._meter.state:
+            self._meter.state = job.current_state
+            self._line(job.current_state)
+
+    def on_message(self, message: JobMessage) -> None:
+        """Write the message."""
+        level = message.message_importance.removeprefix("JOB_MESSAGE_")
+        self._line(f"{level}: {message.message_text.rstrip()}")
+
+    def on_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Write the rows, if they changed and enough time has passed."""
+        changed = self._meter.count(metrics)
+        elapsed = self._meter.elapsed_sec
+        if changed and elapsed - self._counted_at >= _COUNTER_LINE_EVERY_SEC:
+            self._counted_at = elapsed
+            self._line(f"{self._meter.rows()}, {self._meter.rows_per_sec:,.0f} rows/s")
+
+    def on_outage(self, error: ServiceError) -> None:
+        """Write that Dataflow is out of reach, once per outage."""
+        if not self._is_out:
+            self._is_out = True
+            self._line(f"{error}; trying again")
+
+    def summarize(self) -> str:
+        """Return one line: the state, after how long, and the rows."""
+        return self._meter.summarize()
+
+    def _line(self, text: str) -> None:
+        first, *others = text.splitlines() or [""]
+        print(f"{self._meter.elapsed_sec:7.1f}s  {first}", file=self._stream)
+        for line in others:
+            print(f"{'':8}  {line}", file=self._stream)
+        self._stream.flush()
+
+
+class LiveProgress:
+    """A line that keeps itself up to date, with the messages scrolling above it."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._meter = _Meter(clock)
+        self._spinner = Spinner("dots")
+        self._outage = ""
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the line until the context ends, then take it away."""
+        with Live(
+            get_renderable=self._render,
+            console=self._console,
+            refresh_per_second=5,
+            transient=True,
+        ):
+            yield
+
+    def on_job(self, job: Job) -> None:
+        """Take over the state."""
+        self._outage = ""
+        self._meter.state = job.current_state
+
+    def on_message(self, message: JobMessage) -> None:
+        """Print the message above the line."""
+        self._console.print(
+            Text(message.message_text.rstrip(), style=_STYLES.get(message.message_importance, ""))
+        )
+
+    def on_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Take over the rows."""
+        self._meter.count(metrics)
+
+    def on_outage(self, error: ServiceError) -> None:
+        """Say in the line that Dataflow is out of reach."""
+        self._outage = "Dataflow is out of reach, trying again"
+
+    def summarize(self) -> str:
+        """Return one line: the state, after how long, and the rows."""
+        return self._meter.summarize()
+
+    def _render(self) -> RenderableType:
+        meter = self._meter
+        parts = [
+            "waiting" if meter.state is JobState.UNKNOWN else meter.state.value,
+            f"{meter.elapsed_sec:.0f} s",
+            meter.rows(),
+            f"{meter.rows_per_sec:,.0f} rows/s" if meter.rows() else "",
+            self._outage,
+        ]
+        self._spinner.update(text=Text("  ".join(part for part in parts if part)))
+        return self._spinner

@@ -1,0 +1,293 @@
+"""A Dataflow that plays faults, and a judge that knows the official schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import googleapiclient
+import pytest
+
+from launcher import Dataflow, LaunchConfig
+
+_DISCOVERY = Path(googleapiclient.__file__).parent / "discovery_cache/documents/dataflow.v1b3.json"
+_JSON_TYPES = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
+
+
+class Schemas:
+    """The schemas of the discovery document."""
+
+    def __init__(self) -> None:
+        self._schemas = json.loads(_DISCOVERY.read_text())["schemas"]
+
+    def properties(self, name: str) -> dict[str, Any]:
+        return self._schemas[name]["properties"]
+
+    def find_problems(self, name: str, value: Any, path: str = "") -> list[str]:
+        """Return what in the JSON value is not of the schema: unknown fields, wrong types."""
+        return list(self._judge({"$ref": name}, value, path))
+
+    def _judge(self, schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
+        if "$ref" in schema:
+            properties = self.properties(schema["$ref"])
+            for key, item in value.items():
+                if key in properties:
+                    yield from self._judge(properties[key], item, f"{path}.{key}")
+                else:
+                    yield f"{path}.{key}: unknown"
+            return
+        if not isinstance(value, _JSON_TYPES[schema["type"]]):
+            yield f"{path}: {value!r} is no {schema['type']}"
+        elif "enum" in schema and value not in schema["enum"]:
+            yield f"{path}: {value!r} is none of {schema['enum']}"
+        elif schema["type"] == "array":
+            for index, item in enumerate(value):
+                yield from self._judge(schema["items"], item, f"{path}[{index}]")
+        elif "additionalProperties" in schema:
+            for key, item in value.items():
+                yield from self._judge(schema["additionalProperties"], item, f"{path}.{key}")
+
+
+class FaultyDataflow:
+    """A Dataflow over real HTTP that plays queued faults and counts the jobs it created.
+
+    Launch faults: ``drop-before`` and ``drop-after`` close the connection without an answer, with
+    the job not created or created; ``drop-late`` creates it only when the next launch arrives;
+    ``hang`` creates it and never answers; ``503-before``, ``503-after``, ``429``, ``400``;
+    ``garbage`` creates it and answers no JSON.
+    Read faults: a status code, or 0 to close the connection.
+    Update faults: a status code and a message, or a page where it begins with ``<``.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[dict[str, Any]] = []
+        self.launch_faults: deque[str] = deque()
+        self.read_faults: deque[int] = deque()
+        self.read_faults_after_launch: deque[int] = deque()
+        self.update_faults: deque[tuple[int, str]] = deque()
+        self.calls: list[tuple[str, str]] = []
+        self.shows_labels = True
+        self.messages: list[dict[str, Any]] = []
+        self.metrics: list[dict[str, Any]] = []
+        self.page_size = 2
+        self.gives_up = threading.Event()
+        self._late: dict[str, Any] | None = None
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                service._read(self)
+
+            def do_POST(self) -> None:
+                service._launch(self)
+
+            def do_PUT(self) -> None:
+                service._update(self)
+
+            def log_message(self, *args: object) -> None:
+                """Stay quiet."""
+
+        self._server = ThreadingHTTPServer(("localhost", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://localhost:{self._server.server_port}/"
+
+    @property
+    def launch_calls(self) -> int:
+        return sum(method == "POST" for method, _ in self.calls)
+
+    def close(self) -> None:
+        self.gives_up.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add_job(self, name: str, **fields: Any) -> dict[str, Any]:
+        number = len(self.jobs) + 1
+        job = {
+            "id": f"2026-11-22_05_00_00-{number}",
+            "name": name,
+            "projectId": "my-project",
+            "location": "us-central1",
+            "createTime": f"2026-11-22T13:00:{number:02}Z",
+            "currentStateTime": "1970-01-01T00:00:00Z",
+            **fields,
+        }
+        self.jobs.append(job)
+        return job
+
+    def _launch(self, handler: BaseHTTPRequestHandler) -> None:
+        self.calls.append(("POST", handler.path))
+        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        parameter = body["launchParameter"]
+        if self._late is not None:
+            self._create(self._late)
+            self._late = None
+        fault = self.launch_faults.popleft() if self.launch_faults else ""
+        if fault == "400":
+            violation = {"parameter": "input", "description": "Missing required parameter"}
+            _answer_error(
+                handler,
+                400,
+                "The template parameters are invalid. Details: \ninput: Missing required parameter",
+                details=[{"@type": "x", "parameterViolations": [violation]}],
+            )
+        elif fault in ("429", "503-before"):
+            _answer_error(handler, int(fault[:3]), "not now")
+        elif fault == "drop-before":
+            handler.close_connection = True
+        elif fault == "drop-late":
+            self._late = parameter
+            handler.close_connection = True
+        elif any(
+            job["name"] == parameter["jobName"] and "currentState" not in job for job in self.jobs
+        ):
+            _answer_error(
+                handler, 409, f"There is already an active job named {parameter['jobName']}."
+            )
+        else:
+            job = self._create(parameter)
+            if fault == "drop-after":
+                handler.close_connection = True
+            elif fault == "hang":
+                self.gives_up.wait(20)
+                handler.close_connection = True
+            elif fault == "503-after":
+                _answer_error(handler, 503, "lost it")
+            elif fault == "garbage":
+                _answer(handler, 200, b"<html>")
+            else:
+                _answer(handler, 200, json.dumps({"job": _without_labels(job)}).encode())
+
+    def _create(self, parameter: dict[str, Any]) -> dict[str, Any]:
+        labels = parameter.get("environment", {}).get("additionalUserLabels", {})
+        return self.add_job(parameter["jobName"], labels=labels)
+
+    def _read(self, handler: BaseHTTPRequestHandler) -> None:
+        self.calls.append(("GET", handler.path))
+        faults = self.read_faults_after_launch if self.launch_calls else self.read_faults
+        if faults:
+            status = faults.popleft()
+            if status:
+                _answer_error(handler, status, "not now")
+            else:
+                handler.close_connection = True
+            return
+        url = urlsplit(handler.path)
+        query = parse_qs(url.query)
+        match = re.fullmatch(r"/v1b3/projects/[^/]+/locations/[^/]+/jobs(/([^/]+)(/.+)?)?", url.path)
+        assert match, url.path
+        job_id, part = match[2], match[3]
+        if job_id is None:
+            jobs = [
+                _without_labels(job)
+                for job in reversed(self.jobs)
+                if job["name"] in query.get("name", [job["name"]])
+            ]
+            self._answer_page(handler, "jobs", jobs, query)
+        elif part == "/messages":
+            self._answer_page(handler, "jobMessages", self.messages, query)
+        elif part == "/metrics":
+            _answer(handler, 200, json.dumps({"metrics": self.metrics}).encode())
+        else:
+            found = [job for job in self.jobs if job["id"] == job_id]
+            if found:
+                job = found[0] if self.shows_labels else _without_labels(found[0])
+                _answer(handler, 200, json.dumps(job).encode())
+            else:
+                _answer_error(handler, 404, f"Information about job {job_id} could not be found.")
+
+    def _answer_page(
+        self, handler: BaseHTTPRequestHandler, key: str, items: list[Any], query: dict[str, Any]
+    ) -> None:
+        start = int(query.get("pageToken", ["0"])[0])
+        page: dict[str, Any] = {key: items[start : start + self.page_size]}
+        if start + self.page_size < len(items):
+            page["nextPageToken"] = str(start + self.page_size)
+        _answer(handler, 200, json.dumps(page).encode())
+
+    def _update(self, handler: BaseHTTPRequestHandler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        self.calls.append(("PUT", json.dumps(body)))
+        if self.update_faults:
+            status, message = self.update_faults.popleft()
+            if message.startswith("<"):
+                _answer(handler, status, message.encode())
+            else:
+                _answer_error(handler, status, message)
+        else:
+            _answer(handler, 200, json.dumps(self.jobs[0] | body).encode())
+
+
+def _without_labels(job: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in job.items() if key != "labels"}
+
+
+def _answer(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+    handler.send_response(status)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def _answer_error(
+    handler: BaseHTTPRequestHandler, status: int, message: str, details: list[Any] | None = None
+) -> None:
+    names = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ALREADY_EXISTS", 503: "UNAVAILABLE"}
+    error: dict[str, Any] = {"code": status, "message": message, "status": names.get(status, "")}
+    if details:
+        error["details"] = details
+    _answer(handler, status, json.dumps({"error": error}).encode())
+
+
+@pytest.fixture
+def schemas() -> Schemas:
+    return Schemas()
+
+
+@pytest.fixture
+def service() -> Iterator[FaultyDataflow]:
+    service = FaultyDataflow()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    """The sleeps of the client under test, which it does not sleep."""
+    return []
+
+
+@pytest.fixture
+def dataflow(service: FaultyDataflow, naps: list[float]) -> Dataflow:
+    return Dataflow(
+        "my-project",
+        "us-central1",
+        endpoint=service.endpoint,
+        timeout_sec=2,
+        sleep=naps.append,
+    )
+
+
+@pytest.fixture
+def config() -> LaunchConfig:
+    return LaunchConfig(
+        job_name="fashion",
+        template_file_gcs_location="gs://my-bucket/templates/batch.json",
+        project="my-project",
+        region="us-central1",
+        parameters={"input": "gs://my-bucket/a,b=c.csv"},
+        launch_id="launch-1",
+    )
