@@ -1,0 +1,35 @@
+"""What could not be predicted, and the job's counters.
+
+A dead letter stands for one row, or for one file (or the rest of one) that cannot be read: that
+counts as one row read and one dead letter, because nobody knows how many rows it held. So
+``rows_read = predictions + dead_letters`` holds for every job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apache_beam.metrics import Metrics
+
+ROWS_READ = Metrics.counter("flexpack", "rows_read")
+PREDICTIONS = Metrics.counter("flexpack", "predictions")
+DEAD_LETTERS = Metrics.counter("flexpack", "dead_letters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """A row without a prediction.
+
+    ``key`` is None where the row has no key or stands for a file; ``error`` is type and message;
+    ``source`` names the file and, where there is one, the row (from 0).
+    """
+
+    key: str | None
+    error: str
+    source: str
+
+
+def describe(error: BaseException) -> str:
+    """Return type and message of an exception, as a dead letter's ``error``."""
+    message = str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

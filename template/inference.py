@@ -1,0 +1,192 @@
+"""ApplyModel: predictions for a PCollection of DataFrames, on Beam's RunInference.
+
+RunInference brings its metrics, the sharing of one loaded model between the threads of a process
+and model updates while a job runs; a whole block is one batch of it, and nothing is batched anew.
+https://beam.apache.org/documentation/ml/about-ml/
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pandas as pd
+from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInference
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from template.blocks import block_bytes, row_source
+from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
+from template.device import (
+    is_device_failure,
+    is_out_of_memory,
+    release_memory,
+    resolve_device,
+)
+from template.model import BaseModel
+from template.predictions import UnusablePredictionError, join_predictions
+
+_log = logging.getLogger(__name__)
+
+
+class ApplyModel(beam.PTransform):
+    """Predicts every row of every DataFrame of a PCollection.
+
+    Each DataFrame of the result holds the key column(s) and what ``model.predict`` returned for
+    its rows, side by side (``template.predictions`` says what ``predict`` may return). One
+    DataFrame is one batch: make them as large as the model likes.
+
+    An exception from ``predict`` fails the bundle, as in any DoFn, unless
+    ``with_exception_handling`` is called.
+
+    Args:
+        model: what to predict with; loaded on the workers, once per process.
+        key_column: the column that identifies a row, or a list of such columns.
+        device: "auto", "cuda" or "cpu", see ``template.device``.
+        model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
+            the path of the model to use from then on.
+    """
+
+    def __init__(
+        self,
+        model: BaseModel,
+        key_column: str | Sequence[str],
+        device: str = "auto",
+        model_metadata_pcoll: PCollection[ModelMetadata] | None = None,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._key_columns = [key_column] if isinstance(key_column, str) else list(key_column)
+        self._device = device
+        self._model_metadata_pcoll = model_metadata_pcoll
+        self._handles_exceptions = False
+
+    def with_exception_handling(self) -> ApplyModel:
+        """Make the result ``(predictions, dead_letters)``; one bad row then fails nothing.
+
+        Where ``predict`` raises, or returns a wrong number of entries, the block is halved until
+        the rows that make it raise stand alone: they become dead letters, the others are
+        predicted. An out-of-memory error is met in the same way. What halving cannot cure fails
+        the bundle: a lost GPU, or a return value of an unusable type.
+        """
+        self._handles_exceptions = True
+        return self
+
+    def expand(self, blocks: PCollection) -> PCollection | tuple[PCollection, PCollection]:
+        """Apply RunInference to the blocks."""
+        handler = _BlockModelHandler(
+            self._model, self._key_columns, self._device, self._handles_exceptions
+        )
+        results = blocks | "RunInference" >> RunInference(
+            handler, model_metadata_pcoll=self._model_metadata_pcoll
+        )
+        routed = results | "Route" >> beam.ParDo(_RouteDoFn()).with_outputs(
+            _RouteDoFn.DEAD_LETTERS, main="predictions"
+        )
+        if self._handles_exceptions:
+            return routed["predictions"], routed[_RouteDoFn.DEAD_LETTERS]
+        return routed["predictions"]
+
+
+class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter", BaseModel]):
+    """Runs a BaseModel in RunInference; the model that it loads is the BaseModel itself."""
+
+    def __init__(
+        self,
+        model: BaseModel,
+        key_columns: Sequence[str],
+        device: str,
+        handles_exceptions: bool,
+    ) -> None:
+        super().__init__()
+        self._model = model
+        self._key_columns = list(key_columns)
+        self._device = device
+        self._handles_exceptions = handles_exceptions
+
+    def load_model(self) -> BaseModel:
+        model = copy.copy(self._model)
+        model.device = resolve_device(self._device)
+        model.ensure_model()
+        return model
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        if model_path:
+            self._model = copy.copy(self._model)
+            self._model.model_path = model_path
+
+    def should_skip_batching(self) -> bool:
+        return True
+
+    def get_num_bytes(self, batch: pd.DataFrame) -> int:
+        return block_bytes(batch)
+
+    def run_inference(
+        self,
+        batch: pd.DataFrame,
+        model: BaseModel,
+        inference_args: Mapping[str, Any] | None = None,
+    ) -> list[pd.DataFrame | DeadLetter]:
+        if not self._handles_exceptions:
+            return [self._predict(batch, model)]
+        parts = list(self._predict_or_halve(batch, model))
+        if len(parts) > 1:
+            _log.warning("predict failed on a block of %d rows, which was halved", len(batch))
+        return parts
+
+    def _predict(self, block: pd.DataFrame, model: BaseModel) -> pd.DataFrame:
+        # A copy: predict may change its argument, and a halved block is predicted again.
+        rows = block.reset_index(drop=True)
+        missing = [column for column in self._key_columns if column not in rows]
+        if missing:
+            raise UnusablePredictionError(
+                f"key_column {missing[0]!r}: the DataFrame has no such column, but "
+                f"{', '.join(map(str, rows.columns))}"
+            )
+        keys = rows[self._key_columns]
+        return join_predictions(keys, model.predict(rows))
+
+    def _predict_or_halve(
+        self, block: pd.DataFrame, model: BaseModel
+    ) -> Iterator[pd.DataFrame | DeadLetter]:
+        try:
+            predictions = self._predict(block, model)
+        except Exception as error:
+            if isinstance(error, UnusablePredictionError) or is_device_failure(error):
+                raise
+            failure = describe(error)
+            out_of_memory = is_out_of_memory(error)
+        else:
+            yield predictions
+            return
+        # Past the handler the traceback is gone, and with it the tensors of the failed batch.
+        if len(block) <= 1:
+            yield from self._dead_letters(block, failure)
+            return
+        if out_of_memory:
+            release_memory()
+        half = len(block) // 2
+        yield from self._predict_or_halve(block.iloc[:half], model)
+        yield from self._predict_or_halve(block.iloc[half:], model)
+
+    def _dead_letters(self, block: pd.DataFrame, failure: str) -> Iterator[DeadLetter]:
+        for position in range(len(block)):
+            key = ", ".join(str(block[column].iloc[position]) for column in self._key_columns)
+            source = row_source(block, position, key)
+            yield DeadLetter(key=key, error=failure, source=source)
+
+
+class _RouteDoFn(beam.DoFn):
+    """Counts predictions and dead letters, and parts them."""
+
+    DEAD_LETTERS = "dead_letters"
+
+    def process(self, element: pd.DataFrame | DeadLetter) -> Iterator[Any]:
+        if isinstance(element, DeadLetter):
+            DEAD_LETTERS.inc()
+            yield TaggedOutput(self.DEAD_LETTERS, element)
+        else:
+            PREDICTIONS.inc(len(element))
+            yield element

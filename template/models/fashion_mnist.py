@@ -1,0 +1,140 @@
+"""The Fashion-MNIST classifier: the network of the recipe and a model to copy for your own.
+
+Pixels are what torchvision's ``ToTensor`` makes of them: uint8 / 255 as float32, not normalised.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from template.files import download_file_to_localfs
+from template.model import BaseModel
+
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+_PIXELS = 28 * 28
+_SHAPES = ((28, 28), (_PIXELS,))
+_PIXEL_COLUMNS = [f"pixel{number}" for number in range(1, _PIXELS + 1)]
+
+
+class FashionMnistNetwork(nn.Module):
+    """784-512-512-10 with a ReLU after every layer, the last one included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.linear_relu_stack = nn.Sequential(
+            nn.Linear(_PIXELS, 512),
+            nn.ReLU(),
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Linear(512, len(CLASSES)),
+            nn.ReLU(),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 10) for float images (N, 28, 28) or (N, 784)."""
+        logits: torch.Tensor = self.linear_relu_stack(self.flatten(images))
+        return logits
+
+
+class FashionMnistModel(BaseModel):
+    """Classifies images of 28 x 28 grey values from 0 to 255.
+
+    ``predict`` reads column ``image`` (arrays or lists of shape (28, 28) or (784,)) or, without
+    one, the columns pixel1 to pixel784 of Kaggle's Fashion-MNIST CSV. It returns ``class_index``,
+    ``class_name`` and ``score``, the softmax probability of the class.
+    """
+
+    def load_model(self, path: str, **opts: Any) -> FashionMnistNetwork:
+        """Load a ``state_dict``.
+
+        Raises:
+            ValueError: the file holds no weights, or not those of this network.
+        """
+        with download_file_to_localfs(path) as local:
+            try:
+                state = torch.load(local, map_location="cpu", weights_only=True, **opts)
+            except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+                raise ValueError(
+                    f"{path}: holds no weights that load safely; "
+                    "write them with torch.save(model.state_dict(), path)"
+                ) from error
+        network = FashionMnistNetwork()
+        _check_state(state, network.state_dict(), path)
+        network.load_state_dict(state)
+        network.to(self.device).eval()
+        return network
+
+    def predict(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Return class_index, class_name and score for each row."""
+        pixels = torch.from_numpy(_pixels(df))
+        network = self.ensure_model()
+        with torch.inference_mode():
+            images = pixels.to(self.device).to(torch.float32).div_(255)
+            scores, indices = network(images).softmax(dim=1).max(dim=1)
+        class_index = indices.cpu().numpy()
+        return pd.DataFrame(
+            {
+                "class_index": class_index,
+                "class_name": np.array(CLASSES, dtype=object)[class_index],
+                "score": scores.cpu().numpy(),
+            }
+        )
+
+
+def _check_state(state: Any, expected: dict[str, torch.Tensor], path: str) -> None:
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: holds a {type(state).__name__}, not a state_dict")  # noqa: TRY004
+    problems = [f"missing {key}" for key in expected if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in expected]
+    problems += [
+        f"{key} is {_shape(state[key])}, not {_shape(tensor)}"
+        for key, tensor in expected.items()
+        if key in state and _shape(state[key]) != _shape(tensor)
+    ]
+    if problems:
+        raise ValueError(f"{path}: not the weights of this network: {'; '.join(problems)}")
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def _pixels(df: pd.DataFrame) -> np.ndarray:
+    """Return the pixels as (N, 784); uint8 stays uint8, to be cast on the device."""
+    if "image" in df:
+        images = [np.asarray(image) for image in df["image"]]
+        for shape in {image.shape for image in images}:
+            if shape not in _SHAPES:
+                raise ValueError(f"image of shape {shape}: not (28, 28) or (784,)")
+        pixels = np.concatenate(images).reshape(len(images), _PIXELS)
+    else:
+        missing = [column for column in _PIXEL_COLUMNS if column not in df]
+        if missing:
+            raise ValueError(
+                f"neither a column image nor {missing[0]} ({len(missing)} of the "
+                f"{_PIXELS} pixel columns are missing)"
+            )
+        pixels = df[_PIXEL_COLUMNS].to_numpy()
+    if pixels.dtype.kind not in "uif":
+        raise ValueError(f"pixels of type {pixels.dtype}: not numbers")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError("a pixel is missing or not finite")
+    return pixels

@@ -1,0 +1,152 @@
+"""Template parameters as Beam pipeline options, and the checked configuration of a job.
+
+The options are generated from ``template.parameters``. None is required for argparse, because
+Beam parses the options of all imported subclasses together and an unrelated pipeline would exit:
+what is missing is found by ``PredictConfig``. Defaults are applied there as well. Import this
+module only where a template is launched: its flags (``--input``) are common names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from template.model import BaseModel
+from template.parameters import BATCH, TEMPLATES, Parameter, ParameterError, did_you_mean
+
+_TYPO_SIMILARITY = 0.8
+
+
+class TemplateOptions(PipelineOptions):
+    """Every parameter of every template, as text."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        parameters = {
+            parameter.name: parameter for template in TEMPLATES for parameter in template.parameters
+        }
+        for parameter in parameters.values():
+            parser.add_argument(f"--{parameter.name}", help=parameter.help_text.replace("%", "%%"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """What a batch job predicts: the parameters of the batch template in their own types."""
+
+    input: str
+    input_format: str
+    key_column: str | None
+    output: str
+    output_format: str
+    model_path: str
+    model_class: type[BaseModel]
+    batch_size: int
+    device: str
+
+    @classmethod
+    def from_options(cls, options: PipelineOptions) -> PredictConfig:
+        """Check the options and return them; imports the model's module.
+
+        Raises:
+            ParameterError: something is missing or wrong; the message lists all of it.
+        """
+        given = options.view_as(TemplateOptions)
+        values: dict[str, Any] = {}
+        problems = []
+        for parameter in BATCH.parameters:
+            try:
+                values[parameter.name] = _parse(parameter, getattr(given, parameter.name))
+                if parameter.name == "model_class":
+                    values[parameter.name] = find_model_class(str(values[parameter.name]))
+            except ParameterError as error:
+                problems.append(str(error))
+        output = str(values.get("output"))
+        if output.endswith("/"):
+            problems.append(
+                f"--output {output!r}: names a folder; add what the files' names begin with: "
+                f"{output}predictions"
+            )
+        if problems:
+            raise ParameterError("\n".join(problems))
+        return cls(**values)
+
+
+def check_flags(argv: Sequence[str]) -> None:
+    """Check that no flag is a misspelt template parameter.
+
+    Flags that are unknown and resemble none are kept: the launcher passes flags of its own.
+
+    Raises:
+        ParameterError: there are such flags; the message lists all of them.
+    """
+    names = [parameter.name for parameter in BATCH.parameters]
+    problems = []
+    for flag in _find_unknown_flags(argv):
+        nearest = difflib.get_close_matches(flag, names, n=1, cutoff=_TYPO_SIMILARITY)
+        if nearest:
+            problems.append(f"--{flag}: no such parameter{did_you_mean(flag, names)}")
+    if problems:
+        raise ParameterError("\n".join(problems))
+
+
+def find_model_class(reference: str) -> type[BaseModel]:
+    """Import a model class by ``module:Class``.
+
+    Raises:
+        ParameterError: it cannot be imported, or is no BaseModel.
+    """
+    module_name, _, class_name = reference.partition(":")
+    flag = f"--model_class {reference!r}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            raise ParameterError(
+                f"{flag}: no module {error.name!r} can be imported; install it in the image"
+            ) from error
+        raise ParameterError(
+            f"{flag}: module {module_name!r} needs {error.name!r}, which is not installed"
+        ) from error
+    except Exception as error:
+        raise ParameterError(
+            f"{flag}: importing {module_name!r} raised {type(error).__name__}: {error}"
+        ) from error
+    found = getattr(module, class_name, None)
+    models = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel
+    ]
+    if found is None:
+        raise ParameterError(
+            f"{flag}: module {module_name!r} has no {class_name!r}; "
+            f"its models: {', '.join(models) or 'none'}"
+        )
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise ParameterError(f"{flag}: {class_name!r} is no subclass of template.model.BaseModel")
+    return found
+
+
+def _parse(parameter: Parameter, value: object) -> str | int | None:
+    if value is None or value == "":
+        if not parameter.is_optional:
+            raise ParameterError(f"--{parameter.name}: is required. {parameter.help_text}")
+        return parameter.default
+    return parameter.parse(str(value))
+
+
+def _find_unknown_flags(argv: Sequence[str]) -> list[str]:
+    """Return the names of the flags that neither Beam nor a template knows."""
+    unknown: list[str] = []
+
+    def note_unknown(parser: argparse.ArgumentParser) -> None:
+        unknown.extend(parser.parse_known_args(list(argv))[1])
+
+    PipelineOptions([]).get_all_options(add_extra_args_fn=note_unknown)
+    return [flag[2:].partition("=")[0] for flag in unknown if flag.startswith("--")]

@@ -1,0 +1,66 @@
+"""The batch pipeline, from files to predictions, and how it is launched.
+
+files -> splits -> blocks -> ApplyModel -> predictions
+                      \\-> dead letters <-/
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.runners.runner import PipelineState
+
+from template.blocks import KEY
+from template.inference import ApplyModel
+from template.options import PredictConfig, check_flags
+from template.parameters import ParameterError
+from template.sinks import WriteDeadLetters, WritePredictions
+from template.sources import ReadBlocks, find_files
+
+
+def build_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
+    """Add the steps of a batch prediction to a pipeline."""
+    blocks, unread = pipeline | "Read" >> ReadBlocks(
+        config.input,
+        input_format=config.input_format,
+        batch_size=config.batch_size,
+        key_column=config.key_column,
+    )
+    model = config.model_class(config.model_path)
+    predictions, unpredicted = (
+        blocks
+        | "Predict"
+        >> ApplyModel(model=model, key_column=KEY, device=config.device).with_exception_handling()
+    )
+    _ = predictions | "WritePredictions" >> WritePredictions(config.output, config.output_format)
+    _ = (
+        (unread, unpredicted)
+        | "DeadLetters" >> beam.Flatten()
+        | "WriteDeadLetters" >> WriteDeadLetters(config.output)
+    )
+
+
+def run(argv: Sequence[str]) -> int:
+    """Build and run the pipeline that the flags describe; return the exit status.
+
+    A mistake in the flags prints what is wrong and returns 2. Where the launcher asks for a
+    template (``--template_location``) the pipeline is only staged: there is no job yet whose end
+    or metrics one could wait for. Anywhere else this blocks until the job ends, without limit.
+    """
+    options = PipelineOptions(list(argv))
+    try:
+        check_flags(argv)
+        config = PredictConfig.from_options(options)
+        find_files(config.input)
+    except ParameterError as error:
+        print(error, file=sys.stderr)
+        return 2
+    pipeline = beam.Pipeline(options=options)
+    build_pipeline(pipeline, config)
+    result = pipeline.run()
+    if options.view_as(GoogleCloudOptions).template_location:
+        return 0
+    return 0 if result.wait_until_finish() == PipelineState.DONE else 1

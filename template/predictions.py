@@ -1,0 +1,94 @@
+"""What a model's ``predict`` may return, made into one DataFrame per block."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+COLUMN = "prediction"
+
+
+class EntryCountError(ValueError):
+    """predict returned another number of entries than it was given rows."""
+
+
+class UnusablePredictionError(TypeError):
+    """predict returned what no row can be blamed for: the model has to change."""
+
+
+def join_predictions(keys: pd.DataFrame, returned: Any) -> pd.DataFrame:
+    """Return the key columns and what ``predict`` returned, side by side, row by row.
+
+    A DataFrame keeps its columns; a Series has its name or "prediction"; arrays, tensors (of any
+    device) and sequences become the column "prediction", with a list per row where they have more
+    than one dimension; a sequence of mappings becomes columns; None adds no column.
+
+    Raises:
+        EntryCountError: not one entry per row.
+        UnusablePredictionError: a type that is none of these, a column named like a key column,
+            or two columns of one name.
+    """
+    columns = _to_frame(returned)
+    if columns is None:
+        return keys
+    if len(columns) != len(keys):
+        raise EntryCountError(f"predict returned {len(columns)} entries for {len(keys)} rows")
+    names = [*map(str, keys.columns), *map(str, columns.columns)]
+    if len(set(names)) < len(names):
+        repeated = next(name for name, count in Counter(names).items() if count > 1)
+        raise UnusablePredictionError(
+            f"predict returned a column {repeated!r} that is there already (the key is "
+            f"{', '.join(map(str, keys.columns))}): rename or drop the model's column"
+        )
+    columns.index = keys.index
+    joined = pd.concat([keys, columns], axis="columns")
+    joined.columns = pd.Index(names)
+    return joined
+
+
+def _to_frame(returned: Any) -> pd.DataFrame | None:
+    if returned is None:
+        return None
+    if isinstance(returned, pd.DataFrame):
+        return returned.copy(deep=False)
+    if isinstance(returned, pd.Series):
+        return returned.to_frame(COLUMN if returned.name is None else returned.name)
+    if _is_tensor(returned):
+        returned = _tensor_to_array(returned)
+    if isinstance(returned, np.ndarray) and returned.ndim > 0:
+        return pd.DataFrame({COLUMN: returned if returned.ndim == 1 else _cells(returned.tolist())})
+    if isinstance(returned, Sequence) and not isinstance(returned, str | bytes):
+        entries: list[Any] = [_tensor_to_array(entry) if _is_tensor(entry) else entry for entry in returned]
+        if entries and all(isinstance(entry, Mapping) for entry in entries):
+            return pd.DataFrame.from_records(entries)
+        return pd.DataFrame({COLUMN: _cells(entries)}).infer_objects()
+    raise UnusablePredictionError(
+        f"predict returned a {type(returned).__name__}: return a DataFrame, Series, array, tensor "
+        "or sequence with one entry per row, or None"
+    )
+
+
+def _cells(entries: Sequence[Any]) -> np.ndarray:
+    """Return one object cell per entry, whatever the entries are."""
+    cells = np.empty(len(entries), dtype=object)
+    for position, entry in enumerate(entries):
+        cells[position] = entry.tolist() if isinstance(entry, np.ndarray) else entry
+    return cells
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _tensor_to_array(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type
+        tensor = tensor.float()
+    array: np.ndarray = tensor.numpy()
+    return array

@@ -1,0 +1,24 @@
+"""What every table's columns have to fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from template.blocks import KEY
+from template.sources.streams import ReadSettings, UnreadableError
+
+
+def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
+    """Check that the key column is there, and that no other column is named key.
+
+    Raises:
+        UnreadableError: one of the two does not hold.
+    """
+    key_column = settings.key_column
+    if key_column is not None and key_column not in names:
+        raise UnreadableError(f"no key column {key_column!r}; its columns: {', '.join(names)}")
+    if key_column != KEY and KEY in names:
+        raise UnreadableError(
+            f"it has a column {KEY!r}, the name of the prediction's key: "
+            "pass --key_column=key, or rename the column"
+        )

@@ -1,0 +1,166 @@
+"""IDX files, the format of MNIST: a header with the dimensions, then the bytes of all rows.
+
+http://yann.lecun.com/exdb/mnist/ describes it. Every row becomes an image, whatever its rank. A
+plain file is split by rows; a gzip file is one split, because it can only be read from its start.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from template.blocks import image_cells, make_blocks, row_keys
+from template.dead_letters import DeadLetter
+from template.sources.streams import (
+    DAMAGE,
+    ReadSettings,
+    SourceFile,
+    UnreadableError,
+    is_gzip,
+    open_stream,
+    read_up_to,
+)
+
+ROWS_PER_SPLIT = 16_384
+_MAX_ROW_BYTES = 64 << 20
+_MAX_BLOCK_BYTES = 64 << 20
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdxHeader:
+    """Rows, shape and type of a row, and where the first row starts."""
+
+    rows: int
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a row in bytes."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdxSplit:
+    """The rows from ``start`` to ``stop`` of a file."""
+
+    path: str
+    header: IdxHeader
+    start: int
+    stop: int
+
+    @property
+    def source(self) -> str:
+        """What the split holds, for dead letters."""
+        return f"{self.path} rows {self.start}-{self.stop - 1}"
+
+    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+        """Yield the rows in blocks, then a dead letter for the rest if it is not readable."""
+        header = self.header
+        step = min(settings.batch_size, max(1, _MAX_BLOCK_BYTES // header.row_bytes))
+        with open_stream(self.path) as stream:
+            stream.seek(header.offset + self.start * header.row_bytes)
+            for start in range(self.start, self.stop, step):
+                wanted = min(step, self.stop - start)
+                data, problem = read_up_to(stream, wanted * header.row_bytes)
+                rows = range(start, start + len(data) // header.row_bytes)
+                if rows:
+                    images = np.frombuffer(data, header.dtype, len(rows) * math.prod(header.shape))
+                    images = images.astype(images.dtype.newbyteorder("="), copy=False)
+                    frame = pd.DataFrame(
+                        {"image": image_cells(images.reshape(len(rows), *header.shape))}
+                    )
+                    yield from make_blocks(
+                        frame,
+                        keys=row_keys(self.path, rows),
+                        rows=rows,
+                        path=self.path,
+                        batch_size=len(rows),
+                    )
+                if problem:
+                    yield _missing_rows(self.path, rows.stop, self.stop, problem)
+                    return
+            if is_gzip(self.path):
+                yield from _check_end(stream, self.path, header.rows)
+
+
+def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
+    """Yield the splits of a file, checked against its header and its size."""
+    with open_stream(file.path) as stream:
+        header = read_header(stream)
+    if is_gzip(file.path):
+        yield IdxSplit(path=file.path, header=header, start=0, stop=header.rows)
+        return
+    there, extra = divmod(file.size - header.offset, header.row_bytes)
+    for start in range(0, min(there, header.rows), ROWS_PER_SPLIT):
+        stop = min(start + ROWS_PER_SPLIT, there, header.rows)
+        yield IdxSplit(path=file.path, header=header, start=start, stop=stop)
+    if there < header.rows:
+        yield _missing_rows(file.path, there, header.rows, "the file ends too early")
+    elif there > header.rows or extra:
+        yield _extra_bytes(file.path, header.rows)
+
+
+def read_header(stream: BinaryIO) -> IdxHeader:
+    """Read the header of an IDX file of images.
+
+    Raises:
+        UnreadableError: it is none, or one of labels.
+    """
+    magic, problem = read_up_to(stream, 4)
+    if problem:
+        raise UnreadableError(f"not an IDX file: {problem}")
+    if magic[:2] == b"\x1f\x8b":
+        raise UnreadableError("not an IDX file but a gzip file: name it *.gz")
+    if magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not magic[3]:
+        raise UnreadableError(f"not an IDX file: it begins with {magic.hex()}, not with 0000")
+    rank = magic[3]
+    dims, problem = read_up_to(stream, 4 * rank)
+    if problem:
+        raise UnreadableError(f"its IDX header is cut off: {problem}")
+    rows, *shape = struct.unpack(f">{rank}I", dims)
+    if rank == 1:
+        raise UnreadableError(f"an IDX file of {rows} labels, not of images")
+    header = IdxHeader(rows=rows, shape=tuple(shape), dtype=_DTYPES[magic[2]], offset=4 + 4 * rank)
+    if not 0 < header.row_bytes <= _MAX_ROW_BYTES:
+        raise UnreadableError(f"its IDX header announces images of shape {header.shape}")
+    return header
+
+
+def _check_end(stream: BinaryIO, path: str, rows: int) -> Iterator[DeadLetter]:
+    """Read past the last row, which is where gzip compares its checksum."""
+    try:
+        extra = stream.read(1)
+    except DAMAGE as error:
+        yield DeadLetter(
+            key=None,
+            error=f"UnreadableError: all {rows} rows are read, but the file is damaged: {error}",
+            source=path,
+        )
+        return
+    if extra:
+        yield _extra_bytes(path, rows)
+
+
+def _missing_rows(path: str, start: int, stop: int, problem: str) -> DeadLetter:
+    return DeadLetter(
+        key=None,
+        error=f"UnreadableError: rows {start} to {stop - 1} are missing: {problem}",
+        source=f"{path} rows {start}-{stop - 1}",
+    )
+
+
+def _extra_bytes(path: str, rows: int) -> DeadLetter:
+    return DeadLetter(
+        key=None,
+        error=f"UnreadableError: bytes follow the {rows} rows that the header announces",
+        source=path,
+    )

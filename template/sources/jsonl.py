@@ -1,0 +1,155 @@
+"""JSON Lines files: an object a line, its fields are the columns.
+
+A plain file is split at line ends; a gzip file is one split, because it can only be read from its
+start. Types are JSON's own; a field that a row of a block lacks is NaN.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from template.blocks import KEY, make_blocks, row_keys
+from template.dead_letters import DeadLetter, describe
+from template.sources.chunks import (
+    BLANK_LINES,
+    Chunk,
+    UnreadableRestError,
+    read_chunks,
+    read_records,
+)
+from template.sources.streams import ReadSettings, SourceFile, is_gzip, open_stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonlSplit:
+    """Whole lines of a plain file."""
+
+    path: str
+    first_row: int
+    rows: int
+    offset: int
+    size: int
+
+    @property
+    def source(self) -> str:
+        """What the split holds, for dead letters."""
+        return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
+
+    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+        """Yield the rows in blocks, and a dead letter for each that does not parse."""
+        with open_stream(self.path) as stream:
+            stream.seek(self.offset)
+            data = stream.read(self.size)
+        chunk = Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)
+        yield from _read_chunk(chunk, self.path, settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonlGzipFile:
+    """A gzip file, which can only be read from its start."""
+
+    path: str
+
+    @property
+    def source(self) -> str:
+        """What the split holds, for dead letters."""
+        return self.path
+
+    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+        """Yield the rows in blocks, and a dead letter for each that does not parse."""
+        for part in _scan(self.path):
+            if isinstance(part, DeadLetter):
+                yield part
+            else:
+                yield from _read_chunk(part, self.path, settings)
+
+
+def split_jsonl(
+    file: SourceFile, settings: ReadSettings
+) -> Iterator[JsonlSplit | JsonlGzipFile | DeadLetter]:
+    """Yield the splits of a file; a plain file is read once to count its lines."""
+    if is_gzip(file.path):
+        yield JsonlGzipFile(path=file.path)
+        return
+    for part in _scan(file.path):
+        if isinstance(part, DeadLetter):
+            yield part
+            continue
+        yield JsonlSplit(
+            path=file.path,
+            first_row=part.first_row,
+            rows=part.rows,
+            offset=part.offset,
+            size=len(part.data),
+        )
+
+
+def _scan(path: str) -> Iterator[Chunk | DeadLetter]:
+    with open_stream(path) as stream:
+        try:
+            yield from read_chunks(read_records(stream, quotes=False))
+        except UnreadableRestError as error:
+            yield DeadLetter(
+                key=None, error=describe(error), source=f"{path} rows {error.first_row}-"
+            )
+
+
+def _read_chunk(
+    chunk: Chunk, path: str, settings: ReadSettings
+) -> Iterator[pd.DataFrame | DeadLetter]:
+    lines = [line for line in io.BytesIO(chunk.data) if line not in BLANK_LINES]
+    for start in range(0, len(lines), settings.batch_size):
+        records: list[dict[str, Any]] = []
+        keys: list[str] = []
+        rows: list[int] = []
+        for row, line in enumerate(
+            lines[start : start + settings.batch_size], chunk.first_row + start
+        ):
+            key = row_keys(path, [row])[0]
+            try:
+                record = _parse_line(line)
+                if settings.key_column is not None or KEY in record:
+                    key = _take_key(record, settings.key_column)
+            except ValueError as error:
+                yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
+                continue
+            records.append(record)
+            keys.append(key)
+            rows.append(row)
+        yield from make_blocks(
+            pd.DataFrame.from_records(records),
+            keys=keys,
+            rows=rows,
+            path=path,
+            batch_size=settings.batch_size,
+        )
+
+
+def _parse_line(line: bytes) -> dict[str, Any]:
+    try:
+        record = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON {type(record).__name__}, not an object")  # noqa: TRY004
+    return record
+
+
+def _take_key(record: dict[str, Any], key_column: str | None) -> str:
+    if key_column != KEY and KEY in record:
+        raise ValueError(
+            f"it has a field {KEY!r}, the name of the prediction's key: "
+            "pass --key_column=key, or rename the field"
+        )
+    value = record.get(key_column or KEY)
+    if key_column == KEY:
+        record.pop(KEY, None)
+    if value is None or value == "":
+        raise ValueError(f"no value in the key column {key_column!r}")
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

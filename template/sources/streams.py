@@ -1,0 +1,78 @@
+"""Files as byte streams, decompressed by their name, and how far a damaged one can be read."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What reading a truncated or corrupt gzip file raises."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A file to read; ``size`` in bytes, as it is stored."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+    """How rows are cut into blocks and named."""
+
+    batch_size: int
+    key_column: str | None = None
+
+
+class UnreadableError(ValueError):
+    """A file, or the rest of one, cannot be read; the message says why."""
+
+
+def is_gzip(path: str) -> bool:
+    """Tell by the name whether a file is compressed."""
+    return path.endswith(".gz")
+
+
+@contextmanager
+def open_stream(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading; ``*.gz`` is decompressed, strictly: a truncated one raises.
+
+    Raises:
+        UnreadableError: it cannot be opened.
+    """
+    try:
+        raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    except Exception as error:  # every filesystem has its own exceptions
+        raise UnreadableError(f"cannot be opened: {error}") from error
+    with raw:
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if is_gzip(path) else raw
+
+
+def read_up_to(stream: BinaryIO, size: int) -> tuple[bytearray, str | None]:
+    """Read ``size`` bytes, or as many as there are and the reason why there are no more."""
+    data = bytearray(size)
+    view = memoryview(data)
+    filled = 0
+    reason = None
+    while filled < size:
+        try:
+            # One raw read at a time: what precedes the damage is not lost with it.
+            count = stream.readinto1(view[filled:])  # type: ignore[attr-defined]
+        except DAMAGE as error:
+            reason = f"the file is damaged: {error}"
+            break
+        if not count:
+            reason = "the file ends too early"
+            break
+        filled += count
+    view.release()
+    del data[filled:]
+    return data, reason
