@@ -1,0 +1,130 @@
+"""The service with its real stores and apps, and a runtime that only takes orders down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from starlette.testclient import TestClient
+
+from launcher.emulator.app import build_dataflow_app
+from launcher.emulator.discovery import Discovery, load_discovery
+from launcher.emulator.job_store import JobStore
+from launcher.emulator.metadata_server import metadata_routes
+from launcher.emulator.recorder import JobRecorder
+from launcher.emulator.runtime import JobOrder, LaunchOrder
+from launcher.emulator.service import Service
+from launcher.emulator.storage.store import ObjectStore
+
+SPEC_PATH = "gs://templates/batch.json"
+SPEC: Mapping[str, Any] = {
+    "image": "local/batch",
+    "sdkInfo": {"language": "PYTHON"},
+    "metadata": {
+        "name": "Batch",
+        "parameters": [
+            {"name": "input", "label": "In", "helpText": "In.", "regexes": ["^gs://.+$"]},
+            {"name": "output", "label": "Out", "helpText": "Out."},
+            {"name": "size", "label": "Size", "helpText": "Size.", "isOptional": True},
+        ],
+    },
+    "defaultEnvironment": {"maxWorkers": 2, "machineType": "n1-standard-4"},
+}
+
+
+@dataclass
+class RecordingRuntime:
+    """Takes orders down; a cancellation waits for ``may_cancel``."""
+
+    launched: list[LaunchOrder] = field(default_factory=list)
+    executed: list[JobOrder] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    may_cancel: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+    def launch(self, order: LaunchOrder) -> None:
+        if self.error:
+            raise self.error
+        self.launched.append(order)
+
+    def execute(self, order: JobOrder) -> None:
+        self.executed.append(order)
+
+    def cancel(self, job_id: str) -> None:
+        assert self.may_cancel.wait(10)
+        if self.error:
+            raise self.error
+        self.cancelled.append(job_id)
+
+
+@dataclass(frozen=True)
+class Local:
+    """A local Dataflow without processes; every answer is held against its schema."""
+
+    http: TestClient
+    jobs: JobStore
+    store: ObjectStore
+    runtime: RecordingRuntime
+    events: JobRecorder
+    service: Service
+
+    def call(
+        self, method: str, path: str, body: object = None, *, status: int = 200, **query: object
+    ) -> dict[str, Any]:
+        """Call the API below the project and region of the tests; expect that status."""
+        url = f"/v1b3/projects/p/locations/europe-west1/{path}"
+        answer = self.http.request(method, url, json=body, params=query)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def launch(self, name: str = "job", *, status: int = 200, **parameter: Any) -> dict[str, Any]:
+        """Launch the template of ``SPEC``, correctly unless ``parameter`` says otherwise."""
+        launch = {
+            "jobName": name,
+            "containerSpecGcsPath": SPEC_PATH,
+            "parameters": {"input": "gs://data/in", "output": "gs://data/out"},
+        }
+        body = {"launchParameter": {**launch, **parameter}}
+        return self.call("POST", "flexTemplates:launch", body, status=status)
+
+    def launch_id(self, name: str = "job") -> str:
+        return self.launch(name)["job"]["id"]
+
+    def write_spec(self, spec: object, name: str = "batch.json") -> str:
+        content = spec if isinstance(spec, bytes) else orjson.dumps(spec)
+        self.store.write("templates", name, content)
+        return f"gs://templates/{name}"
+
+
+@pytest.fixture(scope="session")
+def discovery() -> Discovery:
+    return load_discovery()
+
+
+@pytest.fixture
+def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
+    jobs = JobStore(tmp_path / "jobs.sqlite3")
+    store = ObjectStore(tmp_path / "storage")
+    runtime = RecordingRuntime()
+    service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)
+    app = build_dataflow_app(
+        discovery=discovery,
+        dispatch=service.dispatch,
+        routes=metadata_routes(project_id="p", zone="us-central1-a"),
+        check_responses=True,
+    )
+    events = JobRecorder(jobs=jobs, messages=discovery.messages)
+    with TestClient(app, base_url="http://localhost:9100") as http:
+        local = Local(http, jobs, store, runtime, events, service)
+        store.create_bucket("templates")
+        local.write_spec(SPEC)
+        yield local
+    runtime.may_cancel.set()
+    service.close()
+    jobs.close()
+    store.close()

@@ -1,0 +1,40 @@
+"""Only programs on this machine are answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.emulator.service.conftest import Local
+
+URL = "/v1b3/projects/p/jobs:aggregated"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9100", "127.0.0.1:1", "[::1]:9100", "metadata.google.internal"]
+)
+def test_local_hosts_are_answered(local: Local, host: str) -> None:
+    assert local.http.get(URL, headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "", "[", "0.0.0.0"]
+)
+def test_foreign_hosts_are_refused(local: Local, host: str) -> None:
+    answer = local.http.get(URL, headers={"Host": host})
+    assert answer.status_code == 403
+    assert answer.json()["error"]["status"] == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost:3000", "http://localhost"]
+)
+def test_web_pages_are_refused(local: Local, origin: str) -> None:
+    path = "/v1b3/projects/p/locations/r/flexTemplates:launch"
+    answer = local.http.post(path, json={}, headers={"Origin": origin})
+    assert answer.status_code == 403
+    assert "Origin" in answer.json()["error"]["message"]
+
+
+def test_the_own_origin_is_answered(local: Local) -> None:
+    headers = {"Host": "localhost:9100", "Origin": "http://localhost:9100"}
+    assert local.http.get(URL, headers=headers).status_code == 200
