@@ -119,13 +119,13 @@ def _scalar_from_json(value_type: Any, value: Any, path: str) -> Any:
     try:
         if value_type is datetime:
             return datetime.fromisoformat(value)
-        if value_type is int and not isinstance(value, bool):
+        if value_type is int and isinstance(value, str):
             return int(value)  # proto3 JSON writes 64-bit integers as strings
         if isinstance(value_type, type) and issubclass(value_type, Enum):
             return value_type(value)
     except (ValueError, TypeError) as error:
         raise FormatError(f"{path}: {error}{_got(value)}") from error
-    if not isinstance(value, value_type):
+    if not isinstance(value, value_type) or (isinstance(value, bool) and value_type is int):
         raise FormatError(f"{path}: expected {value_type.__name__}{_got(value)}")
     return value
 

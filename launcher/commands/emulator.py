@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError
+
+DEFAULT_DATA_DIR = ".flexpack"
 
 
 def start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
     data_dir = Path(args.data_dir)
     images = Path(args.images) if args.images else None
-    if args.detach:
-        info = daemon.start_detached(
-            port=args.port, storage_port=args.storage_port, data_dir=data_dir, images=images
-        )
-        _print_ready(info, "flexpack emulator stop")
-        return 0
-    daemon.serve(
-        port=args.port,
-        storage_port=args.storage_port,
-        data_dir=data_dir,
-        images=images,
-        on_ready=lambda info: _print_ready(info, "Ctrl-C"),
-    )
+    with _explained():
+        if args.detach:
+            info = daemon.start_detached(
+                port=args.port, storage_port=args.storage_port, data_dir=data_dir, images=images
+            )
+            _print_ready(info, args.data_dir, is_detached=True)
+        else:
+            daemon.serve(
+                port=args.port,
+                storage_port=args.storage_port,
+                data_dir=data_dir,
+                images=images,
+                on_ready=lambda info: _print_ready(info, args.data_dir, is_detached=False),
+            )
     return 0
 
 
@@ -35,8 +41,8 @@ def env(args: Namespace) -> int:
     info = daemon.find_running(Path(args.data_dir))
     if info is None:
         raise FlexpackError(
-            f"no local Dataflow runs on {args.data_dir}; start one: flexpack emulator start "
-            "--detach"
+            f"--data-dir {args.data_dir}: no local Dataflow runs there; start one with "
+            f"'{_command('start --detach', args.data_dir)}'"
         )
     for name, value in sorted(daemon.environment(info, project=args.project).items()):
         print(f"export {name}={shlex.quote(value)}")
@@ -45,17 +51,35 @@ def env(args: Namespace) -> int:
 
 def stop(args: Namespace) -> int:
     """Stop the local Dataflow and the jobs that it runs."""
-    if daemon.stop(Path(args.data_dir)):
+    with _explained():
+        was_running = daemon.stop(Path(args.data_dir))
+    if was_running:
         print("Stopped the local Dataflow.")
     else:
         print(f"No local Dataflow runs on {args.data_dir}.")
     return 0
 
 
-def _print_ready(info: daemon.EmulatorInfo, stop_with: str) -> None:
+def _print_ready(info: daemon.EmulatorInfo, data_dir: str, *, is_detached: bool) -> None:
     print("The local Dataflow is ready.")
     print(f"  Dataflow  {info.dataflow_endpoint}")
     print(f"  Storage   {info.storage_endpoint}")
     print(f"  data      {info.data_dir}")
-    print('Use it in a shell:  eval "$(flexpack emulator env)"')
-    print(f"Stop it:            {stop_with}", flush=True)
+    print(f'Use it in a shell:  eval "$({_command("env", data_dir)})"')
+    print(f"Stop it:            {_command('stop', data_dir) if is_detached else 'Ctrl-C'}")
+    sys.stdout.flush()
+
+
+def _command(verb: str, data_dir: str) -> str:
+    """Return a command to copy, with the data directory where it is not the default."""
+    words = f"flexpack emulator {verb}"
+    return words if data_dir == DEFAULT_DATA_DIR else f"{words} --data-dir {shlex.quote(data_dir)}"
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the emulator's errors into the launcher's: the two share no code."""
+    try:
+        yield
+    except daemon.EmulatorError as error:
+        raise FlexpackError(str(error)) from error

@@ -114,7 +114,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     if options and value not in options:
         yield _error(
             "parameter-enum",
-            f"{given}: none of the template's options{did_you_mean(value, options)}",
+            f"{given}: none of the template's options",
             f"One of {', '.join(options)}.",
         )
     for regex in parameter.regexes:

@@ -1,0 +1,102 @@
+"""Launch parameters against the template's metadata."""
+
+from __future__ import annotations
+
+import pytest
+
+from launcher import (
+    FlexTemplateRuntimeEnvironment,
+    ParameterMetadata,
+    Severity,
+    TemplateMetadata,
+    build_template_metadata,
+    check_parameters,
+)
+from template.parameters import BATCH
+
+METADATA = build_template_metadata(BATCH)
+GOOD = {
+    "input": "gs://my-bucket/images/*-idx3-ubyte.gz",
+    "output": "gs://my-bucket/out/fashion",
+    "model_path": "gs://my-bucket/fashion.pth",
+}
+
+
+def check(environment=None, **changes):
+    parameters = {key: value for key, value in (GOOD | changes).items() if value is not None}
+    return [
+        (finding.code, finding.message)
+        for finding in check_parameters(METADATA, parameters, environment)
+    ]
+
+
+def test_good_parameters_find_nothing():
+    assert check() == []
+    assert check(device="cuda", batch_size="64", input_format="csv") == []
+
+
+def test_everything_is_found_at_once():
+    assert check(input=None, bach_size="64", device="gpu", batch_size="0") == [
+        ("parameter-missing", "--parameters input: missing"),
+        (
+            "parameter-unknown",
+            "--parameters bach_size: the template has no such parameter; "
+            "did you mean 'batch_size'?",
+        ),
+        ("parameter-enum", "--parameters device=gpu: none of the template's options"),
+        ("parameter-regex", "--parameters batch_size=0: does not match ^[1-9][0-9]*$"),
+    ]
+
+
+def test_gclouds_comma_list_is_recognised():
+    parameters = {"input": "gs://my-bucket/x,output=gs://my-bucket/y", "model_path": GOOD["model_path"]}
+    (finding,) = check_parameters(METADATA, parameters)
+    assert finding.code == "parameter-missing"
+    assert "repeat the flag for each parameter" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("disk_size_gb", "--disk-size-gb"), ("worker_machine_type", "--worker-machine-type")],
+)
+def test_worker_options_lead_to_their_flags(name, flag):
+    (finding,) = check_parameters(METADATA, {**GOOD, name: "1"})
+    assert finding.code == "parameter-unknown"
+    assert finding.remedy == f"Use the flag {flag} instead."
+
+
+def test_runtime_options_pass_undeclared_but_not_twice():
+    environment = FlexTemplateRuntimeEnvironment(machine_type="g2-standard-4")
+    assert check(machine_type="n1-standard-4", sdk_location="container") == []
+    assert check(environment, machine_type="n1-standard-4") == [
+        (
+            "parameter-twice",
+            "--parameters machine_type: given as a parameter and as the environment's "
+            "machine_type too",
+        )
+    ]
+
+
+def test_a_regex_of_another_dialect_is_a_warning():
+    parameter = ParameterMetadata(name="a", label="A", help_text="h", regexes=("(?P<x",))
+    (finding,) = check_parameters(TemplateMetadata(name="t", parameters=(parameter,)), {"a": "1"})
+    assert finding.severity is Severity.WARNING
+
+
+def test_a_parameter_is_missing_only_where_its_parent_asks_for_it():
+    metadata = TemplateMetadata(
+        name="t",
+        parameters=(
+            ParameterMetadata(name="format", label="F", help_text="h", is_optional=True),
+            ParameterMetadata(
+                name="delimiter",
+                label="D",
+                help_text="h",
+                parent_name="format",
+                parent_trigger_values=("csv",),
+            ),
+        ),
+    )
+    assert check_parameters(metadata, {"format": "json"}) == []
+    (finding,) = check_parameters(metadata, {"format": "csv"})
+    assert finding.message == "--parameters delimiter: missing"
