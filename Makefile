@@ -12,6 +12,7 @@ READY := .venv/.ready
 INPUT ?=
 LABELS ?=
 MODEL ?=
+PORT ?= 9100
 
 # What `make template` and `make run` package and launch.
 TEMPLATE ?= batch
@@ -37,7 +38,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## predict images on the local Dataflow, from weights to predictions
-	@$(BIN)/python -m launcher.demo --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)'
+	@$(BIN)/python -m launcher.demo --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)' --port='$(PORT)'
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest $(ARGS)

@@ -91,11 +91,17 @@ def run_raw(images: Path, weights: Path, output: Path) -> None:
 
 def run_flexpack(images: Path, weights: Path, output: Path) -> None:
     """The batch template as it is packaged: source, ApplyModel, sinks, dead letters, counters."""
-    config = PredictConfig(
-        input=str(images), output=str(output / "flexpack"), model_path=str(weights), device="cpu"
+    options = PipelineOptions(
+        [
+            "--runner=FnApiRunner",
+            f"--input={images}",
+            f"--output={output / 'flexpack'}",
+            f"--model_path={weights}",
+            "--device=cpu",
+        ]
     )
-    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
-        build_pipeline(pipeline, config)
+    with beam.Pipeline(options=options) as pipeline:
+        build_pipeline(pipeline, PredictConfig.from_options(options))
 
 
 def run_per_element(images: Path, weights: Path, output: Path) -> None:
@@ -130,9 +136,9 @@ class _RecipeModel(BaseModel):
     def load_model(self, path: str, **_: object) -> FashionMnistNetwork:
         return load_network(Path(path))
 
-    def predict(self, df: pd.DataFrame) -> list[object]:
+    def predict(self, df: pd.DataFrame) -> pd.DataFrame:
         with torch.no_grad():
-            return [self.ensure_model()(df["value"].iloc[0]).numpy()]
+            return pd.DataFrame({"logits": [self.ensure_model()(df["value"].iloc[0])]})
 
 
 def run_recipe(images: Path, weights: Path, output: Path) -> None:
@@ -143,8 +149,8 @@ def run_recipe(images: Path, weights: Path, output: Path) -> None:
             yield pd.DataFrame([{"batch_id": str(uuid.uuid4()), "value": pixels.float() / 255}])
 
     def format_frame(frame: pd.DataFrame) -> Iterable[str]:
-        for logits in frame["prediction"].iloc[0]:
-            yield format_row(frame["batch_id"].iloc[0], torch.from_numpy(logits))
+        for logits in frame["logits"].iloc[0]:
+            yield format_row(frame["batch_id"].iloc[0], logits)
 
     with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
         (
@@ -173,6 +179,16 @@ def cpu_seconds() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
+def peak_mib() -> float:
+    """Return the largest resident size of this program; getrusage would include its parent's."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=VARIANTS)
@@ -183,7 +199,6 @@ def main() -> None:
     torch.set_num_threads(1)
     startup, began = cpu_seconds(), time.monotonic()
     VARIANTS[arguments.name](arguments.images, arguments.weights, arguments.output)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
         json.dumps(
             {
@@ -191,7 +206,7 @@ def main() -> None:
                 "startup_cpu_sec": startup,
                 "cpu_sec": cpu_seconds() - startup,
                 "wall_sec": time.monotonic() - began,
-                "peak_mib": peak / 1024 if sys.platform == "linux" else peak / 1024**2,
+                "peak_mib": peak_mib(),
             }
         )
     )

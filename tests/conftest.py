@@ -1,0 +1,67 @@
+"""What several groups of tests share: the local Dataflow, and images with weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from launcher.emulator import daemon
+from tests.support import BIN, PROJECT, REAL_DATA, ImageSet
+
+
+@pytest.fixture(scope="session")
+def garments(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    """The demo's drawn images and the network trained on their like."""
+    from template.demo.train import IMAGES_NAME, LABELS_NAME, WEIGHTS_NAME, write_demo_files
+
+    directory = tmp_path_factory.mktemp("garments")
+    write_demo_files(directory)
+    return ImageSet(directory / IMAGES_NAME, directory / LABELS_NAME, directory / WEIGHTS_NAME)
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> ImageSet:
+    """1,000 real Fashion-MNIST images and the recipe's weights; skips where they are absent."""
+    folder = REAL_DATA / "fashion-mnist"
+    found = ImageSet(
+        folder / "t1k-images-idx3-ubyte.gz",
+        folder / "t1k-labels-idx1-ubyte.gz",
+        REAL_DATA / "fashion.pth",
+    )
+    missing = [path.name for path in dataclasses.astuple(found) if not path.exists()]
+    if missing:
+        pytest.skip(f"real Fashion-MNIST data is not beside the project: {', '.join(missing)}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def image_set(request: pytest.FixtureRequest) -> ImageSet:
+    """The real images where they are present, the drawn ones elsewhere."""
+    present = (REAL_DATA / "fashion.pth").exists()
+    return request.getfixturevalue("fashion_mnist" if present else "garments")
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.EmulatorInfo]:
+    """A local Dataflow in a process of its own, on free ports."""
+    data_dir = tmp_path_factory.mktemp("emulator")
+    info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=None)
+    try:
+        yield info
+    finally:
+        daemon.stop(data_dir)
+
+
+@pytest.fixture(scope="session")
+def emulator_env(emulator: daemon.EmulatorInfo) -> dict[str, str]:
+    """The environment of a shell that has evaluated ``flexpack emulator env``."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CLOUDSDK_", "GOOGLE_"))
+    }
+    path = os.pathsep.join([str(BIN), own.get("PATH", "")])
+    return own | daemon.environment(emulator, project=PROJECT) | {"PATH": path}

@@ -1,0 +1,53 @@
+"""Helpers of the tests that are no fixtures."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = PROJECT_ROOT.parent / "shared" / "data"
+PROJECT = "flexpack-tests"
+BIN = Path(sys.executable).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """An IDX file of images, one of labels, and weights that fit them."""
+
+    images: Path
+    labels: Path
+    weights: Path
+
+    def predict_with_torch(self) -> list[tuple[int, float]]:
+        """Return class index and softmax score of every image, by torch and nothing else."""
+        import torch
+
+        from template.demo.report import read_idx
+        from template.models.fashion_mnist import FashionMnistNetwork
+
+        network = FashionMnistNetwork()
+        network.load_state_dict(torch.load(self.weights, weights_only=True))
+        pixels = np.array(read_idx(str(self.images)), dtype=np.float32) / 255
+        with torch.inference_mode():
+            scores, indices = network.eval()(torch.from_numpy(pixels)).softmax(1).max(1)
+        return list(zip(indices.tolist(), scores.tolist(), strict=True))
+
+
+def run(
+    *command: str, env: Mapping[str, str], status: int = 0, cwd: Path = PROJECT_ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run a command; fail with all of its output when it exits with another status."""
+    done = subprocess.run(
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == status, (
+        f"{' '.join(command)}\nexit status {done.returncode}, expected {status}\n"
+        f"{done.stdout}\n{done.stderr}"
+    )
+    return done
