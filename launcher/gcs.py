@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
 
 _TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
-_RETRY_FOR_SEC = 20.0
 
 
 def upload_spec(
@@ -29,10 +28,11 @@ def upload_spec(
     template_file_gcs_path: str,
     *,
     client: Client | None = None,
+    retry_for_sec: float = 20.0,
 ) -> int:
     """Write a spec and return the generation of its object.
 
-    Blocks; retries for 20 seconds. The spec replaces the generation that is there when the call
+    Blocks, and retries what may pass. The spec replaces the generation that is there when the call
     begins and no other: a concurrent writer is reported, never overwritten.
 
     Raises:
@@ -44,7 +44,7 @@ def upload_spec(
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     data = format_spec(spec).encode()
-    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
+    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
     with _explained("TEMPLATE_FILE_GCS_PATH", template_file_gcs_path):
         blob = _find_blob(template_file_gcs_path, client)
         current = blob.bucket.get_blob(blob.name, timeout=_TIMEOUT_SEC, retry=retry)
@@ -67,9 +67,12 @@ def upload_spec(
 
 
 def download_spec(
-    template_file_gcs_location: str, *, client: Client | None = None
+    template_file_gcs_location: str,
+    *,
+    client: Client | None = None,
+    retry_for_sec: float = 20.0,
 ) -> ContainerSpec:
-    """Read a spec. Blocks; retries for 20 seconds.
+    """Read a spec. Blocks, and retries what may pass.
 
     Raises:
         InputError: the path is wrong, or there is no such object.
@@ -78,7 +81,7 @@ def download_spec(
     """
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
+    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
     with _explained("--template-file-gcs-location", template_file_gcs_location):
         blob = _find_blob(template_file_gcs_location, client)
         text = blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry)

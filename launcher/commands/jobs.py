@@ -44,7 +44,8 @@ def describe(args: Namespace) -> int:
         ("job id", job.id),
         ("name", job.name),
         ("type", (job.type or "").removeprefix("JOB_TYPE_").lower()),
-        ("state", f"{job.current_state} since {_format(job.current_state_time)}"),
+        ("state", job.current_state),
+        ("since", _format(job.current_state_time)),
         ("created", _format(job.create_time)),
         ("region", job.location),
         ("labels", ", ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
@@ -59,7 +60,7 @@ def describe(args: Namespace) -> int:
             )
         )
     for title, text in lines:
-        if text:
+        if text not in ("", "-"):
             print(f"{title:9}{text}")
     return 0
 
@@ -172,7 +173,10 @@ def _print_json(records: Any) -> None:
 
 
 def _format(time: datetime | None) -> str:
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time else "-"
+    """Return a time in the user's own zone; the service writes a time not yet known as 1970."""
+    if time is None or time.timestamp() == 0:
+        return "-"
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _format_value(metric: Metric) -> str:

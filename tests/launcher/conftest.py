@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import googleapiclient
 import pytest
+import uvicorn
 
 from launcher import Dataflow, LaunchConfig
+from launcher.emulator.storage.app import build_storage_app
+from launcher.emulator.storage.store import ObjectStore
 
 _DISCOVERY = Path(googleapiclient.__file__).parent / "discovery_cache/documents/dataflow.v1b3.json"
 _JSON_TYPES = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
@@ -186,7 +192,9 @@ class FaultyDataflow:
             return
         url = urlsplit(handler.path)
         query = parse_qs(url.query)
-        match = re.fullmatch(r"/v1b3/projects/[^/]+/locations/[^/]+/jobs(/([^/]+)(/.+)?)?", url.path)
+        match = re.fullmatch(
+            r"/v1b3/projects/[^/]+/locations/[^/]+/jobs(/([^/]+)(/.+)?)?", url.path
+        )
         assert match, url.path
         job_id, part = match[2], match[3]
         if job_id is None:
@@ -250,6 +258,32 @@ def _answer_error(
     if details:
         error["details"] = details
     _answer(handler, status, json.dumps({"error": error}).encode())
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A Cloud Storage over real HTTP that holds one bucket, ``my-bucket``."""
+
+    endpoint: str
+    store: ObjectStore
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Storage]:
+    store = ObjectStore(tmp_path / "storage")
+    store.create_bucket("my-bucket")
+    config = uvicorn.Config(build_storage_app(store), log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield Storage(f"http://127.0.0.1:{listener.getsockname()[1]}", store)
+        server.should_exit = True
+        thread.join(timeout=10)
+    store.close()
 
 
 @pytest.fixture

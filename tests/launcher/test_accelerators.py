@@ -35,5 +35,5 @@ def test_read_and_encoded(text, accelerator, encoded):
 
 @pytest.mark.parametrize("text", ["", "NVIDIA L4", "nvidia-l4:0", "nvidia-l4:x", "a:1:b:c", "a;b"])
 def test_another_form_is_refused(text):
-    with pytest.raises(InputError, match="expected TYPE.*for example nvidia-l4:1"):
+    with pytest.raises(InputError, match=r"expected TYPE.*for example nvidia-l4:1"):
         Accelerator.parse(text)

@@ -124,7 +124,9 @@ def test_what_cannot_be_found_out_is_said(service, dataflow, config):
     service.launch_faults.append("drop-after")
     service.read_faults_after_launch.extend([503] * 3)
 
-    with pytest.raises(LaunchUncertain, match="could not be found out.*503.*\n.*flexpack jobs list"):
+    with pytest.raises(
+        LaunchUncertain, match=r"could not be found out.*503.*\n.*flexpack jobs list"
+    ):
         dataflow.launch(build_launch_request(config))
 
     assert service.launch_calls == 1
@@ -212,9 +214,10 @@ def test_cancel_waits_until_the_job_can_be_cancelled(service, dataflow, naps):
     dataflow.cancel(job["id"], force=True)
 
     bodies = [json.loads(body) for method, body in service.calls if method == "PUT"]
-    assert bodies == [
-        {"requestedState": "JOB_STATE_CANCELLED", "labels": {"force_cancel_job": "true"}}
-    ] * 2
+    assert (
+        bodies
+        == [{"requestedState": "JOB_STATE_CANCELLED", "labels": {"force_cancel_job": "true"}}] * 2
+    )
     assert len(naps) == 1
 
 
@@ -232,9 +235,7 @@ def test_a_proxys_page_gives_its_first_line(service, dataflow):
     with pytest.raises(ApiError) as caught:
         dataflow.drain("x")
 
-    assert str(caught.value) == (
-        "draining job x: Dataflow answered 403: <h1>Blocked by Proxy</h1>"
-    )
+    assert str(caught.value) == ("draining job x: Dataflow answered 403: <h1>Blocked by Proxy</h1>")
 
 
 def test_the_dry_run_is_what_would_be_sent(service, dataflow, config):

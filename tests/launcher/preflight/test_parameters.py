@@ -49,7 +49,10 @@ def test_everything_is_found_at_once():
 
 
 def test_gclouds_comma_list_is_recognised():
-    parameters = {"input": "gs://my-bucket/x,output=gs://my-bucket/y", "model_path": GOOD["model_path"]}
+    parameters = {
+        "input": "gs://my-bucket/x,output=gs://my-bucket/y",
+        "model_path": GOOD["model_path"],
+    }
     (finding,) = check_parameters(METADATA, parameters)
     assert finding.code == "parameter-missing"
     assert "repeat the flag for each parameter" in finding.remedy
