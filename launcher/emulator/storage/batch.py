@@ -43,7 +43,7 @@ def parse_batch(content_type: str, body: bytes) -> Iterator[BatchPart]:
             verb=words[0],
             path=url.path,
             query=url.query,
-            body=split_part(rest)[1],
+            body=split_part(b"\n" + rest)[1],
         )
 
 

@@ -104,7 +104,7 @@ class Call:
 def parse_json(body: bytes) -> Json:
     """Parse a request body, which may be empty, as a JSON object; raises InvalidRequest."""
     try:
-        parsed = json.loads(body or b"{}")
+        parsed = json.loads(body.strip() or b"{}")
     except ValueError as error:
         raise InvalidRequest(f"Parse Error: {error}") from error
     if not isinstance(parsed, dict):

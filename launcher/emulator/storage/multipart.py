@@ -26,8 +26,8 @@ def find_delimiter(content_type: str) -> bytes:
 
 
 def split_part(part: bytes) -> tuple[Message, bytes]:
-    """Return the headers and the body of one part, or of an HTTP message below its first line."""
-    head, *body = _BLANK_LINE.split(b"\n" + part, maxsplit=1)
+    """Return the headers and the body of a part, which begins with the end of a line."""
+    head, *body = _BLANK_LINE.split(part, maxsplit=1)
     return BytesHeaderParser().parsebytes(head.lstrip()), b"".join(body)
 
 
@@ -75,11 +75,11 @@ class MultipartParser:
         resource_end = self._buffer.find(separator, line_end)
         if resource_end < 0:
             return
-        media_head = resource_end + len(separator + newline)
-        media_start = self._buffer.find(newline * 2, media_head - len(newline))
+        media_head = resource_end + len(separator)
+        media_start = self._buffer.find(newline * 2, media_head)
         if media_start < 0:
             return
-        _, resource = split_part(self._buffer[line_end + 1 : resource_end])
+        _, resource = split_part(self._buffer[line_end:resource_end])
         headers, _ = split_part(self._buffer[media_head:media_start])
         self.resource = parse_json(resource)
         self.media_type = headers["content-type"]

@@ -5,7 +5,6 @@ another way: see `uploads` and `downloads`.
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,6 +75,12 @@ def patch_bucket(store: ObjectStore, call: Call) -> Json:
 
 def delete_bucket(store: ObjectStore, call: Call) -> None:
     store.delete_bucket(call.arguments["bucket"], call.preconditions())
+
+
+def list_managed_folders(store: ObjectStore, call: Call) -> Json:
+    # gcloud asks for them in `rm --recursive`. None can be made here, so there is none.
+    store.get_bucket(call.arguments["bucket"])
+    return {"kind": "storage#managedFolders"}
 
 
 def get_object(store: ObjectStore, call: Call) -> Json:
@@ -187,7 +192,7 @@ def _encode_token(last: str) -> str:
 def _decode_token(token: str | None) -> str | None:
     try:
         return base64.urlsafe_b64decode(token).decode() if token else None
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InvalidRequest(f"Invalid value for pageToken: {token!r}") from error
 
 
@@ -210,10 +215,15 @@ OPERATIONS: Mapping[str, Operation] = {
     "storage.buckets.list": Operation(list_buckets, _LISTING | {"project"}),
     "storage.buckets.patch": Operation(patch_bucket, CONDITIONS),
     "storage.buckets.delete": Operation(delete_bucket, CONDITIONS),
+    "storage.managedFolders.list": Operation(
+        list_managed_folders, frozenset({"prefix", "pageSize", "pageToken"})
+    ),
     "storage.objects.get": Operation(get_object, _SELECTION),
     "storage.objects.list": Operation(
         list_objects,
-        _LISTING | {"delimiter", "startOffset", "endOffset", "includeTrailingDelimiter"},
+        # No bucket has versioning: all versions are the live ones.
+        _LISTING
+        | {"delimiter", "startOffset", "endOffset", "includeTrailingDelimiter", "versions"},
     ),
     "storage.objects.patch": Operation(patch_object, _SELECTION),
     "storage.objects.update": Operation(update_object, _SELECTION),

@@ -117,6 +117,8 @@ def _parse_content_range(header: str) -> tuple[int | None, int | None, int | Non
     if match is None:
         raise InvalidRequest(f"Invalid Content-Range: {header!r}")
     first, last, total = (None if text is None else int(text) for text in match.groups())
+    if total is not None and last is not None and last >= total:
+        raise InvalidRequest(f"Invalid Content-Range: {header!r}")
     return first, last, total
 
 

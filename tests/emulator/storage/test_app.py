@@ -1,0 +1,211 @@
+"""The HTTP surface: Google's errors, refusals by name, and resources that fit the schemas."""
+
+import importlib.resources
+import json
+from urllib.parse import quote
+
+import pytest
+import requests
+
+
+def call(endpoint, verb, path, **kwargs):
+    return requests.request(verb, f"{endpoint}{path}", timeout=10, **kwargs)
+
+
+def refusal(response) -> tuple[int, str, str]:
+    error = response.json()["error"]
+    assert error["code"] == response.status_code
+    assert error["errors"][0]["message"] == error["message"]
+    return error["code"], error["errors"][0]["reason"], error["message"]
+
+
+def test_not_found(endpoint, bucket):
+    absent = f"/storage/v1/b/{bucket.name}/o/a%2Fb"
+    words = f"No such object: {bucket.name}/a/b"
+    assert refusal(call(endpoint, "GET", absent)) == (404, "notFound", words)
+    media = call(endpoint, "GET", f"/download{absent}?alt=media")
+    assert (media.status_code, media.text) == (404, words)
+    assert refusal(call(endpoint, "GET", "/storage/v1/b/none/o/a")) == (
+        404,
+        "notFound",
+        "The specified bucket does not exist.",
+    )
+    assert call(endpoint, "GET", f"/{bucket.name}/a").status_code == 404
+
+
+def test_bucket_refusals(endpoint, bucket):
+    path = "/storage/v1/b?project=p"
+    assert refusal(call(endpoint, "POST", path, json={"name": bucket.name})) == (
+        409,
+        "conflict",
+        "Your previous request to create the named bucket succeeded and you already own it.",
+    )
+    assert refusal(call(endpoint, "POST", path, json={"name": "A"})) == (
+        400,
+        "invalid",
+        "Invalid bucket name: 'A'",
+    )
+    assert refusal(call(endpoint, "POST", "/storage/v1/b", json={"name": "abc"})) == (
+        400,
+        "invalid",
+        "Required parameter: project",
+    )
+    bucket.blob("a").upload_from_string("")
+    assert refusal(call(endpoint, "DELETE", f"/storage/v1/b/{bucket.name}")) == (
+        409,
+        "conflict",
+        "The bucket you tried to delete is not empty.",
+    )
+
+
+def test_condition_not_met(endpoint, bucket):
+    bucket.blob("a").upload_from_string("")
+    path = f"/storage/v1/b/{bucket.name}/o/a"
+    assert refusal(call(endpoint, "DELETE", f"{path}?ifGenerationMatch=1")) == (
+        412,
+        "conditionNotMet",
+        "At least one of the pre-conditions you specified did not hold.",
+    )
+    generation = bucket.get_blob("a").generation
+    unchanged = call(endpoint, "GET", f"{path}?ifGenerationNotMatch={generation}")
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "kwargs", "named"),
+    [
+        ("GET", "/storage/v1/b/{b}/iam", {}, "storage.buckets.getIamPolicy"),
+        ("POST", "/storage/v1/b/{b}/o/a/moveTo/o/c", {}, "storage.objects.move"),
+        ("GET", "/storage/v1/b/{b}/o?matchGlob=**", {}, "'matchGlob' of storage.objects.list"),
+        ("GET", "/storage/v1/b/{b}/o?softDeleted=true", {}, "'softDeleted'"),
+        ("PATCH", "/storage/v1/b/{b}", {"json": {"versioning": {"enabled": True}}}, "versioning"),
+        ("PATCH", "/storage/v1/b/{b}/o/a", {"json": {"temporaryHold": True}}, "temporaryHold"),
+        ("GET", "/storage/v1/b/{b}/o/a", {"headers": {"If-Match": "x"}}, "if-match"),
+        (
+            "POST",
+            "/upload/storage/v1/b/{b}/o?uploadType=media&name=x",
+            {"headers": {"x-goog-encryption-algorithm": "AES256"}},
+            "x-goog-encryption-algorithm",
+        ),
+        (
+            "POST",
+            "/upload/storage/v1/b/{b}/o?uploadType=media&name=x&kmsKeyName=k",
+            {},
+            "'kmsKeyName' of storage.objects.insert",
+        ),
+    ],
+)
+def test_what_is_not_implemented_says_so(endpoint, bucket, verb, path, kwargs, named):
+    bucket.blob("a").upload_from_string("")
+    response = call(endpoint, verb, path.format(b=bucket.name), **kwargs)
+    status, reason, message = refusal(response)
+    assert (status, reason) == (501, "notImplemented")
+    assert named in message
+
+
+def test_fields_that_ask_for_nothing_are_accepted(endpoint, bucket):
+    sent = {"versioning": {"enabled": False}, "softDeletePolicy": {"retentionDurationSeconds": 0}}
+    path = f"/storage/v1/b/{bucket.name}"
+    assert call(endpoint, "PATCH", path, json=sent).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/storage/v1/b/{b}/o?maxResults=x", None),
+        ("/storage/v1/b/{b}/o?maxResults=-1", None),
+        ("/storage/v1/b/{b}/o?pageToken=%C3%A9", None),
+        ("/storage/v1/b/{b}/o/%FF", None),
+        ("/upload/storage/v1/b/{b}/o?uploadType=media", b"x"),
+        ("/upload/storage/v1/b/{b}/o?uploadType=multipart&name=a", b"x"),
+        ("/storage/v1/b/{b}/o/a/compose", b"[1]"),
+        ("/storage/v1/b/{b}/o/a/compose", b'{"sourceObjects": [{"nome": "b"}]}'),
+        ("/storage/v1/b/{b}/o/a/compose", b"{}"),
+        ("/storage/v1/b?project=p", b"{nonsense"),
+    ],
+)
+def test_nonsense_is_a_bad_request(endpoint, bucket, path, body):
+    verb = "GET" if body is None else "POST"
+    response = call(endpoint, verb, path.format(b=bucket.name), data=body)
+    assert refusal(response)[:2] == (400, "invalid")
+
+
+@pytest.mark.parametrize(("verb", "path"), [("PATCH", "o/a"), ("PATCH", "")])
+def test_fields_of_a_wrong_type(endpoint, bucket, verb, path):
+    bucket.blob("a").upload_from_string("")
+    url = f"/storage/v1/b/{bucket.name}/{path}".rstrip("/")
+    for field in ("storageClass", "metadata" if path else "labels"):
+        assert refusal(call(endpoint, verb, url, json={field: [1]}))[:2] == (400, "invalid")
+
+
+def test_ranges_and_headers(endpoint, bucket):
+    blob = bucket.blob("a")
+    blob.cache_control = "no-store"
+    blob.upload_from_string("0123456789", content_type="text/plain")
+    url = f"/download/storage/v1/b/{bucket.name}/o/a?alt=media"
+    whole = call(endpoint, "GET", url)
+    assert (whole.status_code, whole.text) == (200, "0123456789")
+    assert whole.headers["X-Goog-Hash"] == f"crc32c={blob.crc32c},md5={blob.md5_hash}"
+    assert whole.headers["X-Goog-Generation"] == str(blob.generation)
+    assert whole.headers["Cache-Control"] == "no-store"
+    assert whole.headers["Content-Type"] == "text/plain"
+    part = call(endpoint, "GET", url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.text) == (206, "234")
+    assert part.headers["Content-Range"] == "bytes 2-4/10"
+    beyond = call(endpoint, "GET", url, headers={"Range": "bytes=10-"})
+    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */10")
+
+
+def test_gzip_is_left_to_the_client(endpoint, bucket):
+    blob = bucket.blob("a")
+    blob.content_encoding = "gzip"
+    blob.upload_from_string(b"\x1f\x8b stays as it is")
+    url = f"/storage/v1/b/{bucket.name}/o/a?alt=media"
+    raw = call(endpoint, "GET", url, headers={"Accept-Encoding": "gzip"}, stream=True)
+    assert raw.raw.read(decode_content=False) == b"\x1f\x8b stays as it is"
+    assert call(endpoint, "GET", url, headers={"Accept-Encoding": "identity"}).status_code == 501
+
+
+def schema_errors(schema, value, schemas, where):
+    """Yield what in `value` the official schema does not know, or knows as another type."""
+    schema = schemas[schema["$ref"]] if "$ref" in schema else schema
+    kinds = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list}
+    if not isinstance(value, kinds[schema["type"]]):
+        yield f"{where}: {value!r} is no {schema['type']}"
+    elif schema["type"] == "array":
+        for index, item in enumerate(value):
+            yield from schema_errors(schema["items"], item, schemas, f"{where}[{index}]")
+    elif schema["type"] == "object":
+        for name, member in value.items():
+            known = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
+            if known is None:
+                yield f"{where}.{name}: unknown"
+            else:
+                yield from schema_errors(known, member, schemas, f"{where}.{name}")
+
+
+def test_resources_fit_the_official_schemas(endpoint, bucket):
+    blob = bucket.blob("a/b")
+    blob.metadata = {"k": "v"}
+    blob.upload_from_string("x")
+    bucket.labels = {"k": "v"}
+    bucket.patch()
+    document = importlib.resources.files("googleapiclient").joinpath(
+        "discovery_cache/documents/storage.v1.json"
+    )
+    schemas = json.loads(document.read_text())["schemas"]
+    here, there = f"/storage/v1/b/{bucket.name}", quote("a/b", safe="")
+    for schema, verb, path, body in [
+        ("Bucket", "GET", here, None),
+        ("Buckets", "GET", "/storage/v1/b?project=p", None),
+        ("BucketStorageLayout", "GET", f"{here}/storageLayout", None),
+        ("Object", "GET", f"{here}/o/{there}", None),
+        ("Objects", "GET", f"{here}/o?delimiter=/", None),
+        ("Objects", "GET", f"{here}/o", None),
+        ("Object", "POST", f"{here}/o/c/compose", {"sourceObjects": [{"name": "a/b"}]}),
+        ("RewriteResponse", "POST", f"{here}/o/{there}/rewriteTo/b/{bucket.name}/o/d", None),
+    ]:
+        response = call(endpoint, verb, path, json=body)
+        assert response.status_code == 200, (path, response.text)
+        found = list(schema_errors({"$ref": schema}, response.json(), schemas, schema))
+        assert found == []

@@ -1,0 +1,131 @@
+"""Resumable uploads on the wire: chunks, questions, interruptions, endings."""
+
+import http.client
+import os
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+KIB = 1024
+CHUNK = 256 * KIB
+DATA = os.urandom(2 * CHUNK + 1000)
+
+
+@pytest.fixture
+def upload_url(endpoint, bucket):
+    return start(endpoint, bucket.name)
+
+
+def start(endpoint: str, bucket: str, **query: str) -> str:
+    response = requests.post(
+        f"{endpoint}/resumable/upload/storage/v1/b/{bucket}/o",
+        params={"uploadType": "resumable", **query},
+        json={"name": "a"},
+        headers={"X-Upload-Content-Type": "text/plain"},
+        timeout=10,
+    )
+    assert response.status_code == 200
+    return response.headers["Location"]
+
+
+def put(url: str, content_range: str | None, data: bytes = b"", **headers: str):
+    if content_range is not None:
+        headers["Content-Range"] = content_range
+    return requests.put(url, data=data, headers=headers, timeout=10)
+
+
+def test_chunks_and_questions(upload_url, bucket):
+    state = put(upload_url, "bytes */*")
+    assert (state.status_code, state.headers.get("Range")) == (308, None)
+    state = put(upload_url, f"bytes 0-{CHUNK - 1}/*", DATA[:CHUNK])
+    assert (state.status_code, state.headers["Range"]) == (308, f"bytes=0-{CHUNK - 1}")
+    state = put(upload_url, f"bytes */{len(DATA)}")
+    assert (state.status_code, state.headers["Range"]) == (308, f"bytes=0-{CHUNK - 1}")
+    # A client that missed the answer sends bytes again.
+    done = put(upload_url, f"bytes 1000-{len(DATA) - 1}/{len(DATA)}", DATA[1000:])
+    assert (done.status_code, done.json()["size"]) == (200, str(len(DATA)))
+    assert done.json()["contentType"] == "text/plain"
+    assert put(upload_url, "bytes */*").json() == done.json()
+    assert bucket.blob("a").download_as_bytes() == DATA
+
+
+def test_one_put_without_content_range(upload_url, bucket):
+    assert put(upload_url, None, DATA).status_code == 200
+    assert bucket.blob("a").download_as_bytes() == DATA
+
+
+def test_no_bytes(upload_url, bucket):
+    assert put(upload_url, "bytes */0").json()["size"] == "0"
+    assert bucket.blob("a").download_as_bytes() == b""
+
+
+def test_an_end_without_bytes(upload_url):
+    assert put(upload_url, f"bytes 0-{CHUNK - 1}/*", DATA[:CHUNK]).status_code == 308
+    assert put(upload_url, f"bytes */{CHUNK}").json()["size"] == str(CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("content_range", "data", "words"),
+    [
+        ("bytes 0-99/*", DATA[:100], "required to be equal or greater than 262144"),
+        (f"bytes 5-{CHUNK + 4}/*", DATA[5 : CHUNK + 5], "begins at byte 5"),
+        ("bytes 0-9/5", DATA[:10], "Invalid Content-Range"),
+        ("bytes 0-4/5", DATA[:10], "10 bytes of an upload of 5"),
+        ("octets 0-9/10", DATA[:10], "Invalid Content-Range"),
+    ],
+)
+def test_wrong_chunks(upload_url, content_range, data, words):
+    refused = put(upload_url, content_range, data)
+    assert refused.status_code == 400
+    assert words in refused.json()["error"]["message"]
+
+
+def test_a_wrong_checksum_with_the_last_chunk(upload_url, bucket):
+    refused = put(upload_url, "bytes 0-9/10", DATA[:10], **{"X-Goog-Hash": "crc32c=AAAAAA=="})
+    assert refused.status_code == 400
+    assert 'Provided CRC32C "AAAAAA=="' in refused.json()["error"]["message"]
+    assert bucket.get_blob("a") is None
+
+
+def test_bytes_stay_when_the_client_goes_away(upload_url, bucket):
+    url = urlsplit(upload_url)
+    head = (
+        f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        f"Content-Length: {8 << 20}\r\nContent-Range: bytes 0-{(8 << 20) - 1}/{8 << 20}\r\n\r\n"
+    )
+    data = os.urandom(8 << 20)
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall(head.encode() + data[: 4 << 20])
+    deadline = time.monotonic() + 10
+    while not (held := put(upload_url, "bytes */*").headers.get("Range")):
+        assert time.monotonic() < deadline, "the server kept nothing of 4 MiB"
+    received = int(held.removeprefix("bytes=0-")) + 1
+    rest = data[received:]
+    put(upload_url, f"bytes {received}-{len(data) - 1}/{len(data)}", rest).raise_for_status()
+    assert bucket.blob("a").download_as_bytes() == data
+
+
+def test_cancel(endpoint, upload_url):
+    assert requests.delete(upload_url, timeout=10).status_code == 499
+    assert put(upload_url, "bytes */*").status_code == http.client.NOT_FOUND
+
+
+def test_the_condition_counts_at_the_end(endpoint, bucket):
+    url = start(endpoint, bucket.name, ifGenerationMatch="0")
+    bucket.blob("a").upload_from_string("first")
+    refused = put(url, "bytes 0-9/10", DATA[:10])
+    assert refused.status_code == 412
+    assert bucket.blob("a").download_as_bytes() == b"first"
+
+
+def test_no_bucket(endpoint):
+    response = requests.post(
+        f"{endpoint}/upload/storage/v1/b/no-such-bucket/o",
+        params={"uploadType": "resumable", "name": "a"},
+        timeout=10,
+    )
+    assert response.status_code == 404
+    assert response.json()["error"]["message"] == "The specified bucket does not exist."
