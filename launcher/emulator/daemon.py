@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from launcher.emulator.instance import (
     EmulatorError,
@@ -77,11 +78,15 @@ def serve(
     folder = data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if not stack.enter_context(_lock(folder)):
+        lock = stack.enter_context(_lock(folder))
+        if lock is None:
             raise _AlreadyRunningError(
                 f"--data-dir {data_dir}: an emulator is running there; stop it with "
                 f"'flexpack emulator stop --data-dir {data_dir}', or choose another folder"
             )
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         if storage_port is None:
             storage_port = port + 1 if port else 0
         dataflow_socket = stack.enter_context(server.bind(port, "--port"))
@@ -171,16 +176,17 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
 
     Blocks until its process has ended; one that has not after ``timeout_sec`` is killed.
     """
-    running = find_running(data_dir)
-    if running is None:
+    folder = data_dir.resolve()
+    if not folder.is_dir() or _wait_until_unlocked(folder, 0):
         return False
+    pid = int(_lock_file(folder).read_text())
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(running.pid, signal_number)
-        if _wait_until_unlocked(running.data_dir, timeout_sec):
-            state_file(running.data_dir).unlink(missing_ok=True)
+            os.kill(pid, signal_number)
+        if _wait_until_unlocked(folder, timeout_sec):
+            state_file(folder).unlink(missing_ok=True)
             return True
-    raise EmulatorError(f"process {running.pid} of the local Dataflow cannot be stopped")
+    raise EmulatorError(f"process {pid} of the local Dataflow cannot be stopped")
 
 
 def environment(info: EmulatorInfo, *, project: str) -> dict[str, str]:
@@ -213,26 +219,34 @@ def _client_variables(info: EmulatorInfo) -> dict[str, str]:
     }
 
 
+def _lock_file(folder: Path) -> Path:
+    return folder / "emulator.lock"
+
+
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Yield whether this process holds the folder's lock, which dies with its holder."""
-    with (folder / "emulator.lock").open("a") as file:
+def _lock(folder: Path) -> Iterator[TextIO | None]:
+    """Hold the folder's lock and yield its file, or None where another process holds it.
+
+    The lock dies with its holder, whose process id the file tells.
+    """
+    with _lock_file(folder).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
+            yield None
         else:
-            yield True
+            yield file
 
 
 def _wait_until_unlocked(folder: Path, timeout_sec: float) -> bool:
     deadline = time.monotonic() + timeout_sec
-    while time.monotonic() < deadline:
-        with _lock(folder) as is_free:
-            if is_free:
+    while True:
+        with _lock(folder) as lock:
+            if lock is not None:
                 return True
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(_POLL_SEC)
-    return False
 
 
 def _tail(path: Path, start: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +12,13 @@ from typing import Any
 
 import orjson
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from launcher.emulator.app import build_dataflow_app
+from launcher.emulator.daemon import environment
 from launcher.emulator.discovery import Discovery, load_discovery
+from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.metadata_server import metadata_routes
 from launcher.emulator.recorder import JobRecorder
@@ -128,3 +133,31 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     service.close()
     jobs.close()
     store.close()
+
+
+@pytest.fixture
+def endpoint(local: Local) -> Iterator[str]:
+    """The service of ``local`` on a port of its own; ends with a slash."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(local.http.app, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://localhost:{listener.getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(10)
+    assert not thread.is_alive()
+    listener.close()
+
+
+@pytest.fixture
+def client_env(endpoint: str, tmp_path: Path) -> dict[str, str]:
+    """A user's environment that points to the service, and nothing of the user's own."""
+    port = int(endpoint.rstrip("/").rpartition(":")[2])
+    info = EmulatorInfo(pid=0, dataflow_port=port, storage_port=port, data_dir=tmp_path)
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CLOUDSDK_", "GOOGLE_", "GCE_"))
+    }
+    return own | environment(info, project="p")

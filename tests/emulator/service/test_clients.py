@@ -1,0 +1,102 @@
+"""Google's own clients, unchanged, against the running service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.emulator.service.conftest import SPEC_PATH, Local
+
+
+def test_google_api_python_client(local: Local, endpoint: str) -> None:
+    import googleapiclient.discovery
+    import googleapiclient.errors
+    import httplib2
+
+    dataflow = googleapiclient.discovery.build(
+        "dataflow",
+        "v1b3",
+        http=httplib2.Http(timeout=10),
+        client_options={"api_endpoint": endpoint},
+        static_discovery=True,
+    )
+    locations = dataflow.projects().locations()
+    where = {"projectId": "p", "location": "europe-west1"}
+    parameter: dict[str, Any] = {
+        "jobName": "j",
+        "containerSpecGcsPath": SPEC_PATH,
+        "parameters": {"input": "gs://i/i", "output": "gs://o/o"},
+    }
+    launch = locations.flexTemplates().launch(body={"launchParameter": parameter}, **where)
+    job_id = launch.execute()["job"]["id"]
+    jobs = locations.jobs()
+    assert jobs.get(jobId=job_id, view="JOB_VIEW_ALL", **where).execute()["id"] == job_id
+    assert dataflow.projects().jobs().aggregated(projectId="p").execute()["jobs"]
+
+    for number in range(5):
+        local.events.message(job_id, "JOB_MESSAGE_BASIC", str(number))
+    texts = []
+    request = jobs.messages().list(jobId=job_id, pageSize=2, **where)
+    while request is not None:
+        answer = request.execute()
+        texts += [message["messageText"] for message in answer["jobMessages"]]
+        request = jobs.messages().list_next(request, answer)
+    assert texts == list("01234")
+
+    with pytest.raises(googleapiclient.errors.HttpError) as refused:
+        locations.flexTemplates().launch(
+            body={"launchParameter": {**parameter, "jobName": "k", "parameters": {}}}, **where
+        ).execute()
+    assert refused.value.resp.status == 400
+    assert "input: Missing required parameter" in refused.value.reason
+
+    cancel = jobs.update(jobId=job_id, body={"requestedState": "JOB_STATE_CANCELLED"}, **where)
+    assert cancel.execute()["currentState"] == "JOB_STATE_CANCELLING"
+
+
+def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
+    dataflow = pytest.importorskip("google.cloud.dataflow_v1beta3")
+    from google.auth.credentials import AnonymousCredentials
+
+    job_id = local.launch_id()
+    local.events.message(job_id, "JOB_MESSAGE_BASIC", "hello")
+    options: dict[str, Any] = {
+        "credentials": AnonymousCredentials(),
+        "transport": "rest",
+        "client_options": {"api_endpoint": endpoint.rstrip("/")},
+    }
+    where = {"project_id": "p", "location": "europe-west1"}
+    client = dataflow.JobsV1Beta3Client(**options)
+    job = client.get_job(dataflow.GetJobRequest(job_id=job_id, view=2, **where))
+    assert job.current_state == dataflow.JobState.JOB_STATE_QUEUED
+    assert [job.id for job in client.list_jobs(dataflow.ListJobsRequest(**where))] == [job_id]
+    messages = dataflow.MessagesV1Beta3Client(**options).list_job_messages(
+        dataflow.ListJobMessagesRequest(job_id=job_id, **where)
+    )
+    (message,) = messages
+    assert message.message_importance == dataflow.JobMessageImportance.JOB_MESSAGE_BASIC
+
+
+def test_google_auth_finds_credentials_at_once(client_env: dict[str, str]) -> None:
+    program = (
+        "import logging; logging.basicConfig(level=logging.WARNING)\n"
+        "import google.auth, google.auth.transport.requests as transport\n"
+        "credentials, project = google.auth.default()\n"
+        "credentials.refresh(transport.Request())\n"
+        "headers = {}\n"
+        "credentials.before_request(transport.Request(), 'GET', 'http://localhost', headers)\n"
+        "print(project, credentials.token, credentials.universe_domain)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=client_env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["p", "local-dataflow", "googleapis.com"], done.stderr
+    assert done.stderr == ""

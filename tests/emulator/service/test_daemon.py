@@ -1,0 +1,155 @@
+"""The emulator's process: started, found, stopped, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.emulator import daemon
+from launcher.emulator.instance import find_running, state_file
+from launcher.emulator.job_store import JobStore
+from launcher.emulator.states import JobState
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    yield folder
+    daemon.stop(folder)
+
+
+def start(data_dir: Path) -> daemon.EmulatorInfo:
+    return daemon.start_detached(port=0, data_dir=data_dir)
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def test_start_find_and_stop(data_dir: Path) -> None:
+    assert find_running(data_dir) is None
+    assert daemon.stop(data_dir) is False
+    info = start(data_dir)
+    assert find_running(data_dir) == info
+    assert start(data_dir) == info
+    assert get(f"{info.dataflow_endpoint}v1b3/projects/p/jobs:aggregated") == {}
+    assert get(f"{info.storage_endpoint}/storage/v1/b?project=p")["kind"] == "storage#buckets"
+    assert daemon.stop(data_dir) is True
+    assert find_running(data_dir) is None
+    assert not state_file(data_dir).exists()
+
+
+def test_both_ports_are_guarded(data_dir: Path) -> None:
+    info = start(data_dir)
+    for endpoint in (info.dataflow_endpoint, info.storage_endpoint):
+        request = urllib.request.Request(endpoint, headers={"Origin": "https://evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=10)
+
+
+def test_a_killed_emulator_is_noticed_and_its_jobs_fail(data_dir: Path) -> None:
+    data_dir.mkdir()
+    jobs = JobStore(data_dir / "jobs.sqlite3")
+    record = jobs.create(project_id="p", region="r", name="j", state=JobState.QUEUED, document={})
+    jobs.close()
+
+    info = start(data_dir)
+    job_url = f"v1b3/projects/p/locations/r/jobs/{record.id}"
+    job = get(info.dataflow_endpoint + job_url)
+    assert job["currentState"] == "JOB_STATE_FAILED"
+    (message,) = get(f"{info.dataflow_endpoint}{job_url}/messages")["jobMessages"]
+    assert message["messageImportance"] == "JOB_MESSAGE_ERROR"
+    assert "was stopped while this job was running" in message["messageText"]
+
+    os.kill(info.pid, signal.SIGKILL)
+    assert state_file(data_dir).exists()
+    assert find_running(data_dir) is None
+    again = start(data_dir)
+    assert again.pid != info.pid
+    assert get(again.dataflow_endpoint + job_url) == job
+
+
+def test_a_foreign_program_on_the_port_is_not_taken_for_the_emulator(data_dir: Path) -> None:
+    info = start(data_dir)
+    state = json.loads(state_file(data_dir).read_text())
+    daemon.stop(data_dir)
+    state_file(data_dir).write_text(json.dumps({**state, "pid": os.getpid()}))
+    with socket.create_server(("127.0.0.1", info.dataflow_port)):
+        assert find_running(data_dir) is None
+
+
+def test_an_unreadable_state_file_is_named(data_dir: Path) -> None:
+    data_dir.mkdir()
+    state_file(data_dir).write_text("{")
+    with pytest.raises(daemon.EmulatorError, match=r"emulator\.json cannot be read"):
+        find_running(data_dir)
+    state_file(data_dir).unlink()
+
+
+def test_a_busy_port_is_named(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        with pytest.raises(daemon.EmulatorError, match=f"--port {port}: the port is in use"):
+            daemon.start_detached(port=port, storage_port=0, data_dir=data_dir)
+        with pytest.raises(
+            daemon.EmulatorError, match=f"--storage-port {port}: the port is in use"
+        ):
+            daemon.start_detached(port=0, storage_port=port, data_dir=data_dir)
+
+
+def test_an_images_file_that_cannot_be_read_is_named(data_dir: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images.toml"
+    images.write_text("[")
+    with pytest.raises(daemon.EmulatorError, match=r"--images: .*images\.toml: not a TOML"):
+        daemon.start_detached(port=0, data_dir=data_dir, images=images)
+
+
+def test_an_emulator_that_does_not_answer_is_stopped(data_dir: Path) -> None:
+    info = start(data_dir)
+    os.kill(info.pid, signal.SIGSTOP)
+    assert daemon.stop(data_dir, timeout_sec=0.2) is True
+    assert os.WTERMSIG(os.waitpid(info.pid, 0)[1]) == signal.SIGKILL
+
+
+def test_one_folder_has_one_emulator(data_dir: Path) -> None:
+    start(data_dir)
+    with pytest.raises(daemon.EmulatorError, match="an emulator is running there; stop it with"):
+        daemon.serve(port=0, data_dir=data_dir, on_ready=lambda info: None)
+
+
+def test_serving_in_the_foreground_ends_with_a_signal(data_dir: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from launcher.emulator import daemon\n"
+        "daemon.serve(port=0, data_dir=Path(sys.argv[1]), "
+        "on_ready=lambda info: print(info.pid, flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(data_dir)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == str(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    assert not state_file(data_dir).exists()
+
+
+def test_importing_the_daemon_is_cheap() -> None:
+    program = (
+        "import sys; import launcher.emulator.daemon\n"
+        "print(*{'starlette', 'uvicorn', 'orjson', 'googleapiclient'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == ""
