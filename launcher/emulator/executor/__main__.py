@@ -1,0 +1,41 @@
+"""Entry of the executor process: ``python -m launcher.emulator.executor``.
+
+Started when a job is launched, ahead of its order, so that Beam is imported while the launcher
+still runs. Exits when the job has ended, or when its standard input closes without an order.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+
+from launcher.emulator.executor.events import EventWriter
+from launcher.emulator.executor.order import ExecutionOrder
+
+
+def main() -> None:
+    # Whatever prints in this process must not end up between the events.
+    events = EventWriter(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
+    logging.basicConfig(level=logging.WARNING)
+
+    # Here and not above: it imports Beam, which takes seconds and may print.
+    from launcher.emulator.executor.job import execute
+
+    line = sys.stdin.buffer.readline()
+    if line:
+        execute(ExecutionOrder.from_line(line), events)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for threads of Beam and gRPC that have nothing left to do.
+    os._exit(status)

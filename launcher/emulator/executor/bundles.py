@@ -1,0 +1,261 @@
+"""Bundles: work sent to SDK workers, and attempted again when it fails.
+
+Takes the place of FnApiRunner's own bundle managers, which give up at the first exception and hang
+when a worker dies. An attempt has no effect until it has succeeded: its outputs are kept apart, its
+metrics do not count, and user state is put back. Like Dataflow in batch, work that failed four
+times fails the job.
+https://cloud.google.com/dataflow/docs/pipeline-lifecycle#error_and_exception_handling
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner import execution, worker_handlers
+
+from launcher.emulator.executor.workers import Worker, WorkerDiedError
+
+MAX_ATTEMPTS = 4
+
+_T = TypeVar("_T")
+_Request = beam_fn_api_pb2.InstructionRequest
+_Response = beam_fn_api_pb2.InstructionResponse
+_Elements = beam_fn_api_pb2.Elements.Data | beam_fn_api_pb2.Elements.Timers
+# Encoded elements by the transform that reads them, or by (transform, timer family).
+_Inputs = Mapping[Any, Iterable[bytes]]
+
+
+class BundleFailedError(Exception):
+    """An attempt at a bundle raised on the worker; the message is the worker's traceback."""
+
+
+class WorkItemFailedError(Exception):
+    """No attempt at a bundle succeeded; the cause is the last one's error."""
+
+
+class BundleObserver(Protocol):
+    """Is told what becomes of bundles, from several threads."""
+
+    def begin(self, bundle_id: str, worker: Worker) -> None: ...
+
+    def succeeded(self, bundle_id: str, response: _Response) -> None: ...
+
+    def failed(self, bundle_id: str, worker: Worker, attempt: int, error: Exception) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One worker's share of a stage's input."""
+
+    data: _Inputs
+    timers: _Inputs
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    response: _Response
+    outputs: Sequence[_Elements]
+
+
+class BundleManager:
+    """Executes the bundles of one stage; has the shape of FnApiRunner's bundle managers."""
+
+    def __init__(
+        self,
+        stage: execution.BundleContextManager,
+        *,
+        observer: BundleObserver,
+        cache_tokens: Iterator[beam_fn_api_pb2.ProcessBundleRequest.CacheToken],
+    ) -> None:
+        self._stage = stage
+        self._observer = observer
+        self._cache_tokens = cache_tokens
+
+    def process_bundle(
+        self,
+        inputs: Mapping[str, execution.PartitionableBuffer],
+        expected_outputs: Mapping[str, bytes],
+        fired_timers: Mapping[tuple[str, str], execution.PartitionableBuffer],
+        expected_output_timers: Mapping[tuple[str, str], tuple[bytes, Any]],
+        dry_run: bool = False,
+    ) -> tuple[_Response, list[Any]]:
+        """Share the input out among the workers and block until all of it is done.
+
+        Returns:
+            The merged response, and no splits.
+
+        Raises:
+            WorkItemFailedError: a share failed ``MAX_ATTEMPTS`` times.
+        """
+        expected = [*expected_outputs, *expected_output_timers]
+        shares = [
+            (
+                worker,
+                _Work(
+                    data,
+                    {timer: timers.get(timer, ()) for timer in expected_output_timers},
+                ),
+            )
+            for worker, data, timers in self._share_out(inputs, fired_timers)
+        ]
+        running = [_in_thread(lambda s=share: self._do(*s, expected)) for share in shares]
+        wait(running, return_when=FIRST_EXCEPTION)
+        # Where one share has failed its exception is raised here, whatever the others still do.
+        failed = next((share for share in running if share.done() and share.exception()), None)
+        outcomes = [share.result() for share in ([failed] if failed else running)]
+        for output in (output for outcome in outcomes for output in outcome.outputs):
+            if isinstance(output, beam_fn_api_pb2.Elements.Timers):
+                timer = (output.transform_id, output.timer_family_id)
+                self._timer_buffer(expected_output_timers[timer][0], timer[0]).append(output.timers)
+            else:
+                buffer_id = expected_outputs[output.transform_id]
+                self._stage.get_buffer(buffer_id, output.transform_id).append(output.data)
+        return _merge([outcome.response for outcome in outcomes]), []
+
+    def _share_out(
+        self,
+        inputs: Mapping[str, execution.PartitionableBuffer],
+        timers: Mapping[tuple[str, str], execution.PartitionableBuffer],
+    ) -> Iterator[tuple[Worker, _Inputs, _Inputs]]:
+        workers = self._stage.worker_handlers
+        if len(workers) == 1 or self._stage.stage.is_stateful():
+            # State is kept by key, and one key belongs to one worker at a time.
+            yield workers[0], inputs, timers
+            return
+        parts = {name: buffer.partition(len(workers)) for name, buffer in inputs.items()}
+        for number, worker in enumerate(workers):
+            share = {name: part[number] for name, part in parts.items()}
+            if number == 0 or any(chunk for chunks in share.values() for chunk in chunks):
+                yield worker, share, timers if number == 0 else {}
+
+    def _timer_buffer(self, buffer_id: bytes, transform_id: str) -> Any:
+        buffer = self._stage.get_buffer(buffer_id, transform_id)
+        if buffer.cleared:
+            buffer.reset()
+        return buffer
+
+    def _do(self, worker: Worker, work: _Work, expected: Sequence[Any]) -> _Outcome:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            bundle_id = f"bundle-{secrets.token_hex(8)}"
+            self._observer.begin(bundle_id, worker)
+            try:
+                with self._state_restored_on_error():
+                    outcome = self._attempt(bundle_id, worker, work, expected)
+            except (BundleFailedError, WorkerDiedError) as error:
+                self._observer.failed(bundle_id, worker, attempt, error)
+                if attempt == MAX_ATTEMPTS:
+                    raise WorkItemFailedError from error
+                if isinstance(error, WorkerDiedError):
+                    worker.replace()
+            else:
+                self._observer.succeeded(bundle_id, outcome.response)
+                return outcome
+        raise AssertionError("unreachable")
+
+    def _attempt(
+        self, bundle_id: str, worker: Worker, work: _Work, expected: Sequence[Any]
+    ) -> _Outcome:
+        abandoned = threading.Event()
+        received = _in_thread(
+            lambda: list(
+                worker.data_conn.input_elements(
+                    bundle_id, expected, abort_callback=abandoned.is_set
+                )
+            )
+        )
+        try:
+            request = beam_fn_api_pb2.ProcessBundleRequest(
+                process_bundle_descriptor_id=self._stage.process_bundle_descriptor.id,
+                cache_tokens=[next(self._cache_tokens)],
+            )
+            processed = worker.push(_Request(instruction_id=bundle_id, process_bundle=request))
+            # In a thread: a worker that has stopped reading would block it for ever.
+            _in_thread(lambda: _send(worker.data_conn, bundle_id, work))
+            response = _check(processed)
+            outputs = _collect(received, worker)
+            if response.process_bundle.requires_finalization:
+                finalize = beam_fn_api_pb2.FinalizeBundleRequest(instruction_id=bundle_id)
+                _check(worker.push(_Request(finalize_bundle=finalize)))
+        finally:
+            abandoned.set()
+        return _Outcome(response, outputs)
+
+    @contextmanager
+    def _state_restored_on_error(self) -> Iterator[None]:
+        if not self._stage.stage.is_stateful():
+            yield
+            return
+        servicer = self._stage.execution_context.state_servicer
+        saved = _copy_state(servicer)
+        try:
+            yield
+        except Exception:
+            with servicer._lock:
+                servicer._state.clear()
+                servicer._state.update(saved[0])
+                servicer._ordered_list_keys.clear()
+                servicer._ordered_list_keys.update(saved[1])
+            raise
+
+
+def _copy_state(servicer: worker_handlers.StateServicer) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    with servicer._lock:
+        values = {key: list(chunks) for key, chunks in servicer._state.items()}
+        keys = {key: found.copy() for key, found in servicer._ordered_list_keys.items()}
+    return values, keys
+
+
+def _send(channel: Any, bundle_id: str, work: _Work) -> None:
+    streams = [
+        *((channel.output_timer_stream(bundle_id, *key), work.timers[key]) for key in work.timers),
+        *((channel.output_stream(bundle_id, name), work.data[name]) for name in work.data),
+    ]
+    for stream, chunks in streams:
+        for chunk in chunks:
+            stream.write(chunk)
+        stream.close()
+
+
+def _check(future: worker_handlers.ControlFuture) -> _Response:
+    response: _Response = future.get()
+    if response.error:
+        raise BundleFailedError(response.error)
+    return response
+
+
+def _collect(received: Future[list[_Elements]], worker: Worker) -> list[_Elements]:
+    try:
+        return received.result()
+    except RuntimeError as error:
+        raise WorkerDiedError(
+            f"Worker {worker.worker_id} closed its data channel before all output had come"
+        ) from error
+
+
+def _merge(responses: Sequence[_Response]) -> _Response:
+    merged = beam_fn_api_pb2.ProcessBundleResponse()
+    for response in responses:
+        merged.residual_roots.extend(response.process_bundle.residual_roots)
+        merged.monitoring_infos.extend(response.process_bundle.monitoring_infos)
+    return _Response(process_bundle=merged)
+
+
+def _in_thread(function: Callable[[], _T]) -> Future[_T]:
+    """Call a function in a thread that need not end: it may be waiting for a dead worker."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -1,0 +1,59 @@
+"""One job, from its order to its last event."""
+
+from __future__ import annotations
+
+import traceback
+
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from launcher.emulator.executor import events
+from launcher.emulator.executor.events import EventWriter
+from launcher.emulator.executor.metrics import JobMetrics, MetricNames
+from launcher.emulator.executor.order import ExecutionOrder
+from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
+from launcher.emulator.executor.worker_logs import serve_worker_logs
+from launcher.emulator.executor.workers import WorkerSetup
+
+
+class UnsupportedPipelineError(Exception):
+    """The pipeline needs what the local Dataflow does not have."""
+
+
+def execute(order: ExecutionOrder, writer: EventWriter) -> None:
+    """Run a job and report everything about it; block until it has ended, in whatever way."""
+    writer.state(events.RUNNING)
+    try:
+        pipeline = beam_runner_api_pb2.Pipeline.FromString(order.pipeline_file.read_bytes())
+        _check_environments(pipeline, order)
+        setup = WorkerSetup(order, logging_url=serve_worker_logs(writer))
+        metrics = JobMetrics(MetricNames(pipeline.components))
+        count = order.num_workers
+        writer.message(events.BASIC, f"Starting {count} worker{'s' if count > 1 else ''}...")
+        EmulatorRunner(setup=setup, metrics=metrics, writer=writer).run(pipeline)
+    except (StageFailedError, UnsupportedPipelineError) as error:
+        writer.message(events.ERROR, str(error))
+        writer.state(events.FAILED)
+    except Exception as error:
+        # Of Beam's runner: it refuses the pipeline, or it has an error of its own.
+        writer.message(events.ERROR, traceback.format_exc().rstrip())
+        writer.message(events.ERROR, f"Workflow failed. Causes: {type(error).__name__}: {error}")
+        writer.state(events.FAILED)
+    else:
+        writer.message(events.BASIC, "Worker pool stopped.")
+        writer.state(events.DONE)
+
+
+def _check_environments(pipeline: beam_runner_api_pb2.Pipeline, order: ExecutionOrder) -> None:
+    for environment in pipeline.components.environments.values():
+        if environment.urn != common_urns.environments.DOCKER.urn:
+            raise UnsupportedPipelineError(
+                "Dataflow can only execute pipeline steps in Docker environments; "
+                f"the pipeline has one of type {environment.urn!r}."
+            )
+        payload = beam_runner_api_pb2.DockerPayload.FromString(environment.payload)
+        if payload.container_image not in order.workers:
+            raise UnsupportedPipelineError(
+                f"The pipeline wants workers of the image {payload.container_image!r}, which the "
+                "job does not name in environment.workerPools."
+            )

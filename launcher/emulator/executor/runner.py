@@ -1,0 +1,203 @@
+"""The runner: Beam's FnApiRunner with workers by container image, retries, metrics and messages.
+
+Mirrors what Dataflow does with a batch pipeline as far as its outside goes: the operations that it
+names, the work that it attempts again, the counts that it shows while it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import (
+    execution,
+    fn_runner,
+    translations,
+    worker_handlers,
+)
+from apache_beam.runners.worker import bundle_processor
+
+from launcher.emulator.executor import events
+from launcher.emulator.executor.bundles import MAX_ATTEMPTS, BundleManager, WorkItemFailedError
+from launcher.emulator.executor.events import EventWriter
+from launcher.emulator.executor.metrics import JobMetrics, Values, read_values
+from launcher.emulator.executor.workers import Worker, WorkerDiedError, WorkerSetup
+
+_METRICS_PERIOD_SEC = 0.5
+_CHANNEL_URNS = (bundle_processor.DATA_INPUT_URN, bundle_processor.DATA_OUTPUT_URN)
+
+
+class StageFailedError(Exception):
+    """A stage failed for good; the message is Dataflow's, for the job's messages."""
+
+
+class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
+    """Runs one pipeline."""
+
+    def __init__(self, *, setup: WorkerSetup, metrics: JobMetrics, writer: EventWriter) -> None:
+        super().__init__()
+        self._num_workers = setup.order.num_workers
+        self._metrics = metrics
+        self._writer = writer
+        self._failures = _FailureReport(writer)
+        self._operations: set[str] = set()
+        self._made_by_stages: Collection[str] = ()
+        # Beam registers by class; this process runs one job only.
+        worker_handlers.WorkerHandler.register_environment(
+            common_urns.environments.DOCKER.urn, beam_runner_api_pb2.DockerPayload
+        )(functools.partial(Worker, setup=setup))
+
+    def run(self, pipeline: beam_runner_api_pb2.Pipeline) -> None:
+        """Run a pipeline; block until it has ended. Metrics are reported while it runs.
+
+        Raises:
+            StageFailedError: a stage failed for good.
+        """
+        stop = threading.Event()
+        threading.Thread(target=self._report_metrics, args=(stop,), daemon=True).start()
+        try:
+            self.run_via_runner_api(pipeline, PipelineOptions(flags=[]))
+        finally:
+            stop.set()
+            self._writer.metrics(self._metrics.updates())
+
+    def run_stages(
+        self, stage_context: translations.TransformContext, stages: list[translations.Stage]
+    ) -> fn_runner.RunnerResult:
+        self._made_by_stages = {
+            pcollection
+            for stage in stages
+            for transform in stage.transforms
+            if transform.spec.urn != bundle_processor.DATA_INPUT_URN
+            for pcollection in transform.outputs.values()
+        }
+        return super().run_stages(stage_context, stages)
+
+    def _execute_bundle(
+        self,
+        runner_execution_context: execution.FnApiRunnerExecutionContext,
+        bundle_context_manager: execution.BundleContextManager,
+        bundle_input: translations.DataInput,
+    ) -> beam_fn_api_pb2.InstructionResponse:
+        operation = _operation(bundle_context_manager.stage)
+        if operation not in self._operations:
+            self._operations.add(operation)
+            self._writer.message(events.BASIC, f"Executing operation {operation}")
+        try:
+            response = super()._execute_bundle(
+                runner_execution_context, bundle_context_manager, bundle_input
+            )
+        except WorkItemFailedError as error:
+            raise StageFailedError(_describe_failure(operation, str(error.__cause__))) from error
+        if not response.process_bundle.residual_roots:
+            self._writer.message(events.BASIC, f"Finished operation {operation}")
+        return response
+
+    def _get_bundle_manager(
+        self, bundle_context_manager: execution.BundleContextManager
+    ) -> BundleManager:
+        transforms = bundle_context_manager.process_bundle_descriptor.transforms.values()
+        read = {
+            pcollection
+            for transform in transforms
+            if transform.spec.urn == bundle_processor.DATA_INPUT_URN
+            for pcollection in transform.outputs.values()
+        }
+        counted_elsewhere = read.intersection(self._made_by_stages)
+        return BundleManager(
+            bundle_context_manager,
+            observer=_StageObserver(self._metrics, self._failures, counted_elsewhere),
+            cache_tokens=self.get_cache_token_generator(static=False),
+        )
+
+    def _report_metrics(self, stop: threading.Event) -> None:
+        reported: Sequence[Any] = ()
+        while not stop.wait(_METRICS_PERIOD_SEC):
+            self._metrics.refresh()
+            updates = self._metrics.updates()
+            if updates != reported and not stop.is_set():
+                self._writer.metrics(updates)
+                reported = updates
+
+
+class _StageObserver:
+    """Counts what the bundles of a stage count, and reports what fails in them."""
+
+    def __init__(
+        self, metrics: JobMetrics, failures: _FailureReport, counted_elsewhere: Collection[str]
+    ) -> None:
+        self._metrics = metrics
+        self._failures = failures
+        self._counted_elsewhere = counted_elsewhere
+
+    def begin(self, bundle_id: str, worker: Worker) -> None:
+        def ask() -> Values:
+            request = beam_fn_api_pb2.ProcessBundleProgressRequest(instruction_id=bundle_id)
+            instruction = beam_fn_api_pb2.InstructionRequest(process_bundle_progress=request)
+            # No time limit: the harness answers beside its work, and its death ends the wait.
+            response = worker.push(instruction).get().process_bundle_progress
+            return self._read(response.monitoring_infos)
+
+        self._metrics.begin(bundle_id, ask)
+
+    def succeeded(self, bundle_id: str, response: beam_fn_api_pb2.InstructionResponse) -> None:
+        self._metrics.commit(bundle_id, self._read(response.process_bundle.monitoring_infos))
+
+    def failed(self, bundle_id: str, worker: Worker, attempt: int, error: Exception) -> None:
+        self._metrics.abandon(bundle_id)
+        self._failures.report(worker, attempt, error)
+
+    def _read(self, infos: Any) -> Values:
+        return read_values(infos, counted_elsewhere=self._counted_elsewhere)
+
+
+class _FailureReport:
+    """Puts failed attempts into the job's messages, each traceback once."""
+
+    def __init__(self, writer: EventWriter) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._told: set[str] = set()
+
+    def report(self, worker: Worker, attempt: int, error: Exception) -> None:
+        text = str(error).rstrip()
+        next_step = "" if attempt == MAX_ATTEMPTS else "; the work is attempted again"
+        number = f"attempt {attempt} of {MAX_ATTEMPTS}{next_step}"
+        if isinstance(error, WorkerDiedError):
+            importance = events.ERROR if attempt == MAX_ATTEMPTS else events.WARNING
+            self._writer.message(importance, f"{text}\n({number} by a new worker process)")
+            return
+        with self._lock:
+            known = text in self._told
+            self._told.add(text)
+        if known:
+            line = text.splitlines()[-1]
+            self._writer.message(
+                events.DETAILED, f"Worker {worker.worker_id}: {line} ({number}, as before)"
+            )
+        else:
+            self._writer.message(events.ERROR, f"Error message from worker: {text}\n({number})")
+
+
+def _operation(stage: translations.Stage) -> str:
+    """Return a stage's name as Dataflow writes it: the transforms fused in it."""
+    return "+".join(
+        transform.unique_name
+        for transform in stage.transforms
+        if transform.spec.urn not in _CHANNEL_URNS
+    ) or str(stage.name)
+
+
+def _describe_failure(operation: str, cause: str) -> str:
+    return (
+        f"Workflow failed. Causes: {operation} failed., The job failed because a work item has "
+        f"failed {MAX_ATTEMPTS} times. Look in previous log entries for the cause of each one of "
+        f"the {MAX_ATTEMPTS} failures. For more information, see "
+        "https://cloud.google.com/dataflow/docs/guides/common-errors. "
+        f"Root cause: {cause.rstrip().splitlines()[-1]}"
+    )

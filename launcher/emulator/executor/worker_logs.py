@@ -1,0 +1,85 @@
+"""The workers' log entries as job messages.
+
+A server of the Beam Fn Logging API, to which the SDK workers send what is logged in them. On
+Dataflow the entries go to Cloud Logging; there is none here, so the job's messages carry them:
+warnings and errors as such, the rest as details.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+
+from launcher.emulator.executor import events
+from launcher.emulator.executor.events import EventWriter
+
+_MOST_PER_LINE = 50
+"""Entries passed on of one line of code; Dataflow throttles too."""
+
+_Severity = beam_fn_api_pb2.LogEntry.Severity
+# What the harness and google-auth say about their own start, not about the pipeline.
+_HARNESS_CODE = ("/apache_beam/", "/google/auth/", "/google_auth")
+# Bundle failures come with the bundle's result, where attempts are counted.
+_BUNDLE_FAILURE = "Error processing instruction "
+
+
+class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[misc]
+    """Receives log entries of all workers of a job."""
+
+    def __init__(self, writer: EventWriter) -> None:
+        self._writer = writer
+        self._lock = threading.Lock()
+        self._seen: Counter[str] = Counter()
+
+    def Logging(  # noqa: N802 - the RPC's name
+        self, request_iterator: Iterable[Any], context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        """Serve one worker until it closes its end."""
+        yield beam_fn_api_pb2.LogControl()
+        for batch in request_iterator:
+            for entry in batch.log_entries:
+                self._pass_on(entry)
+
+    def _pass_on(self, entry: beam_fn_api_pb2.LogEntry) -> None:
+        if entry.message.startswith(_BUNDLE_FAILURE):
+            return
+        with self._lock:
+            self._seen[entry.log_location] += 1
+            seen = self._seen[entry.log_location]
+        if seen > _MOST_PER_LINE:
+            return
+        text = "\n".join(filter(None, (entry.message.rstrip(), entry.trace.rstrip())))
+        if entry.transform_id:
+            text = f"{text} [{entry.transform_id}]"
+        self._writer.message(_importance(entry), text)
+        if seen == _MOST_PER_LINE:
+            self._writer.message(
+                events.DETAILED,
+                f"{entry.log_location} has logged {seen} times; its further entries are left out.",
+            )
+
+
+def serve_worker_logs(writer: EventWriter) -> str:
+    """Start a logging server that ends with the process; return its address."""
+    # A worker holds one thread for as long as it lives.
+    server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
+    beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(WorkerLogs(writer), server)
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    return f"localhost:{port}"
+
+
+def _importance(entry: beam_fn_api_pb2.LogEntry) -> str:
+    if entry.severity < _Severity.INFO:
+        return events.DEBUG
+    if not entry.instruction_id and any(code in entry.log_location for code in _HARNESS_CODE):
+        return events.DEBUG if entry.severity < _Severity.WARN else events.DETAILED
+    if entry.severity < _Severity.WARN:
+        return events.DETAILED
+    return events.WARNING if entry.severity < _Severity.ERROR else events.ERROR

@@ -1,0 +1,187 @@
+"""SDK workers: one process each, in the environment that stands for the job's container image.
+
+Plays the part of a Dataflow worker VM and of Beam's ``boot`` program in the image: starts the SDK
+harness with the addresses of the Fn API, notices when it dies, and replaces it.
+https://beam.apache.org/documentation/runtime/environments/
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+from launcher.emulator.executor.order import ExecutionOrder
+
+_EXIT_TIMEOUT_SEC = 3.0
+_LAST_LINES = 20
+
+
+class WorkerDiedError(Exception):
+    """A worker process ended before its work did."""
+
+
+class WorkerStoppedError(Exception):
+    """The job is over, and its workers with it."""
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What all workers of a job have in common."""
+
+    order: ExecutionOrder
+    logging_url: str
+
+    def variables(self, worker_id: str, control_url: str) -> dict[str, str]:
+        """Return the variables that ``boot`` sets for the SDK harness."""
+        capabilities = sorted(worker_handlers.FNAPI_RUNNER_CAPABILITIES)
+        return {
+            "WORKER_ID": worker_id,
+            "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{control_url}"',
+            "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{self.logging_url}"',
+            "SEMI_PERSISTENT_DIRECTORY": str(self.order.run_dir),
+            "PIPELINE_OPTIONS": json.dumps({"options": restore_integers(self.order.options)}),
+            "RUNNER_CAPABILITIES": " ".join(capabilities),
+        }
+
+
+class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
+    """The place of one SDK worker; its process can be replaced."""
+
+    def __init__(
+        self,
+        payload: beam_runner_api_pb2.DockerPayload,
+        state: worker_handlers.StateServicer,
+        provision_info: Any,
+        grpc_server: worker_handlers.GrpcServer,
+        *,
+        setup: WorkerSetup,
+    ) -> None:
+        super().__init__(state, provision_info, grpc_server)
+        self._setup = setup
+        self._environment = setup.order.workers[payload.container_image]
+        self._place = self.worker_id
+        self._replaced = 0
+        self._lock = threading.Lock()
+        self._closed = False
+        self._death: WorkerDiedError | WorkerStoppedError | None = None
+
+    def start_worker(self) -> None:
+        log = self._setup.order.run_dir / f"{self.worker_id}.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._environment.command,
+                cwd=self._environment.workdir,
+                env={
+                    **self._environment.env,
+                    **self._setup.variables(self.worker_id, self.control_address),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        watch = threading.Thread(
+            target=self._watch, args=(self._process, log, self.control_conn), daemon=True
+        )
+        watch.start()
+
+    def push(self, request: beam_fn_api_pb2.InstructionRequest) -> worker_handlers.ControlFuture:
+        """Send an instruction.
+
+        Returns:
+            A future; when the worker dies it raises ``WorkerDiedError``.
+
+        Raises:
+            WorkerDiedError: it is dead already.
+            WorkerStoppedError: the job is over.
+        """
+        with self._lock:
+            if self._death is not None:
+                raise self._death
+            return self.control_conn.push(request)
+
+    def replace(self) -> None:
+        """Put a new process in the place of one that died or lost its connections.
+
+        Raises:
+            WorkerStoppedError: the job is over.
+        """
+        with self._lock:
+            if self._closed:
+                raise WorkerStoppedError
+            self._process.kill()
+            # A new id: connections go by it, and those of the dead process are of no more use.
+            self._replaced += 1
+            self.worker_id = f"{self._place}-{self._replaced}"
+            server = self._grpc_server
+            self.control_conn = server.control_handler.get_conn_by_worker_id(self.worker_id)
+            self.data_conn = server.data_plane_handler.get_conn_by_worker_id(self.worker_id)
+            self._death = None
+        self.start_worker()
+
+    def close(self) -> None:
+        """Let the process finish, with ``DoFn.teardown``, or end it where it has work or hangs."""
+        with self._lock:
+            self._closed = True
+            busy = bool(self.control_conn._futures_by_id)
+        if not busy and self._process.poll() is None:
+            self.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+            try:
+                self._process.wait(_EXIT_TIMEOUT_SEC)
+            except subprocess.TimeoutExpired:
+                busy = True
+        self._process.kill()
+        self._process.wait()
+
+    def _watch(
+        self,
+        process: subprocess.Popen[bytes],
+        log: Path,
+        control: worker_handlers.ControlConnection,
+    ) -> None:
+        status = process.wait()
+        how = _describe_death(status, log)
+        death: WorkerDiedError | WorkerStoppedError
+        with self._lock:
+            death = (
+                WorkerStoppedError()
+                if self._closed
+                else WorkerDiedError(f"Worker {self.worker_id} {how}")
+            )
+            if self._process is process:
+                self._death = death
+        for future in list(control._futures_by_id.values()):
+            future.abort(death)
+
+
+def restore_integers(value: Any) -> Any:
+    """Return JSON with whole floats as integers.
+
+    Pipeline options travel as a protobuf Struct, which knows no integers; argparse refuses 1.0.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: restore_integers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [restore_integers(item) for item in value]
+    return value
+
+
+def _describe_death(status: int, log: Path) -> str:
+    if status == -signal.SIGKILL:
+        how = "was killed by signal 9 (SIGKILL), as the kernel does when memory runs out"
+    elif status < 0:
+        how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
+    else:
+        how = f"ended with exit status {status}"
+    lines = log.read_text(errors="replace").rstrip().splitlines()[-_LAST_LINES:]
+    return how + ("; its last output:\n" + "\n".join(lines) if lines else "")

@@ -1,0 +1,305 @@
+"""One run of one job: its processes one after the other, and what they report.
+
+The executor is started first and waits for its order, so that it imports Beam while the launcher
+does the same. Whatever ends a run, no process of it is left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+from launcher.emulator import staging
+from launcher.emulator.executor import events, stock_worker
+from launcher.emulator.executor.events import GarbledEventsError
+from launcher.emulator.executor.order import ExecutionOrder, WorkerEnvironment
+from launcher.emulator.images import (
+    Image,
+    ImageRegistry,
+    StockImage,
+    UnknownImage,
+    find_stock_image,
+)
+from launcher.emulator.launcher_process import (
+    LaunchFailedError,
+    LaunchOrder,
+    last_words,
+    run_launcher,
+)
+from launcher.emulator.processes import Child, Children
+from launcher.emulator.staging import JobFilesError
+from launcher.emulator.storage import ObjectStore
+
+_LOG = logging.getLogger(__name__)
+_EXECUTOR = (sys.executable, "-m", "launcher.emulator.executor")
+_SDK_HARNESS = "apache_beam.runners.worker.sdk_worker_main"
+_MOST_CONSOLE_MESSAGES = 1000
+_TERMINAL = (events.DONE, events.FAILED)
+# What Beam stages to be installed on the workers by pip.
+_INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
+_INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
+
+
+class JobEvents(Protocol):
+    """Is told what happens to jobs, from the runtime's threads."""
+
+    def job_object(self, job_id: str, job: Mapping[str, Any]) -> None:
+        """The launcher has staged this ``Job``."""
+
+    def state(self, job_id: str, state: str) -> None:
+        """The job is PENDING, RUNNING, DONE or FAILED (``JOB_STATE_...``)."""
+
+    def message(self, job_id: str, importance: str, text: str) -> None:
+        """The job has something to say."""
+
+    def metrics(self, job_id: str, metrics: Sequence[Mapping[str, Any]]) -> None:
+        """These ``MetricUpdate`` records replace the job's metrics."""
+
+
+class JobFailedError(Exception):
+    """The job cannot be executed; the messages say why and what to change, in this order."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(messages[0])
+        self.messages = messages
+
+
+class JobRun:
+    """Runs one job once. All methods but ``cancel`` belong to one thread."""
+
+    def __init__(
+        self,
+        job_id: str,
+        *,
+        store: ObjectStore,
+        images: ImageRegistry,
+        endpoints: Mapping[str, str],
+        events: JobEvents,
+        run_dir: Path,
+    ) -> None:
+        self._job_id = job_id
+        self._store = store
+        self._images = images
+        self._endpoints = endpoints
+        self._events = events
+        self._run_dir = run_dir
+        self._children = Children()
+
+    def launch(self, order: LaunchOrder) -> None:
+        """Launch a Flex Template and execute the job that it stages; block until that has ended."""
+
+        def work() -> None:
+            executor = self._start_executor()
+            job = self._run_launcher(order)
+            self._events.job_object(self._job_id, job)
+            self._execute(job, executor)
+
+        self._run(work)
+
+    def execute(self, job: Mapping[str, Any]) -> None:
+        """Execute a ``Job``; block until it has ended."""
+        self._run(lambda: self._execute(job, self._start_executor()))
+
+    def cancel(self) -> None:
+        """Kill the processes of the run and report no more; block until they are gone."""
+        self._children.kill_all()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            self._run_dir.mkdir(parents=True, exist_ok=True)
+            work()
+        except Exception as error:
+            if not self._children.closed:
+                self._fail(error)
+        finally:
+            self._children.kill_all()
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, LaunchFailedError):
+            messages = [error.program_text, error.service_text, error.remedy]
+        elif isinstance(error, JobFailedError):
+            messages = [*error.messages]
+        elif isinstance(error, JobFilesError):
+            messages = [f"Workflow failed. Causes: {error}."]
+        else:
+            _LOG.error("job %s", self._job_id, exc_info=error)
+            messages = [f"Internal error of the local Dataflow: {type(error).__name__}: {error}"]
+        for text in filter(None, messages):
+            self._say(events.ERROR, text)
+        self._events.state(self._job_id, events.FAILED)
+
+    def _say(self, importance: str, text: str) -> None:
+        if not self._children.closed:
+            self._events.message(self._job_id, importance, text)
+
+    def _run_launcher(self, order: LaunchOrder) -> Mapping[str, Any]:
+        try:
+            image = self._images.find(order.image)
+        except UnknownImage as error:
+            raise _pull_failed(order.image, error) from error
+        self._say(
+            events.BASIC,
+            f"Console log from launcher will be available at {order.launch_folder}/console_logs.",
+        )
+        said = 0
+
+        def report_line(line: str) -> None:
+            nonlocal said
+            said += 1
+            if said <= _MOST_CONSOLE_MESSAGES:
+                self._say(events.DETAILED, line)
+            if said == _MOST_CONSOLE_MESSAGES:
+                self._say(events.DETAILED, "The rest is in the console log.")
+
+        return run_launcher(
+            order,
+            image,
+            env=self._environment(image),
+            children=self._children,
+            store=self._store,
+            report_line=report_line,
+        )
+
+    def _environment(self, image: Image) -> dict[str, str]:
+        # google-auth must not find the credentials of the user of this machine.
+        own = {"CLOUDSDK_CONFIG": str(self._run_dir / "gcloud")}
+        return image.environment({**own, **self._endpoints})
+
+    @property
+    def _executor_log(self) -> Path:
+        return self._run_dir / "executor.log"
+
+    def _start_executor(self) -> Child:
+        with self._executor_log.open("wb") as log:
+            return self._children.start(
+                _EXECUTOR,
+                cwd=self._run_dir,
+                env=dict(os.environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+
+    def _execute(self, job: Mapping[str, Any], executor: Child) -> None:
+        self._events.state(self._job_id, events.PENDING)
+        if job.get("type") == "JOB_TYPE_STREAMING":
+            raise JobFailedError(
+                "Workflow failed. Causes: the local Dataflow executes batch jobs only, "
+                "and this is a streaming job."
+            )
+        order = ExecutionOrder(
+            run_dir=self._run_dir,
+            options=staging.pipeline_options(job),
+            workers={
+                image: self._worker_environment(image) for image in staging.worker_images(job)
+            },
+            num_workers=count_workers(job, cores=os.cpu_count() or 1),
+        )
+        staging.fetch_pipeline(job, self._store, order.pipeline_file)
+        packages = staging.fetch_packages(job, self._store, order.packages_dir)
+        self._warn_of_packages(packages)
+        with suppress(BrokenPipeError):  # Its death is reported below, where its events end.
+            executor.stdin.write(order.to_line())
+            executor.stdin.close()
+        self._follow(executor)
+
+    def _follow(self, executor: Child) -> None:
+        try:
+            for event in events.read_events(executor.stdout):
+                if self._children.closed:
+                    return
+                match event:
+                    case events.MessageEvent(importance, text):
+                        self._say(importance, text)
+                    case events.MetricsEvent(updates):
+                        self._events.metrics(self._job_id, updates)
+                    case events.StateEvent(state):
+                        self._events.state(self._job_id, state)
+                        if state in _TERMINAL:
+                            return
+            status = executor.wait()
+            problem = f"the executor ended with exit status {status} before the job did"
+        except GarbledEventsError as error:
+            problem = f"the executor sent what is {error}"
+        output = last_words(self._executor_log.read_text(errors="replace"))
+        raise JobFailedError(
+            f"Workflow failed. Causes: {problem}.",
+            f"Its last output, in {self._executor_log}:\n{output or '(none)'}",
+        )
+
+    def _worker_environment(self, reference: str) -> WorkerEnvironment:
+        try:
+            image = self._images.find(reference)
+        except UnknownImage as error:
+            stock = find_stock_image(reference)
+            if stock is None:
+                raise _pull_failed(reference, error) from error
+            return self._stock_environment(reference, stock)
+        return WorkerEnvironment(
+            command=(str(image.python), "-m", _SDK_HARNESS),
+            workdir=str(image.workdir),
+            env=self._environment(image),
+        )
+
+    def _stock_environment(self, reference: str, stock: StockImage) -> WorkerEnvironment:
+        here = StockImage(
+            ".".join(platform.python_version_tuple()[:2]), metadata.version("apache-beam")
+        )
+        remedy = (
+            f"Workers run Beam's own image {reference}, which holds nothing of the template, "
+            "because the launch names no other: set sdk_container_image (sdkContainerImage in the "
+            "environment) to the template's image."
+        )
+        if stock != here:
+            raise JobFailedError(
+                f"Workflow failed. Causes: the local Dataflow can stand for Beam's own image only "
+                f"with Python {here.python_version} and Beam {here.beam_version}.",
+                remedy,
+            )
+        self._say(events.WARNING, remedy)
+        image = Image(Path(sys.executable), self._run_dir, {})
+        env = self._environment(image)
+        del env["PYTHONPATH"]
+        return WorkerEnvironment(
+            command=(str(image.python), "-I", stock_worker.__file__),
+            workdir=str(self._run_dir),
+            env=env,
+        )
+
+    def _warn_of_packages(self, names: Sequence[str]) -> None:
+        installed = [
+            name for name in names if name.endswith(_INSTALLED_SUFFIXES) or name in _INSTALLED_NAMES
+        ]
+        if installed:
+            self._say(
+                events.WARNING,
+                f"Staged packages are not installed on local workers: {', '.join(installed)}. "
+                "What they bring must be in the environment of the workers' image.",
+            )
+
+
+def count_workers(job: Mapping[str, Any], *, cores: int) -> int:
+    """Return how many workers a job gets.
+
+    There is no autoscaling: the pool keeps its first size, ``num_workers``, or else
+    ``max_num_workers``, or else 1; never more than the machine has cores.
+    """
+    options = staging.pipeline_options(job)
+    wanted = options.get("num_workers") or options.get("max_num_workers") or 1
+    return max(1, min(int(wanted), cores))
+
+
+def _pull_failed(reference: str, error: UnknownImage) -> JobFailedError:
+    return JobFailedError(
+        f"Workflow failed. Causes: Unable to pull container image due to error: {reference}: "
+        "not found.",
+        str(error),
+    )

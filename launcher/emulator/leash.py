@@ -1,0 +1,63 @@
+"""The leash: runs one command and sees to it that neither it nor anything it starts is left behind.
+
+Run as ``python -I -S leash.py FD COMMAND...`` by ``processes``, which holds the other end of the
+pipe FD. The command gets a session, and therefore a process group, of its own. The whole group is
+killed when the pipe closes, which the kernel does even when the emulator dies by kill -9, and when
+the command itself ends. The leash exits with the command's status, 128 + N for signal N.
+Standard library only, and little of it: it stands before every child.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+GRACE_SEC = 0.3
+"""Between SIGTERM and SIGKILL."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    pipe, command = int(arguments[0]), arguments[1:]
+    os.set_inheritable(pipe, False)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        _replace_by(command)
+    signal.signal(signal.SIGTERM, lambda *_: _end_group(child))
+    threading.Thread(target=_end_group_when_closed, args=(pipe, child), daemon=True).start()
+    _, status = os.waitpid(child, 0)
+    _signal_group(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _replace_by(command: Sequence[str]) -> None:
+    try:
+        os.execv(command[0], command)  # noqa: S606 - the command is the point
+    except OSError as error:
+        os.write(2, f"cannot run {command[0]}: {error.strerror}\n".encode())
+        os._exit(127)
+
+
+def _end_group_when_closed(pipe: int, child: int) -> None:
+    os.read(pipe, 1)  # Nothing is ever written: this returns when the other end closes.
+    _end_group(child)
+
+
+def _end_group(child: int) -> None:
+    _signal_group(child, signal.SIGTERM)
+    time.sleep(GRACE_SEC)
+    _signal_group(child, signal.SIGKILL)
+
+
+def _signal_group(child: int, number: int) -> None:
+    # macOS answers EPERM, not ESRCH, where only zombies are left.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""What a submitted job refers to in Cloud Storage, brought to where its processes can read it.
+
+A ``Job`` names its pipeline (``sdkPipelineOptions.options.pipelineUrl``) and the packages of its
+workers (``workerPools[].packages``), which on Dataflow the worker's boot program downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from launcher.emulator.storage import NotFound, ObjectStore
+
+_GS = "gs://"
+_STORAGE_HOST = "storage.googleapis.com/"  # How Beam writes the location of a package.
+
+
+class JobFilesError(Exception):
+    """A file that the job refers to cannot be had."""
+
+
+def split_gs_url(url: str) -> tuple[str, str]:
+    """Return bucket and object name of a ``gs://`` URL.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    bucket, _, name = url.removeprefix(_GS).partition("/")
+    if not url.startswith(_GS) or not bucket or not name:
+        raise ValueError(f"{url!r} is not of the form gs://bucket/object")
+    return bucket, name
+
+
+def pipeline_options(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the pipeline options that a ``Job`` carries."""
+    options: Mapping[str, Any] = (
+        job.get("environment", {}).get("sdkPipelineOptions", {}).get("options", {})
+    )
+    return options
+
+
+def worker_images(job: Mapping[str, Any]) -> frozenset[str]:
+    """Return the container images of a job's workers."""
+    return frozenset(
+        image["containerImage"]
+        for pool in _worker_pools(job)
+        for image in pool.get("sdkHarnessContainerImages", [])
+    ) or frozenset(
+        pool["workerHarnessContainerImage"]
+        for pool in _worker_pools(job)
+        if "workerHarnessContainerImage" in pool
+    )
+
+
+def fetch_pipeline(job: Mapping[str, Any], store: ObjectStore, path: Path) -> None:
+    """Write the job's pipeline proto to ``path``.
+
+    Raises:
+        JobFilesError: the job names none, or there is no such object.
+    """
+    url = pipeline_options(job).get("pipelineUrl")
+    if not url:
+        raise JobFilesError(
+            "the job has no environment.sdkPipelineOptions.options.pipelineUrl: "
+            "it was not made by a Beam SDK with portable job submission"
+        )
+    path.write_bytes(_read(store, url))
+
+
+def fetch_packages(job: Mapping[str, Any], store: ObjectStore, folder: Path) -> list[str]:
+    """Write the packages of the job's workers into ``folder``; return their names.
+
+    Raises:
+        JobFilesError: one has a bad name, or there is no such object.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for package in (found for pool in _worker_pools(job) for found in pool.get("packages", [])):
+        name = package["name"]
+        if name != Path(name).name:
+            raise JobFilesError(f"the package name {name!r} is not a file name")
+        location = _GS + package["location"].removeprefix(_STORAGE_HOST).removeprefix(_GS)
+        (folder / name).write_bytes(_read(store, location))
+        names.append(name)
+    return names
+
+
+def _worker_pools(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from job.get("environment", {}).get("workerPools", [])
+
+
+def _read(store: ObjectStore, url: str) -> bytes:
+    try:
+        return store.read(*split_gs_url(url))
+    except ValueError as error:
+        raise JobFilesError(f"the job refers to {error}") from error
+    except NotFound as error:
+        raise JobFilesError(f"the job refers to {url}, and there is no such object") from error
