@@ -43,12 +43,8 @@ from launcher.emulator.storage.uploads import (
     parse_hashes,
 )
 
-_ROOTS = (
-    "/storage/v1/",
-    "/download/storage/v1/",
-    "/upload/storage/v1/",
-    "/resumable/upload/storage/v1/",
-)
+_UPLOAD_ROOTS = ("/upload/storage/v1/", "/resumable/upload/storage/v1/")
+_ROOTS = ("/storage/v1/", "/download/storage/v1/", *_UPLOAD_ROOTS)
 _BATCH_PATHS = ("/batch/storage/v1", "/batch")
 _GET = "storage.objects.get"
 _INSERT = "storage.objects.insert"
@@ -87,7 +83,7 @@ class _StorageService:
         base_url = str(request.base_url).rstrip("/")
         if path in _BATCH_PATHS:
             return await self._batch(request, base_url)
-        if "upload/storage/v1/" in path and request.method in ("PUT", "DELETE"):
+        if path.startswith(_UPLOAD_ROOTS) and request.method in ("PUT", "DELETE"):
             return await self._continue_upload(request, query.get("upload_id", ""), base_url)
         call = self._find_call(request.method, path, query, base_url)
         if call.method_id == _INSERT:
@@ -128,24 +124,23 @@ class _StorageService:
     async def _insert(self, request: Request, call: Call) -> Response:
         headers = request.headers
         content_type = headers.get("content-type")
-        match call.query.get("uploadType"):
-            case "media":
+        upload_type = call.query.get("uploadType")
+        if upload_type == "resumable":
+            resource = parse_json(await request.body())
+            order = build_order(call, resource, headers.get("x-upload-content-type"), headers)
+            return await self._start_upload(call, order)
+        with await run_in_threadpool(self._store.new_blob) as writer:
+            if upload_type == "media":
                 order = build_order(call, {}, content_type, headers)
-                writer = await run_in_threadpool(self._store.new_blob)
                 await drain(request.stream(), writer.write)
-            case "multipart":
-                writer = await run_in_threadpool(self._store.new_blob)
+            elif upload_type == "multipart":
                 parser = MultipartParser(content_type or "", writer.write)
                 await drain(request.stream(), parser.feed)
                 parser.finish()
                 order = build_order(call, parser.resource, parser.media_type, headers)
-            case "resumable":
-                resource = parse_json(await request.body())
-                order = build_order(call, resource, headers.get("x-upload-content-type"), headers)
-                return await self._start_upload(call, order)
-            case other:
-                raise NotImplementedHere(f"{_INSERT} with uploadType {other!r}")
-        stored = await run_in_threadpool(commit_upload, self._store, writer, order)
+            else:
+                raise NotImplementedHere(f"{_INSERT} with uploadType {upload_type!r}")
+            stored = await run_in_threadpool(commit_upload, self._store, writer, order)
         return _object_response(stored, call.base_url)
 
     async def _start_upload(self, call: Call, order: UploadOrder) -> Response:
@@ -160,18 +155,16 @@ class _StorageService:
 
     async def _continue_upload(self, request: Request, upload_id: str, base_url: str) -> Response:
         if request.method == "DELETE":
-            self._sessions.cancel(upload_id)
+            await self._sessions.cancel(upload_id)
             raise UploadCancelled
-        session = self._sessions.find(upload_id)
-        stored = await self._sessions.receive(
-            session,
+        received = await self._sessions.receive(
+            upload_id,
             request.headers.get("content-range"),
             request.stream(),
             parse_hashes(request.headers),
         )
-        if stored is not None:
-            return _object_response(stored, base_url)
-        received = session.writer.size
+        if isinstance(received, StoredObject):
+            return _object_response(received, base_url)
         headers = {"Range": f"bytes=0-{received - 1}"} if received else {}
         return Response(status_code=308, headers=headers)
 

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import uuid
 from pathlib import Path
+from typing import Self
 
 import google_crc32c
 
@@ -15,7 +16,8 @@ import google_crc32c
 class BlobWriter:
     """Appends to one new blob and keeps its size and checksums; used by one thread at a time.
 
-    It holds no open file between calls, so that any number of uploads may be under way.
+    It holds no open file between calls, so that any number of uploads may be under way. As a
+    context manager it discards the blob when an error leaves the block.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,6 +27,13 @@ class BlobWriter:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc32c = 0
         self._path.touch()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.discard()
 
     @property
     def md5_hash(self) -> str:
@@ -38,7 +47,9 @@ class BlobWriter:
 
     def write(self, data: bytes) -> None:
         """Append `data`; blocks on the disk."""
-        with self._path.open("ab", buffering=0) as file:
+        with self._path.open("r+b", buffering=0) as file:
+            file.truncate(self.size)  # a write that failed half-way may have left more
+            file.seek(self.size)
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]

@@ -204,17 +204,18 @@ class Operation:
     honoured: frozenset[str]
 
 
+_BUCKET_CONDITIONS = frozenset({"ifMetagenerationMatch", "ifMetagenerationNotMatch"})
 _LISTING = frozenset({"prefix", "maxResults", "pageToken"})
 _SELECTION = CONDITIONS | {"generation"}
 _COPYING = CONDITIONS | SOURCE_CONDITIONS | {"sourceGeneration"}
 
 OPERATIONS: Mapping[str, Operation] = {
     "storage.buckets.insert": Operation(insert_bucket, frozenset({"project"})),
-    "storage.buckets.get": Operation(get_bucket, CONDITIONS),
+    "storage.buckets.get": Operation(get_bucket, _BUCKET_CONDITIONS),
     "storage.buckets.getStorageLayout": Operation(get_storage_layout, frozenset({"prefix"})),
     "storage.buckets.list": Operation(list_buckets, _LISTING | {"project"}),
-    "storage.buckets.patch": Operation(patch_bucket, CONDITIONS),
-    "storage.buckets.delete": Operation(delete_bucket, CONDITIONS),
+    "storage.buckets.patch": Operation(patch_bucket, _BUCKET_CONDITIONS),
+    "storage.buckets.delete": Operation(delete_bucket, _BUCKET_CONDITIONS),
     "storage.managedFolders.list": Operation(
         list_managed_folders, frozenset({"prefix", "pageSize", "pageToken"})
     ),

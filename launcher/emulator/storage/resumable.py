@@ -56,21 +56,22 @@ class UploadSessions:
             raise NotFound("No such resumable upload; it was cancelled, or the server restarted.")
         return session
 
-    def cancel(self, upload_id: str) -> None:
+    async def cancel(self, upload_id: str) -> None:
         """Forget an upload and its media; raises NotFound."""
-        session = self.find(upload_id)
-        self._open.pop(upload_id, None)
-        self._finished.pop(upload_id, None)
-        if session.stored is None:
-            session.writer.discard()
+        async with self.find(upload_id).lock:
+            session = self.find(upload_id)
+            self._open.pop(upload_id, None)
+            self._finished.pop(upload_id, None)
+            if session.stored is None:
+                session.writer.discard()
 
     async def receive(
         self,
-        session: UploadSession,
+        upload_id: str,
         content_range: str | None,
         body: AsyncIterator[bytes],
         checksums: Mapping[str, str],
-    ) -> StoredObject | None:
+    ) -> StoredObject | int:
         """Take one PUT of an upload: a chunk, the last chunk, or a question for its state.
 
         What has gone to disk stays, even when the client goes away in the middle of a chunk.
@@ -80,16 +81,18 @@ class UploadSessions:
             checksums: of the whole object, where this request names them.
 
         Returns:
-            The object when the upload is complete; None when bytes are missing.
+            The object when the upload is complete, else how many bytes were received so far.
 
         Raises:
             InvalidRequest: the chunk does not continue what was received, or is too small.
+            NotFound: there is no such upload.
             NotFound, PreconditionFailed: as for `ObjectStore.commit`; the upload is then over.
         """
         first, last, total = _parse_content_range(content_range or "bytes */*")
         if content_range is None:
             first = 0
-        async with session.lock:
+        async with self.find(upload_id).lock:
+            session = self.find(upload_id)  # it may have ended while this one waited
             if session.stored is not None:
                 return session.stored
             writer = session.writer
@@ -99,13 +102,14 @@ class UploadSessions:
             if content_range is None:
                 total = writer.size
             if total is None or writer.size < total:
-                return None
+                return writer.size
             if writer.size > total:
                 raise InvalidRequest(f"Got {writer.size} bytes of an upload of {total} bytes.")
-            del self._open[session.upload_id]
+            del self._open[upload_id]
             order = replace(session.order, checksums={**session.order.checksums, **checksums})
-            session.stored = await run_in_threadpool(commit_upload, self._store, writer, order)
-            self._finished[session.upload_id] = session
+            with writer:
+                session.stored = await run_in_threadpool(commit_upload, self._store, writer, order)
+            self._finished[upload_id] = session
             if len(self._finished) > _MAX_FINISHED_SESSIONS:
                 del self._finished[next(iter(self._finished))]
             return session.stored

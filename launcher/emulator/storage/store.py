@@ -42,7 +42,7 @@ class ObjectStore:
     """An object store in the folder `root`, which it makes; one open store per folder.
 
     Raises:
-        StoreInUse: another process has this folder open.
+        StoreInUse: it is open elsewhere, in this process or another.
     """
 
     def __init__(
@@ -62,8 +62,10 @@ class ObjectStore:
             self._db.executescript(rows.SCHEMA)
         except sqlite3.OperationalError as error:
             self._db.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
             raise errors.StoreInUse(
-                f"{root}: this object store is open elsewhere ({error}); "
+                f"{root}: this object store is open elsewhere; "
                 "stop the emulator that uses it, or choose another folder"
             ) from error
         kept = self._db.execute("SELECT blob, generation FROM objects").fetchall()
@@ -99,11 +101,7 @@ class ObjectStore:
                 raise errors.bucket_exists() from error
             return rows.find_bucket(db, bucket)
 
-    def get_bucket(
-        self,
-        bucket: str,
-        preconditions: Preconditions = _UNCONDITIONAL,
-    ) -> Bucket:
+    def get_bucket(self, bucket: str, preconditions: Preconditions = _UNCONDITIONAL) -> Bucket:
         """Return a bucket; raises NotFound."""
         with self._transaction() as db:
             found = rows.find_bucket(db, bucket)
@@ -133,11 +131,7 @@ class ObjectStore:
             )
             return rows.find_bucket(db, bucket)
 
-    def delete_bucket(
-        self,
-        bucket: str,
-        preconditions: Preconditions = _UNCONDITIONAL,
-    ) -> None:
+    def delete_bucket(self, bucket: str, preconditions: Preconditions = _UNCONDITIONAL) -> None:
         """Delete an empty bucket; raises NotFound, or Conflict when it holds objects."""
         with self._transaction() as db:
             found = rows.find_bucket(db, bucket)
@@ -178,9 +172,9 @@ class ObjectStore:
         """
         preconditions = Preconditions(if_generation_match=if_generation_match)
         ref = ObjectRef(bucket=bucket, name=name, preconditions=preconditions)
-        writer = self.new_blob()
-        writer.write(data)
-        return self.commit(writer, ref, ObjectSettings(content_type=content_type))
+        with self.new_blob() as writer:
+            writer.write(data)
+            return self.commit(writer, ref, ObjectSettings(content_type=content_type))
 
     # Objects
 
@@ -200,7 +194,7 @@ class ObjectStore:
             return rows.to_object(row), (self._blobs / row["blob"]).open("rb", buffering=0)
 
     def new_blob(self) -> BlobWriter:
-        """Begin the bytes of an object; `commit` or `discard` ends them."""
+        """Begin the bytes of an object, for `commit`."""
         return BlobWriter(self._blobs)
 
     def commit(
@@ -211,7 +205,7 @@ class ObjectStore:
         *,
         component_count: int | None = None,
     ) -> StoredObject:
-        """Make what was written the live generation of an object; discards it on any error.
+        """Make what was written the live generation of an object; on an error discard it yourself.
 
         Raises:
             InvalidRequest: the object's name breaks the naming rules.
@@ -225,12 +219,8 @@ class ObjectStore:
             crc32c=writer.crc32c,
             component_count=component_count,
         )
-        try:
-            with self._transaction() as db:
-                return self._put(db, ref, settings, content)
-        except errors.StorageError:
-            writer.discard()
-            raise
+        with self._transaction() as db:
+            return self._put(db, ref, settings, content)
 
     def copy(
         self,
@@ -257,23 +247,19 @@ class ObjectStore:
     def compose(
         self, sources: Sequence[ObjectRef], destination: ObjectRef, settings: ObjectSettings
     ) -> StoredObject:
-        """Make `destination` the concatenation of `sources`; raises as `copy`."""
-        opened: list[tuple[StoredObject, BinaryIO]] = []
-        writer = self.new_blob()
-        try:
+        """Make `destination` the concatenation of `sources`; raises as `copy`.
+
+        Each source is read as it is when its turn comes; only the commit is atomic.
+        """
+        count = 0
+        with self.new_blob() as writer:
             for source in sources:
                 part, file = self.open(source)
-                opened.append((part, file))
-                while piece := file.read(_COPY_PIECE_BYTES):
-                    writer.write(piece)
-        except errors.StorageError:
-            writer.discard()
-            raise
-        finally:
-            for _, file in opened:
-                file.close()
-        count = sum(part.component_count or 1 for part, _ in opened)
-        return self.commit(writer, destination, settings, component_count=count)
+                with file:
+                    while piece := file.read(_COPY_PIECE_BYTES):
+                        writer.write(piece)
+                count += part.component_count or 1
+            return self.commit(writer, destination, settings, component_count=count)
 
     def update(
         self, ref: ObjectRef, change: Callable[[ObjectSettings], ObjectSettings]

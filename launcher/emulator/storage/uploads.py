@@ -67,12 +67,11 @@ def parse_hashes(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def commit_upload(store: ObjectStore, writer: BlobWriter, order: UploadOrder) -> StoredObject:
-    """Check the checksums that the client gave, and commit; discards the media on an error."""
+    """Check the checksums that the client gave, and commit."""
     calculated = {"md5": ("MD5 hash", writer.md5_hash), "crc32c": ("CRC32C", writer.crc32c)}
     for algorithm, (words, value) in calculated.items():
         provided = order.checksums.get(algorithm, value)
         if provided != value:
-            writer.discard()
             raise checksum_mismatch(words, provided, value)
     return store.commit(writer, order.ref, order.settings)
 
