@@ -12,7 +12,7 @@ from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
 from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
-from launcher.emulator.executor.worker_logs import serve_worker_logs
+from launcher.emulator.executor.worker_logs import worker_logs_server
 from launcher.emulator.executor.workers import WorkerSetup
 
 
@@ -26,11 +26,12 @@ def execute(order: ExecutionOrder, writer: EventWriter) -> None:
     try:
         pipeline = beam_runner_api_pb2.Pipeline.FromString(order.pipeline_file.read_bytes())
         _check_environments(pipeline, order)
-        setup = WorkerSetup(order, logging_url=serve_worker_logs(writer))
         metrics = JobMetrics(MetricNames(pipeline.components))
         count = order.num_workers
         writer.message(events.BASIC, f"Starting {count} worker{'s' if count > 1 else ''}...")
-        EmulatorRunner(setup=setup, metrics=metrics, writer=writer).run(pipeline)
+        with worker_logs_server(writer) as logging_url:
+            setup = WorkerSetup(order, logging_url)
+            EmulatorRunner(setup=setup, metrics=metrics, writer=writer).run(pipeline)
     except (StageFailedError, UnsupportedPipelineError) as error:
         writer.message(events.ERROR, str(error))
         writer.state(events.FAILED)

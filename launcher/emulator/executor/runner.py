@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -45,7 +45,8 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         self._metrics = metrics
         self._writer = writer
         self._failures = _FailureReport(writer)
-        self._operations: set[str] = set()
+        self._operations: Mapping[str, str] = {}
+        self._begun: set[str] = set()
         self._made_by_stages: Collection[str] = ()
         # Beam registers by class; this process runs one job only.
         worker_handlers.WorkerHandler.register_environment(
@@ -76,6 +77,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
             if transform.spec.urn != bundle_processor.DATA_INPUT_URN
             for pcollection in transform.outputs.values()
         }
+        self._operations = {stage.name: _operation(stage) for stage in stages}
         return super().run_stages(stage_context, stages)
 
     def _execute_bundle(
@@ -84,9 +86,9 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         bundle_context_manager: execution.BundleContextManager,
         bundle_input: translations.DataInput,
     ) -> beam_fn_api_pb2.InstructionResponse:
-        operation = _operation(bundle_context_manager.stage)
-        if operation not in self._operations:
-            self._operations.add(operation)
+        operation = self._operations[bundle_context_manager.stage.name]
+        if operation not in self._begun:
+            self._begun.add(operation)
             self._writer.message(events.BASIC, f"Executing operation {operation}")
         try:
             response = super()._execute_bundle(
@@ -190,7 +192,8 @@ def _operation(stage: translations.Stage) -> str:
         transform.unique_name
         for transform in stage.transforms
         if transform.spec.urn not in _CHANNEL_URNS
-    ) or str(stage.name)
+        or transform.spec.payload == translations.IMPULSE_BUFFER
+    )
 
 
 def _describe_failure(operation: str, cause: str) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -65,14 +66,18 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
             )
 
 
-def serve_worker_logs(writer: EventWriter) -> str:
-    """Start a logging server that ends with the process; return its address."""
+@contextmanager
+def worker_logs_server(writer: EventWriter) -> Iterator[str]:
+    """Serve the Fn Logging API while the context lasts; yields the address."""
     # A worker holds one thread for as long as it lives.
     server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
     beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(WorkerLogs(writer), server)
     port = server.add_insecure_port("localhost:0")
     server.start()
-    return f"localhost:{port}"
+    try:
+        yield f"localhost:{port}"
+    finally:
+        server.stop(grace=None)
 
 
 def _importance(entry: beam_fn_api_pb2.LogEntry) -> str:
