@@ -28,6 +28,7 @@ from launcher.jobs import (
 )
 
 _COUNTER_LINE_EVERY_SEC = 5.0
+_LINE_WIDTH = 200
 _STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
 
 
@@ -58,13 +59,29 @@ class _Meter:
         self._clock = clock
         self._started = clock()
         self._sample = (self._started, 0)
-        self.state = JobState.UNKNOWN
+        self._job = Job(id="")
         self.counts = RowCounts()
         self.rows_per_sec = 0.0
 
     @property
+    def state(self) -> JobState:
+        return self._job.current_state
+
+    @property
     def elapsed_sec(self) -> float:
+        """How long the job ran, once it has ended; before that, how long it has been watched."""
+        job = self._job
+        if job.current_state.is_terminal and job.create_time and job.current_state_time:
+            return max(0.0, (job.current_state_time - job.create_time).total_seconds())
         return self._clock() - self._started
+
+    def watch(self, job: Job) -> bool:
+        """Take the job as it is now; return whether its state changed."""
+        changed = job.current_state is not self.state
+        if changed and job.current_state is JobState.RUNNING:
+            self._sample = (self._clock(), 0)  # rows per second begin here
+        self._job = job
+        return changed
 
     def count(self, metrics: Sequence[Metric]) -> bool:
         """Take new metrics; return whether the rows changed."""
@@ -103,14 +120,13 @@ class PlainProgress:
     def on_job(self, job: Job) -> None:
         """Write a line where the state has changed."""
         self._is_out = False
-        if job.current_state is not self._meter.state:
-            self._meter.state = job.current_state
+        if self._meter.watch(job):
             self._line(job.current_state)
 
     def on_message(self, message: JobMessage) -> None:
         """Write the message."""
         level = message.message_importance.removeprefix("JOB_MESSAGE_")
-        self._line(f"{level}: {message.message_text.rstrip()}")
+        self._line(f"{level}: {_shorten(message)}")
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
         """Write the rows, if they changed and enough time has passed."""
@@ -161,13 +177,12 @@ class LiveProgress:
     def on_job(self, job: Job) -> None:
         """Take over the state."""
         self._outage = ""
-        self._meter.state = job.current_state
+        self._meter.watch(job)
 
     def on_message(self, message: JobMessage) -> None:
         """Print the message above the line."""
-        self._console.print(
-            Text(message.message_text.rstrip(), style=_STYLES.get(message.message_importance, ""))
-        )
+        text = _shorten(message)
+        self._console.print(Text(text, style=_STYLES.get(message.message_importance, "")))
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
         """Take over the rows."""
@@ -192,3 +207,18 @@ class LiveProgress:
         ]
         self._spinner.update(text=Text("  ".join(part for part in parts if part)))
         return self._spinner
+
+
+def _shorten(message: JobMessage) -> str:
+    """Return a message's text; of a warning or an error the whole of it.
+
+    Dataflow names every fused step of a stage in one line, which can run to thousands of
+    characters.
+    """
+    text = message.message_text.rstrip()
+    if message.message_importance in _STYLES:
+        return text
+    lines = (
+        line if len(line) <= width else f"{line[: width - 3]}..." for line in text.splitlines()
+    )
+    return "\n".join(lines)

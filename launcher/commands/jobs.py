@@ -139,15 +139,10 @@ def follow(dataflow: Dataflow, job_id: str, *, timeout_sec: float) -> int:
     Raises:
         JobError: it did not end well, or not in time.
     """
-    summary = ""
     try:
         with open_progress(sys.stdout) as progress:
-            try:
-                wait_for_job(dataflow, job_id, timeout_sec=timeout_sec, observer=progress)
-            finally:
-                summary = progress.summarize()
+            wait_for_job(dataflow, job_id, timeout_sec=timeout_sec, observer=progress)
     except JobFailed as error:
-        print(summary)
         again = format_jobs_command("messages", job_id, dataflow)
         raise JobFailed(
             f"job {job_id} failed; its messages stand above, and again with "
@@ -156,10 +151,10 @@ def follow(dataflow: Dataflow, job_id: str, *, timeout_sec: float) -> int:
             error.messages,
         ) from error
     except KeyboardInterrupt:
-        stop = format_jobs_command("cancel", job_id, dataflow)
-        print(f"{summary}; the job goes on. Stop it:  {stop}")
+        print(f"The job goes on. Stop it:  {format_jobs_command('cancel', job_id, dataflow)}")
         raise
-    print(summary)
+    finally:
+        print(progress.summarize(), flush=True)
     return 0
 
 

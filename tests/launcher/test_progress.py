@@ -100,6 +100,30 @@ def test_a_terminal_gets_a_live_line_under_the_messages(clock):
     assert progress.summarize().startswith("JOB_STATE_DONE after 12.0 s: 2,000 rows read")
 
 
+def test_long_lines_are_shortened_but_never_an_errors(clock):
+    stream = io.StringIO()
+    progress = PlainProgress(stream, clock=clock)
+    progress.on_message(message("Executing operation " + "+".join(["Step"] * 100)))
+    progress.on_message(message("x" * 500, MessageImportance.ERROR))
+    first, second = stream.getvalue().splitlines()
+    assert len(first) < 230
+    assert first.endswith("...")
+    assert second.endswith("x" * 500)
+
+
+def test_the_summary_of_an_ended_job_tells_how_long_it_ran(clock):
+    progress = PlainProgress(io.StringIO(), clock=clock)
+    progress.on_job(
+        Job(
+            id="1",
+            current_state=JobState.FAILED,
+            create_time=datetime(2026, 11, 22, 13, 0, 0, tzinfo=UTC),
+            current_state_time=datetime(2026, 11, 22, 13, 1, 30, tzinfo=UTC),
+        )
+    )
+    assert progress.summarize() == "JOB_STATE_FAILED after 90.0 s"
+
+
 def test_a_job_without_the_kits_counters_shows_no_rows(clock):
     progress = PlainProgress(io.StringIO(), clock=clock)
     progress.on_job(job(JobState.DONE))
