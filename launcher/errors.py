@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from launcher.jobs import Job, JobMessage
 
 
+_TRANSIENT = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+
+
 class FlexpackError(Exception):
     """Everything that the launcher raises on purpose."""
 
@@ -102,13 +113,9 @@ class ApiError(ServiceError):
         self.status = status
         self.service_message = message
         self.details = tuple(details)
+        self.is_transient = status_code in _TRANSIENT
         code = f"{status_code} {status}".strip()
         super().__init__(f"{action}: Dataflow answered {code}: {self._explanation()}")
-
-    @property
-    def is_transient(self) -> bool:  # type: ignore[override]
-        """Whether the same request may succeed a little later."""
-        return self.status_code == HTTPStatus.TOO_MANY_REQUESTS or self.status_code >= 500
 
     @property
     def violations(self) -> tuple[tuple[str, str], ...]:

@@ -218,7 +218,7 @@ def _shorten(message: JobMessage) -> str:
     text = message.message_text.rstrip()
     if message.message_importance in _STYLES:
         return text
-    lines = (
-        line if len(line) <= width else f"{line[: width - 3]}..." for line in text.splitlines()
+    return "\n".join(
+        line if len(line) <= _LINE_WIDTH else f"{line[: _LINE_WIDTH - 3]}..."
+        for line in text.splitlines()
     )
-    return "\n".join(lines)

@@ -168,6 +168,15 @@ def test_a_missing_job_is_told_in_the_services_words(service, dataflow):
     assert len(service.calls) == 1
 
 
+def test_what_the_service_does_not_implement_is_not_repeated(service, dataflow):
+    service.read_faults.append(501)
+
+    with pytest.raises(ApiError, match="501"):
+        dataflow.get("x")
+
+    assert len(service.calls) == 1
+
+
 def test_an_answer_of_another_shape_names_its_field(service, dataflow):
     job = service.add_job("fashion", labels=["a"])
 
