@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,22 @@ def start(data_dir: Path) -> daemon.EmulatorInfo:
     return daemon.start_detached(port=0, data_dir=data_dir)
 
 
-def get(url: str) -> Any:
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def get(url: str | urllib.request.Request) -> Any:
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.load(answer)
 
@@ -153,3 +170,30 @@ def test_importing_the_daemon_is_cheap() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    (tmp_path / "main.py").write_text(
+        f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)\n"
+    )
+    images = tmp_path / "images.toml"
+    images.write_text(
+        f'["sleeper"]\nworkdir = {json.dumps(str(tmp_path))}\n'
+        'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "main.py" }\n'
+    )
+    info = daemon.start_detached(port=0, data_dir=data_dir, images=images)
+    spec = {"image": "sleeper", "sdkInfo": {"language": "PYTHON"}}
+    launch = json.dumps({"launchParameter": {"jobName": "j", "containerSpec": spec}}).encode()
+    path = "v1b3/projects/p/locations/r1/"
+    job = get(
+        urllib.request.Request(f"{info.dataflow_endpoint}{path}flexTemplates:launch", launch)
+    )["job"]
+    wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+    sleeper = int(pid_file.read_text())
+
+    os.kill(info.pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(sleeper))
+    again = start(data_dir)
+    after = get(f"{again.dataflow_endpoint}{path}jobs/{job['id']}")
+    assert after["currentState"] == "JOB_STATE_FAILED"

@@ -60,6 +60,7 @@ def names(jobs: JobStore, wanted: JobFilter, page_size: int = 10) -> list[str]:
     while True:
         page, token = jobs.list_jobs(wanted, page_size=page_size, page_token=token)
         found += [record.name for record in page]
+        assert len(found) < 100
         if not token:
             return found
 
@@ -161,6 +162,7 @@ def test_messages_by_importance_time_and_page(jobs: JobStore) -> None:
                 page_token=token,
             )
             found += [message.text for message in page]
+            assert len(found) < 100
             if not token:
                 return found
 
