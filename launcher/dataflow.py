@@ -103,7 +103,9 @@ class Dataflow:
         taken by a job with the same launch id returns that job.
 
         Raises:
-            ApiError: the service refused; no job was created.
+            ApiError: the service refused (4xx), and no job was created; or it failed (5xx) at
+                every attempt, and no job of this launch was there when the client last looked.
+            Unreachable: likewise, for want of an answer.
             LaunchUncertain: it could not be found out whether the job was created.
         """
         parameter = request.launch_parameter
