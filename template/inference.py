@@ -8,6 +8,7 @@ https://beam.apache.org/documentation/ml/about-ml/
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -110,6 +111,9 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         model = copy.copy(self._model)
         model.device = resolve_device(self._device)
         model.ensure_model()
+        # What the imports and the model hold lives as long as the process. Unfrozen, the garbage
+        # collector walks it again and again: 5 % of the CPU time of a small model.
+        gc.freeze()
         return model
 
     def update_model_path(self, model_path: str | None = None) -> None:
@@ -145,8 +149,8 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
                 f"key_column {missing[0]!r}: the DataFrame has no such column, but "
                 f"{', '.join(map(str, rows.columns))}"
             )
-        keys = rows[self._key_columns]
-        return join_predictions(keys, model.predict(rows))
+        keys = {column: block[column].to_numpy() for column in self._key_columns}
+        return join_predictions(keys, len(block), model.predict(rows))
 
     def _predict_or_halve(
         self, block: pd.DataFrame, model: BaseModel
@@ -178,6 +182,7 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             yield DeadLetter(key=key, error=failure, source=source)
 
 
+@beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)
 class _RouteDoFn(beam.DoFn):
     """Counts predictions and dead letters, and parts them."""
 

@@ -21,7 +21,7 @@ class UnusablePredictionError(TypeError):
     """predict returned what no row can be blamed for: the model has to change."""
 
 
-def join_predictions(keys: pd.DataFrame, returned: Any) -> pd.DataFrame:
+def join_predictions(keys: Mapping[str, np.ndarray], rows: int, returned: Any) -> pd.DataFrame:
     """Return the key columns and what ``predict`` returned, side by side, row by row.
 
     A DataFrame keeps its columns; a Series has its name or "prediction"; arrays, tensors (of any
@@ -35,19 +35,21 @@ def join_predictions(keys: pd.DataFrame, returned: Any) -> pd.DataFrame:
     """
     columns = _to_frame(returned)
     if columns is None:
-        return keys
-    if len(columns) != len(keys):
-        raise EntryCountError(f"predict returned {len(columns)} entries for {len(keys)} rows")
-    names = [*map(str, keys.columns), *map(str, columns.columns)]
+        return pd.DataFrame(keys)
+    if len(columns) != rows:
+        raise EntryCountError(f"predict returned {len(columns)} entries for {rows} rows")
+    names = [*keys, *map(str, columns.columns)]
     if len(set(names)) < len(names):
         repeated = next(name for name, count in Counter(names).items() if count > 1)
         raise UnusablePredictionError(
             f"predict returned a column {repeated!r} that is there already (the key is "
-            f"{', '.join(map(str, keys.columns))}): rename or drop the model's column"
+            f"{', '.join(keys)}): rename or drop the model's column"
         )
-    columns.index = keys.index
-    joined = pd.concat([keys, columns], axis="columns")
-    joined.columns = pd.Index(names)
+    values = [*keys.values(), *(column for _, column in columns.items())]
+    joined = pd.DataFrame(
+        dict(zip(names, values, strict=True)), index=columns.index, columns=names, copy=False
+    )
+    joined.index = pd.RangeIndex(rows)
     return joined
 
 
@@ -55,7 +57,7 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
     if returned is None:
         return None
     if isinstance(returned, pd.DataFrame):
-        return returned.copy(deep=False)
+        return returned
     if isinstance(returned, pd.Series):
         return returned.to_frame(COLUMN if returned.name is None else returned.name)
     if _is_tensor(returned):
@@ -63,7 +65,9 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
     if isinstance(returned, np.ndarray) and returned.ndim > 0:
         return pd.DataFrame({COLUMN: returned if returned.ndim == 1 else _cells(returned.tolist())})
     if isinstance(returned, Sequence) and not isinstance(returned, str | bytes):
-        entries: list[Any] = [_tensor_to_array(entry) if _is_tensor(entry) else entry for entry in returned]
+        entries: list[Any] = [
+            _tensor_to_array(entry) if _is_tensor(entry) else entry for entry in returned
+        ]
         if entries and all(isinstance(entry, Mapping) for entry in entries):
             return pd.DataFrame.from_records(entries)
         return pd.DataFrame({COLUMN: _cells(entries)}).infer_objects()

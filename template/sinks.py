@@ -26,7 +26,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
 
 _log = logging.getLogger(__name__)
-_JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 class OutputError(RuntimeError):
@@ -60,13 +60,17 @@ class WriteDeadLetters(beam.PTransform):
 def json_lines(block: pd.DataFrame) -> bytes:
     """Return a block as JSON Lines; NaN and None become null."""
     names = list(block.columns)
-    columns = [column.tolist() for _, column in block.items()]
-    return b"".join(
-        [
-            orjson.dumps(dict(zip(names, row, strict=True)), _plain, _JSON_OPTIONS)
-            for row in zip(*columns, strict=True)
-        ]
-    )
+    rows = zip(*[column.tolist() for _, column in block.items()], strict=True)
+    records = [dict(zip(names, row)) for row in rows]  # noqa: B905  (the hot loop)
+    if not records:
+        return b""
+    # One call for all records is many times faster than one call for each. No JSON string holds
+    # this boundary, because a quote inside of one is escaped; a nested object may.
+    lines = orjson.dumps(records, _plain, _JSON_OPTIONS)[1:-1]
+    start = b"{%b:" % orjson.dumps(names[0])
+    if lines.count(b"}," + start) == len(records) - 1:
+        return lines.replace(b"}," + start, b"}\n" + start) + b"\n"
+    return b"".join([orjson.dumps(record, _plain, _JSON_OPTIONS) + b"\n" for record in records])
 
 
 def _plain(value: Any) -> Any:
@@ -111,7 +115,7 @@ class _JsonlSink(_Sink):
 
 class _DeadLetterSink(_Sink):
     def write_record(self, file_handle: BinaryIO, value: Any) -> None:
-        file_handle.write(orjson.dumps(value, option=_JSON_OPTIONS))
+        file_handle.write(orjson.dumps(value) + b"\n")
 
 
 @dataclass
@@ -143,7 +147,7 @@ class _CsvSink(_Sink):
 
 def _csv_cell(cell: Any) -> Any:
     if isinstance(cell, list | dict | tuple | np.ndarray):
-        return orjson.dumps(cell, _plain, orjson.OPT_SERIALIZE_NUMPY).decode()
+        return orjson.dumps(cell, _plain, _JSON_OPTIONS).decode()
     return cell
 
 

@@ -73,23 +73,23 @@ class IdxSplit:
                 data, problem = read_up_to(stream, wanted * header.row_bytes)
                 rows = range(start, start + len(data) // header.row_bytes)
                 if rows:
-                    images = np.frombuffer(data, header.dtype, len(rows) * math.prod(header.shape))
-                    images = images.astype(images.dtype.newbyteorder("="), copy=False)
-                    frame = pd.DataFrame(
-                        {"image": image_cells(images.reshape(len(rows), *header.shape))}
-                    )
-                    yield from make_blocks(
-                        frame,
-                        keys=row_keys(self.path, rows),
-                        rows=rows,
-                        path=self.path,
-                        batch_size=len(rows),
-                    )
+                    yield from self._make_block(data[: len(rows) * header.row_bytes], rows)
                 if problem:
                     yield _missing_rows(self.path, rows.stop, self.stop, problem)
                     return
             if is_gzip(self.path):
                 yield from _check_end(stream, self.path, header.rows)
+
+    def _make_block(self, data: np.ndarray, rows: range) -> Iterator[pd.DataFrame]:
+        images = data.view(self.header.dtype).reshape(len(rows), *self.header.shape)
+        images = images.astype(images.dtype.newbyteorder("="), copy=False)
+        return make_blocks(
+            pd.DataFrame({"image": image_cells(images)}),
+            keys=row_keys(self.path, rows),
+            rows=rows,
+            path=self.path,
+            batch_size=len(rows),
+        )
 
 
 def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
@@ -115,7 +115,8 @@ def read_header(stream: BinaryIO) -> IdxHeader:
     Raises:
         UnreadableError: it is none, or one of labels.
     """
-    magic, problem = read_up_to(stream, 4)
+    data, problem = read_up_to(stream, 4)
+    magic = data.tobytes()
     if problem:
         raise UnreadableError(f"not an IDX file: {problem}")
     if magic[:2] == b"\x1f\x8b":
@@ -126,7 +127,7 @@ def read_header(stream: BinaryIO) -> IdxHeader:
     dims, problem = read_up_to(stream, 4 * rank)
     if problem:
         raise UnreadableError(f"its IDX header is cut off: {problem}")
-    rows, *shape = struct.unpack(f">{rank}I", dims)
+    rows, *shape = struct.unpack(f">{rank}I", dims.tobytes())
     if rank == 1:
         raise UnreadableError(f"an IDX file of {rows} labels, not of images")
     header = IdxHeader(rows=rows, shape=tuple(shape), dtype=_DTYPES[magic[2]], offset=4 + 4 * rank)

@@ -27,7 +27,7 @@ from template.sources.parquet import split_parquet
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError
 
 AUTO = "auto"
-_DEAD_LETTERS = "dead_letters"
+_DEAD_LETTERS = "dead_letters"  # as in the output types below
 
 
 class Split(Protocol):
@@ -169,6 +169,7 @@ class _SplitFile(beam.DoFn):
             yield from _dead_letter(element.file.path, error)
 
 
+@beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)
 class _ReadSplit(beam.DoFn):
     """Split -> blocks."""
 

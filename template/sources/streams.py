@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
@@ -56,10 +57,10 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if is_gzip(path) else raw
 
 
-def read_up_to(stream: BinaryIO, size: int) -> tuple[bytearray, str | None]:
+def read_up_to(stream: BinaryIO, size: int) -> tuple[np.ndarray, str | None]:
     """Read ``size`` bytes, or as many as there are and the reason why there are no more."""
-    data = bytearray(size)
-    view = memoryview(data)
+    data = np.empty(size, dtype=np.uint8)
+    view = data.data
     filled = 0
     reason = None
     while filled < size:
@@ -73,6 +74,4 @@ def read_up_to(stream: BinaryIO, size: int) -> tuple[bytearray, str | None]:
             reason = "the file ends too early"
             break
         filled += count
-    view.release()
-    del data[filled:]
-    return data, reason
+    return data[:filled], reason
