@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from launcher.emulator.daemon import EmulatorInfo
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT_ROOT.parent / "shared" / "data"
@@ -51,3 +55,12 @@ def run(
         f"{done.stdout}\n{done.stderr}"
     )
     return done
+
+
+def open_storage(info: EmulatorInfo) -> storage.Client:
+    """Return a client of a local Dataflow's Cloud Storage."""
+    return storage.Client(
+        project=PROJECT,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": info.storage_endpoint},
+    )

@@ -6,11 +6,10 @@ import dataclasses
 import json
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from launcher.emulator.daemon import EmulatorInfo
-from tests.support import PROJECT, ImageSet
+from tests.support import ImageSet, open_storage
 
 _SCORE_TOLERANCE = 1e-6  # float32 sums over blocks of other sizes
 
@@ -43,12 +42,7 @@ class Lake:
 
 @pytest.fixture(scope="session")
 def lake(emulator: EmulatorInfo) -> Lake:
-    client = storage.Client(
-        project=PROJECT,
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": emulator.storage_endpoint},
-    )
-    return Lake(client.create_bucket("flexpack-e2e"))
+    return Lake(open_storage(emulator).create_bucket("flexpack-e2e"))
 
 
 @pytest.fixture(scope="session")

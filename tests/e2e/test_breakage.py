@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from launcher.emulator import daemon
-from tests.support import PROJECT, run
+from tests.support import BIN, PROJECT, open_storage, run
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +63,22 @@ def test_unknown_image(launch, lake, emulator_env):
 
     done = launch("unknown-image", status=1, template=spec)
 
-    assert image in done.stderr
-    assert "images.toml" in done.stderr
+    assert image in done.stdout
+    assert "images.toml" in done.stdout
 
 
 def test_input_that_matches_nothing(launch, lake):
     done = launch("no-input", status=1, input=f"{lake.root}/nothing/*.png")
 
-    assert f"{lake.root}/nothing/*.png" in done.stderr
-    assert "no file matches" in done.stderr
+    assert f"{lake.root}/nothing/*.png" in done.stdout
+    assert "no file matches" in done.stdout
 
 
 def test_output_that_cannot_be_written(launch):
     done = launch("no-output", status=1, output="gs://no-such-bucket-here/rows")
 
-    assert "no-such-bucket-here" in done.stderr
-    assert "cannot be written" in done.stderr
+    assert "no-such-bucket-here" in done.stdout
+    assert "cannot be written" in done.stdout
 
 
 def test_weights_of_another_network(launch, lake, garments, tmp_path):
@@ -91,14 +91,14 @@ def test_weights_of_another_network(launch, lake, garments, tmp_path):
 
     done = launch("other-weights", status=1, model_path=weights)
 
-    assert "linear_relu_stack.4.weight is (7, 512), not (10, 512)" in done.stderr
+    assert "linear_relu_stack.4.weight is (7, 512), not (10, 512)" in done.stdout
 
 
 def test_gpu_that_is_absent(launch):
     done = launch("no-gpu", status=1, device="cuda")
 
-    assert "this worker has no usable GPU" in done.stderr
-    assert "torch: 2.13.0" in done.stderr
+    assert "this worker has no usable GPU" in done.stdout
+    assert "torch: 2.13.0" in done.stdout
 
 
 def test_bad_rows_do_not_fail_the_job(launch, lake, emulator_env, image_set):
@@ -121,10 +121,12 @@ def test_bad_rows_do_not_fail_the_job(launch, lake, emulator_env, image_set):
 def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
     data_dir = tmp_path / "emulator"
     first = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=None)
-    env = dict(os.environ) | daemon.environment(first, project=PROJECT)
+    path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+    base = dict(os.environ) | {"PATH": path}
+    env = base | daemon.environment(first, project=PROJECT)
     flags = ("--staging-location", "gs://survivor/staging")
     try:
-        run("gcloud", "storage", "buckets", "create", "gs://survivor", env=env)
+        open_storage(first).create_bucket("survivor")
         run("flexpack", "build", "gs://survivor/t.json", "--image", "local/flexpack", env=env)
         run(
             *("flexpack", "run", "interrupted", "--template-file-gcs-location"),
@@ -136,7 +138,7 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
 
         second = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=None)
 
-        env = dict(os.environ) | daemon.environment(second, project=PROJECT)
+        env = base | daemon.environment(second, project=PROJECT)
         listed = run("flexpack", "jobs", "list", env=env).stdout
         assert "interrupted" in listed
         assert "JOB_STATE_FAILED" in listed
@@ -147,6 +149,6 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
             env=env,
             status=1,
         )
-        assert "gs://survivor/x.csv" in printed.stderr
+        assert "gs://survivor/x.csv" in printed.stdout
     finally:
         daemon.stop(data_dir)
