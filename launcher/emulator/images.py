@@ -66,14 +66,16 @@ class Image:
     workdir: Path
     env: Mapping[str, str]
 
-    def environment(self, endpoints: Mapping[str, str]) -> dict[str, str]:
+    def environment(
+        self, endpoints: Mapping[str, str], *, own: Mapping[str, str] = os.environ
+    ) -> dict[str, str]:
         """Return all variables of a process in this image.
 
-        A clean base, the image's own variables, those of the local services (``endpoints``), and
-        the working directory on the module path.
+        A clean base out of ``own``, the image's variables, those of the local services
+        (``endpoints``), and the working directory on the module path.
         """
-        base = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        path = os.pathsep.join((str(self.python.parent), os.environ.get("PATH", os.defpath)))
+        base = {name: own[name] for name in _INHERITED if name in own}
+        path = os.pathsep.join((str(self.python.parent), own.get("PATH", os.defpath)))
         modules = [str(self.workdir), *filter(None, [self.env.get("PYTHONPATH")])]
         return {
             **base,

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from launcher.emulator import staging
-from launcher.emulator.executor import events, stock_worker
+from launcher.emulator.executor import events
 from launcher.emulator.executor.events import GarbledEventsError
-from launcher.emulator.executor.order import ExecutionOrder, WorkerEnvironment
+from launcher.emulator.executor.order import ExecutionOrder, Preparation, WorkerEnvironment
 from launcher.emulator.images import (
     Image,
     ImageRegistry,
@@ -40,7 +40,6 @@ from launcher.emulator.storage import ObjectStore
 
 _LOG = logging.getLogger(__name__)
 _EXECUTOR = (sys.executable, "-m", "launcher.emulator.executor")
-_SDK_HARNESS = "apache_beam.runners.worker.sdk_worker_main"
 _MOST_CONSOLE_MESSAGES = 1000
 _TERMINAL = (events.DONE, events.FAILED)
 # What Beam stages to be installed on the workers by pip.
@@ -97,7 +96,7 @@ class JobRun:
         """Launch a Flex Template and execute the job that it stages; block until that has ended."""
 
         def work() -> None:
-            executor = self._start_executor()
+            executor = self._start_executor(self._expected_worker(order))
             job = self._run_launcher(order)
             self._events.job_object(self._job_id, job)
             self._execute(job, executor)
@@ -106,7 +105,7 @@ class JobRun:
 
     def execute(self, job: Mapping[str, Any]) -> None:
         """Execute a ``Job``; block until it has ended."""
-        self._run(lambda: self._execute(job, self._start_executor()))
+        self._run(lambda: self._execute(job, self._start_executor(None)))
 
     def cancel(self) -> None:
         """Kill the processes of the run and report no more; block until they are gone."""
@@ -177,9 +176,18 @@ class JobRun:
     def _executor_log(self) -> Path:
         return self._run_dir / "executor.log"
 
-    def _start_executor(self) -> Child:
+    def _expected_worker(self, order: LaunchOrder) -> WorkerEnvironment | None:
+        reference = order.environment.get("sdkContainerImage") or order.parameters.get(
+            "sdk_container_image"
+        )
+        try:
+            return self._image_environment(reference) if reference else None
+        except UnknownImage:
+            return None  # If the job does name it, it fails then.
+
+    def _start_executor(self, worker: WorkerEnvironment | None) -> Child:
         with self._executor_log.open("wb") as log:
-            return self._children.start(
+            executor = self._children.start(
                 _EXECUTOR,
                 cwd=self._run_dir,
                 env=dict(os.environ),
@@ -187,6 +195,8 @@ class JobRun:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
+        _tell(executor, Preparation(run_dir=self._run_dir, worker=worker))
+        return executor
 
     def _execute(self, job: Mapping[str, Any], executor: Child) -> None:
         self._events.state(self._job_id, events.PENDING)
@@ -206,9 +216,7 @@ class JobRun:
         staging.fetch_pipeline(job, self._store, order.pipeline_file)
         packages = staging.fetch_packages(job, self._store, order.packages_dir)
         self._warn_of_packages(packages)
-        with suppress(BrokenPipeError):  # Its death is reported below, where its events end.
-            executor.stdin.write(order.to_line())
-            executor.stdin.close()
+        _tell(executor, order)
         self._follow(executor)
 
     def _follow(self, executor: Child) -> None:
@@ -237,14 +245,17 @@ class JobRun:
 
     def _worker_environment(self, reference: str) -> WorkerEnvironment:
         try:
-            image = self._images.find(reference)
+            return self._image_environment(reference)
         except UnknownImage as error:
             stock = find_stock_image(reference)
             if stock is None:
                 raise _pull_failed(reference, error) from error
             return self._stock_environment(reference, stock)
+
+    def _image_environment(self, reference: str) -> WorkerEnvironment:
+        image = self._images.find(reference)
         return WorkerEnvironment(
-            command=(str(image.python), "-m", _SDK_HARNESS),
+            python=str(image.python),
             workdir=str(image.workdir),
             env=self._environment(image),
         )
@@ -254,9 +265,9 @@ class JobRun:
             ".".join(platform.python_version_tuple()[:2]), metadata.version("apache-beam")
         )
         remedy = (
-            f"Workers run Beam's own image {reference}, which holds nothing of the template, "
-            "because the launch names no other: set sdk_container_image (sdkContainerImage in the "
-            "environment) to the template's image."
+            f"The workers run Beam's own image, {reference}, which holds nothing of the template. "
+            "For them to import what is in the template's image, set sdk_container_image "
+            "(sdkContainerImage in the environment) to it."
         )
         if stock != here:
             raise JobFailedError(
@@ -269,9 +280,10 @@ class JobRun:
         env = self._environment(image)
         del env["PYTHONPATH"]
         return WorkerEnvironment(
-            command=(str(image.python), "-I", stock_worker.__file__),
-            workdir=str(self._run_dir),
+            python=str(image.python),
+            workdir=str(image.workdir),
             env=env,
+            stock=True,
         )
 
     def _warn_of_packages(self, names: Sequence[str]) -> None:
@@ -295,6 +307,12 @@ def count_workers(job: Mapping[str, Any], *, cores: int) -> int:
     options = staging.pipeline_options(job)
     wanted = options.get("num_workers") or options.get("max_num_workers") or 1
     return max(1, min(int(wanted), cores))
+
+
+def _tell(executor: Child, record: Preparation | ExecutionOrder) -> None:
+    with suppress(BrokenPipeError):  # Its death is reported where its events end.
+        executor.stdin.write(record.to_line())
+        executor.stdin.flush()
 
 
 def _pull_failed(reference: str, error: UnknownImage) -> JobFailedError:

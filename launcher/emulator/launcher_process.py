@@ -155,7 +155,7 @@ def build_flags(order: LaunchOrder) -> list[str]:
         "template_location": f"{order.launch_folder}/job_object",
     }
     flags = [f"--{name}={value}" for name, value in named.items()]
-    return sorted([*flags, *_other_flags(order.environment)])
+    return _sorted([*flags, *_other_flags(order.environment)])
 
 
 def _other_flags(environment: Mapping[str, Any]) -> Iterator[str]:
@@ -171,6 +171,10 @@ def _other_flags(environment: Mapping[str, Any]) -> Iterator[str]:
         yield f"--experiments={experiment}"
     for option in environment.get("additionalPipelineOptions", []):
         yield f"--{option.removeprefix('--')}"
+
+
+def _sorted(flags: list[str]) -> list[str]:
+    return sorted(flags, key=lambda flag: flag.partition("=")[0])  # Values keep their order.
 
 
 def build_command(order: LaunchOrder, image: Image) -> list[str]:
@@ -202,7 +206,7 @@ def build_command(order: LaunchOrder, image: Image) -> list[str]:
     extra = filter(None, image.env.get(_EXTRA_PACKAGES, "").split(","))
     staged += [f"--extra_package={package}" for package in extra]
     options = shlex.split(image.env.get(_PY_OPTIONS, ""))
-    return [str(image.python), *options, name, *sorted([*build_flags(order), *staged])]
+    return [str(image.python), *options, name, *_sorted([*build_flags(order), *staged])]
 
 
 def run_launcher(

@@ -13,13 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 
 GRACE_SEC = 0.3
 """Between SIGTERM and SIGKILL."""
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: list[str]) -> int:
     pipe, command = int(arguments[0]), arguments[1:]
     os.set_inheritable(pipe, False)
     child = os.fork()
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _replace_by(command: Sequence[str]) -> None:
+def _replace_by(command: list[str]) -> None:
     try:
         os.execv(command[0], command)  # noqa: S606 - the command is the point
     except OSError as error:

@@ -1,7 +1,8 @@
 """Entry of the executor process: ``python -m launcher.emulator.executor``.
 
-Started when a job is launched, ahead of its order, so that Beam is imported while the launcher
-still runs. Exits when the job has ended, or when its standard input closes without an order.
+Started when a job is launched, ahead of its order, so that Beam is imported here and in a first
+worker while the launcher still runs. Exits when the job has ended, or when its standard input
+closes without an order.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import sys
 import traceback
 
 from launcher.emulator.executor.events import EventWriter
-from launcher.emulator.executor.order import ExecutionOrder
+from launcher.emulator.executor.order import ExecutionOrder, Preparation
+from launcher.emulator.executor.worker_processes import WorkerProcesses
 
 
 def main() -> None:
@@ -20,13 +22,20 @@ def main() -> None:
     events = EventWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     logging.basicConfig(level=logging.WARNING)
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return
+    preparation = Preparation.from_line(line)
+    processes = WorkerProcesses(preparation.run_dir)
+    if preparation.worker:
+        processes.prestart(preparation.worker)
 
     # Here and not above: it imports Beam, which takes seconds and may print.
     from launcher.emulator.executor.job import execute
 
     line = sys.stdin.buffer.readline()
     if line:
-        execute(ExecutionOrder.from_line(line), events)
+        execute(ExecutionOrder.from_line(line), processes, events)
 
 
 if __name__ == "__main__":

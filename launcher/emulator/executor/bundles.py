@@ -9,13 +9,14 @@ https://cloud.google.com/dataflow/docs/pipeline-lifecycle#error_and_exception_ha
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution, worker_handlers
@@ -25,9 +26,9 @@ from launcher.emulator.executor.workers import Worker, WorkerDiedError
 MAX_ATTEMPTS = 4
 
 _T = TypeVar("_T")
-_Request = beam_fn_api_pb2.InstructionRequest
-_Response = beam_fn_api_pb2.InstructionResponse
-_Elements = beam_fn_api_pb2.Elements.Data | beam_fn_api_pb2.Elements.Timers
+_Request: TypeAlias = beam_fn_api_pb2.InstructionRequest
+_Response: TypeAlias = beam_fn_api_pb2.InstructionResponse
+_Elements: TypeAlias = beam_fn_api_pb2.Elements.Data | beam_fn_api_pb2.Elements.Timers
 # Encoded elements by the transform that reads them, or by (transform, timer family).
 _Inputs = Mapping[Any, Iterable[bytes]]
 
@@ -95,17 +96,10 @@ class BundleManager:
             WorkItemFailedError: a share failed ``MAX_ATTEMPTS`` times.
         """
         expected = [*expected_outputs, *expected_output_timers]
-        shares = [
-            (
-                worker,
-                _Work(
-                    data,
-                    {timer: timers.get(timer, ()) for timer in expected_output_timers},
-                ),
-            )
-            for worker, data, timers in self._share_out(inputs, fired_timers)
+        running = [
+            _in_thread(functools.partial(self._do, worker, work, expected))
+            for worker, work in self._share_out(inputs, fired_timers, expected_output_timers)
         ]
-        running = [_in_thread(lambda s=share: self._do(*s, expected)) for share in shares]
         wait(running, return_when=FIRST_EXCEPTION)
         # Where one share has failed its exception is raised here, whatever the others still do.
         failed = next((share for share in running if share.done() and share.exception()), None)
@@ -122,18 +116,20 @@ class BundleManager:
     def _share_out(
         self,
         inputs: Mapping[str, execution.PartitionableBuffer],
-        timers: Mapping[tuple[str, str], execution.PartitionableBuffer],
-    ) -> Iterator[tuple[Worker, _Inputs, _Inputs]]:
+        fired_timers: Mapping[tuple[str, str], execution.PartitionableBuffer],
+        timers: Iterable[tuple[str, str]],
+    ) -> Iterator[tuple[Worker, _Work]]:
         workers = self._stage.worker_handlers
+        fired = {timer: fired_timers.get(timer, ()) for timer in timers}
         if len(workers) == 1 or self._stage.stage.is_stateful():
             # State is kept by key, and one key belongs to one worker at a time.
-            yield workers[0], inputs, timers
+            yield workers[0], _Work(inputs, fired)
             return
         parts = {name: buffer.partition(len(workers)) for name, buffer in inputs.items()}
         for number, worker in enumerate(workers):
             share = {name: part[number] for name, part in parts.items()}
             if number == 0 or any(chunk for chunks in share.values() for chunk in chunks):
-                yield worker, share, timers if number == 0 else {}
+                yield worker, _Work(share, fired)  # A stage with timers is stateful: none here.
 
     def _timer_buffer(self, buffer_id: bytes, transform_id: str) -> Any:
         buffer = self._stage.get_buffer(buffer_id, transform_id)

@@ -12,7 +12,8 @@ from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
 from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
-from launcher.emulator.executor.worker_logs import worker_logs_server
+from launcher.emulator.executor.worker_logs import WorkerLogs
+from launcher.emulator.executor.worker_processes import WorkerProcesses
 from launcher.emulator.executor.workers import WorkerSetup
 
 
@@ -20,7 +21,7 @@ class UnsupportedPipelineError(Exception):
     """The pipeline needs what the local Dataflow does not have."""
 
 
-def execute(order: ExecutionOrder, writer: EventWriter) -> None:
+def execute(order: ExecutionOrder, processes: WorkerProcesses, writer: EventWriter) -> None:
     """Run a job and report everything about it; block until it has ended, in whatever way."""
     writer.state(events.RUNNING)
     try:
@@ -29,8 +30,8 @@ def execute(order: ExecutionOrder, writer: EventWriter) -> None:
         metrics = JobMetrics(MetricNames(pipeline.components))
         count = order.num_workers
         writer.message(events.BASIC, f"Starting {count} worker{'s' if count > 1 else ''}...")
-        with worker_logs_server(writer) as logging_url:
-            setup = WorkerSetup(order, logging_url)
+        with WorkerLogs.serve(writer) as logs:
+            setup = WorkerSetup(order, processes, logs)
             EmulatorRunner(setup=setup, metrics=metrics, writer=writer).run(pipeline)
     except (StageFailedError, UnsupportedPipelineError) as error:
         writer.message(events.ERROR, str(error))

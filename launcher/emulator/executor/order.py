@@ -1,4 +1,7 @@
-"""What the executor is told: one JSON line on its standard input."""
+"""What the executor is told: two JSON lines on its standard input.
+
+First how to prepare, when the launcher has not even begun; then, once there is one, the job.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,35 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerEnvironment:
-    """How to start an SDK worker of one container image: command, directory, variables."""
+    """What stands for the container image of a worker.
 
-    command: tuple[str, ...]
+    ``stock`` hides from it everything that Beam's own images do not have.
+    """
+
+    python: str
     workdir: str
     env: Mapping[str, str]
+    stock: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What to do ahead of the order: start a worker of the image that the job will likely have."""
+
+    run_dir: Path
+    worker: WorkerEnvironment | None
+
+    def to_line(self) -> bytes:
+        return _to_line(self)
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Preparation:
+        record = json.loads(line)
+        worker = record["worker"]
+        return cls(
+            run_dir=Path(record["run_dir"]),
+            worker=WorkerEnvironment(**worker) if worker else None,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +73,20 @@ class ExecutionOrder:
         return self.run_dir / "staged"
 
     def to_line(self) -> bytes:
-        return json.dumps(dataclasses.asdict(self), default=str).encode() + b"\n"
+        return _to_line(self)
 
     @classmethod
     def from_line(cls, line: bytes) -> ExecutionOrder:
         record = json.loads(line)
-        workers = {
-            image: WorkerEnvironment(
-                command=tuple(worker["command"]), workdir=worker["workdir"], env=worker["env"]
-            )
-            for image, worker in record["workers"].items()
-        }
         return cls(
             run_dir=Path(record["run_dir"]),
             options=record["options"],
-            workers=workers,
+            workers={
+                image: WorkerEnvironment(**worker) for image, worker in record["workers"].items()
+            },
             num_workers=record["num_workers"],
         )
+
+
+def _to_line(record: Preparation | ExecutionOrder) -> bytes:
+    return json.dumps(dataclasses.asdict(record), default=str).encode() + b"\n"

@@ -7,6 +7,7 @@ names, the work that it attempts again, the counts that it shows while it runs.
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ from launcher.emulator.executor.workers import Worker, WorkerDiedError, WorkerSe
 
 _METRICS_PERIOD_SEC = 0.5
 _CHANNEL_URNS = (bundle_processor.DATA_INPUT_URN, bundle_processor.DATA_OUTPUT_URN)
+_RAISED_AGAIN = "\n\nDuring handling of the above exception, another exception occurred:\n"
+_STEP = re.compile(r" \[while running '.*'\]$")
 
 
 class StageFailedError(Exception):
@@ -167,33 +170,42 @@ class _FailureReport:
         self._told: set[str] = set()
 
     def report(self, worker: Worker, attempt: int, error: Exception) -> None:
-        text = str(error).rstrip()
-        next_step = "" if attempt == MAX_ATTEMPTS else "; the work is attempted again"
-        number = f"attempt {attempt} of {MAX_ATTEMPTS}{next_step}"
+        last = attempt == MAX_ATTEMPTS
+        number = f"(attempt {attempt} of {MAX_ATTEMPTS})"
         if isinstance(error, WorkerDiedError):
-            importance = events.ERROR if attempt == MAX_ATTEMPTS else events.WARNING
-            self._writer.message(importance, f"{text}\n({number} by a new worker process)")
+            follows = "" if last else " A new worker takes its place."
+            importance = events.ERROR if last else events.WARNING
+            self._writer.message(importance, f"{error} {number}.{follows}")
             return
+        text = str(error).rstrip()
         with self._lock:
             known = text in self._told
             self._told.add(text)
         if known:
             line = text.splitlines()[-1]
-            self._writer.message(
-                events.DETAILED, f"Worker {worker.worker_id}: {line} ({number}, as before)"
-            )
+            self._writer.message(events.DETAILED, f"{worker.worker_id}, as before: {line} {number}")
         else:
-            self._writer.message(events.ERROR, f"Error message from worker: {text}\n({number})")
+            self._writer.message(
+                events.ERROR, f"Error message from worker: {_without_harness(text)}\n{number}"
+            )
+
+
+def _without_harness(traceback: str) -> str:
+    """Return a worker's traceback without the second half, in which Beam raises it again."""
+    cause, _, again = traceback.rpartition(_RAISED_AGAIN)
+    step = _STEP.search(again)
+    return f"{cause}{step[0]}" if cause and step else traceback
 
 
 def _operation(stage: translations.Stage) -> str:
     """Return a stage's name as Dataflow writes it: the transforms fused in it."""
-    return "+".join(
-        transform.unique_name
-        for transform in stage.transforms
-        if transform.spec.urn not in _CHANNEL_URNS
-        or transform.spec.payload == translations.IMPULSE_BUFFER
-    )
+    impulses, others = [], []
+    for transform in stage.transforms:
+        if transform.spec.payload == translations.IMPULSE_BUFFER:
+            impulses.append(transform.unique_name)
+        elif transform.spec.urn not in _CHANNEL_URNS:
+            others.append(transform.unique_name)
+    return "+".join([*impulses, *others])
 
 
 def _describe_failure(operation: str, cause: str) -> str:

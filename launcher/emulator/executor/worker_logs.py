@@ -8,13 +8,13 @@ warnings and errors as such, the rest as details.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from launcher.emulator.executor import events
@@ -24,10 +24,13 @@ _MOST_PER_LINE = 50
 """Entries passed on of one line of code; Dataflow throttles too."""
 
 _Severity = beam_fn_api_pb2.LogEntry.Severity
-# What the harness and google-auth say about their own start, not about the pipeline.
-_HARNESS_CODE = ("/apache_beam/", "/google/auth/", "/google_auth")
-# Bundle failures come with the bundle's result, where attempts are counted.
-_BUNDLE_FAILURE = "Error processing instruction "
+# Code that talks about itself, not about the pipeline.
+_HARNESS = (
+    "/google/auth/",
+    "apache_beam/internal/",
+    "apache_beam/options/",
+    "apache_beam/runners/",
+)
 
 
 class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[misc]
@@ -37,6 +40,27 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         self._writer = writer
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
+        self._ended: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+        self.address = ""
+
+    @classmethod
+    @contextmanager
+    def serve(cls, writer: EventWriter) -> Iterator[WorkerLogs]:
+        """Serve the Fn Logging API at ``address`` while the context lasts."""
+        logs = cls(writer)
+        # A worker holds one thread for as long as it lives.
+        server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
+        beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(logs, server)
+        logs.address = f"localhost:{server.add_insecure_port('localhost:0')}"
+        server.start()
+        try:
+            yield logs
+        finally:
+            server.stop(grace=None)
+
+    def wait_for_end(self, worker_id: str, timeout_sec: float) -> bool:
+        """Block until a worker has closed its log, which is the last thing that it does."""
+        return self._end_of(worker_id).wait(timeout_sec)
 
     def Logging(  # noqa: N802 - the RPC's name
         self, request_iterator: Iterable[Any], context: grpc.ServicerContext
@@ -46,10 +70,16 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         for batch in request_iterator:
             for entry in batch.log_entries:
                 self._pass_on(entry)
+        self._end_of(dict(context.invocation_metadata())["worker_id"]).set()
+
+    def _end_of(self, worker_id: str) -> threading.Event:
+        with self._lock:
+            return self._ended[worker_id]
 
     def _pass_on(self, entry: beam_fn_api_pb2.LogEntry) -> None:
-        if entry.message.startswith(_BUNDLE_FAILURE):
-            return
+        harness = any(code in entry.log_location for code in _HARNESS)
+        if harness and entry.instruction_id and entry.severity >= _Severity.ERROR:
+            return  # A failed bundle: its result carries the traceback, and attempts are counted.
         with self._lock:
             self._seen[entry.log_location] += 1
             seen = self._seen[entry.log_location]
@@ -58,7 +88,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         text = "\n".join(filter(None, (entry.message.rstrip(), entry.trace.rstrip())))
         if entry.transform_id:
             text = f"{text} [{entry.transform_id}]"
-        self._writer.message(_importance(entry), text)
+        self._writer.message(events.DEBUG if harness else _importance(entry), text)
         if seen == _MOST_PER_LINE:
             self._writer.message(
                 events.DETAILED,
@@ -66,25 +96,9 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
             )
 
 
-@contextmanager
-def worker_logs_server(writer: EventWriter) -> Iterator[str]:
-    """Serve the Fn Logging API while the context lasts; yields the address."""
-    # A worker holds one thread for as long as it lives.
-    server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
-    beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(WorkerLogs(writer), server)
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    try:
-        yield f"localhost:{port}"
-    finally:
-        server.stop(grace=None)
-
-
 def _importance(entry: beam_fn_api_pb2.LogEntry) -> str:
     if entry.severity < _Severity.INFO:
         return events.DEBUG
-    if not entry.instruction_id and any(code in entry.log_location for code in _HARNESS_CODE):
-        return events.DEBUG if entry.severity < _Severity.WARN else events.DETAILED
     if entry.severity < _Severity.WARN:
         return events.DETAILED
     return events.WARNING if entry.severity < _Severity.ERROR else events.ERROR

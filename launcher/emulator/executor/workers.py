@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +19,10 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from launcher.emulator.executor.order import ExecutionOrder
+from launcher.emulator.executor.worker_logs import WorkerLogs
+from launcher.emulator.executor.worker_processes import WorkerProcess, WorkerProcesses
 
-_EXIT_TIMEOUT_SEC = 3.0
+_TEARDOWN_TIMEOUT_SEC = 3.0
 _LAST_LINES = 20
 
 
@@ -38,23 +39,26 @@ class WorkerSetup:
     """What all workers of a job have in common."""
 
     order: ExecutionOrder
-    logging_url: str
+    processes: WorkerProcesses
+    logs: WorkerLogs
 
-    def variables(self, worker_id: str, control_url: str) -> dict[str, str]:
-        """Return the variables that ``boot`` sets for the SDK harness."""
-        capabilities = sorted(worker_handlers.FNAPI_RUNNER_CAPABILITIES)
+    def variables(self, control_url: str) -> dict[str, str]:
+        """Return the variables by which ``boot`` tells the SDK harness where to connect."""
         return {
-            "WORKER_ID": worker_id,
             "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{control_url}"',
-            "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{self.logging_url}"',
+            "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{self.logs.address}"',
             "SEMI_PERSISTENT_DIRECTORY": str(self.order.run_dir),
             "PIPELINE_OPTIONS": json.dumps({"options": restore_integers(self.order.options)}),
-            "RUNNER_CAPABILITIES": " ".join(capabilities),
+            "RUNNER_CAPABILITIES": " ".join(sorted(worker_handlers.FNAPI_RUNNER_CAPABILITIES)),
         }
 
 
 class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
     """The place of one SDK worker; its process can be replaced."""
+
+    worker_id: str
+    control_conn: worker_handlers.ControlConnection
+    data_conn: Any
 
     def __init__(
         self,
@@ -68,30 +72,26 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         super().__init__(state, provision_info, grpc_server)
         self._setup = setup
         self._environment = setup.order.workers[payload.container_image]
-        self._place = self.worker_id
-        self._replaced = 0
         self._lock = threading.Lock()
         self._closed = False
         self._death: WorkerDiedError | WorkerStoppedError | None = None
 
     def start_worker(self) -> None:
-        log = self._setup.order.run_dir / f"{self.worker_id}.log"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                self._environment.command,
-                cwd=self._environment.workdir,
-                env={
-                    **self._environment.env,
-                    **self._setup.variables(self.worker_id, self.control_address),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+        with self._lock:
+            if self._closed:
+                raise WorkerStoppedError
+            self._process = self._setup.processes.start(self._environment)
+            # Connections go by the process's id.
+            self.worker_id = self._process.worker_id
+            server = self._grpc_server
+            self.control_conn = server.control_handler.get_conn_by_worker_id(self.worker_id)
+            self.data_conn = server.data_plane_handler.get_conn_by_worker_id(self.worker_id)
+            self._death = None
+            self._process.begin(self._setup.variables(self.control_address))
+            watch = threading.Thread(
+                target=self._watch, args=(self._process, self.control_conn), daemon=True
             )
-        watch = threading.Thread(
-            target=self._watch, args=(self._process, log, self.control_conn), daemon=True
-        )
-        watch.start()
+            watch.start()
 
     def push(self, request: beam_fn_api_pb2.InstructionRequest) -> worker_handlers.ControlFuture:
         """Send an instruction.
@@ -114,48 +114,30 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         Raises:
             WorkerStoppedError: the job is over.
         """
-        with self._lock:
-            if self._closed:
-                raise WorkerStoppedError
-            self._process.kill()
-            # A new id: connections go by it, and those of the dead process are of no more use.
-            self._replaced += 1
-            self.worker_id = f"{self._place}-{self._replaced}"
-            server = self._grpc_server
-            self.control_conn = server.control_handler.get_conn_by_worker_id(self.worker_id)
-            self.data_conn = server.data_plane_handler.get_conn_by_worker_id(self.worker_id)
-            self._death = None
+        self._process.process.kill()
         self.start_worker()
 
     def close(self) -> None:
-        """Let the process finish, with ``DoFn.teardown``, or end it where it has work or hangs."""
+        """Let the harness tear its DoFns down, unless it has work or hangs; end the process."""
         with self._lock:
             self._closed = True
             busy = bool(self.control_conn._futures_by_id)
-        if not busy and self._process.poll() is None:
+        process = self._process.process
+        if not busy and process.poll() is None:
             self.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
-            try:
-                self._process.wait(_EXIT_TIMEOUT_SEC)
-            except subprocess.TimeoutExpired:
-                busy = True
-        self._process.kill()
-        self._process.wait()
+            self._setup.logs.wait_for_end(self.worker_id, _TEARDOWN_TIMEOUT_SEC)
+        # Its interpreter would take another half second to clean up after itself.
+        process.kill()
+        process.wait()
 
-    def _watch(
-        self,
-        process: subprocess.Popen[bytes],
-        log: Path,
-        control: worker_handlers.ControlConnection,
-    ) -> None:
-        status = process.wait()
-        how = _describe_death(status, log)
+    def _watch(self, process: WorkerProcess, control: worker_handlers.ControlConnection) -> None:
+        how = _describe_death(process.process.wait(), process.log)
         death: WorkerDiedError | WorkerStoppedError
         with self._lock:
-            death = (
-                WorkerStoppedError()
-                if self._closed
-                else WorkerDiedError(f"Worker {self.worker_id} {how}")
-            )
+            if self._closed:
+                death = WorkerStoppedError()
+            else:
+                death = WorkerDiedError(f"Worker {process.worker_id} {how}")
             if self._process is process:
                 self._death = death
         for future in list(control._futures_by_id.values()):
@@ -184,4 +166,4 @@ def _describe_death(status: int, log: Path) -> str:
     else:
         how = f"ended with exit status {status}"
     lines = log.read_text(errors="replace").rstrip().splitlines()[-_LAST_LINES:]
-    return how + ("; its last output:\n" + "\n".join(lines) if lines else "")
+    return how + (", its last output:\n" + "\n".join(lines) + "\n" if lines else "")

@@ -1,8 +1,8 @@
-"""An SDK worker in one of Beam's own images: Beam is there, and nothing of the user's.
+"""Entry of a worker process in one of Beam's own images: Beam is there, and nothing of the user's.
 
-Run as ``python -I stock_worker.py``. There is no such image on this machine, so the emulator's
-interpreter plays it: whatever is installed beside Beam is hidden, and importing it fails as it does
-on Dataflow when a launch forgets ``sdk_container_image``.
+Run as ``python -I stock_boot.py`` in place of ``worker_boot.py``. There is no such image on this
+machine, so the emulator's interpreter plays it: whatever is installed beside Beam is hidden, and
+importing it fails as it does on Dataflow when a launch forgets ``sdk_container_image``.
 https://beam.apache.org/documentation/runtime/environments/
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from importlib import metadata
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 _ROOTS = ("apache-beam[dataframe,gcp,yaml]", "pip", "setuptools")
@@ -76,4 +77,4 @@ def _normalize(name: str) -> str:
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, HideModules(find_foreign_modules()))
-    runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__")
+    runpy.run_path(str(Path(__file__).with_name("worker_boot.py")), run_name="__main__")

@@ -1,0 +1,201 @@
+"""A runtime with the real object store and metadata server, and what it reports written down."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from launcher.emulator.images import ImageRegistry, load_images
+from launcher.emulator.metadata_server import metadata_routes
+from launcher.emulator.runtime import LaunchOrder, Runtime
+from launcher.emulator.storage import ObjectStore, build_storage_app
+
+TERMINAL = ("JOB_STATE_DONE", "JOB_STATE_FAILED")
+TIMEOUT_SEC = 90
+
+
+@dataclass
+class Journal:
+    """What happened to one job."""
+
+    states: list[str] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    metrics: Sequence[Mapping[str, Any]] = ()
+    job: Mapping[str, Any] | None = None
+
+    def texts(self, importance: str | None = None) -> str:
+        return "\n".join(text for told, text in self.messages if importance in (None, told))
+
+    def metric(self, name: str, *, tentative: bool = False, **context: str) -> Any:
+        """Return the value of the one metric of that name and context."""
+        found = [
+            update.get("scalar", update.get("distribution"))
+            for update in self.metrics
+            if update["name"]["name"] == name
+            and ("tentative" in update["name"]["context"]) == tentative
+            and context.items() <= update["name"]["context"].items()
+        ]
+        assert len(found) == 1, (name, found)
+        return found[0]
+
+
+class Journals:
+    """Journals by job id: the ``JobEvents`` of the tests."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._journals: defaultdict[str, Journal] = defaultdict(Journal)
+
+    def job_object(self, job_id: str, job: Mapping[str, Any]) -> None:
+        with self._changed:
+            self._journals[job_id].job = job
+
+    def state(self, job_id: str, state: str) -> None:
+        with self._changed:
+            self._journals[job_id].states.append(state)
+            self._changed.notify_all()
+
+    def message(self, job_id: str, importance: str, text: str) -> None:
+        with self._changed:
+            self._journals[job_id].messages.append((importance, text))
+            self._changed.notify_all()
+
+    def metrics(self, job_id: str, metrics: Sequence[Mapping[str, Any]]) -> None:
+        with self._changed:
+            self._journals[job_id].metrics = metrics
+            self._changed.notify_all()
+
+    def wait_for(self, job_id: str, condition: Callable[[Journal], Any]) -> Journal:
+        with self._changed:
+            journal = self._journals[job_id]
+            ended = self._changed.wait_for(
+                lambda: condition(journal) or set(journal.states) & set(TERMINAL), TIMEOUT_SEC
+            )
+            assert ended, journal
+            assert condition(journal), journal
+            return journal
+
+    def wait(self, job_id: str) -> Journal:
+        return self.wait_for(job_id, lambda journal: set(journal.states) & set(TERMINAL))
+
+
+class Server(uvicorn.Server):
+    """Serves an app in a thread."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(
+            target=self.run, kwargs={"sockets": [self._socket]}, daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._thread.join(10)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that a test of the runtime works with."""
+
+    store: ObjectStore
+    journals: Journals
+    runtime: Runtime
+    endpoints: Mapping[str, str]
+    templates: Path
+    runs_dir: Path
+
+    def order(self, entry_file: str, job_id: str, **changes: Any) -> LaunchOrder:
+        fields: dict[str, Any] = {
+            "job_id": job_id,
+            "job_name": "test-job",
+            "project_id": "test-project",
+            "region": "us-central1",
+            "image": f"test/{entry_file}",
+            "parameters": {},
+            "environment": {"sdkContainerImage": f"test/{entry_file}"},
+            "staging_location": "gs://staging/here",
+            "temp_location": "gs://staging/temp",
+            "launch_timeout_sec": 60.0,
+        }
+        return LaunchOrder(**fields | changes)
+
+    def run(self, entry_file: str, job_id: str, **changes: Any) -> Journal:
+        """Launch a template and wait for its end."""
+        self.runtime.launch(self.order(entry_file, job_id, **changes))
+        return self.journals.wait(job_id)
+
+    def console_logs(self, job_id: str) -> str:
+        name = f"here/template_launches/{job_id}/console_logs"
+        return self.store.read("staging", name).decode()
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory of the test images."""
+    from tests.emulator.runtime.templates import SOURCES
+
+    folder = tmp_path_factory.mktemp("templates")
+    for name, source in SOURCES.items():
+        (folder / name).write_text(source)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def registry(templates: Path) -> ImageRegistry:
+    """An image for every entry file, by images.toml."""
+    entries = [
+        f'["test/{path.name}"]\nworkdir = "."\n'
+        f'env = {{ FLEX_TEMPLATE_PYTHON_PY_FILE = "{path.name}" }}\n'
+        for path in sorted(templates.glob("*.py"))
+    ]
+    entries.append('["test/without-entry-file"]\nworkdir = "."\n')
+    entries.append(
+        '["test/missing.py"]\nworkdir = "."\n'
+        'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "missing.py" }\n'
+    )
+    path = templates / "images.toml"
+    path.write_text("\n".join(entries))
+    return load_images(path, workdir=templates)
+
+
+@pytest.fixture(scope="session")
+def bench(
+    tmp_path_factory: pytest.TempPathFactory, templates: Path, registry: ImageRegistry
+) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("runtime")
+    store = ObjectStore(folder / "storage")
+    store.create_bucket("staging")
+    storage = Server(build_storage_app(store))
+    routes = metadata_routes(project_id="test-project", zone="us-central1-a")
+    metadata = Server(Starlette(routes=routes))
+    endpoints = {
+        "STORAGE_EMULATOR_HOST": f"http://localhost:{storage.port}",
+        "GCE_METADATA_HOST": f"localhost:{metadata.port}",
+        "GCE_METADATA_IP": f"127.0.0.1:{metadata.port}",
+        "GCE_METADATA_ROOT": f"127.0.0.1:{metadata.port}",
+    }
+    journals = Journals()
+    runtime = Runtime(
+        store=store,
+        images=registry,
+        endpoints=endpoints,
+        events=journals,
+        runs_dir=folder / "runs",
+    )
+    yield Bench(store, journals, runtime, endpoints, templates, folder / "runs")
+    runtime.close()
+    storage.stop()
+    metadata.stop()
+    store.close()

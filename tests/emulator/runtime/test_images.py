@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.emulator.images import (
+    BadImagesFileError,
+    Image,
+    StockImage,
+    UnknownImage,
+    find_stock_image,
+    load_images,
+)
+
+REFERENCE = "europe-west1-docker.pkg.dev/my-project/repo/sample:1"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "images.toml"
+    path.write_text(text)
+    return path
+
+
+def test_local_images_are_the_kit_itself(tmp_path: Path) -> None:
+    image = load_images(None, workdir=tmp_path).find("local/flexpack@sha256:0123")
+    assert image.python == Path(sys.executable)
+    assert image.workdir == tmp_path
+    entry_file = Path(image.env["FLEX_TEMPLATE_PYTHON_PY_FILE"])
+    assert entry_file.parts[-2:] == ("template", "main.py")
+    assert entry_file.is_absolute()
+
+
+def test_an_entry_is_read_relative_to_its_file(tmp_path: Path) -> None:
+    (tmp_path / "sample").mkdir()
+    path = write(
+        tmp_path,
+        f'["{REFERENCE}"]\npython = "{sys.executable}"\nworkdir = "sample"\n'
+        'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "getting_started.py" }\n',
+    )
+    assert load_images(path, workdir=Path("/nowhere")).find(REFERENCE) == Image(
+        Path(sys.executable),
+        tmp_path / "sample",
+        {"FLEX_TEMPLATE_PYTHON_PY_FILE": "getting_started.py"},
+    )
+
+
+def test_an_empty_entry_takes_the_defaults(tmp_path: Path) -> None:
+    path = write(tmp_path, f'["{REFERENCE}"]\n')
+    image = load_images(path, workdir=tmp_path).find(REFERENCE)
+    assert image == Image(Path(sys.executable), tmp_path, {})
+
+
+def test_an_unknown_image_tells_what_to_write(tmp_path: Path) -> None:
+    registry = load_images(write(tmp_path, f'["{REFERENCE}"]\n'), workdir=tmp_path)
+    with pytest.raises(UnknownImage) as caught:
+        registry.find(REFERENCE.replace(":1", ":2"))
+    message = str(caught.value)
+    assert f"did you mean '{REFERENCE}'?" in message
+    # The advice is a file that loads, once its paths are real.
+    advice = message[message.index('["') :]
+    advice = advice.replace("/path/to/python", sys.executable)
+    advice = advice.replace("/path/to/template", str(tmp_path))
+    advised = load_images(write(tmp_path, advice), workdir=tmp_path)
+    image = advised.find(REFERENCE.replace(":1", ":2"))
+    assert image.env == {"FLEX_TEMPLATE_PYTHON_PY_FILE": "main.py"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ('["a/b"]\npyhton = "/usr/bin/python3"', "unknown key 'pyhton'; did you mean 'python'?"),
+        ('["a/b"]\ncolour = "red"', "unknown key 'colour'; known are python, workdir, env."),
+        ('["a/b"]\npython = "/no/such/python"', "python '/no/such/python' is not an executable"),
+        ('["a/b"]\nworkdir = "nowhere"', "is not a directory"),
+        ('["a/b"]\nworkdir = 1', "workdir must be a path, not 1"),
+        ('["a/b"]\nenv = { N = 1 }', "env must be a table of strings, not {'N': 1}"),
+        ('"a/b" = "python"', "an image is a table of python, workdir, env"),
+        ("[a/b", "not a TOML file"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path: Path, entry: str, problem: str) -> None:
+    path = write(tmp_path, entry)
+    with pytest.raises(BadImagesFileError, match=r"images\.toml") as caught:
+        load_images(path, workdir=tmp_path)
+    assert problem in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadImagesFileError, match="cannot be read: No such file"):
+        load_images(tmp_path / "images.toml", workdir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("reference", "stock"),
+    [
+        ("gcr.io/cloud-dataflow/v1beta3/beam_python3.11_sdk:2.77.0", StockImage("3.11", "2.77.0")),
+        ("apache/beam_python3.12_sdk:2.70.0", StockImage("3.12", "2.70.0")),
+        ("docker.io/apache/beam_python3.12_sdk:2.70.0", StockImage("3.12", "2.70.0")),
+        (REFERENCE, None),
+    ],
+)
+def test_beams_own_images_are_known(reference: str, stock: StockImage | None) -> None:
+    assert find_stock_image(reference) == stock
+
+
+def test_a_process_gets_a_clean_environment(tmp_path: Path) -> None:
+    own = {
+        "HOME": "/home/me",
+        "PATH": "/bin",
+        "PYTHONPATH": "/elsewhere",
+        "SECRET_OF_THE_USER": "1",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/home/me/key.json",
+    }
+    image = Image(Path("/env/bin/python"), tmp_path, {"MODE": "a", "PYTHONPATH": "/lib"})
+    assert image.environment({"STORAGE_EMULATOR_HOST": "http://localhost:1"}, own=own) == {
+        "HOME": "/home/me",
+        "PATH": f"/env/bin{os.pathsep}/bin",
+        "MODE": "a",
+        "STORAGE_EMULATOR_HOST": "http://localhost:1",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}/lib",
+    }
+
+
+def test_beams_own_images_have_beam_and_nothing_else() -> None:
+    from launcher.emulator.executor import stock_boot
+
+    code = (
+        "import sys, runpy; m = runpy.run_path(sys.argv[1]);"
+        "sys.meta_path.insert(0, m['HideModules'](m['find_foreign_modules']()));"
+        "import numpy, pandas, google.cloud.storage\n"
+        "for name in ('template', 'launcher', 'torch', 'starlette'):\n"
+        "    try: __import__(name)\n"
+        "    except ModuleNotFoundError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, stock_boot.__file__],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        f"No module named '{name}'" for name in ("template", "launcher", "torch", "starlette")
+    ]
