@@ -203,11 +203,11 @@ def wait_for_job(
         now = clock()
         try:
             job = dataflow.get(job_id)
-            if observer:
-                observer.on_job(job)
+            if observer:  # What led to a state comes before it.
                 for message in tail.read():
                     observer.on_message(message)
                 observer.on_metrics(dataflow.metrics(job_id))
+                observer.on_job(job)
             if job.current_state.is_terminal:
                 return _checked(dataflow, job)
             reached = now

@@ -125,8 +125,11 @@ class PlainProgress:
 
     def on_message(self, message: JobMessage) -> None:
         """Write the message."""
-        level = message.message_importance.removeprefix("JOB_MESSAGE_")
-        self._line(f"{level}: {_shorten(message)}")
+        if _is_noise(message):
+            return
+        importance = message.message_importance
+        level = f"{importance.removeprefix('JOB_MESSAGE_')}: " if importance in _STYLES else ""
+        self._line(f"{level}{_shorten(message)}")
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
         """Write the rows, if they changed and enough time has passed."""
@@ -181,6 +184,8 @@ class LiveProgress:
 
     def on_message(self, message: JobMessage) -> None:
         """Print the message above the line."""
+        if _is_noise(message):
+            return
         text = _shorten(message)
         self._console.print(Text(text, style=_STYLES.get(message.message_importance, "")))
 
@@ -209,12 +214,16 @@ class LiveProgress:
         return self._spinner
 
 
-def _shorten(message: JobMessage) -> str:
-    """Return a message's text; of a warning or an error the whole of it.
+def _is_noise(message: JobMessage) -> bool:
+    """Tell whether a message is about a stage, of which Dataflow names every fused step.
 
-    Dataflow names every fused step of a stage in one line, which can run to thousands of
-    characters.
+    The rows tell how far the job is; ``flexpack jobs messages`` shows these messages too.
     """
+    return message.message_text.startswith(("Executing operation ", "Finished operation "))
+
+
+def _shorten(message: JobMessage) -> str:
+    """Return a message's text; of a warning or an error the whole of it."""
     text = message.message_text.rstrip()
     if message.message_importance in _STYLES:
         return text

@@ -73,7 +73,7 @@ def test_plain_lines(clock):
     assert stream.getvalue() == (
         "    0.0s  JOB_STATE_QUEUED\n"
         "    2.0s  JOB_STATE_RUNNING\n"
-        "    2.0s  BASIC: Workers have started.\n"
+        "    2.0s  Workers have started.\n"
         "          Two of them.\n"
         "    6.0s  396 predictions, 4 dead letters, 100 rows/s\n"
         "    7.0s  no connection; trying again\n"
@@ -103,7 +103,9 @@ def test_a_terminal_gets_a_live_line_under_the_messages(clock):
 def test_long_lines_are_shortened_but_never_an_errors(clock):
     stream = io.StringIO()
     progress = PlainProgress(stream, clock=clock)
-    progress.on_message(message("Executing operation " + "+".join(["Step"] * 100)))
+    progress.on_message(message("Executing operation A+B"))
+    progress.on_message(message("Finished operation A+B"))
+    progress.on_message(message("Worker " * 100))
     progress.on_message(message("x" * 500, MessageImportance.ERROR))
     first, second = stream.getvalue().splitlines()
     assert len(first) < 230
