@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_build(commands)
     _add_run(commands)
     _add_jobs(commands)
+    _add_accelerators(commands)
     _add_emulator(commands)
     return parser
 
@@ -185,6 +186,11 @@ def _add_run(commands: Any) -> None:
         metavar="SECONDS",
         help="how long the service waits for the template's launcher",
     )
+    parser.add_argument(
+        "--right-fitting",
+        action="store_true",
+        help="give the accelerator to the prediction step only, not to every worker",
+    )
     _add_place(parser)
     _add_environment_flags(parser, "the job's environment; what is not given, the spec decides")
 
@@ -227,6 +233,13 @@ def _add_jobs(commands: Any) -> None:
         "--force", action="store_true", help="for a job whose cancelling has hung for 30 minutes"
     )
     add("drain", "drain", "let a streaming job finish what it has read, then stop")
+
+
+def _add_accelerators(commands: Any) -> None:
+    parser = _add_command(
+        commands, "accelerators", "accelerators:accelerators", "list the GPUs of Dataflow workers"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def _add_emulator(commands: Any) -> None:
@@ -277,8 +290,8 @@ def _add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
     group.add_argument(
         "--accelerator",
         type=Accelerator.parse,
-        metavar="TYPE[:COUNT[:DRIVER]]",
-        help="GPUs of each worker, for example nvidia-l4:1",
+        metavar="TYPE[:COUNT[:DRIVER]][:mps]",
+        help="GPUs of each worker, for example nvidia-l4:1; see 'flexpack accelerators'",
     )
     group.add_argument("--worker-machine-type", metavar="TYPE")
     group.add_argument("--num-workers", type=int, metavar="N", help="workers to start with")

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
-from launcher.accelerators import WORKER_ACCELERATOR, Accelerator, encode_worker_accelerator
+from launcher.accelerators import (
+    WORKER_ACCELERATOR,
+    Accelerator,
+    encode_worker_accelerator,
+    find_type_problem,
+)
 from launcher.errors import InputError
+from launcher.gpu_defaults import add_gpu_defaults
 
 _GCS_FOLDER = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+(/.*)?")
 # https://cloud.google.com/dataflow/docs/guides/pipeline-options, under "labels"
@@ -81,20 +87,34 @@ class EnvironmentOptions:
     worker_zone: str | None = None
 
 
-def build_environment(options: EnvironmentOptions) -> FlexTemplateRuntimeEnvironment:
-    """Return the environment that the options describe.
+def build_environment(
+    options: EnvironmentOptions,
+    *,
+    base: FlexTemplateRuntimeEnvironment | None = None,
+    image: str | None = None,
+    on_all_workers: bool = True,
+) -> FlexTemplateRuntimeEnvironment:
+    """Return the environment that the options describe, with what its GPUs need.
 
-    As in gcloud, a staging location alone serves for temporary files too.
+    As in gcloud, a staging location alone serves for temporary files too. Of the lists and maps
+    (experiments, pipeline options, labels) those of ``base`` are kept: whether the service adds a
+    launch's to the template's is not documented.
+
+    Args:
+        base: the template's default environment, which holds where this one is silent.
+        image: the template's own image.
+        on_all_workers: False leaves the GPUs to a resource hint of the prediction step.
 
     Raises:
         InputError: an option is wrong; the message names every one that is.
     """
     if problems := list(find_option_problems(options)):
         raise InputError("\n".join(problems))
-    return FlexTemplateRuntimeEnvironment(
-        additional_experiments=_experiments(options),
-        additional_pipeline_options=options.additional_pipeline_options,
-        additional_user_labels=options.additional_user_labels,
+    base = base or FlexTemplateRuntimeEnvironment()
+    environment = FlexTemplateRuntimeEnvironment(
+        additional_experiments=_experiments(options, base, on_all_workers),
+        additional_pipeline_options=_pipeline_options(options, base),
+        additional_user_labels={**base.additional_user_labels, **options.additional_user_labels},
         disk_size_gb=options.disk_size_gb,
         enable_streaming_engine=options.enable_streaming_engine or None,
         ip_configuration="WORKER_IP_PRIVATE" if options.disable_public_ips else None,
@@ -112,6 +132,27 @@ def build_environment(options: EnvironmentOptions) -> FlexTemplateRuntimeEnviron
         worker_region=options.worker_region,
         worker_zone=options.worker_zone,
     )
+    if options.accelerator is None:
+        return environment
+    return add_gpu_defaults(
+        environment,
+        options.accelerator,
+        base=base,
+        image=image,
+        on_all_workers=on_all_workers,
+    )
+
+
+def overlay(
+    base: FlexTemplateRuntimeEnvironment, asked: FlexTemplateRuntimeEnvironment
+) -> FlexTemplateRuntimeEnvironment:
+    """Return the environment that a job gets: what the launch asks for over the template's."""
+    given = {
+        field.name: value
+        for field in fields(asked)
+        if (value := getattr(asked, field.name)) not in (None, (), {})
+    }
+    return replace(base, **given)
 
 
 def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
@@ -133,6 +174,8 @@ def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
         yield f"--num-workers {options.num_workers}: more than --max-workers {options.max_workers}"
     if options.worker_region and options.worker_zone:
         yield "--worker-region and --worker-zone: give one of them; the zone implies its region"
+    if options.accelerator and (problem := find_type_problem(options.accelerator)):
+        yield f"--accelerator '{options.accelerator}': {problem}"
     if options.accelerator and any(
         experiment.startswith(f"{WORKER_ACCELERATOR}=")
         for experiment in options.additional_experiments
@@ -149,7 +192,29 @@ def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
             )
 
 
-def _experiments(options: EnvironmentOptions) -> tuple[str, ...]:
-    if options.accelerator is None:
-        return options.additional_experiments
-    return (encode_worker_accelerator(options.accelerator), *options.additional_experiments)
+def _experiments(
+    options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment, on_all_workers: bool
+) -> tuple[str, ...]:
+    """Return the experiments; none where the template's may stand as they are."""
+    own = options.additional_experiments
+    kept = base.additional_experiments
+    if options.accelerator is not None:
+        kept = tuple(entry for entry in kept if not entry.startswith(f"{WORKER_ACCELERATOR}="))
+        if on_all_workers:
+            own = (encode_worker_accelerator(options.accelerator), *own)
+    elif not own:
+        return ()
+    return tuple(dict.fromkeys((*own, *kept)))
+
+
+def _pipeline_options(
+    options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment
+) -> tuple[str, ...]:
+    own = options.additional_pipeline_options
+    if not own and options.accelerator is None:
+        return ()
+    named = {entry.partition("=")[0] for entry in own}
+    kept = (
+        entry for entry in base.additional_pipeline_options if entry.partition("=")[0] not in named
+    )
+    return (*own, *kept)

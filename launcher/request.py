@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
+from launcher.accelerators import encode_resource_hint
 from launcher.environment import (
     EnvironmentOptions,
     FlexTemplateRuntimeEnvironment,
@@ -20,9 +21,13 @@ from launcher.environment import (
 )
 from launcher.errors import InputError
 from launcher.gcs import GCS_OBJECT
+from launcher.spec import ContainerSpec
 
 # The label by which a client recognises its own job after a launch whose answer it never got.
 LAUNCH_ID_LABEL = "flexpack-launch-id"
+
+# The parameter of the kit's templates that puts the GPU beside the prediction step alone.
+HINT_PARAMETER = "prediction_accelerator"
 
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LAUNCH_ID = re.compile(r"[-_a-z0-9]{1,63}")
@@ -38,6 +43,8 @@ class LaunchConfig(EnvironmentOptions):
         launch_id: marks the job as this launch's. Give one of your own, for example the id of a
             task run, to have a repeated task find the job that its first try launched.
         launch_timeout_sec: how long the service waits for the launcher; None takes its default.
+        right_fitting: whether only the prediction step gets the accelerator, the other steps run
+            on workers without one.
     """
 
     job_name: str
@@ -47,6 +54,7 @@ class LaunchConfig(EnvironmentOptions):
     parameters: Mapping[str, str] = field(default_factory=dict)
     launch_id: str = field(default_factory=lambda: uuid4().hex)
     launch_timeout_sec: int | None = None
+    right_fitting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +77,28 @@ class LaunchFlexTemplateRequest:
     launch_parameter: LaunchFlexTemplateParameter
 
 
-def build_launch_request(config: LaunchConfig) -> LaunchFlexTemplateRequest:
+def build_launch_request(
+    config: LaunchConfig, spec: ContainerSpec | None = None
+) -> LaunchFlexTemplateRequest:
     """Return the request that launches what the configuration describes.
+
+    Args:
+        spec: the template, where it could be read; what it sets already is not set again.
 
     Raises:
         InputError: an option is wrong; the message names every one that is.
     """
     if problems := [*_find_launch_problems(config), *find_option_problems(config)]:
         raise InputError("\n".join(problems))
-    environment = build_environment(config)
+    environment = build_environment(
+        config,
+        base=spec.default_environment if spec else None,
+        image=spec.image if spec else None,
+        on_all_workers=not config.right_fitting,
+    )
+    parameters = dict(config.parameters)
+    if config.right_fitting and config.accelerator:
+        parameters[HINT_PARAMETER] = encode_resource_hint(config.accelerator)
     launch_options = {}
     if config.launch_timeout_sec is not None:
         # Known from the Terraform provider (GoogleCloudPlatform/magic-modules pull 9720).
@@ -86,7 +107,7 @@ def build_launch_request(config: LaunchConfig) -> LaunchFlexTemplateRequest:
         launch_parameter=LaunchFlexTemplateParameter(
             job_name=config.job_name,
             container_spec_gcs_path=config.template_file_gcs_location,
-            parameters=config.parameters,
+            parameters=parameters,
             environment=replace(
                 environment,
                 additional_user_labels={
@@ -119,6 +140,10 @@ def _find_launch_problems(config: LaunchConfig) -> Iterator[str]:
     ):
         if not value:
             yield f"{flag} '': empty; give {hint}"
+    if config.right_fitting and not config.accelerator:
+        yield "--right-fitting: needs --accelerator, the GPU of the prediction step"
+    if config.right_fitting and HINT_PARAMETER in config.parameters:
+        yield f"--right-fitting and --parameters {HINT_PARAMETER}: the same thing twice"
     if config.launch_timeout_sec is not None and config.launch_timeout_sec < 1:
         yield f"--launch-timeout-sec {config.launch_timeout_sec}: expected at least 1"
     if not _LAUNCH_ID.fullmatch(config.launch_id):

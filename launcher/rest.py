@@ -121,6 +121,8 @@ def _scalar_from_json(value_type: Any, value: Any, path: str) -> Any:
             return datetime.fromisoformat(value)
         if value_type is int and isinstance(value, str):
             return int(value)  # proto3 JSON writes 64-bit integers as strings
+        if value_type is float and isinstance(value, int):
+            return float(value)
         if isinstance(value_type, type) and issubclass(value_type, Enum):
             return value_type(value)
     except (ValueError, TypeError) as error:

@@ -28,6 +28,7 @@ def run(args: Namespace) -> int:
         region=find_region(args),
         parameters=args.parameters,
         launch_timeout_sec=args.launch_timeout_sec,
+        right_fitting=args.right_fitting,
         **environment_values(args),
     )
     request = build_launch_request(config)

@@ -91,7 +91,8 @@ def test_the_installed_command_exits_with_the_status():
         ([], "the following arguments are required: COMMAND"),
         (
             ["rnu"],
-            "COMMAND 'rnu': one of metadata, build, run, jobs, emulator; did you mean 'run'?",
+            "COMMAND 'rnu': one of metadata, build, run, jobs, accelerators, emulator; "
+            "did you mean 'run'?",
         ),
         (
             ["run", "a", "--template-file-gcs-location", SPEC, "--max-worker", "3"],
@@ -138,8 +139,8 @@ def test_build_prints_or_uploads(flexpack, storage, cloud):
     assert status == 0
     environment = parse_spec(printed).default_environment
     assert environment.additional_experiments == (
-        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
-        *("a", "b", "c=d"),
+        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:latest",
+        *("a", "b", "c=d", "no_use_multiple_sdk_containers"),
     )
     assert environment.additional_user_labels == {"team": "ml", "cost": "low"}
     assert environment.ip_configuration == "WORKER_IP_PRIVATE"
@@ -165,7 +166,8 @@ def test_the_dry_run_prints_the_request_and_sends_nothing(flexpack, service, clo
     parameter = json.loads(body)["launchParameter"]
     assert parameter["parameters"]["input"] == "gs://my-bucket/images/a,b=c.csv"
     assert parameter["environment"]["additionalExperiments"] == [
-        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:latest",
+        "no_use_multiple_sdk_containers",
     ]
     assert service.calls == []
 
@@ -278,6 +280,17 @@ def test_wait_gives_up_in_time(flexpack, cloud):
     status, _, err = flexpack("jobs", "wait", job_id, "--timeout-sec", "0")
     assert status == 1
     assert f"stop it with 'flexpack jobs cancel {job_id}'" in err
+
+
+def test_accelerators(flexpack):
+    status, out, _ = flexpack("accelerators")
+    assert status == 0
+    assert out.startswith("ACCELERATOR ")
+    assert "\nnvidia-l4              1,2,4,8" in out
+    assert "CUDA 13 needs 580 or newer" in out
+    assert "Not nvidia-tesla-k80: Compute Engine has retired it; the nearest is" in out
+    _, out, _ = flexpack("accelerators", "--format", "json")
+    assert json.loads(out)["accelerators"][0]["type"] == "nvidia-l4"
 
 
 def test_list(flexpack, cloud):

@@ -63,9 +63,9 @@ def test_the_largest_request(schemas):
             "environment": {
                 "additionalExperiments": [
                     "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:latest",
-                    "use_runner_v2",
+                    *("use_runner_v2", "no_use_multiple_sdk_containers"),
                 ],
-                "additionalPipelineOptions": ["a=b,c"],
+                "additionalPipelineOptions": ["a=b,c", "number_of_worker_harness_threads=4"],
                 "additionalUserLabels": {"team": "ml", "flexpack-launch-id": "launch-1"},
                 "diskSizeGb": 100,
                 "enableStreamingEngine": True,

@@ -1,0 +1,48 @@
+"""``flexpack accelerators``."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from launcher.accelerators import AcceleratorType, load_catalogue
+from launcher.commands.table import print_table
+from launcher.rest import to_rest
+
+
+def accelerators(args: Namespace) -> int:
+    """Show the GPUs that Dataflow supports, and what each goes with."""
+    catalogue = load_catalogue()
+    if args.format == "json":
+        print(json.dumps(to_rest(catalogue), indent=2))
+        return 0
+    print_table(
+        ("ACCELERATOR", "COUNT", "MEMORY_GB", "CAPABILITY", "MACHINE_TYPES", "QUOTA"),
+        [
+            (
+                gpu.type,
+                ",".join(map(str, gpu.counts)),
+                str(gpu.memory_gb),
+                gpu.compute_capability,
+                _machines(gpu),
+                gpu.quota_metric,
+            )
+            for gpu in catalogue.accelerators
+        ],
+    )
+    drivers = ", ".join(
+        f"CUDA {item.cuda} needs {item.minimum_driver} or newer" for item in catalogue.cuda_drivers
+    )
+    print(f"\nDrivers: {drivers}. --accelerator TYPE:COUNT installs the latest.")
+    for refused in catalogue.refused:
+        print(f"Not {refused.type}: {refused.reason}; the nearest is {refused.instead}.")
+    print(f"As of {catalogue.checked}, from {catalogue.sources[0]} and others (--format json).")
+    return 0
+
+
+def _machines(gpu: AcceleratorType) -> str:
+    if gpu.n1_limits:
+        largest = gpu.n1_limits[0]
+        return f"N1, up to {largest.vcpus} vCPUs beside {largest.gpus}"
+    names = [machine.name for machine in gpu.machines]
+    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
