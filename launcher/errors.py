@@ -10,6 +10,7 @@
     ├── CredentialsError        1  no Google credentials were found
     ├── StorageError            1  Cloud Storage refused, or could not be reached
     │   └── SpecConflict        1  the spec changed while it was being written
+    ├── ImageError              1  a container image could not be built, pushed or looked into
     ├── FormatError             1  JSON that does not have the shape of its REST schema
     ├── ServiceError            1  Dataflow
     │   ├── ApiError            1  ... answered with an error
@@ -74,6 +75,10 @@ class StorageError(FlexpackError):
 
 class SpecConflict(StorageError):
     """The spec changed in Cloud Storage while it was being written."""
+
+
+class ImageError(FlexpackError):
+    """A container image could not be built, pushed or looked into."""
 
 
 class FormatError(FlexpackError):
