@@ -1,0 +1,136 @@
+"""The README's sessions, run as a reader would run them.
+
+``<!-- session: NAME -->`` before a console block makes its ``$`` lines part of a shell session of
+that name; ``fails`` after the name says that they exit with an error. ``<!-- file: NAME -->``
+before a block of code has it written to that file, ``<!-- run: NAME -->`` has it run as well. All
+of it happens in a copy of the project.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import BIN, PROJECT_ROOT
+
+_BLOCK = re.compile(
+    r"<!-- (?P<kind>session|file|run): (?P<name>\S+)(?P<fails> fails)? -->\n"
+    r"```\w+\n(?P<content>.*?)```",
+    re.DOTALL,
+)
+_PORTS = (9100, 9101)  # the defaults, which the README's commands use
+_TIMEOUT_SEC = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    kind: str
+    name: str
+    fails: bool
+    content: str
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a console block, with the lines that continue them."""
+        return re.findall(r"^\$ ((?:.*\\\n)*.*)$", self.content, re.MULTILINE)
+
+
+def read_blocks() -> list[Block]:
+    text = (PROJECT_ROOT / "README.md").read_text()
+    return [
+        Block(found["kind"], found["name"], bool(found["fails"]), found["content"])
+        for found in _BLOCK.finditer(text)
+    ]
+
+
+def build_script(blocks: list[Block]) -> str:
+    """Return a bash script that does what the blocks show and stops at the first surprise."""
+    lines = ["set -euo pipefail"]
+    for block in blocks:
+        if block.kind == "run":
+            lines.append(f"python {block.name}")
+        if block.kind == "session":
+            lines += [f"! {{ {each}\n}}" if block.fails else each for each in block.commands]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the project's files with the environment that runs this test."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                pytest.skip(f"port {port}, which the README's commands use, is taken")
+    copy = tmp_path / "flexpack"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (PROJECT_ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT_ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(BIN.parent)
+    (copy / ".venv/.ready").touch()
+    try:
+        yield copy
+    finally:
+        subprocess.run([BIN / "flexpack", "emulator", "stop"], cwd=copy, check=True, timeout=30)
+
+
+def run_session(name: str, project: Path) -> str:
+    blocks = [block for block in read_blocks() if block.name == name or block.kind != "session"]
+    for block in blocks:
+        if block.kind != "session":
+            (project / block.name).write_text(block.content)
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("CLOUDSDK_", "GOOGLE_"))
+    }
+    if name == "demo":
+        blocks = [block for block in blocks if block.kind == "session"]
+    done = subprocess.run(
+        ["bash", "-c", build_script(blocks)],
+        cwd=project, env=env, text=True, timeout=_TIMEOUT_SEC, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_demo(project):
+    printed = run_session("demo", project)
+
+    assert "JOB_STATE_DONE" in printed
+    assert "1,000 read, 1,000 predicted, 0 dead-lettered" in printed
+    accuracy = re.search(r"accuracy +(0\.\d+)", printed)
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 0.9
+    sheet = project / "demo-output/contact-sheet.png"
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.gcloud
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+def test_own_model(project):
+    printed = run_session("churn", project)
+
+    assert "3 rows read, 2 predictions, 1 dead letter" in printed
+    assert "did you mean 'model_path'?" in printed
+    assert "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:latest" in printed
+    assert "RowCounts(rows_read=3, predictions=2, dead_letters=1)" in printed
+
+
+def test_every_console_block_is_a_session():
+    text = (PROJECT_ROOT / "README.md").read_text()
+
+    assert text.count("```console") == sum(block.kind == "session" for block in read_blocks())
