@@ -1,16 +1,16 @@
 """The device contract: which device a worker predicts on, and what its failures mean.
 
 ``auto`` takes the GPU if a first kernel runs on it; ``cuda`` without a usable GPU raises before
-the first element; nothing ever falls back from ``cuda`` to the CPU. torch is imported inside the
-functions, because the launcher builds the pipeline without it.
+the first element; nothing ever falls back from ``cuda`` to the CPU.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-import sys
 from pathlib import Path
+
+import torch
 
 CPU = "cpu"
 CUDA = "cuda"
@@ -32,8 +32,6 @@ def resolve_device(requested: str) -> str:
     Raises:
         DeviceError: ``cuda`` is requested and no GPU is usable.
     """
-    import torch
-
     problem = None if requested == CPU else _find_cuda_problem()
     if requested == CUDA and problem:
         raise DeviceError(
@@ -52,8 +50,6 @@ def resolve_device(requested: str) -> str:
 
 def describe_versions() -> str:
     """Return the versions of NVIDIA driver, CUDA and torch as one phrase."""
-    import torch
-
     driver = "none found"
     if _DRIVER_VERSION.exists():
         driver = _DRIVER_VERSION.read_text().partition("\n")[0].removeprefix("NVRM version: ")
@@ -72,25 +68,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_device_failure(error: BaseException) -> bool:
     """Tell whether the GPU is lost to this process: every later kernel would fail as well."""
-    torch = sys.modules.get("torch")
-    return (
-        torch is not None
-        and isinstance(error, torch.AcceleratorError)
-        and not is_out_of_memory(error)
-    )
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
 
 
 def release_memory() -> None:
     """Give cached GPU memory back, so that a smaller batch finds room."""
     gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _find_cuda_problem() -> str | None:
-    import torch
-
     if torch.version.cuda is None:
         return "this torch is built without CUDA"
     if not torch.cuda.is_available():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 COLUMN = "prediction"
 
@@ -60,13 +60,14 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
         return returned
     if isinstance(returned, pd.Series):
         return returned.to_frame(COLUMN if returned.name is None else returned.name)
-    if _is_tensor(returned):
+    if isinstance(returned, torch.Tensor):
         returned = _tensor_to_array(returned)
     if isinstance(returned, np.ndarray) and returned.ndim > 0:
         return pd.DataFrame({COLUMN: returned if returned.ndim == 1 else _cells(returned.tolist())})
     if isinstance(returned, Sequence) and not isinstance(returned, str | bytes):
         entries: list[Any] = [
-            _tensor_to_array(entry) if _is_tensor(entry) else entry for entry in returned
+            _tensor_to_array(entry) if isinstance(entry, torch.Tensor) else entry
+            for entry in returned
         ]
         if entries and all(isinstance(entry, Mapping) for entry in entries):
             return pd.DataFrame.from_records(entries)
@@ -85,14 +86,9 @@ def _cells(entries: Sequence[Any]) -> np.ndarray:
     return cells
 
 
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _tensor_to_array(tensor: Any) -> np.ndarray:
+def _tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
     tensor = tensor.detach().cpu()
-    if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type
+    if tensor.dtype == torch.bfloat16:  # numpy has no such type
         tensor = tensor.float()
     array: np.ndarray = tensor.numpy()
     return array

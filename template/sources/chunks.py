@@ -42,7 +42,7 @@ class UnreadableRestError(UnreadableError):
         self.first_row = first_row
 
 
-class _BrokenRecordError(Exception):
+class BrokenRecordError(Exception):
     """The next record cannot be read."""
 
 
@@ -59,12 +59,12 @@ def read_records(stream: BinaryIO, *, quotes: bool) -> Iterator[bytes]:
         try:
             line = stream.readline(MAX_RECORD_BYTES)
         except DAMAGE as error:
-            raise _BrokenRecordError(f"the file is damaged: {error}") from error
+            raise BrokenRecordError(f"the file is damaged: {error}") from error
         if not line:
             break
         size += len(line)
         if size >= MAX_RECORD_BYTES:
-            raise _BrokenRecordError(
+            raise BrokenRecordError(
                 f"a record is longer than {MAX_RECORD_BYTES >> 20} MiB"
                 f"{'; is a quote not closed?' if quotes else ''}"
             )
@@ -75,7 +75,7 @@ def read_records(stream: BinaryIO, *, quotes: bool) -> Iterator[bytes]:
         lines.clear()
         size = 0
     if lines:
-        raise _BrokenRecordError("a quoted field is not closed")
+        raise BrokenRecordError("a quoted field is not closed")
 
 
 def read_chunks(
@@ -98,7 +98,7 @@ def read_chunks(
                 rows += record not in BLANK_LINES
                 if size >= chunk_bytes:
                     break
-        except _BrokenRecordError as error:
+        except BrokenRecordError as error:
             broken = error
         if rows:
             yield Chunk(first_row=first_row, rows=rows, offset=offset, data=b"".join(parts))

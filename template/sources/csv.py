@@ -307,7 +307,7 @@ def _make_blocks(
     )
 
 
-def _convert(column: pa.ChunkedArray, *, numeric: bool) -> tuple[pa.Array, dict[int, str]]:
+def _convert(column: pa.ChunkedArray, *, numeric: bool) -> tuple[pa.ChunkedArray, dict[int, str]]:
     """Return the values as float64 or text, and what is wrong in which row."""
     wanted = pa.float64() if numeric else pa.string()
     try:
@@ -327,7 +327,7 @@ def _convert(column: pa.ChunkedArray, *, numeric: bool) -> tuple[pa.Array, dict[
         except ValueError:
             problems[row] = f"{str(text)[:_SHOWN_TEXT]!r} is not a number"
         values.append(value)
-    return pa.array(values, wanted), problems
+    return pa.chunked_array([pa.array(values, wanted)]), problems
 
 
 def _parse_number(text: str) -> float:

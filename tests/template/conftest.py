@@ -1,0 +1,129 @@
+"""Runs the real batch pipeline on Beam's in-process runner, over files that the tests make."""
+
+import gzip
+import json
+import struct
+from dataclasses import dataclass
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import torch
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from template.models.fashion_mnist import FashionMnistModel, FashionMnistNetwork
+from template.options import PredictConfig
+from template.pipeline import build_pipeline
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job left: rows of the result files, dead letters, counters, names of the files."""
+
+    predictions: list
+    dead_letters: list
+    counters: dict
+    files: list
+
+    def by_key(self):
+        assert len({row["key"] for row in self.predictions}) == len(self.predictions)
+        return {row["key"]: row for row in self.predictions}
+
+
+@pytest.fixture
+def predict(tmp_path, weights):
+    """Run a job over ``input``; checks that every row read is predicted or dead-lettered."""
+
+    def run(input, **settings):
+        output = tmp_path / "out" / "result"
+        config = PredictConfig(
+            **{
+                "input": str(input),
+                "input_format": "auto",
+                "key_column": None,
+                "output": str(output),
+                "output_format": "jsonl",
+                "model_path": str(weights),
+                "model_class": FashionMnistModel,
+                "batch_size": 1024,
+                "device": "cpu",
+                **settings,
+            }
+        )
+        pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+        build_pipeline(pipeline, config)
+        result = pipeline.run()
+        result.wait_until_finish()
+        counters = {"rows_read": 0, "predictions": 0, "dead_letters": 0}
+        for counter in result.metrics().query()["counters"]:
+            if counter.key.metric.namespace == "flexpack":
+                counters[counter.key.metric.name] += counter.committed
+        files = sorted(output.parent.iterdir())
+        predictions = [row for file in files if "-errors-" not in file.name for row in _rows(file)]
+        dead_letters = [row for file in files if "-errors-" in file.name for row in _rows(file)]
+        assert counters["rows_read"] == counters["predictions"] + counters["dead_letters"]
+        assert counters["dead_letters"] == len(dead_letters)
+        if settings.get("output_format", "jsonl") == "jsonl":
+            assert counters["predictions"] == len(predictions)
+        return Outcome(predictions, dead_letters, counters, [file.name for file in files])
+
+    return run
+
+
+def _rows(file):
+    if file.suffix != ".jsonl":
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Weights of an untrained network."""
+    torch.manual_seed(7)
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(FashionMnistNetwork().state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def images():
+    """A function that draws images."""
+
+    def draw(count, shape=(28, 28), seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+    return draw
+
+
+@pytest.fixture
+def write_idx(tmp_path):
+    """A function that writes an array as IDX; ``cut`` bytes are taken off the stored file."""
+
+    def write(array, name="x-images-idx3-ubyte", *, cut=0, magic=None, extra=b""):
+        codes = {"uint8": 0x08, "int8": 0x09, "float32": 0x0D}
+        header = magic or bytes([0, 0, codes[array.dtype.name], array.ndim])
+        data = header + struct.pack(f">{array.ndim}I", *array.shape)
+        data += array.astype(array.dtype.newbyteorder(">")).tobytes() + extra
+        if name.endswith(".gz"):
+            data = gzip.compress(data, mtime=0)
+        path = tmp_path / name
+        path.write_bytes(data[: len(data) - cut])
+        return path
+
+    return write
+
+
+@pytest.fixture
+def expected(weights):
+    """A function that classifies images with plain torch: (class_index, score) for each."""
+    network = FashionMnistNetwork()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    network.eval()
+
+    def classify(array):
+        with torch.no_grad():
+            scores = network(torch.from_numpy(array.reshape(-1, 784)).float() / 255).softmax(1)
+        top, index = scores.max(1)
+        return list(zip(index.tolist(), top.tolist(), strict=True))
+
+    return classify

@@ -1,0 +1,84 @@
+"""Parquet files: row groups, keys, nested columns and damage."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from template.dead_letters import DeadLetter
+from template.sources import parquet
+from template.sources.streams import ReadSettings, SourceFile, UnreadableError
+
+
+def read(path, *, key_column=None, batch_size=1000):
+    settings = ReadSettings(batch_size=batch_size, key_column=key_column)
+    file = SourceFile(path=str(path), size=path.stat().st_size)
+    splits = list(parquet.split_parquet(file, settings))
+    parts = [part for split in splits for part in split.read(settings)]
+    blocks = [part for part in parts if not isinstance(part, DeadLetter)]
+    letters = [part for part in parts if isinstance(part, DeadLetter)]
+    return splits, blocks, letters
+
+
+def test_a_split_is_a_run_of_row_groups(tmp_path):
+    path = tmp_path / "t.parquet"
+    rows = 3 * parquet.ROWS_PER_SPLIT + 7
+    pq.write_table(pa.table({"a": range(rows)}), path, row_group_size=parquet.ROWS_PER_SPLIT // 4)
+    splits, blocks, letters = read(path)
+    assert [split.rows for split in splits] == [parquet.ROWS_PER_SPLIT] * 3 + [7]
+    assert max(map(len, blocks)) <= 1000
+    frame = pd.concat(blocks)
+    assert frame["a"].tolist() == list(range(rows)) == frame.index.tolist()
+    assert frame["key"].iloc[-1] == f"t.parquet#{rows - 1}"
+    assert letters == []
+
+
+def test_nested_lists_reach_the_model_as_arrays(predict, images, expected, tmp_path):
+    array = images(30)
+    path = tmp_path / "fashion.parquet"
+    flat = pa.array(list(array.reshape(30, 784)))
+    pq.write_table(pa.table({"image": flat}), path, row_group_size=8)
+    rows = predict(path).by_key()
+    assert [rows[f"fashion.parquet#{row}"]["class_index"] for row in range(30)] == [
+        index for index, _ in expected(array)
+    ]
+
+
+def test_key_column(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": pa.array([7, None, 9]), "a": [1.0, 2.0, 3.0]}), path)
+    _, (block,), (letter,) = read(path, key_column="id")
+    assert block["key"].tolist() == ["7", "9"]
+    assert letter.source == f"{path} row 1"
+    assert "no value in the key column 'id'" in letter.error
+    with pytest.raises(UnreadableError, match="no key column 'x'; its columns: id, a"):
+        read(path, key_column="x")
+
+
+def test_a_pandas_index_is_a_column(tmp_path):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"key": ["x", "y"], "a": [1, 2]}).set_index("key").to_parquet(path)
+    _, (block,), _ = read(path, key_column="key")
+    assert block.to_dict("records") == [{"key": "x", "a": 1}, {"key": "y", "a": 2}]
+
+
+def test_damage_costs_the_rest_of_a_split_and_nothing_else(predict, tmp_path):
+    path = tmp_path / "t.parquet"
+    rows = 2 * parquet.ROWS_PER_SPLIT
+    values = np.random.default_rng(1).random(rows)
+    pq.write_table(
+        pa.table({"a": values}), path, row_group_size=parquet.ROWS_PER_SPLIT, use_dictionary=False
+    )
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    data = bytearray(path.read_bytes())
+    start = column.data_page_offset
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    _, blocks, (letter,) = read(path)
+    assert sum(map(len, blocks)) == parquet.ROWS_PER_SPLIT
+    assert letter.source == f"{path} rows 0-{parquet.ROWS_PER_SPLIT - 1}"
+    (tmp_path / "text.parquet").write_bytes(b"this is no parquet")
+    (letter,) = predict(tmp_path / "text.parquet").dead_letters
+    assert "not a readable Parquet file" in letter["error"]
+    assert letter["source"] == str(tmp_path / "text.parquet")

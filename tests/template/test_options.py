@@ -1,0 +1,125 @@
+"""Flags, and the configuration that is made of them."""
+
+import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from template.model import BaseModel
+from template.models.fashion_mnist import FashionMnistModel
+from template.options import PredictConfig, TemplateOptions, check_flags, find_model_class
+from template.parameters import BATCH, ParameterError
+
+REQUIRED = ["--input=a.csv", "--output=out/p", "--model_path=w.pth"]
+
+
+def config(*flags):
+    return PredictConfig.from_options(PipelineOptions([*REQUIRED, *flags]))
+
+
+def test_defaults_are_those_of_the_table():
+    made = config()
+    for parameter in BATCH.parameters:
+        if parameter.is_optional and parameter.name != "model_class":
+            assert getattr(made, parameter.name) == parameter.default
+    assert made.model_class is FashionMnistModel
+    assert made.input == "a.csv"
+
+
+def test_values_get_their_own_types():
+    made = config("--batch_size=64", "--key_column=id", "--device=cpu", "--output_format", "csv")
+    assert made.batch_size == 64
+    assert (made.key_column, made.device, made.output_format) == ("id", "cpu", "csv")
+
+
+def test_everything_wrong_is_listed_at_once():
+    options = PipelineOptions(
+        [
+            "--input=a.csv",
+            "--output=gs://b/dir/",
+            "--batch_size=0",
+            "--device=gpu",
+            "--model_class=template.models.fashion_mnist:Nix",
+        ]
+    )
+    with pytest.raises(ParameterError) as info:
+        PredictConfig.from_options(options)
+    lines = str(info.value).splitlines()
+    assert sorted(line.split()[0].rstrip(":") for line in lines) == [
+        "--batch_size",
+        "--device",
+        "--model_class",
+        "--model_path",
+        "--output",
+    ]
+    assert "not one of auto, cuda, cpu" in str(info.value)
+
+
+def test_options_of_an_unrelated_pipeline_are_not_disturbed():
+    options = PipelineOptions(["--project=p"])
+    assert options.view_as(GoogleCloudOptions).project == "p"
+    assert options.get_all_options()["input"] is None
+    assert options.view_as(TemplateOptions).model_path is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("--ouput=x", "output"),
+        ("--model-path=x", "model_path"),
+        ("--batchsize=3", "batch_size"),
+        ("--key_colum", "key_column"),
+    ],
+)
+def test_a_misspelt_parameter_is_named_with_a_suggestion(flag, meant):
+    with pytest.raises(ParameterError, match=f"did you mean '{meant}'"):
+        check_flags([*REQUIRED, flag])
+
+
+def test_flags_of_beam_and_of_the_launcher_are_kept():
+    check_flags(
+        [
+            *REQUIRED,
+            "--runner=DataflowRunner",
+            "--project=p",
+            "--region=r",
+            "--job_name=j",
+            "--template_location=gs://b/t",
+            "--worker_machine_type=g2-standard-4",
+            "--experiments=use_runner_v2",
+            "--no_use_public_ips",
+            "--labels=a=b",
+            "--launcher_flag_of_tomorrow=1",
+            "positional",
+        ]
+    )
+
+
+def test_a_model_class_is_imported():
+    assert find_model_class(f"{__name__}:OwnModel") is OwnModel
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("nowhere:Model", "no module 'nowhere' can be imported"),
+        ("template.nowhere:Model", "no module 'template.nowhere' can be imported"),
+        ("template.models.fashion_mnist:Model", "has no 'Model'; its models: FashionMnistModel"),
+        ("template.models.fashion_mnist:FashionMnistNetwork", "no subclass of template.model"),
+    ],
+)
+def test_a_model_class_that_cannot_be_used_says_why(reference, reason):
+    with pytest.raises(ParameterError, match=reason):
+        find_model_class(reference)
+
+
+def test_a_module_that_fails_says_how(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "needs_more.py").write_text("import not_installed_here\n")
+    (tmp_path / "raises.py").write_text("1 / 0\n")
+    with pytest.raises(ParameterError, match="needs 'not_installed_here', which is not installed"):
+        find_model_class("needs_more:Model")
+    with pytest.raises(ParameterError, match="importing 'raises' raised ZeroDivisionError"):
+        find_model_class("raises:Model")
+
+
+class OwnModel(BaseModel):
+    """A model of the tests."""

@@ -1,0 +1,72 @@
+"""What predict may return."""
+
+from collections import OrderedDict
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from template.predictions import EntryCountError, UnusablePredictionError, join_predictions
+
+KEYS = {"key": np.array(["x", "y"], dtype=object)}
+
+
+def joined(returned):
+    return join_predictions(KEYS, 2, returned).to_dict("list")
+
+
+@pytest.mark.parametrize(
+    ("returned", "columns"),
+    [
+        (None, {}),
+        (pd.DataFrame({"a": [1, 2], 3: ["p", "q"]}, index=[8, 9]), {"a": [1, 2], "3": ["p", "q"]}),
+        (pd.Series([1.5, 2.5]), {"prediction": [1.5, 2.5]}),
+        (pd.Series([1, 2], name="n", index=["i", "j"]), {"n": [1, 2]}),
+        (np.array([1, 2]), {"prediction": [1, 2]}),
+        (np.array([[1, 2], [3, 4]]), {"prediction": [[1, 2], [3, 4]]}),
+        (torch.tensor([1.0, 2.0]), {"prediction": [1.0, 2.0]}),
+        (torch.tensor([[1.0], [2.0]], requires_grad=True), {"prediction": [[1.0], [2.0]]}),
+        (torch.tensor([1.0, 2.0], dtype=torch.bfloat16), {"prediction": [1.0, 2.0]}),
+        ([1, 2], {"prediction": [1, 2]}),
+        (("p", None), {"prediction": ["p", None]}),
+        ([[1, 2], [3]], {"prediction": [[1, 2], [3]]}),
+        ([torch.tensor([1, 2]), torch.tensor([3])], {"prediction": [[1, 2], [3]]}),
+        ([np.arange(2), np.arange(2)], {"prediction": [[0, 1], [0, 1]]}),
+        ([{"a": 1, "b": 2}, OrderedDict(a=3, b=4)], {"a": [1, 3], "b": [2, 4]}),
+    ],
+    ids=str,
+)
+def test_one_entry_per_row_becomes_columns(returned, columns):
+    assert joined(returned) == {"key": ["x", "y"], **columns}
+
+
+def test_types_of_columns_are_kept():
+    frame = pd.DataFrame(
+        {
+            "f": np.array([1, 2], dtype=np.float32),
+            "c": pd.Categorical(["p", "q"]),
+            "t": pd.to_datetime(["2026-01-01", "2026-01-02"], utc=True),
+        }
+    )
+    assert join_predictions(KEYS, 2, frame).dtypes.drop("key").equals(frame.dtypes)
+    assert join_predictions(KEYS, 2, [1, 2]).dtypes["prediction"] == np.int64
+
+
+@pytest.mark.parametrize("returned", [[1, 2, 3], np.arange(3), pd.DataFrame({"a": [1, 2, 3]})])
+def test_a_wrong_number_of_entries_says_both_numbers(returned):
+    with pytest.raises(EntryCountError, match="predict returned 3 entries for 2 rows"):
+        joined(returned)
+
+
+@pytest.mark.parametrize("returned", ["ab", 7, {"a": [1, 2]}, iter([1, 2]), np.float64(1)])
+def test_other_types_are_refused_by_name(returned):
+    with pytest.raises(UnusablePredictionError, match=f"returned a {type(returned).__name__}"):
+        joined(returned)
+
+
+def test_a_column_named_like_the_key_is_refused():
+    with pytest.raises(UnusablePredictionError, match="a column 'key' that is there already"):
+        joined(pd.DataFrame({"key": [1, 2]}))
+    with pytest.raises(UnusablePredictionError, match="a column 'a' that is there already"):
+        joined(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]))
