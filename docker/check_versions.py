@@ -1,0 +1,73 @@
+"""Fails the image's build where the parts of the image do not belong together.
+
+Runs in the image, before the code is copied. It reads metadata and imports no package, so that it
+writes no bytecode into a layer. Compares
+
+- the Beam whose boot program was copied with the Beam that the lock installed;
+- the Python that this Beam was made for with the interpreter of this image;
+- torch as installed with the lock.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from email.parser import HeaderParser
+from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def find_problems(lock: str, *, boot_metadata: str, boot_wheel: str) -> Iterator[str]:
+    """Yield what is wrong, each with what to change.
+
+    Args:
+        lock: text of the requirements file.
+        boot_metadata: ``METADATA`` of the apache-beam in the image that boot comes from.
+        boot_wheel: ``WHEEL`` of the same.
+    """
+    for name in ("apache-beam", "torch"):
+        installed = metadata.version(name)
+        locked = read_pin(lock, name)
+        if installed != locked:
+            yield f"{name} {installed} is installed, but the lock says {locked}: run `make lock`"
+    beam = metadata.version("apache-beam")
+    boot_beam = HeaderParser().parsestr(boot_metadata)["Version"]
+    if boot_beam != beam:
+        yield (
+            f"BEAM_IMAGE holds the boot program of Beam {boot_beam}, but the lock installs Beam "
+            f"{beam}: give the image of Beam {beam}, or change docker/requirements.in"
+        )
+    here = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    tags = HeaderParser().parsestr(boot_wheel).get_all("Tag", [])
+    pythons = {tag.partition("-")[0] for tag in tags if tag.startswith("cp")}
+    if pythons and here not in pythons:
+        yield (
+            f"BEAM_IMAGE is made for {', '.join(sorted(pythons))}, but PYTHON_IMAGE has {here}: "
+            "give two images of the same Python"
+        )
+
+
+def read_pin(lock: str, name: str) -> str | None:
+    """Return the version to which a lock pins a package, or None."""
+    match = re.search(rf"^{re.escape(name)}(?:\[[^\]]*\])?==(\S+)", lock, re.MULTILINE)
+    return match[1] if match else None
+
+
+def main() -> int:
+    problems = list(
+        find_problems(
+            (HERE / "requirements.txt").read_text(),
+            boot_metadata=(HERE / "boot" / "METADATA").read_text(),
+            boot_wheel=(HERE / "boot" / "WHEEL").read_text(),
+        )
+    )
+    for problem in problems:
+        print(f"flexpack image: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

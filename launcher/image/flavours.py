@@ -1,0 +1,102 @@
+"""The builds of torch that an image can hold, and what each asks of the GPU and its driver.
+
+The facts are in ``flavours.json``, dated and with their sources. A flavour is one word in a build
+(``make image FLAVOUR=cu126``) and one file of pinned packages, ``docker/locks/<name>.txt``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from launcher.errors import InputError
+from template.parameters import did_you_mean
+
+_LOCKS = Path("docker") / "locks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flavour:
+    """One build of torch.
+
+    Attributes:
+        torch_version: its version with the local part, by which an index tells the builds apart;
+            one without a local part is on PyPI.
+        cuda_version: of the CUDA libraries inside; None without CUDA.
+        minimal_driver: branch of the oldest NVIDIA driver that runs it.
+        compute_capabilities: those that it holds machine code for.
+        has_ptx: whether it also holds code that newer GPUs can compile.
+        compressed_budget_gb: how big the image may be in the registry before one should look at it.
+    """
+
+    name: str
+    description: str
+    torch_version: str
+    cuda_version: str | None
+    minimal_driver: int | None
+    compute_capabilities: tuple[str, ...]
+    has_ptx: bool
+    compressed_budget_gb: float
+
+    @property
+    def lock(self) -> Path:
+        """The pinned packages, relative to the project's root."""
+        return _LOCKS / f"{self.name}.txt"
+
+    @property
+    def is_on_pypi(self) -> bool:
+        return "+" not in self.torch_version
+
+    def runs_on(self, compute_capability: str) -> bool:
+        """Tell whether a GPU of this compute capability, for example "8.9", can run it.
+
+        Machine code runs on its own generation: that of 8.6 on 8.9, that of 8.0 not on 9.0.
+        https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#binary-compatibility
+        """
+        wanted = _parse(compute_capability)
+        held = [_parse(capability) for capability in self.compute_capabilities]
+        if any(major == wanted[0] and minor <= wanted[1] for major, minor in held):
+            return True
+        return self.has_ptx and wanted > max(held)
+
+
+@functools.cache
+def load_flavours() -> tuple[Flavour, ...]:
+    """Return all flavours."""
+    return tuple(
+        Flavour(**{**record, "compute_capabilities": tuple(record["compute_capabilities"])})
+        for record in _document()["flavours"]
+    )
+
+
+def default_flavour() -> str:
+    """Return the name of the flavour that an image gets unless another is asked for."""
+    return str(_document()["default"])
+
+
+def find_flavour(name: str) -> Flavour:
+    """Return a flavour by name.
+
+    Raises:
+        InputError: there is no such flavour.
+    """
+    flavours = {flavour.name: flavour for flavour in load_flavours()}
+    if name not in flavours:
+        raise InputError(
+            f"--flavour {name!r}: one of {', '.join(flavours)}{did_you_mean(name, flavours)}"
+        )
+    return flavours[name]
+
+
+def _document() -> dict[str, object]:
+    text = resources.files("launcher.image").joinpath("flavours.json").read_text()
+    document: dict[str, object] = json.loads(text)
+    return document
+
+
+def _parse(compute_capability: str) -> tuple[int, int]:
+    major, _, minor = compute_capability.partition(".")
+    return int(major), int(minor)

@@ -1,0 +1,114 @@
+"""The version of an image, from git: the tag that the commit has, or the distance to the last one.
+
+======================================  =================================
+state of the work tree                  version
+======================================  =================================
+commit has the tag 1.2.0                ``1.2.0``
+3 commits after it                      ``1.2.0.dev3-g1a2b3c4``
+the same with uncommitted changes       ``1.2.0.dev3-g1a2b3c4-t5d6e7f8``
+no tag at all, 12 commits               ``0.dev12-g1a2b3c4``
+======================================  =================================
+
+The last part is a hash of the files as they are, so that two different trees never share a tag.
+An image's tag may not hold a plus sign, which Python's own versions have there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.errors import InputError
+from launcher.image.tools import ToolError, run_tool
+
+_TIMEOUT_SEC = 60.0
+_HASH_LENGTH = 7
+_TAG_LENGTH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitState:
+    """What git says of a work tree.
+
+    Attributes:
+        commit: full hash of HEAD.
+        tag: the last tag before HEAD, or None.
+        distance: commits since that tag, or all there are.
+        tree: hash of the files as they are, or None where nothing is changed.
+    """
+
+    commit: str
+    tag: str | None
+    distance: int
+    tree: str | None
+
+
+def build_version(state: GitState) -> str:
+    """Return the version of a work tree, as an image tag."""
+    if state.tag and not state.distance and state.tree is None:
+        return legal_tag(state.tag)
+    version = f"{state.tag or '0'}.dev{state.distance}-g{state.commit[:_HASH_LENGTH]}"
+    if state.tree:
+        version += f"-t{state.tree[:_HASH_LENGTH]}"
+    return legal_tag(version)
+
+
+def legal_tag(text: str) -> str:
+    """Return ``text`` with everything replaced that an image tag may not hold.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+    """
+    tag = re.sub(r"[^\w.-]", "-", text, flags=re.ASCII)
+    return re.sub(r"^[.-]+", "", tag)[:_TAG_LENGTH]
+
+
+def read_git_state(root: Path) -> GitState:
+    """Ask git about a work tree.
+
+    Raises:
+        InputError: it is in no repository, or has no commit.
+    """
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+    except ToolError as error:
+        raise InputError(
+            f"--tag: cannot be inferred, {root} has no git commit; give one, --tag 1.0"
+        ) from error
+    try:
+        # "1.2.0-3-g1a2b3c4": the tag itself may hold hyphens.
+        described = _git(root, "describe", "--tags", "--long", "--abbrev=7", "HEAD")
+        tag, distance, _ = described.rsplit("-", 2)
+    except ToolError:
+        tag, distance = "", _git(root, "rev-list", "--count", "HEAD")
+    return GitState(
+        commit=commit, tag=tag or None, distance=int(distance), tree=_hash_changes(root)
+    )
+
+
+def _hash_changes(root: Path) -> str | None:
+    """Return the hash of the tree with all changes, or None without any."""
+    if not _git(root, "status", "--porcelain"):
+        return None
+    git_dir = Path(_git(root, "rev-parse", "--absolute-git-dir"))
+    objects = _git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+    with tempfile.TemporaryDirectory() as directory:
+        # An index and objects of its own: the user's repository is only read.
+        index = Path(directory) / "index"
+        if (git_dir / "index").exists():
+            index.write_bytes((git_dir / "index").read_bytes())
+        own = {
+            **os.environ,
+            "GIT_INDEX_FILE": str(index),
+            "GIT_OBJECT_DIRECTORY": directory,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+        }
+        _git(root, "add", "--all", ":/", environ=own)
+        return _git(root, "write-tree", environ=own)
+
+
+def _git(root: Path, *arguments: str, environ: dict[str, str] | None = None) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return run_tool(command, timeout_sec=_TIMEOUT_SEC, environ=environ).strip()
