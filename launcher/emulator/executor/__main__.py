@@ -27,12 +27,13 @@ def main() -> None:
         return
     preparation = Preparation.from_line(line)
     processes = WorkerProcesses(preparation.run_dir)
-    if preparation.worker:
-        processes.prestart(preparation.worker)
 
     # Here and not above: it imports Beam, which takes seconds and may print.
     from launcher.emulator.executor.job import execute
 
+    if preparation.worker:
+        # Only now: two cores are enough for two imports at a time, and the launcher has one.
+        processes.prestart(preparation.worker)
     line = sys.stdin.buffer.readline()
     if line:
         execute(ExecutionOrder.from_line(line), processes, events)

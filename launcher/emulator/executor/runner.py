@@ -90,7 +90,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         bundle_input: translations.DataInput,
     ) -> beam_fn_api_pb2.InstructionResponse:
         operation = self._operations[bundle_context_manager.stage.name]
-        if operation not in self._begun:
+        if operation and operation not in self._begun:
             self._begun.add(operation)
             self._writer.message(events.BASIC, f"Executing operation {operation}")
         try:
@@ -99,7 +99,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
             )
         except WorkItemFailedError as error:
             raise StageFailedError(_describe_failure(operation, str(error.__cause__))) from error
-        if not response.process_bundle.residual_roots:
+        if operation and not response.process_bundle.residual_roots:
             self._writer.message(events.BASIC, f"Finished operation {operation}")
         return response
 
@@ -198,7 +198,7 @@ def _without_harness(traceback: str) -> str:
 
 
 def _operation(stage: translations.Stage) -> str:
-    """Return a stage's name as Dataflow writes it: the transforms fused in it."""
+    """Return a stage's name as Dataflow writes it: the transforms fused in it, if any."""
     impulses, others = [], []
     for transform in stage.transforms:
         if transform.spec.payload == translations.IMPULSE_BUFFER:

@@ -165,6 +165,10 @@ def registry(templates: Path) -> ImageRegistry:
         '["test/missing.py"]\nworkdir = "."\n'
         'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "missing.py" }\n'
     )
+    broken = templates / "python"
+    broken.write_text("#!/bin/sh\necho no Beam here\nexit 3\n")
+    broken.chmod(0o755)
+    entries.append(f'["test/does-not-start"]\npython = "./{broken.name}"\n')
     path = templates / "images.toml"
     path.write_text("\n".join(entries))
     return load_images(path, workdir=templates)

@@ -15,11 +15,17 @@ def main():
     parser.add_argument("--folder", required=True)
     options, rest = parser.parse_known_args()
     with beam.Pipeline(options=PipelineOptions(rest)) as pipeline:
-        (
+        counted = (
             pipeline
             | "Numbers" >> beam.Create(range(10))
             | "Shuffle" >> beam.Reshuffle()
             | "Count" >> beam.ParDo(deeds.Count(options.folder))
+        )
+        # Shuffled, or the two steps would be one stage, on one worker because of the state.
+        keyed = counted | "Key" >> beam.Map(lambda _: (0, 1)) | "Apart" >> beam.Reshuffle()
+        keyed | "Total" >> beam.ParDo(deeds.Total(options.folder))
+        (
+            counted
             | "Format" >> beam.MapTuple("{} {}".format)
             | "Write" >> beam.io.WriteToText(options.output, num_shards=1)
         )
@@ -39,6 +45,7 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.transforms.userstate import CombiningValueStateSpec
 
 
 class Count(beam.DoFn):
@@ -75,10 +82,30 @@ class Count(beam.DoFn):
         time.sleep(600)
 
     def _first(self, name):
-        path = Path(self._folder, name)
-        first = not path.exists()
-        path.touch()
-        return first
+        return is_first(self._folder, name)
+
+
+class Total(beam.DoFn):
+    """Counts in state; once, in the middle, it raises."""
+
+    TOTAL = CombiningValueStateSpec("total", sum)
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._totals = Metrics.distribution("tests", "totals")
+
+    def process(self, element, total=beam.DoFn.StateParam(TOTAL)):
+        total.add(1)
+        self._totals.update(total.read())
+        if total.read() == 5 and is_first(self._folder, "raised in state"):
+            raise ValueError("five is too much this time")
+
+
+def is_first(folder, name):
+    path = Path(folder, name)
+    first = not path.exists()
+    path.touch()
+    return first
 '''
 
 SOURCES = {

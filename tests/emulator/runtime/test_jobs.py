@@ -63,10 +63,12 @@ def test_a_launched_job_is_done(bench: Bench, troubled: Journal) -> None:
 
 def test_an_exception_and_a_killed_worker_are_survived_and_told(troubled: Journal) -> None:
     errors = troubled.texts("JOB_MESSAGE_ERROR")
-    assert errors.count("Traceback") == 1
-    assert errors.endswith(
-        "ValueError: seven is too much this time [while running 'Count']\n(attempt 1 of 4)"
-    )
+    assert errors.count("Traceback") == 2
+    for error in (
+        "ValueError: seven is too much this time [while running 'Count']\n(attempt 1 of 4)",
+        "ValueError: five is too much this time [while running 'Total']\n(attempt 1 of 4)",
+    ):
+        assert error in errors
     warnings = troubled.texts("JOB_MESSAGE_WARNING")
     assert "Worker worker-1 was killed by signal 9 (SIGKILL)" in warnings
     assert "(attempt 2 of 4). A new worker takes its place." in warnings
@@ -90,11 +92,17 @@ def test_the_step_of_a_metric_is_a_transform_of_the_proto(bench: Bench, troubled
         for update in troubled.metrics
         if update["name"]["origin"] == "user"
     }
-    assert len(steps) == 1
+    assert len(steps) == 2
     pipeline = beam_runner_api_pb2.Pipeline.FromString(
         (bench.runs_dir / "troubled" / "pipeline.pb").read_bytes()
     )
-    assert pipeline.components.transforms[steps.pop()].unique_name == "Count"
+    names = {pipeline.components.transforms[step].unique_name for step in steps}
+    assert names == {"Count", "Total"}
+
+
+def test_state_is_put_back_before_the_next_attempt(troubled: Journal) -> None:
+    totals = {"count": 10, "sum": 55, "min": 1, "max": 10, "mean": 5.5}
+    assert troubled.metric("totals") == totals
 
 
 def test_log_entries_of_workers_are_messages(troubled: Journal) -> None:
@@ -181,6 +189,26 @@ def test_a_worker_image_that_is_not_known_fails_the_job(bench: Bench, job: dict[
     errors = journal.texts("JOB_MESSAGE_ERROR")
     assert "Unable to pull container image due to error: eu.gcr.io/p/unknown:1" in errors
     assert '["eu.gcr.io/p/unknown:1"]' in errors
+
+
+def test_a_worker_that_cannot_start_fails_the_job(bench: Bench, job: dict[str, Any]) -> None:
+    from apache_beam.portability.api import beam_runner_api_pb2
+
+    image = "test/does-not-start"
+    proto = (bench.runs_dir / "troubled" / "pipeline.pb").read_bytes()
+    pipeline = beam_runner_api_pb2.Pipeline.FromString(proto)
+    payload = beam_runner_api_pb2.DockerPayload(container_image=image)
+    for environment in pipeline.components.environments.values():
+        environment.payload = payload.SerializeToString()
+    bench.store.write("staging", "other.pb", pipeline.SerializeToString())
+    job["environment"]["sdkPipelineOptions"]["options"]["pipelineUrl"] = "gs://staging/other.pb"
+    job["environment"]["workerPools"][0]["sdkHarnessContainerImages"] = [{"containerImage": image}]
+    submit(bench, job, "does-not-start")
+    journal = bench.journals.wait("does-not-start")
+    assert journal.states == [*LAUNCHED, "JOB_STATE_FAILED"]
+    texts = journal.texts()
+    assert texts.count("ended with exit status 3, its last output:\nno Beam here\n") == 4
+    assert "The job failed because a work item has failed 4 times" in texts
 
 
 def test_a_pipeline_that_is_not_there_fails_the_job(bench: Bench, job: dict[str, Any]) -> None:
