@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution, worker_handlers
 
-from launcher.emulator.executor.workers import Worker, WorkerDiedError
+from launcher.emulator.executor.workers import BUNDLE_ID_PREFIX, Worker, WorkerDiedError
 
 MAX_ATTEMPTS = 4
 
@@ -139,7 +139,7 @@ class BundleManager:
 
     def _do(self, worker: Worker, work: _Work, expected: Sequence[Any]) -> _Outcome:
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            bundle_id = f"bundle-{secrets.token_hex(8)}"
+            bundle_id = f"{BUNDLE_ID_PREFIX}{secrets.token_hex(8)}"
             self._observer.begin(bundle_id, worker)
             try:
                 with self._state_restored_on_error():

@@ -63,11 +63,13 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
             StageFailedError: a stage failed for good.
         """
         stop = threading.Event()
-        threading.Thread(target=self._report_metrics, args=(stop,), daemon=True).start()
+        reporter = threading.Thread(target=self._report_metrics, args=(stop,), daemon=True)
+        reporter.start()
         try:
             self.run_via_runner_api(pipeline, PipelineOptions(flags=[]))
         finally:
             stop.set()
+            reporter.join()  # It waits for workers at most, and they are gone.
             self._writer.metrics(self._metrics.updates())
 
     def run_stages(
@@ -125,7 +127,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         while not stop.wait(_METRICS_PERIOD_SEC):
             self._metrics.refresh()
             updates = self._metrics.updates()
-            if updates != reported and not stop.is_set():
+            if updates != reported:
                 self._writer.metrics(updates)
                 reported = updates
 

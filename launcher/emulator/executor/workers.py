@@ -22,6 +22,9 @@ from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcess, WorkerProcesses
 
+BUNDLE_ID_PREFIX = "bundle-"
+"""Instructions to process a bundle have ids that begin so; Beam numbers all others itself."""
+
 _TEARDOWN_TIMEOUT_SEC = 3.0
 _LAST_LINES = 20
 
@@ -121,7 +124,9 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         """Let the harness tear its DoFns down, unless it has work or hangs; end the process."""
         with self._lock:
             self._closed = True
-            busy = bool(self.control_conn._futures_by_id)
+            # Beside bundles there can be questions about their progress: those may wait in vain.
+            pending = list(self.control_conn._futures_by_id)
+            busy = any(instruction.startswith(BUNDLE_ID_PREFIX) for instruction in pending)
         process = self._process.process
         if not busy and process.poll() is None:
             self.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
