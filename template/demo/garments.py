@@ -47,7 +47,7 @@ class _Pen:
     def finish(self) -> Images:
         """Tilt, shift and scale the drawing, reduce it to 28 x 28 and add noise."""
         angle = self.between(-10, 10)
-        shift = (self.between(-9, 9), self.between(-6, 6))
+        shift = (round(self.between(-9, 9)), round(self.between(-6, 6)))
         image = self._image.rotate(angle, Image.Resampling.BILINEAR, translate=shift)
         image = image.filter(ImageFilter.BoxBlur(self.between(0, 1.5)))
         pixels = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)

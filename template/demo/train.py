@@ -47,7 +47,8 @@ def train_network(images: Images, labels: Images, *, epochs: int = 6) -> Fashion
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return network.eval()
+    network.eval()
+    return network
 
 
 def measure_accuracy(network: FashionMnistNetwork, images: Images, labels: Images) -> float:
