@@ -69,11 +69,16 @@ class _Meter:
 
     @property
     def elapsed_sec(self) -> float:
+        """How long the job has been watched."""
+        return self._clock() - self._started
+
+    @property
+    def ran_sec(self) -> float:
         """How long the job ran, once it has ended; before that, how long it has been watched."""
         job = self._job
         if job.current_state.is_terminal and job.create_time and job.current_state_time:
             return max(0.0, (job.current_state_time - job.create_time).total_seconds())
-        return self._clock() - self._started
+        return self.elapsed_sec
 
     def watch(self, job: Job) -> bool:
         """Take the job as it is now; return whether its state changed."""
@@ -100,12 +105,15 @@ class _Meter:
         """Return the rows as words; the empty string for a job without the kit's counters."""
         if self.counts == RowCounts():
             return ""
-        return f"{self.counts.predictions:,} predictions, {self.counts.dead_letters:,} dead letters"
+        return (
+            f"{_count(self.counts.predictions, 'prediction')}, "
+            f"{_count(self.counts.dead_letters, 'dead letter')}"
+        )
 
     def summarize(self) -> str:
         rows = self.rows()
-        read = f": {self.counts.rows_read:,} rows read, {rows}" if rows else ""
-        return f"{self.state} after {self.elapsed_sec:.1f} s{read}"
+        read = f": {_count(self.counts.rows_read, 'row')} read, {rows}" if rows else ""
+        return f"{self.state} after {self.ran_sec:.1f} s{read}"
 
 
 class PlainProgress:
@@ -212,6 +220,10 @@ class LiveProgress:
         ]
         self._spinner.update(text=Text("  ".join(part for part in parts if part)))
         return self._spinner
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _is_noise(message: JobMessage) -> bool:
