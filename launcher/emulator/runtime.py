@@ -1,23 +1,30 @@
 """The runtime: what happens between an accepted launch and a finished job.
 
-Runs every job in a thread of its own (``job_run``). Decides nothing about requests, its orders are
-valid; keeps no record, the service does.
+Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
+the order in which they came. Decides nothing about requests, its orders are valid; keeps no record,
+the service does.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.emulator.executor import events as importances
 from launcher.emulator.images import ImageRegistry
 from launcher.emulator.job_run import JobEvents, JobRun
 from launcher.emulator.launcher_process import LaunchOrder
 from launcher.emulator.storage import ObjectStore
 
 __all__ = ["JobEvents", "JobOrder", "LaunchOrder", "Runtime"]
+
+DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
+"""How many jobs run at once: each is three processes that import Beam."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,7 @@ class Runtime:
         endpoints: Mapping[str, str],
         events: JobEvents,
         runs_dir: Path,
+        max_jobs: int = DEFAULT_MAX_JOBS,
     ) -> None:
         """
         Args:
@@ -49,14 +57,17 @@ class Runtime:
             endpoints: variables that lead the jobs' processes to the local services.
             events: is told what happens to the jobs.
             runs_dir: gets a folder for every job, with the output of its processes.
+            max_jobs: how many jobs run at once.
         """
         self._store = store
         self._images = images
         self._endpoints = endpoints
         self._events = events
         self._runs_dir = runs_dir
+        self._max_jobs = max_jobs
+        self._pool = ThreadPoolExecutor(max_jobs, thread_name_prefix="job")
         self._lock = threading.Lock()
-        self._runs: dict[str, tuple[JobRun, threading.Thread]] = {}
+        self._runs: dict[str, tuple[JobRun, Future[None]]] = {}
 
     def launch(self, order: LaunchOrder) -> None:
         """Start a Flex Template: its launcher, then its job. Returns at once."""
@@ -67,18 +78,22 @@ class Runtime:
         self._start(order.job_id, lambda run: run.execute(order.job))
 
     def cancel(self, job_id: str) -> None:
-        """Kill the processes of a job; block until they are gone. Reports nothing."""
+        """Kill the processes of a job, or let it wait no longer; block until they are gone.
+
+        Reports nothing.
+        """
         with self._lock:
             found = self._runs.get(job_id)
         if found is not None:
-            _stop(*found)
+            self._stop(job_id, *found)
 
     def close(self) -> None:
         """Kill all that runs; block until it is gone. Reports nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            running = list(self._runs.values())
-        for run, thread in running:
-            _stop(run, thread)
+            runs = dict(self._runs)
+        for job_id, (run, ended) in runs.items():
+            self._stop(job_id, run, ended)
 
     def _start(self, job_id: str, work: Callable[[JobRun], None]) -> None:
         run = JobRun(
@@ -94,15 +109,26 @@ class Runtime:
             try:
                 work(run)
             finally:
-                with self._lock:
-                    del self._runs[job_id]
+                self._forget(job_id)
 
-        thread = threading.Thread(target=run_and_forget, name=f"job-{job_id}", daemon=True)
         with self._lock:
-            self._runs[job_id] = run, thread
-            thread.start()
+            ahead = len(self._runs)
+            self._runs[job_id] = run, self._pool.submit(run_and_forget)
+        if ahead >= self._max_jobs:
+            self._events.message(
+                job_id,
+                importances.BASIC,
+                f"The local Dataflow runs no more than {self._max_jobs} jobs at once; this one "
+                "waits for its turn.",
+            )
 
+    def _stop(self, job_id: str, run: JobRun, ended: Future[None]) -> None:
+        if ended.cancel():  # It was still waiting.
+            self._forget(job_id)
+        else:
+            run.cancel()
+            wait([ended])  # Its processes are gone: it has nothing left to wait for.
 
-def _stop(run: JobRun, thread: threading.Thread) -> None:
-    run.cancel()
-    thread.join()  # Its processes are gone: it has nothing left to wait for.
+    def _forget(self, job_id: str) -> None:
+        with self._lock:
+            self._runs.pop(job_id, None)

@@ -31,6 +31,8 @@ _HARNESS = (
     "apache_beam/options/",
     "apache_beam/runners/",
 )
+# What Beam warns of though nothing is the matter: scipy's absence, an output without rows.
+_CHATTER = ("Resource module is not available", "No shards found to finalize")
 
 
 class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[misc]
@@ -88,7 +90,8 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         text = "\n".join(filter(None, (entry.message.rstrip(), entry.trace.rstrip())))
         if entry.transform_id:
             text = f"{text} [{entry.transform_id}]"
-        self._writer.message(events.DEBUG if harness else _importance(entry), text)
+        quiet = harness or entry.message.startswith(_CHATTER)
+        self._writer.message(events.DEBUG if quiet else _importance(entry), text)
         if seen == _MOST_PER_LINE:
             self._writer.message(
                 events.DETAILED,
