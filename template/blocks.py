@@ -56,6 +56,16 @@ def row_keys(path: str, rows: Sequence[int]) -> list[str]:
     return [f"{name}#{row}" for row in rows]
 
 
+def make_image_block(
+    images: np.ndarray, *, keys: Sequence[str], rows: range, path: str
+) -> pd.DataFrame:
+    """Return images of one file as a block, without copying them."""
+    columns = {KEY: np.array(keys, dtype=object), "image": image_cells(images)}
+    block = pd.DataFrame(columns, index=pd.RangeIndex(rows.start, rows.stop), copy=False)
+    block.attrs["source"] = path
+    return block
+
+
 def make_blocks(
     frame: pd.DataFrame, *, keys: Sequence[str], rows: Sequence[int], path: str, batch_size: int
 ) -> Iterator[pd.DataFrame]:

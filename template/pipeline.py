@@ -18,7 +18,7 @@ from template.inference import ApplyModel
 from template.options import PredictConfig, check_flags
 from template.parameters import ParameterError
 from template.sinks import WriteDeadLetters, WritePredictions
-from template.sources import ReadBlocks, find_files
+from template.sources import ReadBlocks, check_input
 
 
 def build_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         check_flags(argv)
         config = PredictConfig.from_options(options)
-        find_files(config.input)
+        check_input(config.input, config.input_format)
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2

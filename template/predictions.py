@@ -46,9 +46,7 @@ def join_predictions(keys: Mapping[str, np.ndarray], rows: int, returned: Any) -
             f"{', '.join(keys)}): rename or drop the model's column"
         )
     values = [*keys.values(), *(column for _, column in columns.items())]
-    joined = pd.DataFrame(
-        dict(zip(names, values, strict=True)), index=columns.index, columns=names, copy=False
-    )
+    joined = pd.DataFrame(dict(zip(names, values, strict=True)), index=columns.index, copy=False)
     joined.index = pd.RangeIndex(rows)
     return joined
 

@@ -104,7 +104,10 @@ class _Sink(FileBasedSink):
                 file.write(b"flexpack")
             FileSystems.delete([probe])
         except Exception as error:  # every filesystem has its own exceptions
-            raise OutputError(f"--output {output!r}: cannot be written: {error}") from error
+            raise OutputError(
+                f"--output {output!r}: cannot be written; check that the place exists and that "
+                f"the job's service account may write there: {error}"
+            ) from error
         return folder
 
 

@@ -28,6 +28,7 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
+_CLASS_NAMES = np.array(CLASSES, dtype=object)
 _PIXELS = 28 * 28
 _SHAPES = ((28, 28), (_PIXELS,))
 _PIXEL_COLUMNS = [f"pixel{number}" for number in range(1, _PIXELS + 1)]
@@ -90,13 +91,12 @@ class FashionMnistModel(BaseModel):
             images = pixels.to(self.device).to(torch.float32).div_(255)
             scores, indices = network(images).softmax(dim=1).max(dim=1)
         class_index = indices.cpu().numpy()
-        return pd.DataFrame(
-            {
-                "class_index": class_index,
-                "class_name": np.array(CLASSES, dtype=object)[class_index],
-                "score": scores.cpu().numpy(),
-            }
-        )
+        columns = {
+            "class_index": class_index,
+            "class_name": _CLASS_NAMES[class_index],
+            "score": scores.cpu().numpy(),
+        }
+        return pd.DataFrame(columns, copy=False)
 
 
 def _check_state(state: Any, expected: dict[str, torch.Tensor], path: str) -> None:
@@ -120,7 +120,7 @@ def _shape(value: Any) -> Any:
 def _pixels(df: pd.DataFrame) -> np.ndarray:
     """Return the pixels as (N, 784); uint8 stays uint8, to be cast on the device."""
     if "image" in df:
-        images = [np.asarray(image) for image in df["image"]]
+        images = list(map(np.asarray, df["image"].tolist()))
         for shape in {image.shape for image in images}:
             if shape not in _SHAPES:
                 raise ValueError(f"image of shape {shape}: not (28, 28) or (784,)")

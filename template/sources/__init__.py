@@ -1,6 +1,6 @@
 """Input files as blocks of rows: IDX, CSV, JSON Lines, Parquet and image files."""
 
 from template.sources.formats import Format, find_format
-from template.sources.read import ReadBlocks, find_files
+from template.sources.read import ReadBlocks, check_input, find_files
 
-__all__ = ["Format", "ReadBlocks", "find_files", "find_format"]
+__all__ = ["Format", "ReadBlocks", "check_input", "find_files", "find_format"]

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from template.blocks import image_cells, make_blocks, row_keys
+from template.blocks import make_image_block, row_keys
 from template.dead_letters import DeadLetter
 from template.sources.streams import (
     DAMAGE,
@@ -73,23 +73,19 @@ class IdxSplit:
                 data, problem = read_up_to(stream, wanted * header.row_bytes)
                 rows = range(start, start + len(data) // header.row_bytes)
                 if rows:
-                    yield from self._make_block(data[: len(rows) * header.row_bytes], rows)
+                    images = data[: len(rows) * header.row_bytes].view(header.dtype)
+                    images = images.astype(images.dtype.newbyteorder("="), copy=False)
+                    yield make_image_block(
+                        images.reshape(len(rows), *header.shape),
+                        keys=row_keys(self.path, rows),
+                        rows=rows,
+                        path=self.path,
+                    )
                 if problem:
                     yield _missing_rows(self.path, rows.stop, self.stop, problem)
                     return
             if is_gzip(self.path):
                 yield from _check_end(stream, self.path, header.rows)
-
-    def _make_block(self, data: np.ndarray, rows: range) -> Iterator[pd.DataFrame]:
-        images = data.view(self.header.dtype).reshape(len(rows), *self.header.shape)
-        images = images.astype(images.dtype.newbyteorder("="), copy=False)
-        return make_blocks(
-            pd.DataFrame({"image": image_cells(images)}),
-            keys=row_keys(self.path, rows),
-            rows=rows,
-            path=self.path,
-            batch_size=len(rows),
-        )
 
 
 def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:

@@ -87,8 +87,8 @@ class ReadBlocks(beam.PTransform):
         """Find, split and read."""
         files, unknown = (
             pbegin
-            | "Pattern" >> beam.Create([self._pattern])
-            | "FindFiles" >> _parted(_FindFiles(self._input_format))
+            | "Start" >> beam.Impulse()
+            | "FindFiles" >> _parted(_FindFiles(self._pattern, self._input_format))
         )
         splits, unsplit = (
             files
@@ -120,6 +120,20 @@ def find_files(pattern: str) -> list[SourceFile]:
     return sorted(files, key=lambda file: file.path)
 
 
+def check_input(pattern: str, input_format: str) -> None:
+    """Check, before a job is launched, that there is something to read; lists the files.
+
+    Raises:
+        ParameterError: no file matches, or no name of those that do tells a format.
+    """
+    files = find_files(pattern)
+    if input_format == AUTO and not any(find_format(file.path) for file in files):
+        raise ParameterError(
+            f"--input {pattern!r}: the name {files[0].path!r} tells no format; pass "
+            f"--input_format, one of {', '.join(Format)}"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class _FormattedFile:
     file: SourceFile
@@ -133,12 +147,13 @@ def _parted(fn: beam.DoFn) -> Any:
 class _FindFiles(beam.DoFn):
     """Pattern -> files with their format; image files in groups, as the splits that they are."""
 
-    def __init__(self, input_format: str) -> None:
+    def __init__(self, pattern: str, input_format: str) -> None:
+        self._pattern = pattern
         self._input_format = input_format
 
-    def process(self, pattern: str) -> Iterator[Any]:
+    def process(self, _: bytes) -> Iterator[Any]:
         images = []
-        for file in find_files(pattern):
+        for file in find_files(self._pattern):
             format_ = (
                 find_format(file.path) if self._input_format == AUTO else Format(self._input_format)
             )

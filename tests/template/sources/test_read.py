@@ -5,7 +5,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.parameters import ParameterError
-from template.sources import Format, ReadBlocks, find_files, find_format
+from template.sources import Format, ReadBlocks, check_input, find_files, find_format
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,15 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path):
     _ = pipeline | ReadBlocks(f"{tmp_path}/none-*", batch_size=10)
     with pytest.raises(Exception, match="no file matches this pattern"):
         pipeline.run()
+
+
+def test_names_that_tell_no_format_stop_the_launch(tmp_path):
+    (tmp_path / "data.txt").write_text("x")
+    with pytest.raises(ParameterError, match=r"data\.txt' tells no format; pass --input_format"):
+        check_input(f"{tmp_path}/*", "auto")
+    check_input(f"{tmp_path}/*", "csv")
+    (tmp_path / "data.csv").write_text("x")
+    check_input(f"{tmp_path}/*", "auto")
 
 
 def test_formats_mix_and_unknown_names_are_dead_letters(predict, write_idx, images, tmp_path):
