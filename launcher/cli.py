@@ -54,6 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_metadata(commands)
     _add_build(commands)
     _add_run(commands)
+    _add_template(commands)
+    _add_image(commands)
+    _add_check(commands)
     _add_jobs(commands)
     _add_accelerators(commands)
     _add_emulator(commands)
@@ -168,16 +171,14 @@ def _add_run(commands: Any) -> None:
         metavar="GCS_PATH",
         help="the container spec, gs://BUCKET/PATH.json",
     )
+    _add_parameters(parser)
     parser.add_argument(
-        "--parameters",
-        action=_KeyValues,
-        default={},
-        metavar="KEY=VALUE",
-        help="a parameter of the template; repeat the flag for each. The value may hold commas",
+        "--dry-run", action="store_true", help="check, print the request and launch nothing"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the request; send and read nothing"
+        "--no-check", action="store_true", help="launch unchecked; with --dry-run, read nothing"
     )
+    _add_ignore(parser)
     parser.add_argument("--wait", action="store_true", help="follow the job, exit by its outcome")
     _add_timeout(parser)
     parser.add_argument(
@@ -186,10 +187,100 @@ def _add_run(commands: Any) -> None:
         metavar="SECONDS",
         help="how long the service waits for the template's launcher",
     )
+    _add_place(parser)
+    _add_environment_flags(parser, "the job's environment; what is not given, the spec decides")
+
+
+def _add_template(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "template",
+        "template:template",
+        "make every template: image, container spec, and what to type to launch it",
+    )
+    parser.add_argument("--bucket", required=True, help="specs go to gs://BUCKET/templates/")
+    _add_place(parser)
+    _add_image_build_flags(parser, "default: the last one pushed, or else built and pushed")
+    _add_environment_flags(parser, "defaults of the jobs, which a launch may override")
+
+
+def _add_image(commands: Any) -> None:
+    group = commands.add_parser("image", help="the container image", description="The image.")
+    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, help_text in (
+        ("tag", "print the image's name and tag, inferred from git"),
+        ("build", "build the image with docker, buildah or Cloud Build"),
+    ):
+        parser = _add_command(verbs, name, f"image:{name}", help_text)
+        _add_place(parser)
+        _add_image_build_flags(parser, "name without tag; default: from project and region")
+        if name == "build":
+            parser.add_argument("--push", action="store_true", help="push it, report its digest")
+    test = _add_command(verbs, "test", "image:test", "enter the image, play launcher and worker")
+    test.add_argument("--image", metavar="IMAGE", help="default: the last one built")
+    test.add_argument("--engine", metavar="NAME", help="docker or buildah; default: what is there")
+    test.add_argument("--no-size", action="store_true", help="leave out the layers' sizes")
+    lock = _add_command(verbs, "lock", "image:lock", "pin the image's packages anew")
+    lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
+
+
+def _add_image_build_flags(parser: argparse.ArgumentParser, image_help: str) -> None:
+    group = parser.add_argument_group("how the image is built")
+    group.add_argument("--image", metavar="NAME", help=image_help)
+    group.add_argument("--repository", default="flexpack", help="in Artifact Registry")
+    group.add_argument("--tag", help="default: from git, TAG or TAG.devN-gHASH[-tTREE]")
+    group.add_argument(
+        "--flavour", default="cu130", help="torch's build: cu130 (default), cu126 or cpu"
+    )
+    group.add_argument(
+        "--engine", metavar="NAME", help="docker, buildah or cloudbuild; default: what is there"
+    )
+    group.add_argument(
+        "--build-arg",
+        action=_KeyValues,
+        default={},
+        metavar="NAME=VALUE",
+        help="an ARG of docker/Dockerfile, such as PYTHON_IMAGE; repeat the flag for each",
+    )
+    group.add_argument("--pip-conf", metavar="FILE", help="pip.conf for an index of your own")
+    group.add_argument("--ca-bundle", metavar="FILE", help="certificates that pip.conf refers to")
+    group.add_argument(
+        "--volume",
+        action=_Items,
+        default=(),
+        metavar="FOLDER",
+        help="a folder of wheels that the build may read (buildah)",
+    )
+
+
+def _add_check(commands: Any) -> None:
+    parser = _add_command(
+        commands, "check", "check:check", "find what would fail, before it is launched"
+    )
     parser.add_argument(
-        "--right-fitting",
-        action="store_true",
-        help="give the accelerator to the prediction step only, not to every worker",
+        "--template-file-gcs-location",
+        metavar="PATH",
+        help="check a launch of this container spec too, gs://... or a local file",
+    )
+    parser.add_argument("--job-name", default="checked", help=argparse.SUPPRESS)
+    _add_parameters(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    _add_ignore(parser)
+    parser.add_argument("--codes", action="store_true", help="list the codes and what they mean")
+    files = parser.add_argument_group("files of the template; what is not named is looked for")
+    files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
+    files.add_argument("--dockerfile", metavar="FILE")
+    files.add_argument("--lock", action="append", metavar="FILE", help="requirements; repeatable")
+    files.add_argument("--entry-file", metavar="FILE", help="what the launcher runs")
+    files.add_argument("--metadata-file", action="append", metavar="FILE", help="repeatable")
+    files.add_argument(
+        "--checkpoint", metavar="FILE", help="the weights; default: the parameter model_path"
+    )
+    files.add_argument(
+        "--python",
+        default=sys.executable,
+        metavar="FILE",
+        help="interpreter with the image's packages (default: this one)",
     )
     _add_place(parser)
     _add_environment_flags(parser, "the job's environment; what is not given, the spec decides")
@@ -267,6 +358,32 @@ def _add_emulator(commands: Any) -> None:
         parser.add_argument(
             "--data-dir", default=_DATA_DIR, metavar="DIR", help=f"default: {_DATA_DIR}"
         )
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parameters",
+        action=_KeyValues,
+        default={},
+        metavar="KEY=VALUE",
+        help="a parameter of the template; repeat the flag for each. The value may hold commas",
+    )
+    parser.add_argument(
+        "--right-fitting",
+        action="store_true",
+        help="give the accelerator to the prediction step only, not to every worker",
+    )
+
+
+def _add_ignore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ignore",
+        action=_Items,
+        const=True,
+        default=(),
+        metavar="CODE,...",
+        help="findings to pass over; 'flexpack check --codes' lists the codes",
+    )
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:

@@ -79,18 +79,38 @@ def download_spec(
         SpecError: the object is no container spec.
         StorageError: Cloud Storage refused, or could not be reached.
     """
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
-    with _explained("--template-file-gcs-location", template_file_gcs_location):
-        blob = _find_blob(template_file_gcs_location, client)
-        text = blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry)
+    text = read_object(template_file_gcs_location, client=client, retry_for_sec=retry_for_sec)
     try:
         return parse_spec(text)
     except SpecError as error:
         raise SpecError(
             f"--template-file-gcs-location {template_file_gcs_location}: {error}"
         ) from error
+
+
+def read_object(
+    gcs_path: str,
+    *,
+    flag: str = "--template-file-gcs-location",
+    client: Client | None = None,
+    retry_for_sec: float = 20.0,
+) -> bytes:
+    """Return what an object holds. Blocks, and retries what may pass.
+
+    Args:
+        flag: where the path was given, for messages.
+
+    Raises:
+        InputError: the path is wrong, or there is no such object.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
+    with _explained(flag, gcs_path):
+        blob = _find_blob(gcs_path, client)
+        content: bytes = blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry)
+        return content
 
 
 def _find_blob(gcs_path: str, client: Client | None) -> Blob:

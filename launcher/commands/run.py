@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from pathlib import Path
 
+from launcher.commands.check import check_codes, refuse_errors
 from launcher.commands.connection import find_project, find_region, format_jobs_command
 from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
 from launcher.dataflow import Dataflow
-from launcher.errors import CredentialsError, InputError, StorageError
-from launcher.gcs import download_spec
+from launcher.errors import CredentialsError, StorageError
+from launcher.gcs import read_object
 from launcher.jobs import Job
-from launcher.preflight.finding import format_findings, select_errors
-from launcher.preflight.parameters import check_parameters
-from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
+from launcher.preflight.spec import check_spec_text
+from launcher.preflight.static import Tools, check_launch
+from launcher.request import LaunchConfig, build_launch_request
+from launcher.spec import ContainerSpec, parse_spec
 from launcher.transport import DEFAULT_ENDPOINT
 
 
@@ -31,14 +34,14 @@ def run(args: Namespace) -> int:
         right_fitting=args.right_fitting,
         **environment_values(args),
     )
-    request = build_launch_request(config)
+    spec = None if args.no_check else _check(config, args)
+    request = build_launch_request(config, spec)
     dataflow = Dataflow(config.project, config.region)
     if args.dry_run:
         call = dataflow.dry_run(request)
         print(f"{call.method} {call.url}")
         print(json.dumps(call.body, indent=4, sort_keys=True))
         return 0
-    _check_against_spec(request)
     job = dataflow.launch(request)
     _print_launched(job, config.job_name, dataflow)
     if args.wait:
@@ -46,26 +49,31 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _check_against_spec(request: LaunchFlexTemplateRequest) -> None:
-    """Refuse parameters that the service or the pipeline would refuse."""
-    parameter = request.launch_parameter
+def _check(config: LaunchConfig, args: Namespace) -> ContainerSpec | None:
+    """Check the launch against its spec, and return the spec; None where it cannot be read.
+
+    Raises:
+        InputError: a finding is an ERROR.
+    """
+    check_codes(args.ignore)
+    build_launch_request(config)  # what is wrong in itself is told before anything is read
+    location = config.template_file_gcs_location
     try:
-        spec = download_spec(parameter.container_spec_gcs_path)
+        text = read_object(location)
     except (StorageError, CredentialsError) as error:
         # The service reads the spec with rights of its own; the caller may lack them.
-        print(f"flexpack: warning: the parameters are not checked: {error}", file=sys.stderr)
-        return
-    if spec.metadata is None:
-        return
-    findings = check_parameters(spec.metadata, parameter.parameters, parameter.environment)
-    errors = select_errors(findings)
-    if errors:
-        raise InputError(
-            f"{parameter.container_spec_gcs_path} does not take these parameters; nothing was "
-            f"launched.\n{format_findings(errors)}"
-        )
-    if findings:
-        print(f"flexpack: warning: {format_findings(findings)}", file=sys.stderr)
+        print(f"flexpack: warning: the launch is not checked: {error}", file=sys.stderr)
+        return None
+    findings = check_spec_text(text)
+    spec = parse_spec(text)
+    findings += check_launch(
+        build_launch_request(config, spec),
+        spec,
+        region=config.region,
+        tools=Tools(python=Path(sys.executable)),
+    )
+    refuse_errors(findings, args.ignore)
+    return spec
 
 
 def _print_launched(job: Job, job_name: str, dataflow: Dataflow) -> None:

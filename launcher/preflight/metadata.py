@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from launcher.metadata import ParameterMetadata, TemplateMetadata
-from launcher.preflight.finding import Finding, Severity
+from launcher.preflight.finding import Finding, error, warning
 from template.parameters import did_you_mean
 
 # Options that the service itself passes to the entry file; declaring one breaks every launch.
@@ -45,17 +45,20 @@ PARAM_TYPES = frozenset(
     }
 )
 
+_NOT_EGREP = re.compile(r"\\[dDsSwWbB]|\(\?(?!:)|\\[1-9]|[*+?}]\?")
+_ANCHORED = re.compile(r"\^.*\$", re.DOTALL)
+
 
 def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
     """Return what would make the service, gcloud or the Console refuse the metadata."""
     findings = []
     if not metadata.name:
-        findings.append(_error("metadata-empty", "name: empty", "Give the template a name."))
+        findings.append(error("metadata-empty", "name: empty", "Give the template a name."))
     names = Counter(parameter.name for parameter in metadata.parameters)
     for name, count in names.items():
         if count > 1:
             findings.append(
-                _error(
+                error(
                     "metadata-duplicate",
                     f"parameters: {name!r} is declared {count} times",
                     "Keep one of them.",
@@ -74,26 +77,26 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
         ("helpText", parameter.help_text),
     ):
         if not text:
-            yield _error(
+            yield error(
                 "metadata-empty",
                 f"{where}: {field} is empty",
                 "gcloud and the Console need name, label and helpText of every parameter.",
             )
     if parameter.name in RESERVED_PARAMETERS:
-        yield _error(
+        yield error(
             "metadata-reserved",
             f"{where}: the service sets this option itself",
             "Remove the parameter; the entry file gets the option without it.",
         )
     if parameter.parent_name and parameter.parent_name not in names:
-        yield _error(
+        yield error(
             "metadata-parent",
             f"{where}: parentName {parameter.parent_name!r} is no parameter of the template"
             f"{did_you_mean(parameter.parent_name, names)}",
             "Name a declared parameter, or remove parentName.",
         )
     if parameter.param_type and parameter.param_type not in PARAM_TYPES:
-        yield _error(
+        yield error(
             "metadata-type",
             f"{where}: paramType {parameter.param_type!r} does not exist"
             f"{did_you_mean(parameter.param_type, PARAM_TYPES)}",
@@ -105,12 +108,12 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
 def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]:
     options = [option.value for option in parameter.enum_options]
     if parameter.param_type == "ENUM" and not options:
-        yield _error(
+        yield error(
             "metadata-enum", f"{where}: an ENUM without enumOptions", "List its enumOptions."
         )
     default = parameter.default_value
     if default is not None and options and default not in options:
-        yield _error(
+        yield error(
             "metadata-default",
             f"{where}: defaultValue {default!r} is none of its enumOptions",
             f"One of {', '.join(options)}.",
@@ -118,20 +121,34 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
     for regex in parameter.regexes:
         try:
             pattern = re.compile(regex)
-        except re.error as error:
-            yield _error(
+        except re.error as problem:
+            yield error(
                 "metadata-regex",
-                f"{where}: regex {regex!r} cannot be read: {error}",
+                f"{where}: regex {regex!r} cannot be read: {problem}",
                 "Write a POSIX-egrep regular expression.",
             )
             continue
+        yield from _check_dialect(regex, where)
         if default is not None and not pattern.search(default):
-            yield _error(
+            yield error(
                 "metadata-default",
                 f"{where}: defaultValue {default!r} does not match its own regex {regex!r}",
                 "Change the default or the regex.",
             )
 
 
-def _error(code: str, message: str, remedy: str) -> Finding:
-    return Finding(Severity.ERROR, code, message, remedy)
+def _check_dialect(regex: str, where: str) -> Iterator[Finding]:
+    """Yield where the service may read a regex otherwise than Python does."""
+    if match := _NOT_EGREP.search(regex):
+        yield warning(
+            "metadata-regex-dialect",
+            f"{where}: regex {regex!r} has {match[0]!r}, which POSIX egrep does not know",
+            "Write [0-9] for \\d, a blank for \\s, and no lookaround or backreference.",
+        )
+    if not _ANCHORED.fullmatch(regex):
+        yield warning(
+            "metadata-regex-anchor",
+            f"{where}: regex {regex!r} is not anchored, and whether the whole value has to match "
+            "is not documented",
+            f"Write ^({regex})$.",
+        )

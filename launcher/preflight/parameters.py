@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.metadata import ParameterMetadata, TemplateMetadata
-from launcher.preflight.finding import Finding, Severity
+from launcher.preflight.finding import Finding, error, warning
 from template.parameters import did_you_mean
 
 # Pipeline options that the service takes as parameters although no metadata declares them, as seen
@@ -94,14 +94,14 @@ def _missing(parameter: ParameterMetadata, parameters: Mapping[str, str]) -> Fin
                 f"It stands in the value of {name}: repeat the flag for each parameter, "
                 f"--parameters {name}=VALUE --parameters {parameter.name}=VALUE."
             )
-    return _error("parameter-missing", f"--parameters {parameter.name}: missing", remedy)
+    return error("parameter-missing", f"--parameters {parameter.name}: missing", remedy)
 
 
 def _unknown(name: str, declared: list[str]) -> Finding:
     message = f"--parameters {name}: the template has no such parameter"
     if name in _FLAGS:
-        return _error("parameter-unknown", message, f"Use the flag {_FLAGS[name]} instead.")
-    return _error(
+        return error("parameter-unknown", message, f"Use the flag {_FLAGS[name]} instead.")
+    return error(
         "parameter-unknown",
         f"{message}{did_you_mean(name, declared)}",
         f"It takes {', '.join(declared) or 'no parameters'}.",
@@ -112,7 +112,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     given = f"--parameters {parameter.name}={value}"
     options = [option.value for option in parameter.enum_options]
     if options and value not in options:
-        yield _error(
+        yield error(
             "parameter-enum",
             f"{given}: none of the template's options",
             f"One of {', '.join(options)}.",
@@ -122,16 +122,15 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
             # Whether the service matches the whole value is not documented; what is not even
             # found in it is refused for certain.
             matches = re.search(regex, value) is not None
-        except re.error as error:
-            yield Finding(
-                Severity.WARNING,
+        except re.error as problem:
+            yield warning(
                 "parameter-regex-unreadable",
-                f"{given}: not checked, the template's regex {regex!r} cannot be read: {error}",
+                f"{given}: not checked, the template's regex {regex!r} cannot be read: {problem}",
                 "The service will check it; its regular expressions are of another kind.",
             )
             continue
         if not matches:
-            yield _error(
+            yield error(
                 "parameter-regex",
                 f"{given}: does not match {regex}",
                 parameter.help_text or "Change the value.",
@@ -141,12 +140,8 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
 def _check_not_twice(name: str, environment: FlexTemplateRuntimeEnvironment) -> Iterator[Finding]:
     field = RUNTIME_PARAMETERS[name]
     if field is not None and getattr(environment, field) is not None:
-        yield _error(
+        yield error(
             "parameter-twice",
             f"--parameters {name}: given as a parameter and as the environment's {field} too",
             "The service takes it in one place only: drop the parameter.",
         )
-
-
-def _error(code: str, message: str, remedy: str) -> Finding:
-    return Finding(Severity.ERROR, code, message, remedy)

@@ -91,8 +91,7 @@ def test_the_installed_command_exits_with_the_status():
         ([], "the following arguments are required: COMMAND"),
         (
             ["rnu"],
-            "COMMAND 'rnu': one of metadata, build, run, jobs, accelerators, emulator; "
-            "did you mean 'run'?",
+            "; did you mean 'run'?",
         ),
         (
             ["run", "a", "--template-file-gcs-location", SPEC, "--max-worker", "3"],
@@ -153,7 +152,7 @@ def test_build_prints_or_uploads(flexpack, storage, cloud):
     assert stored == printed.rstrip("\n")
 
 
-def test_the_dry_run_prints_the_request_and_sends_nothing(flexpack, service, cloud):
+def test_the_dry_run_prints_the_request_and_sends_nothing(flexpack, service, template):
     arguments = ["run", "fashion", "--template-file-gcs-location", SPEC, *GOOD]
     status, out, _ = flexpack(*arguments, "--accelerator", "nvidia-l4:1", "--dry-run")
 
@@ -172,9 +171,9 @@ def test_the_dry_run_prints_the_request_and_sends_nothing(flexpack, service, clo
     assert service.calls == []
 
 
-def test_a_dry_run_needs_neither_credentials_nor_network(flexpack, monkeypatch):
+def test_an_unchecked_dry_run_needs_neither_credentials_nor_network(flexpack, monkeypatch):
     status, out, _ = flexpack(
-        *("run", "fashion", "--template-file-gcs-location", SPEC, "--dry-run"),
+        *("run", "fashion", "--template-file-gcs-location", SPEC, "--dry-run", "--no-check"),
         *("--project", "p", "--region", "us-east1"),
     )
     assert status == 0
@@ -212,11 +211,25 @@ def test_wrong_parameters_launch_nothing(flexpack, service, template):
         *("--parameters", "inptu=x", "--parameters", "output=gs://my-bucket/o"),
     )
     assert (status, out) == (2, "")
-    assert err.startswith(f"flexpack: {SPEC} does not take these parameters; nothing was launched.")
+    assert err.startswith("flexpack: the check found 3 errors; nothing was launched.")
     assert "--parameters input: missing" in err
     assert "--parameters model_path: missing" in err
     assert "--parameters inptu: the template has no such parameter; did you mean 'input'?" in err
     assert service.launch_calls == 0
+
+
+def test_findings_are_ignored_by_code_or_all_at_once(flexpack, service, template):
+    bad = ["run", "a", "--template-file-gcs-location", SPEC, *GOOD, "--parameters=device=cuda"]
+    status, _, err = flexpack(*bad)
+    assert status == 2
+    assert "ERROR gpu-missing: --parameters device=cuda: the job asks for no accelerator" in err
+    assert "    Add --accelerator nvidia-l4:1" in err
+    assert flexpack(*bad, "--ignore", "gpu-missing")[0] == 0
+    service.jobs.clear()
+    assert flexpack(*bad, "--no-check")[0] == 0
+    status, _, err = flexpack(*bad, "--ignore", "gpu-mising")
+    assert status == 2
+    assert "--ignore 'gpu-mising': no such code; did you mean 'gpu-missing'?" in err
 
 
 def test_a_missing_spec_launches_nothing(flexpack, service, template):

@@ -108,9 +108,11 @@ def test_only_the_commands_know_the_emulator():
 
 
 @pytest.mark.parametrize("package", ["apache_beam", "torch"])
-def test_only_the_executor_imports_what_jobs_run_on(package):
+def test_only_what_runs_in_the_images_environment_imports_what_jobs_run_on(package):
+    apart = {"launcher.emulator.executor", "launcher.preflight.probes"}
+
     def of(module):
-        return is_launcher(module) and not is_in(module, {"launcher.emulator.executor"})
+        return is_launcher(module) and not is_in(module, apart)
 
     assert offenders(of, {package}) == {}
 

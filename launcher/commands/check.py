@@ -1,0 +1,164 @@
+"""``flexpack check``, and the checks before ``flexpack run``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from launcher.commands.connection import find_region
+from launcher.commands.environment import environment_values
+from launcher.commands.table import print_table
+from launcher.errors import InputError
+from launcher.gcs import read_object
+from launcher.preflight.codes import CODES
+from launcher.preflight.finding import (
+    Finding,
+    format_findings,
+    select_errors,
+    without_ignored,
+)
+from launcher.preflight.spec import check_spec_text
+from launcher.preflight.static import (
+    ProjectFiles,
+    Tools,
+    check_launch,
+    check_project,
+    find_project_files,
+)
+from launcher.request import LaunchConfig, build_launch_request
+from launcher.rest import to_rest
+from launcher.spec import parse_spec
+from template.parameters import did_you_mean
+
+
+def check(args: Namespace) -> int:
+    """Check a template's files and a launch of it; return 1 where a finding is an ERROR."""
+    if args.codes:
+        print_table(
+            ("CODE", "DEPTH", "MEANING"),
+            [(code.name, code.depth, code.meaning) for code in CODES],
+        )
+        return 0
+    check_codes(args.ignore)
+    project = check_project(_read_project_files(args))
+    looked_at = [str(path) for path in project.read]
+    findings = list(project.findings)
+    if args.template_file_gcs_location:
+        looked_at.append(args.template_file_gcs_location)
+        text = read_spec_text(args.template_file_gcs_location)
+        findings += check_spec_text(text)
+        spec = parse_spec(text)
+        config = _read_config(args)
+        findings += check_launch(
+            build_launch_request(config, spec),
+            spec,
+            region=config.region,
+            tools=Tools(python=Path(args.python), root=Path(args.project_root)),
+            torch_build=project.torch_build,
+            checkpoint=_find_checkpoint(args),
+        )
+    if not looked_at:
+        raise InputError(
+            f"--project-root {args.project_root}: nothing to check there; name the template's "
+            "spec with --template-file-gcs-location, or files with --dockerfile, --entry-file"
+        )
+    return report(without_ignored(findings, args.ignore), looked_at, args.format)
+
+
+def report(findings: Sequence[Finding], looked_at: Sequence[str], output_format: str) -> int:
+    """Print findings; return the exit status."""
+    errors = select_errors(findings)
+    if output_format == "json":
+        print(json.dumps([to_rest(finding) for finding in findings], indent=2))
+        return 1 if errors else 0
+    if findings:
+        print(format_findings(findings))
+    print(
+        f"{len(errors)} ERROR, {len(findings) - len(errors)} WARNING; looked at "
+        f"{', '.join(looked_at)}."
+    )
+    return 1 if errors else 0
+
+
+def refuse_errors(findings: Sequence[Finding], ignored: Sequence[str]) -> None:
+    """Print warnings to standard error, and stop a launch at an ERROR.
+
+    Raises:
+        InputError: there is one; nothing is launched.
+    """
+    kept = without_ignored(findings, ignored)
+    errors = select_errors(kept)
+    if errors:
+        raise InputError(
+            f"the check found {len(errors)} error{'s' if len(errors) > 1 else ''}; nothing was "
+            f"launched. --ignore CODE passes over one.\n{format_findings(kept)}"
+        )
+    if kept:
+        print(f"flexpack: {format_findings(kept)}", file=sys.stderr)
+
+
+def check_codes(codes: Sequence[str]) -> None:
+    """Refuse codes that do not exist.
+
+    Raises:
+        InputError: one does not.
+    """
+    known = [code.name for code in CODES]
+    for code in codes:
+        if code not in known:
+            raise InputError(
+                f"--ignore {code!r}: no such code{did_you_mean(code, known) or '.'} "
+                "'flexpack check --codes' lists them"
+            )
+
+
+def read_spec_text(location: str) -> bytes:
+    """Return a spec's text from Cloud Storage or from a local file.
+
+    Raises:
+        InputError: there is none.
+    """
+    if location.startswith("gs://"):
+        return read_object(location)
+    try:
+        return Path(location).read_bytes()
+    except OSError as problem:
+        raise InputError(
+            f"--template-file-gcs-location {location!r}: {problem.strerror}"
+        ) from problem
+
+
+def _read_project_files(args: Namespace) -> ProjectFiles:
+    files = find_project_files(Path(args.project_root))
+    if args.dockerfile:
+        files = replace(files, dockerfile=Path(args.dockerfile))
+    if args.lock:
+        files = replace(files, locks=tuple(map(Path, args.lock)))
+    if args.entry_file:
+        files = replace(files, entry_file=Path(args.entry_file))
+    if args.metadata_file:
+        files = replace(files, metadata=tuple(map(Path, args.metadata_file)))
+    return files
+
+
+def _read_config(args: Namespace) -> LaunchConfig:
+    location = args.template_file_gcs_location
+    return LaunchConfig(
+        job_name=args.job_name,
+        # A local spec is checked as if it were uploaded.
+        template_file_gcs_location=location if location.startswith("gs://") else "gs://local/spec",
+        project=args.project or "not-asked",
+        region=find_region(args),
+        parameters=args.parameters,
+        right_fitting=args.right_fitting,
+        **environment_values(args),
+    )
+
+
+def _find_checkpoint(args: Namespace) -> Path | None:
+    given = args.checkpoint or args.parameters.get("model_path", "")
+    return Path(given) if args.checkpoint or (given and Path(given).is_file()) else None

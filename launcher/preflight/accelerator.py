@@ -1,0 +1,270 @@
+"""Checks of the GPUs that a job asks for, against its machines, driver, image and parameters.
+
+Rules: https://cloud.google.com/dataflow/docs/gpu/gpu-support and the catalogue in
+``launcher.accelerators``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from launcher.accelerators import (
+    DEFAULT_DRIVER,
+    LATEST_DRIVER,
+    NO_DRIVER,
+    WORKER_ACCELERATOR,
+    Accelerator,
+    count_vcpus,
+    decode_accelerator,
+    encode_worker_accelerator,
+    find_built_in,
+    find_default_machine,
+    find_machine_problem,
+    find_type_problem,
+    load_catalogue,
+)
+from launcher.environment import FlexTemplateRuntimeEnvironment
+from launcher.errors import InputError
+from launcher.gpu_defaults import LAUNCHER_MACHINE_TYPE, MINIMUM_DISK_GB, ONE_PROCESS
+from launcher.preflight.finding import Finding, error, warning
+from launcher.request import HINT_PARAMETER
+
+_SERVICE_OPTIONS = ("dataflow_service_options", "dataflow_service_option", "experiments")
+
+
+def find_accelerator(
+    environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str]
+) -> Accelerator | None:
+    """Return the GPU of a job's workers or of its prediction step; None where it cannot be read."""
+    for text in (*_service_options(environment), parameters.get(HINT_PARAMETER, "")):
+        try:
+            return decode_accelerator(text)
+        except InputError:
+            continue
+    return None
+
+
+def count_sdk_processes(environment: FlexTemplateRuntimeEnvironment) -> int | None:
+    """Return how many SDK processes, each with its model, a worker starts; None if unknown."""
+    if ONE_PROCESS in environment.additional_experiments:
+        return 1
+    for experiment in environment.additional_experiments:
+        name, _, value = experiment.partition("=")
+        if name == "sdk_worker_parallelism" and value.isdecimal() and int(value):
+            return int(value)
+    return count_vcpus(environment.machine_type) if environment.machine_type else None
+
+
+def check_accelerator(
+    environment: FlexTemplateRuntimeEnvironment,
+    parameters: Mapping[str, str],
+    *,
+    torch_build: str | None = None,
+) -> Iterator[Finding]:
+    """Yield what is wrong with the GPUs of a job.
+
+    Args:
+        environment: what the job gets: the launch's environment over the template's.
+        torch_build: the flavour of torch in the image, for example ``cu130``, where known.
+    """
+    options = _service_options(environment)
+    hint = parameters.get(HINT_PARAMETER)
+    if len(options) > 1 or (options and hint):
+        yield error(
+            "gpu-twice",
+            f"the accelerator is given {len(options) + bool(hint)} times: "
+            + ", ".join([*options, *([f"{HINT_PARAMETER}={hint}"] if hint else [])]),
+            "Keep one: --accelerator for all workers, with --right-fitting for the prediction "
+            "step alone.",
+        )
+    if not options and not hint:
+        yield from _check_without(environment, parameters)
+        return
+    yield from _check_placement(environment)
+    for text in (*options, *([hint] if hint else [])):
+        try:
+            accelerator = decode_accelerator(text)
+        except InputError as problem:
+            yield error("gpu-syntax", str(problem), "Let --accelerator write it.")
+        else:
+            yield from _check_one(accelerator, environment, on_all_workers=bool(options))
+            yield from _check_driver(accelerator, torch_build)
+    yield from _check_surroundings(environment, parameters)
+
+
+def _service_options(environment: FlexTemplateRuntimeEnvironment) -> list[str]:
+    """Return every ``worker_accelerator=...``, wherever it stands."""
+    entries = [*environment.additional_experiments]
+    for option in environment.additional_pipeline_options:
+        name, _, value = option.removeprefix("--").partition("=")
+        if name in _SERVICE_OPTIONS:
+            entries += value.split(",")
+    return [entry for entry in entries if entry.startswith(f"{WORKER_ACCELERATOR}=")]
+
+
+def _check_without(
+    environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str]
+) -> Iterator[Finding]:
+    machine = environment.machine_type
+    built_in = find_built_in(machine) if machine else None
+    if built_in:
+        gpu, count = built_in
+        wanted = Accelerator(gpu.type, count)
+        yield error(
+            "gpu-not-asked",
+            f"--worker-machine-type {machine}: has {count} {gpu.type} built in, and Compute "
+            "Engine does not create it unless the job asks for them",
+            f"Add --accelerator {wanted}, which sends {encode_worker_accelerator(wanted)}.",
+        )
+    elif parameters.get("device") in ("cuda", "GPU"):
+        yield error(
+            "gpu-missing",
+            f"--parameters device={parameters['device']}: the job asks for no accelerator, so "
+            "that no worker has a GPU",
+            "Add --accelerator nvidia-l4:1, or pass --parameters device=cpu.",
+        )
+
+
+def _check_placement(environment: FlexTemplateRuntimeEnvironment) -> Iterator[Finding]:
+    for option in environment.additional_pipeline_options:
+        if f"{WORKER_ACCELERATOR}=" in option:
+            yield warning(
+                "gpu-placement",
+                f"--additional-pipeline-options {option}: that a Flex Template takes an "
+                "accelerator from there is not documented",
+                "Give it as --accelerator, which puts it into additionalExperiments.",
+            )
+
+
+def _check_one(
+    accelerator: Accelerator, environment: FlexTemplateRuntimeEnvironment, *, on_all_workers: bool
+) -> Iterator[Finding]:
+    if problem := find_type_problem(accelerator):
+        yield error("gpu-type", f"--accelerator '{accelerator}': {problem}", "Take another.")
+        return
+    machine = environment.machine_type
+    if machine and on_all_workers and (problem := find_machine_problem(accelerator, machine)):
+        yield error(
+            "gpu-machine",
+            f"--worker-machine-type {machine}: {problem}",
+            f"Leave the flag out, or take {find_default_machine(accelerator)}.",
+        )
+    if not machine and on_all_workers:
+        yield error(
+            "gpu-machine",
+            f"--accelerator '{accelerator}': no worker machine type is given, and Dataflow's "
+            "default has room for no GPU",
+            f"Add --worker-machine-type {find_default_machine(accelerator)}.",
+        )
+    if accelerator.mps and ONE_PROCESS in environment.additional_experiments:
+        yield error(
+            "gpu-mps",
+            f"mps and {ONE_PROCESS}: MPS shares the GPU between processes, and there is one only",
+            "Drop one of the two.",
+        )
+    processes = count_sdk_processes(environment)
+    if not accelerator.mps and processes and processes > accelerator.count:
+        yield warning(
+            "gpu-processes",
+            f"{machine or 'the worker'} starts {processes} SDK processes, and each loads its own "
+            f"model onto {accelerator.count} GPU{'s' if accelerator.count > 1 else ''}",
+            f"Add --additional-experiments {ONE_PROCESS}, or share the GPU with :mps.",
+        )
+    if accelerator.count > 1 and processes == 1:
+        yield warning(
+            "gpu-idle",
+            f"--accelerator '{accelerator}': one SDK process predicts on one GPU, the other "
+            f"{accelerator.count - 1} idle unless the model spreads itself",
+            f"Take --accelerator {accelerator.type}:1 and more workers.",
+        )
+
+
+def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator[Finding]:
+    catalogue = load_catalogue()
+    if accelerator.driver == NO_DRIVER:
+        yield error(
+            "gpu-driver",
+            f"--accelerator '{accelerator}': installs no NVIDIA driver, so that CUDA finds no GPU",
+            f"Take --accelerator {accelerator.type}:{accelerator.count}.",
+        )
+    gpu = catalogue.find(accelerator.type)
+    build = catalogue.find_build(torch_build) if torch_build else None
+    if torch_build == "cpu":
+        yield error(
+            "gpu-torch-cpu",
+            f"--accelerator '{accelerator}': the image's torch is built without CUDA",
+            "Install a CUDA build of torch in the image.",
+        )
+    if build is None or gpu is None:
+        return
+    if not build.has_kernels_for(gpu):
+        yield error(
+            "gpu-capability",
+            f"--accelerator '{accelerator}': compute capability {gpu.compute_capability}, and the "
+            f"image's torch ({build.build}) holds kernels for "
+            f"{', '.join(build.compute_capabilities)}",
+            "Take another accelerator, or build the image with another CUDA flavour of torch.",
+        )
+    minimum = catalogue.find_minimum_driver(build.cuda)
+    version = _driver_branch(accelerator.driver)
+    if minimum and version and version < minimum:
+        found = warning if accelerator.driver == DEFAULT_DRIVER else error
+        yield found(
+            "gpu-driver",
+            f"--accelerator '{accelerator}': driver {version}, and the image's torch "
+            f"({build.build}, CUDA {build.cuda}) needs {minimum} or newer",
+            f"Take --accelerator {accelerator.type}:{accelerator.count}:{LATEST_DRIVER}.",
+        )
+
+
+def _driver_branch(driver: str) -> int | None:
+    if driver == DEFAULT_DRIVER:
+        return load_catalogue().default_driver.version
+    major = driver.partition(".")[0]
+    return int(major) if major.isdecimal() else None
+
+
+def _check_surroundings(
+    environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str]
+) -> Iterator[Finding]:
+    options = [*environment.additional_experiments, *environment.additional_pipeline_options]
+    if parameters.get("device") == "cpu":
+        yield warning(
+            "gpu-unused",
+            "--parameters device=cpu: the job pays for GPUs and predicts on the CPU",
+            "Drop --accelerator, or the parameter.",
+        )
+    if (environment.disk_size_gb or 0) < MINIMUM_DISK_GB:
+        given = environment.disk_size_gb or "the service's default of about 25"
+        yield warning(
+            "gpu-disk",
+            f"--disk-size-gb {given}: a CUDA image fills it while it is unpacked",
+            f"Take --disk-size-gb {MINIMUM_DISK_GB} or more.",
+        )
+    zone = environment.worker_zone or environment.zone
+    if zone:
+        yield warning(
+            "gpu-zone",
+            f"--worker-zone {zone}: where this one zone has no such GPU left, the job fails",
+            "Leave the zone to Dataflow, and list other places with --fallback.",
+        )
+    launcher = environment.launcher_machine_type
+    if launcher in (None, "n1-standard-1", "f1-micro", "g1-small", "e2-micro", "e2-small"):
+        yield warning(
+            "launcher-small",
+            f"--launcher-machine-type {launcher or '(n1-standard-1)'}: little memory for a "
+            "launcher that imports torch",
+            f"Take --launcher-machine-type {LAUNCHER_MACHINE_TYPE}.",
+        )
+    if any("enable_secure_boot" in option for option in options):
+        yield warning(
+            "gpu-secure-boot",
+            "enable_secure_boot: reported to keep the NVIDIA driver from loading",
+            "If the workers find no GPU, remove it.",
+        )
+    if environment.flexrs_goal:
+        yield error(
+            "gpu-flexrs",
+            f"flexrsGoal {environment.flexrs_goal}: FlexRS takes no GPUs",
+            "Remove flexrsGoal.",
+        )

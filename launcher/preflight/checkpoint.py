@@ -1,0 +1,125 @@
+"""Checks of a checkpoint: that it loads safely, fits the model class, and fits the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launcher.accelerators import Accelerator, find_machine_type, load_catalogue
+from launcher.environment import FlexTemplateRuntimeEnvironment
+from launcher.errors import InputError
+from launcher.preflight.accelerator import count_sdk_processes
+from launcher.preflight.finding import Finding, error, warning
+from launcher.preflight.probe import ProbeError, run_probe
+from launcher.rest import camel_case, from_rest
+
+_GB = 1e9
+# What CUDA takes on the GPU for each process before the first tensor.
+_CONTEXT_GB = 0.5
+# Below this nobody waits for a download.
+_LARGE_MODEL_GB = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What the probe found in a file; ``tensor_bytes`` is None where it did not load."""
+
+    file_bytes: int
+    tensor_bytes: int | None = None
+    dtypes: Mapping[str, int] = field(default_factory=dict)
+    problem: str | None = None
+    detail: str | None = None
+
+
+def read_checkpoint(
+    path: Path, *, model_class: str | None, python: Path, root: Path, timeout_sec: float = 120.0
+) -> Checkpoint:
+    """Load a checkpoint in a process of the image's environment. Blocks.
+
+    Args:
+        model_class: ``module:Class`` whose ``load_model`` shall load it too.
+
+    Raises:
+        InputError: there is no such file.
+        ProbeError: the process gave no answer.
+    """
+    if not path.is_file():
+        raise InputError(f"--checkpoint {path}: no such file")
+    arguments = [str(path.resolve()), *([model_class] if model_class else [])]
+    answer = run_probe("checkpoint", arguments, python=python, root=root, timeout_sec=timeout_sec)
+    if not isinstance(answer, dict):
+        raise ProbeError(f"{python}: answered {answer!r:.80}")
+    return from_rest(Checkpoint, {camel_case(key): value for key, value in answer.items()})
+
+
+def check_checkpoint(path: Path, checkpoint: Checkpoint) -> Iterator[Finding]:
+    """Yield why the workers will not load the checkpoint."""
+    detail = checkpoint.detail or ""
+    match checkpoint.problem:
+        case "pickled":
+            yield error(
+                "checkpoint-pickled",
+                f"{path}: holds pickled objects, which torch.load refuses (weights_only): {detail}",
+                "Save the weights alone: torch.save(model.state_dict(), PATH).",
+            )
+        case "no-state-dict":
+            yield error(
+                "checkpoint-pickled",
+                f"{path}: holds a {detail}, not a state_dict",
+                "Save the weights alone: torch.save(model.state_dict(), PATH).",
+            )
+        case "unreadable":
+            yield error(
+                "checkpoint-unreadable", f"{path}: cannot be loaded: {detail}", "Save it anew."
+            )
+        case "misfit":
+            yield error(
+                "checkpoint-misfit",
+                f"{path}: the model class does not load it: {detail}",
+                "Name the class whose weights these are (--parameters model_class=MODULE:CLASS).",
+            )
+
+
+def check_model_size(
+    checkpoint: Checkpoint,
+    accelerator: Accelerator | None,
+    environment: FlexTemplateRuntimeEnvironment,
+) -> Iterator[Finding]:
+    """Yield where the model, once for each SDK process, is too much for GPU, memory or start."""
+    size_gb = (checkpoint.tensor_bytes or checkpoint.file_bytes) / _GB
+    processes = count_sdk_processes(environment) or 1
+    machine = environment.machine_type or ""
+    gpu = load_catalogue().find(accelerator.type) if accelerator else None
+    if accelerator and gpu:
+        needed = processes * (size_gb + _CONTEXT_GB)
+        available = gpu.memory_gb * accelerator.count
+        if needed > available:
+            yield error(
+                "model-gpu-memory",
+                f"{processes} SDK process{'es' if processes > 1 else ''} x ({size_gb:.1f} GB model "
+                f"+ {_CONTEXT_GB} GB for CUDA) = {needed:.1f} GB, and "
+                f"{accelerator.count} {gpu.type} have {available} GB",
+                "Start fewer processes (no_use_multiple_sdk_containers), or take a larger GPU.",
+            )
+        if "bfloat16" in checkpoint.dtypes and not gpu.has_bfloat16:
+            yield error(
+                "model-bfloat16",
+                f"the weights are bfloat16, and {gpu.type} (compute capability "
+                f"{gpu.compute_capability}) does not compute in it",
+                "Take nvidia-l4 or newer, or convert the weights to float16 or float32.",
+            )
+    worker = find_machine_type(machine)
+    if worker and processes * size_gb > worker.memory_gb * 0.8:
+        yield error(
+            "model-memory",
+            f"{processes} SDK process{'es' if processes > 1 else ''} x {size_gb:.1f} GB model, and "
+            f"{machine} has {worker.memory_gb:g} GB of memory",
+            "Start fewer processes, or take a machine type with more memory.",
+        )
+    if processes > 1 and size_gb >= _LARGE_MODEL_GB:
+        yield warning(
+            "model-load",
+            f"each of {processes} SDK processes of a worker loads the model of {size_gb:.1f} GB",
+            "Start one process (no_use_multiple_sdk_containers), which loads it once.",
+        )

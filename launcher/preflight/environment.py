@@ -1,0 +1,104 @@
+"""Checks of a job's runtime environment that have nothing to do with GPUs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from launcher.environment import FlexTemplateRuntimeEnvironment
+from launcher.preflight.finding import Finding, error, warning
+from launcher.preflight.image import check_image_reference
+
+_SUBNETWORK = re.compile(
+    r"(https://www\.googleapis\.com/compute/v1/projects/(?P<project>[^/]+)/)?"
+    r"regions/(?P<region>[a-z0-9-]+)/subnetworks/(?P<name>[a-z]([-a-z0-9]*[a-z0-9])?)"
+)
+# Options that the service passes to the entry file itself.
+_LAUNCHERS_OWN = frozenset({"runner", "project", "region", "job_name", "template_location"})
+_LOCAL_ADDRESS = re.compile(r"(^|[/@=])(localhost|127\.0\.0\.1|0\.0\.0\.0)([:/]|$)")
+
+
+def check_environment(
+    environment: FlexTemplateRuntimeEnvironment,
+    parameters: Mapping[str, str],
+    *,
+    image: str,
+    region: str | None = None,
+) -> Iterator[Finding]:
+    """Yield what is wrong with the environment that a job gets.
+
+    Args:
+        environment: the launch's environment over the template's.
+        image: the template's own image.
+        region: where the job is launched, where known.
+    """
+    yield from _check_workers_image(environment, parameters, image)
+    yield from _check_network(environment, region)
+    for option in environment.additional_pipeline_options:
+        name = option.removeprefix("--").partition("=")[0]
+        if name in _LAUNCHERS_OWN:
+            yield error(
+                "options-reserved",
+                f"--additional-pipeline-options {option}: the launcher sets {name} itself, and "
+                "another value leaves the launch without its job file",
+                "Remove it.",
+            )
+    for name, value in parameters.items():
+        if _LOCAL_ADDRESS.search(value):
+            yield warning(
+                "local-address",
+                f"--parameters {name}={value}: an address of this machine, which no worker reaches",
+                "Give an address that the workers reach.",
+            )
+
+
+def _check_workers_image(
+    environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str], image: str
+) -> Iterator[Finding]:
+    workers = environment.sdk_container_image or parameters.get("sdk_container_image")
+    if not workers:
+        yield error(
+            "workers-image",
+            "sdkContainerImage: not set, so that the workers run Beam's stock image, which has "
+            "neither torch nor the template's code",
+            f"Add --sdk-container-image {image}.",
+        )
+        return
+    if workers != image:
+        yield warning(
+            "workers-image-differs",
+            f"--sdk-container-image {workers}: not the launcher's image {image}; Beam, Python and "
+            "the packages of both have to be the same",
+            "Use one image for both, unless you build them together.",
+        )
+        yield from check_image_reference("--sdk-container-image", workers)
+
+
+def _check_network(
+    environment: FlexTemplateRuntimeEnvironment, region: str | None
+) -> Iterator[Finding]:
+    subnetwork = environment.subnetwork
+    if subnetwork:
+        match = _SUBNETWORK.fullmatch(subnetwork)
+        if not match:
+            yield error(
+                "network-subnetwork",
+                f"--subnetwork {subnetwork!r}: not the form that Dataflow reads",
+                "Write regions/REGION/subnetworks/NAME, or for a shared network "
+                "https://www.googleapis.com/compute/v1/projects/PROJECT/regions/REGION/"
+                "subnetworks/NAME.",
+            )
+        elif region and match["region"] != (environment.worker_region or region):
+            yield error(
+                "network-subnetwork",
+                f"--subnetwork {subnetwork}: is in {match['region']}, the workers are in "
+                f"{environment.worker_region or region}",
+                "Name a subnetwork of the workers' region.",
+            )
+    if environment.ip_configuration == "WORKER_IP_PRIVATE" and not subnetwork:
+        yield warning(
+            "network-private",
+            "--disable-public-ips without --subnetwork: launcher and workers reach Google only "
+            "where the default subnetwork has Private Google Access",
+            "Name a subnetwork that has it; flexpack check --live looks.",
+        )
