@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from template.blocks import KEY, make_blocks, row_keys
-from template.dead_letters import DeadLetter
+from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
     Chunk,
@@ -128,27 +128,15 @@ def _scan(
     records = read_records(stream, quotes=True)
     schema = None
     try:
-        header, offset = _read_header(records)
+        header = next(read_chunks(records, chunk_bytes=1), None)
         if header is None:
             return
-        columns = _parse_header(header, settings)
-        for chunk in read_chunks(records, offset=offset):
+        columns = _parse_header(header.data, settings)
+        for chunk in read_chunks(records, offset=header.offset + len(header.data)):
             schema = schema or _infer_schema(columns, chunk, settings)
             yield schema, chunk
     except UnreadableRestError as error:
-        yield DeadLetter(
-            key=None,
-            error=f"UnreadableError: {error}",
-            source=f"{path} rows {error.first_row}-",
-        )
-
-
-def _read_header(records: Iterator[bytes]) -> tuple[bytes | None, int]:
-    """Return the first record that is not blank, and the offset of the next."""
-    offset = 0
-    for header in read_chunks(records, chunk_bytes=1):
-        return header.data, header.offset + len(header.data)
-    return None, offset
+        yield DeadLetter(key=None, error=describe(error), source=f"{path} rows {error.first_row}-")
 
 
 def _parse_header(header: bytes, settings: ReadSettings) -> tuple[str, ...]:
