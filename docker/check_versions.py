@@ -56,10 +56,10 @@ def read_pin(lock: str, name: str) -> str | None:
     return match[1] if match else None
 
 
-def main() -> int:
+def main(flavour: str) -> int:
     problems = list(
         find_problems(
-            (HERE / "requirements.txt").read_text(),
+            (HERE / "locks" / f"{flavour}.txt").read_text(),
             boot_metadata=(HERE / "boot" / "METADATA").read_text(),
             boot_wheel=(HERE / "boot" / "WHEEL").read_text(),
         )
@@ -70,4 +70,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from launcher.errors import InputError
 from template.parameters import did_you_mean
@@ -91,9 +92,9 @@ def find_flavour(name: str) -> Flavour:
     return flavours[name]
 
 
-def _document() -> dict[str, object]:
+def _document() -> dict[str, Any]:
     text = resources.files("launcher.image").joinpath("flavours.json").read_text()
-    document: dict[str, object] = json.loads(text)
+    document: dict[str, Any] = json.loads(text)
     return document
 
 

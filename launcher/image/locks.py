@@ -30,6 +30,10 @@ _BUILT_FROM_SOURCE = "google-apitools"
 
 _TIMEOUT_SEC = 300.0
 
+# What builds that package, pinned by the same lock; installed before all others.
+BUILD_LOCK = Path("docker") / "locks" / "build.txt"
+_BUILD_TOOL = "setuptools"
+
 
 @dataclass(frozen=True)
 class LockResult:
@@ -48,8 +52,23 @@ def read_pin(lock: str, name: str) -> str:
     """
     match = re.search(rf"^{re.escape(name)}(?:\[[^\]]*\])?==([^\s;\\]+)", lock, re.MULTILINE)
     if match is None:
-        raise InputError(f"the lock does not pin {name}: name it in {REQUIREMENTS}, run 'make lock'")
+        raise InputError(
+            f"the lock does not pin {name}: name it in {REQUIREMENTS}, run 'make lock'"
+        )
     return match[1]
+
+
+def extract_pin(lock: str, name: str) -> str:
+    """Return the part of a lock's text that pins one package, with its hashes.
+
+    Raises:
+        InputError: there is none.
+    """
+    version = read_pin(lock, name)
+    start = lock.index(f"\n{name}=={version}") + 1
+    lines = lock[start:].splitlines(keepends=True)
+    end = next((n for n, line in enumerate(lines) if not line.endswith("\\\n")), len(lines))
+    return "".join(lines[: end + 1])
 
 
 def read_lock(root: Path, flavour: Flavour) -> str:
@@ -94,7 +113,12 @@ def write_locks(
 
     A pin stays where it is as long as the requirements allow; delete the file to get the newest.
     """
-    return [_write_lock(root, flavour, environ) for flavour in flavours]
+    results = [_write_lock(root, flavour, environ) for flavour in flavours]
+    written = [result.flavour for result in results if result.problem is None]
+    if written:
+        text = (root / written[0].lock).read_text()
+        (root / BUILD_LOCK).write_text(extract_pin(text, _BUILD_TOOL))
+    return results
 
 
 def _write_lock(root: Path, flavour: Flavour, environ: Mapping[str, str]) -> LockResult:

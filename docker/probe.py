@@ -1,0 +1,215 @@
+"""Plays both roles of the image inside it, and tells what it found as one JSON line.
+
+``flexpack image test`` feeds it to the image's interpreter. As the launcher it runs the entry file
+with the flags that Dataflow passes, and looks for the job that this stages. As a worker it predicts
+a few images through Beam and compares with torch alone. It judges nothing: that is the business of
+``launcher/image/checks.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import runpy
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+BOOT = "/opt/apache/beam/boot"
+LAUNCHER = "/opt/google/dataflow/python_template_launcher"
+ROWS = 16
+TIMEOUT_SEC = 120
+MACHINES = {62: "amd64", 183: "arm64"}
+
+
+def describe_file(path: str) -> dict[str, Any]:
+    """Tell whether a file is there, may be executed, and for which machine it is made."""
+    found = Path(path)
+    if not found.is_file():
+        return {"exists": False, "executable": False, "readable_by_all": False, "machine": None}
+    machine = None
+    with found.open("rb") as file:
+        header = file.read(20)
+    if header.startswith(b"\x7fELF"):
+        number = struct.unpack("<H", header[18:20])[0]
+        machine = MACHINES.get(number, f"machine {number}")
+    return {
+        "exists": True,
+        "executable": os.access(found, os.X_OK),
+        "readable_by_all": bool(found.stat().st_mode & 0o004),
+        "machine": machine,
+    }
+
+
+def read_cuda_version() -> str | None:
+    """Return the CUDA version of torch, without the seconds of importing it."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    version: str | None = runpy.run_path(str(Path(spec.origin).with_name("version.py")))["cuda"]
+    return version
+
+
+def list_packages() -> list[dict[str, str]]:
+    packages = {
+        re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(): distribution
+        for distribution in metadata.distributions()
+    }
+    return [
+        {
+            "name": name,
+            "version": distribution.version,
+            "license": distribution.metadata.get("License-Expression") or "",
+        }
+        for name, distribution in sorted(packages.items())
+    ]
+
+
+def list_system_packages() -> list[dict[str, str]]:
+    if shutil.which("dpkg-query") is None:
+        return []
+    shown = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package}\t${Version}\n"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [
+        dict(zip(("name", "version"), line.split("\t"), strict=True)) for line in shown.splitlines()
+    ]
+
+
+def check_packages() -> str:
+    """Return what ``pip check`` complains about."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "pip", "--disable-pip-version-check", "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def write_inputs(folder: Path) -> None:
+    """Write a few images and random weights of the example model."""
+    import torch
+
+    from template.models.fashion_mnist import FashionMnistNetwork
+
+    torch.manual_seed(0)
+    torch.save(FashionMnistNetwork().state_dict(), folder / "model.pth")
+    pixels = torch.randint(0, 256, (ROWS, 28, 28), dtype=torch.uint8)
+    header = struct.pack(">IIII", 0x0803, ROWS, 28, 28)
+    (folder / "probe-images-idx3-ubyte").write_bytes(header + pixels.numpy().tobytes())
+
+
+def run_entry_file(folder: Path, *flags: str) -> None:
+    """Run the entry file with the template's parameters and more flags."""
+    done = subprocess.run(
+        [
+            *("python", os.environ["FLEX_TEMPLATE_PYTHON_PY_FILE"]),
+            f"--input={folder}/probe-images-idx3-ubyte",
+            f"--output={folder}/predictions",
+            f"--model_path={folder}/model.pth",
+            "--device=cpu",
+            *flags,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SEC,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"exit status {done.returncode}\n{(done.stderr or done.stdout)[-4000:]}")
+
+
+def play_launcher(folder: Path) -> str | None:
+    """Stage a job as Dataflow's launcher does; return the type of the job."""
+    job_object = folder / "job_object"
+    run_entry_file(
+        folder,
+        "--runner=DataflowRunner",
+        "--project=my-project",
+        "--region=us-central1",
+        "--job_name=probe",
+        "--no_auth",
+        # Beam takes paths that are not in Cloud Storage if the service is a local one.
+        "--dataflow_endpoint=http://localhost:1",
+        # Beam makes one folder there, not two.
+        f"--temp_location={folder}",
+        f"--staging_location={folder}",
+        f"--template_location={job_object}",
+    )
+    job_type: str | None = json.loads(job_object.read_text()).get("type")
+    return job_type
+
+
+def play_worker(folder: Path) -> dict[str, int]:
+    """Predict through Beam and with torch alone; return how many rows there are and differ."""
+    import torch
+
+    from template.models.fashion_mnist import FashionMnistNetwork
+
+    run_entry_file(folder, "--runner=FnApiRunner")
+    network = FashionMnistNetwork()
+    network.load_state_dict(torch.load(folder / "model.pth", weights_only=True))
+    data = (folder / "probe-images-idx3-ubyte").read_bytes()[16:]
+    pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(ROWS, 28, 28)
+    with torch.inference_mode():
+        scores, indices = network.eval()(pixels.float() / 255).softmax(1).max(1)
+    rows = {}
+    for path in folder.glob("predictions*"):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            if "class_index" in row:
+                rows[int(row["key"].rpartition("#")[2])] = row
+    same = sum(
+        number in rows
+        and rows[number]["class_index"] == indices[number].item()
+        and abs(rows[number]["score"] - scores[number].item()) < 1e-5
+        for number in range(ROWS)
+    )
+    return {"rows": ROWS, "differing": ROWS - same}
+
+
+def attempt(work: Callable[[], Any]) -> dict[str, Any]:
+    """Return what ``work`` returns, or how it failed."""
+    try:
+        return {"result": work(), "error": None}
+    except Exception:
+        return {"result": None, "error": traceback.format_exc()}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stdout(sys.stderr):
+        folder = Path(directory)
+        facts = {
+            "python_version": ".".join(platform.python_version_tuple()[:2]),
+            "is_virtual_environment": sys.prefix != sys.base_prefix,
+            "boot": describe_file(BOOT),
+            "launcher": describe_file(LAUNCHER),
+            "entry_file": describe_file(os.environ.get("FLEX_TEMPLATE_PYTHON_PY_FILE", "")),
+            "cuda_version": read_cuda_version(),
+            "packages": list_packages(),
+            "system_packages": list_system_packages(),
+            "pip_check": check_packages(),
+            "inputs": attempt(lambda: write_inputs(folder)),
+            "launch": attempt(lambda: play_launcher(folder)),
+            "prediction": attempt(lambda: play_worker(folder)),
+        }
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""``flexpack image``: the container image of the templates."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+from launcher.errors import InputError
+from launcher.image.build import (
+    BuildOptions,
+    build_image,
+    check_image,
+    measure_image,
+    plan_build,
+)
+from launcher.image.engines import LocalEngine, choose_engine
+from launcher.image.engines.cloud_build import CloudBuild
+from launcher.image.flavours import find_flavour, load_flavours
+from launcher.image.locks import write_locks
+from launcher.image.names import LOCAL, build_artifact_registry_name
+from launcher.image.record import ImageRecord, read_record
+from launcher.image.size import ImageSize, check_size, describe_step
+from launcher.preflight.finding import Finding, format_findings, select_errors
+
+_ROOT = Path()
+_STEP_WIDTH = 60
+
+
+def tag(args: Namespace) -> int:
+    """Print the image's name and tag."""
+    plan, _ = plan_build(_ROOT, read_build_options(args))
+    print(plan.reference)
+    return 0
+
+
+def build(args: Namespace) -> int:
+    """Build the image, and with ``--push`` push it."""
+    record = make_image(args, push=args.push)
+    if record.pinned:
+        print(f"Pushed {record.reference}\n  by digest   {record.pinned}")
+        print(f"Make the templates:  make template IMAGE={record.pinned} ...")
+    else:
+        print(f"Built {record.reference}.")
+        print("Test it:  make image-test")
+    return 0
+
+
+def make_image(args: Namespace, *, push: bool) -> ImageRecord:
+    """Build an image as the flags say, telling with which engine."""
+    options = read_build_options(args)
+    if push and options.name == LOCAL:
+        raise InputError(
+            "--push: where to? Give --project and --region (of the Artifact Registry), or --image"
+        )
+    plan, record = plan_build(_ROOT, options)
+    choice = choose_engine(args.engine, local=not push)
+    print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
+    return build_image(plan, record, choice.engine, push=push)
+
+
+def test(args: Namespace) -> int:
+    """Enter an image and play both of its roles; then measure it."""
+    reference = args.image or _last_reference()
+    engine = choose_engine(args.engine, local=True).engine
+    if isinstance(engine, CloudBuild):
+        raise InputError("--engine cloudbuild: has no images on this machine to test")
+    print(f"Testing {reference} with {engine.name}: launcher, then worker.", flush=True)
+    report = check_image(_ROOT, reference, engine)
+    findings = list(report.findings)
+    facts = report.facts
+    print(
+        f"  Python {facts.python_version}, Beam {facts.find_version('apache-beam')}, "
+        f"torch {facts.find_version('torch')}, CUDA {facts.cuda_version or 'none'}"
+    )
+    print(
+        f"  {len(facts.packages)} Python and {len(facts.system_packages)} system packages: ", end=""
+    )
+    print(report.sbom)
+    if not args.no_size:
+        findings += _show_size(reference, engine, report.config.labels["flexpack.flavour"])
+    if findings:
+        print(format_findings(findings))
+    if select_errors(findings):
+        return 1
+    print(
+        "Both roles work: the entry file stages a job, and "
+        f"{(facts.prediction.result or {}).get('rows')} predictions through Beam equal torch's."
+    )
+    return 0
+
+
+def lock(args: Namespace) -> int:
+    """Pin the packages of the image anew."""
+    flavours = [find_flavour(name) for name in args.flavours] or load_flavours()
+    results = write_locks(_ROOT, flavours, environ=os.environ)
+    for result in results:
+        if result.problem:
+            state = f"left as it is. {result.problem}"
+        else:
+            state = "written" if result.changed else "up to date"
+        print(f"{result.flavour.lock}: {state}")
+    return 1 if args.flavours and any(result.problem for result in results) else 0
+
+
+def _show_size(reference: str, engine: LocalEngine, flavour: str) -> list[Finding]:
+    print("Measuring it, layer by layer.", flush=True)
+    size = measure_image(reference, engine)
+    print_size(size)
+    return check_size(size, find_flavour(flavour))
+
+
+def print_size(size: ImageSize) -> None:
+    """Print the layers of an image and what a worker needs for it."""
+    print(f"  {'compressed':>12}  {'unpacked':>12}  layer")
+    for layer in size.layers:
+        step = describe_step(layer.created_by)[:_STEP_WIDTH]
+        print(f"  {_mb(layer.compressed_bytes)}  {_mb(layer.unpacked_bytes)}  {step}")
+    about = "" if size.is_exact else ", about"
+    print(f"  {_mb(size.compressed_bytes)}  {_mb(size.unpacked_bytes)}  in all{about}")
+    print(f"  A worker needs --disk-size-gb {size.disk_size_gb} or more.")
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:9,.1f} MB"
+
+
+def _last_reference() -> str:
+    record = read_record(_ROOT)
+    if record is None:
+        raise InputError("--image: missing, and nothing was built here; run 'make image' first")
+    return record.reference
+
+
+def read_build_options(args: Namespace) -> BuildOptions:
+    """Return what the flags say about a build."""
+    name = args.image
+    if not name:
+        name = LOCAL
+        if args.project and args.region:
+            name = build_artifact_registry_name(args.region, args.project, args.repository)
+    return BuildOptions(
+        name=name,
+        flavour=args.flavour,
+        tag=args.tag,
+        build_args=args.build_arg,
+        pip_conf=Path(args.pip_conf) if args.pip_conf else None,
+        ca_bundle=Path(args.ca_bundle) if args.ca_bundle else None,
+        volumes=tuple(Path(folder) for folder in args.volume),
+    )

@@ -1,0 +1,111 @@
+"""buildah: builds without a daemon.
+
+https://github.com/containers/buildah/tree/main/docs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from launcher.errors import ImageError
+from launcher.image.config import ImageConfig, parse_config
+from launcher.image.plan import DOCKERFILE, IGNORE_FILE, PLATFORM, BuildPlan
+from launcher.image.tools import ToolError, run_tool
+
+_BUILD_TIMEOUT_SEC = 2 * 3600.0
+_PUSH_TIMEOUT_SEC = 3600.0
+_QUERY_TIMEOUT_SEC = 60.0
+
+
+class Buildah:
+    """Builds into containers-storage."""
+
+    name = "buildah"
+
+    def find_problem(self) -> str | None:
+        """Return why buildah cannot be used here, or None."""
+        return None if shutil.which("buildah") else "not installed"
+
+    def build(self, plan: BuildPlan) -> None:
+        """Build an image. Blocks, for many minutes where layers are not cached."""
+        run_tool(build_command(plan), environ=_environ(), timeout_sec=_BUILD_TIMEOUT_SEC, show=True)
+
+    def push(self, reference: str) -> str:
+        """Push an image and return its digest. Blocks, for minutes."""
+        with tempfile.TemporaryDirectory() as directory:
+            digest = Path(directory) / "digest"
+            command = ["buildah", "push", f"--digestfile={digest}"]
+            if reference.startswith("localhost:"):
+                command.append("--tls-verify=false")  # As docker treats a registry of this machine.
+            try:
+                run_tool(
+                    [*command, reference, f"docker://{reference}"], timeout_sec=_PUSH_TIMEOUT_SEC
+                )
+            except ToolError as error:
+                host = reference.partition("/")[0]
+                raise ImageError(
+                    f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
+                    "gcloud auth print-access-token | "
+                    f"buildah login --username oauth2accesstoken --password-stdin {host}"
+                ) from error
+            return digest.read_text().strip()
+
+    def read_config(self, reference: str) -> ImageConfig:
+        """Return an image's configuration."""
+        image = json.loads(_query("inspect", "--type=image", reference))
+        return parse_config(image["OCIv1"])
+
+    def run_python(self, reference: str, program: str, *, timeout_sec: float) -> str:
+        """Run a program with the image's interpreter, in the network of this machine. Blocks."""
+        with _container(reference) as container:
+            return run_tool(
+                ["buildah", "run", container, "--", "python", "-B", "-"],
+                environ=_environ(),
+                stdin=program,
+                timeout_sec=timeout_sec,
+            )
+
+    def save(self, reference: str, directory: str) -> None:
+        """Write an image as an OCI layout, compressed as in a registry. Blocks, for minutes."""
+        run_tool(
+            ["buildah", "push", "--quiet", reference, f"oci:{directory}"],
+            timeout_sec=_PUSH_TIMEOUT_SEC,
+        )
+
+
+def build_command(plan: BuildPlan) -> list[str]:
+    """Return buildah's command line for a build."""
+    return [
+        *("buildah", "build", "--layers", f"--file={plan.root / DOCKERFILE}"),
+        *(f"--ignorefile={plan.root / IGNORE_FILE}", f"--platform={PLATFORM}"),
+        f"--tag={plan.reference}",
+        *(f"--build-arg={name}={value}" for name, value in plan.build_args.items()),
+        *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
+        *(f"--volume={path}:{path}:ro" for path in plan.volumes),
+        str(plan.root),
+    ]
+
+
+def _query(*arguments: str) -> str:
+    return run_tool(["buildah", *arguments], environ=_environ(), timeout_sec=_QUERY_TIMEOUT_SEC)
+
+
+@contextmanager
+def _container(reference: str) -> Iterator[str]:
+    """Make a container of an image, and remove it at the end."""
+    container = _query("from", "--pull-never", reference).strip()
+    try:
+        yield container
+    finally:
+        _query("rm", container)
+
+
+def _environ() -> dict[str, str]:
+    # The default of root asks for cgroups, which a machine that is a container itself has not.
+    return {"BUILDAH_ISOLATION": "chroot", **os.environ}

@@ -1,0 +1,81 @@
+"""Google Cloud Build: builds where no engine is installed, next to the registry.
+
+https://cloud.google.com/build/docs
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from launcher.errors import ImageError, InputError
+from launcher.image.names import split_reference
+from launcher.image.plan import BuildPlan
+from launcher.image.tools import ToolError, run_tool
+
+_CONFIG = Path("docker") / "cloudbuild.yaml"
+_CACHE_TAG = "buildcache"
+_BUILD_TIMEOUT_SEC = 2 * 3600.0
+_QUERY_TIMEOUT_SEC = 60.0
+
+
+class CloudBuild:
+    """Builds and pushes in one; the image is never on this machine."""
+
+    name = "cloudbuild"
+
+    def find_problem(self) -> str | None:
+        """Return why Cloud Build cannot be used here, or None."""
+        if shutil.which("gcloud") is None:
+            return "gcloud is not installed"
+        try:
+            account = run_tool(
+                ["gcloud", "config", "get-value", "account"], timeout_sec=_QUERY_TIMEOUT_SEC
+            )
+        except ToolError:
+            return "gcloud does not work"
+        return None if account.strip() else "gcloud has no account; run 'gcloud auth login'"
+
+    def build(self, plan: BuildPlan) -> None:
+        """Build an image and push it. Blocks, for many minutes where layers are not cached."""
+        run_tool(build_command(plan), timeout_sec=_BUILD_TIMEOUT_SEC, show=True)
+
+    def push(self, reference: str) -> str:
+        """Return the digest of an image, which the build has pushed."""
+        command = ["gcloud", "artifacts", "docker", "images", "describe", reference]
+        digest = run_tool(
+            [*command, "--format=value(image_summary.digest)"], timeout_sec=_QUERY_TIMEOUT_SEC
+        ).strip()
+        if not digest:
+            raise ImageError(f"{reference}: the build has ended, but the image is not there")
+        return digest
+
+
+def build_command(plan: BuildPlan) -> list[str]:
+    """Return gcloud's command line for a build.
+
+    Raises:
+        InputError: the image is not for Artifact Registry, or the build asks for what Cloud Build
+            cannot have.
+    """
+    host, _, rest = plan.reference.partition("/")
+    project = rest.partition("/")[0]
+    if not host.endswith("-docker.pkg.dev"):
+        raise InputError(
+            f"--image {plan.reference!r}: Cloud Build pushes what it builds; give a name in "
+            "Artifact Registry, REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME"
+        )
+    if plan.secrets or plan.volumes:
+        raise InputError(
+            "--pip-conf: files of this machine do not reach Cloud Build; add a step to "
+            "docker/cloudbuild.yaml that writes pip.conf from Secret Manager"
+        )
+    arguments = " ".join(f"--build-arg={name}={value}" for name, value in plan.build_args.items())
+    # gcloud splits at commas, or at what stands between the circumflexes.
+    name, _, _ = split_reference(plan.reference)
+    cache = f"{name}:{_CACHE_TAG}"
+    substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_BUILD_ARGS={arguments}"
+    return [
+        *("gcloud", "builds", "submit", str(plan.root), f"--config={plan.root / _CONFIG}"),
+        *(f"--project={project}", f"--substitutions={substitutions}"),
+    ]

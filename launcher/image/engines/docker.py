@@ -1,0 +1,116 @@
+"""docker, with its buildx plugin.
+
+https://docs.docker.com/reference/cli/docker/buildx/build/
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+from launcher.errors import ImageError
+from launcher.image.config import ImageConfig, parse_config
+from launcher.image.names import split_reference
+from launcher.image.plan import DOCKERFILE, PLATFORM, BuildPlan
+from launcher.image.tools import ToolError, run_tool
+
+_BUILD_TIMEOUT_SEC = 2 * 3600.0
+_PUSH_TIMEOUT_SEC = 3600.0
+_QUERY_TIMEOUT_SEC = 60.0
+
+
+class Docker:
+    """Builds with BuildKit in Docker's daemon, and keeps the image there."""
+
+    name = "docker"
+
+    def find_problem(self) -> str | None:
+        """Return why docker cannot be used here, or None."""
+        if shutil.which("docker") is None:
+            return "not installed"
+        for command, problem in (
+            (["docker", "buildx", "version"], "its buildx plugin is missing"),
+            (["docker", "info"], "its daemon does not answer"),
+        ):
+            try:
+                run_tool(command, timeout_sec=_QUERY_TIMEOUT_SEC)
+            except ToolError:
+                return problem
+        return None
+
+    def build(self, plan: BuildPlan) -> None:
+        """Build an image into the daemon. Blocks, for many minutes where layers are not cached."""
+        run_tool(build_command(plan), timeout_sec=_BUILD_TIMEOUT_SEC, show=True)
+
+    def push(self, reference: str) -> str:
+        """Push an image and return its digest. Blocks, for minutes."""
+        host = reference.partition("/")[0]
+        try:
+            run_tool(["docker", "push", reference], timeout_sec=_PUSH_TIMEOUT_SEC, show=True)
+        except ToolError as error:
+            raise ImageError(
+                f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
+                f"gcloud auth configure-docker {host}"
+            ) from error
+        name, _, _ = split_reference(reference)
+        digests = json.loads(self._inspect(reference, "{{json .RepoDigests}}"))
+        return str(next(d for d in digests if d.startswith(f"{name}@")).partition("@")[2])
+
+    def read_config(self, reference: str) -> ImageConfig:
+        """Return an image's configuration."""
+        image = json.loads(self._inspect(reference, "{{json .}}"))
+        history = run_tool(
+            ["docker", "history", "--no-trunc", "--format", "{{json .CreatedBy}}", reference],
+            timeout_sec=_QUERY_TIMEOUT_SEC,
+        )
+        return parse_config(
+            {
+                "architecture": image["Architecture"],
+                "os": image["Os"],
+                "config": image["Config"],
+                "rootfs": {"diff_ids": image["RootFS"]["Layers"]},
+                # docker shows the newest first.
+                "history": [
+                    {"created_by": json.loads(line)} for line in reversed(history.splitlines())
+                ],
+            }
+        )
+
+    def run_python(self, reference: str, program: str, *, timeout_sec: float) -> str:
+        """Run a program with the image's interpreter, without a network. Blocks."""
+        command = ["docker", "run", "--rm", "--interactive", "--network=none"]
+        command += ["--entrypoint=python", reference, "-B", "-"]
+        return run_tool(command, stdin=program, timeout_sec=timeout_sec)
+
+    def save(self, reference: str, directory: str) -> None:
+        """Write an image as an OCI layout; docker 25 and newer save one. Blocks, for minutes."""
+        with tempfile.TemporaryDirectory() as temporary:
+            archive = Path(temporary) / "image.tar"
+            run_tool(
+                ["docker", "save", f"--output={archive}", reference], timeout_sec=_PUSH_TIMEOUT_SEC
+            )
+            with tarfile.open(archive) as tar:
+                tar.extractall(directory, filter="data")
+        if not (Path(directory) / "index.json").exists():
+            raise ImageError("docker: too old to save an OCI layout; needed is 25 or newer")
+
+    def _inspect(self, reference: str, template: str) -> str:
+        return run_tool(
+            ["docker", "image", "inspect", f"--format={template}", reference],
+            timeout_sec=_QUERY_TIMEOUT_SEC,
+        )
+
+
+def build_command(plan: BuildPlan) -> list[str]:
+    """Return docker's command line for a build. The ignore file beside the Dockerfile is found."""
+    return [
+        *("docker", "buildx", "build", f"--file={plan.root / DOCKERFILE}"),
+        # With attestations the digest would name an index, and the image only indirectly.
+        *(f"--platform={PLATFORM}", "--provenance=false", "--load", f"--tag={plan.reference}"),
+        *(f"--build-arg={name}={value}" for name, value in plan.build_args.items()),
+        *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
+        str(plan.root),
+    ]

@@ -1,0 +1,88 @@
+"""What ``docker/probe.py`` found inside an image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from launcher.errors import ImageError
+
+PROBE = Path("docker") / "probe.py"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbedFile:
+    """A file of the image. ``machine`` is what an executable is made for: amd64, arm64."""
+
+    exists: bool
+    executable: bool
+    readable_by_all: bool
+    machine: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """An installed package."""
+
+    name: str
+    version: str
+    license: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Generic[T]):
+    """What playing a role gave: a result, or the traceback of its failure."""
+
+    result: T | None
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the probe found.
+
+    Attributes:
+        pip_check: complaints of ``pip check``.
+        inputs: whether the example model's files could be made.
+        launch: type of the job that the entry file staged.
+        prediction: how many ``rows`` were predicted and how many are ``differing`` from torch's.
+    """
+
+    python_version: str
+    is_virtual_environment: bool
+    boot: ProbedFile
+    launcher: ProbedFile
+    entry_file: ProbedFile
+    cuda_version: str | None
+    packages: tuple[Package, ...]
+    system_packages: tuple[Package, ...]
+    pip_check: str
+    inputs: Attempt[None]
+    launch: Attempt[str]
+    prediction: Attempt[dict[str, int]]
+
+    def find_version(self, name: str) -> str | None:
+        """Return the version of an installed Python package, or None."""
+        return next((found.version for found in self.packages if found.name == name), None)
+
+
+def parse_facts(output: str) -> Facts:
+    """Read the probe's output.
+
+    Raises:
+        ImageError: the probe did not get to its end.
+    """
+    try:
+        record: dict[str, Any] = json.loads(output.splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        raise ImageError(f"the probe in the image gave no answer, but {output[-500:]!r}") from error
+    for name in ("boot", "launcher", "entry_file"):
+        record[name] = ProbedFile(**record[name])
+    for name in ("packages", "system_packages"):
+        record[name] = tuple(Package(**package) for package in record[name])
+    for name in ("inputs", "launch", "prediction"):
+        record[name] = Attempt(**record[name])
+    return Facts(**record)
