@@ -62,14 +62,14 @@ class TemplateMetadata:
 
 def build_template_metadata(template: Template) -> TemplateMetadata:
     """Return the metadata of a template."""
-    modes = True if template.streaming else None
     return TemplateMetadata(
         name=template.title,
         description=template.description,
         parameters=tuple(_build_parameter(parameter) for parameter in template.parameters),
         streaming=template.streaming,
-        supports_at_least_once=modes,
-        supports_exactly_once=modes,
+        supports_at_least_once=template.supports_at_least_once,
+        supports_exactly_once=template.supports_exactly_once,
+        default_streaming_mode=template.default_streaming_mode,
     )
 
 

@@ -25,6 +25,8 @@ class ParamType(StrEnum):
     ENUM = "ENUM"
     GCS_READ_FILE = "GCS_READ_FILE"
     GCS_WRITE_FILE = "GCS_WRITE_FILE"
+    PUBSUB_TOPIC = "PUBSUB_TOPIC"
+    PUBSUB_SUBSCRIPTION = "PUBSUB_SUBSCRIPTION"
 
 
 class ParameterError(ValueError):
@@ -79,12 +81,19 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A Flex Template: its names and the parameters that it takes."""
+    """A Flex Template: its names, its streaming modes and the parameters that it takes.
+
+    A streaming template says which of Dataflow's streaming modes it supports; the default is
+    "AT_LEAST_ONCE" or "EXACTLY_ONCE". A batch template has none of them.
+    """
 
     name: str
     title: str
     description: str
     streaming: bool
+    supports_at_least_once: bool | None = None
+    supports_exactly_once: bool | None = None
+    default_streaming_mode: str | None = None
     parameters: tuple[Parameter, ...]
 
     def find_parameter(self, name: str) -> Parameter:
@@ -98,8 +107,7 @@ class Template:
                 return parameter
         names = [parameter.name for parameter in self.parameters]
         raise ParameterError(
-            f"--{name}: the {self.name} template has no such parameter"
-            f"{did_you_mean(name, names)}"
+            f"--{name}: the {self.name} template has no such parameter{did_you_mean(name, names)}"
         )
 
 
@@ -111,13 +119,18 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 _PATH = r"^(gs://[a-z0-9][-_.a-z0-9]+/.+|[^:]+)$"
 _POSITIVE = r"^[1-9][0-9]*$"
+# Three characters or more, as Pub/Sub wants names; a project may be scoped by a domain.
+_PUBSUB = r"^projects/([a-z][-a-z0-9.]*:)?[a-z][-a-z0-9]+/{}/[A-Za-z][-_.~+%A-Za-z0-9]{{2,254}}$"
+_TOPIC = _PUBSUB.format("topics")
+_SUBSCRIPTION = _PUBSUB.format("subscriptions")
 
 _KEY_COLUMN = Parameter(
     name="key_column",
     label="Key column",
     help_text=(
-        "Column of a table that identifies a row; it becomes the key of the prediction. "
-        "Without it the key is the file name and the row number. Example: customer_id"
+        "Column of a table, or field of a JSON message, that identifies a row; it becomes the key "
+        "of the prediction. Without it the key is the file name and the row number, or the "
+        "message's id. Example: customer_id"
     ),
     param_type=ParamType.TEXT,
     group="Input",
@@ -245,4 +258,128 @@ BATCH = Template(
     ),
 )
 
-TEMPLATES = (BATCH,)
+STREAMING = Template(
+    name="streaming",
+    title="Streaming predictions with PyTorch",
+    description=(
+        "Reads images or table rows from a Pub/Sub subscription, predicts every message with a "
+        "PyTorch model on GPU or CPU workers, and publishes predictions and dead letters."
+    ),
+    streaming=True,
+    supports_at_least_once=True,
+    supports_exactly_once=True,
+    # A prediction may be published twice; it names its message, so that consumers can tell.
+    default_streaming_mode="AT_LEAST_ONCE",
+    parameters=(
+        Parameter(
+            name="input_subscription",
+            label="Input subscription",
+            help_text=(
+                "Pub/Sub subscription whose messages are predicted. "
+                "Example: projects/my-project/subscriptions/images"
+            ),
+            param_type=ParamType.PUBSUB_SUBSCRIPTION,
+            group="Input",
+            regex=_SUBSCRIPTION,
+        ),
+        Parameter(
+            name="message_format",
+            label="Message format",
+            help_text=(
+                "What a message holds; auto goes by its attribute content_type "
+                "(application/json, image/png, application/octet-stream) or, without one, by its "
+                "first bytes. Example: json"
+            ),
+            param_type=ParamType.ENUM,
+            group="Input",
+            is_optional=True,
+            default="auto",
+            enum_options=(
+                EnumOption(
+                    value="auto", label="By the message", description="Attribute or first bytes."
+                ),
+                EnumOption(
+                    value="json",
+                    label="JSON",
+                    description=(
+                        "An object: its fields are the columns. Field image is a list of pixels, "
+                        "or base64 of an image file or of pixels."
+                    ),
+                ),
+                EnumOption(value="image", label="Image file", description="PNG, JPEG, etc."),
+                EnumOption(
+                    value="pixels", label="Pixels", description="A byte for each grey value."
+                ),
+            ),
+        ),
+        _KEY_COLUMN,
+        Parameter(
+            name="output_topic",
+            label="Output topic",
+            help_text=(
+                "Pub/Sub topic that gets the predictions, a JSON object for each message. "
+                "Example: projects/my-project/topics/predictions"
+            ),
+            param_type=ParamType.PUBSUB_TOPIC,
+            group="Output",
+            regex=_TOPIC,
+        ),
+        Parameter(
+            name="dead_letter_topic",
+            label="Dead-letter topic",
+            help_text=(
+                "Pub/Sub topic that gets the messages that cannot be predicted, with the reason. "
+                "Without it they go to files. Example: projects/my-project/topics/dead-letters"
+            ),
+            param_type=ParamType.PUBSUB_TOPIC,
+            group="Output",
+            is_optional=True,
+            regex=_TOPIC,
+        ),
+        Parameter(
+            name="dead_letter_output",
+            label="Dead-letter file prefix",
+            help_text=(
+                "Prefix of the files of dead letters where there is no dead-letter topic. Without "
+                "it they go to dead-letters below the temp location. "
+                "Example: gs://my-bucket/dead-letters/fashion"
+            ),
+            param_type=ParamType.GCS_WRITE_FILE,
+            group="Output",
+            is_optional=True,
+            regex=_PATH,
+        ),
+        _MODEL_PATH,
+        Parameter(
+            name="model_update_pattern",
+            label="Model updates",
+            help_text=(
+                "File pattern that is watched while the job runs: the newest file that matches "
+                "becomes the model, if it is one of this kind. "
+                "Example: gs://my-bucket/models/fashion-*.pth"
+            ),
+            param_type=ParamType.TEXT,
+            group="Model",
+            is_optional=True,
+            regex=_PATH,
+        ),
+        _MODEL_CLASS,
+        _BATCH_SIZE,
+        Parameter(
+            name="max_batch_duration_ms",
+            label="Longest wait for a batch",
+            help_text=(
+                "Milliseconds that a message waits at most for others to fill its batch. "
+                "Example: 200"
+            ),
+            param_type=ParamType.NUMBER,
+            group="Model",
+            is_optional=True,
+            default=200,
+            regex=_POSITIVE,
+        ),
+        _DEVICE,
+    ),
+)
+
+TEMPLATES = (BATCH, STREAMING)

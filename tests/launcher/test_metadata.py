@@ -31,6 +31,9 @@ def test_one_parameter_in_full():
         title="Demo",
         description="Does.",
         streaming=True,
+        supports_at_least_once=True,
+        supports_exactly_once=False,
+        default_streaming_mode="AT_LEAST_ONCE",
         parameters=(
             Parameter(
                 name="mode",
@@ -57,7 +60,8 @@ def test_one_parameter_in_full():
         "description": "Does.",
         "streaming": True,
         "supportsAtLeastOnce": True,
-        "supportsExactlyOnce": True,
+        "supportsExactlyOnce": False,
+        "defaultStreamingMode": "AT_LEAST_ONCE",
         "parameters": [
             {
                 "name": "mode",
@@ -94,7 +98,8 @@ def test_the_committed_files_are_up_to_date():
 def test_writing_makes_the_files_and_the_readmes_table(project):
     changed = write_metadata(project)
 
-    assert changed == [project / "metadata" / "batch.json", project / "README.md"]
+    names = ["metadata/batch.json", "metadata/streaming.json", "README.md"]
+    assert changed == [project / name for name in names]
     written = json.loads((project / "metadata" / "batch.json").read_text())
     assert written == to_rest(build_template_metadata(BATCH))
     readme = (project / "README.md").read_text()
