@@ -18,18 +18,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from launcher.emulator import errors
+from launcher.emulator.bodies import read_json
 from launcher.emulator.discovery import Discovery, Method
+from launcher.emulator.faults import FaultQueue, fault_routes
 from launcher.emulator.guard import LOOPBACK_HOSTS, METADATA_HOST, LocalOnly
 from launcher.emulator.service import Call
-
-BODY_LIMIT_BYTES = 20 * 1024 * 1024
-"""The largest request that Dataflow takes."""
 
 
 def build_dataflow_app(
     *,
     discovery: Discovery,
     dispatch: Callable[[Call], Mapping[str, Any]],
+    faults: FaultQueue,
     routes: Sequence[Route] = (),
     check_responses: bool = False,
 ) -> Starlette:
@@ -38,6 +38,7 @@ def build_dataflow_app(
     Args:
         discovery: the methods, their routes and messages.
         dispatch: answers a call, or raises ApiError; may block, is called in a worker thread.
+        faults: what calls meet instead; it gets its route here.
         routes: further routes on the same port, such as the metadata server's.
         check_responses: fail on an answer that does not fit its schema; for tests.
     """
@@ -47,7 +48,7 @@ def build_dataflow_app(
             query = discovery.parse_query(method, request.query_params.multi_items())
             body: Mapping[str, Any] = {}
             if method.request is not None:
-                body = discovery.messages.parse(method.request, await _read_json(request))
+                body = discovery.messages.parse(method.request, await read_json(request))
             call = Call(method=method, path=request.path_params, query=query.parameters, body=body)
             result = discovery.messages.render(
                 method.response,
@@ -58,14 +59,17 @@ def build_dataflow_app(
                 discovery.messages.check(method.response, result)
             return _json(result, pretty=query.pretty_print)
 
-        return answer
+        async def answer_or_fail(request: Request) -> Response:
+            return await faults.play(method.id, lambda: answer(request))
+
+        return answer_or_fail
 
     api = [
         Route(method.path, endpoint(method), methods=[method.http_method], name=method.id)
         for method in discovery.methods.values()
     ]
     return Starlette(
-        routes=[*api, *routes],
+        routes=[*api, *fault_routes(faults), *routes],
         middleware=[Middleware(LocalOnly, hosts=LOOPBACK_HOSTS | {METADATA_HOST})],
         exception_handlers={
             errors.ApiError: _answer_error,
@@ -73,20 +77,6 @@ def build_dataflow_app(
             Exception: _answer_internal_error,
         },
     )
-
-
-async def _read_json(request: Request) -> object:
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > BODY_LIMIT_BYTES:
-            raise errors.payload_too_large(BODY_LIMIT_BYTES)
-    if not content:
-        return {}
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise errors.invalid_argument(f"Invalid JSON payload received. {error}.") from error
 
 
 def _json(content: object, *, status: int = 200, pretty: bool = True) -> Response:

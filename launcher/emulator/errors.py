@@ -220,6 +220,20 @@ def payload_too_large(limit: int) -> ApiError:
     )
 
 
+def too_many_requests() -> ApiError:
+    # As Google's quota service words it; on Dataflow the metric is a project's requests a minute.
+    return ApiError(
+        429,
+        "RESOURCE_EXHAUSTED",
+        "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute per user' of "
+        "service 'dataflow.googleapis.com'.",
+    )
+
+
+def unavailable() -> ApiError:
+    return ApiError(503, "UNAVAILABLE", "The service is currently unavailable.")
+
+
 def internal() -> ApiError:
     return ApiError(
         500, "INTERNAL", "The local Dataflow failed on this request; its emulator.log says why."

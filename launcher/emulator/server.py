@@ -21,9 +21,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from launcher.emulator.app import build_dataflow_app
 from launcher.emulator.discovery import load_discovery
+from launcher.emulator.faults import TRANSPORT, FaultQueue
 from launcher.emulator.guard import LocalOnly
 from launcher.emulator.images import BadImagesFileError, load_images
 from launcher.emulator.instance import IDENTITY_PATH, EmulatorError
@@ -33,6 +35,7 @@ from launcher.emulator.recorder import JobRecorder
 from launcher.emulator.runtime import Runtime
 from launcher.emulator.service import DEFAULT_REGION, Service
 from launcher.emulator.storage.app import build_storage_app
+from launcher.emulator.storage.methods import MethodTable
 from launcher.emulator.storage.store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
@@ -109,15 +112,17 @@ def serve_until_stopped(
         stack.callback(runtime.close)
         service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)
         stack.callback(service.close)
+        faults = FaultQueue([*discovery.methods, *MethodTable().ids])
         dataflow = build_dataflow_app(
             discovery=discovery,
             dispatch=service.dispatch,
+            faults=faults,
             routes=[
                 identity_route(),
                 *metadata_routes(project_id=project_id, zone=f"{DEFAULT_REGION}-a"),
             ],
         )
-        storage = build_storage_app(store)
+        storage = build_storage_app(store, intercept=faults.play)
         storage.add_middleware(LocalOnly)
         asyncio.run(
             serve_apps({dataflow: dataflow_socket, storage: storage_socket}, on_ready=on_ready)
@@ -133,6 +138,14 @@ def identity_route() -> Route:
     return Route(IDENTITY_PATH, identify)
 
 
+class Connection(H11Protocol):
+    """An HTTP connection that its app can abort, as some faults want."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
 class _Server(uvicorn.Server):
     """A server that leaves signals to whoever runs several of them, and says when it answers."""
 
@@ -140,6 +153,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Connection,
                 log_config=None,
                 log_level="warning",
                 access_log=False,

@@ -5,7 +5,7 @@ Serves /storage/v1, /upload/storage/v1, /resumable/upload/storage/v1, /download/
 with its id. Requests are not authenticated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -24,6 +24,7 @@ from launcher.emulator.storage.errors import (
     NotFound,
     NotImplementedHere,
     NotModified,
+    PayloadTooLarge,
     RangeNotSatisfiable,
     StorageError,
     UploadCancelled,
@@ -51,15 +52,26 @@ _INSERT = "storage.objects.insert"
 # Headers that would change the meaning of a request, and that nothing here honours.
 _REFUSED_HEADERS = ("if-match", "if-none-match")
 _REFUSED_HEADER_PREFIXES = ("x-goog-encryption-", "x-goog-copy-source-encryption-")
+_BODY_LIMIT_BYTES = 10 << 20  # of what is not media: resources, batches
+
+Intercept = Callable[[str, Callable[[], Awaitable[Response]]], Awaitable[Response]]
 
 
-def build_storage_app(store: ObjectStore) -> Starlette:
-    """Build the ASGI application that serves `store`; whoever runs it closes the store."""
+async def _answer_directly(method_id: str, answer: Callable[[], Awaitable[Response]]) -> Response:
+    return await answer()
+
+
+def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_directly) -> Starlette:
+    """Build the ASGI application that serves `store`; whoever runs it closes the store.
+
+    Args:
+        intercept: given a method id and what answers the call, answers it; batches apart.
+    """
     return Starlette(
         routes=[
             Route(
                 "/{path:path}",
-                _StorageService(store).respond,
+                _StorageService(store, intercept).respond,
                 methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             )
         ],
@@ -68,8 +80,9 @@ def build_storage_app(store: ObjectStore) -> Starlette:
 
 
 class _StorageService:
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, intercept: Intercept) -> None:
         self._store = store
+        self._intercept = intercept
         self._methods = MethodTable()
         self._sessions = UploadSessions(store)
 
@@ -84,13 +97,19 @@ class _StorageService:
         if path in _BATCH_PATHS:
             return await self._batch(request, base_url)
         if path.startswith(_UPLOAD_ROOTS) and request.method in ("PUT", "DELETE"):
-            return await self._continue_upload(request, query.get("upload_id", ""), base_url)
+            upload_id = query.get("upload_id", "")
+            return await self._intercept(
+                _INSERT, lambda: self._continue_upload(request, upload_id, base_url)
+            )
         call = self._find_call(request.method, path, query, base_url)
+        return await self._intercept(call.method_id, lambda: self._answer(request, call))
+
+    async def _answer(self, request: Request, call: Call) -> Response:
         if call.method_id == _INSERT:
             return await self._insert(request, call)
-        if call.method_id == _GET and query.get("alt") == "media":
+        if call.method_id == _GET and call.query.get("alt") == "media":
             return await self._download(request, call)
-        return await run_in_threadpool(self._run, replace(call, body=await request.body()))
+        return await run_in_threadpool(self._run, replace(call, body=await _read_body(request)))
 
     def _find_call(self, verb: str, path: str, query: Mapping[str, str], base_url: str) -> Call:
         root = next((root for root in _ROOTS if path.startswith(root)), None)
@@ -126,7 +145,7 @@ class _StorageService:
         content_type = headers.get("content-type")
         upload_type = call.query.get("uploadType")
         if upload_type == "resumable":
-            resource = parse_json(await request.body())
+            resource = parse_json(await _read_body(request))
             order = build_order(call, resource, headers.get("x-upload-content-type"), headers)
             return await self._start_upload(call, order)
         with await run_in_threadpool(self._store.new_blob) as writer:
@@ -169,7 +188,9 @@ class _StorageService:
         return Response(status_code=308, headers=headers)
 
     async def _batch(self, request: Request, base_url: str) -> Response:
-        parts = list(parse_batch(request.headers.get("content-type", ""), await request.body()))
+        parts = list(
+            parse_batch(request.headers.get("content-type", ""), await _read_body(request))
+        )
 
         def answer(part: BatchPart) -> Response:
             try:
@@ -184,6 +205,15 @@ class _StorageService:
 
         body = await run_in_threadpool(answer_all)
         return Response(body, media_type=BATCH_MEDIA_TYPE)
+
+
+async def _read_body(request: Request) -> bytes:
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > _BODY_LIMIT_BYTES:
+            raise PayloadTooLarge(f"The request is larger than {_BODY_LIMIT_BYTES} bytes.")
+    return bytes(content)
 
 
 def _object_response(stored: StoredObject, base_url: str) -> Response:

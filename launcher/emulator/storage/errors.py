@@ -8,6 +8,7 @@ Mirrors https://cloud.google.com/storage/docs/json_api/v1/status-codes
     +-- Conflict                  409 conflict
     +-- PreconditionFailed        412 conditionNotMet
     +-- NotModified               304 (no body)
+    +-- PayloadTooLarge           413 uploadTooLarge
     +-- RangeNotSatisfiable       416 requestedRangeNotSatisfiable
     +-- UploadCancelled           499 (no body)
     +-- NotImplementedHere        501 notImplemented: only the real service can
@@ -50,6 +51,13 @@ class Conflict(StorageError):
 
     status = 409
     reason = "conflict"
+
+
+class PayloadTooLarge(StorageError):
+    """The body of a request that carries no media is larger than any of its kind."""
+
+    status = 413
+    reason = "uploadTooLarge"
 
 
 class PreconditionFailed(StorageError):

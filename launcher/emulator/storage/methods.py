@@ -28,12 +28,14 @@ class Method:
 
 
 class MethodTable:
-    """The methods of Cloud Storage JSON API v1."""
+    """The methods of Cloud Storage JSON API v1; `ids` names all of them."""
 
     def __init__(self) -> None:
         document = importlib.resources.files("googleapiclient").joinpath(_DOCUMENT)
         self._by_shape: dict[tuple[str, int], list[Method]] = defaultdict(list)
-        for method in _methods(json.loads(document.read_text())):
+        methods = list(_methods(json.loads(document.read_text())))
+        self.ids = frozenset(method.id for method in methods)
+        for method in methods:
             self._by_shape[method.verb, len(method.segments)].append(method)
 
     def find(self, verb: str, path: str) -> tuple[Method, dict[str, str]] | None:

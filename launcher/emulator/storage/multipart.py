@@ -9,10 +9,11 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 
 from launcher.emulator.storage.calls import parse_json
-from launcher.emulator.storage.errors import InvalidRequest
+from launcher.emulator.storage.errors import InvalidRequest, PayloadTooLarge
 from launcher.emulator.storage.resources import Json
 
 _BOUNDARY = re.compile(r"""boundary=(?:"([^"]+)"|'([^']+)'|([^\s;]+))""", re.IGNORECASE)
+_HEAD_LIMIT_BYTES = 10 << 20  # of the Object resource and what surrounds it
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -55,6 +56,10 @@ class MultipartParser:
         self._buffer += data
         if not self._in_media:
             self._parse_head()
+            if not self._in_media and len(self._buffer) > _HEAD_LIMIT_BYTES:
+                raise PayloadTooLarge(
+                    f"The Object resource is larger than {_HEAD_LIMIT_BYTES} bytes."
+                )
         if self._in_media and not self._complete:
             self._parse_media()
 

@@ -18,11 +18,13 @@ from starlette.testclient import TestClient
 from launcher.emulator.app import build_dataflow_app
 from launcher.emulator.daemon import environment
 from launcher.emulator.discovery import Discovery, load_discovery
+from launcher.emulator.faults import FaultQueue
 from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.metadata_server import metadata_routes
 from launcher.emulator.recorder import JobRecorder
 from launcher.emulator.runtime import JobOrder, LaunchOrder
+from launcher.emulator.server import Connection
 from launcher.emulator.service import Service
 from launcher.emulator.storage.store import ObjectStore
 
@@ -120,6 +122,7 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     app = build_dataflow_app(
         discovery=discovery,
         dispatch=service.dispatch,
+        faults=FaultQueue(discovery.methods),
         routes=metadata_routes(project_id="p", zone="us-central1-a"),
         check_responses=True,
     )
@@ -139,7 +142,7 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
 def endpoint(local: Local) -> Iterator[str]:
     """The service of ``local`` on a port of its own; ends with a slash."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(local.http.app, log_config=None, lifespan="off")
+    config = uvicorn.Config(local.http.app, http=Connection, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -1,0 +1,116 @@
+"""Calls meet the faults that were queued for their method, in order, and the queue tells which."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.emulator.service.conftest import Local
+
+GET = "dataflow.projects.locations.jobs.get"
+LAUNCH = "dataflow.projects.locations.flexTemplates.launch"
+CONTROL = "/emulator/faults"
+
+
+def queue(local: Local, fault: str, method_id: str = GET, **fields: Any) -> dict[str, Any]:
+    answer = local.http.post(CONTROL, json={"methodId": method_id, "fault": fault, **fields})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def met(local: Local) -> list[bool]:
+    return [fault["met"] for fault in local.http.get(CONTROL).json()["faults"]]
+
+
+def test_faults_are_met_in_order_by_calls_of_their_method(local: Local) -> None:
+    job_id = local.launch_id()
+    queue(local, "429")
+    queue(local, "503", count=2)
+    queue(local, "503", LAUNCH)
+    local.call("GET", f"jobs/{job_id}/messages")
+    assert met(local) == [False] * 4
+    too_many = local.call("GET", f"jobs/{job_id}", status=429)["error"]
+    assert too_many["status"] == "RESOURCE_EXHAUSTED"
+    assert local.call("GET", f"jobs/{job_id}", status=503)["error"]["status"] == "UNAVAILABLE"
+    assert met(local) == [True, True, False, False]
+    local.call("GET", f"jobs/{job_id}", status=503)
+    assert local.call("GET", f"jobs/{job_id}")["id"] == job_id
+    assert met(local) == [True, True, True, False]
+    assert local.http.delete(CONTROL).json() == {"faults": []}
+    local.launch("other")
+
+
+def test_a_503_before_and_after_the_effect(local: Local) -> None:
+    queue(local, "503", LAUNCH)
+    queue(local, "503-after", LAUNCH)
+    local.launch(status=503)
+    assert local.call("GET", "jobs") == {}
+    local.launch(status=503)
+    assert [job["name"] for job in local.call("GET", "jobs")["jobs"]] == ["job"]
+
+
+def test_a_refused_call_can_lose_its_answer_too(local: Local) -> None:
+    queue(local, "503-after", LAUNCH)
+    local.launch("Not a name", status=503)
+    assert met(local) == [True]
+
+
+@pytest.mark.parametrize("kind", ["delay", "delay-after"])
+def test_a_delayed_answer_comes(local: Local, kind: str) -> None:
+    told = queue(local, kind, delaySec=0.01)
+    fault = {"methodId": GET, "fault": kind, "delaySec": 0.01, "met": False}
+    assert told == {"faults": [fault]}
+    local.call("GET", "jobs/none", status=404)
+    assert met(local) == [True]
+
+
+def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> None:
+    queue(local, "drop")
+    queue(local, "drop-after", LAUNCH)
+    address = urlsplit(endpoint).netloc
+    path = "/v1b3/projects/p/locations/europe-west1"
+    launch = {
+        "jobName": "lost",
+        "containerSpecGcsPath": "gs://templates/batch.json",
+        "parameters": {"input": "gs://data/in", "output": "gs://data/out"},
+    }
+    for verb, url, body in (
+        ("GET", f"{path}/jobs/x", None),
+        ("POST", f"{path}/flexTemplates:launch", json.dumps({"launchParameter": launch})),
+    ):
+        connection = http.client.HTTPConnection(address, timeout=10)
+        connection.request(verb, url, body)
+        with pytest.raises(http.client.RemoteDisconnected):
+            connection.getresponse()
+        connection.close()
+    assert [job["name"] for job in local.call("GET", "jobs")["jobs"]] == ["lost"]
+    assert len(local.runtime.launched) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"methodId": "jobs.get", "fault": "503"}, "methodId 'jobs.get' is not a method of"),
+        ({"methodId": GET, "fault": "500"}, "fault '500' is none of 429, 503, 503-after, drop,"),
+        ({"methodId": GET}, "fault None is none of"),
+        ({"methodId": GET, "fault": "503", "count": 0}, "count 0 must be"),
+        ({"methodId": GET, "fault": "503", "count": 1001}, "At most 1000 faults are kept"),
+        ({"methodId": GET, "fault": "delay", "delaySec": "1"}, "delaySec '1' must be"),
+        ({"methodId": GET, "fault": "503", "times": 2}, "unknown: times"),
+        ([], "A fault is an object with the fields count, delaySec, fault, methodId."),
+    ],
+)
+def test_faults_that_cannot_be_queued(local: Local, body: object, message: str) -> None:
+    answer = local.http.post(CONTROL, json=body)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]["message"]
+    assert met(local) == []
+
+
+def test_no_web_page_queues_faults(local: Local) -> None:
+    answer = local.http.post(CONTROL, json={}, headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
