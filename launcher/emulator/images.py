@@ -1,12 +1,16 @@
 """The image registry: which environment of this machine stands for a container image.
 
-There is no Docker here: an image is an interpreter, a working directory and environment variables.
-``local/...`` is the kit's own environment; a file ``images.toml`` names the others::
+There need be no Docker: an image is an interpreter, a working directory and environment variables,
+or else a built image with all of these (``oci``). ``local/...`` is the kit's own environment; a
+file ``images.toml`` names the others::
 
     ["europe-west1-docker.pkg.dev/my-project/repo/sample:1"]
     python  = "/path/to/python"                 # default: the emulator's own interpreter
     workdir = "/path/to/sample"                 # default: the current directory
     env     = { FLEX_TEMPLATE_PYTHON_PY_FILE = "getting_started.py" }
+
+    ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
+    oci = "localhost/flexpack:1.0"              # in place of python and workdir
 """
 
 from __future__ import annotations
@@ -23,11 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from launcher.emulator import oci
+
 PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
 """Variable of an image that names its entry file, as on Dataflow."""
 
 _LOCAL = "local/"
-_KEYS = ("python", "workdir", "env")
+_KEYS = ("python", "workdir", "env", "oci")
 
 # What a container would have of its own and a process on this machine has to be given.
 _INHERITED = (
@@ -60,11 +66,23 @@ class BadImagesFileError(ValueError):
 
 @dataclass(frozen=True)
 class Image:
-    """What stands for a container image."""
+    """What stands for a container image.
+
+    Attributes:
+        root: the files of a built image; None where it has those of this machine. ``workdir`` is
+            the path from here, whatever it is called inside.
+    """
 
     python: Path
     workdir: Path
     env: Mapping[str, str]
+    root: Path | None = None
+
+    def find_file(self, name: str) -> Path:
+        """Return where a file is that the image calls ``name``, absolute or from its workdir."""
+        if self.root is not None and name.startswith("/"):
+            return self.root / name.lstrip("/")
+        return self.workdir / name
 
     def environment(
         self, endpoints: Mapping[str, str], *, own: Mapping[str, str] = os.environ
@@ -72,8 +90,11 @@ class Image:
         """Return all variables of a process in this image.
 
         A clean base out of ``own``, the image's variables, those of the local services
-        (``endpoints``), and the working directory on the module path.
+        (``endpoints``), and the working directory on the module path. A built image has nothing
+        of this machine.
         """
+        if self.root is not None:
+            return {"HOME": "/root", **self.env, **endpoints}
         base = {name: own[name] for name in _INHERITED if name in own}
         path = os.pathsep.join((str(self.python.parent), own.get("PATH", os.defpath)))
         modules = [str(self.workdir), *filter(None, [self.env.get("PYTHONPATH")])]
@@ -168,10 +189,26 @@ def _parse_image(where: str, entry: Any, folder: Path, workdir: Path) -> Image:
     env = entry.get("env", {})
     if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
         raise BadImagesFileError(f"{where}: env must be a table of strings, not {env!r}")
+    if "oci" in entry:
+        return _mount_oci_image(where, entry, env)
     directory = _path(where, "workdir", entry, folder) or workdir
     if not directory.is_dir():
         raise BadImagesFileError(f"{where}: workdir {str(directory)!r} is not a directory")
     return Image(_find_python(where, entry, folder), directory, env)
+
+
+def _mount_oci_image(where: str, entry: Mapping[str, Any], env: Mapping[str, str]) -> Image:
+    reference = entry["oci"]
+    if not isinstance(reference, str) or not reference:
+        raise BadImagesFileError(f"{where}: oci must name an image, not {reference!r}")
+    if other := sorted({"python", "workdir"}.intersection(entry)):
+        raise BadImagesFileError(f"{where}: an image has its own {other[0]}; leave it out")
+    try:
+        mounted = oci.mount_image(reference)
+    except oci.OciError as error:
+        raise BadImagesFileError(f"{where}: oci {reference!r}: {error}") from error
+    workdir = mounted.root / mounted.workdir.relative_to("/")
+    return Image(mounted.python, workdir, {**mounted.env, **env}, mounted.root)
 
 
 def _find_python(where: str, entry: Mapping[str, Any], folder: Path) -> Path:

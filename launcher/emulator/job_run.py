@@ -34,6 +34,7 @@ from launcher.emulator.launcher_process import (
     last_words,
     run_launcher,
 )
+from launcher.emulator.oci_enter import RUN_DIR_VARIABLE
 from launcher.emulator.processes import Child, Children
 from launcher.emulator.staging import JobFilesError
 from launcher.emulator.storage import ObjectStore
@@ -170,6 +171,8 @@ class JobRun:
     def _environment(self, image: Image) -> dict[str, str]:
         # google-auth must not find the credentials of the user of this machine.
         own = {"CLOUDSDK_CONFIG": str(self._run_dir / "gcloud")}
+        if image.root is not None:
+            own[RUN_DIR_VARIABLE] = str(self._run_dir)
         return image.environment({**own, **self._endpoints})
 
     @property

@@ -191,7 +191,7 @@ def build_command(order: LaunchOrder, image: Image) -> list[str]:
             f'ENV {PY_FILE}="main.py" in its Dockerfile, '
             "and the same under env in images.toml.",
         )
-    path = image.workdir / name
+    path = image.find_file(name)
     if not path.is_file():
         raise LaunchFailedError(
             f"{_FAILED}file {path} does not exist",

@@ -82,7 +82,7 @@ class Buildah:
 def build_command(plan: BuildPlan) -> list[str]:
     """Return buildah's command line for a build."""
     return [
-        *("buildah", "build", "--layers", f"--file={plan.root / DOCKERFILE}"),
+        *("buildah", "build", "--layers", "--force-rm", f"--file={plan.root / DOCKERFILE}"),
         *(f"--ignorefile={plan.root / IGNORE_FILE}", f"--platform={PLATFORM}"),
         f"--tag={plan.reference}",
         *(f"--build-arg={name}={value}" for name, value in plan.build_args.items()),
