@@ -38,7 +38,8 @@ def start(args: Namespace) -> int:
 
 def env(args: Namespace) -> int:
     """Print shell commands that point every client at the local Dataflow."""
-    info = daemon.find_running(Path(args.data_dir))
+    with _explained():
+        info = daemon.find_running(Path(args.data_dir))
     if info is None:
         raise FlexpackError(
             f"--data-dir {args.data_dir}: no local Dataflow runs there; start one with "

@@ -23,6 +23,7 @@ from launcher.emulator.instance import (
     EmulatorError,
     EmulatorInfo,
     find_running,
+    fingerprint_code,
     log_file,
     state_file,
     write_state,
@@ -73,6 +74,7 @@ def serve(
     Raises:
         EmulatorError: a port is taken, or the folder has an emulator already.
     """
+    code = fingerprint_code()
     from launcher.emulator import server
 
     folder = data_dir.resolve()
@@ -105,7 +107,7 @@ def serve(
         )
 
         def announce() -> None:
-            write_state(info)
+            write_state(info, code)
             stack.callback(state_file(folder).unlink, missing_ok=True)
             on_ready(info)
 
@@ -133,7 +135,8 @@ def start_detached(
     Blocks until both ports answer.
 
     Raises:
-        EmulatorError: it did not start; the message ends with the tail of its log.
+        EmulatorError: it did not start, and the message ends with the tail of its log; or the one
+            that serves the folder was started by another version of the code.
     """
     folder = data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ Standard library only, so that a command which merely asks answers at once.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -46,14 +47,29 @@ def log_file(data_dir: Path) -> Path:
     return data_dir / "emulator.log"
 
 
-def write_state(info: EmulatorInfo) -> None:
-    """Record a running emulator in its folder, whole or not at all."""
+def fingerprint_code() -> str:
+    """Return a digest of the emulator's source files, as they are on disk now."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def write_state(info: EmulatorInfo, code: str) -> None:
+    """Record a running emulator in its folder, whole or not at all.
+
+    Args:
+        code: the fingerprint of the source files that it runs.
+    """
     path = state_file(info.data_dir)
     draft = path.with_suffix(f".{info.pid}")
     state = {
         "pid": info.pid,
         "dataflowPort": info.dataflow_port,
         "storagePort": info.storage_port,
+        "code": code,
     }
     draft.write_text(json.dumps(state))
     draft.replace(path)
@@ -63,6 +79,10 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
     """Return the emulator that serves this folder, if one does; blocks at most two seconds.
 
     A file that a killed emulator left is recognised: its port must answer with its pid.
+
+    Raises:
+        EmulatorError: the file cannot be read, or the emulator runs other code than is here now:
+            it would start the processes of its jobs from files that do not fit it.
     """
     folder = data_dir.resolve()
     try:
@@ -79,7 +99,14 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
         raise EmulatorError(
             f"{state_file(folder)} cannot be read ({error}); delete it if no emulator is running"
         ) from error
-    return info if _answers(info) else None
+    if not _answers(info):
+        return None
+    if state.get("code") != fingerprint_code():
+        raise EmulatorError(
+            f"the local Dataflow on {data_dir} was started by another version of flexpack; "
+            f"'flexpack emulator stop --data-dir {data_dir}', then start it again"
+        )
+    return info
 
 
 def _answers(info: EmulatorInfo) -> bool:

@@ -21,6 +21,7 @@ from launcher.emulator import daemon
 from launcher.emulator.instance import find_running, state_file
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.states import JobState
+from tests.support import BIN
 
 
 @pytest.fixture
@@ -112,6 +113,30 @@ def test_an_unreadable_state_file_is_named(data_dir: Path) -> None:
     with pytest.raises(daemon.EmulatorError, match=r"emulator\.json cannot be read"):
         find_running(data_dir)
     state_file(data_dir).unlink()
+
+
+def test_an_emulator_of_another_version_is_named_and_can_be_stopped(data_dir: Path) -> None:
+    start(data_dir)
+    state = json.loads(state_file(data_dir).read_text())
+    for other in ({"code": "of last week"}, {}):
+        named = {key: value for key, value in state.items() if key != "code"}
+        state_file(data_dir).write_text(json.dumps(named | other))
+        for ask in (find_running, start):
+            with pytest.raises(daemon.EmulatorError, match="was started by another version of"):
+                ask(data_dir)
+    commands = subprocess.run(
+        [BIN / "flexpack", "emulator", "env", f"--data-dir={data_dir}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert commands.returncode == 1
+    assert f"'flexpack emulator stop --data-dir {data_dir}', then start it" in commands.stderr
+    assert "Traceback" not in commands.stderr
+    assert daemon.stop(data_dir) is True
+    assert find_running(data_dir) is None
+    start(data_dir)
 
 
 def test_a_busy_port_is_named(data_dir: Path) -> None:
