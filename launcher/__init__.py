@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from launcher.accelerators import Accelerator
     from launcher.dataflow import Dataflow
+    from launcher.diagnosis import Diagnosis, diagnose_job
     from launcher.environment import (
         EnvironmentOptions,
         FlexTemplateRuntimeEnvironment,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         JobCancelled,
         JobError,
         JobFailed,
+        JobMismatch,
         JobTimeout,
         LaunchUncertain,
         ServiceError,
@@ -56,6 +58,7 @@ _HOMES = {
     "ContainerSpec": "launcher.spec",
     "CredentialsError": "launcher.errors",
     "Dataflow": "launcher.dataflow",
+    "Diagnosis": "launcher.diagnosis",
     "EnvironmentOptions": "launcher.environment",
     "Finding": "launcher.preflight.finding",
     "FlexTemplateRuntimeEnvironment": "launcher.environment",
@@ -66,6 +69,7 @@ _HOMES = {
     "JobError": "launcher.errors",
     "JobFailed": "launcher.errors",
     "JobMessage": "launcher.jobs",
+    "JobMismatch": "launcher.errors",
     "JobObserver": "launcher.jobs",
     "JobState": "launcher.jobs",
     "JobTimeout": "launcher.errors",
@@ -88,6 +92,7 @@ _HOMES = {
     "build_launch_request": "launcher.request",
     "build_template_metadata": "launcher.metadata",
     "check_parameters": "launcher.preflight.parameters",
+    "diagnose_job": "launcher.diagnosis",
     "download_spec": "launcher.gcs",
     "upload_spec": "launcher.gcs",
     "wait_for_job": "launcher.jobs",
@@ -99,6 +104,7 @@ __all__ = [
     "ContainerSpec",
     "CredentialsError",
     "Dataflow",
+    "Diagnosis",
     "EnvironmentOptions",
     "Finding",
     "FlexTemplateRuntimeEnvironment",
@@ -109,6 +115,7 @@ __all__ = [
     "JobError",
     "JobFailed",
     "JobMessage",
+    "JobMismatch",
     "JobObserver",
     "JobState",
     "JobTimeout",
@@ -131,6 +138,7 @@ __all__ = [
     "build_launch_request",
     "build_template_metadata",
     "check_parameters",
+    "diagnose_job",
     "download_spec",
     "upload_spec",
     "wait_for_job",

@@ -140,9 +140,9 @@ class Dataflow:
                 raise failure
         raise failure
 
-    def get(self, job_id: str) -> Job:
-        """Return a job with its labels."""
-        call = self._jobs.get(**self._place, jobId=job_id, view="JOB_VIEW_DESCRIPTION")
+    def get(self, job_id: str, *, view: str = "JOB_VIEW_DESCRIPTION") -> Job:
+        """Return a job with its labels; with JOB_VIEW_ALL also what it runs on."""
+        call = self._jobs.get(**self._place, jobId=job_id, view=view)
         return from_rest(Job, self._read(f"reading job {job_id}", call))
 
     def list(

@@ -19,6 +19,7 @@
     └── JobError                1  a job did not end well; carries the job
         ├── JobFailed           1  it failed; carries its last error messages
         ├── JobCancelled        1  it was cancelled
+        ├── JobMismatch         1  it is another than was asked for
         └── JobTimeout          1  it still runs when the waiting ends
 
 Messages name the flag or field, what was given, and what to do next.
@@ -31,6 +32,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from launcher.diagnosis import Diagnosis
     from launcher.jobs import Job, JobMessage
 
 
@@ -163,15 +165,27 @@ class JobFailed(JobError):
 
     Attributes:
         messages: its last messages of importance ERROR, oldest first.
+        diagnosis: why, where ``launcher.diagnosis`` was asked.
     """
 
-    def __init__(self, message: str, job: Job, messages: Sequence[JobMessage]) -> None:
+    def __init__(
+        self,
+        message: str,
+        job: Job,
+        messages: Sequence[JobMessage],
+        diagnosis: Diagnosis | None = None,
+    ) -> None:
         self.messages = tuple(messages)
+        self.diagnosis = diagnosis
         super().__init__(message, job)
 
 
 class JobCancelled(JobError):
     """A job was cancelled."""
+
+
+class JobMismatch(JobError):
+    """A job is not what was asked for, and was cancelled for it."""
 
 
 class JobTimeout(JobError):

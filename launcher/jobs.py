@@ -80,6 +80,32 @@ class MessageImportance(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SdkHarnessContainerImage:
+    """An image that workers run the pipeline's code in."""
+
+    container_image: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerPool:
+    """The workers of a job."""
+
+    machine_type: str = ""
+    disk_size_gb: int = 0
+    sdk_harness_container_images: tuple[SdkHarnessContainerImage, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What a job runs on; told with JOB_VIEW_ALL, once the launcher has staged the job."""
+
+    experiments: tuple[str, ...] = ()
+    service_options: tuple[str, ...] = ()
+    sdk_pipeline_options: Mapping[str, Any] = field(default_factory=dict)
+    worker_pools: tuple[WorkerPool, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A job. Right after its launch the service may not tell its state, which reads as UNKNOWN."""
 
@@ -93,6 +119,7 @@ class Job:
     create_time: datetime | None = None
     start_time: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

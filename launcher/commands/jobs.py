@@ -12,9 +12,12 @@ from typing import Any
 from launcher.commands.connection import format_jobs_command, open_dataflow
 from launcher.commands.table import print_table
 from launcher.dataflow import Dataflow
+from launcher.diagnosis import diagnose_job
+from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import JobFailed
 from launcher.jobs import MessageImportance, Metric, RowCounts, wait_for_job
 from launcher.progress import open_progress
+from launcher.read_back import ReadBack
 from launcher.rest import to_rest
 
 
@@ -133,22 +136,38 @@ def drain(args: Namespace) -> int:
     return 0
 
 
-def follow(dataflow: Dataflow, job_id: str, *, timeout_sec: float) -> int:
+def follow(
+    dataflow: Dataflow,
+    job_id: str,
+    *,
+    timeout_sec: float,
+    asked: FlexTemplateRuntimeEnvironment | None = None,
+) -> int:
     """Show a job's progress until it ends.
+
+    Args:
+        asked: what the launch asked for, where this is known; the job is compared with it.
 
     Raises:
         JobError: it did not end well, or not in time.
     """
     try:
         with open_progress(sys.stdout) as progress:
-            wait_for_job(dataflow, job_id, timeout_sec=timeout_sec, observer=progress)
+            observer = ReadBack(dataflow, asked, progress) if asked else progress
+            wait_for_job(dataflow, job_id, timeout_sec=timeout_sec, observer=observer)
     except JobFailed as error:
         again = format_jobs_command("messages", job_id, dataflow)
+        diagnosis = diagnose_job(
+            dataflow, error, staging_location=asked.staging_location if asked else None
+        )
+        known = diagnosis.format()
         raise JobFailed(
-            f"job {job_id} failed; its messages stand above, and again with "
-            f"'{again} --importance error'",
+            f"job {job_id} failed"
+            + (f".\n{known}\nIts" if known else "; its")
+            + f" messages stand above, and again with '{again} --importance error'",
             error.job,
             error.messages,
+            diagnosis,
         ) from error
     except KeyboardInterrupt:
         print(f"The job goes on. Stop it:  {format_jobs_command('cancel', job_id, dataflow)}")

@@ -12,6 +12,7 @@ from launcher.commands.connection import find_project, find_region, format_jobs_
 from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
 from launcher.dataflow import Dataflow
+from launcher.environment import overlay
 from launcher.errors import CredentialsError, StorageError
 from launcher.gcs import read_object
 from launcher.jobs import Job
@@ -45,7 +46,9 @@ def run(args: Namespace) -> int:
     job = dataflow.launch(request)
     _print_launched(job, config.job_name, dataflow)
     if args.wait:
-        return follow(dataflow, job.id, timeout_sec=args.timeout_sec)
+        environment = request.launch_parameter.environment
+        asked = overlay(spec.default_environment, environment) if spec else environment
+        return follow(dataflow, job.id, timeout_sec=args.timeout_sec, asked=asked)
     return 0
 
 

@@ -116,4 +116,13 @@ CODES: tuple[Code, ...] = (
             "workers-image-differs": "Launcher and workers run different images.",
         },
     ),
+    *_codes(
+        Depth.READ_BACK,
+        {
+            "job-accelerator": "The job has not the accelerator that was asked for.",
+            "job-disk": "The workers' disks are not as large as was asked.",
+            "job-image": "The workers run another image than was asked for.",
+            "job-machine": "The workers are other machines than were asked for.",
+        },
+    ),
 )

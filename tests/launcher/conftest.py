@@ -83,6 +83,7 @@ class FaultyDataflow:
         self.messages: list[dict[str, Any]] = []
         self.metrics: list[dict[str, Any]] = []
         self.page_size = 2
+        self.new_job_fields: dict[str, Any] = {}  # of every job that is launched
         self.gives_up = threading.Event()
         self._late: dict[str, Any] | None = None
         service = self
@@ -178,7 +179,7 @@ class FaultyDataflow:
 
     def _create(self, parameter: dict[str, Any]) -> dict[str, Any]:
         labels = parameter.get("environment", {}).get("additionalUserLabels", {})
-        return self.add_job(parameter["jobName"], labels=labels)
+        return self.add_job(parameter["jobName"], labels=labels, **self.new_job_fields)
 
     def _read(self, handler: BaseHTTPRequestHandler) -> None:
         self.calls.append(("GET", handler.path))

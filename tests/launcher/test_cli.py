@@ -384,9 +384,11 @@ def test_metadata_check_names_what_is_stale(flexpack, tmp_path):
     (tmp_path / "metadata").mkdir()
     status, _, err = flexpack("metadata", "--check", "--project-root", root)
     assert status == 1
-    assert err.startswith("flexpack: metadata/batch.json: not what template/parameters.py declares")
+    assert err.startswith("flexpack: metadata/batch.json")
+    assert ": not what template/parameters.py declares" in err
     status, out, _ = flexpack("metadata", "--project-root", root)
-    assert (status, out) == (0, f"wrote {tmp_path}/metadata/batch.json\n")
+    assert status == 0
+    assert f"wrote {tmp_path}/metadata/batch.json\n" in out
     assert flexpack("metadata", "--check", "--project-root", root)[0] == 0
 
 

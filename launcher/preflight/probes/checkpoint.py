@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
 # Of torch.save: a zip archive, or, before torch 1.6, a pickle.
 _FIRST_BYTES = (b"PK", b"\x80\x02")
 
