@@ -61,7 +61,7 @@ class Flavour:
         held = [_parse(capability) for capability in self.compute_capabilities]
         if any(major == wanted[0] and minor <= wanted[1] for major, minor in held):
             return True
-        return self.has_ptx and wanted > max(held)
+        return self.has_ptx and bool(held) and wanted > max(held)
 
 
 @functools.cache

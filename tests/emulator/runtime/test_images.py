@@ -73,7 +73,7 @@ def test_an_unknown_image_tells_what_to_write(tmp_path: Path) -> None:
     ("entry", "problem"),
     [
         ('["a/b"]\npyhton = "/usr/bin/python3"', "unknown key 'pyhton'; did you mean 'python'?"),
-        ('["a/b"]\ncolour = "red"', "unknown key 'colour'; known are python, workdir, env."),
+        ('["a/b"]\ncolour = "red"', "unknown key 'colour'; known are python, workdir, env, oci."),
         ('["a/b"]\npython = "/no/such/python"', "python '/no/such/python' is not an executable"),
         ('["a/b"]\nworkdir = "nowhere"', "is not a directory"),
         ('["a/b"]\nworkdir = 1', "workdir must be a path, not 1"),

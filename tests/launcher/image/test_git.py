@@ -1,0 +1,118 @@
+"""Versions from git, in real repositories."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from launcher.errors import InputError
+from launcher.image.git import build_version, legal_tag, read_git_state
+
+IDENTITY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "Ada"), ("EMAIL", "ada@example.com"))
+}
+
+
+@pytest.fixture
+def git(tmp_path):
+    def run(*arguments):
+        environ = {**os.environ, **IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull}
+        command = ["git", "-C", str(tmp_path), *arguments]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    run("init", "--quiet")
+    return run
+
+
+@pytest.fixture
+def commit(git, tmp_path):
+    def make(text):
+        (tmp_path / "file.txt").write_text(text)
+        git("add", "file.txt")
+        git("commit", "--quiet", "--message", text)
+        return git("rev-parse", "--short=7", "HEAD")
+
+    return make
+
+
+def version(path):
+    return build_version(read_git_state(path))
+
+
+def test_a_tagged_commit_is_the_tag(git, commit, tmp_path):
+    commit("one")
+    git("tag", "1.2.0")
+    assert version(tmp_path) == "1.2.0"
+
+
+def test_commits_after_a_tag_are_counted(git, commit, tmp_path):
+    commit("one")
+    git("tag", "v1.2.0-rc1")
+    commit("two")
+    head = commit("three")
+    assert version(tmp_path) == f"v1.2.0-rc1.dev2-g{head}"
+
+
+def test_without_a_tag_all_commits_are_counted(commit, tmp_path):
+    commit("one")
+    head = commit("two")
+    assert version(tmp_path) == f"0.dev2-g{head}"
+
+
+def test_changes_are_told_apart(git, commit, tmp_path):
+    head = commit("one")
+    git("tag", "1.0")
+    (tmp_path / "file.txt").write_text("changed")
+    changed = version(tmp_path)
+    assert re.fullmatch(rf"1\.0\.dev0-g{head}-t[0-9a-f]{{7}}", changed)
+    assert version(tmp_path) == changed
+    (tmp_path / "file.txt").write_text("changed again")
+    assert version(tmp_path) != changed
+
+
+def test_a_new_file_counts_and_an_ignored_one_does_not(git, commit, tmp_path):
+    commit("one")
+    git("tag", "1.0")
+    (tmp_path / ".git" / "info" / "exclude").write_text("*.log\n")
+    (tmp_path / "a.log").write_text("noise")
+    assert version(tmp_path) == "1.0"
+    (tmp_path / "new.py").write_text("code")
+    assert "-t" in version(tmp_path)
+
+
+def test_asking_changes_nothing(git, commit, tmp_path):
+    commit("one")
+    (tmp_path / "new.py").write_text("code")
+    before = git("status", "--porcelain"), git("count-objects")
+    version(tmp_path)
+    assert (git("status", "--porcelain"), git("count-objects")) == before
+
+
+def test_no_repository(tmp_path):
+    with pytest.raises(InputError, match=r"--tag: cannot be inferred.*give one, --tag 1\.0"):
+        read_git_state(tmp_path)
+
+
+def test_no_commit(git, tmp_path):
+    with pytest.raises(InputError, match="has no git commit"):
+        read_git_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        ("1.0", "1.0"),
+        ("1.0+local", "1.0-local"),
+        ("release/2", "release-2"),
+        (".hidden", "hidden"),
+        ("x" * 200, "x" * 128),
+    ],
+)
+def test_tags_are_made_legal(text, tag):
+    assert legal_tag(text) == tag

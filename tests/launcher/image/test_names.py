@@ -1,0 +1,45 @@
+"""What images are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from launcher.errors import InputError
+from launcher.image.names import build_artifact_registry_name, pin, split_reference
+
+DIGEST = "sha256:" + "a" * 64
+NAME = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack"
+
+
+def test_the_name_in_artifact_registry():
+    assert build_artifact_registry_name("europe-west1", "my-project", "flexpack") == NAME
+
+
+def test_a_project_of_a_domain_is_a_path():
+    name = build_artifact_registry_name("us-central1", "example.com:my-project", "r")
+    assert name == "us-central1-docker.pkg.dev/example.com/my-project/r/flexpack"
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [
+        (NAME, (NAME, None, None)),
+        (f"{NAME}:1.0", (NAME, "1.0", None)),
+        (f"{NAME}@{DIGEST}", (NAME, None, DIGEST)),
+        (f"{NAME}:1.0@{DIGEST}", (NAME, "1.0", DIGEST)),
+        ("localhost:5000/flexpack", ("localhost:5000/flexpack", None, None)),
+        ("localhost:5000/flexpack:1", ("localhost:5000/flexpack", "1", None)),
+    ],
+)
+def test_references_are_taken_apart(reference, parts):
+    assert split_reference(reference) == parts
+
+
+@pytest.mark.parametrize("reference", ["flexpack", "a b/c", f"{NAME}@sha256:12", "Host/UPPER", ""])
+def test_what_is_no_reference(reference):
+    with pytest.raises(InputError, match="--image .*expected REGISTRY/NAME"):
+        split_reference(reference)
+
+
+def test_a_pinned_image_has_no_tag():
+    assert pin(f"{NAME}:1.0", DIGEST) == f"{NAME}@{DIGEST}"
