@@ -34,7 +34,10 @@ $(READY): pyproject.toml
 	@echo "setting up .venv with $(PYTHON): some minutes, once"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("flexpack needs Python 3.11, and PYTHON=$(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[dev]' | awk ' \
+	    /^Collecting/ { printf "\r  %d packages found", ++found; fflush() } \
+	    /^Installing collected/ { printf ", installing"; fflush() } \
+	    /^Successfully installed/ { print ", done" }'
 	@touch $@
 
 demo: $(READY)  ## predict images on the local Dataflow, from weights to predictions
