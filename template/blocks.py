@@ -21,6 +21,8 @@ from apache_beam.io.filesystems import FileSystems
 from pandas.api.types import infer_dtype
 
 KEY = "key"
+MODEL_ID = "model_id"
+"""The entry of a block of predictions' ``attrs`` that tells the path of the model's weights."""
 
 
 class BlockCoder(beam.coders.Coder):

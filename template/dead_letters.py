@@ -1,15 +1,19 @@
 """What could not be predicted, and the job's counters.
 
-A dead letter stands for one row, or for one file (or the rest of one) that cannot be read: that
-counts as one row read and one dead letter, because nobody knows how many rows it held. So
-``rows_read = predictions + dead_letters`` holds for every job.
+A dead letter stands for one row or message, or for one file (or the rest of one) that cannot be
+read: that counts as one row read and one dead letter, because nobody knows how many rows it held.
+So ``rows_read = predictions + dead_letters`` holds for every job.
 """
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+from typing import Any
 
 from apache_beam.metrics import Metrics
+
+from template.messages import Message
 
 ROWS_READ = Metrics.counter("flexpack", "rows_read")
 PREDICTIONS = Metrics.counter("flexpack", "predictions")
@@ -21,12 +25,21 @@ class DeadLetter:
     """A row without a prediction.
 
     ``key`` is None where the row has no key or stands for a file; ``error`` is type and message;
-    ``source`` names the file and, where there is one, the row (from 0).
+    ``source`` names the file and, where there is one, the row (from 0), or the message's id.
+    ``message`` is the message, where it is one.
     """
 
     key: str | None
     error: str
     source: str
+    message: Message | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record that is written; a message's payload is base64 in it."""
+        record = {"key": self.key, "error": self.error, "source": self.source}
+        if self.message is not None:
+            record["payload"] = base64.b64encode(self.message.payload).decode()
+        return record
 
 
 def describe(error: BaseException) -> str:

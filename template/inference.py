@@ -15,10 +15,11 @@ from typing import Any
 
 import apache_beam as beam
 import pandas as pd
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from template.blocks import block_bytes, row_source
+from template.blocks import MODEL_ID, block_bytes, row_source
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
 from template.device import (
     is_device_failure,
@@ -26,18 +27,22 @@ from template.device import (
     release_memory,
     resolve_device,
 )
+from template.messages import attach_messages, find_messages
 from template.model import BaseModel
 from template.predictions import UnusablePredictionError, join_predictions
 
 _log = logging.getLogger(__name__)
+
+MODELS_REFUSED = Metrics.counter("flexpack", "models_refused")
+_SAMPLE_ROWS = 4
 
 
 class ApplyModel(beam.PTransform):
     """Predicts every row of every DataFrame of a PCollection.
 
     Each DataFrame of the result holds the key column(s) and what ``model.predict`` returned for
-    its rows, side by side (``template.predictions`` says what ``predict`` may return). One
-    DataFrame is one batch: make them as large as the model likes.
+    its rows, side by side (``template.predictions`` says what ``predict`` may return), and the
+    messages of its block. One DataFrame is one batch: make them as large as the model likes.
 
     An exception from ``predict`` fails the bundle, as in any DoFn, unless
     ``with_exception_handling`` is called.
@@ -47,7 +52,8 @@ class ApplyModel(beam.PTransform):
         key_column: the column that identifies a row, or a list of such columns.
         device: "auto", "cuda" or "cpu", see ``template.device``.
         model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
-            the path of the model to use from then on.
+            the path of the model to use from then on. One that does not load, or does not predict
+            what the present model does, is refused, logged and counted; the present one stays.
     """
 
     def __init__(
@@ -106,8 +112,29 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         self._key_columns = list(key_columns)
         self._device = device
         self._handles_exceptions = handles_exceptions
+        self._serving: BaseModel | None = None
+        self._sample: pd.DataFrame | None = None
 
     def load_model(self) -> BaseModel:
+        path, serving = self._model.model_path, self._serving
+        if serving is None:
+            return self._load()
+        try:
+            model = self._load()
+            self._check_like(serving, model)
+        except Exception as error:
+            MODELS_REFUSED.inc()
+            _log.error(
+                "model %s is refused, %s keeps serving: %s",
+                path,
+                serving.model_path,
+                describe(error),
+            )
+            return serving
+        _log.info("model %s takes the place of %s", path, serving.model_path)
+        return model
+
+    def _load(self) -> BaseModel:
         model = copy.copy(self._model)
         model.device = resolve_device(self._device)
         model.ensure_model()
@@ -115,6 +142,17 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         # collector walks it again and again: 5 % of the CPU time of a small model.
         gc.freeze()
         return model
+
+    def _check_like(self, serving: BaseModel, model: BaseModel) -> None:
+        """Check on some rows that a new model predicts what the present one does."""
+        if self._sample is None:
+            return
+        now, then = (self._predict(self._sample, each) for each in (serving, model))
+        if list(now.columns) != list(then.columns):
+            raise UnusablePredictionError(
+                f"predict returned the columns {', '.join(then.columns)}, "
+                f"not {', '.join(now.columns)}"
+            )
 
     def update_model_path(self, model_path: str | None = None) -> None:
         if model_path:
@@ -133,9 +171,13 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         model: BaseModel,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame | DeadLetter]:
-        if not self._handles_exceptions:
-            return [self._predict(batch, model)]
-        parts = list(self._predict_or_halve(batch, model))
+        self._serving = model
+        if self._handles_exceptions:
+            parts = list(self._predict_or_halve(batch, model))
+        else:
+            parts = [self._predict(batch, model)]
+        if self._sample is None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
+            self._sample = batch.iloc[:_SAMPLE_ROWS].copy()
         if len(parts) > 1:
             _log.warning("predict failed on a block of %d rows, which was halved", len(batch))
         return parts
@@ -150,7 +192,12 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
                 f"{', '.join(map(str, rows.columns))}"
             )
         keys = {column: block[column].to_numpy() for column in self._key_columns}
-        return join_predictions(keys, len(block), model.predict(rows))
+        predictions = join_predictions(keys, len(block), model.predict(rows))
+        predictions.attrs[MODEL_ID] = model.model_path
+        messages = find_messages(block)
+        if messages is not None:
+            attach_messages(predictions, messages)
+        return predictions
 
     def _predict_or_halve(
         self, block: pd.DataFrame, model: BaseModel
@@ -172,14 +219,17 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         if out_of_memory:
             release_memory()
         half = len(block) // 2
-        yield from self._predict_or_halve(block.iloc[:half], model)
-        yield from self._predict_or_halve(block.iloc[half:], model)
+        for part in (block.iloc[:half], block.iloc[half:]):
+            # A bad value makes objects of its column; without it the others are numbers again.
+            yield from self._predict_or_halve(part.infer_objects(), model)
 
     def _dead_letters(self, block: pd.DataFrame, failure: str) -> Iterator[DeadLetter]:
+        messages = find_messages(block)
         for position in range(len(block)):
             key = ", ".join(str(block[column].iloc[position]) for column in self._key_columns)
-            source = row_source(block, position, key)
-            yield DeadLetter(key=key, error=failure, source=source)
+            message = messages[position] if messages else None
+            source = message.source if message else row_source(block, position, key)
+            yield DeadLetter(key=key, error=failure, source=source, message=message)
 
 
 @beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)

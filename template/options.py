@@ -1,9 +1,12 @@
 """Template parameters as Beam pipeline options, and the checked configuration of a job.
 
+One image holds all templates; which of them a launch means is told by its parameters.
+
 The options are generated from ``template.parameters``. None is required for argparse, because
 Beam parses the options of all imported subclasses together and an unrelated pipeline would exit:
-what is missing is found by ``PredictConfig``. Defaults are applied there as well. Import this
-module only where a template is launched: its flags (``--input``) are common names.
+what is missing is found by ``PredictConfig`` and ``StreamConfig``. Defaults are applied there as
+well. Import this module only where a template is launched: its flags (``--input``) are common
+names.
 """
 
 from __future__ import annotations
@@ -15,10 +18,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from template.model import BaseModel
-from template.parameters import BATCH, TEMPLATES, Parameter, ParameterError, did_you_mean
+from template.parameters import (
+    BATCH,
+    STREAMING,
+    TEMPLATES,
+    Parameter,
+    ParameterError,
+    Template,
+    did_you_mean,
+)
 
 _TYPO_SIMILARITY = 0.8
 
@@ -56,16 +67,7 @@ class PredictConfig:
         Raises:
             ParameterError: something is missing or wrong; the message lists all of it.
         """
-        given = options.view_as(TemplateOptions)
-        values: dict[str, Any] = {}
-        problems = []
-        for parameter in BATCH.parameters:
-            try:
-                values[parameter.name] = _parse(parameter, getattr(given, parameter.name))
-                if parameter.name == "model_class":
-                    values[parameter.name] = find_model_class(str(values[parameter.name]))
-            except ParameterError as error:
-                problems.append(str(error))
+        values, problems = _parse_all(BATCH, options)
         output = str(values.get("output"))
         if output.endswith("/"):
             problems.append(
@@ -77,7 +79,79 @@ class PredictConfig:
         return cls(**values)
 
 
-def check_flags(argv: Sequence[str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """What a streaming job predicts: the parameters of the streaming template.
+
+    Of ``dead_letter_topic`` and ``dead_letter_output`` one is set.
+    """
+
+    input_subscription: str
+    message_format: str
+    key_column: str | None
+    output_topic: str
+    dead_letter_topic: str | None
+    dead_letter_output: str | None
+    model_path: str
+    model_update_pattern: str | None
+    model_class: type[BaseModel]
+    batch_size: int
+    max_batch_duration_ms: int
+    device: str
+
+    @classmethod
+    def from_options(cls, options: PipelineOptions) -> StreamConfig:
+        """Check the options and return them; imports the model's module.
+
+        Raises:
+            ParameterError: something is missing or wrong; the message lists all of it.
+        """
+        values, problems = _parse_all(STREAMING, options)
+        topic, prefix = values.get("dead_letter_topic"), values.get("dead_letter_output")
+        temp_location = options.view_as(GoogleCloudOptions).temp_location
+        if topic and prefix:
+            problems.append(
+                "--dead_letter_topic, --dead_letter_output: dead letters go to one of the two"
+            )
+        elif not topic and not prefix and not temp_location:
+            problems.append(
+                "--dead_letter_topic: with neither it nor --dead_letter_output, dead letters go "
+                "below --temp_location, and there is none"
+            )
+        elif not topic and not prefix:
+            values["dead_letter_output"] = f"{temp_location.rstrip('/')}/dead-letters/letters"
+        if problems:
+            raise ParameterError("\n".join(problems))
+        return cls(**values)
+
+
+def choose_template(options: PipelineOptions) -> Template:
+    """Return the template whose parameters are given.
+
+    Raises:
+        ParameterError: they are of several templates.
+    """
+    given = options.view_as(TemplateOptions)
+    own = {
+        template.name: [
+            parameter.name
+            for parameter in template.parameters
+            if getattr(given, parameter.name)
+            and not any(
+                parameter in other.parameters for other in TEMPLATES if other is not template
+            )
+        ]
+        for template in TEMPLATES
+    }
+    if own[BATCH.name] and own[STREAMING.name]:
+        raise ParameterError(
+            f"--{own[BATCH.name][0]} is of the {BATCH.name} template, "
+            f"--{own[STREAMING.name][0]} of the {STREAMING.name} template: leave one out"
+        )
+    return STREAMING if own[STREAMING.name] else BATCH
+
+
+def check_flags(argv: Sequence[str], template: Template = BATCH) -> None:
     """Check that no flag is a misspelt template parameter.
 
     Flags that are unknown and resemble none are kept: the launcher passes flags of its own.
@@ -85,7 +159,7 @@ def check_flags(argv: Sequence[str]) -> None:
     Raises:
         ParameterError: there are such flags; the message lists all of them.
     """
-    names = [parameter.name for parameter in BATCH.parameters]
+    names = [parameter.name for parameter in template.parameters]
     problems = []
     for flag in _find_unknown_flags(argv):
         nearest = difflib.get_close_matches(flag, names, n=1, cutoff=_TYPO_SIMILARITY)
@@ -131,6 +205,21 @@ def find_model_class(reference: str) -> type[BaseModel]:
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise ParameterError(f"{flag}: {class_name!r} is no subclass of template.model.BaseModel")
     return found
+
+
+def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, Any], list[str]]:
+    """Return the values by parameter name, and what is wrong with the others."""
+    given = options.view_as(TemplateOptions)
+    values: dict[str, Any] = {}
+    problems = []
+    for parameter in template.parameters:
+        try:
+            values[parameter.name] = _parse(parameter, getattr(given, parameter.name))
+            if parameter.name == "model_class":
+                values[parameter.name] = find_model_class(str(values[parameter.name]))
+        except ParameterError as error:
+            problems.append(str(error))
+    return values, problems
 
 
 def _parse(parameter: Parameter, value: object) -> str | int | None:

@@ -1,4 +1,4 @@
-"""The batch pipeline, from files to predictions, and how it is launched.
+"""The batch pipeline, from files to predictions, and how a template is launched.
 
 files -> splits -> blocks -> ApplyModel -> predictions
                       \\-> dead letters <-/
@@ -10,15 +10,20 @@ import sys
 from collections.abc import Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.runners.runner import PipelineState
 
 from template.blocks import KEY
 from template.inference import ApplyModel
-from template.options import PredictConfig, check_flags
+from template.options import PredictConfig, StreamConfig, check_flags, choose_template
 from template.parameters import ParameterError
 from template.sinks import WriteDeadLetters, WritePredictions
 from template.sources import ReadBlocks, check_input
+from template.streaming import build_streaming_pipeline
 
 
 def build_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
@@ -52,15 +57,29 @@ def run(argv: Sequence[str]) -> int:
     """
     options = PipelineOptions(list(argv))
     try:
-        check_flags(argv)
-        config = PredictConfig.from_options(options)
-        check_input(config.input, config.input_format)
+        template = choose_template(options)
+        check_flags(argv, template)
+        pipeline = _new_streaming(options) if template.streaming else _new_batch(options)
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, config)
     result = pipeline.run()
     if options.view_as(GoogleCloudOptions).template_location:
         return 0
     return 0 if result.wait_until_finish() == PipelineState.DONE else 1
+
+
+def _new_batch(options: PipelineOptions) -> beam.Pipeline:
+    config = PredictConfig.from_options(options)
+    check_input(config.input, config.input_format)
+    pipeline = beam.Pipeline(options=options)
+    build_pipeline(pipeline, config)
+    return pipeline
+
+
+def _new_streaming(options: PipelineOptions) -> beam.Pipeline:
+    config = StreamConfig.from_options(options)
+    options.view_as(StandardOptions).streaming = True
+    pipeline = beam.Pipeline(options=options)
+    build_streaming_pipeline(pipeline, config)
+    return pipeline

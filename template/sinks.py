@@ -118,7 +118,7 @@ class _JsonlSink(_Sink):
 
 class _DeadLetterSink(_Sink):
     def write_record(self, file_handle: BinaryIO, value: Any) -> None:
-        file_handle.write(orjson.dumps(value) + b"\n")
+        file_handle.write(orjson.dumps(value.to_json()) + b"\n")
 
 
 @dataclass

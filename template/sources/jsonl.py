@@ -113,9 +113,9 @@ def _read_chunk(
         ):
             key = row_keys(path, [row])[0]
             try:
-                record = _parse_line(line)
+                record = parse_object(line)
                 if settings.key_column is not None or KEY in record:
-                    key = _take_key(record, settings.key_column)
+                    key = take_key(record, settings.key_column)
             except ValueError as error:
                 yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
                 continue
@@ -131,7 +131,12 @@ def _read_chunk(
         )
 
 
-def _parse_line(line: bytes) -> dict[str, Any]:
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``line``.
+
+    Raises:
+        ValueError: it holds none.
+    """
     try:
         record = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
@@ -141,7 +146,12 @@ def _parse_line(line: bytes) -> dict[str, Any]:
     return record
 
 
-def _take_key(record: dict[str, Any], key_column: str | None) -> str:
+def take_key(record: dict[str, Any], key_column: str | None) -> str:
+    """Return the key of an object; a column that is itself called key is taken out of it.
+
+    Raises:
+        ValueError: the object has no key, or a second one.
+    """
     if key_column != KEY and KEY in record:
         raise ValueError(
             f"it has a field {KEY!r}, the name of the prediction's key: "

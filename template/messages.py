@@ -1,0 +1,89 @@
+"""A Pub/Sub message as it travels through the streaming pipeline.
+
+``Messages`` are what is batched and kept in state: each message once, as it came. A block made of
+them carries them in ``attrs``, and its index holds their positions, so that a prediction or dead
+letter finds its message again.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pandas as pd
+from apache_beam.io.gcp.pubsub import PubsubMessage
+
+_ATTRIBUTE = "messages"
+
+
+class Message(NamedTuple):
+    """One message; ``publish_time`` in seconds since 1970.
+
+    A tuple and not a dataclass, because that pickles several times faster.
+    """
+
+    payload: bytes
+    attributes: Mapping[str, str]
+    message_id: str
+    publish_time: float
+
+    @property
+    def source(self) -> str:
+        """What a dead letter calls it."""
+        return f"message {self.message_id}"
+
+    @classmethod
+    def from_beam(cls, message: PubsubMessage) -> Message:
+        """Return what ``ReadFromPubSub`` has read."""
+        return cls(
+            message.data,
+            message.attributes,
+            message.message_id,
+            message.publish_time.timestamp(),
+        )
+
+
+class Messages(tuple[Message, ...]):
+    """Some messages; immutable, and therefore never copied with the attrs of a DataFrame."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Messages:
+        return self
+
+
+class MessagesCoder(beam.coders.Coder):
+    """Pickles messages, but tells their size without pickling them."""
+
+    def encode(self, value: Messages) -> bytes:
+        """Pickle messages."""
+        return pickle.dumps(value, protocol=5)
+
+    def decode(self, encoded: bytes) -> Messages:
+        """Unpickle messages."""
+        messages: Messages = pickle.loads(encoded)  # noqa: S301  (Beam's own default for such elements)
+        return messages
+
+    def estimate_size(self, value: Messages) -> int:
+        """Return the bytes of the payloads."""
+        return sum(len(message.payload) for message in value)
+
+    def is_deterministic(self) -> bool:
+        """Tell that messages are no key for grouping."""
+        return False
+
+
+beam.coders.registry.register_coder(Messages, MessagesCoder)
+
+
+def attach_messages(block: pd.DataFrame, messages: Messages) -> None:
+    """Make the rows of a block, whose index counts from 0, those of the messages."""
+    block.attrs[_ATTRIBUTE] = messages
+
+
+def find_messages(block: pd.DataFrame) -> Messages | None:
+    """Return the messages that the rows of a block are from; None where they are from files."""
+    messages: Messages | None = block.attrs.get(_ATTRIBUTE)
+    return None if messages is None else Messages(messages[number] for number in block.index)

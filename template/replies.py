@@ -1,0 +1,123 @@
+"""Predictions and dead letters as Pub/Sub messages, or dead letters as files.
+
+A reply is a JSON object: the key, what the model returned, ``message_id`` of the message that was
+predicted and ``model_id`` of the model that did it. The message's attributes travel with it. A
+consumer joins and deduplicates by ``message_id``: with at-least-once delivery it may come twice.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+
+import apache_beam as beam
+import orjson
+import pandas as pd
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.gcp.pubsub import PubsubMessage
+from apache_beam.metrics import Metrics
+
+from template.blocks import MODEL_ID
+from template.dead_letters import DeadLetter
+from template.messages import Message, find_messages
+from template.predictions import UnusablePredictionError
+from template.sinks import json_lines
+from template.sources.messages import CONTENT_TYPE
+
+LATENCIES = Metrics.distribution("flexpack", "latency_ms")
+"""From a message's publication to its prediction, in milliseconds."""
+
+_MESSAGE_ID = "message_id"
+_JSON = "application/json"
+# Pub/Sub's limits: https://cloud.google.com/pubsub/quotas#resource_limits
+_MOST_ATTRIBUTES = 100
+_MOST_PAYLOAD_BYTES = 7_000_000  # as base64 within 10 MB
+
+
+@beam.typehints.with_output_types(PubsubMessage)
+class FormatReplies(beam.DoFn):
+    """Makes a message of every row of a block of predictions."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def process(self, element: pd.DataFrame) -> Iterator[PubsubMessage]:
+        messages = find_messages(element)
+        assert messages is not None, "a stream's blocks are of messages"
+        taken = {_MESSAGE_ID, MODEL_ID}.intersection(element.columns)
+        if taken:
+            raise UnusablePredictionError(
+                f"predict returned a column {taken.pop()!r}, a name that replies use themselves: "
+                "rename or drop the model's column"
+            )
+        rows = element.assign(
+            **{
+                _MESSAGE_ID: [message.message_id for message in messages],
+                MODEL_ID: element.attrs[MODEL_ID],
+            }
+        )
+        now = self._clock()
+        for message, line in zip(messages, json_lines(rows).splitlines(), strict=True):
+            LATENCIES.update(max(0, round((now - message.publish_time) * 1000)))
+            yield PubsubMessage(line, _reply_attributes(message.attributes))
+
+
+@beam.typehints.with_output_types(PubsubMessage)
+class FormatDeadLetters(beam.DoFn):
+    """Makes a message of every dead letter."""
+
+    def process(self, element: DeadLetter) -> Iterator[PubsubMessage]:
+        yield PubsubMessage(_to_json(element), _reply_attributes(_message(element).attributes))
+
+
+class WriteDeadLetterFiles(beam.DoFn):
+    """Writes the dead letters of each bundle to a file ``<output>-<time>-<unique>.jsonl``.
+
+    There is no shuffle, and so nothing waits for a window to close. A bundle that is attempted
+    again leaves its letters twice, as at-least-once delivery does.
+    """
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def start_bundle(self) -> None:
+        self._lines: list[bytes] = []
+
+    def process(self, element: DeadLetter) -> None:
+        self._lines.append(_to_json(element))
+
+    def finish_bundle(self) -> None:
+        if not self._lines:
+            return
+        path = (
+            f"{self._output}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4()}.jsonl"
+        )
+        folder = FileSystems.split(path)[0]
+        if not folder.startswith("gs://") and not FileSystems.exists(folder):
+            FileSystems.mkdirs(folder)
+        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(b"\n".join(self._lines) + b"\n")
+
+
+def _to_json(letter: DeadLetter) -> bytes:
+    record = letter.to_json()
+    message = _message(letter)
+    record[_MESSAGE_ID] = message.message_id
+    if len(message.payload) > _MOST_PAYLOAD_BYTES:
+        # With it the letter would be refused, again and again.
+        record["payload"] = None
+        record["payload_bytes"] = len(message.payload)
+    return orjson.dumps(record)
+
+
+def _message(letter: DeadLetter) -> Message:
+    assert letter.message is not None, "a stream's dead letters are messages"
+    return letter.message
+
+
+def _reply_attributes(attributes: Mapping[str, str]) -> dict[str, str]:
+    if CONTENT_TYPE not in attributes and len(attributes) >= _MOST_ATTRIBUTES:
+        return dict(attributes)
+    return {**attributes, CONTENT_TYPE: _JSON}

@@ -1,0 +1,166 @@
+"""Pub/Sub messages as blocks of rows: JSON objects, image files, pixels.
+
+Messages with the same columns become one block: what one message lacks is no NaN that changes the
+types of its neighbours.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pandas as pd
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from template.blocks import KEY, image_cells
+from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
+from template.messages import Message, Messages, attach_messages
+from template.sources.images import decode_image
+from template.sources.jsonl import parse_object, take_key
+
+CONTENT_TYPE = "content_type"
+"""The attribute that tells what a message holds, where ``message_format`` does not."""
+
+_IMAGE = "image"
+_FORMATS: Mapping[str, str] = MappingProxyType(
+    {"application/json": "json", "application/octet-stream": "pixels"}
+)
+_IMAGE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+
+
+class UndecodableError(ValueError):
+    """A message does not hold what it should; the message says what it does."""
+
+
+class DecodeMessages(beam.PTransform):
+    """Decodes batches of messages; the result is ``(blocks, dead_letters)``.
+
+    Args:
+        message_format: "auto", "json", "image" or "pixels".
+        key_column: the field of a JSON object, or the attribute of another message, that is the
+            row's key; the message's id where it is None.
+    """
+
+    def __init__(self, message_format: str, key_column: str | None) -> None:
+        super().__init__()
+        self._dofn = _DecodeDoFn(message_format, key_column)
+
+    def expand(self, batches: PCollection[Messages]) -> tuple[PCollection, PCollection]:
+        """Decode; a block holds at most as many rows as its batch."""
+        decoded = batches | "Decode" >> beam.ParDo(self._dofn).with_outputs(
+            _DecodeDoFn.DEAD_LETTERS, main="blocks"
+        )
+        return decoded["blocks"], decoded[_DecodeDoFn.DEAD_LETTERS]
+
+
+def decode_message(
+    message: Message, message_format: str, key_column: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Return key and columns of the row that a message holds.
+
+    Raises:
+        ValueError: it does not hold one.
+    """
+    if message_format == "auto":
+        message_format = _find_format(message)
+    if message_format == "json":
+        record = parse_object(message.payload)
+        key = message.message_id
+        if key_column is not None or KEY in record:
+            key = take_key(record, key_column)
+        if _IMAGE in record:
+            record[_IMAGE] = _decode_json_image(record[_IMAGE])
+        return key, record
+    key = message.message_id
+    if key_column is not None:
+        key = message.attributes.get(key_column, "")
+        if not key:
+            raise UndecodableError(f"no attribute {key_column!r}, which is to be its key")
+    return key, {_IMAGE: _decode_image(message.payload, is_file=message_format == "image")}
+
+
+def _find_format(message: Message) -> str:
+    content_type = message.attributes.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    if not content_type:
+        if message.payload.startswith(_IMAGE_MAGIC):
+            return "image"
+        return "json" if message.payload.lstrip()[:1] == b"{" else "pixels"
+    if content_type.startswith("image/"):
+        return "image"
+    if content_type not in _FORMATS:
+        raise UndecodableError(
+            f"attribute {CONTENT_TYPE} is {content_type!r}: not {', '.join(_FORMATS)} or image/..."
+        )
+    return _FORMATS[content_type]
+
+
+def _decode_json_image(value: Any) -> np.ndarray:
+    if isinstance(value, str):
+        try:
+            data = base64.b64decode(value, validate=True)
+        except binascii.Error as error:
+            raise UndecodableError(f"field {_IMAGE}: not base64: {error}") from None
+        return _decode_image(data, is_file=data.startswith(_IMAGE_MAGIC))
+    if not isinstance(value, list):
+        raise UndecodableError(
+            f"field {_IMAGE}: a JSON {type(value).__name__}, not a list of pixels or base64"
+        )
+    pixels = np.asarray(value)  # a ragged list raises
+    if pixels.dtype.kind not in "iuf":
+        raise UndecodableError(f"field {_IMAGE}: its pixels are not numbers")
+    if pixels.dtype.kind == "i" and pixels.size and pixels.min() >= 0 and pixels.max() <= 255:
+        return pixels.astype(np.uint8)
+    return pixels
+
+
+def _decode_image(data: bytes, *, is_file: bool) -> np.ndarray:
+    if not data:
+        raise UndecodableError("it holds no image: it is empty")
+    return decode_image(data) if is_file else np.frombuffer(data, np.uint8)
+
+
+@beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)
+class _DecodeDoFn(beam.DoFn):
+    DEAD_LETTERS = "dead_letters"
+
+    def __init__(self, message_format: str, key_column: str | None) -> None:
+        self._message_format = message_format
+        self._key_column = key_column
+
+    def process(self, element: Messages) -> Iterator[Any]:
+        alike: dict[tuple[str, ...], list[tuple[Message, str, dict[str, Any]]]] = defaultdict(list)
+        for message in element:
+            try:
+                key, columns = decode_message(message, self._message_format, self._key_column)
+            except Exception as error:  # a payload may provoke whatever a decoder raises
+                DEAD_LETTERS.inc()
+                letter = DeadLetter(
+                    key=message.message_id,
+                    error=describe(error),
+                    source=message.source,
+                    message=message,
+                )
+                yield TaggedOutput(self.DEAD_LETTERS, letter)
+            else:
+                alike[tuple(sorted(columns))].append((message, key, columns))
+        for names, rows in alike.items():
+            yield _make_block(names, rows)
+
+
+def _make_block(
+    names: tuple[str, ...], rows: list[tuple[Message, str, dict[str, Any]]]
+) -> pd.DataFrame:
+    keys = np.array([key for _, key, _ in rows], dtype=object)
+    columns: dict[str, Any] = {KEY: keys}
+    for name in names:
+        cells = [row[name] for _, _, row in rows]
+        columns[name] = image_cells(cells) if name == _IMAGE else cells
+    block = pd.DataFrame(columns)
+    attach_messages(block, Messages(message for message, _, _ in rows))
+    return block

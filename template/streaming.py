@@ -1,0 +1,63 @@
+"""The streaming pipeline, from messages to replies.
+
+subscription -> batches -> blocks -> ApplyModel -> replies -> topic
+                                \\-> dead letters <-/
+"""
+
+from __future__ import annotations
+
+import apache_beam as beam
+from apache_beam.io.gcp.pubsub import ReadFromPubSub, WriteToPubSub
+
+from template.batching import BatchMessages
+from template.blocks import KEY
+from template.inference import ApplyModel
+from template.model_updates import WatchModels
+from template.options import StreamConfig
+from template.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
+from template.sources.messages import DecodeMessages
+
+
+def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> None:
+    """Add the steps of a streaming prediction to a pipeline.
+
+    Nothing is grouped by key, and the SDK's Pub/Sub transforms are used as they are: Dataflow
+    replaces them by its own.
+    """
+    models = None
+    if config.model_update_pattern is not None:
+        models = pipeline | "WatchModels" >> WatchModels(
+            config.model_update_pattern, config.model_path
+        )
+    blocks, undecoded = (
+        pipeline
+        | "Read" >> ReadFromPubSub(subscription=config.input_subscription, with_attributes=True)
+        | "Batch" >> BatchMessages(config.batch_size, config.max_batch_duration_ms)
+        | "Decode" >> DecodeMessages(config.message_format, config.key_column)
+    )
+    predictions, unpredicted = (
+        blocks
+        | "Predict"
+        >> ApplyModel(
+            model=config.model_class(config.model_path),
+            key_column=KEY,
+            device=config.device,
+            model_metadata_pcoll=models,
+        ).with_exception_handling()
+    )
+    _ = (
+        predictions
+        | "FormatReplies" >> beam.ParDo(FormatReplies())
+        | "WriteReplies" >> WriteToPubSub(config.output_topic, with_attributes=True)
+    )
+    dead_letters = (undecoded, unpredicted) | "DeadLetters" >> beam.Flatten()
+    if config.dead_letter_topic:
+        _ = (
+            dead_letters
+            | "FormatDeadLetters" >> beam.ParDo(FormatDeadLetters())
+            | "WriteDeadLetters" >> WriteToPubSub(config.dead_letter_topic, with_attributes=True)
+        )
+    if config.dead_letter_output:
+        _ = dead_letters | "WriteDeadLetters" >> beam.ParDo(
+            WriteDeadLetterFiles(config.dead_letter_output)
+        )

@@ -1,0 +1,137 @@
+"""What messages hold, and what becomes of those that hold something else."""
+
+import base64
+import io
+
+import apache_beam as beam
+import numpy as np
+import orjson
+import pytest
+from apache_beam.testing.util import assert_that
+from PIL import Image
+
+from template.messages import Message, Messages, find_messages
+from template.sources.messages import DecodeMessages, decode_message
+
+PIXELS = np.arange(784, dtype=np.uint8)
+
+
+def message(payload=b"", number=1, **attributes):
+    return Message(payload, attributes, f"id-{number}", 1000.0)
+
+
+def png(array):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def decode(payload, message_format="auto", key_column=None, **attributes):
+    return decode_message(message(payload, **attributes), message_format, key_column)
+
+
+def test_a_json_object_is_a_row():
+    assert decode(b' {"age": 3, "name": "x"}') == ("id-1", {"age": 3, "name": "x"})
+
+
+def test_the_key_column_is_the_key():
+    assert decode(b'{"id": "a7", "age": 3}', key_column="id") == ("a7", {"id": "a7", "age": 3})
+    assert decode(b'{"id": 7}', key_column="id")[0] == "7"
+    assert decode(b'{"key": "k", "age": 3}', key_column="key") == ("k", {"age": 3})
+    assert decode(PIXELS.tobytes(), key_column="customer", customer="c1")[0] == "c1"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        PIXELS.tolist(),
+        PIXELS.reshape(28, 28).tolist(),
+        base64.b64encode(PIXELS.tobytes()).decode(),
+        base64.b64encode(png(PIXELS.reshape(28, 28))).decode(),
+    ],
+    ids=["list", "nested list", "base64 pixels", "base64 png"],
+)
+def test_an_image_in_json(image):
+    key, columns = decode(orjson.dumps({"image": image, "shop": 3}))
+    assert key == "id-1"
+    assert columns["shop"] == 3
+    assert columns["image"].dtype == np.uint8
+    assert columns["image"].ravel().tolist() == PIXELS.tolist()
+
+
+def test_numbers_that_are_no_bytes_stay_what_they_are():
+    assert decode(b'{"image": [0.5, 1]}')[1]["image"].tolist() == [0.5, 1]
+    assert decode(b'{"image": [-1, 300]}')[1]["image"].tolist() == [-1, 300]
+
+
+@pytest.mark.parametrize(
+    ("payload", "message_format", "attributes"),
+    [
+        (png(PIXELS.reshape(28, 28)), "image", {}),
+        (png(PIXELS.reshape(28, 28)), "auto", {}),
+        (png(PIXELS.reshape(28, 28)), "auto", {"content_type": "image/png"}),
+        (PIXELS.tobytes(), "pixels", {}),
+        (PIXELS.tobytes(), "auto", {}),
+        (PIXELS.tobytes(), "auto", {"content_type": "application/octet-stream"}),
+        # The parameter is stronger than the attribute.
+        (PIXELS.tobytes(), "pixels", {"content_type": "application/json"}),
+    ],
+)
+def test_raw_images(payload, message_format, attributes):
+    _, columns = decode(payload, message_format, **attributes)
+    assert list(columns) == ["image"]
+    assert columns["image"].ravel().tolist() == PIXELS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("payload", "message_format", "attributes", "reason"),
+    [
+        (b"{", "json", {}, "not JSON"),
+        (b"[1]", "json", {}, "a JSON list, not an object"),
+        (b"", "auto", {}, "it is empty"),
+        (b'{"image": 3}', "auto", {}, "a JSON int, not a list of pixels or base64"),
+        (b'{"image": ["a"]}', "auto", {}, "its pixels are not numbers"),
+        (b'{"image": [[1], [1, 2]]}', "auto", {}, "inhomogeneous"),
+        (b'{"image": "*"}', "auto", {}, "not base64"),
+        (b'{"key": 1}', "auto", {}, "pass --key_column=key"),
+        (b"\x89PNG...", "auto", {}, "not a"),
+        (b"x", "auto", {"content_type": "text/html"}, "'text/html': not application/json"),
+    ],
+)
+def test_what_cannot_be_decoded_says_why(payload, message_format, attributes, reason):
+    with pytest.raises(ValueError, match=reason):
+        decode(payload, message_format, **attributes)
+
+
+def test_a_missing_key_is_an_error():
+    with pytest.raises(ValueError, match="no value in the key column 'id'"):
+        decode(b'{"age": 3}', key_column="id")
+    with pytest.raises(ValueError, match="no attribute 'id'"):
+        decode(PIXELS.tobytes(), key_column="id")
+
+
+def test_messages_with_the_same_columns_become_one_block():
+    payloads = [b'{"a": 1, "b": 2}', b"nonsense{", b'{"a": 3}', b'{"b": 4, "a": 5}']
+    batch = Messages(message(payload, number) for number, payload in enumerate(payloads))
+
+    def check_blocks(blocks):
+        found = {tuple(sorted(block.columns)): block for block in blocks}
+        assert set(found) == {("a", "b", "key"), ("a", "key")}
+        block = found["a", "b", "key"]
+        assert block["a"].tolist() == [1, 5]
+        assert block["a"].dtype == np.int64
+        assert [each.message_id for each in find_messages(block)] == ["id-0", "id-3"]
+        assert [each.message_id for each in find_messages(block.iloc[1:])] == ["id-3"]
+
+    def check_letters(letters):
+        (letter,) = letters
+        assert (letter.key, letter.source) == ("id-1", "message id-1")
+        assert letter.error.startswith("ValueError: not JSON")
+        assert letter.to_json()["payload"] == base64.b64encode(b"nonsense{").decode()
+
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        blocks, letters = (
+            pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages("json", None)
+        )
+        assert_that(blocks, check_blocks, label="blocks")
+        assert_that(letters, check_letters, label="letters")
