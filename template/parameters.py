@@ -119,8 +119,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 _PATH = r"^(gs://[a-z0-9][-_.a-z0-9]+/.+|[^:]+)$"
 _POSITIVE = r"^[1-9][0-9]*$"
-# Three characters or more, as Pub/Sub wants names; a project may be scoped by a domain.
-_PUBSUB = r"^projects/([a-z][-a-z0-9.]*:)?[a-z][-a-z0-9]+/{}/[A-Za-z][-_.~+%A-Za-z0-9]{{2,254}}$"
+# Names of Pub/Sub have three characters or more; a project may be scoped by a domain.
+_PUBSUB = r"^projects/[a-z][-a-z0-9:.]{{4,61}}[a-z0-9]/{}/[A-Za-z][-_.~+%A-Za-z0-9]{{2,254}}$"
 _TOPIC = _PUBSUB.format("topics")
 _SUBSCRIPTION = _PUBSUB.format("subscriptions")
 
