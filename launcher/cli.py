@@ -179,6 +179,14 @@ def _add_run(commands: Any) -> None:
         "--no-check", action="store_true", help="launch unchecked; with --dry-run, read nothing"
     )
     _add_ignore(parser)
+    parser.add_argument(
+        "--fallback",
+        action=_Items,
+        default=(),
+        metavar="KEY=VALUE,...",
+        help="where to launch next when there is no capacity or quota, for example "
+        "region=europe-west4 or accelerator=nvidia-tesla-t4:1; repeat the flag for each rung",
+    )
     parser.add_argument("--wait", action="store_true", help="follow the job, exit by its outcome")
     _add_timeout(parser)
     parser.add_argument(

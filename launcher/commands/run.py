@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.commands.check import check_codes, refuse_errors
@@ -12,19 +14,34 @@ from launcher.commands.connection import find_project, find_region, format_jobs_
 from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
 from launcher.dataflow import Dataflow
-from launcher.environment import overlay
-from launcher.errors import CredentialsError, StorageError
+from launcher.diagnosis import diagnose
+from launcher.environment import FlexTemplateRuntimeEnvironment, overlay
+from launcher.errors import ApiError, CredentialsError, InputError, JobFailed, StorageError
 from launcher.gcs import read_object
 from launcher.jobs import Job
+from launcher.ladder import Rung, build_ladder
+from launcher.preflight.finding import Finding
 from launcher.preflight.spec import check_spec_text
 from launcher.preflight.static import Tools, check_launch
-from launcher.request import LaunchConfig, build_launch_request
-from launcher.spec import ContainerSpec, parse_spec
+from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
+from launcher.spec import parse_spec
 from launcher.transport import DEFAULT_ENDPOINT
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One launch that may be tried: checked, and ready to be sent."""
+
+    config: LaunchConfig
+    request: LaunchFlexTemplateRequest
+    asked: FlexTemplateRuntimeEnvironment
 
 
 def run(args: Namespace) -> int:
     """Launch a template, and with ``--wait`` follow its job to the end."""
+    rungs = [Rung.parse(text) for text in args.fallback]
+    if rungs and not args.wait:
+        raise InputError("--fallback: needs --wait, to see whether the job finds its machines")
     config = LaunchConfig(
         job_name=args.job_name,
         template_file_gcs_location=args.template_file_gcs_location,
@@ -35,48 +52,79 @@ def run(args: Namespace) -> int:
         right_fitting=args.right_fitting,
         **environment_values(args),
     )
-    spec = None if args.no_check else _check(config, args)
-    request = build_launch_request(config, spec)
-    dataflow = Dataflow(config.project, config.region)
+    plans = _plan(build_ladder(config, rungs), args)
     if args.dry_run:
-        call = dataflow.dry_run(request)
-        print(f"{call.method} {call.url}")
-        print(json.dumps(call.body, indent=4, sort_keys=True))
+        for plan in plans:
+            call = Dataflow(config.project, plan.config.region).dry_run(plan.request)
+            print(f"{call.method} {call.url}")
+            print(json.dumps(call.body, indent=4, sort_keys=True))
         return 0
-    job = dataflow.launch(request)
-    _print_launched(job, config.job_name, dataflow)
-    if args.wait:
-        environment = request.launch_parameter.environment
-        asked = overlay(spec.default_environment, environment) if spec else environment
-        return follow(dataflow, job.id, timeout_sec=args.timeout_sec, asked=asked)
-    return 0
+    return _climb(plans, ["", *args.fallback], args)
 
 
-def _check(config: LaunchConfig, args: Namespace) -> ContainerSpec | None:
-    """Check the launch against its spec, and return the spec; None where it cannot be read.
+def _climb(plans: Sequence[_Plan], rungs: Sequence[str], args: Namespace) -> int:
+    """Launch; where there is no capacity, launch the next plan, and so on."""
+    for number, plan in enumerate(plans, start=1):
+        try:
+            return _launch(plan, args)
+        except (JobFailed, ApiError) as error:
+            diagnosis = error.diagnosis if isinstance(error, JobFailed) else diagnose([str(error)])
+            failure = diagnosis.failure if diagnosis else None
+            if number == len(plans) or failure is None or not failure.elsewhere:
+                raise
+            print(f"{failure.title}: {diagnosis.evidence if diagnosis else ''}")
+            print(
+                f"Nothing in the template is wrong. Trying ({number + 1}/{len(plans)}): "
+                f"{rungs[number]}",
+                flush=True,
+            )
+    raise AssertionError("a ladder has at least one rung")
+
+
+def _launch(plan: _Plan, args: Namespace) -> int:
+    dataflow = Dataflow(plan.config.project, plan.config.region)
+    job = dataflow.launch(plan.request)
+    _print_launched(job, plan.config.job_name, dataflow)
+    if not args.wait:
+        return 0
+    return follow(dataflow, job.id, timeout_sec=args.timeout_sec, asked=plan.asked)
+
+
+def _plan(configs: Sequence[LaunchConfig], args: Namespace) -> list[_Plan]:
+    """Check every launch that may be tried, before the first of them is.
 
     Raises:
         InputError: a finding is an ERROR.
     """
     check_codes(args.ignore)
-    build_launch_request(config)  # what is wrong in itself is told before anything is read
-    location = config.template_file_gcs_location
+    for config in configs:  # what is wrong in itself is told before anything is read
+        build_launch_request(config)
+    spec = None
+    findings: list[Finding] = []
+    if not args.no_check and (text := _read_spec(args.template_file_gcs_location)):
+        findings += check_spec_text(text)
+        spec = parse_spec(text)
+    plans = []
+    for config in configs:
+        request = build_launch_request(config, spec)
+        asked = request.launch_parameter.environment
+        if spec is not None:
+            asked = overlay(spec.default_environment, asked)
+            tools = Tools(python=Path(sys.executable))
+            findings += check_launch(request, spec, region=config.region, tools=tools)
+        plans.append(_Plan(config, request, asked))
+    refuse_errors(list(dict.fromkeys(findings)), args.ignore)
+    return plans
+
+
+def _read_spec(location: str) -> bytes | None:
+    """Return the spec's text, or None, with a warning, where the caller may not read it."""
     try:
-        text = read_object(location)
+        return read_object(location)
     except (StorageError, CredentialsError) as error:
         # The service reads the spec with rights of its own; the caller may lack them.
         print(f"flexpack: warning: the launch is not checked: {error}", file=sys.stderr)
         return None
-    findings = check_spec_text(text)
-    spec = parse_spec(text)
-    findings += check_launch(
-        build_launch_request(config, spec),
-        spec,
-        region=config.region,
-        tools=Tools(python=Path(sys.executable)),
-    )
-    refuse_errors(findings, args.ignore)
-    return spec
 
 
 def _print_launched(job: Job, job_name: str, dataflow: Dataflow) -> None:

@@ -95,7 +95,7 @@ def test_weights_of_another_network(launch, lake, garments, tmp_path):
 
 
 def test_gpu_that_is_absent(launch):
-    done = launch("no-gpu", status=1, device="cuda")
+    done = launch("no-gpu", "--ignore=gpu-missing", status=1, device="cuda")
 
     assert "this worker has no usable GPU" in done.stdout
     assert "torch: 2.13.0" in done.stdout

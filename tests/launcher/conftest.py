@@ -84,6 +84,7 @@ class FaultyDataflow:
         self.metrics: list[dict[str, Any]] = []
         self.page_size = 2
         self.new_job_fields: dict[str, Any] = {}  # of every job that is launched
+        self.outcomes: list[tuple[str, str]] = []  # state and error of each job that is launched
         self.gives_up = threading.Event()
         self._late: dict[str, Any] | None = None
         service = self
@@ -179,7 +180,13 @@ class FaultyDataflow:
 
     def _create(self, parameter: dict[str, Any]) -> dict[str, Any]:
         labels = parameter.get("environment", {}).get("additionalUserLabels", {})
-        return self.add_job(parameter["jobName"], labels=labels, **self.new_job_fields)
+        fields = dict(self.new_job_fields)
+        if self.outcomes:
+            fields["currentState"], text = self.outcomes.pop(0)
+            error = {"messageText": text, "messageImportance": "JOB_MESSAGE_ERROR"}
+            self.messages = [error] if text else []
+        location = self.calls[-1][1].split("/")[5]
+        return self.add_job(parameter["jobName"], labels=labels, location=location, **fields)
 
     def _read(self, handler: BaseHTTPRequestHandler) -> None:
         self.calls.append(("GET", handler.path))

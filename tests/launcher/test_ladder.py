@@ -1,0 +1,125 @@
+"""Launching elsewhere where there is no capacity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from launcher import Accelerator, InputError
+from launcher.cli import main
+from launcher.ladder import Rung, build_ladder
+
+SPEC = "gs://my-bucket/t.json"
+NO_CAPACITY = (
+    "Startup of the worker pool in zone us-central1-a failed to bring up any of the desired 1 "
+    "workers. ZONE_RESOURCE_POOL_EXHAUSTED: Instance 'i' creation failed: The zone "
+    "'projects/p/zones/us-central1-a' does not have enough resources available to fulfill the "
+    "request. '(resource type:compute)'."
+)
+QUOTA = "QUOTA_EXCEEDED: Quota 'NVIDIA_L4_GPUS' exceeded. Limit: 1.0 in region europe-west4."
+
+
+def test_each_rung_changes_the_launch(config):
+    config = replace(
+        config,
+        accelerator=Accelerator("nvidia-l4"),
+        worker_machine_type="g2-standard-8",
+        worker_zone="us-central1-a",
+    )
+    texts = [
+        "region=europe-west4",
+        "accelerator=nvidia-tesla-t4:1",
+        "worker-zone=us-central1-b,worker_machine_type=g2-standard-4",
+    ]
+    first, elsewhere, other_gpu, other_zone = build_ladder(config, [*map(Rung.parse, texts)])
+    assert first is config
+    assert (elsewhere.job_name, elsewhere.region) == ("fashion-2", "europe-west4")
+    assert (elsewhere.worker_zone, elsewhere.worker_machine_type) == (None, "g2-standard-8")
+    assert other_gpu.accelerator == Accelerator("nvidia-tesla-t4")
+    assert (other_gpu.region, other_gpu.worker_machine_type) == ("us-central1", None)
+    assert (other_zone.job_name, other_zone.worker_zone) == ("fashion-4", "us-central1-b")
+    assert len({each.launch_id for each in (first, elsewhere, other_gpu, other_zone)}) == 4
+
+
+def test_long_names_stay_legal(config):
+    (_, second) = build_ladder(replace(config, job_name="a" * 63), [Rung.parse("region=x")])
+    assert second.job_name == "a" * 61 + "-2"
+
+
+@pytest.mark.parametrize("text", ["regoin=x", "region", "region=", "region=a,region=b", ""])
+def test_other_rungs_are_refused(text):
+    with pytest.raises(InputError, match=f"--fallback '{text}'"):
+        Rung.parse(text)
+
+
+@pytest.fixture
+def flexpack(monkeypatch, service, storage, capsys):
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", service.endpoint)
+    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "my-project")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
+    assert main(["build", SPEC, "--image", "image:1"]) == 0
+
+    def run(*flags):
+        capsys.readouterr()
+        status = main(
+            [
+                *("run", "fashion", "--template-file-gcs-location", SPEC),
+                *("--parameters=input=gs://my-bucket/a", "--parameters=output=gs://my-bucket/o"),
+                *("--parameters=model_path=gs://my-bucket/m.pth", *flags),
+            ]
+        )
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run
+
+
+def test_the_ladder_is_climbed_while_there_is_no_capacity(flexpack, service):
+    service.outcomes = [
+        ("JOB_STATE_FAILED", NO_CAPACITY),
+        ("JOB_STATE_FAILED", QUOTA),
+        ("JOB_STATE_DONE", ""),
+    ]
+    status, out, _ = flexpack(
+        *("--wait", "--accelerator=nvidia-l4:1", "--fallback=region=europe-west4"),
+        *("--fallback", "accelerator=nvidia-tesla-t4:1", "--fallback", "region=us-east1"),
+    )
+    assert status == 0
+    assert [job["name"] for job in service.jobs] == ["fashion", "fashion-2", "fashion-3"]
+    regions = [job["location"] for job in service.jobs]
+    assert regions == ["us-central1", "europe-west4", "us-central1"]
+    assert "No machines or GPUs are left in the zone or region: Startup of the worker" in out
+    assert "Nothing in the template is wrong. Trying (2/4): region=europe-west4\n" in out
+    assert "A quota of the project is too small: QUOTA_EXCEEDED" in out
+    assert "Trying (3/4): accelerator=nvidia-tesla-t4:1\n" in out
+
+
+def test_any_other_failure_ends_it(flexpack, service):
+    service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
+    status, out, err = flexpack("--wait", "--fallback=region=europe-west4")
+    assert status == 1
+    assert len(service.jobs) == 1
+    assert "Trying" not in out
+    assert "Cause (workers-lack-code)" in err
+
+
+def test_the_last_rung_ends_it_with_the_remedy(flexpack, service):
+    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)] * 2
+    status, _, err = flexpack("--wait", "--fallback=region=europe-west4")
+    assert status == 1
+    assert len(service.jobs) == 2
+    assert "Remedy: Launch elsewhere: --fallback region=REGION" in err
+
+
+def test_every_rung_is_checked_before_the_first_launch(flexpack, service):
+    flags = ["--accelerator=nvidia-l4:1", "--fallback=worker_machine_type=n1-standard-4", "--wait"]
+    status, _, err = flexpack(*flags)
+    assert status == 2
+    assert "ERROR gpu-machine: --worker-machine-type n1-standard-4" in err
+    status, _, err = flexpack("--fallback=accelerator=nvidia-tesla-k80:1", "--wait")
+    assert status == 2
+    assert "the nearest is 'nvidia-tesla-t4'" in err
+    status, _, err = flexpack("--fallback=region=x")
+    assert (status, "--fallback: needs --wait" in err) == (2, True)
+    assert service.jobs == []
