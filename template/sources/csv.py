@@ -284,7 +284,7 @@ def _make_blocks(
         for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
             wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
     for row, problem in sorted(wrong.items()):
-        yield _dead_row(path, int(rows[row]), problem)
+        yield _dead_row(path, int(rows[row]), problem, key=keys[row])
     keep = np.setdiff1d(np.arange(len(rows)), list(wrong))
     if len(wrong):
         frame, keys, rows = frame.iloc[keep], keys[keep], rows[keep]
@@ -324,9 +324,10 @@ def _parse_number(text: str) -> float:
     return float(text) if text.strip() else float("nan")
 
 
-def _dead_row(path: str, row: int, problem: str) -> DeadLetter:
+def _dead_row(path: str, row: int, problem: str, key: object = None) -> DeadLetter:
+    """Return the dead letter of a row, under its place in the file where it has no key."""
     return DeadLetter(
-        key=row_keys(path, [row])[0],
+        key=key if isinstance(key, str) and key else row_keys(path, [row])[0],
         error=f"ValueError: {problem}",
         source=f"{path} row {row}",
     )

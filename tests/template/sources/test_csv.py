@@ -113,6 +113,8 @@ def test_key_column(read):
     assert frame["key"].tolist() == ["007", "9"]
     assert frame["id"].tolist() == ["007", "9"]
     assert letters == {" row 1": "ValueError: no value in the key column 'id'"}
+    _, (letter,) = read("id,a\nx,1\ny,2\nz,three\n", key_column="id")
+    assert (letter.key, letter.error) == ("z", "ValueError: column 'a': 'three' is not a number")
     frame, _ = read("key,a\nx,1\n", key_column="key")
     assert frame.to_dict("records") == [{"key": "x", "a": 1.0}]
 
