@@ -113,10 +113,20 @@ def test_key_column(read):
     assert frame["key"].tolist() == ["007", "9"]
     assert frame["id"].tolist() == ["007", "9"]
     assert letters == {" row 1": "ValueError: no value in the key column 'id'"}
-    _, (letter,) = read("id,a\nx,1\ny,2\nz,three\n", key_column="id")
-    assert (letter.key, letter.error) == ("z", "ValueError: column 'a': 'three' is not a number")
     frame, _ = read("key,a\nx,1\n", key_column="key")
     assert frame.to_dict("records") == [{"key": "x", "a": 1.0}]
+
+
+def test_a_bad_row_keeps_its_key(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,a\nx,1\ny,2\nz,three\n,four\n")
+    file = SourceFile(path=str(path), size=path.stat().st_size)
+    settings = ReadSettings(batch_size=10, key_column="id")
+
+    (split,) = csv_source.split_csv(file, settings)
+
+    letters = [part for part in split.read(settings) if isinstance(part, DeadLetter)]
+    assert [letter.key for letter in letters] == ["z", "t.csv#3"]
 
 
 @pytest.mark.parametrize(
