@@ -85,23 +85,18 @@ def read_lock(root: Path, flavour: Flavour) -> str:
         ) from error
 
 
-def build_lock_command(
-    flavour: Flavour, *, constraints: Path, output: Path, find_links: Sequence[str] = ()
-) -> list[str]:
+def build_lock_command(*, constraints: Path, output: Path) -> list[str]:
     """Return the command that resolves a flavour's packages, to be run in the project's root.
 
     Args:
         constraints: a file that asks for the flavour's build of torch.
         output: where the pins go; those that are there already are kept where possible.
-        find_links: folders or pages with wheels, besides the indexes that uv is configured with.
     """
-    links = [] if flavour.is_on_pypi else [f"--find-links={link}" for link in find_links]
     return [
         *(_uv(), "pip", "compile", str(REQUIREMENTS), "--quiet", f"--constraints={constraints}"),
         *(f"--python-version={_PYTHON_VERSION}", f"--python-platform={_PLATFORM}"),
         *("--only-binary=:all:", f"--no-binary={_BUILT_FROM_SOURCE}"),
         *("--generate-hashes", "--no-annotate", "--custom-compile-command=make lock"),
-        *links,
         f"--output-file={output}",
     ]
 
@@ -129,14 +124,11 @@ def _write_lock(root: Path, flavour: Flavour, environ: Mapping[str, str]) -> Loc
             shutil.copy(lock, output)
         constraints = Path(directory) / "constraints.txt"
         constraints.write_text(f"torch=={flavour.torch_version}\n")
-        command = build_lock_command(
-            flavour,
-            constraints=constraints,
-            output=output,
-            find_links=environ.get("PIP_FIND_LINKS", "").split(),
-        )
+        command = build_lock_command(constraints=constraints, output=output)
         try:
-            run_tool(command, cwd=root, environ=environ, timeout_sec=_TIMEOUT_SEC)
+            run_tool(
+                command, cwd=root, environ=_uv_environ(flavour, environ), timeout_sec=_TIMEOUT_SEC
+            )
         except ToolError as error:
             if flavour.is_on_pypi:
                 raise ImageError(f"{flavour.lock}: {error}") from error
@@ -151,6 +143,14 @@ def _write_lock(root: Path, flavour: Flavour, environ: Mapping[str, str]) -> Loc
     changed = not lock.exists() or lock.read_text() != text
     lock.write_text(text)
     return LockResult(flavour, changed=changed)
+
+
+def _uv_environ(flavour: Flavour, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of uv, which does not read pip's."""
+    links = [environ.get("UV_FIND_LINKS", "")]
+    if not flavour.is_on_pypi:
+        links += environ.get("PIP_FIND_LINKS", "").split()
+    return {**environ, "UV_FIND_LINKS": ",".join(filter(None, links))}
 
 
 def _explain_index(flavour: Flavour) -> str:

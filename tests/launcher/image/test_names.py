@@ -37,7 +37,7 @@ def test_references_are_taken_apart(reference, parts):
 
 @pytest.mark.parametrize("reference", ["flexpack", "a b/c", f"{NAME}@sha256:12", "Host/UPPER", ""])
 def test_what_is_no_reference(reference):
-    with pytest.raises(InputError, match="--image .*expected REGISTRY/NAME"):
+    with pytest.raises(InputError, match=r"--image .*expected REGISTRY/NAME"):
         split_reference(reference)
 
 

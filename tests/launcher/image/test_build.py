@@ -1,0 +1,103 @@
+"""What a build is told, and what is remembered of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import ImageError, InputError
+from launcher.image.build import BuildOptions, plan_build
+from launcher.image.probe import parse_facts
+from launcher.image.record import ImageRecord, read_record, write_record
+from tests.support import PROJECT_ROOT
+
+NAME = "localhost/flexpack"
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.fixture
+def root(tmp_path):
+    shutil.copytree(PROJECT_ROOT / "docker", tmp_path / "docker")
+    return tmp_path
+
+
+def test_the_labels_come_from_the_lock(root):
+    plan, record = plan_build(root, BuildOptions(name=NAME, flavour="cpu", tag="1.0"))
+    assert plan.reference == record.reference == f"{NAME}:1.0"
+    assert plan.build_args == {
+        "FLAVOUR": "cpu",
+        "VERSION": "1.0",
+        "REVISION": "unknown",
+        "BEAM_VERSION": "2.77.0",
+        "TORCH_VERSION": "2.13.0+cpu",
+        "CUDA_VERSION": "none",
+    }
+
+
+def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root):
+    git = ["git", "-C", str(root), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"], ["tag", "1.2"]):
+        subprocess.run([*git, *command], check=True)
+    for flavour, tag in (("cu130", "1.2"), ("cpu", "1.2-cpu")):
+        plan, _ = plan_build(root, BuildOptions(name=NAME, flavour=flavour))
+        assert plan.reference == f"{NAME}:{tag}"
+        assert len(plan.build_args["REVISION"]) == 40
+
+
+def test_what_the_user_gives_goes_first(root, tmp_path):
+    pip_conf = tmp_path / "pip.conf"
+    pip_conf.touch()
+    options = BuildOptions(
+        name=NAME,
+        flavour="cpu",
+        tag="1.0",
+        build_args={"PYTHON_IMAGE": "localhost/python"},
+        pip_conf=pip_conf,
+    )
+    plan, _ = plan_build(root, options)
+    assert plan.build_args["PYTHON_IMAGE"] == "localhost/python"
+    assert plan.secrets == {"pip_conf": pip_conf}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flavour": "cu126"}, r"--flavour cu126: .*cu126\.txt does not exist"),
+        ({"name": f"{NAME}:1.0"}, "give the name alone, and the tag by --tag"),
+        ({"tag": "1.0+local"}, r"--tag '1\.0\+local': not legal; '1\.0-local' would be"),
+        ({"pip_conf": Path("nowhere")}, "--pip-conf 'nowhere': no such file"),
+        ({"ca_bundle": Path("nowhere")}, "--ca-bundle 'nowhere': no such file"),
+    ],
+)
+def test_mistakes(root, options, message):
+    with pytest.raises(InputError, match=message):
+        plan_build(root, BuildOptions(**{"name": NAME, "flavour": "cpu", "tag": "1.0"} | options))
+
+
+def test_not_in_the_project(tmp_path):
+    with pytest.raises(InputError, match="run this in the project's root"):
+        plan_build(tmp_path, BuildOptions(name=NAME, flavour="cpu"))
+
+
+def test_the_last_build_is_remembered(tmp_path):
+    assert read_record(tmp_path) is None
+    record = ImageRecord(
+        reference=f"{NAME}:1.0", version="1.0", flavour="cpu", engine="buildah", digest=DIGEST
+    )
+    write_record(tmp_path, record)
+    assert read_record(tmp_path) == record
+    assert record.pinned == f"{NAME}@{DIGEST}"
+
+
+def test_an_image_that_is_not_pushed_has_no_digest():
+    record = ImageRecord(reference=f"{NAME}:1.0", version="1.0", flavour="cpu", engine="docker")
+    assert record.pinned is None
+
+
+@pytest.mark.parametrize("output", ["", "Killed\n"])
+def test_a_probe_without_an_answer(output):
+    with pytest.raises(ImageError, match="gave no answer"):
+        parse_facts(output)

@@ -1,0 +1,121 @@
+"""The command lines of the engines, and which engine is taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import ImageError, InputError
+from launcher.image.engines import Choice, buildah, choose_engine, cloud_build, docker
+from launcher.image.engines.buildah import Buildah
+from launcher.image.plan import BuildPlan
+from launcher.image.tools import ToolError, run_tool
+
+REFERENCE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
+PLAN = BuildPlan(
+    root=Path("/project"),
+    reference=REFERENCE,
+    build_args={"FLAVOUR": "cpu", "VERSION": "1.0"},
+    secrets={"pip_conf": Path("/home/ada/pip.conf")},
+)
+
+
+def test_docker():
+    assert docker.build_command(PLAN) == [
+        "docker",
+        "buildx",
+        "build",
+        "--file=/project/docker/Dockerfile",
+        "--platform=linux/amd64",
+        "--provenance=false",
+        "--load",
+        f"--tag={REFERENCE}",
+        "--build-arg=FLAVOUR=cpu",
+        "--build-arg=VERSION=1.0",
+        "--secret=id=pip_conf,src=/home/ada/pip.conf",
+        "/project",
+    ]
+
+
+def test_buildah():
+    plan = replace(PLAN, volumes=(Path("/wheels"),))
+    assert buildah.build_command(plan) == [
+        "buildah",
+        "build",
+        "--layers",
+        "--force-rm",
+        "--file=/project/docker/Dockerfile",
+        "--ignorefile=/project/docker/Dockerfile.dockerignore",
+        "--platform=linux/amd64",
+        f"--tag={REFERENCE}",
+        "--build-arg=FLAVOUR=cpu",
+        "--build-arg=VERSION=1.0",
+        "--secret=id=pip_conf,src=/home/ada/pip.conf",
+        "--volume=/wheels:/wheels:ro",
+        "/project",
+    ]
+
+
+def test_cloud_build():
+    name = REFERENCE.removesuffix(":1.0")
+    assert cloud_build.build_command(replace(PLAN, secrets={})) == [
+        "gcloud",
+        "builds",
+        "submit",
+        "/project",
+        "--config=/project/docker/cloudbuild.yaml",
+        "--project=my-project",
+        f"--substitutions=^;^_IMAGE={REFERENCE};_CACHE={name}:buildcache;"
+        "_BUILD_ARGS=--build-arg=FLAVOUR=cpu --build-arg=VERSION=1.0",
+    ]
+
+
+def test_cloud_build_cannot_have_files_of_this_machine():
+    with pytest.raises(InputError, match=r"--pip-conf: .*Secret Manager"):
+        cloud_build.build_command(PLAN)
+
+
+def test_cloud_build_needs_a_registry():
+    plan = replace(PLAN, reference="localhost/flexpack:1.0", secrets={})
+    with pytest.raises(InputError, match=r"REGION-docker\.pkg\.dev"):
+        cloud_build.build_command(plan)
+
+
+def test_no_engine_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError) as failure:
+        choose_engine()
+    for words in ("docker: not installed", "buildah: not installed", "gcloud is not installed"):
+        assert words in str(failure.value)
+
+
+def test_an_engine_that_does_not_exist():
+    with pytest.raises(InputError, match=r"--engine 'dockr': one of docker, .* mean 'docker'"):
+        choose_engine("dockr")
+
+
+def test_cloud_build_is_no_engine_for_what_must_be_here():
+    with pytest.raises(InputError, match=r"one of docker, buildah$"):
+        choose_engine("cloudbuild", local=True)
+
+
+def test_the_choice_says_why():
+    choice = Choice(Buildah(), ("docker: its daemon does not answer",))
+    assert str(choice) == "buildah; docker: its daemon does not answer"
+
+
+def test_a_tool_that_fails_shows_its_last_words():
+    with pytest.raises(ToolError, match=r"'git nonsense' failed with exit status 1\n.*not a git"):
+        run_tool(["git", "nonsense"], timeout_sec=60)
+
+
+def test_a_tool_that_hangs_is_stopped():
+    with pytest.raises(ImageError, match=r"'sleep 60' was stopped after 0\.1 s"):
+        run_tool(["sleep", "60"], timeout_sec=0.1)
+
+
+def test_a_tool_that_is_not_there():
+    with pytest.raises(ToolError, match="'no-such-tool' is not installed"):
+        run_tool(["no-such-tool"], timeout_sec=60)

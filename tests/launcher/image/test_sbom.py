@@ -1,0 +1,31 @@
+"""The bill of materials, judged by CycloneDX's own schema."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from launcher.image.sbom import build_sbom, format_sbom
+
+REFERENCE = "localhost/flexpack:1.0"
+
+
+def test_it_is_valid_and_names_every_package(config, facts):
+    sbom = build_sbom(REFERENCE, config, facts)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(format_sbom(sbom)) is None
+    assert [component["purl"] for component in sbom["components"]] == [
+        "pkg:pypi/apache-beam@2.77.0",
+        "pkg:pypi/torch@2.13.0%2Bcpu",
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64",
+    ]
+    assert sbom["components"][0]["licenses"] == [{"expression": "Apache-2.0"}]
+    assert sbom["metadata"]["component"]["name"] == REFERENCE
+
+
+def test_the_same_image_gives_the_same_text(config, facts):
+    assert build_sbom(REFERENCE, config, facts) == build_sbom(REFERENCE, config, facts)
+    other = replace(config, diff_ids=("sha256:" + "2" * 64,))
+    one, two = (build_sbom(REFERENCE, image, facts) for image in (config, other))
+    assert one["serialNumber"] != two["serialNumber"]
