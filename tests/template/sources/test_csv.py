@@ -119,14 +119,14 @@ def test_key_column(read):
 
 def test_a_bad_row_keeps_its_key(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("id,a\nx,1\ny,2\nz,three\n,four\n")
+    path.write_text("id,a\nw,0\nx,1\ny,2\nz,three\n,four\n")
     file = SourceFile(path=str(path), size=path.stat().st_size)
     settings = ReadSettings(batch_size=10, key_column="id")
 
     (split,) = csv_source.split_csv(file, settings)
 
     letters = [part for part in split.read(settings) if isinstance(part, DeadLetter)]
-    assert [letter.key for letter in letters] == ["z", "t.csv#3"]
+    assert [letter.key for letter in letters] == ["z", "t.csv#4"]
 
 
 @pytest.mark.parametrize(
