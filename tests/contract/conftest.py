@@ -1,19 +1,101 @@
-"""Real clients against the running emulator."""
+"""Real clients against a running emulator that knows the images of the contract's templates."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from google.cloud import storage
 
-from launcher.emulator.daemon import EmulatorInfo
+from launcher.emulator import daemon
+from tests.contract.templates import SOURCES
+from tests.support import PROJECT, open_storage
+
+REGION = "europe-west1"
+GPU = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+TERMINAL = ("JOB_STATE_DONE", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
+_DEADLINE_SEC = 90
+
+
+@dataclass(frozen=True)
+class LocalDataflow:
+    """A running emulator, by plain HTTP, with a bucket and a spec for every entry file."""
+
+    info: daemon.EmulatorInfo
+    env: Mapping[str, str]
+    bucket: storage.Bucket
+
+    @property
+    def root(self) -> str:
+        return f"gs://{self.bucket.name}"
+
+    def spec_path(self, entry_file: str) -> str:
+        return f"{self.root}/{entry_file}.json"
+
+    def call(self, verb: str, path: str, body: object = None) -> Any:
+        """Call the API below the project and region of the tests."""
+        url = f"{self.info.dataflow_endpoint}v1b3/projects/{PROJECT}/locations/{REGION}/{path}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, method=verb)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def launch(self, name: str, entry_file: str, **parameter: Any) -> str:
+        """Launch a template; return the id of its job."""
+        launch = {
+            "jobName": name,
+            "containerSpecGcsPath": self.spec_path(entry_file),
+            "environment": {"stagingLocation": f"{self.root}/staging"},
+            **parameter,
+        }
+        job_id: str = self.call("POST", "flexTemplates:launch", {"launchParameter": launch})["job"][
+            "id"
+        ]
+        return job_id
+
+    def wait(self, job_id: str, *states: str) -> dict[str, Any]:
+        """Wait until a job has ended, or is in one of the states; return it as a whole."""
+        deadline = time.monotonic() + _DEADLINE_SEC
+        while True:
+            job: dict[str, Any] = self.call("GET", f"jobs/{job_id}?view=JOB_VIEW_ALL")
+            if job["currentState"] in (states or TERMINAL):
+                return job
+            assert job["currentState"] not in TERMINAL, self.texts(job_id)
+            assert time.monotonic() < deadline, job
+            time.sleep(0.1)
+
+    def texts(self, job_id: str, importance: str = "JOB_MESSAGE_DEBUG") -> list[str]:
+        path = f"jobs/{job_id}/messages?minimumImportance={importance}"
+        return [message["messageText"] for message in self.call("GET", path).get("jobMessages", [])]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """Jobs that were launched side by side, by the name of their entry file."""
+
+    jobs: Mapping[str, str]
+    local_dataflow: LocalDataflow
+
+    def end(self, entry_file: str) -> dict[str, Any]:
+        return self.local_dataflow.wait(self.jobs[entry_file])
+
+    def object(self, entry_file: str, name: str) -> str:
+        path = f"staging/template_launches/{self.jobs[entry_file]}/{name}"
+        text: str = self.local_dataflow.bucket.blob(path).download_as_text()
+        return text
 
 
 class Faults:
-    """The faults of one running emulator, by its control API."""
+    """The faults of a running emulator, by its control API."""
 
     def __init__(self, dataflow_endpoint: str) -> None:
         self._url = f"{dataflow_endpoint}emulator/faults"
@@ -35,8 +117,81 @@ class Faults:
             return json.load(answer)
 
 
+@pytest.fixture(scope="session")
+def local_dataflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDataflow]:
+    folder = tmp_path_factory.mktemp("contract")
+    for name, source in SOURCES.items():
+        (folder / name).write_text(source)
+    images = folder / "images.toml"
+    images.write_text(
+        "".join(
+            f'["contract/{name}"]\nworkdir = "."\n'
+            f'env = {{ FLEX_TEMPLATE_PYTHON_PY_FILE = "{name}" }}\n'
+            for name in SOURCES
+        )
+    )
+    data_dir = folder / "data"
+    info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=images)
+    try:
+        bucket = open_storage(info).create_bucket("flexpack-contract")
+        for name in SOURCES:
+            spec = {"image": f"contract/{name}", "sdkInfo": {"language": "PYTHON"}}
+            bucket.blob(f"{name}.json").upload_from_string(json.dumps(spec))
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CLOUDSDK_", "GOOGLE_"))
+        }
+        yield LocalDataflow(info, own | daemon.environment(info, project=PROJECT), bucket)
+    finally:
+        daemon.stop(data_dir)
+
+
+@pytest.fixture(scope="session")
+def launched(local_dataflow: LocalDataflow) -> Launched:
+    environment = {
+        "additionalExperiments": [GPU],
+        "additionalPipelineOptions": ["dataflow_service_options=enable_prime"],
+        "additionalUserLabels": {"team": "ml"},
+        "diskSizeGb": 123,
+        "machineType": "g2-standard-4",
+        "maxWorkers": 3,
+        "numWorkers": 2,
+        "sdkContainerImage": "contract/count.py",
+        "stagingLocation": f"{local_dataflow.root}/staging",
+        "workerRegion": "europe-west4",
+    }
+    jobs = {
+        "count.py": local_dataflow.launch(
+            "count",
+            "count.py",
+            parameters={"output": f"{local_dataflow.root}/count/rows"},
+            environment=environment,
+        ),
+        "asks_for_metrics.py": local_dataflow.launch("asks", "asks_for_metrics.py"),
+        "overwrites_runner.py": local_dataflow.launch("overwrites", "overwrites_runner.py"),
+    }
+    return Launched(jobs, local_dataflow)
+
+
+@pytest.fixture(scope="session")
+def direct_submission(local_dataflow: LocalDataflow) -> Iterator[subprocess.Popen[str]]:
+    """The process that submits pipelines by Beam's DataflowRunner, just started."""
+    program = Path(__file__).with_name("beam_program.py")
+    endpoint = local_dataflow.info.dataflow_endpoint.rstrip("/")
+    with subprocess.Popen(
+        [sys.executable, program, endpoint, PROJECT, REGION, local_dataflow.root],
+        env=dict(local_dataflow.env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
 @pytest.fixture
-def faults(emulator: EmulatorInfo) -> Iterator[Faults]:
+def faults(emulator: daemon.EmulatorInfo) -> Iterator[Faults]:
     faults = Faults(emulator.dataflow_endpoint)
     yield faults
     faults.clear()

@@ -1,0 +1,84 @@
+"""Flex Templates on real Beam: what a job's record tells afterwards, and launches that go wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.contract.conftest import GPU, Launched
+
+
+def test_the_record_of_a_job_tells_what_it_was_given(launched: Launched) -> None:
+    job = launched.end("count.py")
+    assert job["currentState"] == "JOB_STATE_DONE"
+    assert job["type"] == "JOB_TYPE_BATCH"
+    assert job["labels"] == {"team": "ml"}
+    assert job["createTime"] == job["startTime"] < job["currentStateTime"]
+    assert job["jobMetadata"]["sdkVersion"]["versionDisplayName"].startswith("Apache Beam Python")
+    environment = job["environment"]
+    assert GPU in environment["experiments"]
+    assert environment["serviceOptions"] == ["enable_prime"]
+    assert environment["workerRegion"] == "europe-west4"
+    options = environment["sdkPipelineOptions"]["options"]
+    assert options["output"] == f"{launched.local_dataflow.root}/count/rows"
+    assert options["machine_type"] == "g2-standard-4"
+    (pool,) = environment["workerPools"]
+    expected = {
+        "machineType": "g2-standard-4",
+        "diskSizeGb": 123,
+        "numWorkers": 2,
+        "autoscalingSettings": {"maxNumWorkers": 3},
+        "workerHarnessContainerImage": "contract/count.py",
+    }
+    assert expected.items() <= pool.items()
+    (image,) = pool["sdkHarnessContainerImages"]
+    assert image["containerImage"] == "contract/count.py"
+
+
+def test_the_launch_leaves_its_objects(launched: Launched) -> None:
+    job = launched.end("count.py")
+    staged = json.loads(launched.object("count.py", "job_object"))
+    assert staged["environment"] == job["environment"]
+    assert json.loads(launched.object("count.py", "operation_result")) == {"done": True}
+    launched.object("count.py", "console_logs")
+    result = json.loads(launched.object("asks_for_metrics.py", "operation_result"))
+    assert result["error"]["message"].endswith("Template launch failed. See console logs.")
+
+
+def test_metrics_come_committed_and_tentative(launched: Launched) -> None:
+    launched.end("count.py")
+    path = f"jobs/{launched.jobs['count.py']}/metrics"
+    answer = launched.local_dataflow.call("GET", path)
+    rows = [update for update in answer["metrics"] if update["name"]["name"] == "rows"]
+    assert [update["scalar"] for update in rows] == [3, 3]
+    assert [update["name"]["context"].get("tentative") for update in rows] == [None, "true"]
+    (sizes, _) = [update for update in answer["metrics"] if update["name"]["name"] == "sizes"]
+    assert sizes["distribution"] == {"count": 3, "sum": 3, "min": 0, "max": 2, "mean": 1}
+
+
+@pytest.mark.parametrize(
+    ("entry_file", "error", "remedy"),
+    [
+        (
+            "asks_for_metrics.py",
+            "Error occurred in the launcher container: Template launch failed. See console logs.",
+            "the entry file must not ask for metrics",
+        ),
+        (
+            "overwrites_runner.py",
+            "Failed to read the job file : ",
+            "must not set runner, project, job_name, region or template_location itself",
+        ),
+    ],
+)
+def test_launches_that_fail_say_what_to_change(
+    launched: Launched, entry_file: str, error: str, remedy: str
+) -> None:
+    job = launched.end(entry_file)
+    assert job["currentState"] == "JOB_STATE_FAILED"
+    errors = launched.local_dataflow.texts(launched.jobs[entry_file], "JOB_MESSAGE_ERROR")
+    assert errors[-2].startswith(error)
+    assert remedy in errors[-1]
+    if entry_file == "asks_for_metrics.py":
+        assert "ValueError: Can not query metrics. Job id is unknown." in errors[0]
