@@ -59,25 +59,69 @@ def test_google_api_python_client(local: Local, endpoint: str) -> None:
 
 def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
     dataflow = pytest.importorskip("google.cloud.dataflow_v1beta3")
+    from google.api_core import exceptions
     from google.auth.credentials import AnonymousCredentials
 
-    job_id = local.launch_id()
-    local.events.message(job_id, "JOB_MESSAGE_BASIC", "hello")
     options: dict[str, Any] = {
         "credentials": AnonymousCredentials(),
         "transport": "rest",
         "client_options": {"api_endpoint": endpoint.rstrip("/")},
     }
     where = {"project_id": "p", "location": "europe-west1"}
-    client = dataflow.JobsV1Beta3Client(**options)
-    job = client.get_job(dataflow.GetJobRequest(job_id=job_id, view=2, **where))
+    templates = dataflow.FlexTemplatesServiceClient(**options)
+
+    def launch(**parameter: Any) -> Any:
+        return templates.launch_flex_template(
+            dataflow.LaunchFlexTemplateRequest(
+                launch_parameter=dataflow.LaunchFlexTemplateParameter(
+                    job_name="j",
+                    container_spec_gcs_path=SPEC_PATH,
+                    environment=dataflow.FlexTemplateRuntimeEnvironment(
+                        max_workers=3,
+                        ip_configuration=dataflow.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE,
+                    ),
+                    **parameter,
+                ),
+                **where,
+            )
+        )
+
+    with pytest.raises(exceptions.BadRequest, match="input: Missing required parameter"):
+        launch(parameters={"output": "gs://o/o"})
+    launched = launch(parameters={"input": "gs://i/i", "output": "gs://o/o"}).job
+    job_id = launched.id
+    assert launched.name == "j"
+    (order,) = local.runtime.launched
+    assert order.environment["maxWorkers"] == 3
+    assert order.environment["ipConfiguration"] == "WORKER_IP_PRIVATE"
+
+    jobs = dataflow.JobsV1Beta3Client(**options)
+    job = jobs.get_job(dataflow.GetJobRequest(job_id=job_id, view=2, **where))
     assert job.current_state == dataflow.JobState.JOB_STATE_QUEUED
-    assert [job.id for job in client.list_jobs(dataflow.ListJobsRequest(**where))] == [job_id]
+    assert [job.id for job in jobs.list_jobs(dataflow.ListJobsRequest(**where))] == [job_id]
+    aggregated = jobs.aggregated_list_jobs(dataflow.ListJobsRequest(project_id="p"))
+    assert [job.id for job in aggregated] == [job_id]
+
+    for number in range(5):
+        local.events.message(job_id, "JOB_MESSAGE_BASIC", str(number))
     messages = dataflow.MessagesV1Beta3Client(**options).list_job_messages(
-        dataflow.ListJobMessagesRequest(job_id=job_id, **where)
+        dataflow.ListJobMessagesRequest(job_id=job_id, page_size=2, **where)
     )
-    (message,) = messages
-    assert message.message_importance == dataflow.JobMessageImportance.JOB_MESSAGE_BASIC
+    found = [(message.message_text, message.message_importance) for message in messages]
+    basic = dataflow.JobMessageImportance.JOB_MESSAGE_BASIC
+    assert found == [(str(number), basic) for number in range(5)]
+
+    name = {"origin": "user", "name": "rows_read", "context": {"namespace": "flexpack"}}
+    local.events.metrics(job_id, [{"name": name, "scalar": 7}])
+    metrics = dataflow.MetricsV1Beta3Client(**options).get_job_metrics(
+        dataflow.GetJobMetricsRequest(job_id=job_id, **where)
+    )
+    (update,) = metrics.metrics
+    assert (update.name.name, update.scalar) == ("rows_read", 7)
+
+    wanted = dataflow.Job(requested_state=dataflow.JobState.JOB_STATE_CANCELLED)
+    cancelling = jobs.update_job(dataflow.UpdateJobRequest(job_id=job_id, job=wanted, **where))
+    assert cancelling.current_state == dataflow.JobState.JOB_STATE_CANCELLING
 
 
 def test_google_auth_finds_credentials_at_once(client_env: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 REGION = "--region=europe-west1"
+GPU = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 
 
 def gcloud(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -29,38 +30,80 @@ def gcloud(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_a_job_from_launch_to_cancellation(local: Local, client_env: dict[str, str]) -> None:
+def test_every_flag_that_reaches_the_request(local: Local, client_env: dict[str, str]) -> None:
     run = gcloud(
         client_env,
         *("flex-template", "run", "my-job", REGION, "--format=json"),
         f"--template-file-gcs-location={SPEC_PATH}",
-        "--parameters=input=gs://i/i,output=gs://o/o",
+        "--parameters=^~^input=gs://i/a,b~output=gs://o/o",
+        f"--additional-experiments={GPU},another",
+        "--additional-pipeline-options=number_of_worker_harness_threads=1",
+        "--additional-user-labels=team=ml,cost=low",
+        "--dataflow-kms-key=projects/p/locations/l/keyRings/r/cryptoKeys/k",
+        "--disable-public-ips",
+        "--enable-streaming-engine",
+        "--flexrs-goal=COST_OPTIMIZED",
+        "--launcher-machine-type=e2-standard-2",
         "--max-workers=3",
-        "--additional-experiments=worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+        "--network=net",
+        "--num-workers=2",
+        "--service-account-email=worker@p.iam.gserviceaccount.com",
+        "--staging-location=gs://templates/staging",
+        "--subnetwork=regions/r/subnetworks/s",
+        "--temp-location=gs://templates/temp",
+        "--worker-machine-type=g2-standard-4",
+        "--worker-zone=europe-west1-b",
     )
     assert run.returncode == 0, run.stderr
-    job_id = json.loads(run.stdout)["job"]["id"]
     (order,) = local.runtime.launched
-    assert order.environment["maxWorkers"] == 3
-    assert order.environment["additionalExperiments"] == [
-        "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
-    ]
-    local.events.state(job_id, "JOB_STATE_PENDING")
-    local.events.state(job_id, "JOB_STATE_RUNNING")
+    assert order.job_id == json.loads(run.stdout)["job"]["id"]
+    assert order.parameters == {"input": "gs://i/a,b", "output": "gs://o/o"}
+    assert order.environment == {
+        "additionalExperiments": [GPU, "another"],
+        "additionalPipelineOptions": ["number_of_worker_harness_threads=1"],
+        "additionalUserLabels": {"team": "ml", "cost": "low"},
+        "enableStreamingEngine": True,
+        "flexrsGoal": "FLEXRS_COST_OPTIMIZED",
+        "ipConfiguration": "WORKER_IP_PRIVATE",
+        "kmsKeyName": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+        "launcherMachineType": "e2-standard-2",
+        "machineType": "g2-standard-4",
+        "maxWorkers": 3,
+        "network": "net",
+        "numWorkers": 2,
+        "serviceAccountEmail": "worker@p.iam.gserviceaccount.com",
+        "stagingLocation": "gs://templates/staging",
+        "subnetwork": "regions/r/subnetworks/s",
+        "tempLocation": "gs://templates/temp",
+        "workerZone": "europe-west1-b",
+    }
 
-    for region in ([REGION], []):
-        listed = gcloud(client_env, "jobs", "list", *region, "--status=active", "--format=json")
-        assert [job["id"] for job in json.loads(listed.stdout)] == [job_id], listed.stderr
-    described = gcloud(client_env, "jobs", "describe", job_id, REGION, "--format=json")
-    assert json.loads(described.stdout)["currentState"] == "JOB_STATE_RUNNING"
-    shown = gcloud(client_env, "jobs", "show", job_id, REGION, "--format=json")
-    assert json.loads(shown.stdout)["state"] == "Running", shown.stderr
 
+def test_listing_and_cancelling(local: Local, client_env: dict[str, str]) -> None:
+    ended, active = local.launch_id("ended"), local.launch_id("active")
+    local.events.state(ended, "JOB_STATE_FAILED")
+
+    def listed(*flags: str) -> list[str]:
+        found = gcloud(client_env, "jobs", "list", *flags, "--format=json")
+        assert found.returncode == 0, found.stderr
+        return [job["id"] for job in json.loads(found.stdout)]
+
+    assert listed(REGION) == [active, ended]
+    assert listed() == [active, ended]
+    assert listed("--status=active") == [active]
+    assert listed(REGION, "--status=terminated") == [ended]
+    described = gcloud(client_env, "jobs", "describe", active, REGION, "--format=json")
+    assert json.loads(described.stdout)["currentState"] == "JOB_STATE_QUEUED"
+
+    for force in ([], ["--force"]):
+        cancelled = gcloud(client_env, "jobs", "cancel", active, REGION, *force)
+        assert f"Cancelled job [{active}]" in cancelled.stderr
+    refused = gcloud(client_env, "jobs", "cancel", ended, REGION)
+    assert "Job has terminated in state FAILED." in refused.stderr
     local.runtime.may_cancel.set()
-    cancelled = gcloud(client_env, "jobs", "cancel", job_id, REGION)
-    assert f"Cancelled job [{job_id}]" in cancelled.stderr
     local.service.close()
-    assert local.call("GET", f"jobs/{job_id}")["currentState"] == "JOB_STATE_CANCELLED"
+    assert local.call("GET", f"jobs/{active}")["currentState"] == "JOB_STATE_CANCELLED"
+    assert local.runtime.cancelled == [active]
 
 
 def test_refusals_reach_the_user(client_env: dict[str, str]) -> None:

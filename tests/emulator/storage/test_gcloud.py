@@ -9,13 +9,13 @@ pytestmark = pytest.mark.gcloud
 
 def test_a_day_with_gcloud(gcloud, tmp_path, client):
     big, small = tmp_path / "big", tmp_path / "small ü 😀.txt"
-    big.write_bytes(os.urandom(20_000_000))  # above 8 MiB gcloud uploads resumably
+    big.write_bytes(os.urandom(100_000_000))  # above 8 MiB gcloud uploads resumably
     small.write_text("hello")
     gcloud("buckets", "create", "gs://gcloud-bucket", "--location=europe-west1")
     assert client.get_bucket("gcloud-bucket").location == "EUROPE-WEST1"
     gcloud("cp", str(big), str(small), "gs://gcloud-bucket/in/")
     listed = gcloud("ls", "-l", "gs://gcloud-bucket/**")
-    assert "20000000" in listed
+    assert "100000000" in listed
     assert "gs://gcloud-bucket/in/small ü 😀.txt" in listed
     assert gcloud("cat", "gs://gcloud-bucket/in/small ü 😀.txt") == "hello"
     gcloud("cp", "gs://gcloud-bucket/in/big", str(tmp_path / "back"))
