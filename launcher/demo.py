@@ -1,8 +1,8 @@
 """``make demo``: from weights to predictions on the local Dataflow.
 
-Shows each ``flexpack`` command before it runs, so that a reader can do the same by hand. Images and
-weights are the kit's own drawn ones, or any that are named; what torch has to do (drawing, training,
-the report) runs as ``python -m template.demo...`` in a process of its own.
+Shows each ``flexpack`` command before it runs, so that a reader can do the same by hand. Images
+and weights are the kit's own drawn ones, or any that are named; what torch has to do (drawing,
+training, the report) runs as ``python -m template.demo...`` in a process of its own.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_status
     except subprocess.CalledProcessError as error:
         return error.returncode
-    except _CommandFailed as failed:
+    except CommandFailedError as failed:
         return failed.status
     return 0
 
 
-class _CommandFailed(Exception):
+class CommandFailedError(Exception):
     """A ``flexpack`` command, which has shown its own error, exited with ``status``."""
 
     def __init__(self, status: int) -> None:
@@ -143,7 +143,7 @@ def _flexpack(*command: str) -> None:
     print(f"\n$ flexpack {shlex.join(command)}", flush=True)
     status = cli.main(command)
     if status:
-        raise _CommandFailed(status)
+        raise CommandFailedError(status)
 
 
 def _python(module: str, *arguments: str) -> None:
