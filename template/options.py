@@ -59,6 +59,7 @@ class PredictConfig:
     model_class: type[BaseModel]
     batch_size: int
     device: str
+    prediction_accelerator: str | None = None
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:

@@ -181,6 +181,19 @@ _DEVICE = Parameter(
         EnumOption(value="cpu", label="CPU", description="The CPU, even where there is a GPU."),
     ),
 )
+_PREDICTION_ACCELERATOR = Parameter(
+    name="prediction_accelerator",
+    label="GPU of the prediction step",
+    help_text=(
+        "Gives only the prediction step a GPU; the other steps run on workers without one. Not "
+        "together with an accelerator of all workers. "
+        "Example: type:nvidia-l4;count:1;install-nvidia-driver:latest"
+    ),
+    param_type=ParamType.TEXT,
+    group="Model",
+    is_optional=True,
+    regex=r"^type:[a-z0-9-]+;count:[1-9][0-9]*(;[a-z0-9_:.-]+)*$",
+)
 
 BATCH = Template(
     name="batch",
@@ -255,6 +268,7 @@ BATCH = Template(
         _MODEL_CLASS,
         _BATCH_SIZE,
         _DEVICE,
+        _PREDICTION_ACCELERATOR,
     ),
 )
 

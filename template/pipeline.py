@@ -35,11 +35,10 @@ def build_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
         key_column=config.key_column,
     )
     model = config.model_class(config.model_path)
-    predictions, unpredicted = (
-        blocks
-        | "Predict"
-        >> ApplyModel(model=model, key_column=KEY, device=config.device).with_exception_handling()
-    )
+    predict = ApplyModel(model=model, key_column=KEY, device=config.device)
+    if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU
+        predict = predict.with_resource_hints(accelerator=config.prediction_accelerator)
+    predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling()
     _ = predictions | "WritePredictions" >> WritePredictions(config.output, config.output_format)
     _ = (
         (unread, unpredicted)

@@ -1,0 +1,43 @@
+"""A GPU for the prediction step alone, as a resource hint in the pipeline."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from launcher import Accelerator
+from launcher.accelerators import encode_resource_hint
+from template.options import PredictConfig
+from template.parameters import BATCH
+from template.pipeline import build_pipeline
+
+HINT = encode_resource_hint(Accelerator("nvidia-l4"))
+
+
+def test_only_the_prediction_step_asks_for_the_gpu(tmp_path):
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    assert BATCH.find_parameter("prediction_accelerator").parse(HINT) == HINT
+    options = PipelineOptions(
+        [
+            f"--input={tmp_path}/rows.csv",
+            f"--output={tmp_path}/out",
+            f"--model_path={tmp_path}/m.pth",
+            f"--prediction_accelerator={HINT}",
+        ]
+    )
+    pipeline = beam.Pipeline(options=options)
+    build_pipeline(pipeline, PredictConfig.from_options(options))
+    components = pipeline.to_runner_api().components
+    with_gpu = {
+        name
+        for name, environment in components.environments.items()
+        if HINT.encode() in environment.resource_hints.values()
+    }
+    assert with_gpu
+    steps = {
+        transform.unique_name
+        for transform in components.transforms.values()
+        if transform.environment_id in with_gpu
+    }
+    assert steps
+    assert {step.partition("/")[0] for step in steps} == {"Predict"}
