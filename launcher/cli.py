@@ -275,6 +275,18 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text")
     _add_ignore(parser)
     parser.add_argument("--codes", action="store_true", help="list the codes and what they mean")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="launch on a local Dataflow with the network off, and predict a sample of the input",
+    )
+    parser.add_argument(
+        "--rehearse-timeout-sec",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="how long the rehearsed launcher may take (default: 120)",
+    )
     files = parser.add_argument_group("files of the template; what is not named is looked for")
     files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
     files.add_argument("--dockerfile", metavar="FILE")
@@ -351,6 +363,12 @@ def _add_emulator(commands: Any) -> None:
     start.add_argument("--storage-port", type=int, help="default: the port after Dataflow's")
     start.add_argument(
         "--images", metavar="FILE", help="images.toml: which environment stands for which image"
+    )
+    start.add_argument(
+        "--max-jobs",
+        type=int,
+        metavar="N",
+        help="run so many jobs at once, the others wait (default: one a core, 4 or more)",
     )
     start.add_argument("--detach", action="store_true", help="return once it serves")
     env = _add_command(

@@ -22,7 +22,11 @@ def start(args: Namespace) -> int:
     with _explained():
         if args.detach:
             info = daemon.start_detached(
-                port=args.port, storage_port=args.storage_port, data_dir=data_dir, images=images
+                port=args.port,
+                storage_port=args.storage_port,
+                data_dir=data_dir,
+                images=images,
+                max_jobs=args.max_jobs,
             )
             _print_ready(info, args.data_dir, is_detached=True)
         else:
@@ -31,6 +35,7 @@ def start(args: Namespace) -> int:
                 storage_port=args.storage_port,
                 data_dir=data_dir,
                 images=images,
+                max_jobs=args.max_jobs,
                 on_ready=lambda info: _print_ready(info, args.data_dir, is_detached=False),
             )
     return 0

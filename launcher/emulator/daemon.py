@@ -60,6 +60,7 @@ def serve(
     storage_port: int | None = None,
     data_dir: Path,
     images: Path | None = None,
+    max_jobs: int | None = None,
     on_ready: Callable[[EmulatorInfo], None],
 ) -> None:
     """Serve in the foreground until SIGTERM or SIGINT; call from the main thread.
@@ -69,11 +70,14 @@ def serve(
         storage_port: of Cloud Storage; by default the port after ``port``.
         data_dir: where jobs, objects and the log live; made if need be.
         images: the image registry file.
+        max_jobs: how many jobs run at once, 1 or more; by default one a core, but four at least.
         on_ready: called when both ports answer.
 
     Raises:
-        EmulatorError: a port is taken, or the folder has an emulator already.
+        EmulatorError: a port is taken, the folder has an emulator already, or ``max_jobs`` is not
+            a number that can be.
     """
+    _check_max_jobs(max_jobs)
     code = fingerprint_code()
     from launcher.emulator import server
 
@@ -116,6 +120,7 @@ def serve(
             storage_socket=storage_socket,
             data_dir=folder,
             images=images,
+            max_jobs=max_jobs,
             project_id=DEFAULT_PROJECT,
             endpoints=_client_variables(info),
             on_ready=announce,
@@ -128,6 +133,7 @@ def start_detached(
     storage_port: int | None = None,
     data_dir: Path,
     images: Path | None = None,
+    max_jobs: int | None = None,
     timeout_sec: float = 30,
 ) -> EmulatorInfo:
     """Start an emulator that outlives this process, or return the one that serves the folder.
@@ -138,6 +144,7 @@ def start_detached(
         EmulatorError: it did not start, and the message ends with the tail of its log; or the one
             that serves the folder was started by another version of the code.
     """
+    _check_max_jobs(max_jobs)
     folder = data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     running = find_running(folder)
@@ -148,6 +155,8 @@ def start_detached(
         command.append(f"--storage-port={storage_port}")
     if images is not None:
         command.append(f"--images={images.resolve()}")
+    if max_jobs is not None:
+        command.append(f"--max-jobs={max_jobs}")
     with log_file(folder).open("ab") as log:
         started_at = log.tell()
         child = subprocess.Popen(
@@ -222,6 +231,11 @@ def _client_variables(info: EmulatorInfo) -> dict[str, str]:
     }
 
 
+def _check_max_jobs(max_jobs: int | None) -> None:
+    if max_jobs is not None and max_jobs < 1:
+        raise EmulatorError(f"--max-jobs {max_jobs}: must be 1 or more")
+
+
 def _lock_file(folder: Path) -> Path:
     return folder / "emulator.lock"
 
@@ -266,6 +280,7 @@ def _main() -> int:
     parser.add_argument("--storage-port", type=int)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--images", type=Path)
+    parser.add_argument("--max-jobs", type=int)
     options = parser.parse_args()
     try:
         serve(
@@ -273,6 +288,7 @@ def _main() -> int:
             storage_port=options.storage_port,
             data_dir=options.data_dir,
             images=options.images,
+            max_jobs=options.max_jobs,
             on_ready=lambda info: None,
         )
     except EmulatorError as error:

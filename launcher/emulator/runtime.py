@@ -21,7 +21,7 @@ from launcher.emulator.job_run import JobEvents, JobRun
 from launcher.emulator.launcher_process import LaunchOrder
 from launcher.emulator.storage import ObjectStore
 
-__all__ = ["JobEvents", "JobOrder", "LaunchOrder", "Runtime"]
+__all__ = ["DEFAULT_MAX_JOBS", "JobEvents", "JobOrder", "LaunchOrder", "Runtime"]
 
 DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
 """How many jobs run at once: each is three processes that import Beam."""

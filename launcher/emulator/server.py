@@ -32,7 +32,7 @@ from launcher.emulator.instance import IDENTITY_PATH, EmulatorError
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.metadata_server import metadata_routes
 from launcher.emulator.recorder import JobRecorder
-from launcher.emulator.runtime import Runtime
+from launcher.emulator.runtime import DEFAULT_MAX_JOBS, Runtime
 from launcher.emulator.service import DEFAULT_REGION, Service
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.methods import MethodTable
@@ -78,6 +78,7 @@ def serve_until_stopped(
     storage_socket: socket.socket,
     data_dir: Path,
     images: Path | None,
+    max_jobs: int | None,
     project_id: str,
     endpoints: Mapping[str, str],
     on_ready: Callable[[], None],
@@ -86,6 +87,7 @@ def serve_until_stopped(
 
     Args:
         images: the image registry file, or None for the kit's own image alone.
+        max_jobs: how many jobs run at once, or None for what suits the machine.
         project_id: the project that the metadata server tells.
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.
@@ -108,6 +110,7 @@ def serve_until_stopped(
             endpoints=endpoints,
             events=JobRecorder(jobs=jobs, messages=discovery.messages),
             runs_dir=data_dir / "runs",
+            max_jobs=max_jobs or DEFAULT_MAX_JOBS,
         )
         stack.callback(runtime.close)
         service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)

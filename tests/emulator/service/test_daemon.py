@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -197,6 +198,17 @@ def test_importing_the_daemon_is_cheap() -> None:
     assert done.stdout.strip() == ""
 
 
+def processes_below(folder: Path) -> list[int]:
+    """Return the processes that work in a folder, as all processes of jobs do here."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs /proc")
 def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     (tmp_path / "main.py").write_text(
@@ -207,18 +219,51 @@ def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path
         f'["sleeper"]\nworkdir = {json.dumps(str(tmp_path))}\n'
         'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "main.py" }\n'
     )
-    info = daemon.start_detached(port=0, data_dir=data_dir, images=images)
-    spec = {"image": "sleeper", "sdkInfo": {"language": "PYTHON"}}
-    launch = json.dumps({"launchParameter": {"jobName": "j", "containerSpec": spec}}).encode()
+    info = daemon.start_detached(port=0, data_dir=data_dir, images=images, max_jobs=1)
     path = "v1b3/projects/p/locations/r1/"
-    job = get(
-        urllib.request.Request(f"{info.dataflow_endpoint}{path}flexTemplates:launch", launch)
-    )["job"]
+
+    def launch(name: str) -> str:
+        spec = {"image": "sleeper", "sdkInfo": {"language": "PYTHON"}}
+        body = json.dumps({"launchParameter": {"jobName": name, "containerSpec": spec}}).encode()
+        request = urllib.request.Request(
+            f"{info.dataflow_endpoint}{path}flexTemplates:launch", body
+        )
+        job_id: str = get(request)["job"]["id"]
+        return job_id
+
+    def texts(info: daemon.EmulatorInfo, job_id: str) -> list[str]:
+        messages = get(f"{info.dataflow_endpoint}{path}jobs/{job_id}/messages")["jobMessages"]
+        return [message["messageText"] for message in messages]
+
+    running, waiting = launch("running"), launch("waiting")
+    assert "no more than 1 jobs at once; this one waits" in texts(info, waiting)[0]
+    upload = f"{info.storage_endpoint}/upload/storage/v1/b/kept/o?uploadType=media&name=a"
+    get(
+        urllib.request.Request(
+            f"{info.storage_endpoint}/storage/v1/b?project=p", b'{"name": "kept"}'
+        )
+    )
+    get(urllib.request.Request(upload, b"kept"))
     wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
     sleeper = int(pid_file.read_text())
+    before = {job_id: texts(info, job_id) for job_id in (running, waiting)}
+    assert len(processes_below(tmp_path)) > 1  # The launcher and the executor at least.
 
     os.kill(info.pid, signal.SIGKILL)
-    wait_until(lambda: not is_alive(sleeper))
+    os.waitpid(info.pid, 0)
+    wait_until(lambda: not is_alive(sleeper) and processes_below(tmp_path) == [])
     again = start(data_dir)
-    after = get(f"{again.dataflow_endpoint}{path}jobs/{job['id']}")
-    assert after["currentState"] == "JOB_STATE_FAILED"
+    for job_id in (running, waiting):
+        after = get(f"{again.dataflow_endpoint}{path}jobs/{job_id}")
+        assert after["currentState"] == "JOB_STATE_FAILED"
+        *kept, reason = texts(again, job_id)
+        assert kept == before[job_id]
+        assert "was stopped while this job was running" in reason
+    kept_object = f"{again.storage_endpoint}/storage/v1/b/kept/o/a?alt=media"
+    with urllib.request.urlopen(kept_object, timeout=10) as answer:
+        assert answer.read() == b"kept"
+
+
+def test_a_limit_that_cannot_be_is_refused(data_dir: Path) -> None:
+    with pytest.raises(daemon.EmulatorError, match="--max-jobs 0: must be 1 or more"):
+        daemon.start_detached(port=0, data_dir=data_dir, max_jobs=0)
