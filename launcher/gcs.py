@@ -6,6 +6,7 @@ credentials. Every call has a time limit.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 from collections.abc import Iterator
@@ -111,6 +112,35 @@ def read_object(
         blob = _find_blob(gcs_path, client)
         content: bytes = blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry)
         return content
+
+
+def read_first_match(
+    pattern: str, *, limit_bytes: int, client: Client | None = None, retry_for_sec: float = 20.0
+) -> tuple[str, bytes]:
+    """Return path and content, up to a limit, of the first object that a pattern matches.
+
+    Blocks, and retries what may pass.
+
+    Raises:
+        InputError: nothing matches.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
+    with _explained("input", pattern):
+        bucket, _, glob = pattern.removeprefix("gs://").partition("/")
+        prefix = re.split(r"[*?\[]", glob)[0]
+        blobs = (client or _new_client()).list_blobs(
+            bucket, prefix=prefix, timeout=_TIMEOUT_SEC, retry=retry
+        )
+        for blob in blobs:
+            if fnmatch.fnmatchcase(blob.name, glob) and blob.size:
+                content: bytes = blob.download_as_bytes(
+                    end=limit_bytes - 1, timeout=_TIMEOUT_SEC, retry=retry
+                )
+                return f"gs://{bucket}/{blob.name}", content
+    raise InputError(f"input {pattern}: no object matches")
 
 
 def _find_blob(gcs_path: str, client: Client | None) -> Blob:

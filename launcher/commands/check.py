@@ -31,7 +31,7 @@ from launcher.preflight.static import (
 )
 from launcher.request import LaunchConfig, build_launch_request
 from launcher.rest import to_rest
-from launcher.spec import parse_spec
+from launcher.spec import ContainerSpec, parse_spec
 from template.parameters import did_you_mean
 
 
@@ -44,7 +44,8 @@ def check(args: Namespace) -> int:
         )
         return 0
     check_codes(args.ignore)
-    project = check_project(_read_project_files(args))
+    files = _read_project_files(args)
+    project = check_project(files)
     looked_at = [str(path) for path in project.read]
     findings = list(project.findings)
     if args.template_file_gcs_location:
@@ -61,6 +62,10 @@ def check(args: Namespace) -> int:
             torch_build=project.torch_build,
             checkpoint=_find_checkpoint(args),
         )
+        if args.rehearse:
+            findings += _rehearse(args, config, spec, files)
+    elif args.rehearse:
+        raise InputError("--rehearse: needs --template-file-gcs-location, the template to launch")
     if not looked_at:
         raise InputError(
             f"--project-root {args.project_root}: nothing to check there; name the template's "
@@ -130,6 +135,24 @@ def read_spec_text(location: str) -> bytes:
         raise InputError(
             f"--template-file-gcs-location {location!r}: {problem.strerror}"
         ) from problem
+
+
+def _rehearse(
+    args: Namespace, config: LaunchConfig, spec: ContainerSpec, files: ProjectFiles
+) -> list[Finding]:
+    if files.entry_file is None:
+        raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")
+    # The local Dataflow is started for nothing else, and imported only then.
+    from launcher.commands.rehearsal import play_rehearsal
+
+    return play_rehearsal(
+        config,
+        spec,
+        entry_file=files.entry_file,
+        root=Path(args.project_root),
+        python=Path(args.python),
+        launch_limit_sec=args.rehearse_timeout_sec,
+    )
 
 
 def _read_project_files(args: Namespace) -> ProjectFiles:

@@ -117,6 +117,19 @@ CODES: tuple[Code, ...] = (
         },
     ),
     *_codes(
+        Depth.REHEARSAL,
+        {
+            "rehearsal-dead-letters": "Rows of the sample could not be predicted.",
+            "rehearsal-graph": "The job's graph is too large.",
+            "rehearsal-launch": "The launcher fails, or does not end in time.",
+            "rehearsal-network": "Launcher or workers want a network that there need not be.",
+            "rehearsal-run": "The pipeline fails on a sample of the input.",
+            "rehearsal-sample": "There is no sample of the input.",
+            "rehearsal-slow": "The launcher takes long.",
+            "rehearsal-step": "A step carries much data with it.",
+        },
+    ),
+    *_codes(
         Depth.READ_BACK,
         {
             "job-accelerator": "The job has not the accelerator that was asked for.",

@@ -103,7 +103,8 @@ def test_only_the_commands_know_the_emulator():
 
     assert offenders(of, {"launcher.emulator"}) == {}
     assert set(offenders(lambda m: is_in(m, {"launcher.commands"}), {"launcher.emulator"})) == {
-        "launcher.commands.emulator"
+        "launcher.commands.emulator",
+        "launcher.commands.rehearsal",
     }
 
 

@@ -53,6 +53,7 @@ class Project:
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root = root
         self._capsys = capsys
+        self.given = dict(GOOD)
         self.write("Dockerfile", DOCKERFILE)
         self.write("requirements.txt", REQUIREMENTS)
         self.write("main.py", MAIN)
@@ -78,7 +79,7 @@ class Project:
 
     def check(self, *flags: str, **parameters: str) -> dict[str, str]:
         """Run ``flexpack check`` and return, by code, what a user reads: message and remedy."""
-        given = GOOD | parameters
+        given = self.given | parameters
         self._capsys.readouterr()
         status = main(
             [
