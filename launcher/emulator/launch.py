@@ -50,6 +50,17 @@ _UNDECLARED_OPTIONS = frozenset(
     {"number_of_worker_harness_threads", "numberOfWorkerHarnessThreads", "sdk_location"}
 ).union(*_ENVIRONMENT_OPTIONS.values())
 
+HONOURED_FIELDS = (
+    *("jobName", "containerSpecGcsPath", "parameters"),
+    f"launchOptions.{_TIMEOUT_OPTION}",
+    *(f"containerSpec.{name}" for name in ("image", "metadata", "sdkInfo", "defaultEnvironment")),
+    "environment",
+)
+"""What of a ``LaunchFlexTemplateParameter`` has an effect, by paths.
+
+Which fields of the environment have, the launcher says (``launcher_process.NO_FLAG``).
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from launcher.emulator.images import BadImagesFileError, load_images
 from launcher.emulator.instance import IDENTITY_PATH, EmulatorError
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.metadata_server import metadata_routes
+from launcher.emulator.operations import answer_call
 from launcher.emulator.recorder import JobRecorder
 from launcher.emulator.runtime import DEFAULT_MAX_JOBS, Runtime
 from launcher.emulator.service import DEFAULT_REGION, Service
@@ -118,7 +120,7 @@ def serve_until_stopped(
         faults = FaultQueue([*discovery.methods, *MethodTable().ids])
         dataflow = build_dataflow_app(
             discovery=discovery,
-            dispatch=service.dispatch,
+            dispatch=functools.partial(answer_call, service),
             faults=faults,
             routes=[
                 identity_route(),

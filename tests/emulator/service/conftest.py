@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -22,6 +23,7 @@ from launcher.emulator.faults import FaultQueue
 from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.metadata_server import metadata_routes
+from launcher.emulator.operations import answer_call
 from launcher.emulator.recorder import JobRecorder
 from launcher.emulator.runtime import JobOrder, LaunchOrder
 from launcher.emulator.server import Connection
@@ -121,7 +123,7 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)
     app = build_dataflow_app(
         discovery=discovery,
-        dispatch=service.dispatch,
+        dispatch=functools.partial(answer_call, service),
         faults=FaultQueue(discovery.methods),
         routes=metadata_routes(project_id="p", zone="us-central1-a"),
         check_responses=True,

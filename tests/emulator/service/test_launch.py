@@ -257,3 +257,37 @@ def test_a_job_that_cannot_start_fails(local: Local) -> None:
     assert job["currentState"] == "JOB_STATE_FAILED"
     (message,) = local.call("GET", f"jobs/{job['id']}/messages")["jobMessages"]
     assert message["messageText"] == "The job did not start: no more processes"
+
+
+def test_the_metadata_of_a_template_can_be_read(local: Local) -> None:
+    answer = local.call("GET", "templates:get", gcsPath=SPEC_PATH, view="METADATA_ONLY")
+    assert answer["templateType"] == "FLEX"
+    assert answer["metadata"] == SPEC["metadata"]
+    assert answer["runtimeMetadata"] == {
+        "sdkInfo": SPEC["sdkInfo"],
+        "parameters": SPEC["metadata"]["parameters"],
+    }
+    assert local.call("GET", "templates:get", gcsPath="gs://templates/none.json", status=404)
+    assert "gcsPath" in local.call("GET", "templates:get", status=400)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("autoscaling_algorithm", "NONE"),
+        ("enable_launcher_vm_serial_port_logging", "true"),
+        ("enable_streaming_engine", "true"),
+        ("machine_type", "n1-standard-1"),
+        ("max_num_workers", "2"),
+        ("num_workers", "2"),
+        ("number_of_worker_harness_threads", "1"),
+        ("sdk_container_image", "local/batch"),
+        ("sdk_location", "container"),
+        ("staging_location", "gs://templates/staging"),
+        ("temp_location", "gs://templates/temp"),
+        ("workerMachineType", "n1-standard-1"),
+    ],
+)
+def test_options_that_dataflow_takes_undeclared(local: Local, name: str, value: str) -> None:
+    local.launch(parameters={**GOOD, name: value})
+    assert local.runtime.launched[0].parameters[name] == value
