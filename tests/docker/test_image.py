@@ -1,0 +1,150 @@
+"""The image, really built and really entered."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import ImageError
+from launcher.image.build import measure_image
+from launcher.image.engines.buildah import Buildah
+from tests.docker import standins
+from tests.support import BIN, run
+
+pytestmark = [pytest.mark.buildah, pytest.mark.slow]
+
+
+def test_both_roles_work(project, image):
+    done = run(
+        *(str(BIN / "flexpack"), "image", "test", "--engine=buildah", "--no-size"),
+        env=os.environ,
+        cwd=project.root,
+    )
+    assert f"Testing {image} with buildah" in done.stdout
+    assert "Python 3.11, Beam 2.77.0, torch 2.13.0+cpu, CUDA none" in done.stdout
+    assert "16 predictions through Beam equal torch's" in done.stdout
+    sbom = json.loads((project.root / "build" / "image" / "one.cdx.json").read_text())
+    names = {component["name"] for component in sbom["components"]}
+    assert {"apache-beam", "torch", "libc6"} <= names
+
+
+def test_a_change_of_code_rebuilds_the_code_only(project, image):
+    model = project.root / "template" / "models" / "fashion_mnist.py"
+    text = model.read_text()
+    model.write_text(f"{text}\n# changed\n")
+    try:
+        changed = project.build("two")
+    finally:
+        model.write_text(text)
+    before, after = (Buildah().read_config(name).diff_ids for name in (image, changed))
+    assert after[:-1] == before[:-1]
+    assert after[-1] != before[-1]
+    # All of template/, which is what every worker downloads after such a change.
+    assert compressed_size(after[-1]) <= 64_000
+
+
+def compressed_size(diff_id: str) -> int:
+    """Return how many bytes a layer has in a registry, from buildah's store."""
+    store = json.loads(standins.run("buildah", "info"))["store"]
+    if store["GraphDriverName"] != "overlay":
+        pytest.skip(f"buildah's store is of the kind {store['GraphDriverName']}, not overlay")
+    root = Path(store["GraphRoot"])
+    layers = json.loads((root / "overlay-layers" / "layers.json").read_text())
+    layer = next(layer for layer in layers if layer.get("diff-digest") == diff_id)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(root / "overlay" / layer["id"] / "diff", arcname="")
+    return len(gzip.compress(archive.getvalue()))
+
+
+def test_another_beam_fails_the_build(project, image, tmp_path, capfd):
+    with pytest.raises(ImageError, match="'buildah build' failed"):
+        project.build("three", BEAM_IMAGE=standins.make_beam_image(tmp_path, "2.73.0"))
+    assert "BEAM_IMAGE holds the boot program of Beam 2.73.0" in capfd.readouterr().err
+
+
+def test_secrets_and_caches_are_not_in_the_image(image):
+    container = standins.run("buildah", "from", "--pull-never", image)
+    try:
+        root = Path(standins.run("buildah", "mount", container))
+        for path in ("etc/pip.conf", "etc/flexpack/ca.pem", "root/.cache/pip"):
+            found = root / path
+            assert not found.exists() or not any(found.iterdir()), path
+        assert {path.name for path in (root / "opt" / "flexpack").iterdir()} == {
+            *("boot", "check_versions.py", "locks", "template"),
+        }
+        assert not list(root.glob("opt/flexpack/template/**/__pycache__"))
+    finally:
+        standins.run("buildah", "rm", container)
+
+
+def test_a_build_leaves_no_container(image):
+    containers = json.loads(standins.run("buildah", "containers", "--json")) or []
+    assert [found for found in containers if "flexpack-standin" in found["imagename"]] == []
+
+
+def test_an_image_is_measured(project):
+    size = measure_image(project.build_args["LAUNCHER_IMAGE"], Buildah())
+    (layer,) = size.layers
+    assert 0 < layer.compressed_bytes < layer.unpacked_bytes
+    assert size.is_exact
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A registry of this machine; yields its host and port."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed")
+    config = tmp_path / "registry.yml"
+    config.write_text(
+        "version: 0.1\nlog: {level: info, formatter: json}\n"
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'data'}}}}}\n"
+        "http: {addr: 'localhost:0'}\n"
+    )
+    process = subprocess.Popen(
+        [program, "serve", str(config)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        for line in process.stdout:
+            if "listening on" in line:
+                address = json.loads(line)["msg"].rpartition(" ")[2]
+                yield f"localhost:{address.rpartition(':')[2]}"
+                break
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_push_reports_the_digest_that_the_registry_has(project, registry):
+    reference = f"{registry}/flexpack:1.0"
+    standins.run("buildah", "tag", project.build_args["LAUNCHER_IMAGE"], reference)
+    try:
+        digest = Buildah().push(reference)
+    finally:
+        standins.run("buildah", "rmi", reference)  # The name, not the image.
+    request = urllib.request.Request(
+        f"http://{registry}/v2/flexpack/manifests/{digest}",
+        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Docker-Content-Digest"] == digest
+
+
+def test_a_push_that_is_refused_says_how_to_log_in(project):
+    reference = "localhost:1/flexpack:1.0"
+    standins.run("buildah", "tag", project.build_args["LAUNCHER_IMAGE"], reference)
+    try:
+        with pytest.raises(ImageError, match="cannot be pushed"):
+            Buildah().push(reference)
+    finally:
+        standins.run("buildah", "rmi", reference)  # The name, not the image.

@@ -1,0 +1,51 @@
+"""``oci`` in images.toml: what is refused at once."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from launcher.emulator.images import BadImagesFileError, load_images
+
+REFERENCE = "registry/flexpack:1"
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(entry):
+        path = tmp_path / "images.toml"
+        path.write_text(f'["{REFERENCE}"]\n{entry}\n')
+        return load_images(path, workdir=tmp_path)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('oci = "a/b"\nworkdir = "."', r"\['registry/flexpack:1'\]: .* has its own workdir"),
+        ('oci = "a/b"\npython = "python"', "has its own python"),
+        ("oci = 5", "oci must name an image, not 5"),
+        ('oci = ""', "oci must name an image, not ''"),
+    ],
+)
+def test_entries_that_cannot_be_right(load, entry, message):
+    with pytest.raises(BadImagesFileError, match=message):
+        load(entry)
+
+
+def test_without_buildah(load, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadImagesFileError, match=r"oci 'a/b': needs buildah.*apt-get install"):
+        load('oci = "a/b"')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_an_image_that_is_not_there(load, monkeypatch):
+    import shutil
+
+    if shutil.which("buildah") is None:
+        pytest.skip("buildah is not installed")
+    with pytest.raises(BadImagesFileError, match=r"oci 'localhost/no-such:1': 'buildah from"):
+        load('oci = "localhost/no-such:1"')
