@@ -14,18 +14,27 @@ LABELS ?=
 MODEL ?=
 PORT ?= 9100
 
-# What `make template` and `make run` package and launch.
+# What `make image`, `make template` and `make run` build, package and launch.
 TEMPLATE ?= batch
-IMAGE ?= local/flexpack
+IMAGE ?=
+FLAVOUR ?=
+ENGINE ?=
+TAG ?=
+PUSH ?=
+PIP_CONF ?=
 BUCKET ?=
 PROJECT ?=
 REGION ?=
 JOB_NAME ?= flexpack-$(TEMPLATE)
 PARAMETERS ?=
 ARGS ?=
+PLACE = $(if $(PROJECT),--project '$(PROJECT)') $(if $(REGION),--region '$(REGION)')
+BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGINE)') \
+    $(if $(TAG),--tag '$(TAG)') $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
+    $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET)/templates/$(TEMPLATE).json
 
-.PHONY: help demo test lint format metadata template run emulator bench clean
+.PHONY: help demo test lint format metadata lock image image-test template run emulator bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,15 +68,24 @@ format: $(READY)  ## format the code
 metadata: $(READY)  ## write metadata/*.json and the README's parameter tables
 	@$(BIN)/flexpack metadata
 
-template: $(READY)  ## write the template's spec to gs://BUCKET (IMAGE=, TEMPLATE=, BUCKET=)
-	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make template BUCKET=my-bucket IMAGE=...' >&2; exit 2; }
-	@$(BIN)/flexpack build '$(SPEC)' --template '$(TEMPLATE)' --image '$(IMAGE)' $(ARGS)
+lock: $(READY)  ## pin the image's packages anew: docker/locks/*.txt
+	@$(BIN)/flexpack image lock $(ARGS)
+
+image: $(READY)  ## build the image (FLAVOUR=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
+	@$(BIN)/flexpack image build $(PLACE) $(BUILD) $(if $(PUSH),--push) $(ARGS)
+
+image-test: $(READY)  ## enter the image, play launcher and worker, measure it (IMAGE=)
+	@$(BIN)/flexpack image test $(if $(IMAGE),--image '$(IMAGE)') $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
+
+template: metadata  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=)
+	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make template BUCKET=my-bucket PROJECT=... REGION=...' >&2; exit 2; }
+	@$(BIN)/flexpack template --bucket '$(BUCKET)' $(PLACE) $(BUILD) $(ARGS)
 
 run: $(READY)  ## launch the template (JOB_NAME=, BUCKET=, PROJECT=, REGION=, PARAMETERS="k=v k=v")
 	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make run BUCKET=my-bucket ...' >&2; exit 2; }
 	@$(BIN)/flexpack run '$(JOB_NAME)' --template-file-gcs-location '$(SPEC)' \
 	    --staging-location 'gs://$(BUCKET)/staging' --wait \
-	    $(if $(PROJECT),--project '$(PROJECT)') $(if $(REGION),--region '$(REGION)') \
+	    $(PLACE) \
 	    $(foreach pair,$(PARAMETERS),--parameters '$(pair)') $(ARGS)
 
 emulator: $(READY)  ## serve the local Dataflow in the foreground

@@ -21,6 +21,7 @@ from tests.support import BIN
 
 TOOLS = ("buildah", "mmdebstrap")
 TORCH = "torch==2.13.0+cpu"
+_UV = BIN / "uv"
 _NAME = "localhost/flexpack-standin"
 _DEBIAN = (
     *("mmdebstrap", "--quiet", "--variant=apt", "--include=python3.11,python3-pip,ca-certificates"),
@@ -52,6 +53,8 @@ def find_problem() -> str | None:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         return f"{' and '.join(missing)} not installed"
+    if not _UV.exists():
+        return "uv is not installed"
     if os.geteuid() != 0:
         return "not root"
     if not has_torch():
@@ -64,7 +67,7 @@ def has_torch() -> bool:
     links = ",".join(str(folder) for folder in read_pip_settings().folders)
     done = subprocess.run(
         [
-            *(str(BIN / "uv"), "pip", "compile", "--quiet", "--no-deps", "-"),
+            *(str(_UV), "pip", "compile", "--quiet", "--no-deps", "-"),
             "--python-version=3.11",
         ],
         input=TORCH,

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
+import pytest
 
 from launcher.image.sbom import build_sbom, format_sbom
 
 REFERENCE = "localhost/flexpack:1.0"
 
 
-def test_it_is_valid_and_names_every_package(config, facts):
+def test_it_follows_the_schema(config, facts):
+    schema = pytest.importorskip("cyclonedx.schema")
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+    text = format_sbom(build_sbom(REFERENCE, config, facts))
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"container"', '"box"')) is not None
+
+
+def test_every_package_is_named(config, facts):
     sbom = build_sbom(REFERENCE, config, facts)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(format_sbom(sbom)) is None
     assert [component["purl"] for component in sbom["components"]] == [
         "pkg:pypi/apache-beam@2.77.0",
         "pkg:pypi/torch@2.13.0%2Bcpu",
