@@ -12,10 +12,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from launcher.errors import InputError, StaleFiles
 from launcher.rest import to_rest
 from template.parameters import TEMPLATES, Parameter, Template
+
+_NO_SECTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,34 +94,39 @@ def format_json(json_object: Mapping[str, object]) -> str:
     return json.dumps(json_object, sort_keys=True, indent=4, separators=(",", ": "))
 
 
-def write_metadata(root: Path) -> list[Path]:
-    """Write ``metadata/*.json`` and the README's parameter tables; return the files that changed.
+def write_metadata(root: Path, sections: Mapping[str, str] = _NO_SECTIONS) -> list[Path]:
+    """Write ``metadata/*.json`` and the README's generated parts; return the files that changed.
 
     Args:
         root: the project's root folder.
+        sections: further parts of the README besides the parameter tables, by the name of their
+            marks: ``<!-- name -->`` and ``<!-- /name -->``.
     """
     changed = []
-    for path, text in _build_files(root).items():
+    for path, text in _build_files(root, sections).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             changed.append(path)
     return changed
 
 
-def check_metadata_files(root: Path) -> None:
-    """Compare ``metadata/*.json`` and the README's parameter tables with the code.
+def check_metadata_files(root: Path, sections: Mapping[str, str] = _NO_SECTIONS) -> None:
+    """Compare ``metadata/*.json`` and the README's generated parts with the code.
+
+    Args:
+        root, sections: as for ``write_metadata``.
 
     Raises:
         StaleFiles: some differ; the message names them.
     """
     stale = [
         path.relative_to(root)
-        for path, text in _build_files(root).items()
+        for path, text in _build_files(root, sections).items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     if stale:
         raise StaleFiles(
-            f"{', '.join(map(str, stale))}: not what template/parameters.py declares; "
+            f"{', '.join(map(str, stale))}: not what the code declares; "
             "write anew with 'flexpack metadata'"
         )
 
@@ -142,7 +150,7 @@ def _build_parameter(parameter: Parameter) -> ParameterMetadata:
     )
 
 
-def _build_files(root: Path) -> dict[Path, str]:
+def _build_files(root: Path, sections: Mapping[str, str]) -> dict[Path, str]:
     folder = root / "metadata"
     if not folder.is_dir():
         raise InputError(
@@ -157,21 +165,24 @@ def _build_files(root: Path) -> dict[Path, str]:
     readme = root / "README.md"
     if readme.exists():
         text = readme.read_text(encoding="utf-8")
-        for template in TEMPLATES:
-            text = _replace_table(text, template)
+        tables = {
+            f"parameters:{template.name}": "\n".join(_table_lines(template.parameters))
+            for template in TEMPLATES
+        }
+        for name, section in {**tables, **sections}.items():
+            text = _replace_section(text, name, section)
         files[readme] = text
     return files
 
 
-def _replace_table(text: str, template: Template) -> str:
-    begin = f"<!-- parameters:{template.name} -->"
-    end = f"<!-- /parameters:{template.name} -->"
+def _replace_section(text: str, name: str, section: str) -> str:
+    begin = f"<!-- {name} -->"
+    end = f"<!-- /{name} -->"
     before, begin_found, rest = text.partition(begin)
     _, end_found, after = rest.partition(end)
     if not begin_found or not end_found:
         return text
-    table = "\n".join(_table_lines(template.parameters))
-    return f"{before}{begin}\n{table}\n{end}{after}"
+    return f"{before}{begin}\n{section}\n{end}{after}"
 
 
 def _table_lines(parameters: Iterable[Parameter]) -> Iterable[str]:

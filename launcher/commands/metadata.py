@@ -5,17 +5,19 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from launcher.emulator.coverage import build_coverage
 from launcher.metadata import check_metadata_files, write_metadata
 
 
 def metadata(args: Namespace) -> int:
-    """Write the metadata files and the README's parameter tables, or check them."""
+    """Write the metadata files and the README's generated parts, or check them."""
     root = Path(args.project_root)
+    sections = {"coverage": build_coverage()}
     if args.check:
-        check_metadata_files(root)
-        print("The metadata files and the README's parameter tables are up to date.")
+        check_metadata_files(root, sections)
+        print("The metadata files and the README's generated parts are up to date.")
         return 0
-    changed = write_metadata(root)
+    changed = write_metadata(root, sections)
     for path in changed:
         print(f"wrote {path}")
     if not changed:

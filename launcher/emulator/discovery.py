@@ -35,6 +35,9 @@ class Method:
     response: str
 
 
+HONOURED_SYSTEM_PARAMETERS = frozenset({"alt", "prettyPrint"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """The query parameters of a call: the method's own, and those that every Google API takes."""
@@ -59,7 +62,9 @@ class Discovery:
         self.revision: str = document["revision"]
         self.messages = Messages(document["schemas"])
         self.methods = {method.id: method for method in _walk(document)}
-        self._system = frozenset(name.removeprefix("$.") for name in document["parameters"])
+        self.system_parameters = frozenset(
+            name.removeprefix("$.") for name in document["parameters"]
+        )
 
     def parse_query(self, method: Method, items: Iterable[tuple[str, str]]) -> Query:
         """Return the query parameters of a call to ``method``, checked.
@@ -75,7 +80,7 @@ class Discovery:
             if spelling in names:
                 name = names[spelling]
                 parameters[name] = self.messages.parse_scalar(method.query[name], value, name)
-            elif plain in self._system:
+            elif plain in self.system_parameters:
                 system[plain] = value
             else:
                 raise errors.invalid_request(

@@ -24,7 +24,8 @@ class Operation:
         answer: does what the method does.
         query: the query parameters that it honours; the others are accepted without effect.
         body: likewise the fields of the body, by their paths; None where it honours all.
-        refused: parameters and fields that answer 501 when they are set.
+        refused: parameters and fields that answer 501 when they are set; the method itself sees to
+            those that are among ``query``.
     """
 
     answer: Callable[[Service, Call], Mapping[str, Any]]
@@ -52,8 +53,9 @@ _WITH_AND_WITHOUT_REGION: Mapping[str, Operation] = {
     ),
     "jobs.update": Operation(
         answer=Service.update_job,
-        query=frozenset({"updateMask"}),  # Its refusal goes by the state that is asked for.
+        query=frozenset({"updateMask"}),
         body=frozenset({"requestedState"}),
+        refused=frozenset({"updateMask"}),
     ),
     "templates.get": Operation(answer=Service.get_template, query=frozenset({"gcsPath"})),
 }
@@ -90,7 +92,7 @@ def answer_call(service: Service, call: Call) -> Mapping[str, Any]:
     operation = OPERATIONS.get(call.method.id)
     if operation is None:
         raise errors.unimplemented(call.method.id)
-    for name in sorted(operation.refused):
+    for name in sorted(operation.refused - operation.query):
         if _find(call, name):
             raise errors.unimplemented(call.method.id, name)
     # What the table does not name cannot have an effect by accident.

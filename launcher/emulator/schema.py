@@ -80,6 +80,11 @@ class Messages:
             for message, schema in schemas.items()
         }
 
+    def fields(self, message: str) -> Mapping[str, Schema]:
+        """Return the fields of a message, by name."""
+        fields: Mapping[str, Schema] = self._schemas[message].get("properties", {})
+        return fields
+
     def parse(self, message: str, value: object, *, ignore_unknown: bool = False) -> dict[str, Any]:
         """Return ``value`` as that message in canonical form: camelCase names, int64 as strings.
 

@@ -104,6 +104,7 @@ def test_only_the_commands_know_the_emulator():
     assert offenders(of, {"launcher.emulator"}) == {}
     assert set(offenders(lambda m: is_in(m, {"launcher.commands"}), {"launcher.emulator"})) == {
         "launcher.commands.emulator",
+        "launcher.commands.metadata",
         "launcher.commands.rehearsal",
     }
 

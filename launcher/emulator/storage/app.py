@@ -49,6 +49,9 @@ _ROOTS = ("/storage/v1/", "/download/storage/v1/", *_UPLOAD_ROOTS)
 _BATCH_PATHS = ("/batch/storage/v1", "/batch")
 _GET = "storage.objects.get"
 _INSERT = "storage.objects.insert"
+IMPLEMENTED = frozenset({*OPERATIONS, _INSERT})
+"""The ids of the methods that are answered."""
+
 # Headers that would change the meaning of a request, and that nothing here honours.
 _REFUSED_HEADERS = ("if-match", "if-none-match")
 _REFUSED_HEADER_PREFIXES = ("x-goog-encryption-", "x-goog-copy-source-encryption-")

@@ -8,13 +8,15 @@ from launcher.emulator.storage.errors import InvalidRequest, NotImplementedHere
 from launcher.emulator.storage.records import ObjectRef, Preconditions
 from launcher.emulator.storage.resources import Json
 
-# Accepted and without effect: there is no access control, no billing and no partial response, and
-# a rewrite is always finished in one call.
-_HARMLESS = frozenset(
-    "alt fields key oauth_token prettyPrint quotaUser userIp uploadType userProject"  # noqa: SIM905
+_EVERYWHERE = frozenset({"alt", "uploadType"})  # Honoured wherever it means something.
+HARMLESS = frozenset(
+    "fields key oauth_token prettyPrint quotaUser userIp userProject"  # noqa: SIM905
     " projection predefinedAcl predefinedDefaultObjectAcl destinationPredefinedAcl"
     " returnPartialSuccess includeFoldersAsPrefixes maxBytesRewrittenPerCall".split()
 )
+"""Accepted and without effect: there is no access control, no billing and no partial response, and
+a rewrite is always finished in one call."""
+
 CONDITIONS = frozenset(
     {
         "ifGenerationMatch",
@@ -96,8 +98,9 @@ class Call:
 
     def check_parameters(self, honoured: frozenset[str]) -> None:
         """Raise NotImplementedHere for a query parameter that would be neglected."""
+        accepted = honoured | HARMLESS | _EVERYWHERE
         for name, value in self.query.items():
-            if name not in honoured | _HARMLESS and value.lower() not in ("", "false"):
+            if name not in accepted and value.lower() not in ("", "false"):
                 raise NotImplementedHere(f"Parameter {name!r} of {self.method_id}")
 
 
