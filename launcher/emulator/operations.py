@@ -7,6 +7,7 @@ it does not name answers 501, or has no effect.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,10 @@ from typing import Any
 from launcher.emulator import errors
 from launcher.emulator.launch import HONOURED_FIELDS
 from launcher.emulator.service import Call, Service
+
+# Ids and numbers of projects, also of the old kind with a domain, and names of regions.
+_PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]{0,62}:)?[a-z0-9][a-z0-9-]{0,62}")
+_REGION = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,7 @@ def answer_call(service: Service, call: Call) -> Mapping[str, Any]:
     operation = OPERATIONS.get(call.method.id)
     if operation is None:
         raise errors.unimplemented(call.method.id)
+    _check_place(call)
     for name in sorted(operation.refused - operation.query):
         if _find(call, name):
             raise errors.unimplemented(call.method.id, name)
@@ -99,6 +105,16 @@ def answer_call(service: Service, call: Call) -> Mapping[str, Any]:
     honoured = operation.query & call.query.keys()
     query = {name: call.query[name] for name in honoured}
     return operation.answer(service, dataclasses.replace(call, query=query))
+
+
+def _check_place(call: Call) -> None:
+    # The rules are those of Google Cloud, the words are ours.
+    for name, value, rule in (
+        ("projectId", call.project_id, _PROJECT),
+        ("location", call.region, _REGION),
+    ):
+        if not rule.fullmatch(value):
+            raise errors.invalid_argument(f"{name} {value[:100]!r} is not one that can be.")
 
 
 def _find(call: Call, path: str) -> object:
