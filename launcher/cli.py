@@ -281,6 +281,9 @@ def _add_check(commands: Any) -> None:
         help="launch on a local Dataflow with the network off, and predict a sample of the input",
     )
     parser.add_argument(
+        "--live", action="store_true", help="ask the project, reading only, as you are logged in"
+    )
+    parser.add_argument(
         "--rehearse-timeout-sec",
         type=float,
         default=120.0,

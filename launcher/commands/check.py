@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from launcher.commands.connection import find_region
+from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import environment_values
 from launcher.commands.table import print_table
+from launcher.environment import overlay
 from launcher.errors import InputError
 from launcher.gcs import read_object
 from launcher.preflight.codes import CODES
@@ -64,8 +65,11 @@ def check(args: Namespace) -> int:
         )
         if args.rehearse:
             findings += _rehearse(args, config, spec, files)
-    elif args.rehearse:
-        raise InputError("--rehearse: needs --template-file-gcs-location, the template to launch")
+        if args.live:
+            findings += _ask(args, config, spec)
+    elif args.rehearse or args.live:
+        flag = "--rehearse" if args.rehearse else "--live"
+        raise InputError(f"{flag}: needs --template-file-gcs-location, the template to launch")
     if not looked_at:
         raise InputError(
             f"--project-root {args.project_root}: nothing to check there; name the template's "
@@ -153,6 +157,22 @@ def _rehearse(
         python=Path(args.python),
         launch_limit_sec=args.rehearse_timeout_sec,
     )
+
+
+def _ask(args: Namespace, config: LaunchConfig, spec: ContainerSpec) -> list[Finding]:
+    # The Google clients are loaded only where they are asked.
+    from launcher.preflight.live import Cloud, Launch, check_live
+
+    parameter = build_launch_request(config, spec).launch_parameter
+    launch = Launch(
+        project=find_project(args),
+        region=config.region,
+        image=spec.image,
+        environment=overlay(spec.default_environment, parameter.environment),
+        parameters=dict(parameter.parameters),
+        metadata=spec.metadata,
+    )
+    return list(check_live(Cloud(), launch))
 
 
 def _read_project_files(args: Namespace) -> ProjectFiles:

@@ -130,6 +130,26 @@ CODES: tuple[Code, ...] = (
         },
     ),
     *_codes(
+        Depth.LIVE,
+        {
+            "api-disabled": "An API that the job needs is not enabled.",
+            "bucket-missing": "A bucket does not exist.",
+            "bucket-region": "A bucket is far from the workers.",
+            "image-architecture": "The image is for another processor.",
+            "image-missing": "The image is not in its registry.",
+            "image-unpacked": "The image does not fit on the workers' disks.",
+            "live-unasked": "A question to the project got no answer.",
+            "network-custom": "A network without subnetworks of its own, and none is named.",
+            "network-missing": "A network or subnetwork does not exist.",
+            "network-private-access": "Private addresses without Private Google Access.",
+            "object-missing": "A file to read does not exist.",
+            "permission-missing": "The caller lacks a permission.",
+            "pubsub-missing": "A topic or subscription does not exist.",
+            "quota-short": "A quota is too small for all workers.",
+            "worker-role": "The workers' service account lacks its role.",
+        },
+    ),
+    *_codes(
         Depth.READ_BACK,
         {
             "job-accelerator": "The job has not the accelerator that was asked for.",

@@ -99,7 +99,10 @@ def test_graph_too_big(rehearse):
     rehearse.project.replace(
         "steps.py",
         "    def process",
-        "    def __init__(self):\n        self.model = __import__('os').urandom(3_000_000)\n\n    def process",
+        "    model = None\n\n"
+        "    def __init__(self):\n"
+        "        self.model = __import__('os').urandom(3_000_000)\n\n"
+        "    def process",
     )
     found = rehearse()["rehearsal-step"]
     assert "ParDo(Step)" in found

@@ -1,0 +1,87 @@
+"""Whether the buckets and objects that a job names are there, and near its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from launcher.preflight.finding import Finding, error, warning
+from launcher.preflight.live.cloud import Cloud, Launch, Missing
+
+# Multi-regions, and how the names of their regions begin.
+# https://cloud.google.com/storage/docs/locations
+_MULTI_REGIONS = {"us": ("us-",), "eu": ("europe-",), "asia": ("asia-",)}
+
+
+def find_locations(launch: Launch) -> dict[str, str]:
+    """Return every ``gs://`` location of a launch by the flag that gives it."""
+    locations = {
+        "--staging-location": launch.environment.staging_location,
+        "--temp-location": launch.environment.temp_location,
+        **{f"--parameters {name}": value for name, value in launch.parameters.items()},
+    }
+    return {
+        flag: value
+        for flag, value in locations.items()
+        if value is not None and value.startswith("gs://")
+    }
+
+
+def check_buckets(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
+    """Yield buckets that are missing or far away."""
+    region = launch.environment.worker_region or launch.region
+    seen: set[str] = set()
+    for flag, location in find_locations(launch).items():
+        bucket = split(location)[0]
+        if bucket in seen:
+            continue
+        seen.add(bucket)
+        try:
+            answer = _get_bucket(cloud, bucket)
+        except Missing:
+            yield error(
+                "bucket-missing",
+                f"{flag} {location}: there is no bucket {bucket!r}",
+                f"gcloud storage buckets create gs://{bucket} --location {region}",
+            )
+            continue
+        place = str(answer.get("location", "")).lower()
+        inside = region.startswith(_MULTI_REGIONS.get(place, ())) if place else True
+        placement = answer.get("customPlacementConfig", {}).get("dataLocations", [])
+        if place and place != region and not inside and region.upper() not in placement:
+            yield warning(
+                "bucket-region",
+                f"{flag} {location}: the bucket is in {place}, the workers are in {region}: slow, "
+                "and the traffic is billed",
+                f"Use a bucket in {region}, or launch in the bucket's region.",
+            )
+
+
+def check_objects(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
+    """Yield files to read that are not there; patterns are left to the job."""
+    for name, location in launch.find_parameters("GCS_READ_FILE").items():
+        bucket, path = split(location)
+        if not location.startswith("gs://") or not path or set(path) & set("*?["):
+            continue
+        try:
+            _get_object(cloud, bucket, path)
+        except Missing:
+            yield error(
+                "object-missing",
+                f"--parameters {name}={location}: there is no such object",
+                "Correct the path, or upload the file.",
+            )
+
+
+def _get_bucket(cloud: Cloud, bucket: str) -> dict[str, Any]:
+    return cloud.ask("storage", lambda api: api.buckets().get(bucket=bucket))
+
+
+def _get_object(cloud: Cloud, bucket: str, path: str) -> dict[str, Any]:
+    return cloud.ask("storage", lambda api: api.objects().get(bucket=bucket, object=path))
+
+
+def split(location: str) -> tuple[str, str]:
+    """Return bucket and object name of a ``gs://`` location."""
+    bucket, _, path = location.removeprefix("gs://").partition("/")
+    return bucket, path

@@ -1,0 +1,95 @@
+"""Whether the image is in its registry, for the right processor, and fits on the workers' disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from launcher.preflight.finding import Finding, error
+from launcher.preflight.image import ImageReference
+from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
+
+_REGISTRY = "-docker.pkg.dev"
+# Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
+_UNPACKED_SHARE = 2.0
+# What the VM's own system, logs and packages take beside.
+_SYSTEM_GB = 12.0
+_DEFAULT_DISK_GB = 25
+
+
+def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
+    """Yield what is wrong with the workers' image."""
+    text = launch.environment.sdk_container_image or launch.image
+    image = ImageReference.parse(text)
+    if not image.host.endswith(_REGISTRY):
+        raise Unanswered(f"{text}: only Artifact Registry can be asked")
+    project, _, rest = image.path.partition("/")
+    repository, _, name = rest.partition("/")
+    location = image.host.removesuffix(_REGISTRY)
+    parent = f"projects/{project}/locations/{location}/repositories/{repository}"
+    try:
+        found = _find(cloud, parent, name, image)
+    except Missing:
+        found = None
+    if found is None:
+        yield error(
+            "image-missing",
+            f"--sdk-container-image {text}: there is no such image",
+            "Push it, or correct the name; flexpack image build pushes the template's.",
+        )
+        return
+    architectures = {item.get("architecture") for item in found.get("imageManifests", ())} - {None}
+    if architectures and "amd64" not in architectures:
+        yield error(
+            "image-architecture",
+            f"--sdk-container-image {text}: is for {', '.join(sorted(map(str, architectures)))}, "
+            "and the workers are linux/amd64",
+            "Build it with --platform linux/amd64.",
+        )
+    compressed_gb = int(found.get("imageSizeBytes", 0)) / 1e9
+    needed_gb = compressed_gb * (1 + _UNPACKED_SHARE) + _SYSTEM_GB
+    disk_gb = launch.environment.disk_size_gb or _DEFAULT_DISK_GB
+    if needed_gb > disk_gb:
+        yield error(
+            "image-unpacked",
+            f"--sdk-container-image {text}: {compressed_gb:.1f} GB compressed, about "
+            f"{compressed_gb * _UNPACKED_SHARE:.1f} GB unpacked, and the workers' disks have "
+            f"{disk_gb} GB",
+            f"Take --disk-size-gb {max(50, round(needed_gb * 1.2))}.",
+        )
+
+
+def _find(cloud: Cloud, parent: str, name: str, image: ImageReference) -> dict[str, Any] | None:
+    if image.digest:
+        return cloud.ask(
+            "artifactregistry",
+            lambda api: (
+                api.projects()
+                .locations()
+                .repositories()
+                .dockerImages()
+                .get(name=f"{parent}/dockerImages/{name.replace('/', '%2F')}@{image.digest}")
+            ),
+        )
+    tag = image.tag or "latest"
+    page: dict[str, Any] = {"nextPageToken": None}
+    while "nextPageToken" in page:
+        page = _list_page(cloud, parent, page["nextPageToken"])
+        for found in page.get("dockerImages", ()):
+            path = str(found.get("uri", "")).partition("@")[0]
+            if path.endswith(f"/{name}") and tag in found.get("tags", ()):
+                return dict(found)
+    return None
+
+
+def _list_page(cloud: Cloud, parent: str, page_token: str | None) -> dict[str, Any]:
+    return cloud.ask(
+        "artifactregistry",
+        lambda api: (
+            api.projects()
+            .locations()
+            .repositories()
+            .dockerImages()
+            .list(parent=parent, pageSize=1000, pageToken=page_token)
+        ),
+    )

@@ -1,0 +1,70 @@
+"""Whether launcher and workers have a network, and a way to Google from it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from launcher.preflight.finding import Finding, error
+from launcher.preflight.live.cloud import Cloud, Launch, Missing
+
+
+def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
+    """Yield what is wrong with network and subnetwork."""
+    environment = launch.environment
+    region = environment.worker_region or launch.region
+    project, name = launch.project, environment.network or "default"
+    if environment.subnetwork:
+        project, region, name = _split(environment.subnetwork, project, region)
+    else:
+        try:
+            network = cloud.ask(
+                "compute", lambda api: api.networks().get(project=project, network=name)
+            )
+        except Missing:
+            yield error(
+                "network-missing",
+                f"--network {name}: there is no such network in {project}",
+                "Name one with --network, or its subnetwork with --subnetwork.",
+            )
+            return
+        if not network.get("autoCreateSubnetworks"):
+            yield error(
+                "network-custom",
+                f"--network {name}: has no subnetworks of its own making, and none is named",
+                f"Add --subnetwork regions/{region}/subnetworks/NAME.",
+            )
+            return
+    try:
+        subnetwork: dict[str, Any] = cloud.ask(
+            "compute",
+            lambda api: api.subnetworks().get(project=project, region=region, subnetwork=name),
+        )
+    except Missing:
+        yield error(
+            "network-missing",
+            f"--subnetwork {name}: there is no such subnetwork in {region} of {project}",
+            "Correct the name or the region.",
+        )
+        return
+    private = environment.ip_configuration == "WORKER_IP_PRIVATE"
+    if private and not subnetwork.get("privateIpGoogleAccess"):
+        yield error(
+            "network-private-access",
+            f"--disable-public-ips: subnetwork {name} has Private Google Access off, so that the "
+            "launcher cannot pull its images",
+            f"gcloud compute networks subnets update {name} --region {region} "
+            f"--project {project} --enable-private-ip-google-access",
+        )
+
+
+def _split(subnetwork: str, project: str, region: str) -> tuple[str, str, str]:
+    """Return project, region and name of a subnetwork in its short or long form."""
+    parts = subnetwork.split("/")
+    for key, value in itertools.pairwise(parts):
+        if key == "projects":
+            project = value
+        elif key == "regions":
+            region = value
+    return project, region, parts[-1]

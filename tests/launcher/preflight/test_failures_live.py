@@ -1,0 +1,273 @@
+"""Each failure that the live checks catch: in a project that has it, over real HTTP.
+
+A test is called after the failure's id in ``launcher/failures.json``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from launcher import (
+    Accelerator,
+    EnvironmentOptions,
+    Severity,
+    build_environment,
+    build_template_metadata,
+)
+from launcher.cli import main
+from launcher.preflight.live import Cloud, Launch, check_live
+from template.parameters import BATCH, STREAMING
+from tests.launcher.preflight.google_apis import GoogleApis
+
+IMAGE = "europe-west4-docker.pkg.dev/my-project/images/fashion"
+ACCOUNT = "123-compute@developer.gserviceaccount.com"
+LAUNCH = Launch(
+    project="my-project",
+    region="europe-west4",
+    image=f"{IMAGE}:1.0",
+    environment=build_environment(
+        EnvironmentOptions(
+            accelerator=Accelerator("nvidia-l4"),
+            max_workers=2,
+            staging_location="gs://my-bucket/staging",
+        ),
+        image=f"{IMAGE}:1.0",
+    ),
+    parameters={"input": "gs://my-bucket/a.csv", "model_path": "gs://my-bucket/m.pth"},
+    metadata=build_template_metadata(BATCH),
+)
+
+
+class Project:
+    """A project in which all is well until a test spoils it."""
+
+    def __init__(self) -> None:
+        self.disabled: set[str] = set()
+        self.buckets = {"my-bucket": {"location": "EUROPE-WEST4"}}
+        self.objects = {"my-bucket/a.csv", "my-bucket/m.pth"}
+        self.images = [
+            {
+                "name": f"{IMAGE}@sha256:12",
+                "uri": f"{IMAGE}@sha256:12",
+                "tags": ["1.0"],
+                "imageSizeBytes": "3090000000",
+                "imageManifests": [{"architecture": "amd64", "os": "linux"}],
+            }
+        ]
+        self.denied: set[str] = set()
+        self.roles = ["roles/dataflow.worker"]
+        self.quotas = {
+            "NVIDIA_L4_GPUS": (4, 0),
+            "DISKS_TOTAL_GB": (4096, 100),
+            "IN_USE_ADDRESSES": (8, 1),
+        }
+        self.networks = {"default": {"autoCreateSubnetworks": True}}
+        self.subnetworks = {"default": {"privateIpGoogleAccess": False}}
+        self.topics: dict[str, dict] = {}
+        self.subscriptions: dict[str, dict] = {}
+        self.apis = GoogleApis()
+        self.apis.answers = {
+            "serviceusage.services.batchGet": lambda path, query, body: {
+                "services": [
+                    {"name": name, "state": self._state(name.rpartition("/")[2])}
+                    for name in query["names"]
+                ]
+            },
+            "storage.buckets.get": lambda path, query, body: self.buckets.get(path[2:]),
+            "storage.objects.get": lambda path, query, body: (
+                {"name": "x"} if path[2:].replace("/o/", "/") in self.objects else None
+            ),
+            "storage.buckets.testIamPermissions": lambda path, query, body: self._allowed(
+                query["permissions"]
+            ),
+            "artifactregistry.projects.locations.repositories.dockerImages.list": (
+                lambda path, query, body: {"dockerImages": self.images}
+            ),
+            "artifactregistry.projects.locations.repositories.dockerImages.get": (
+                lambda path, query, body: next(
+                    (i for i in self.images if i["uri"].endswith(path.rpartition("/")[2])), None
+                )
+            ),
+            "cloudresourcemanager.projects.testIamPermissions": (
+                lambda path, query, body: self._allowed(body["permissions"])
+            ),
+            "cloudresourcemanager.projects.get": lambda path, query, body: {"name": "projects/123"},
+            "cloudresourcemanager.projects.getIamPolicy": lambda path, query, body: {
+                "bindings": [
+                    {"role": role, "members": [f"serviceAccount:{ACCOUNT}"]} for role in self.roles
+                ]
+            },
+            "iam.projects.serviceAccounts.testIamPermissions": (
+                lambda path, query, body: self._allowed(body["permissions"])
+            ),
+            "compute.regions.get": lambda path, query, body: {
+                "quotas": [
+                    {"metric": metric, "limit": limit, "usage": usage}
+                    for metric, (limit, usage) in self.quotas.items()
+                ]
+            },
+            "compute.networks.get": lambda path, query, body: self.networks.get(_last(path)),
+            "compute.subnetworks.get": lambda path, query, body: self.subnetworks.get(_last(path)),
+            "pubsub.projects.topics.get": lambda path, query, body: self.topics.get(_last(path)),
+            "pubsub.projects.subscriptions.get": lambda path, query, body: self.subscriptions.get(
+                _last(path)
+            ),
+        }
+
+    def _state(self, name: str) -> str:
+        return "DISABLED" if name in self.disabled else "ENABLED"
+
+    def _allowed(self, permissions):
+        return {"permissions": [name for name in permissions if name not in self.denied]}
+
+    def check(self, launch: Launch = LAUNCH, timeout_sec: float = 5.0, **options) -> dict[str, str]:
+        if options:
+            changed = replace(launch.environment, **options)
+            launch = replace(launch, environment=changed)
+        cloud = Cloud(endpoint=self.apis.endpoint, timeout_sec=timeout_sec)
+        return {
+            finding.code: f"{finding.severity} {finding.message} -> {finding.remedy}"
+            for finding in check_live(cloud, launch)
+        }
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+@pytest.fixture
+def cloud():
+    project = Project()
+    yield project
+    project.apis.close()
+
+
+def test_nothing_is_found_in_a_project_without_mistakes(cloud):
+    assert cloud.check() == {}
+    assert {name.partition(".")[0] for name in cloud.apis.asked} == {
+        *("serviceusage", "storage", "artifactregistry", "cloudresourcemanager", "iam", "compute")
+    }
+
+
+def test_quota(cloud):
+    cloud.quotas["NVIDIA_L4_GPUS"] = (1, 1)
+    found = cloud.check()["quota-short"]
+    assert found.startswith("ERROR --max-workers 2: needs 2 NVIDIA_L4_GPUS in europe-west4")
+    assert "of 1 there is 1 in use" in found
+    cloud.quotas |= {"DISKS_TOTAL_GB": (100, 90), "NVIDIA_L4_GPUS": (2, 0)}
+    assert "needs 100 DISKS_TOTAL_GB" in cloud.check()["quota-short"]
+    n1 = replace(LAUNCH.environment, machine_type="n1-standard-4")
+    cloud.quotas |= {"CPUS": (4, 0), "NVIDIA_L4_GPUS": (9, 0), "DISKS_TOTAL_GB": (999, 0)}
+    found = cloud.check(replace(LAUNCH, environment=n1))
+    assert "needs 8 CPUS" in found["quota-short"]
+
+
+def test_permission_denied(cloud):
+    cloud.denied = {"dataflow.jobs.create"}
+    found = cloud.check()["permission-missing"]
+    assert "you lack the permission dataflow.jobs.create -> Ask for roles/dataflow.dev" in found
+    cloud.denied = {"storage.objects.create"}
+    assert "--staging-location gs://my-bucket/staging" in cloud.check()["permission-missing"]
+    cloud.denied = {"iam.serviceAccounts.actAs"}
+    assert f"--service-account-email {ACCOUNT}" in cloud.check()["permission-missing"]
+    cloud.denied = set()
+    cloud.roles = ["roles/viewer"]
+    assert "gives it no roles/dataflow.worker" in cloud.check()["worker-role"]
+    cloud.disabled = {"dataflow.googleapis.com"}
+    assert "gcloud services enable dataflow.googleapis.com" in cloud.check()["api-disabled"]
+    cloud.objects = set()
+    assert "there is no such object" in cloud.check()["object-missing"]
+    cloud.buckets = {}
+    found = cloud.check()["bucket-missing"]
+    assert "gcloud storage buckets create gs://my-bucket --location europe-west4" in found
+
+
+def test_other_region(cloud):
+    cloud.buckets["my-bucket"] = {"location": "US"}
+    found = cloud.check()["bucket-region"]
+    assert "the bucket is in us, the workers are in europe-west4" in found
+    for near in ("EU", "EUROPE-WEST4"):
+        cloud.buckets["my-bucket"] = {"location": near}
+        assert cloud.check() == {}
+
+
+def test_wrong_architecture(cloud):
+    cloud.images[0]["imageManifests"] = [{"architecture": "arm64"}]
+    assert "is for arm64" in cloud.check()["image-architecture"]
+
+
+def test_disk_full(cloud):
+    found = cloud.check(disk_size_gb=20)["image-unpacked"]
+    assert "3.1 GB compressed, about 6.2 GB unpacked, and the workers' disks have 20 GB" in found
+
+
+def test_private_registry(cloud):
+    assert (
+        "there is no such image" in cloud.check(sdk_container_image=f"{IMAGE}:2")["image-missing"]
+    )
+    assert "image-missing" in cloud.check(sdk_container_image=f"{IMAGE}@sha256:99")
+    assert cloud.check(sdk_container_image=f"{IMAGE}@sha256:12") == {}
+
+
+def test_network_unreachable(cloud):
+    private = {"ip_configuration": "WORKER_IP_PRIVATE"}
+    found = cloud.check(**private)["network-private-access"]
+    assert "has Private Google Access off" in found
+    assert "subnets update default --region europe-west4" in found
+    subnetwork = "regions/europe-west4/subnetworks/private"
+    assert "no such subnetwork" in cloud.check(subnetwork=subnetwork)["network-missing"]
+    cloud.subnetworks["private"] = {"privateIpGoogleAccess": True}
+    assert cloud.check(subnetwork=subnetwork, **private) == {}
+    cloud.networks["default"] = {"autoCreateSubnetworks": False}
+    assert "Add --subnetwork regions/europe-west4/" in cloud.check()["network-custom"]
+    cloud.networks = {}
+    assert "no such network in my-project" in cloud.check()["network-missing"]
+
+
+def test_topics_and_subscriptions_are_looked_for(cloud):
+    streaming = replace(
+        LAUNCH,
+        metadata=build_template_metadata(STREAMING),
+        parameters={
+            "input_subscription": "projects/my-project/subscriptions/in",
+            "output_topic": "projects/my-project/topics/out",
+        },
+    )
+    found = cloud.check(streaming)["pubsub-missing"]
+    assert "gcloud pubsub topics create projects/my-project/topics/out" in found
+    cloud.topics["out"] = {"name": "projects/my-project/topics/out"}
+    assert "subscriptions create" in cloud.check(streaming)["pubsub-missing"]
+    cloud.subscriptions["in"] = {"topic": "_deleted-topic_"}
+    assert "topic was deleted" in cloud.check(streaming)["pubsub-missing"]
+    cloud.subscriptions["in"] = {"topic": "projects/my-project/topics/in"}
+    assert cloud.check(streaming) == {}
+
+
+def test_what_cannot_be_asked_is_a_warning(cloud):
+    cloud.apis.broken = {"compute.regions.get": 403}
+    found = cloud.check()
+    assert set(found) == {"live-unasked"}
+    assert found["live-unasked"].startswith("WARNING quotas: could not ask: compute: 403 not for")
+    cloud.apis.broken = {}
+    cloud.apis.slow = {"compute.regions.get"}
+    found = cloud.check(timeout_sec=0.5)
+    assert "quotas: could not ask: compute: no answer within 0.5 s" in found["live-unasked"]
+    cloud.apis.slow = set()
+    del cloud.quotas["NVIDIA_L4_GPUS"]
+    assert "tells no quota for NVIDIA_L4_GPUS" in cloud.check()["live-unasked"]
+    found = cloud.check(sdk_container_image="docker.io/me/fashion:1")
+    assert Severity.WARNING in found["live-unasked"]
+
+
+def test_without_a_network_every_question_is_a_warning():
+    cloud = Cloud(endpoint="http://localhost:1/", timeout_sec=1)
+    findings = list(check_live(cloud, LAUNCH))
+    assert len(findings) == 8
+    assert {finding.code for finding in findings} == {"live-unasked"}
+
+
+def test_without_a_spec_there_is_nothing_to_ask(project, capsys):
+    assert main(["check", "--live", "--project-root", str(project.root)]) == 2
+    assert "--live: needs --template-file-gcs-location" in capsys.readouterr().err
