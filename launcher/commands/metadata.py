@@ -7,12 +7,13 @@ from pathlib import Path
 
 from launcher.emulator.coverage import build_coverage
 from launcher.metadata import check_metadata_files, write_metadata
+from launcher.preflight.summary import build_checks_table
 
 
 def metadata(args: Namespace) -> int:
     """Write the metadata files and the README's generated parts, or check them."""
     root = Path(args.project_root)
-    sections = {"coverage": build_coverage()}
+    sections = {"checks": build_checks_table(), "coverage": build_coverage()}
     if args.check:
         check_metadata_files(root, sections)
         print("The metadata files and the README's generated parts are up to date.")

@@ -56,12 +56,29 @@ def test_a_job_as_asked_for_goes_on(dataflow, service):
     assert not [call for call in service.calls if call[0] == "PUT"]
 
 
+def expect_cancelled(dataflow, service, environment, code, message):
+    with pytest.raises(JobMismatch) as caught:
+        wait(dataflow, service, environment)
+    assert f"ERROR {code}: " in str(caught.value)
+    assert message in str(caught.value)
+    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+
+
+def test_accelerator_lost(dataflow, service):
+    environment = staged() | {"experiments": ["x"]}
+    message = "the job has no such option"
+    expect_cancelled(dataflow, service, environment, "job-accelerator", message)
+
+
+def test_disk_not_applied(dataflow, service):
+    message = "asked for disks of 50 GB, and the workers' have 25"
+    expect_cancelled(dataflow, service, staged(diskSizeGb=25), "job-disk", message)
+
+
 @pytest.mark.parametrize(
     ("environment", "code", "message"),
     [
-        (staged() | {"experiments": ["x"]}, "job-accelerator", "the job has no such option"),
         (staged(machineType="n1-standard-1"), "job-machine", "the workers are n1-standard-1"),
-        (staged(diskSizeGb=25), "job-disk", "asked for disks of 50 GB, and the workers' have 25"),
         (
             staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}]),
             "job-image",
@@ -70,11 +87,7 @@ def test_a_job_as_asked_for_goes_on(dataflow, service):
     ],
 )
 def test_another_job_is_cancelled_with_the_reason(dataflow, service, environment, code, message):
-    with pytest.raises(JobMismatch) as caught:
-        wait(dataflow, service, environment)
-    assert f"ERROR {code}: " in str(caught.value)
-    assert message in str(caught.value)
-    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+    expect_cancelled(dataflow, service, environment, code, message)
 
 
 def test_the_accelerator_may_be_a_service_option(dataflow, service):

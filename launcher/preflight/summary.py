@@ -1,0 +1,47 @@
+"""The README's table of known failures, and at which depth each is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from launcher.diagnosis import Failure, load_failures
+from launcher.preflight.codes import CODES, Depth
+
+_TITLES = {
+    Depth.STATIC: "`check`",
+    Depth.REHEARSAL: "`--rehearse`",
+    Depth.LIVE: "`--live`",
+    Depth.READ_BACK: "read back",
+}
+
+
+def build_checks_table() -> str:
+    """Return the table in Markdown, with a sentence that counts it."""
+    return "\n".join(_lines())
+
+
+def is_caught(failure: Failure) -> bool:
+    """Tell whether any check or the diagnosis finds a failure."""
+    return bool(failure.codes or failure.patterns)
+
+
+def _lines() -> Iterator[str]:
+    catalogue = load_failures()
+    caught = [failure for failure in catalogue.failures if is_caught(failure)]
+    early = [failure for failure in caught if failure.codes]
+    yield (
+        f"Of {len(catalogue.failures)} known failures {len(caught)} are caught, {len(early)} of "
+        f"them before anything is billed or at the job's start (as of {catalogue.checked})."
+    )
+    yield ""
+    titles = [*_TITLES.values(), "diagnosed"]
+    yield f"| failure | {' | '.join(titles)} |"
+    yield f"|---|{'---|' * len(titles)}"
+    depths = {code.name: code.depth for code in CODES}
+    for failure in catalogue.failures:
+        cells = [
+            " ".join(f"`{code}`" for code in failure.codes if depths[code] is depth)
+            for depth in _TITLES
+        ]
+        diagnosed = f"`{failure.id}`" if failure.patterns else ""
+        yield f"| {failure.title} | {' | '.join([*cells, diagnosed])} |"

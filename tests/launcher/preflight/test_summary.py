@@ -1,0 +1,46 @@
+"""What the kit claims to catch, it catches in a test."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from launcher.diagnosis import load_failures
+from launcher.preflight.summary import build_checks_table, is_caught
+from tests.launcher.test_diagnosis import TEXTS
+
+HERE = Path(__file__).parent
+FILES = [*HERE.glob("test_failures_*.py"), HERE.parent / "test_read_back.py"]
+FAILURES = load_failures().failures
+
+
+def tested_ids() -> set[str]:
+    return {
+        node.name.removeprefix("test_").replace("_", "-")
+        for path in FILES
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_every_failure_that_a_check_catches_has_its_test():
+    with_codes = {failure.id for failure in FAILURES if failure.codes}
+    assert with_codes <= tested_ids()
+
+
+def test_every_failure_that_is_only_diagnosed_has_its_text():
+    diagnosed = {failure.id for failure in FAILURES if failure.patterns and not failure.codes}
+    assert diagnosed <= {failure for failure, _ in TEXTS}
+
+
+def test_the_table_counts_right():
+    caught = [failure for failure in FAILURES if is_caught(failure)]
+    assert len(FAILURES) == 48
+    assert len(caught) >= 36
+    table = build_checks_table()
+    assert table.startswith(f"Of 48 known failures {len(caught)} are caught")
+    lines = table.splitlines()
+    assert len(lines) == 2 + 2 + 48
+    assert {line.count("|") for line in lines[2:]} == {7}
+    row = next(line for line in lines if line.startswith("| A quota of the project"))
+    assert row == "| A quota of the project is too small |  |  | `quota-short` |  | `quota` |"
