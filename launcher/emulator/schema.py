@@ -35,6 +35,8 @@ _NUMBERS = {
     "JOB_MESSAGE_ERROR": 4,
 }
 
+_MOST_LEVELS = 100  # As protobuf's parsers have it.
+
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "uint32": (0, 2**32 - 1),
@@ -192,6 +194,9 @@ class _Parser:
             return self.message(schema["$ref"], value, path)
         kind = schema["type"]
         if kind == "any":
+            if _is_deeper(value, _MOST_LEVELS):
+                text = f"Message too deep. Max recursion depth reached for key '{path}'"
+                self.violations.append(FieldViolation(path, text))
             return value
         if kind == "array":
             # A lone value stands for a list of one, as Google's parser has it.
@@ -230,6 +235,20 @@ class _Parser:
     def _refuse_value(self, path: str, type_name: str, shown: str) -> None:
         at = f" at '{path}'" if path else ""
         self.violations.append(FieldViolation(path, f"Invalid value{at} ({type_name}), {shown}"))
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether objects and lists are nested in more than so many levels."""
+    layer = [value]
+    for _ in range(levels + 1):
+        inner: list[object] = []
+        for item in layer:
+            if isinstance(item, Mapping):
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        layer = inner
+    return bool(layer)
 
 
 def _shown(value: object) -> str:
