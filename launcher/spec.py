@@ -10,14 +10,18 @@ business of ``launcher.gcs``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import FormatError, SpecError
 from launcher.metadata import TemplateMetadata, format_json
 from launcher.preflight.finding import format_findings, select_errors
 from launcher.preflight.metadata import check_metadata
-from launcher.rest import from_rest, to_rest
+from launcher.rest import camel_case, from_rest, to_rest
+
+_MAPS = frozenset({"additionalUserLabels", "customMetadata"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,22 @@ def parse_spec(text: str | bytes) -> ContainerSpec:
             "not a Flex Template's container spec: it names no image. 'flexpack build' writes one"
         )
     try:
-        return from_rest(ContainerSpec, json_object)
+        return from_rest(ContainerSpec, with_rest_names(json_object))
     except FormatError as error:
         raise SpecError(f"not a Flex Template's container spec: {error}") from error
+
+
+def with_rest_names(document: Any) -> Any:
+    """Return a spec or its metadata with the REST API's names for fields in snake_case.
+
+    Such files are about, Google's own among them; JSON of protocol buffers may be read either way.
+    The keys of labels and other maps are data and stay.
+    """
+    if isinstance(document, list):
+        return [with_rest_names(item) for item in document]
+    if not isinstance(document, Mapping):
+        return document
+    return {
+        camel_case(key): value if camel_case(key) in _MAPS else with_rest_names(value)
+        for key, value in document.items()
+    }

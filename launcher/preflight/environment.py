@@ -22,17 +22,14 @@ def check_environment(
     environment: FlexTemplateRuntimeEnvironment,
     parameters: Mapping[str, str],
     *,
-    image: str,
     region: str | None = None,
 ) -> Iterator[Finding]:
     """Yield what is wrong with the environment that a job gets.
 
     Args:
         environment: the launch's environment over the template's.
-        image: the template's own image.
         region: where the job is launched, where known.
     """
-    yield from _check_workers_image(environment, parameters, image)
     yield from _check_network(environment, region)
     for option in environment.additional_pipeline_options:
         name = option.removeprefix("--").partition("=")[0]
@@ -52,12 +49,18 @@ def check_environment(
             )
 
 
-def _check_workers_image(
-    environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str], image: str
+def check_workers_image(
+    environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str], *, image: str
 ) -> Iterator[Finding]:
+    """Yield what is wrong with the image of a Python job's workers.
+
+    Args:
+        image: the template's own image.
+    """
     workers = environment.sdk_container_image or parameters.get("sdk_container_image")
     if not workers:
-        yield error(
+        # A pipeline without packages of its own runs on the stock image, as Google's samples do.
+        yield warning(
             "workers-image",
             "sdkContainerImage: not set, so that the workers run Beam's stock image, which has "
             "neither torch nor the template's code",

@@ -54,14 +54,12 @@ def check_spec_text(text: str | bytes) -> list[Finding]:
     """
     spec = parse_spec(text)
     document: Mapping[str, Any] = json.loads(text)
+    sdk_info = document.get("sdkInfo", document.get("sdk_info"))
+    environment = document.get("defaultEnvironment", document.get("default_environment"))
     return [
         *_check_fields("", document, _names(ContainerSpec)),
-        *_check_fields("sdkInfo", document.get("sdkInfo"), _names(SDKInfo)),
-        *_check_fields(
-            "defaultEnvironment",
-            document.get("defaultEnvironment"),
-            _names(FlexTemplateRuntimeEnvironment),
-        ),
+        *_check_fields("sdkInfo", sdk_info, _names(SDKInfo)),
+        *_check_fields("defaultEnvironment", environment, _names(FlexTemplateRuntimeEnvironment)),
         *check_metadata_fields(document.get("metadata"), where="metadata"),
         *_check_spec(spec),
         *(check_metadata(spec.metadata) if spec.metadata else ()),
@@ -100,11 +98,9 @@ def _check_fields(where: str, document: object, known: Collection[str]) -> Itera
             continue
         path = f"{where}.{key}" if where else key
         if _SNAKE_CASE.fullmatch(key) and camel_case(key) in known:
-            # Of metadata it is known that gcloud and the Console do not read such a key.
-            found = error if ".parameters[" in where else warning
-            yield found(
+            yield warning(
                 "spec-snake-case",
-                f"{path}: the REST API writes {camel_case(key)!r}",
+                f"{path}: the REST API writes {camel_case(key)!r}, and gcloud reads nothing else",
                 f"Rename it to {camel_case(key)}.",
             )
         else:

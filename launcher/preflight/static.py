@@ -18,7 +18,7 @@ from launcher.preflight.checkpoint import check_checkpoint, check_model_size, re
 from launcher.preflight.dockerfile import PY_FILE, check_dockerfile
 from launcher.preflight.dockerfile_reader import Dockerfile, read_dockerfile
 from launcher.preflight.entry_file import check_entry_file
-from launcher.preflight.environment import check_environment
+from launcher.preflight.environment import check_environment, check_workers_image
 from launcher.preflight.finding import Finding, warning
 from launcher.preflight.locks import Lock, check_lock, read_lock
 from launcher.preflight.metadata import check_metadata
@@ -28,7 +28,7 @@ from launcher.preflight.probe import ProbeError
 from launcher.preflight.spec import check_metadata_fields
 from launcher.request import LaunchFlexTemplateRequest
 from launcher.rest import from_rest
-from launcher.spec import ContainerSpec
+from launcher.spec import ContainerSpec, with_rest_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def check_metadata_file(path: Path) -> list[Finding]:
         raise InputError(f"{path}: {problem}") from problem
     return [
         *check_metadata_fields(document, where=path.name),
-        *check_metadata(from_rest(TemplateMetadata, document, where=path.name)),
+        *check_metadata(from_rest(TemplateMetadata, with_rest_names(document), where=path.name)),
     ]
 
 
@@ -153,11 +153,13 @@ def check_launch(
     if spec.metadata is not None:
         declared = [parameter.name for parameter in spec.metadata.parameters]
         yield from check_parameters(spec.metadata, parameters, launch.environment)
-    yield from check_environment(environment, parameters, image=spec.image, region=region)
+    yield from check_environment(environment, parameters, region=region)
     yield from check_accelerator(environment, parameters, torch_build=torch_build)
-    yield from check_pipeline_options(
-        environment.additional_pipeline_options, declared, python=tools.python, root=tools.root
-    )
+    if spec.sdk_info.language == "PYTHON":
+        yield from check_workers_image(environment, parameters, image=spec.image)
+        yield from check_pipeline_options(
+            environment.additional_pipeline_options, declared, python=tools.python, root=tools.root
+        )
     if checkpoint is not None:
         model_class = parameters.get("model_class") or _default(spec, "model_class")
         try:

@@ -70,7 +70,7 @@ def test_versions_differ(project, old, new, message):
 def test_workers_lack_code(project):
     project.change_spec(lambda spec: spec["defaultEnvironment"].pop("sdkContainerImage"))
     found = project.check()["workers-image"]
-    assert found.startswith("ERROR sdkContainerImage: not set")
+    assert found.startswith("WARNING sdkContainerImage: not set")
     assert "Add --sdk-container-image europe-docker.pkg.dev/" in found
     found = project.check("--sdk-container-image=europe-docker.pkg.dev/p/r/other:1")
     assert "not the launcher's image" in found["workers-image-differs"]
@@ -336,7 +336,7 @@ packaging==21.3
 
 def test_metadata_broken(project):
     parameters = [
-        {"name": "topic", "label": "T", "help_text": "h"},
+        {"name": "topic", "label": "", "help_text": "h"},
         {"name": "n", "label": "N", "helpText": "h", "regexes": ["^\\d+$"], "defaultValue": ""},
         {"name": "k", "label": "K", "helpText": "h", "isOptional": True, "regexes": ["a|b"]},
         {"name": "region", "label": "R", "helpText": "h", "isOptional": True},
@@ -344,7 +344,7 @@ def test_metadata_broken(project):
     project.change_spec(lambda spec: spec["metadata"].update(parameters=parameters, nmae="x"))
     found = project.check()
     assert "the REST API writes 'helpText'" in found["spec-snake-case"]
-    assert "helpText is empty" in found["metadata-empty"]
+    assert "label is empty" in found["metadata-empty"]
     assert "defaultValue '' does not match its own regex" in found["metadata-default"]
     assert "Write [0-9] for \\d" in found["metadata-regex-dialect"]
     assert "Write ^(a|b)$." in found["metadata-regex-anchor"]
