@@ -17,6 +17,7 @@ import pytest
 from google.cloud import storage
 
 from launcher.emulator import daemon
+from launcher.emulator.discovery import load_discovery
 from tests.contract.templates import SOURCES
 from tests.support import PROJECT, open_storage
 
@@ -24,6 +25,7 @@ REGION = "europe-west1"
 GPU = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 TERMINAL = ("JOB_STATE_DONE", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
 _DEADLINE_SEC = 90
+_MESSAGES = load_discovery().messages
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class LocalDataflow:
         deadline = time.monotonic() + _DEADLINE_SEC
         while True:
             job: dict[str, Any] = self.call("GET", f"jobs/{job_id}?view=JOB_VIEW_ALL")
+            _MESSAGES.check("Job", job)
             if job["currentState"] in (states or TERMINAL):
                 return job
             assert job["currentState"] not in TERMINAL, self.texts(job_id)
@@ -75,7 +78,15 @@ class LocalDataflow:
 
     def texts(self, job_id: str, importance: str = "JOB_MESSAGE_DEBUG") -> list[str]:
         path = f"jobs/{job_id}/messages?minimumImportance={importance}"
-        return [message["messageText"] for message in self.call("GET", path).get("jobMessages", [])]
+        answer = self.call("GET", path)
+        _MESSAGES.check("ListJobMessagesResponse", answer)
+        return [message["messageText"] for message in answer.get("jobMessages", [])]
+
+    def metrics(self, job_id: str) -> list[dict[str, Any]]:
+        answer = self.call("GET", f"jobs/{job_id}/metrics")
+        _MESSAGES.check("JobMetrics", answer)
+        updates: list[dict[str, Any]] = answer["metrics"]
+        return updates
 
 
 @dataclass(frozen=True)

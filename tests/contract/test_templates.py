@@ -48,12 +48,11 @@ def test_the_launch_leaves_its_objects(launched: Launched) -> None:
 
 def test_metrics_come_committed_and_tentative(launched: Launched) -> None:
     launched.end("count.py")
-    path = f"jobs/{launched.jobs['count.py']}/metrics"
-    answer = launched.local_dataflow.call("GET", path)
-    rows = [update for update in answer["metrics"] if update["name"]["name"] == "rows"]
+    updates = launched.local_dataflow.metrics(launched.jobs["count.py"])
+    rows = [update for update in updates if update["name"]["name"] == "rows"]
     assert [update["scalar"] for update in rows] == [3, 3]
     assert [update["name"]["context"].get("tentative") for update in rows] == [None, "true"]
-    (sizes, _) = [update for update in answer["metrics"] if update["name"]["name"] == "sizes"]
+    (sizes, _) = [update for update in updates if update["name"]["name"] == "sizes"]
     assert sizes["distribution"] == {"count": 3, "sum": 3, "min": 0, "max": 2, "mean": 1}
 
 

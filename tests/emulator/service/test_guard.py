@@ -35,6 +35,15 @@ def test_web_pages_are_refused(local: Local, origin: str) -> None:
     assert "Origin" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("cross-site", 403), ("same-site", 403), ("none", 200), ("same-origin", 200)],
+)
+def test_what_a_page_embeds_is_refused(local: Local, site: str, status: int) -> None:
+    # An image or a script of another site comes without an Origin.
+    assert local.http.get(URL, headers={"Sec-Fetch-Site": site}).status_code == status
+
+
 def test_the_own_origin_is_answered(local: Local) -> None:
     headers = {"Host": "localhost:9100", "Origin": "http://localhost:9100"}
     assert local.http.get(URL, headers=headers).status_code == 200
