@@ -11,9 +11,10 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from launcher.accelerators import Accelerator
+from launcher.arguments import CommandParser, Items, KeyValues
 from launcher.errors import FlexpackError, InputError
 from template.parameters import did_you_mean
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="flexpack",
         description="Package a PyTorch prediction pipeline as a Dataflow Flex Template, launch it, "
         "and run it on a local Dataflow.",
@@ -61,60 +62,6 @@ def build_parser() -> argparse.ArgumentParser:
     _add_accelerators(commands)
     _add_emulator(commands)
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with whole flags only, suggestions, and the launcher's form of errors."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}\nsee '{self.prog} --help'")
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        choices = list(action.choices or ())
-        if choices and value not in choices:
-            name = "/".join(action.option_strings) or action.metavar or action.dest
-            raise argparse.ArgumentError(
-                None,
-                f"{name} {value!r}: one of {', '.join(choices)}{did_you_mean(value, choices)}",
-            )
-
-
-class _KeyValues(argparse.Action):
-    """Collects ``KEY=VALUE``: one per flag or, where ``const`` is set, several between commas."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        collected = dict(getattr(namespace, self.dest))
-        for item in values.split(",") if self.const else [values]:
-            key, equals, value = item.partition("=")
-            if not key or not equals:
-                raise InputError(f"{option_string} {item!r}: expected KEY=VALUE")
-            if key in collected:
-                raise InputError(f"{option_string} {key}: given twice")
-            collected[key] = value
-        setattr(namespace, self.dest, collected)
-
-
-class _Items(argparse.Action):
-    """Collects values: one per flag or, where ``const`` is set, several between commas."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        items = values.split(",") if self.const else [values]
-        setattr(namespace, self.dest, (*getattr(namespace, self.dest), *items))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -159,6 +106,7 @@ def _add_build(commands: Any) -> None:
     parser.add_argument("--template", default="batch", help="which template (default: batch)")
     parser.add_argument("--image", required=True, help="the template's image, best by digest")
     parser.add_argument("--print-only", action="store_true", help="print the spec, upload nothing")
+    _add_ignore(parser)
     _add_environment_flags(parser, "defaults of the jobs, which a launch may override")
 
 
@@ -181,7 +129,7 @@ def _add_run(commands: Any) -> None:
     _add_ignore(parser)
     parser.add_argument(
         "--fallback",
-        action=_Items,
+        action=Items,
         default=(),
         metavar="KEY=VALUE,...",
         help="where to launch next when there is no capacity or quota, for example "
@@ -245,7 +193,7 @@ def _add_image_build_flags(parser: argparse.ArgumentParser, image_help: str) -> 
     )
     group.add_argument(
         "--build-arg",
-        action=_KeyValues,
+        action=KeyValues,
         default={},
         metavar="NAME=VALUE",
         help="an ARG of docker/Dockerfile, such as PYTHON_IMAGE; repeat the flag for each",
@@ -254,7 +202,7 @@ def _add_image_build_flags(parser: argparse.ArgumentParser, image_help: str) -> 
     group.add_argument("--ca-bundle", metavar="FILE", help="certificates that pip.conf refers to")
     group.add_argument(
         "--volume",
-        action=_Items,
+        action=Items,
         default=(),
         metavar="FOLDER",
         help="a folder of wheels that the build may read (buildah)",
@@ -392,7 +340,7 @@ def _add_emulator(commands: Any) -> None:
 def _add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parameters",
-        action=_KeyValues,
+        action=KeyValues,
         default={},
         metavar="KEY=VALUE",
         help="a parameter of the template; repeat the flag for each. The value may hold commas",
@@ -407,7 +355,7 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
 def _add_ignore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ignore",
-        action=_Items,
+        action=Items,
         const=True,
         default=(),
         metavar="CODE,...",
@@ -456,18 +404,18 @@ def _add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
     group.add_argument("--dataflow-kms-key", metavar="KEY")
     group.add_argument("--enable-streaming-engine", action="store_true")
     group.add_argument(
-        "--additional-experiments", action=_Items, const=True, default=(), metavar="NAME,..."
+        "--additional-experiments", action=Items, const=True, default=(), metavar="NAME,..."
     )
     group.add_argument(
         "--additional-pipeline-options",
-        action=_Items,
+        action=Items,
         default=(),
         metavar="NAME=VALUE",
         help="repeat the flag for each; the value may hold commas",
     )
     group.add_argument(
         "--additional-user-labels",
-        action=_KeyValues,
+        action=KeyValues,
         const=True,
         default={},
         metavar="KEY=VALUE,...",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _TRACEBACK = "Traceback (most recent call last):"
 _LAUNCH_FOLDER = re.compile(r"gs://[^\s'\"]+/template_launches/[^\s/'\"]+")
 _EVIDENCE_LENGTH = 300
+_CONSOLE_TAIL_LINES = 8
+_LAUNCHERS_OWN = re.compile(r"python failed with exit status|Error: Template launch failed")
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +77,14 @@ class Diagnosis:
         failure: None where no pattern matched.
         evidence: the line that matched.
         traceback: the last one that the launcher or a worker printed.
+        console_tail: what the launcher printed last, where it left no traceback.
         console_logs: where the launcher's output was read.
     """
 
     failure: Failure | None = None
     evidence: str = ""
     traceback: str = ""
+    console_tail: str = ""
     console_logs: str | None = None
 
     def format(self) -> str:
@@ -96,6 +100,9 @@ class Diagnosis:
         if self.traceback:
             yield f"Last traceback{f' of {self.console_logs}' if self.console_logs else ''}:"
             yield from (f"    {line}" for line in self.traceback.splitlines())
+        elif self.console_tail:
+            yield f"Last lines of {self.console_logs}:"
+            yield from (f"    {line}" for line in self.console_tail.splitlines())
 
 
 @functools.cache
@@ -123,7 +130,9 @@ def diagnose(
     # An exception's own last line tells more than the frames above it.
     raised = traceback.rpartition("\n  ")[2].partition("\n")[2]
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
-    return Diagnosis(failure, evidence, traceback, console_logs if in_console else None)
+    tail = "" if traceback else _find_last_lines(console)
+    read = console_logs if in_console or tail else None
+    return Diagnosis(failure, evidence, traceback, tail, read)
 
 
 def diagnose_job(
@@ -195,6 +204,12 @@ def find_last_traceback(text: str) -> str:
         if line and not line[0].isspace():
             break
     return "\n".join(kept).rstrip()
+
+
+def _find_last_lines(console: str) -> str:
+    """Return what the program itself printed last, without what the launcher says of it."""
+    lines = [line for line in console.rstrip().splitlines() if not _LAUNCHERS_OWN.match(line)]
+    return "\n".join(lines[-_CONSOLE_TAIL_LINES:])
 
 
 def _match(texts: Iterable[str]) -> tuple[Failure | None, str]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from launcher.commands.check import refuse_errors
 from launcher.commands.environment import read_environment_options
 from launcher.environment import build_environment
 from launcher.gcs import upload_spec
 from launcher.metadata import build_template_metadata, find_template
+from launcher.preflight.accelerator import check_accelerator
 from launcher.spec import build_container_spec, format_spec
 
 
 def build(args: Namespace) -> int:
     """Make a template's container spec, and write it to Cloud Storage or print it."""
+    environment = build_environment(read_environment_options(args))
     spec = build_container_spec(
         image=args.image,
         metadata=build_template_metadata(find_template(args.template)),
-        default_environment=build_environment(read_environment_options(args)),
+        default_environment=environment,
     )
+    refuse_errors(list(check_accelerator(environment, {})), args.ignore, done="built")
     if args.print_only:
         print(format_spec(spec))
         return 0

@@ -93,18 +93,23 @@ def report(findings: Sequence[Finding], looked_at: Sequence[str], output_format:
     return 1 if errors else 0
 
 
-def refuse_errors(findings: Sequence[Finding], ignored: Sequence[str]) -> None:
-    """Print warnings to standard error, and stop a launch at an ERROR.
+def refuse_errors(
+    findings: Sequence[Finding], ignored: Sequence[str] = (), *, done: str = "launched"
+) -> None:
+    """Print warnings to standard error, and stop a command at an ERROR.
+
+    Args:
+        done: what the command would have done.
 
     Raises:
-        InputError: there is one; nothing is launched.
+        InputError: there is one.
     """
     kept = without_ignored(findings, ignored)
     errors = select_errors(kept)
     if errors:
         raise InputError(
             f"the check found {len(errors)} error{'s' if len(errors) > 1 else ''}; nothing was "
-            f"launched. --ignore CODE passes over one.\n{format_findings(kept)}"
+            f"{done}. --ignore CODE passes over one.\n{format_findings(kept)}"
         )
     if kept:
         print(f"flexpack: {format_findings(kept)}", file=sys.stderr)

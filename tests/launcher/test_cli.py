@@ -104,6 +104,13 @@ def test_the_installed_command_exits_with_the_status():
             "--accelerator 'L4': expected TYPE[:COUNT[:DRIVER]]",
         ),
         (["build", SPEC, "--image", " "], "--image '': empty"),
+        (
+            [
+                *("build", SPEC, "--image", "i", "--accelerator", "nvidia-l4:1"),
+                *("--worker-machine-type", "n1-standard-4"),
+            ],
+            "ERROR gpu-machine: --worker-machine-type n1-standard-4: 1 nvidia-l4 need g2-",
+        ),
         (["build", SPEC, "--image", "i", "--template", "bach"], "--template 'bach': no such"),
         (["build", "x.json", "--image", "i"], "TEMPLATE_FILE_GCS_PATH 'x.json': expected"),
         (

@@ -155,7 +155,9 @@ def test_the_catalogue_names_codes_that_exist_and_every_code_but_the_unasked():
     named = {code for failure in load_failures().failures for code in failure.codes}
     known = {code.name for code in CODES}
     assert named <= known
-    spare = {code for code in known - named if not code.endswith(("-unasked", "-unread", "-sample"))}
+    spare = {
+        code for code in known - named if not code.endswith(("-unasked", "-unread", "-sample"))
+    }
     assert spare == {"image-tag", "image-weights", "entry-syntax", "parameter-regex-unreadable"}
 
 
@@ -237,3 +239,14 @@ def test_without_console_logs_the_messages_are_diagnosed(failed, storage, capsys
     storage.store.write("my-bucket", path.removeprefix("gs://my-bucket/"), b"")
     assert main(["jobs", "wait", job_id]) == 1
     assert "Cause (launch-error-hidden): The entry file failed" in capsys.readouterr().err
+
+
+def test_where_there_is_no_traceback_the_last_lines_are_shown(failed, storage, capsys):
+    job_id, path = failed
+    console = "--input 'gs://b/x': no file matches this pattern\npython failed with exit status 2\n"
+    storage.store.write("my-bucket", path.removeprefix("gs://my-bucket/"), console.encode())
+    assert main(["jobs", "wait", job_id]) == 1
+    err = capsys.readouterr().err
+    assert (
+        f"Last lines of {path}:\n    --input 'gs://b/x': no file matches this pattern\nIts" in err
+    )

@@ -14,7 +14,7 @@ FILES = [*HERE.glob("test_failures_*.py"), HERE.parent / "test_read_back.py"]
 FAILURES = load_failures().failures
 
 
-def tested_ids() -> set[str]:
+def find_tested() -> set[str]:
     return {
         node.name.removeprefix("test_").replace("_", "-")
         for path in FILES
@@ -25,7 +25,7 @@ def tested_ids() -> set[str]:
 
 def test_every_failure_that_a_check_catches_has_its_test():
     with_codes = {failure.id for failure in FAILURES if failure.codes}
-    assert with_codes <= tested_ids()
+    assert with_codes <= find_tested()
 
 
 def test_every_failure_that_is_only_diagnosed_has_its_text():
