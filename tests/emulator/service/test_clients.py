@@ -86,6 +86,16 @@ def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
             )
         )
 
+    template = dataflow.TemplatesServiceClient(**options).get_template(
+        dataflow.GetTemplateRequest(gcs_path=SPEC_PATH, **where)
+    )
+    assert template.template_type == dataflow.GetTemplateResponse.TemplateType.FLEX
+    assert [parameter.name for parameter in template.metadata.parameters] == [
+        "input",
+        "output",
+        "size",
+    ]
+
     with pytest.raises(exceptions.BadRequest, match="input: Missing required parameter"):
         launch(parameters={"output": "gs://o/o"})
     launched = launch(parameters={"input": "gs://i/i", "output": "gs://o/o"}).job
