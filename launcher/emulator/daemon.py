@@ -66,7 +66,8 @@ def serve(
     """Serve in the foreground until SIGTERM or SIGINT; call from the main thread.
 
     Args:
-        port: of the Dataflow API and the metadata server; 0 picks a free one.
+        port: of the Dataflow API and the metadata server; 0 picks a free one. The Pub/Sub
+            emulator, where there is one, listens on the second port after it if that is free.
         storage_port: of Cloud Storage; by default the port after ``port``.
         data_dir: where jobs, objects and the log live; made if need be.
         images: the image registry file.
@@ -79,7 +80,7 @@ def serve(
     """
     _check_max_jobs(max_jobs)
     code = fingerprint_code()
-    from launcher.emulator import server
+    from launcher.emulator import pubsub
 
     folder = data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +94,12 @@ def serve(
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        # First of all, and while the rest is imported: Java takes its time.
+        pubsub_emulator = pubsub.start(port=port + 2 if port else 0, folder=folder)
+        if pubsub_emulator is not None:
+            stack.callback(pubsub_emulator.close)
+        from launcher.emulator import server
+
         if storage_port is None:
             storage_port = port + 1 if port else 0
         dataflow_socket = stack.enter_context(server.bind(port, "--port"))
@@ -102,6 +109,7 @@ def serve(
             dataflow_port=dataflow_socket.getsockname()[1],
             storage_port=storage_socket.getsockname()[1],
             data_dir=folder,
+            pubsub_port=pubsub_emulator.port if pubsub_emulator else None,
         )
         logging.basicConfig(
             filename=log_file(folder),
@@ -111,6 +119,8 @@ def serve(
         )
 
         def announce() -> None:
+            if pubsub_emulator is not None:
+                pubsub_emulator.wait()
             write_state(info, code)
             stack.callback(state_file(folder).unlink, missing_ok=True)
             on_ready(info)
@@ -213,6 +223,11 @@ def environment(info: EmulatorInfo, *, project: str) -> dict[str, str]:
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
         "CLOUDSDK_CORE_PROJECT": project,
         "GOOGLE_CLOUD_PROJECT": project,
+        **(
+            {"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{info.pubsub_host}/"}
+            if info.pubsub_host
+            else {}
+        ),
     }
 
 
@@ -228,6 +243,7 @@ def _client_variables(info: EmulatorInfo) -> dict[str, str]:
         "GCE_METADATA_IP": loopback,
         "GCE_METADATA_ROOT": loopback,
         "STORAGE_EMULATOR_HOST": info.storage_endpoint,
+        **({"PUBSUB_EMULATOR_HOST": info.pubsub_host} if info.pubsub_host else {}),
     }
 
 

@@ -22,12 +22,16 @@ class EmulatorError(RuntimeError):
 
 @dataclass(frozen=True)
 class EmulatorInfo:
-    """A local Dataflow: its process, its ports and its folder."""
+    """A local Dataflow: its process, its ports and its folder.
+
+    ``pubsub_port`` is None where Google's Pub/Sub emulator is not installed.
+    """
 
     pid: int
     dataflow_port: int
     storage_port: int
     data_dir: Path
+    pubsub_port: int | None = None
 
     @property
     def dataflow_endpoint(self) -> str:
@@ -37,6 +41,10 @@ class EmulatorInfo:
     @property
     def storage_endpoint(self) -> str:
         return f"http://localhost:{self.storage_port}"
+
+    @property
+    def pubsub_host(self) -> str | None:
+        return None if self.pubsub_port is None else f"localhost:{self.pubsub_port}"
 
 
 def state_file(data_dir: Path) -> Path:
@@ -69,6 +77,7 @@ def write_state(info: EmulatorInfo, code: str) -> None:
         "pid": info.pid,
         "dataflowPort": info.dataflow_port,
         "storagePort": info.storage_port,
+        "pubsubPort": info.pubsub_port,
         "code": code,
     }
     draft.write_text(json.dumps(state))
@@ -92,6 +101,7 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
             dataflow_port=int(state["dataflowPort"]),
             storage_port=int(state["storagePort"]),
             data_dir=folder,
+            pubsub_port=state.get("pubsubPort"),
         )
     except FileNotFoundError:
         return None

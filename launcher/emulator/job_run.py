@@ -11,6 +11,8 @@ import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
@@ -20,7 +22,12 @@ from typing import Any, Protocol
 from launcher.emulator import staging
 from launcher.emulator.executor import events
 from launcher.emulator.executor.events import GarbledEventsError
-from launcher.emulator.executor.order import ExecutionOrder, Preparation, WorkerEnvironment
+from launcher.emulator.executor.order import (
+    Drain,
+    ExecutionOrder,
+    Preparation,
+    WorkerEnvironment,
+)
 from launcher.emulator.images import (
     Image,
     ImageRegistry,
@@ -34,15 +41,21 @@ from launcher.emulator.launcher_process import (
     last_words,
     run_launcher,
 )
+from launcher.emulator.metric_totals import Updates, add_metrics
 from launcher.emulator.oci_enter import RUN_DIR_VARIABLE
 from launcher.emulator.processes import Child, Children
+from launcher.emulator.pubsub import HOST_VARIABLE, MISSING
 from launcher.emulator.staging import JobFilesError
 from launcher.emulator.storage import ObjectStore
 
 _LOG = logging.getLogger(__name__)
 _EXECUTOR = (sys.executable, "-m", "launcher.emulator.executor")
 _MOST_CONSOLE_MESSAGES = 1000
-_TERMINAL = (events.DONE, events.FAILED)
+_TERMINAL = (events.DONE, events.DRAINED, events.FAILED)
+# An executor of a streaming job that dies has a successor, unless it is one of several in a row
+# that died so soon.
+_SOON_SEC = 30.0
+_MOST_SOON = 3
 # What Beam stages to be installed on the workers by pip.
 _INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
 _INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
@@ -55,7 +68,7 @@ class JobEvents(Protocol):
         """The launcher has staged this ``Job``."""
 
     def state(self, job_id: str, state: str) -> None:
-        """The job is PENDING, RUNNING, DONE or FAILED (``JOB_STATE_...``)."""
+        """The job is PENDING, RUNNING, DONE, DRAINED or FAILED (``JOB_STATE_...``)."""
 
     def message(self, job_id: str, importance: str, text: str) -> None:
         """The job has something to say."""
@@ -72,8 +85,16 @@ class JobFailedError(Exception):
         self.messages = messages
 
 
+class _ExecutorDiedError(JobFailedError):
+    """The executor ended before its job did."""
+
+    def __init__(self, problem: str, output: str) -> None:
+        super().__init__(f"Workflow failed. Causes: {problem}.", output)
+        self.problem = problem
+
+
 class JobRun:
-    """Runs one job once. All methods but ``cancel`` belong to one thread."""
+    """Runs one job once. All methods but ``drain`` and ``cancel`` belong to one thread."""
 
     def __init__(
         self,
@@ -92,6 +113,11 @@ class JobRun:
         self._events = events
         self._run_dir = run_dir
         self._children = Children()
+        self._lock = threading.Lock()
+        self._executor: Child | None = None
+        self._drained = False
+        self._running = False
+        self._metrics: Updates = ()
 
     def launch(self, order: LaunchOrder) -> None:
         """Launch a Flex Template and execute the job that it stages; block until that has ended."""
@@ -107,6 +133,13 @@ class JobRun:
     def execute(self, job: Mapping[str, Any]) -> None:
         """Execute a ``Job``; block until it has ended."""
         self._run(lambda: self._execute(job, self._start_executor(None)))
+
+    def drain(self) -> None:
+        """Let a streaming job end with the messages that it has. Returns at once."""
+        with self._lock:
+            self._drained = True
+            if self._executor is not None:
+                _tell(self._executor, Drain())
 
     def cancel(self) -> None:
         """Kill the processes of the run and report no more; block until they are gone."""
@@ -189,7 +222,7 @@ class JobRun:
             return None  # If the job does name it, it fails then.
 
     def _start_executor(self, worker: WorkerEnvironment | None) -> Child:
-        with self._executor_log.open("wb") as log:
+        with self._executor_log.open("ab") as log:
             executor = self._children.start(
                 _EXECUTOR,
                 cwd=self._run_dir,
@@ -203,11 +236,10 @@ class JobRun:
 
     def _execute(self, job: Mapping[str, Any], executor: Child) -> None:
         self._events.state(self._job_id, events.PENDING)
-        if job.get("type") == "JOB_TYPE_STREAMING":
-            raise JobFailedError(
-                "Workflow failed. Causes: the local Dataflow executes batch jobs only, "
-                "and this is a streaming job."
-            )
+        streaming = job.get("type") == "JOB_TYPE_STREAMING"
+        pubsub_host = self._endpoints.get(HOST_VARIABLE)
+        if streaming and pubsub_host is None:
+            raise JobFailedError(f"Workflow failed. Causes: {MISSING}")
         order = ExecutionOrder(
             run_dir=self._run_dir,
             options=staging.pipeline_options(job),
@@ -215,14 +247,33 @@ class JobRun:
                 image: self._worker_environment(image) for image in staging.worker_images(job)
             },
             num_workers=count_workers(job, cores=os.cpu_count() or 1),
+            pubsub_host=pubsub_host if streaming else None,
         )
         staging.fetch_pipeline(job, self._store, order.pipeline_file)
         packages = staging.fetch_packages(job, self._store, order.packages_dir)
         self._warn_of_packages(packages)
-        _tell(executor, order)
-        self._follow(executor)
+        soon = 0
+        while True:
+            started = time.monotonic()
+            with self._lock:
+                self._executor = executor
+                _tell(executor, order)
+                if self._drained:
+                    _tell(executor, Drain())
+            try:
+                return self._follow(executor, self._metrics)
+            except _ExecutorDiedError as error:
+                soon = soon + 1 if time.monotonic() - started < _SOON_SEC else 0
+                if not order.streaming or soon == _MOST_SOON or self._children.closed:
+                    raise
+                self._say(
+                    events.WARNING,
+                    f"{error.problem}. Another takes its place; messages that were not "
+                    "acknowledged are delivered again.",
+                )
+            executor = self._start_executor(next(iter(order.workers.values()), None))
 
-    def _follow(self, executor: Child) -> None:
+    def _follow(self, executor: Child, earlier: Updates) -> None:
         try:
             for event in events.read_events(executor.stdout):
                 if self._children.closed:
@@ -231,8 +282,12 @@ class JobRun:
                     case events.MessageEvent(importance, text):
                         self._say(importance, text)
                     case events.MetricsEvent(updates):
-                        self._events.metrics(self._job_id, updates)
+                        self._metrics = add_metrics(earlier, updates)
+                        self._events.metrics(self._job_id, self._metrics)
+                    case events.StateEvent(events.RUNNING) if self._running:
+                        pass  # It is the state already, or the job drains.
                     case events.StateEvent(state):
+                        self._running = state == events.RUNNING
                         self._events.state(self._job_id, state)
                         if state in _TERMINAL:
                             return
@@ -241,8 +296,8 @@ class JobRun:
         except GarbledEventsError as error:
             problem = f"the executor sent what is {error}"
         output = last_words(self._executor_log.read_text(errors="replace"))
-        raise JobFailedError(
-            f"Workflow failed. Causes: {problem}.",
+        raise _ExecutorDiedError(
+            problem,
             f"Its last output, in {self._executor_log}:\n{output or '(none)'}",
         )
 
@@ -312,7 +367,7 @@ def count_workers(job: Mapping[str, Any], *, cores: int) -> int:
     return max(1, min(int(wanted), cores))
 
 
-def _tell(executor: Child, record: Preparation | ExecutionOrder) -> None:
+def _tell(executor: Child, record: Preparation | ExecutionOrder | Drain) -> None:
     with suppress(BrokenPipeError):  # Its death is reported where its events end.
         executor.stdin.write(record.to_line())
         executor.stdin.flush()

@@ -77,6 +77,13 @@ class Runtime:
         """Start a submitted job. Returns at once."""
         self._start(order.job_id, lambda run: run.execute(order.job))
 
+    def drain(self, job_id: str) -> None:
+        """Let a streaming job end with the messages that it has. Returns at once."""
+        with self._lock:
+            found = self._runs.get(job_id)
+        if found is not None:
+            found[0].drain()
+
     def cancel(self, job_id: str) -> None:
         """Kill the processes of a job, or let it wait no longer; block until they are gone.
 

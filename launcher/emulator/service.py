@@ -72,6 +72,8 @@ class Executor(Protocol):
 
     def execute(self, order: JobOrder) -> None: ...
 
+    def drain(self, job_id: str) -> None: ...
+
     def cancel(self, job_id: str) -> None: ...
 
 
@@ -172,7 +174,7 @@ class Service:
                 raise errors.job_terminated("drain", record.id, record.state)
             if record.document.get("type") != "JOB_TYPE_STREAMING":
                 raise errors.drain_not_allowed(record.id)
-            raise errors.unimplemented(call.method.id, f"requestedState {wanted}")
+            return self._drain(record).to_json()
         raise errors.transition_not_allowed(record.id, record.state, wanted)
 
     def list_job_messages(self, call: Call) -> Mapping[str, Any]:
@@ -288,6 +290,20 @@ class Service:
             raise errors.job_terminated("cancel", record.id, error.current) from error
         self._cancellations.submit(self._finish_cancellation, record.id)
         return cancelling
+
+    def _drain(self, record: JobRecord) -> JobRecord:
+        try:
+            draining = self._jobs.transition(
+                record.id, JobState.DRAINING, requested=JobState.DRAINED
+            )
+        except IllegalTransitionError as error:
+            if error.current is JobState.DRAINING:
+                return record
+            raise errors.transition_not_allowed(
+                record.id, error.current, JobState.DRAINED
+            ) from error
+        self._runtime.drain(record.id)
+        return draining
 
     def _finish_cancellation(self, job_id: str) -> None:
         try:

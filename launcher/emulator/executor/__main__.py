@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import traceback
 
 from launcher.emulator.executor.events import EventWriter
@@ -36,7 +37,14 @@ def main() -> None:
         processes.prestart(preparation.worker)
     line = sys.stdin.buffer.readline()
     if line:
-        execute(ExecutionOrder.from_line(line), processes, events)
+        drain = threading.Event()
+        threading.Thread(target=_wait_for_drain, args=(drain,), daemon=True).start()
+        execute(ExecutionOrder.from_line(line), processes, events, drain)
+
+
+def _wait_for_drain(drain: threading.Event) -> None:
+    if sys.stdin.buffer.readline():  # There is nothing else to be told.
+        drain.set()
 
 
 if __name__ == "__main__":

@@ -3,15 +3,17 @@
 Takes the place of FnApiRunner's own bundle managers, which give up at the first exception and hang
 when a worker dies. An attempt has no effect until it has succeeded: its outputs are kept apart, its
 metrics do not count, and user state is put back. Like Dataflow in batch, work that failed four
-times fails the job.
+times fails the job; in streaming, like there, it is attempted until it succeeds.
 https://cloud.google.com/dataflow/docs/pipeline-lifecycle#error_and_exception_handling
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from apache_beam.runners.portability.fn_api_runner import execution, worker_hand
 from launcher.emulator.executor.workers import BUNDLE_ID_PREFIX, Worker, WorkerDiedError
 
 MAX_ATTEMPTS = 4
+_LONGEST_PAUSE_SEC = 5.0
 
 _T = TypeVar("_T")
 _Request: TypeAlias = beam_fn_api_pb2.InstructionRequest
@@ -60,7 +63,9 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Outcome:
+class Outcome:
+    """What came out of a bundle: its response, and the encoded elements and timers that it made."""
+
     response: _Response
     outputs: Sequence[_Elements]
 
@@ -74,10 +79,12 @@ class BundleManager:
         *,
         observer: BundleObserver,
         cache_tokens: Iterator[beam_fn_api_pb2.ProcessBundleRequest.CacheToken],
+        max_attempts: int | None = MAX_ATTEMPTS,
     ) -> None:
         self._stage = stage
         self._observer = observer
         self._cache_tokens = cache_tokens
+        self._max_attempts = max_attempts
 
     def process_bundle(
         self,
@@ -87,36 +94,60 @@ class BundleManager:
         expected_output_timers: Mapping[tuple[str, str], tuple[bytes, Any]],
         dry_run: bool = False,
     ) -> tuple[_Response, list[Any]]:
-        """Share the input out among the workers and block until all of it is done.
+        """Execute a bundle and put what it makes into the stage's buffers.
 
         Returns:
             The merged response, and no splits.
 
         Raises:
-            WorkItemFailedError: a share failed ``MAX_ATTEMPTS`` times.
+            WorkItemFailedError: a share failed too often.
         """
-        expected = [*expected_outputs, *expected_output_timers]
-        running = [
-            _in_thread(functools.partial(self._do, worker, work, expected))
-            for worker, work in self._share_out(inputs, fired_timers, expected_output_timers)
-        ]
-        wait(running, return_when=FIRST_EXCEPTION)
-        # Where one share has failed its exception is raised here, whatever the others still do.
-        failed = next((share for share in running if share.done() and share.exception()), None)
-        outcomes = [share.result() for share in ([failed] if failed else running)]
-        for output in (output for outcome in outcomes for output in outcome.outputs):
+        outcome = self.execute(inputs, expected_outputs, fired_timers, expected_output_timers)
+        for output in outcome.outputs:
             if isinstance(output, beam_fn_api_pb2.Elements.Timers):
                 timer = (output.transform_id, output.timer_family_id)
                 self._timer_buffer(expected_output_timers[timer][0], timer[0]).append(output.timers)
             else:
                 buffer_id = expected_outputs[output.transform_id]
                 self._stage.get_buffer(buffer_id, output.transform_id).append(output.data)
-        return _merge([outcome.response for outcome in outcomes]), []
+        return outcome.response, []
+
+    def execute(
+        self,
+        inputs: Mapping[str, execution.PartitionableBuffer],
+        outputs: Iterable[str],
+        fired_timers: Mapping[tuple[str, str], Iterable[bytes]],
+        timers: Iterable[tuple[str, str]],
+    ) -> Outcome:
+        """Share the input out among the workers and block until all of it is done.
+
+        Args:
+            inputs: encoded elements, by the transform that reads them.
+            outputs: the transforms that write elements.
+            fired_timers: encoded timers to fire, by transform and timer family.
+            timers: all timer families of the stage.
+
+        Raises:
+            WorkItemFailedError: a share failed too often.
+        """
+        expected = [*outputs, *timers]
+        running = [
+            _in_thread(functools.partial(self._do, worker, work, expected))
+            for worker, work in self._share_out(inputs, fired_timers, timers)
+        ]
+        wait(running, return_when=FIRST_EXCEPTION)
+        # Where one share has failed its exception is raised here, whatever the others still do.
+        failed = next((share for share in running if share.done() and share.exception()), None)
+        outcomes = [share.result() for share in ([failed] if failed else running)]
+        return Outcome(
+            _merge([outcome.response for outcome in outcomes]),
+            [output for outcome in outcomes for output in outcome.outputs],
+        )
 
     def _share_out(
         self,
         inputs: Mapping[str, execution.PartitionableBuffer],
-        fired_timers: Mapping[tuple[str, str], execution.PartitionableBuffer],
+        fired_timers: Mapping[tuple[str, str], Iterable[bytes]],
         timers: Iterable[tuple[str, str]],
     ) -> Iterator[tuple[Worker, _Work]]:
         workers = self._stage.worker_handlers
@@ -137,8 +168,8 @@ class BundleManager:
             buffer.reset()
         return buffer
 
-    def _do(self, worker: Worker, work: _Work, expected: Sequence[Any]) -> _Outcome:
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+    def _do(self, worker: Worker, work: _Work, expected: Sequence[Any]) -> Outcome:
+        for attempt in itertools.count(1):
             bundle_id = f"{BUNDLE_ID_PREFIX}{secrets.token_hex(8)}"
             self._observer.begin(bundle_id, worker)
             try:
@@ -146,10 +177,12 @@ class BundleManager:
                     outcome = self._attempt(bundle_id, worker, work, expected)
             except (BundleFailedError, WorkerDiedError) as error:
                 self._observer.failed(bundle_id, worker, attempt, error)
-                if attempt == MAX_ATTEMPTS:
+                if attempt == self._max_attempts:
                     raise WorkItemFailedError from error
                 if isinstance(error, WorkerDiedError):
                     worker.replace()
+                if attempt >= MAX_ATTEMPTS:
+                    time.sleep(min(attempt / 4, _LONGEST_PAUSE_SEC))
             else:
                 self._observer.succeeded(bundle_id, outcome.response)
                 return outcome
@@ -157,7 +190,7 @@ class BundleManager:
 
     def _attempt(
         self, bundle_id: str, worker: Worker, work: _Work, expected: Sequence[Any]
-    ) -> _Outcome:
+    ) -> Outcome:
         abandoned = threading.Event()
         received = _in_thread(
             lambda: list(
@@ -181,7 +214,7 @@ class BundleManager:
                 _check(worker.push(_Request(finalize_bundle=finalize)))
         finally:
             abandoned.set()
-        return _Outcome(response, outputs)
+        return Outcome(response, outputs)
 
     @contextmanager
     def _state_restored_on_error(self) -> Iterator[None]:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from launcher.emulator.executor import events
+from launcher.emulator.executor.errors import MissingResourceError, UnsupportedPipelineError
 from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
 from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
+from launcher.emulator.executor.stream_runner import StreamRunner
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcesses
 from launcher.emulator.executor.workers import WorkerSetup
 
 
-class UnsupportedPipelineError(Exception):
-    """The pipeline needs what the local Dataflow does not have."""
+def execute(
+    order: ExecutionOrder,
+    processes: WorkerProcesses,
+    writer: EventWriter,
+    drain: threading.Event,
+) -> None:
+    """Run a job and report everything about it; block until it has ended, in whatever way.
 
-
-def execute(order: ExecutionOrder, processes: WorkerProcesses, writer: EventWriter) -> None:
-    """Run a job and report everything about it; block until it has ended, in whatever way."""
+    Args:
+        drain: when it is set, a streaming job takes no more messages and ends with those it has.
+    """
     writer.state(events.RUNNING)
     try:
         pipeline = beam_runner_api_pb2.Pipeline.FromString(order.pipeline_file.read_bytes())
@@ -32,8 +40,14 @@ def execute(order: ExecutionOrder, processes: WorkerProcesses, writer: EventWrit
         writer.message(events.BASIC, f"Starting {count} worker{'s' if count > 1 else ''}...")
         with WorkerLogs.serve(writer) as logs:
             setup = WorkerSetup(order, processes, logs)
-            EmulatorRunner(setup=setup, metrics=metrics, writer=writer).run(pipeline)
-    except (StageFailedError, UnsupportedPipelineError) as error:
+            if order.streaming:
+                runner: EmulatorRunner = StreamRunner(
+                    setup=setup, metrics=metrics, writer=writer, drain=drain
+                )
+            else:
+                runner = EmulatorRunner(setup=setup, metrics=metrics, writer=writer)
+            runner.run(pipeline)
+    except (StageFailedError, UnsupportedPipelineError, MissingResourceError) as error:
         writer.message(events.ERROR, str(error))
         writer.state(events.FAILED)
     except Exception as error:
@@ -43,7 +57,7 @@ def execute(order: ExecutionOrder, processes: WorkerProcesses, writer: EventWrit
         writer.state(events.FAILED)
     else:
         writer.message(events.BASIC, "Worker pool stopped.")
-        writer.state(events.DONE)
+        writer.state(events.DRAINED if drain.is_set() else events.DONE)
 
 
 def _check_environments(pipeline: beam_runner_api_pb2.Pipeline, order: ExecutionOrder) -> None:

@@ -1,6 +1,7 @@
-"""What the executor is told: two JSON lines on its standard input.
+"""What the executor is told: JSON lines on its standard input.
 
-First how to prepare, when the launcher has not even begun; then, once there is one, the job.
+First how to prepare, when the launcher has not even begun; then, once there is one, the job; then,
+if that is asked for, to drain it.
 """
 
 from __future__ import annotations
@@ -55,12 +56,19 @@ class ExecutionOrder:
         options: the pipeline options, as the job carries them.
         workers: environments by container image.
         num_workers: how many SDK workers share the work.
+        pubsub_host: address of the Pub/Sub that a streaming job reads and writes; a batch job has
+            none.
     """
 
     run_dir: Path
     options: Mapping[str, Any]
     workers: Mapping[str, WorkerEnvironment]
     num_workers: int
+    pubsub_host: str | None = None
+
+    @property
+    def streaming(self) -> bool:
+        return self.pubsub_host is not None
 
     @property
     def pipeline_file(self) -> Path:
@@ -85,8 +93,17 @@ class ExecutionOrder:
                 image: WorkerEnvironment(**worker) for image, worker in record["workers"].items()
             },
             num_workers=record["num_workers"],
+            pubsub_host=record["pubsub_host"],
         )
 
 
-def _to_line(record: Preparation | ExecutionOrder) -> bytes:
+@dataclass(frozen=True)
+class Drain:
+    """Take no more messages, and end with those that are there."""
+
+    def to_line(self) -> bytes:
+        return _to_line(self)
+
+
+def _to_line(record: Preparation | ExecutionOrder | Drain) -> bytes:
     return json.dumps(dataclasses.asdict(record), default=str).encode() + b"\n"

@@ -42,12 +42,14 @@ class StageFailedError(Exception):
 class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
     """Runs one pipeline."""
 
+    max_attempts: int | None = MAX_ATTEMPTS
+
     def __init__(self, *, setup: WorkerSetup, metrics: JobMetrics, writer: EventWriter) -> None:
         super().__init__()
         self._num_workers = setup.order.num_workers
         self._metrics = metrics
         self._writer = writer
-        self._failures = _FailureReport(writer)
+        self._failures = _FailureReport(writer, self.max_attempts)
         self._operations: Mapping[str, str] = {}
         self._begun: set[str] = set()
         self._made_by_stages: Collection[str] = ()
@@ -75,6 +77,11 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
     def run_stages(
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
+        self._describe(stages)
+        return super().run_stages(stage_context, stages)
+
+    def _describe(self, stages: Sequence[translations.Stage]) -> None:
+        """Note what has to be known of the stages before Beam changes them."""
         self._made_by_stages = {
             pcollection
             for stage in stages
@@ -83,7 +90,6 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
             for pcollection in transform.outputs.values()
         }
         self._operations = {stage.name: _operation(stage) for stage in stages}
-        return super().run_stages(stage_context, stages)
 
     def _execute_bundle(
         self,
@@ -91,10 +97,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         bundle_context_manager: execution.BundleContextManager,
         bundle_input: translations.DataInput,
     ) -> beam_fn_api_pb2.InstructionResponse:
-        operation = self._operations[bundle_context_manager.stage.name]
-        if operation and operation not in self._begun:
-            self._begun.add(operation)
-            self._writer.message(events.BASIC, f"Executing operation {operation}")
+        operation = self._begin(bundle_context_manager.stage)
         try:
             response = super()._execute_bundle(
                 runner_execution_context, bundle_context_manager, bundle_input
@@ -104,6 +107,14 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         if operation and not response.process_bundle.residual_roots:
             self._writer.message(events.BASIC, f"Finished operation {operation}")
         return response
+
+    def _begin(self, stage: translations.Stage) -> str:
+        """Return a stage's operation; tell when it is executed for the first time."""
+        operation = self._operations[stage.name]
+        if operation and operation not in self._begun:
+            self._begun.add(operation)
+            self._writer.message(events.BASIC, f"Executing operation {operation}")
+        return operation
 
     def _get_bundle_manager(
         self, bundle_context_manager: execution.BundleContextManager
@@ -120,6 +131,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
             bundle_context_manager,
             observer=_StageObserver(self._metrics, self._failures, counted_elsewhere),
             cache_tokens=self.get_cache_token_generator(static=False),
+            max_attempts=self.max_attempts,
         )
 
     def _report_metrics(self, stop: threading.Event) -> None:
@@ -166,14 +178,15 @@ class _StageObserver:
 class _FailureReport:
     """Puts failed attempts into the job's messages, each traceback once."""
 
-    def __init__(self, writer: EventWriter) -> None:
+    def __init__(self, writer: EventWriter, max_attempts: int | None) -> None:
         self._writer = writer
+        self._max_attempts = max_attempts
         self._lock = threading.Lock()
         self._told: set[str] = set()
 
     def report(self, worker: Worker, attempt: int, error: Exception) -> None:
-        last = attempt == MAX_ATTEMPTS
-        number = f"(attempt {attempt} of {MAX_ATTEMPTS})"
+        last = attempt == self._max_attempts
+        number = f"(attempt {attempt} of {self._max_attempts or 'as many as it takes'})"
         if isinstance(error, WorkerDiedError):
             follows = "" if last else " A new worker takes its place."
             importance = events.ERROR if last else events.WARNING

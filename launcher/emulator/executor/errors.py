@@ -1,0 +1,9 @@
+"""Why a pipeline is not executed; the messages are for the job's messages."""
+
+
+class UnsupportedPipelineError(Exception):
+    """The pipeline needs what the local Dataflow does not have."""
+
+
+class MissingResourceError(Exception):
+    """A topic or subscription that the job needs does not exist."""

@@ -1,0 +1,390 @@
+"""Pub/Sub as the runner reads and writes it, by the API of Google's Pub/Sub emulator.
+
+Reading: every subscription has a thread that pulls ahead; leases of what is not acknowledged yet
+are extended. Writing: one thread publishes and acknowledges in the order of the commits, so that
+no message is acknowledged before all that came of it is published. Both wait and try again when
+the server is away.
+https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
+"""
+
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from apache_beam.coders.coder_impl import CoderImpl
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.timestamp import Timestamp
+from google.api_core import exceptions
+from google.pubsub_v1 import PublisherClient, SubscriberClient, types
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from launcher.emulator.executor.errors import MissingResourceError
+
+_PULLED_AT_ONCE = 1000
+_PULLED_AHEAD = 40  # pulls; the emulator gives at most 100 messages with each
+_PULL_TIMEOUT_SEC = 20.0
+_CALL_TIMEOUT_SEC = 30.0
+_COMMITS_AHEAD = 8
+_PUBLISHED_AT_ONCE = 1000
+_PUBLISHED_BYTES = 8 << 20  # a request has at most 10 MB
+_ACKNOWLEDGED_AT_ONCE = 2500
+_LEASE_SEC = 15
+_LEASE_PERIOD_SEC = 3.0
+_RETRY_SEC = 0.5
+_REMEMBERED_IDS_SEC = 600.0  # how long Dataflow deduplicates by id
+
+Report = Callable[[str], None]
+"""Is told, once, what went wrong and is tried again."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What acknowledges one message, as long as the connection lasts by which it came.
+
+    The emulator numbers its receipts from 1 and forgets everything when it ends: what was a
+    receipt of the last one acknowledges some other message of the next.
+    """
+
+    subscription: str
+    ack_id: str
+    connection: int
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """Messages of one pull, and the read step that they are for."""
+
+    step: str
+    messages: Sequence[Any]
+    receipts: Sequence[Receipt]
+
+
+class PubSub:
+    """The connection; thread-safe."""
+
+    def __init__(self, host: str, report: Report) -> None:
+        channel = grpc.insecure_channel(
+            host,
+            options=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+            ],
+        )
+        self.subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        self.publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        self._report = report
+        self._reported: set[str] = set()
+        self._lock = threading.Lock()
+        self.connection = 0
+        channel.subscribe(self._count_connections)
+
+    def try_until_done(self, what: str, call: Callable[[], Any], stopped: threading.Event) -> Any:
+        """Call until it succeeds or ``stopped`` is set, and return its result.
+
+        What goes wrong is reported once for every kind of error.
+        """
+        while not stopped.is_set():
+            try:
+                return call()
+            except exceptions.GoogleAPICallError as error:
+                self._tell(f"{what} fails and is tried again: {error.message}")
+            stopped.wait(_RETRY_SEC)
+        return None
+
+    def _count_connections(self, state: grpc.ChannelConnectivity) -> None:
+        if state is not grpc.ChannelConnectivity.READY:
+            self.connection += 1
+
+    def _tell(self, text: str) -> None:
+        with self._lock:
+            known = text in self._reported
+            self._reported.add(text)
+        if not known:
+            self._report(text)
+
+    def valid(self, receipts: Iterable[Receipt]) -> Iterator[tuple[str, list[str]]]:
+        """Yield subscriptions with the ack ids that still mean what they meant."""
+        ack_ids: dict[str, list[str]] = {}
+        for receipt in receipts:
+            if receipt.connection == self.connection:
+                ack_ids.setdefault(receipt.subscription, []).append(receipt.ack_id)
+        for subscription, every in ack_ids.items():
+            for start in range(0, len(every), _ACKNOWLEDGED_AT_ONCE):
+                yield subscription, every[start : start + _ACKNOWLEDGED_AT_ONCE]
+
+    def check_topic(self, step: str, topic: str) -> None:
+        """
+        Raises:
+            MissingResourceError: there is no such topic.
+        """
+        try:
+            self.publisher.get_topic(topic=topic, timeout=_CALL_TIMEOUT_SEC)
+        except exceptions.NotFound as error:
+            raise _missing(step, topic) from error
+
+    def find_subscription(
+        self, step: str, payload: beam_runner_api_pb2.PubSubReadPayload, job_id: str
+    ) -> str:
+        """Return the subscription that a step reads; one of its own where it names a topic.
+
+        Raises:
+            MissingResourceError: there is no such subscription or topic.
+        """
+        if payload.subscription:
+            try:
+                self.subscriber.get_subscription(
+                    subscription=payload.subscription, timeout=_CALL_TIMEOUT_SEC
+                )
+            except exceptions.NotFound as error:
+                raise _missing(step, payload.subscription) from error
+            return str(payload.subscription)
+        project = payload.topic.split("/")[1]
+        topic = payload.topic.split("/")[-1]
+        # One name for all executors of a job: a second one goes on where the first has ended.
+        name = f"projects/{project}/subscriptions/{topic}.subscription-{job_id}"
+        try:
+            self.subscriber.create_subscription(
+                name=name, topic=payload.topic, timeout=_CALL_TIMEOUT_SEC
+            )
+        except exceptions.NotFound as error:
+            raise _missing(step, payload.topic) from error
+        except exceptions.AlreadyExists:
+            return name
+        return name
+
+
+class Sources:
+    """Pulls from the subscriptions of a job and keeps the leases of what it pulled."""
+
+    def __init__(self, pubsub: PubSub) -> None:
+        self._pubsub = pubsub
+        self._pulled: queue.Queue[Pulled] = queue.Queue(_PULLED_AHEAD)
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._leases: dict[Receipt, float] = {}
+
+    def start(self, subscriptions: Iterable[tuple[str, str]]) -> None:
+        """Start to pull, for pairs of step and subscription."""
+        for step, subscription in subscriptions:
+            threading.Thread(target=self._pull, args=(step, subscription), daemon=True).start()
+        threading.Thread(target=self._extend, daemon=True).start()
+
+    def take(self, most: int, timeout_sec: float) -> list[Pulled]:
+        """Return what was pulled, about ``most`` messages; block for the first of them."""
+        taken: list[Pulled] = []
+        count = 0
+        try:
+            while count < most:
+                taken.append(self._pulled.get(timeout=0 if taken else max(0.0, timeout_sec)))
+                count += len(taken[-1].messages)
+        except queue.Empty:
+            pass
+        return taken
+
+    def stop_pulling(self) -> None:
+        """Pull no more; what was pulled can still be taken."""
+        self._stopped.set()
+
+    def forget(self, receipts: Iterable[Receipt]) -> None:
+        """End the leases of messages that are acknowledged."""
+        with self._lock:
+            for receipt in receipts:
+                self._leases.pop(receipt, None)
+
+    def _pull(self, step: str, subscription: str) -> None:
+        def pull() -> Any:
+            try:
+                return self._pubsub.subscriber.pull(
+                    subscription=subscription,
+                    max_messages=_PULLED_AT_ONCE,
+                    retry=None,
+                    timeout=_PULL_TIMEOUT_SEC,
+                )
+            except exceptions.DeadlineExceeded:
+                return types.PullResponse()  # nothing came
+
+        while not self._stopped.is_set():
+            connection = self._pubsub.connection
+            response = self._pubsub.try_until_done(f"Reading {subscription}", pull, self._stopped)
+            messages = types.PullResponse.pb(response).received_messages if response else ()
+            receipts = [Receipt(subscription, each.ack_id, connection) for each in messages]
+            if self._stopped.is_set():
+                self._modify_leases(receipts, 0)  # Others may have them at once.
+            elif messages:
+                now = time.monotonic()
+                with self._lock:
+                    self._leases.update(dict.fromkeys(receipts, now))
+                self._pulled.put(Pulled(step, [each.message for each in messages], receipts))
+
+    def _extend(self) -> None:
+        while True:
+            time.sleep(_LEASE_PERIOD_SEC)
+            oldest = time.monotonic() - _LEASE_PERIOD_SEC
+            with self._lock:
+                old = [receipt for receipt, since in self._leases.items() if since <= oldest]
+            self._modify_leases(old, _LEASE_SEC)
+
+    def _modify_leases(self, receipts: Iterable[Receipt], seconds: int) -> None:
+        for subscription, ack_ids in self._pubsub.valid(receipts):
+            # Where it fails they are delivered again, which is allowed; pulling reports it.
+            with suppress(exceptions.GoogleAPICallError):
+                self._pubsub.subscriber.modify_ack_deadline(
+                    subscription=subscription,
+                    ack_ids=ack_ids,
+                    ack_deadline_seconds=seconds,
+                    retry=None,
+                    timeout=_CALL_TIMEOUT_SEC,
+                )
+
+
+class Committer:
+    """Publishes and acknowledges, in the order in which it is told to."""
+
+    def __init__(self, pubsub: PubSub, sources: Sources) -> None:
+        self._pubsub = pubsub
+        self._sources = sources
+        self._orders: queue.Queue[Callable[[], None]] = queue.Queue(_COMMITS_AHEAD)
+        self._never = threading.Event()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def publish(self, topic: str, messages: Sequence[bytes]) -> None:
+        """Publish serialized ``PubsubMessage``; blocks while much is waiting."""
+        self._orders.put(lambda: self._publish(topic, messages))
+
+    def acknowledge(self, receipts: Sequence[Receipt]) -> None:
+        """Acknowledge messages once all that was to be published before is published."""
+        self._orders.put(lambda: self._acknowledge(receipts))
+
+    def flush(self) -> None:
+        """Block until everything is done."""
+        self._orders.join()
+
+    def _work(self) -> None:
+        while True:
+            order = self._orders.get()
+            order()
+            self._orders.task_done()
+
+    def _publish(self, topic: str, messages: Sequence[bytes]) -> None:
+        for some in _cut(messages):
+            request = types.PublishRequest.pb()(topic=topic)
+            request.messages.extend(types.PubsubMessage.pb().FromString(each) for each in some)
+            publish = functools.partial(
+                self._pubsub.publisher.publish,
+                types.PublishRequest.wrap(request),
+                retry=None,
+                timeout=_CALL_TIMEOUT_SEC,
+            )
+            self._pubsub.try_until_done(f"Publishing to {topic}", publish, self._never)
+
+    def _acknowledge(self, receipts: Sequence[Receipt]) -> None:
+        # One attempt: a message whose acknowledgement fails is delivered again.
+        for subscription, ack_ids in self._pubsub.valid(receipts):
+            with suppress(exceptions.GoogleAPICallError):
+                self._pubsub.subscriber.acknowledge(
+                    subscription=subscription,
+                    ack_ids=ack_ids,
+                    retry=None,
+                    timeout=_CALL_TIMEOUT_SEC,
+                )
+        self._sources.forget(receipts)
+
+
+class MessageReader:
+    """Makes the elements of one read step out of messages."""
+
+    def __init__(self, payload: beam_runner_api_pb2.PubSubReadPayload, coder: CoderImpl) -> None:
+        self._payload = payload
+        self._coder = coder
+        self._seen: dict[str, float] = {}
+
+    def encode(self, messages: Iterable[Any]) -> bytes:
+        """Return the encoded elements; of messages with one id only the first."""
+        encoded: bytes = self._coder.encode_all(
+            [
+                GlobalWindows.windowed_value(
+                    each.SerializeToString() if self._payload.with_attributes else each.data,
+                    timestamp=self._timestamp(each),
+                )
+                for each in messages
+                if self._is_new(each)
+            ]
+        )
+        return encoded
+
+    def _timestamp(self, message: Any) -> Timestamp:
+        text = message.attributes.get(self._payload.timestamp_attribute)
+        if self._payload.timestamp_attribute and text:
+            if text.isdigit():
+                return Timestamp(micros=int(text) * 1000)
+            return Timestamp.from_rfc3339(text)
+        time_sent = message.publish_time
+        return Timestamp(micros=time_sent.seconds * 1_000_000 + time_sent.nanos // 1000)
+
+    def _is_new(self, message: Any) -> bool:
+        message_id = message.attributes.get(self._payload.id_attribute)
+        if not self._payload.id_attribute or not message_id:
+            return True
+        now = time.monotonic()
+        for known in list(islice(self._seen, 2)):  # the oldest; two go for one that comes
+            if now - self._seen[known] > _REMEMBERED_IDS_SEC:
+                del self._seen[known]
+        if message_id in self._seen:
+            return False
+        self._seen[message_id] = now
+        return True
+
+
+def read_replies(
+    payload: beam_runner_api_pb2.PubSubWritePayload, coder: CoderImpl, encoded: bytes
+) -> list[bytes]:
+    """Return the messages in the elements of a write step, with the attributes that it adds."""
+    elements = coder.decode_all(encoded)
+    if not payload.timestamp_attribute and not payload.id_attribute:
+        return [element.value for element in elements]
+    messages = []
+    for element in elements:
+        message = types.PubsubMessage.pb().FromString(element.value)
+        if payload.timestamp_attribute:
+            message.attributes[payload.timestamp_attribute] = str(element.timestamp.micros // 1000)
+        if payload.id_attribute:
+            message.attributes[payload.id_attribute] = uuid.uuid4().hex
+        messages.append(message.SerializeToString())
+    return messages
+
+
+def _missing(step: str, resource: str) -> MissingResourceError:
+    kind = "subscription" if "/subscriptions/" in resource else "topic"
+    return MissingResourceError(
+        f"Workflow failed. Causes: the step {step!r} needs the {kind} {resource}, and there is no "
+        f"such {kind} in the local Pub/Sub. Make it with 'gcloud pubsub {kind}s create' "
+        "and launch again."
+    )
+
+
+def _cut(messages: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    """Cut messages into requests that Pub/Sub takes."""
+    some: list[bytes] = []
+    size = 0
+    for message in messages:
+        if some and (len(some) == _PUBLISHED_AT_ONCE or size + len(message) > _PUBLISHED_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(message)
+        size += len(message)
+    if some:
+        yield some

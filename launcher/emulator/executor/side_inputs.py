@@ -1,0 +1,78 @@
+"""Side inputs of a streaming pipeline: what is the present one of each, and which are there yet.
+
+As on Dataflow a step waits for the first of each side input, and sees the latest from then on:
+with a trigger every output replaces what was there, without one all belong together.
+https://beam.apache.org/documentation/programming-guide/#side-inputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner import execution, translations
+
+
+class SideInputs:
+    """The side inputs of a pipeline's stages; belongs to one thread."""
+
+    def __init__(self, context: execution.FnApiRunnerExecutionContext) -> None:
+        self._context = context
+        components = context.pipeline_components
+        pcollections = {
+            pcollection for stage in context.stages.values() for pcollection in stage.side_inputs()
+        }
+        self._triggered = {
+            pcollection
+            for pcollection in pcollections
+            if components.windowing_strategies[
+                components.pcollections[pcollection].windowing_strategy_id
+            ].trigger.WhichOneof("trigger")
+            != "default"
+        }
+        self._missing = set(self._triggered)
+
+    def ready(self, stage: str) -> bool:
+        """Tell whether a stage has the side inputs that it waits for."""
+        return self._missing.isdisjoint(self._context.stages[stage].side_inputs())
+
+    def replace(self, stage: str, buffer_id: bytes, chunks: Sequence[bytes]) -> bool:
+        """Take what a stage has written to a buffer for those who read it as a side input.
+
+        Returns:
+            Whether it is one that stages were waiting for.
+        """
+        readers = {
+            reader: (found, pattern)
+            for reader, (found, pattern) in self._context.side_input_descriptors_by_stage[
+                stage
+            ].items()
+            if found == buffer_id
+        }
+        if not readers:
+            return False
+        _, pcollection = translations.split_buffer_id(buffer_id)
+        if pcollection in self._triggered:
+            for transform, tag in readers:
+                self._clear(transform, tag)
+        buffer = execution.ListBuffer(None)
+        for chunk in chunks:
+            buffer.append(chunk)
+        self._context.pcoll_buffers[buffer_id] = buffer
+        self._context.commit_side_inputs_to_state(readers)
+        del self._context.pcoll_buffers[buffer_id]
+        awaited = pcollection in self._missing
+        self._missing.discard(pcollection)
+        return awaited
+
+    def _clear(self, transform: str, tag: str) -> None:
+        servicer = self._context.state_servicer
+        with servicer._lock:
+            for key in list(servicer._state):
+                state_key = beam_fn_api_pb2.StateKey.FromString(key)
+                kind = state_key.WhichOneof("type")
+                if not kind or not kind.endswith("_side_input"):
+                    continue
+                found = getattr(state_key, kind)
+                if (found.transform_id, found.side_input_id) == (transform, tag):
+                    del servicer._state[key]

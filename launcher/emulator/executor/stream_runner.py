@@ -1,0 +1,107 @@
+"""The runner of streaming jobs: Beam's stages, its workers, and Pub/Sub at both ends."""
+
+from __future__ import annotations
+
+import threading
+
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.runners import runner
+from apache_beam.runners.portability.fn_api_runner import (
+    execution,
+    fn_runner,
+    translations,
+    worker_handlers,
+)
+
+from launcher.emulator.executor import events
+from launcher.emulator.executor.events import EventWriter
+from launcher.emulator.executor.metrics import JobMetrics
+from launcher.emulator.executor.pubsub import Committer, PubSub, Sources
+from launcher.emulator.executor.pubsub_steps import PubSubSteps, open_channels, simplify
+from launcher.emulator.executor.runner import EmulatorRunner
+from launcher.emulator.executor.stream import Stream
+from launcher.emulator.executor.workers import WorkerSetup
+
+
+class StreamRunner(EmulatorRunner):
+    """Runs one streaming pipeline until it is drained.
+
+    A bundle that fails is attempted again and again, as on Dataflow: what the pipeline itself does
+    not send to dead letters stops the stream.
+    """
+
+    max_attempts = None
+
+    def __init__(
+        self,
+        *,
+        setup: WorkerSetup,
+        metrics: JobMetrics,
+        writer: EventWriter,
+        drain: threading.Event,
+    ) -> None:
+        super().__init__(setup=setup, metrics=metrics, writer=writer)
+        self._job_id = setup.order.run_dir.name
+        assert setup.order.pubsub_host is not None, "this is what makes an order one of streaming"
+        self._pubsub_host = setup.order.pubsub_host
+        self._drain = drain
+
+    def create_stages(
+        self, pipeline_proto: beam_runner_api_pb2.Pipeline
+    ) -> tuple[translations.TransformContext, list[translations.Stage]]:
+        self._steps = PubSubSteps.find(pipeline_proto)
+        context, stages = super().create_stages(simplify(pipeline_proto))
+        open_channels(context, stages, self._steps)
+        return context, stages
+
+    def run_stages(
+        self, stage_context: translations.TransformContext, stages: list[translations.Stage]
+    ) -> fn_runner.RunnerResult:
+        self._describe(stages)
+        pubsub = PubSub(self._pubsub_host, lambda text: self._writer.message(events.WARNING, text))
+        subscriptions = [
+            (step, pubsub.find_subscription(step, payload, self._job_id))
+            for step, payload in self._steps.reads.items()
+        ]
+        for step, payload in self._steps.writes.items():
+            pubsub.check_topic(step, payload.topic)
+        workers = worker_handlers.WorkerHandlerManager(
+            stage_context.components.environments, self._provision_info
+        )
+        context = execution.FnApiRunnerExecutionContext(
+            stages,
+            workers,
+            stage_context.components,
+            stage_context.safe_coders,
+            stage_context.data_channel_coders,
+            self._num_workers,
+        )
+        try:
+            context.setup()
+            managers = {}
+            for name, stage in context.stages.items():
+                manager = context.bundle_manager_for(stage)
+                workers.register_process_bundle_descriptor(manager.process_bundle_descriptor)
+                managers[name] = self._get_bundle_manager(manager)
+                self._begin(stage)
+            sources = Sources(pubsub)
+            sources.start(subscriptions)
+            Stream(
+                context,
+                managers=managers,
+                steps=self._steps,
+                sources=sources,
+                committer=Committer(pubsub, sources),
+                writer=self._writer,
+                drain=self._drain,
+            ).run()
+            self._delete_own(pubsub, subscriptions)
+        finally:
+            workers.close_all()
+        return fn_runner.RunnerResult(runner.PipelineState.DONE, {})
+
+    def _delete_own(self, pubsub: PubSub, subscriptions: list[tuple[str, str]]) -> None:
+        """Delete the subscriptions that were made for steps that read a topic."""
+        for step, subscription in subscriptions:
+            if not self._steps.reads[step].subscription:
+                pubsub.subscriber.delete_subscription(subscription=subscription)

@@ -1,0 +1,44 @@
+"""Metrics over several executors of one job: each counts from nothing.
+
+The records are ``MetricUpdate``: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/MetricUpdate
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Updates = Sequence[Mapping[str, Any]]
+
+
+def add_metrics(earlier: Updates, present: Updates) -> Updates:
+    """Return the sums of the metrics of an executor that has ended and of its successor."""
+    totals = {_identity(update): update for update in earlier}
+    for update in present:
+        identity = _identity(update)
+        totals[identity] = _add(totals[identity], update) if identity in totals else update
+    return list(totals.values())
+
+
+def _identity(update: Mapping[str, Any]) -> str:
+    return json.dumps(update["name"], sort_keys=True)
+
+
+def _add(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "scalar" in one:
+        return {**other, "scalar": one["scalar"] + other["scalar"]}
+    filled = [each["distribution"] for each in (one, other) if each["distribution"]["count"]]
+    if len(filled) < 2:
+        return {**other, "distribution": (filled or [other["distribution"]])[0]}
+    count, total = (sum(each[name] for each in filled) for name in ("count", "sum"))
+    return {
+        **other,
+        "distribution": {
+            "count": count,
+            "sum": total,
+            "min": min(each["min"] for each in filled),
+            "max": max(each["max"] for each in filled),
+            "mean": total / count,
+        },
+    }
