@@ -5,11 +5,11 @@ Run as ``beam_program.py ENDPOINT PROJECT REGION ROOT``; the last line that it p
 
 import json
 import sys
-import time
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.dataflow.internal.apiclient import DataflowJobAlreadyExistsError
 
 endpoint, project, region, root = sys.argv[1:]
 
@@ -40,6 +40,11 @@ def sleep(number):
 
 
 sleeping = run("direct-sleeping", sleep)
+try:
+    run("direct-sleeping", sleep)
+    refusal = ""
+except DataflowJobAlreadyExistsError as error:
+    refusal = str(error)
 counting = run("direct-counting", count)
 waited = counting.wait_until_finish()
 metrics = counting.metrics()
@@ -49,6 +54,7 @@ cancelled = sleeping.cancel()
 print(
     json.dumps(
         {
+            "refusal": refusal,
             "ids": [counting.job_id(), sleeping.job_id()],
             "states": [waited, counting.state, cancelled],
             "rows": [rows.key.step, rows.committed, rows.attempted],

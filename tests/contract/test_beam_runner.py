@@ -18,6 +18,7 @@ def test_dataflow_runner(
     told = json.loads(printed.splitlines()[-1])
     assert told["states"][:2] == ["DONE", "DONE"]
     assert told["states"][2] in ("CANCELLING", "CANCELLED")
+    assert "There is already active job named direct-sleeping" in told["refusal"]
     assert told["rows"] == ["Work", 4, 4]
     assert told["sizes"] == [4, 6, 3]
     counting, sleeping = (local_dataflow.wait(job_id) for job_id in told["ids"])
