@@ -5,6 +5,7 @@ Run as ``beam_program.py ENDPOINT PROJECT REGION ROOT``; the last line that it p
 
 import json
 import sys
+import time
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics, MetricsFilter
@@ -35,7 +36,6 @@ def count(number):
 
 
 def sleep(number):
-
     time.sleep(600)
 
 
