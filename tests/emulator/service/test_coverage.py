@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from launcher.emulator.coverage import build_coverage, find_ignored
 from launcher.emulator.discovery import Discovery, Method
 from launcher.emulator.operations import OPERATIONS
 from tests.emulator.service.conftest import SPEC_PATH, Local
+from tests.support import BIN, run
 
 PATH = {"projectId": "p", "location": "europe-west1"}
 VALUES = {"regionalFanoutRequested": "true", "view": "METADATA_ONLY"}
@@ -76,3 +79,19 @@ def test_what_is_refused_answers_501(local: Local, discovery: Discovery, method_
             )
         assert answer.status_code == 501, answer.text
         assert name in answer.json()["error"]["message"]
+
+
+def test_the_command_writes_it_into_the_readme_and_checks_it(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    readme = tmp_path / "README.md"
+    readme.write_text("Before.\n<!-- coverage -->\n<!-- /coverage -->\nAfter.\n")
+    command = ("flexpack", "metadata", "--project-root", str(tmp_path))
+    env = os.environ | {"PATH": os.pathsep.join([str(BIN), os.environ["PATH"]])}
+    run(*command, env=env)
+    text = readme.read_text()
+    coverage = build_coverage()
+    assert text == f"Before.\n<!-- coverage -->\n{coverage}\n<!-- /coverage -->\nAfter.\n"
+    run(*command, "--check", env=env)
+    readme.write_text(text.replace("`jobs.aggregated`", "`jobs.disaggregated`"))
+    stale = run(*command, "--check", env=env, status=1)
+    assert "README.md: not what the code declares; write anew with 'flexpack" in stale.stderr
