@@ -34,7 +34,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET)/templates/$(TEMPLATE).json
 
-.PHONY: help demo test lint format metadata lock image image-test template run emulator bench clean
+.PHONY: help demo demo-streaming test lint format metadata lock image image-test template run emulator bench load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,11 @@ $(READY): pyproject.toml
 demo: $(READY)  ## predict images on the local Dataflow, from weights to predictions
 	@$(BIN)/python -m launcher.demo --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)' --port='$(PORT)'
 
+demo-streaming: $(READY)  ## predict a stream of images, and account for every message
+	@$(BIN)/python -m launcher.demo_streaming --port='$(PORT)' $(ARGS)
+
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files
 	@$(BIN)/ruff check .
@@ -65,7 +68,7 @@ format: $(READY)  ## format the code
 	@$(BIN)/ruff check --fix --select I .
 	@$(BIN)/ruff format .
 
-metadata: $(READY)  ## write metadata/*.json and the README's parameter tables
+metadata: $(READY)  ## write metadata/*.json and the README's generated tables
 	@$(BIN)/flexpack metadata
 
 lock: $(READY)  ## pin the image's packages anew: docker/locks/*.txt
@@ -93,6 +96,9 @@ emulator: $(READY)  ## serve the local Dataflow in the foreground
 
 bench: $(READY)  ## measure the pipeline against a raw torch loop and other shapes
 	@$(BIN)/python tests/bench/bench_batch.py $(ARGS)
+
+load: $(READY)  ## load the local Dataflow: launches, polling, memory
+	@$(BIN)/python tests/bench/load_emulator.py $(ARGS)
 
 clean:  ## stop the local Dataflow; remove its data, the demo's output and caches (keeps .venv)
 	@test ! -x $(BIN)/flexpack || $(BIN)/flexpack emulator stop

@@ -92,7 +92,7 @@ def _add_metadata(commands: Any) -> None:
         commands,
         "metadata",
         "metadata:metadata",
-        "write metadata/*.json and the README's parameter tables from template/parameters.py",
+        "write metadata/*.json and the README's generated tables",
     )
     parser.add_argument("--check", action="store_true", help="write nothing; fail if stale")
     parser.add_argument("--project-root", default=".", metavar="DIR", help="default: here")

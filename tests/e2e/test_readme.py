@@ -130,6 +130,19 @@ def test_own_model(project):
     assert "RowCounts(rows_read=3, predictions=2, dead_letters=1)" in printed
 
 
+@pytest.mark.realdata
+def test_demo_on_real_images(project, fashion_mnist):
+    done = subprocess.run(
+        ["make", "demo", f"INPUT={fashion_mnist.images}", f"LABELS={fashion_mnist.labels}",
+         f"MODEL={fashion_mnist.weights}"],
+        cwd=project, text=True, timeout=_TIMEOUT_SEC, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+    assert "accuracy       0.457 (457 of 1000)" in done.stdout
+
+
 def test_every_console_block_is_a_session():
     text = (PROJECT_ROOT / "README.md").read_text()
 
