@@ -140,7 +140,7 @@ def _report(job_name: str, output: str, images: str, labels: str) -> None:
 
 
 def _flexpack(*command: str) -> None:
-    print(f"\n$ flexpack {shlex.join(command)}", flush=True)
+    print(f"\n+ flexpack {shlex.join(command)}", flush=True)
     status = cli.main(command)
     if status:
         raise CommandFailedError(status)
