@@ -1,0 +1,353 @@
+"""The streaming template on the local Dataflow, with Google's Pub/Sub emulator at both ends."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from launcher.emulator import daemon
+from launcher.emulator.pubsub import find_program
+from tests.support import PROJECT, run
+
+pytestmark = pytest.mark.skipif(
+    find_program() is None, reason="Google's Pub/Sub emulator is not installed"
+)
+
+_SCORE_TOLERANCE = 1e-6
+_DEADLINE_SEC = 90
+_REGION = "us-central1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pubsub_host(emulator_env) -> Iterator[None]:
+    """The Pub/Sub client knows this variable only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUBSUB_EMULATOR_HOST", emulator_env["PUBSUB_EMULATOR_HOST"])
+        yield
+
+
+@pytest.fixture(scope="module")
+def spec(lake, emulator_env):
+    path = f"{lake.root}/templates/streaming.json"
+    run("flexpack", "build", path, "--template=streaming", "--image=local/flexpack",
+        env=emulator_env)  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def topics(request):
+    """Topics of one test: images in, predictions out, dead letters."""
+    from tests.pubsub_client import Topic
+
+    prefix = re.sub(r"\W", "-", request.node.name)
+    return [Topic(f"{prefix}-{name}") for name in ("images", "predictions", "dead-letters")]
+
+
+class Job:
+    """A running job, by the flexpack command."""
+
+    def __init__(self, job_id, env):
+        self.id = job_id
+        self._env = env
+
+    @property
+    def state(self):
+        return self.describe()["currentState"]
+
+    def describe(self):
+        return json.loads(self("describe", "--format=json").stdout)
+
+    def drain(self):
+        self("drain")
+        deadline = time.monotonic() + _DEADLINE_SEC
+        while self.state == "JOB_STATE_DRAINING":
+            assert time.monotonic() < deadline, self("messages").stdout
+            time.sleep(0.2)
+        assert self.state == "JOB_STATE_DRAINED", self("messages").stdout
+
+    def metrics(self):
+        """Return the committed counters of the kit; several steps have one of a name."""
+        totals = dict.fromkeys(("rows_read", "predictions", "dead_letters"), 0)
+        text = self("metrics").stdout
+        for name, value in re.findall(r"^(\w+) +flexpack .* ([\d,]+)$", text, re.MULTILINE):
+            totals[name] += int(value.replace(",", ""))
+        return totals
+
+    def messages(self):
+        return self("messages").stdout
+
+    def __call__(self, verb, *flags):
+        return run("flexpack", "jobs", verb, self.id, *flags, env=self._env)
+
+
+@pytest.fixture
+def launch(lake, emulator_env, spec, staged_weights, topics, request):
+    """Launch the template on the topics of the test; the job is cancelled after it."""
+    started = []
+
+    def launch(**parameters):
+        images, predictions, dead_letters = topics
+        given = {
+            "input_subscription": images.subscription,
+            "output_topic": predictions.path,
+            "dead_letter_topic": dead_letters.path,
+            "model_path": staged_weights,
+        } | parameters
+        name = re.sub(r"[^a-z]", "-", request.node.name)
+        printed = run(
+            *("flexpack", "run", name, "--template-file-gcs-location", spec),
+            *("--staging-location", f"{lake.root}/staging", "--no-check"),
+            *(f"--parameters={name}={value}" for name, value in given.items() if value),
+            env=emulator_env,
+        ).stdout
+        started.append(Job(re.search(r"job id +(\S+)", printed)[1], emulator_env))
+        return started[-1]
+
+    yield launch
+    for job in started:
+        if job.state in ("JOB_STATE_RUNNING", "JOB_STATE_DRAINING", "JOB_STATE_QUEUED"):
+            job("cancel")
+
+
+@pytest.fixture(scope="session")
+def pictures(image_set):
+    from template.demo.report import read_idx
+
+    return read_idx(str(image_set.images))
+
+
+def encode(picture, number):
+    """Return payload and attributes of an image, in one of the forms that a message can have."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    forms = (
+        (picture.tobytes(), {}),
+        (json.dumps({"image": picture.tolist()}).encode(), {"content_type": "application/json"}),
+        (json.dumps({"image": base64.b64encode(picture.tobytes()).decode()}).encode(), {}),
+        (stream.getvalue(), {"content_type": "image/png"}),
+    )
+    payload, attributes = forms[number % len(forms)]
+    return payload, attributes | {"number": str(number)}
+
+
+def count_numbers(received):
+    return len({each.attributes["number"] for each in received})
+
+
+def check_predictions(received, expected, numbers):
+    """Check that there is a prediction of every number, and that each is torch's."""
+    found = {int(each.attributes["number"]) for each in received}
+    assert found == set(numbers)
+    for each in received:
+        class_index, score = expected[int(each.attributes["number"]) % len(expected)]
+        assert each.json["class_index"] == class_index
+        assert each.json["score"] == pytest.approx(score, abs=_SCORE_TOLERANCE)
+
+
+@pytest.mark.gcloud
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+def test_ten_thousand_messages(
+    lake, emulator_env, spec, staged_weights, topics, pictures, expected
+):
+    """The real gcloud launches and drains; every message is predicted or a dead letter."""
+    images, predictions, dead_letters = topics
+
+    def gcloud(*arguments):
+        return run("gcloud", *arguments, env=emulator_env).stdout
+
+    launched = json.loads(
+        gcloud(
+            *("dataflow", "flex-template", "run", "by-gcloud-streaming", f"--region={_REGION}"),
+            *(f"--template-file-gcs-location={spec}", f"--staging-location={lake.root}/staging"),
+            f"--parameters=input_subscription={images.subscription}",
+            f"--parameters=output_topic={predictions.path}",
+            f"--parameters=dead_letter_topic={dead_letters.path}",
+            f"--parameters=model_path={staged_weights}",
+            "--parameters=sdk_container_image=local/flexpack",
+            "--format=json",
+        )
+    )
+    job = Job(launched["job"]["id"], emulator_env)
+    count = 10_000
+    poison = {5_000: b"\x89PNG is not all", 7_001: b'{"image": [1, 2]}', 9_999: b'{"image": 3}'}
+    images.publish(
+        (poison[number], {"number": f"poison {number}"})
+        if number in poison
+        else encode(pictures[number % len(pictures)], number)
+        for number in range(count)
+    )
+
+    predictions.receive_until(lambda received: count_numbers(received) == count - 3)
+    gcloud("dataflow", "jobs", "drain", job.id, f"--region={_REGION}")
+    deadline = time.monotonic() + _DEADLINE_SEC
+    while job.state != "JOB_STATE_DRAINED":
+        assert time.monotonic() < deadline, job.messages()
+        time.sleep(0.2)
+
+    check_predictions(predictions.received, expected, set(range(count)) - set(poison))
+    letters = dead_letters.receive_until(lambda received: len(received) >= len(poison))
+    by_number = {letter.attributes["number"]: letter.json for letter in letters}
+    assert set(by_number) == {f"poison {number}" for number in poison}
+    for number, payload in poison.items():
+        assert base64.b64decode(by_number[f"poison {number}"]["payload"]) == payload
+    assert "not an image" in by_number["poison 5000"]["error"]
+    assert "image of shape (2,)" in by_number["poison 7001"]["error"]
+    assert "a JSON int, not a list" in by_number["poison 9999"]["error"]
+    assert job.metrics()["dead_letters"] >= len(poison)
+    listed = gcloud("dataflow", "jobs", "list", f"--region={_REGION}")
+    assert re.search(rf"{job.id} +by-gcloud-streaming +Streaming .*Drained", listed)
+
+
+def test_drain_predicts_what_is_buffered(launch, topics, pictures, expected):
+    images, predictions, _ = topics
+    job = launch(max_batch_duration_ms=60_000)
+    images.publish(encode(pictures[number], number) for number in range(7))
+    deadline = time.monotonic() + _DEADLINE_SEC
+    while job.metrics()["rows_read"] < 7:
+        assert time.monotonic() < deadline, job.messages()
+        time.sleep(0.2)
+    assert job.metrics()["predictions"] == 0
+
+    job.drain()
+
+    received = predictions.receive_until(lambda received: len(received) >= 7)
+    check_predictions(received, expected, range(7))
+    assert {each.json["key"] for each in received} == {each.json["message_id"] for each in received}
+    assert job.metrics() == {"rows_read": 7, "predictions": 7, "dead_letters": 0}
+    assert images.count_waiting() == 0, "what was predicted is acknowledged"
+
+
+def test_messages_one_by_one(launch, lake, topics, pictures):
+    """They are predicted in batches nevertheless; without a topic dead letters go to files."""
+    images, predictions, _ = topics
+    job = launch(
+        max_batch_duration_ms=1_000,
+        batch_size=8,
+        dead_letter_topic=None,
+        dead_letter_output=f"{lake.root}/letters/images",
+    )
+    images.publish([(b'{"image": "?"}', {"number": "0"}), encode(pictures[0], 0)])
+    predictions.receive_until(lambda received: received)
+    for number in range(1, 17):
+        images.publish([encode(pictures[number], number)])
+    predictions.receive_until(lambda received: len(received) == 17)
+    job.drain()
+
+    text = job("metrics").stdout
+    count, most = re.search(r"^batch_size .*count=(\d+) .*max=(\d+)", text, re.MULTILINE).groups()
+    assert int(most) <= 8
+    assert int(count) < 17, "fewer batches than messages"
+    (letter,) = lake.read_rows("letters/images-")
+    assert letter["error"].startswith("UndecodableError: field image: not base64")
+    assert base64.b64decode(letter["payload"]) == b'{"image": "?"}'
+    assert letter["source"] == f"message {letter['message_id']}"
+
+
+def test_a_subscription_that_is_not_there(launch, topics):
+    job = launch(input_subscription=f"projects/{PROJECT}/subscriptions/nowhere")
+    deadline = time.monotonic() + _DEADLINE_SEC
+    while job.state != "JOB_STATE_FAILED":
+        assert time.monotonic() < deadline, job.messages()
+        time.sleep(0.2)
+    assert "gcloud pubsub subscriptions create" in job.messages()
+
+
+def find_processes(needle: str, run_id: str) -> list[int]:
+    """Return the processes of a job's run whose command holds ``needle``."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            log = str((process / "fd/2").readlink())
+            # The leash names the command of its child too; what counts is the child.
+            if needle in command and "leash.py" not in command and run_id in log:
+                found.append(int(process.name))
+    return found
+
+
+def kill(needle: str, run_id: str) -> None:
+    (process,) = find_processes(needle, run_id)
+    os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
+def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
+    launch, topics, pictures, expected
+):
+    images, predictions, _ = topics
+    job = launch(max_batch_duration_ms=500)
+    count, published = 3_000, 0
+    deeds = {500: "worker_boot.py", 1_200: "launcher.emulator.executor"}
+    while published < count or deeds:
+        numbers = range(published, min(published + 100, count))
+        images.publish(encode(pictures[each % len(pictures)], each) for each in numbers)
+        published = numbers.stop
+        wanted = published // 2
+        predictions.receive_until(lambda received, wanted=wanted: count_numbers(received) >= wanted)
+        for after in [each for each in deeds if count_numbers(predictions.received) >= each]:
+            kill(deeds.pop(after), job.id)
+    predictions.receive_until(lambda received: count_numbers(received) == count)
+
+    check_predictions(predictions.received, expected, range(count))
+    told = job.messages()
+    assert "was killed by signal 9 (SIGKILL)" in told
+    assert "Another takes its place" in told
+    assert job.metrics()["predictions"] >= count
+    job.drain()
+    assert images.count_waiting() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
+def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expected, emulator):
+    """What the job has read is predicted; what comes later is not taken for what came before."""
+    images, predictions, dead_letters = topics
+    job = launch(max_batch_duration_ms=5_000)
+    images.publish(encode(pictures[number], number) for number in range(50))
+    deadline = time.monotonic() + _DEADLINE_SEC
+    while job.metrics()["rows_read"] < 50:
+        assert time.monotonic() < deadline, job.messages()
+        time.sleep(0.1)
+
+    (java,) = [
+        int(process.name)
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit()
+        and f"--port={emulator.pubsub_port}".encode() in (process / "cmdline").read_bytes()
+        and b"leash.py" not in (process / "cmdline").read_bytes()
+    ]
+    os.kill(java, signal.SIGKILL)
+    while True:  # It comes back, and has forgotten everything.
+        try:
+            for topic in (images, predictions, dead_letters):
+                topic.create()
+            break
+        except Exception:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    images.publish(encode(pictures[number], number) for number in range(50, 100))
+
+    predictions.receive_until(lambda received: count_numbers(received) == 100)
+    check_predictions(predictions.received, expected, range(100))
+    assert "is tried again" in job.messages()
+
+
+def test_without_pubsub_a_streaming_job_says_what_is_missing(tmp_path):
+    """The program is looked for beside gcloud; a path without one has none."""
+    assert find_program({"PATH": str(tmp_path)}) is None
+    info = daemon.EmulatorInfo(pid=1, dataflow_port=2, storage_port=3, data_dir=tmp_path)
+    assert "PUBSUB_EMULATOR_HOST" not in daemon.environment(info, project="p")
