@@ -1,0 +1,99 @@
+"""Which file is the model, and what happens to one that does not fit."""
+
+import os
+
+import pandas as pd
+import pytest
+import torch
+
+from template.inference import _BlockModelHandler
+from template.model import BaseModel
+from template.model_updates import find_newest
+
+
+def test_the_newest_file_is_the_model(tmp_path):
+    pattern = f"{tmp_path}/m-*.pth"
+    assert find_newest(pattern) is None
+    for name, age in (("m-2.pth", 50), ("m-1.pth", 100), ("other.pth", 0)):
+        (tmp_path / name).write_text("x")
+        os.utime(tmp_path / name, (1_700_000_000 - age, 1_700_000_000 - age))
+    assert find_newest(pattern) == f"{tmp_path}/m-2.pth"
+
+
+class Scale(BaseModel):
+    """Multiplies by what its file holds, and calls the result as its file says."""
+
+    def load_model(self, path, **opts):
+        return torch.load(path, weights_only=True)
+
+    def predict(self, df):
+        state = self.ensure_model()
+        return pd.DataFrame({state["name"]: df["x"] * state["factor"]})
+
+
+BLOCK = pd.DataFrame({"key": ["a", "b"], "x": [1, 2]})
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(name, state):
+        torch.save(state, tmp_path / name)
+        return str(tmp_path / name)
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"name": "y"},
+        {"name": "z", "factor": 3},
+        "not a model",
+    ],
+    ids=["predict raises", "other columns", "load raises"],
+)
+def test_a_bad_model_is_refused_and_the_old_one_serves(save, tmp_path, bad):
+    good = save("good.pth", {"name": "y", "factor": 2})
+    handler = _BlockModelHandler(Scale(good), ["key"], "cpu", handles_exceptions=True)
+    model = handler.load_model()
+    (first,) = handler.run_inference(BLOCK, model)
+    assert first["y"].tolist() == [2, 4]
+
+    if isinstance(bad, str):
+        (tmp_path / "bad.pth").write_text(bad)
+        path = str(tmp_path / "bad.pth")
+    else:
+        path = save("bad.pth", bad)
+    handler.update_model_path(path)
+    assert handler.load_model() is model
+
+    handler.update_model_path(save("better.pth", {"name": "y", "factor": 10}))
+    (then,) = handler.run_inference(BLOCK, handler.load_model())
+    assert then["y"].tolist() == [10, 20]
+    assert then.attrs["model_id"].endswith("better.pth")
+
+
+def test_the_first_model_has_to_load(tmp_path):
+    handler = _BlockModelHandler(Scale(f"{tmp_path}/none"), ["key"], "cpu", True)
+    with pytest.raises(FileNotFoundError):
+        handler.load_model()
+
+
+class Strict(BaseModel):
+    """Wants numbers, as most models do."""
+
+    def load_model(self, path, **opts):
+        return True
+
+    def predict(self, df):
+        return torch.tensor(df[["x"]].to_numpy()).double().squeeze(1)
+
+
+def test_a_text_among_numbers_does_not_take_its_neighbours_along():
+    handler = _BlockModelHandler(Strict("-"), ["key"], "cpu", handles_exceptions=True)
+    block = pd.DataFrame({"key": list("abcde"), "x": [1, 2, "poison", 4, 5]})
+    parts = handler.run_inference(block, handler.load_model())
+    frames = [part for part in parts if isinstance(part, pd.DataFrame)]
+    assert sorted(key for frame in frames for key in frame["key"]) == ["a", "b", "d", "e"]
+    (letter,) = [part for part in parts if not isinstance(part, pd.DataFrame)]
+    assert letter.key == "c"
