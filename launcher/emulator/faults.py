@@ -1,7 +1,8 @@
-"""Faults on demand: answers that fail, come late or never, queued by method id.
+"""Faults on demand, queued by method id: answers that fail, come late or never, jobs that fail.
 
 For testing what clients do then. Whoever queues a fault says for which method, whose next call
-meets it. Queued and read at ``/emulator/faults``, a path that no Google API has:
+meets it; a job that fails is met by the next launch that is accepted. Queued and read at
+``/emulator/faults``, a path that no Google API has:
 
     POST    {"methodId": "dataflow.projects.locations.jobs.get", "fault": "503"}; also "count",
             and for "delay" and "delay-after" the field "delaySec"
@@ -37,11 +38,15 @@ TRANSPORT = "transport"
 
 _MOST_FAULTS = 1000
 _LONGEST_DELAY_SEC = 600
+_LAUNCH = "dataflow.projects.locations.flexTemplates.launch"
 _FIELDS = frozenset({"methodId", "fault", "count", "delaySec"})
 
 
 class FaultKind(StrEnum):
-    """What a call meets; *after* means that the call has had its effect."""
+    """What a call meets; *after* means that the call has had its effect.
+
+    The last two are met by the job that a call launches: the call is answered as ever.
+    """
 
     ERROR_429 = "429"
     ERROR_503 = "503"
@@ -50,6 +55,12 @@ class FaultKind(StrEnum):
     DROP_AFTER = "drop-after"
     DELAY = "delay"
     DELAY_AFTER = "delay-after"
+    NO_CAPACITY = "no-capacity"
+    NO_QUOTA = "no-quota"
+
+
+JOB_FAULTS = frozenset({FaultKind.NO_CAPACITY, FaultKind.NO_QUOTA})
+_CALL_FAULTS = frozenset(FaultKind) - JOB_FAULTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +98,17 @@ class FaultQueue:
         """Queue a fault, behind those that the method has already.
 
         Raises:
-            ApiError: there is no such method, or no room.
+            ApiError: there is no such method, or it launches no job, or there is no room.
         """
         if fault.method_id not in self._method_ids:
             raise errors.invalid_argument(
                 f"methodId {fault.method_id!r} is not a method of Dataflow or Cloud Storage; "
-                "their discovery documents list them, such as "
-                "dataflow.projects.locations.flexTemplates.launch."
+                f"their discovery documents list them, such as {_LAUNCH}."
+            )
+        if fault.kind in JOB_FAULTS and fault.method_id != _LAUNCH:
+            raise errors.invalid_argument(
+                f"fault {fault.kind.value!r} is met by jobs of {_LAUNCH} only, not by "
+                f"{fault.method_id}."
             )
         with self._lock:
             if len(self._faults) + count > _MOST_FAULTS:
@@ -102,11 +117,16 @@ class FaultQueue:
                 )
             self._faults += [fault] * count
 
-    def take(self, method_id: str) -> Fault | None:
-        """Return the fault that a call of the method meets now, if any; it counts as met."""
+    def take(self, method_id: str, kinds: Collection[FaultKind] = _CALL_FAULTS) -> Fault | None:
+        """Return the fault that a call of the method meets now, if any; it counts as met.
+
+        Args:
+            method_id: the call's.
+            kinds: those that can be met now; others wait.
+        """
         with self._lock:
             for index, fault in enumerate(self._faults):
-                if fault.method_id == method_id and not fault.met:
+                if fault.method_id == method_id and fault.kind in kinds and not fault.met:
                     self._faults[index] = dataclasses.replace(fault, met=True)
                     return fault
         return None

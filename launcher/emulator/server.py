@@ -115,9 +115,11 @@ def serve_until_stopped(
             max_jobs=max_jobs or DEFAULT_MAX_JOBS,
         )
         stack.callback(runtime.close)
-        service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)
-        stack.callback(service.close)
         faults = FaultQueue([*discovery.methods, *MethodTable().ids])
+        service = Service(
+            jobs=jobs, store=store, runtime=runtime, messages=discovery.messages, faults=faults
+        )
+        stack.callback(service.close)
         dataflow = build_dataflow_app(
             discovery=discovery,
             dispatch=functools.partial(answer_call, service),

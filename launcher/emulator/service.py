@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from launcher.emulator import errors
+from launcher.emulator import errors, shortage
 from launcher.emulator.discovery import Method
+from launcher.emulator.faults import JOB_FAULTS, FaultKind, FaultQueue
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.jobs import (
     ActiveNameError,
@@ -81,12 +82,19 @@ class Service:
     """The implemented methods. Thread-safe; calls block on the disk only."""
 
     def __init__(
-        self, *, jobs: JobStore, store: ObjectStore, runtime: Executor, messages: Messages
+        self,
+        *,
+        jobs: JobStore,
+        store: ObjectStore,
+        runtime: Executor,
+        messages: Messages,
+        faults: FaultQueue,
     ) -> None:
         self._jobs = jobs
         self._store = store
         self._runtime = runtime
         self._messages = messages
+        self._faults = faults
         self._cancellations = ThreadPoolExecutor(max_workers=4, thread_name_prefix="cancel")
 
     def close(self) -> None:
@@ -110,8 +118,11 @@ class Service:
         if launch.staging_bucket is not None:
             self._provide_bucket(launch.staging_bucket)
         record = self._create(call, launch.job_name, JobState.QUEUED, launch.document())
-        order = _launch_order(record, launch)
-        self._start(record, lambda: self._runtime.launch(order))
+        if fault := self._faults.take(call.method.id, JOB_FAULTS):
+            self._fail_for_want(record, launch, fault.kind)
+        else:
+            order = _launch_order(record, launch)
+            self._start(record, lambda: self._runtime.launch(order))
         # The job of this answer has no state, and its state's time is the epoch, as on Dataflow
         # (seen in published output of gcloud; UNCONFIRMED for the REST API).
         job = record.to_json()
@@ -268,6 +279,18 @@ class Service:
                 record.id, "JOB_MESSAGE_ERROR", f"The job did not start: {error}"
             )
             raise
+
+    def _fail_for_want(self, record: JobRecord, launch: Launch, kind: FaultKind) -> None:
+        # Dataflow takes minutes to find out. UNCONFIRMED: that the job does not look RUNNING then.
+        if kind is FaultKind.NO_CAPACITY:
+            text = shortage.no_capacity(
+                launch.environment, project_id=record.project_id, region=record.region
+            )
+        else:
+            text = shortage.no_quota(launch.environment, region=record.region)
+        self._jobs.transition(record.id, JobState.PENDING)
+        self._jobs.add_message(record.id, "JOB_MESSAGE_ERROR", text)
+        self._jobs.transition(record.id, JobState.FAILED)
 
     def _provide_bucket(self, bucket: str) -> None:
         try:

@@ -120,11 +120,14 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     jobs = JobStore(tmp_path / "jobs.sqlite3")
     store = ObjectStore(tmp_path / "storage")
     runtime = RecordingRuntime()
-    service = Service(jobs=jobs, store=store, runtime=runtime, messages=discovery.messages)
+    faults = FaultQueue(discovery.methods)
+    service = Service(
+        jobs=jobs, store=store, runtime=runtime, messages=discovery.messages, faults=faults
+    )
     app = build_dataflow_app(
         discovery=discovery,
         dispatch=functools.partial(answer_call, service),
-        faults=FaultQueue(discovery.methods),
+        faults=faults,
         routes=metadata_routes(project_id="p", zone="us-central1-a"),
         check_responses=True,
     )

@@ -68,6 +68,42 @@ def test_a_delayed_answer_comes(local: Local, kind: str) -> None:
     assert met(local) == [True]
 
 
+def test_a_job_that_is_accepted_fails_for_want_of_capacity_or_quota(local: Local) -> None:
+    queue(local, "no-capacity", LAUNCH)
+    queue(local, "no-quota", LAUNCH, count=2)
+    queue(local, "503", LAUNCH)
+    local.launch(status=503)
+    local.launch("Not a name", status=400)
+    assert met(local) == [False, False, False, True]
+    gpu = "worker_accelerator=type:nvidia-h100-80gb;count:1;install-nvidia-driver"
+    environments: list[dict[str, Any]] = [
+        {"workerZone": "europe-west4-c", "numWorkers": 3},
+        {"workerRegion": "europe-west4", "additionalExperiments": ["x", gpu]},
+        {"additionalPipelineOptions": ["dataflow_service_options=enable_prime"]},
+    ]
+    told = []
+    for environment in environments:
+        job_id = local.launch(environment=environment)["job"]["id"]
+        assert local.call("GET", f"jobs/{job_id}")["currentState"] == "JOB_STATE_FAILED"
+        (message,) = local.call("GET", f"jobs/{job_id}/messages")["jobMessages"]
+        assert message["messageImportance"] == "JOB_MESSAGE_ERROR"
+        told.append(message["messageText"])
+    assert met(local) == [True] * 4
+    assert local.runtime.launched == []
+    startup = "Startup of the worker pool in zone {} failed to bring up any of the desired"
+    assert told == [
+        f"{startup.format('europe-west4-c')} 3 workers. ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: "
+        "The zone 'projects/p/zones/europe-west4-c' does not have enough resources available to "
+        "fulfill the request.  '(resource type:compute)'.",
+        f"{startup.format('europe-west4-b')} 1 workers. QUOTA_EXCEEDED: Instance creation failed: "
+        "Quota 'NVIDIA_H100_GPUS' exceeded.  Limit: 0.0 in region europe-west4.",
+        f"{startup.format('europe-west1-b')} 1 workers. QUOTA_EXCEEDED: Instance creation failed: "
+        "Quota 'CPUS' exceeded.  Limit: 0.0 in region europe-west1.",
+    ]
+    local.launch_id()
+    assert len(local.runtime.launched) == 1
+
+
 def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> None:
     queue(local, "drop")
     queue(local, "drop-after", LAUNCH)
@@ -101,6 +137,7 @@ def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> No
         ({"methodId": GET, "fault": "503", "count": 1001}, "At most 1000 faults are kept"),
         ({"methodId": GET, "fault": "delay", "delaySec": "1"}, "delaySec '1' must be"),
         ({"methodId": GET, "fault": "503", "times": 2}, "unknown: times"),
+        ({"methodId": GET, "fault": "no-quota"}, "'no-quota' is met by jobs of"),
         ([], "A fault is an object with the fields count, delaySec, fault, methodId."),
     ],
 )

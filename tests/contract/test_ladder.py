@@ -1,0 +1,79 @@
+"""The capacity ladder of ``flexpack run``; the running emulator plays the failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.contract.conftest import REGION, Faults, LocalDataflow
+from tests.support import BIN, PROJECT, run
+
+LAUNCH = "dataflow.projects.locations.flexTemplates.launch"
+
+
+@pytest.fixture
+def faults(local_dataflow: LocalDataflow) -> Iterator[Faults]:
+    faults = Faults(local_dataflow.info.dataflow_endpoint)
+    yield faults
+    faults.clear()
+
+
+@pytest.fixture
+def climb(local_dataflow: LocalDataflow) -> Callable[[str, str, int], CompletedProcess[str]]:
+    """Run a template with two rungs to fall back to; expect that exit status."""
+
+    def climb(name: str, entry_file: str, status: int) -> CompletedProcess[str]:
+        return run(
+            *(str(BIN / "flexpack"), "run", name, f"--project={PROJECT}", f"--region={REGION}"),
+            f"--template-file-gcs-location={local_dataflow.spec_path(entry_file)}",
+            f"--staging-location={local_dataflow.root}/staging",
+            f"--parameters=output={local_dataflow.root}/{name}/rows",
+            *("--accelerator=nvidia-l4:1", "--wait"),
+            *("--fallback=region=europe-west4", "--fallback=accelerator=nvidia-tesla-t4:1"),
+            env=local_dataflow.env,
+            status=status,
+        )
+
+    return climb
+
+
+def test_the_third_launch_finds_its_machines(
+    faults: Faults, climb: Callable[[str, str, int], CompletedProcess[str]]
+) -> None:
+    faults.queue(LAUNCH, "no-capacity")
+    faults.queue(LAUNCH, "no-quota")
+
+    told = climb("climbs", "count.py", 0).stdout.splitlines()
+
+    assert faults.met() == ["no-capacity", "no-quota"]
+    steps = [line for line in told if line.startswith(("Launched", "A quota", "No", "JOB_STATE"))]
+    expected = [
+        "Launched climbs in europe-west1.",
+        "JOB_STATE_FAILED after",
+        "No machines or GPUs are left in the zone or region: Startup of the worker pool in zone "
+        "europe-west1-b failed to bring up any of the desired 1 workers. ZONE_RESOURCE_POOL_EXHAUS",
+        "Nothing in the template is wrong. Trying (2/3): region=europe-west4",
+        "Launched climbs-2 in europe-west4.",
+        "JOB_STATE_FAILED after",
+        "A quota of the project is too small: Startup of the worker pool in zone europe-west4-b "
+        "failed to bring up any of the desired 1 workers. QUOTA_EXCEEDED: Instance creation "
+        "failed: Quota 'NVIDIA_L4_GPUS' exceeded.",
+        "Nothing in the template is wrong. Trying (3/3): accelerator=nvidia-tesla-t4:1",
+        "Launched climbs-3 in europe-west1.",
+        "JOB_STATE_DONE after",
+    ]
+    assert [line[: len(start)] for line, start in zip(steps, expected, strict=True)] == expected
+
+
+def test_a_failure_of_another_kind_stops_at_once(
+    climb: Callable[[str, str, int], CompletedProcess[str]],
+) -> None:
+    done = climb("stops", "asks_for_metrics.py", 1)
+
+    assert "Trying" not in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.startswith("Launched")] == [
+        "Launched stops in europe-west1."
+    ]
+    assert "Cause (metrics-in-launcher)" in done.stderr
