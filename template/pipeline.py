@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
+    DebugOptions,
     GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
@@ -79,6 +80,10 @@ def _new_batch(options: PipelineOptions) -> beam.Pipeline:
 def _new_streaming(options: PipelineOptions) -> beam.Pipeline:
     config = StreamConfig.from_options(options)
     options.view_as(StandardOptions).streaming = True
+    if config.model_update_pattern is not None:
+        # Else a worker process keeps the first value of a globally windowed side input for ever
+        # (apache_beam.runners.common.PerWindowInvoker): no update would reach the model.
+        options.view_as(DebugOptions).add_experiment("disable_global_windowed_args_caching")
     pipeline = beam.Pipeline(options=options)
     build_streaming_pipeline(pipeline, config)
     return pipeline

@@ -256,6 +256,47 @@ def test_messages_one_by_one(launch, lake, topics, pictures):
     assert letter["source"] == f"message {letter['message_id']}"
 
 
+def test_the_model_is_replaced_while_the_job_runs(launch, lake, topics, pictures, staged_weights):
+    """The newest good file serves; one with other shapes is refused and the old one goes on."""
+    import torch
+
+    from template.models.fashion_mnist import FashionMnistNetwork
+
+    images, predictions, _ = topics
+    job = launch(model_update_pattern=f"{lake.root}/models/update-*.pth")
+
+    def predict_until(model_id):
+        deadline = time.monotonic() + _DEADLINE_SEC
+        while True:
+            before = len(predictions.received)
+            images.publish([encode(pictures[0], before)])
+            predictions.receive_until(lambda received, before=before: len(received) > before)
+            if predictions.received[-1].json["model_id"] == model_id:
+                return
+            assert time.monotonic() < deadline, predictions.received[-1].json
+            time.sleep(0.2)
+
+    def upload(name, state):
+        stream = io.BytesIO()
+        torch.save(state, stream)
+        return lake.upload(f"models/update-{name}.pth", stream.getvalue())
+
+    predict_until(staged_weights)
+    torch.manual_seed(3)
+    second = upload("2", FashionMnistNetwork().state_dict())
+    predict_until(second)
+    upload("3", {"weight": torch.zeros(2)})
+    third = lake.root + "/models/update-3.pth"
+    deadline = time.monotonic() + _DEADLINE_SEC
+    while f"model {third} is refused, {second} keeps serving" not in job("messages").stdout:
+        assert time.monotonic() < deadline, job.messages()
+        predict_until(second)
+        time.sleep(1)
+    predict_until(second)
+    job.drain()
+    assert re.search(r"^models_refused +flexpack .* 1$", job("metrics").stdout, re.MULTILINE)
+
+
 def test_a_subscription_that_is_not_there(launch, topics):
     job = launch(input_subscription=f"projects/{PROJECT}/subscriptions/nowhere")
     deadline = time.monotonic() + _DEADLINE_SEC

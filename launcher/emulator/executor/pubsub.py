@@ -90,6 +90,7 @@ class PubSub:
         self._reported: set[str] = set()
         self._lock = threading.Lock()
         self.connection = 0
+        self._connected = False
         channel.subscribe(self._count_connections)
 
     def try_until_done(self, what: str, call: Callable[[], Any], stopped: threading.Event) -> Any:
@@ -106,8 +107,10 @@ class PubSub:
         return None
 
     def _count_connections(self, state: grpc.ChannelConnectivity) -> None:
-        if state is not grpc.ChannelConnectivity.READY:
+        connected = state is grpc.ChannelConnectivity.READY
+        if self._connected and not connected:
             self.connection += 1
+        self._connected = connected
 
     def _tell(self, text: str) -> None:
         with self._lock:
@@ -206,21 +209,24 @@ class Sources:
                 self._leases.pop(receipt, None)
 
     def _pull(self, step: str, subscription: str) -> None:
-        def pull() -> Any:
+        def pull() -> tuple[int, Any]:
+            connection = self._pubsub.connection
             try:
-                return self._pubsub.subscriber.pull(
+                response = self._pubsub.subscriber.pull(
                     subscription=subscription,
                     max_messages=_PULLED_AT_ONCE,
                     retry=None,
                     timeout=_PULL_TIMEOUT_SEC,
                 )
             except exceptions.DeadlineExceeded:
-                return types.PullResponse()  # nothing came
+                return connection, ()  # nothing came
+            return connection, types.PullResponse.pb(response).received_messages
 
         while not self._stopped.is_set():
-            connection = self._pubsub.connection
-            response = self._pubsub.try_until_done(f"Reading {subscription}", pull, self._stopped)
-            messages = types.PullResponse.pb(response).received_messages if response else ()
+            pulled = self._pubsub.try_until_done(f"Reading {subscription}", pull, self._stopped)
+            if pulled is None:
+                return
+            connection, messages = pulled
             receipts = [Receipt(subscription, each.ack_id, connection) for each in messages]
             if self._stopped.is_set():
                 self._modify_leases(receipts, 0)  # Others may have them at once.

@@ -81,9 +81,7 @@ def simplify(pipeline: beam_runner_api_pb2.Pipeline) -> beam_runner_api_pb2.Pipe
             # Beam leaves out what has no output.
             (source,) = transform.inputs.values()
             result = f"{source}/written"
-            simple.components.pcollections[result].CopyFrom(
-                simple.components.pcollections[source]
-            )
+            simple.components.pcollections[result].CopyFrom(simple.components.pcollections[source])
             transform.outputs["out"] = result
     problems = sorted(set(_find_problems(simple)))
     if problems:

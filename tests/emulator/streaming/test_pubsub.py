@@ -1,0 +1,210 @@
+"""Pub/Sub as the runner uses it, against Google's emulator."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from apache_beam.coders import BytesCoder, WindowedValueCoder
+from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.timestamp import Timestamp
+from google.api_core import exceptions
+from google.pubsub_v1 import types
+
+from launcher.emulator import pubsub
+from launcher.emulator.executor.errors import MissingResourceError
+from launcher.emulator.executor.pubsub import (
+    Committer,
+    MessageReader,
+    PubSub,
+    Sources,
+    read_replies,
+)
+
+CODER = WindowedValueCoder(BytesCoder(), GlobalWindows().get_window_coder()).get_impl()
+PROJECT = "projects/streaming-tests"
+TIMEOUT_SEC = 30
+
+
+@contextlib.contextmanager
+def serve(folder: Path):
+    found = pubsub.start(port=0, folder=folder)
+    if found is None:
+        pytest.skip("Google's Pub/Sub emulator is not installed")
+    assert found.wait()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    with serve(tmp_path_factory.mktemp("pubsub")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(server):
+    return PubSub(server.host, lambda text: None)
+
+
+def new_topic(client: PubSub, name: str) -> str:
+    topic = f"{PROJECT}/topics/{name}"
+    client.publisher.create_topic(name=topic)
+    client.subscriber.create_subscription(
+        name=f"{PROJECT}/subscriptions/{name}", topic=topic, ack_deadline_seconds=10
+    )
+    return topic
+
+
+def take(sources: Sources, count: int):
+    taken = []
+    deadline = time.monotonic() + TIMEOUT_SEC
+    while sum(len(each.messages) for each in taken) < count:
+        assert time.monotonic() < deadline
+        taken += sources.take(count, 0.5)
+    return taken
+
+
+def test_messages_are_pulled_committed_in_order_and_acknowledged(client):
+    topic, output = new_topic(client, "ordered"), new_topic(client, "ordered-output")
+    client.publisher.publish(topic=topic, messages=[{"data": b"one"}, {"data": b"two"}])
+    sources = Sources(client)
+    sources.start([("Read", f"{PROJECT}/subscriptions/ordered")])
+    taken = take(sources, 2)
+    committer = Committer(client, sources)
+    committer.publish(output, [types.PubsubMessage(data=b"x" * 100)._pb.SerializeToString()] * 2500)
+    for pulled in taken:
+        committer.acknowledge(pulled.receipts)
+    committer.flush()
+    sources.stop_pulling()
+
+    count = 0
+    while count < 2500:
+        count += len(
+            client.subscriber.pull(
+                subscription=f"{PROJECT}/subscriptions/ordered-output", max_messages=1000
+            ).received_messages
+        )
+    left = client.subscriber.pull(
+        subscription=f"{PROJECT}/subscriptions/ordered", max_messages=10, timeout=20
+    )
+    assert not left.received_messages
+
+
+def test_a_receipt_is_worth_nothing_after_a_restart(tmp_path):
+    """The new emulator numbers from 1 again: an old receipt would acknowledge a new message."""
+    with serve(tmp_path) as server:
+        check_receipts_over_a_restart(server, PubSub(server.host, lambda text: None))
+
+
+def check_receipts_over_a_restart(server, client):
+    topic = new_topic(client, "restarted")
+    subscription = f"{PROJECT}/subscriptions/restarted"
+    client.publisher.publish(topic=topic, messages=[{"data": b"old"}])
+    sources = Sources(client)
+    sources.start([("Read", subscription)])
+    (old,) = take(sources, 1)
+
+    server._child.kill()  # It is watched, and comes back.
+    deadline = time.monotonic() + TIMEOUT_SEC
+    while True:
+        try:
+            new_topic(client, "restarted")
+            break
+        except exceptions.GoogleAPICallError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    client.publisher.publish(topic=topic, messages=[{"data": b"new"}])
+    (new,) = take(sources, 1)
+
+    assert [each.data for each in new.messages] == [b"new"]
+    assert [each.ack_id for each in new.receipts] == [each.ack_id for each in old.receipts]
+    assert list(client.valid(old.receipts)) == []
+    assert list(client.valid(new.receipts)) == [(subscription, [new.receipts[0].ack_id])]
+    sources.stop_pulling()
+
+
+def test_what_fails_is_reported_once_and_tried_again(server):
+    told = []
+    client = PubSub(server.host, told.append)
+    attempts = []
+
+    def fail_twice():
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise exceptions.ServiceUnavailable("gone fishing")
+        return "done"
+
+    assert client.try_until_done("Reading", fail_twice, threading.Event()) == "done"
+    assert told == ["Reading fails and is tried again: gone fishing"]
+
+
+def test_a_step_that_reads_a_topic_gets_a_subscription_of_its_own(client):
+    topic = new_topic(client, "by-topic")
+    payload = beam_runner_api_pb2.PubSubReadPayload(topic=topic)
+    first = client.find_subscription("Read", payload, "job-1")
+    assert first == client.find_subscription("Read", payload, "job-1")
+    assert first == f"{PROJECT}/subscriptions/by-topic.subscription-job-1"
+
+
+@pytest.mark.parametrize("kind", ["topic", "subscription"])
+def test_what_does_not_exist_is_named(client, kind):
+    payload = beam_runner_api_pb2.PubSubReadPayload(**{kind: f"{PROJECT}/{kind}s/nowhere"})
+    with pytest.raises(MissingResourceError, match=f"gcloud pubsub {kind}s create"):
+        client.find_subscription("Read", payload, "job-1")
+
+
+def message(data: bytes, **attributes: str):
+    made = types.PubsubMessage.pb()(data=data, attributes=attributes)
+    made.publish_time.seconds = 1000
+    return made
+
+
+def decode(payload, *messages):
+    reader = MessageReader(beam_runner_api_pb2.PubSubReadPayload(**payload), CODER)
+    return [(each.value, each.timestamp) for each in CODER.decode_all(reader.encode(messages))]
+
+
+def test_elements_hold_data_or_the_whole_message():
+    whole = message(b"x", a="b")
+    assert decode({}, whole) == [(b"x", Timestamp(1000))]
+    ((value, _),) = decode({"with_attributes": True}, whole)
+    assert types.PubsubMessage.pb().FromString(value) == whole
+
+
+def test_timestamps_are_those_of_the_attribute():
+    payload = {"timestamp_attribute": "at"}
+    assert decode(payload, message(b"x", at="2500"))[0][1] == Timestamp(2.5)
+    assert decode(payload, message(b"x", at="1970-01-01T00:00:03.5Z"))[0][1] == Timestamp(3.5)
+    assert decode(payload, message(b"x"))[0][1] == Timestamp(1000)
+
+
+def test_of_messages_with_one_id_the_first_counts():
+    payload = {"id_attribute": "id"}
+    messages = [message(b"a", id="1"), message(b"b", id="1"), message(b"c", id="2"), message(b"d")]
+    assert [value for value, _ in decode(payload, *messages)] == [b"a", b"c", b"d"]
+
+
+def test_writes_add_the_attributes_that_they_are_asked_for():
+    value = types.PubsubMessage(data=b"x", attributes={"a": "b"})._pb.SerializeToString()
+    encoded = CODER.encode_all([GlobalWindows.windowed_value(value, timestamp=2.5)])
+    assert read_replies(beam_runner_api_pb2.PubSubWritePayload(), CODER, encoded) == [value]
+    payload = beam_runner_api_pb2.PubSubWritePayload(timestamp_attribute="at", id_attribute="id")
+    (made,) = read_replies(payload, CODER, encoded)
+    attributes = types.PubsubMessage.pb().FromString(made).attributes
+    assert (attributes["a"], attributes["at"], len(attributes["id"])) == ("b", "2500", 32)
+
+
+def test_the_program_is_found_beside_gcloud(tmp_path: Path):
+    assert pubsub.find_program({"PATH": str(tmp_path)}) is None
+    program = tmp_path / "sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator"
+    for path in (tmp_path / "sdk/bin/gcloud", tmp_path / "sdk/bin/java", program):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o755)
+    assert pubsub.find_program({"PATH": str(tmp_path / "sdk/bin")}) == program
