@@ -181,7 +181,7 @@ def _publish_all(client: PubSubClient, numbers: range) -> None:
 
 def _trickle(client: PubSubClient, numbers: range, rate: float) -> None:
     start = time.monotonic()
-    for place, number in zip(itertools.count(), numbers):  # noqa: B905
+    for place, number in zip(itertools.count(), numbers):
         time.sleep(max(0.0, start + place / rate - time.monotonic()))
         client.publish(range(number, number + 1))
 

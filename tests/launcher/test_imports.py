@@ -56,7 +56,10 @@ def offenders(of, packages):
 
 
 def is_launcher(module: str) -> bool:
-    return is_in(module, {"launcher"}) and module != "launcher.demo"
+    return is_in(module, {"launcher"}) and module not in (
+        "launcher.demo",
+        "launcher.demo_streaming",
+    )
 
 
 def is_emulator(module: str) -> bool:
