@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import random
 import socket
 import time
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ import requests
 
 KIB = 1024
 CHUNK = 256 * KIB
-DATA = os.urandom(2 * CHUNK + 1000)
+DATA = random.Random(1).randbytes(2 * CHUNK + 1000)  # the same in every test process
 
 
 @pytest.fixture
