@@ -72,12 +72,6 @@ class Topic:
             self._receive()
         return self.received
 
-    def count_waiting(self) -> int:
-        """Receive what is there at this moment, and tell how much it was."""
-        before = len(self.received)
-        self._receive()
-        return len(self.received) - before
-
     def _receive(self) -> None:
         response = self._subscriber.pull(
             subscription=self.subscription, max_messages=1000, timeout=30
