@@ -128,9 +128,9 @@ _KEY_COLUMN = Parameter(
     name="key_column",
     label="Key column",
     help_text=(
-        "Column of a table, or field of a JSON message, that identifies a row; it becomes the key "
-        "of the prediction. Without it the key is the file name and the row number, or the "
-        "message's id. Example: customer_id"
+        "Column of a table, field of a JSON message or attribute of another message that "
+        "identifies a row; it becomes the key of the prediction. Without it the key is the file "
+        "name and the row number, or the message's id. Example: customer_id"
     ),
     param_type=ParamType.TEXT,
     group="Input",
