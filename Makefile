@@ -34,10 +34,10 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test lint format metadata lock image image-test template run emulator bench load clean
+.PHONY: help demo demo-streaming test lint format metadata lock image image-test template run emulator bench bench-streaming load clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@echo "setting up .venv with $(PYTHON): some minutes, once"
@@ -96,6 +96,9 @@ emulator: $(READY)  ## serve the local Dataflow in the foreground
 
 bench: $(READY)  ## measure the pipeline against a raw torch loop and other shapes
 	@$(BIN)/python tests/bench/bench_batch.py $(ARGS)
+
+bench-streaming: $(READY)  ## measure rate and latency of the streaming template
+	@$(BIN)/python tests/bench/bench_streaming.py $(ARGS)
 
 load: $(READY)  ## load the local Dataflow: launches, polling, memory
 	@$(BIN)/python tests/bench/load_emulator.py $(ARGS)
