@@ -263,7 +263,7 @@ def _receive(topic: str, take: Any) -> None:
 
 
 def _flexpack(*command: str) -> None:
-    print(f"\n$ flexpack {shlex.join(command)}", flush=True)
+    print(f"\n+ flexpack {shlex.join(command)}", flush=True)
     if cli.main(command):
         raise CommandFailedError(command[0])
 

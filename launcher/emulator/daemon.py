@@ -207,6 +207,7 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
             os.kill(pid, signal_number)
         if _wait_until_unlocked(folder, timeout_sec):
             state_file(folder).unlink(missing_ok=True)
+            _wait_until_ended(pid, timeout_sec)
             return True
     raise EmulatorError(f"process {pid} of the local Dataflow cannot be stopped")
 
@@ -279,6 +280,19 @@ def _wait_until_unlocked(folder: Path, timeout_sec: float) -> bool:
                 return True
         if time.monotonic() >= deadline:
             return False
+        time.sleep(_POLL_SEC)
+
+
+def _wait_until_ended(pid: int, timeout_sec: float) -> None:
+    """Wait while a process that serves no more removes what it has mounted."""
+    deadline = time.monotonic() + timeout_sec
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):  # started by another process
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
         time.sleep(_POLL_SEC)
 
 

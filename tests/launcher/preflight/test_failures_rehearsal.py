@@ -116,9 +116,9 @@ def test_unequal_shapes(rehearse):
         "yield line.upper()",
         "raise RuntimeError('stack expects each tensor to be equal size, but got [3] and [4]')",
     )
-    found = rehearse()["rehearsal-run"]
-    assert "stack expects each tensor to be equal size" in found
-    assert "Bring all of them to one shape" in found
+    found = rehearse()
+    assert "stack expects each tensor to be equal size" in found.get("rehearsal-run", ""), found
+    assert "Bring all of them to one shape" in found["rehearsal-run"]
 
 
 def test_poison_record(project, garments):
