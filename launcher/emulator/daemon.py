@@ -284,15 +284,18 @@ def _wait_until_unlocked(folder: Path, timeout_sec: float) -> bool:
 
 
 def _wait_until_ended(pid: int, timeout_sec: float) -> None:
-    """Wait while a process that serves no more removes what it has mounted."""
+    """Wait while a process that serves no more removes the images that it has mounted."""
+    if sys.platform != "linux":  # where none are
+        return
     deadline = time.monotonic() + timeout_sec
     while time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):  # started by another process
-            os.waitpid(pid, os.WNOHANG)
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
+            # A child that has ended is left to whoever started it.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return
+        except ChildProcessError:  # another process's child
+            if not Path("/proc", str(pid)).exists():
+                return
         time.sleep(_POLL_SEC)
 
 
