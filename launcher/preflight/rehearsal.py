@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.dataflow import Dataflow
 from launcher.diagnosis import diagnose
 from launcher.errors import FlexpackError, JobFailed, JobTimeout, ServiceError
-from launcher.jobs import Job, JobState, MessageImportance, RowCounts, wait_for_job
+from launcher.jobs import Job, JobMessage, JobState, MessageImportance, RowCounts, wait_for_job
 from launcher.preflight.finding import Finding, error, warning
 from launcher.preflight.probe import ProbeError, run_probe
 from launcher.preflight.sample import NoSample, read_sample
@@ -74,18 +74,24 @@ class _Seen:
     started: float = field(default_factory=time.monotonic)
 
     def on_job(self, job: Job) -> None:
-        if self.staged_after_sec is None and job.current_state not in (
+        if job.current_state not in (
             JobState.UNKNOWN,
             JobState.QUEUED,
             JobState.FAILED,
         ):
-            self.staged_after_sec = self.clock() - self.started
+            self._note_staged()
 
-    def on_message(self, message: object) -> None:
-        """Pass over it."""
+    def on_message(self, message: JobMessage) -> None:
+        """Note that workers start: a job may have failed before its state was asked for again."""
+        if message.message_text.startswith("Starting "):
+            self._note_staged()
 
     def on_metrics(self, metrics: object) -> None:
         """Pass over them."""
+
+    def _note_staged(self) -> None:
+        if self.staged_after_sec is None:
+            self.staged_after_sec = self.clock() - self.started
 
     def on_outage(self, error: ServiceError) -> None:
         """Pass over it: the waiting goes on, or ends with the error."""
