@@ -9,36 +9,35 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import os
-import shlex
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from launcher import Dataflow, FlexpackError, InputError, RowCounts, cli, wait_for_job
-from launcher.emulator import daemon
+from launcher import Dataflow, FlexpackError, InputError, RowCounts, wait_for_job
+from launcher.demo_steps import (
+    BUCKET,
+    IMAGES,
+    LABELS,
+    PROJECT,
+    REGION,
+    WEIGHTS,
+    CommandFailedError,
+    draw_garments,
+    run_flexpack,
+    stage,
+    start_emulator,
+)
 from launcher.emulator.pubsub import MISSING
 
-_DATA_DIR = Path(".flexpack")
-_GARMENTS = _DATA_DIR / "demo"
-_BUCKET = "flexpack-demo"
-_SPEC = f"gs://{_BUCKET}/templates/streaming.json"
-_PROJECT = "local-project"
-_REGION = "us-central1"
+_SPEC = f"gs://{BUCKET}/templates/streaming.json"
 _PIXELS = 28 * 28
 _POISON_EVERY = 500
 _TIMEOUT_SEC = 120.0
-
-
-class CommandFailedError(FlexpackError):
-    """A command that the demo runs has failed, and has said why."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return _run_demo(arguments.rate, arguments.seconds, arguments.port)
-    except CommandFailedError:
-        return 1
+    except CommandFailedError as error:
+        return error.exit_status
     except FlexpackError as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.exit_status
@@ -60,28 +59,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_demo(rate: float, seconds: float, port: str) -> int:
     if rate <= 0 or seconds <= 0:
         raise InputError("--rate, --seconds: must be more than nothing")
-    _draw_garments()
-    _flexpack("emulator", "start", "--detach", f"--port={port}")
-    info = daemon.find_running(_DATA_DIR)
-    assert info is not None, "emulator start has just waited for it"
-    if info.pubsub_host is None:
+    draw_garments()
+    if start_emulator(port).pubsub_host is None:
         raise InputError(f"demo-streaming cannot run: {MISSING}")
-    os.environ.update(daemon.environment(info, project=_PROJECT))
 
     job_name = f"garments-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     topics = {name: _create_topic(f"{job_name}-{name}") for name in ("images", "out", "dead")}
-    weights = _upload_weights()
-    _flexpack("build", _SPEC, "--template=streaming", "--image=local/flexpack")
-    _flexpack(
+    weights = stage(str(WEIGHTS))
+    run_flexpack("build", _SPEC, "--template=streaming", "--image=local/flexpack")
+    run_flexpack(
         *("run", job_name, f"--template-file-gcs-location={_SPEC}"),
-        *(f"--project={_PROJECT}", f"--region={_REGION}"),
-        f"--staging-location=gs://{_BUCKET}/staging",
+        *(f"--project={PROJECT}", f"--region={REGION}"),
+        f"--staging-location=gs://{BUCKET}/staging",
         f"--parameters=input_subscription={_subscription(topics['images'])}",
         f"--parameters=output_topic={topics['out']}",
         f"--parameters=dead_letter_topic={topics['dead']}",
         f"--parameters=model_path={weights}",
     )
-    dataflow = Dataflow(_PROJECT, _REGION)
+    dataflow = Dataflow(PROJECT, REGION)
     (job,) = dataflow.list(name=job_name)
     ledger = _Ledger()
     for topic, take in ((topics["out"], ledger.take_reply), (topics["dead"], ledger.take_letter)):
@@ -90,7 +85,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
     _warm_up(dataflow, job.id, publisher, ledger)
 
     _publish_and_show(publisher, ledger, rate, int(rate * seconds))
-    _flexpack("jobs", "drain", job.id, f"--project={_PROJECT}", f"--region={_REGION}")
+    run_flexpack("jobs", "drain", job.id, f"--project={PROJECT}", f"--region={REGION}")
     drained = wait_for_job(dataflow, job.id, timeout_sec=_TIMEOUT_SEC)
     ledger.wait_for_all()
     counts = RowCounts.from_metrics(dataflow.metrics(job.id))
@@ -207,37 +202,18 @@ def _publish_and_show(publisher: _Publisher, ledger: _Ledger, rate: float, count
 
 def _read_images(count: int) -> Iterator[tuple[bytes, int]]:
     """Yield pixels and label of the demo's images, from the start again after the last."""
-    images = gzip.decompress((_GARMENTS / "garments-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress((_GARMENTS / "garments-labels-idx1-ubyte.gz").read_bytes())[8:]
+    images = gzip.decompress(IMAGES.read_bytes())[16:]
+    labels = gzip.decompress(LABELS.read_bytes())[8:]
     for number in range(count):
         row = number % len(labels)
         yield images[row * _PIXELS : (row + 1) * _PIXELS], labels[row]
-
-
-def _draw_garments() -> None:
-    if not (_GARMENTS / "garments.pth").exists():  # written last
-        print("drawing garments and training the network on them, once", flush=True)
-        command = [sys.executable, "-m", "template.demo.train", str(_GARMENTS)]
-        if subprocess.run(command, check=False, timeout=600).returncode:
-            raise CommandFailedError("the garments were not drawn")
-
-
-def _upload_weights() -> str:
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-
-    client = storage.Client(project=_PROJECT, credentials=AnonymousCredentials())
-    bucket = client.lookup_bucket(_BUCKET) or client.create_bucket(_BUCKET)
-    blob = bucket.blob("data/garments.pth")
-    blob.upload_from_filename(_GARMENTS / "garments.pth")
-    return f"gs://{_BUCKET}/{blob.name}"
 
 
 def _create_topic(name: str) -> str:
     """Make a topic with a subscription of the same name; return the topic."""
     from google.cloud import pubsub_v1
 
-    topic = f"projects/{_PROJECT}/topics/{name}"
+    topic = f"projects/{PROJECT}/topics/{name}"
     pubsub_v1.PublisherClient().create_topic(name=topic)
     pubsub_v1.SubscriberClient().create_subscription(name=_subscription(topic), topic=topic)
     return topic
@@ -260,12 +236,6 @@ def _receive(topic: str, take: Any) -> None:
                 subscription=_subscription(topic),
                 ack_ids=[each.ack_id for each in response.received_messages],
             )
-
-
-def _flexpack(*command: str) -> None:
-    print(f"\n+ flexpack {shlex.join(command)}", flush=True)
-    if cli.main(command):
-        raise CommandFailedError(command[0])
 
 
 if __name__ == "__main__":

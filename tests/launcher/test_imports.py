@@ -58,6 +58,7 @@ def offenders(of, packages):
 def is_launcher(module: str) -> bool:
     return is_in(module, {"launcher"}) and module not in (
         "launcher.demo",
+        "launcher.demo_steps",
         "launcher.demo_streaming",
     )
 
