@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.emulator.pubsub import find_program
 from tests.support import BIN, PROJECT_ROOT
 
 _BLOCK = re.compile(
@@ -26,7 +27,7 @@ _BLOCK = re.compile(
     r"```\w+\n(?P<content>.*?)```",
     re.DOTALL,
 )
-_PORTS = (9100, 9101)  # the defaults, which the README's commands use
+_PORTS = (9100, 9101, 9102)  # the defaults, which the README's commands use
 _TIMEOUT_SEC = 300
 
 
@@ -86,8 +87,13 @@ def project(tmp_path: Path) -> Iterator[Path]:
         subprocess.run([BIN / "flexpack", "emulator", "stop"], cwd=copy, check=True, timeout=30)
 
 
-def run_session(name: str, project: Path) -> str:
-    blocks = [block for block in read_blocks() if block.name == name or block.kind != "session"]
+def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
+    """Run a session, together with the README's files where it needs them; return its output."""
+    blocks = [
+        block
+        for block in read_blocks()
+        if block.name == name or (with_files and block.kind != "session")
+    ]
     for block in blocks:
         if block.kind != "session":
             (project / block.name).write_text(block.content)
@@ -96,8 +102,6 @@ def run_session(name: str, project: Path) -> str:
         for key, value in os.environ.items()
         if not key.startswith(("CLOUDSDK_", "GOOGLE_"))
     }
-    if name == "demo":
-        blocks = [block for block in blocks if block.kind == "session"]
     done = subprocess.run(
         ["bash", "-c", build_script(blocks)],
         cwd=project, env=env, text=True, timeout=_TIMEOUT_SEC, check=False,
@@ -119,10 +123,19 @@ def test_demo(project):
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(find_program() is None, reason="Google's Pub/Sub emulator is not installed")
+def test_demo_streaming(project):
+    printed = run_session("streaming", project)
+
+    assert "JOB_STATE_DRAINED" in printed
+    assert "2,000 published = 1,996 predicted + 4 dead letters + 0 lost" in printed
+
+
 @pytest.mark.gcloud
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 def test_own_model(project):
-    printed = run_session("churn", project)
+    printed = run_session("churn", project, with_files=True)
 
     assert "3 rows read, 2 predictions, 1 dead letter" in printed
     assert "did you mean 'model_path'?" in printed
