@@ -75,9 +75,16 @@ def test_the_variables_are_those_of_both_roles(env):
     }
 
 
-def test_the_code_is_the_last_layer(steps):
+def test_all_code_is_copied_last_and_the_models_last_of_all(steps):
+    template = PROJECT_ROOT / "template"
+    folders = {path.parent.name for path in template.glob("*/*.py")} - {"demo"}
+    assert folders == {"sources", "models"}, "docker/Dockerfile copies each by name"
     layers = [(name, value) for name, value in steps if name in ("COPY", "RUN", "ADD")]
-    assert layers[-1] == ("COPY", "--chmod=0755 template /opt/flexpack/template")
+    assert layers[-3:] == [
+        ("COPY", "--chmod=0755 template/sources /opt/flexpack/template/sources"),
+        ("COPY", "--chmod=0755 template/*.py /opt/flexpack/template/"),
+        ("COPY", "--chmod=0755 template/models /opt/flexpack/template/models"),
+    ]
 
 
 def test_no_image_is_a_moving_one(defaults):
