@@ -43,12 +43,14 @@ if TYPE_CHECKING:
         JobState,
         MessageImportance,
         Metric,
+        Milestone,
         RowCounts,
         wait_for_job,
     )
     from launcher.metadata import ParameterMetadata, TemplateMetadata, build_template_metadata
     from launcher.preflight.finding import Finding, Severity
     from launcher.preflight.parameters import check_parameters
+    from launcher.read_back import read_back
     from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
     from launcher.spec import ContainerSpec, build_container_spec
 
@@ -78,6 +80,7 @@ _HOMES = {
     "LaunchUncertain": "launcher.errors",
     "MessageImportance": "launcher.jobs",
     "Metric": "launcher.jobs",
+    "Milestone": "launcher.jobs",
     "ParameterMetadata": "launcher.metadata",
     "RowCounts": "launcher.jobs",
     "ServiceError": "launcher.errors",
@@ -94,6 +97,7 @@ _HOMES = {
     "check_parameters": "launcher.preflight.parameters",
     "diagnose_job": "launcher.diagnosis",
     "download_spec": "launcher.gcs",
+    "read_back": "launcher.read_back",
     "upload_spec": "launcher.gcs",
     "wait_for_job": "launcher.jobs",
 }
@@ -124,6 +128,7 @@ __all__ = [
     "LaunchUncertain",
     "MessageImportance",
     "Metric",
+    "Milestone",
     "ParameterMetadata",
     "RowCounts",
     "ServiceError",
@@ -140,6 +145,7 @@ __all__ = [
     "check_parameters",
     "diagnose_job",
     "download_spec",
+    "read_back",
     "upload_spec",
     "wait_for_job",
 ]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from launcher.errors import JobCancelled, JobFailed, JobTimeout, ServiceError
@@ -52,6 +52,11 @@ class JobState(StrEnum):
     def is_success(self) -> bool:
         """Whether the job has ended well."""
         return _ENDS_WELL.get(self, False)
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether the job's launcher is through, so that the job's settings can be read."""
+        return self not in (JobState.UNKNOWN, JobState.STOPPED, JobState.QUEUED)
 
 
 # The states in which a job has ended, and whether that is a success.
@@ -182,6 +187,20 @@ class RowCounts:
         return cls(**totals)
 
 
+class Milestone(Enum):
+    """How far a job comes, as far as one can wait for it.
+
+    Attributes:
+        STAGED: its launcher is through and the service has taken the job on.
+        WORKERS_STARTED: there were machines for it, and they work.
+        ENDED: it has ended.
+    """
+
+    STAGED = "staged"
+    WORKERS_STARTED = "workers started"
+    ENDED = "ended"
+
+
 class JobObserver(Protocol):
     """Is told what ``wait_for_job`` sees. Called from the waiting thread, at every poll."""
 
@@ -202,6 +221,7 @@ def wait_for_job(
     dataflow: Dataflow,
     job_id: str,
     *,
+    until: Milestone = Milestone.ENDED,
     timeout_sec: float = 24 * 60 * 60,
     poll_interval_sec: float = 5.0,
     outage_limit_sec: float = 300.0,
@@ -209,34 +229,40 @@ def wait_for_job(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Job:
-    """Wait until a job has ended well, and return it.
+    """Wait until a job has come so far or has ended well, and return it.
 
     Blocks. Polls fast at first, because a job on the local Dataflow takes seconds, then every
     ``poll_interval_sec``.
 
     Args:
+        until: a streaming job ends only when somebody drains or cancels it.
         timeout_sec: how long to wait for the job; it goes on running when that is over.
         outage_limit_sec: how long Dataflow may be out of reach before the waiting gives up.
 
     Raises:
         JobFailed: it failed; carries its last error messages.
         JobCancelled: it was cancelled.
-        JobTimeout: it has not ended in time.
+        JobTimeout: it has not come so far in time.
         ServiceError: Dataflow refused to tell, or was out of reach for too long.
     """
-    tail = _MessageTail(dataflow, job_id)
+    tail = _MessageTail(dataflow, job_id, until)
     started = reached = clock()
     while True:
         now = clock()
         try:
             job = dataflow.get(job_id)
+            messages = tail.read() if observer or until is Milestone.WORKERS_STARTED else ()
             if observer:  # What led to a state comes before it.
-                for message in tail.read():
+                for message in messages:
                     observer.on_message(message)
                 observer.on_metrics(dataflow.metrics(job_id))
                 observer.on_job(job)
             if job.current_state.is_terminal:
                 return _checked(dataflow, job)
+            if until is Milestone.STAGED and job.current_state.is_staged:
+                return job
+            if until is Milestone.WORKERS_STARTED and tail.tells_of_workers:
+                return job
             reached = now
         except ServiceError as error:
             if not error.is_transient or now - reached > outage_limit_sec:
@@ -259,24 +285,40 @@ class _MessageTail:
 
     # Messages of the same moment may become visible apart: look back a little.
     _LOOK_BACK = timedelta(seconds=60)
+    # The service's words: when the machines are there, and when the workers on them are. Benchmarks
+    # of Beam and of Google's templates take the second as the start of the work.
+    _STARTED = (
+        "Workers have started successfully",
+        "All workers have finished the startup processes",
+    )
 
-    def __init__(self, dataflow: Dataflow, job_id: str) -> None:
+    def __init__(self, dataflow: Dataflow, job_id: str, until: Milestone) -> None:
         self._dataflow = dataflow
         self._job_id = job_id
         self._latest: datetime | None = None
         self._seen: set[tuple[str, datetime | None, str]] = set()
+        # Both messages above have been DETAILED; other detail is not passed on.
+        is_detailed = until is Milestone.WORKERS_STARTED
+        self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
+        self.tells_of_workers = False
 
-    def read(self) -> Iterable[JobMessage]:
+    def read(self) -> Sequence[JobMessage]:
         """Return the messages that came since the last call."""
         start_time = self._latest - self._LOOK_BACK if self._latest else None
         fresh = []
-        for message in self._dataflow.messages(self._job_id, start_time=start_time):
+        for message in self._dataflow.messages(
+            self._job_id, minimum_importance=self._minimum, start_time=start_time
+        ):
             key = (message.id, message.time, message.message_text)
-            if key not in self._seen:
-                self._seen.add(key)
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            if message.time and (self._latest is None or message.time > self._latest):
+                self._latest = message.time
+            if message.message_text.startswith(self._STARTED):
+                self.tells_of_workers = True
+            if message.message_importance is not MessageImportance.DETAILED:
                 fresh.append(message)
-                if message.time and (self._latest is None or message.time > self._latest):
-                    self._latest = message.time
         return fresh
 
 

@@ -7,52 +7,94 @@ then runs for hours on other machines. Compared as soon as the launcher has stag
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from launcher.accelerators import WORKER_ACCELERATOR
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import JobMismatch, ServiceError
-from launcher.jobs import Job, JobMessage, JobObserver, JobState, Metric
+from launcher.jobs import Environment, Job, JobMessage, JobObserver, JobState, Metric, WorkerPool
 from launcher.preflight.finding import Finding, error, format_findings
+from launcher.preflight.image import ImageReference
 
 if TYPE_CHECKING:
     from launcher.dataflow import Dataflow
 
-_CANCEL = "The job was cancelled; nothing is billed further."
-_STAGED = frozenset(
-    {JobState.PENDING, JobState.RUNNING, JobState.DRAINING, JobState.RESOURCE_CLEANING_UP}
-)
+_GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLING, JobState.CANCELLED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One thing that a launch asked for, and what the job says of it.
+
+    Attributes:
+        name: what it is, for a sentence.
+        wanted: as it was asked for.
+        is_told: whether the job tells of it at all.
+        is_same: whether the job has it; true of what it does not tell.
+        code: the finding, where it has not.
+        problem: what it has instead, for a sentence.
+    """
+
+    name: str
+    wanted: str
+    is_told: bool
+    is_same: bool
+    code: str
+    problem: str
+    remedy: str = ""
+
+
+def read_back(
+    dataflow: Dataflow, job_id: str, asked: FlexTemplateRuntimeEnvironment
+) -> tuple[Asked, ...]:
+    """Compare a staged job with what was asked for, and cancel it if it is another.
+
+    Blocks for one request, or two. Nothing is repeated that the client does not repeat.
+
+    Args:
+        asked: the launch's environment over the template's, ``request.environment_over(spec)``.
+
+    Returns:
+        What was asked for, each with what the job tells of it.
+
+    Raises:
+        JobMismatch: the job is another; it was cancelled, unless it had ended.
+        ServiceError: Dataflow did not answer.
+    """
+    job = dataflow.get(job_id, view="JOB_VIEW_ALL")
+    compared = tuple(compare_with_asked(job, asked))
+    if findings := list(find_mismatches(compared)):
+        has_ended = job.current_state.is_terminal
+        if not has_ended:
+            dataflow.cancel(job.id)
+        outcome = "has ended already" if has_ended else "was cancelled"
+        raise JobMismatch(
+            f"job {job.id} is not what was asked for, and {outcome}.\n{format_findings(findings)}",
+            job,
+        )
+    return compared
 
 
 @dataclass
 class ReadBack(JobObserver):
-    """An observer that compares the job once, and passes everything on to another one."""
+    """An observer that reads the job back once, and passes everything on to another one."""
 
     dataflow: Dataflow
     asked: FlexTemplateRuntimeEnvironment
     inner: JobObserver
-    is_done: bool = False
+    compared: tuple[Asked, ...] | None = field(default=None, init=False)
 
     def on_job(self, job: Job) -> None:
-        """Compare the job, the first time that it is staged.
+        """Read the job back, the first time that it is staged.
 
         Raises:
             JobMismatch: it is another than was asked for, and was cancelled.
         """
         self.inner.on_job(job)
-        if self.is_done or job.current_state not in _STAGED:
-            return
-        found = self.dataflow.get(job.id, view="JOB_VIEW_ALL")
-        findings = list(compare_with_asked(found, self.asked))
-        self.is_done = True
-        if findings:
-            self.dataflow.cancel(job.id)
-            raise JobMismatch(
-                f"job {job.id} is not what was asked for, and was cancelled.\n"
-                f"{format_findings(findings)}",
-                found,
-            )
+        state = job.current_state
+        if self.compared is None and state.is_staged and state not in _GIVEN_UP:
+            self.compared = read_back(self.dataflow, job.id, self.asked)
 
     def on_message(self, message: JobMessage) -> None:
         """Pass it on."""
@@ -67,55 +109,90 @@ class ReadBack(JobObserver):
         self.inner.on_outage(error)
 
 
-def compare_with_asked(job: Job, asked: FlexTemplateRuntimeEnvironment) -> Iterator[Finding]:
-    """Yield what of a staged job is not as asked; what the job does not tell passes.
-
-    Args:
-        asked: the launch's environment over the template's.
-    """
-    environment = job.environment
-    if environment is None:
-        return
-    told = [*environment.experiments, *environment.service_options]
-    for option in ("experiments", "dataflow_service_options"):
-        value = environment.sdk_pipeline_options.get("options", {}).get(option)
-        told += value if isinstance(value, list) else []
+def compare_with_asked(job: Job, asked: FlexTemplateRuntimeEnvironment) -> Iterator[Asked]:
+    """Yield what was asked for and what the job tells of it; what it does not tell passes."""
+    environment = job.environment or Environment()
+    told = list(_read_options(environment))
     for experiment in asked.additional_experiments:
-        if experiment.startswith(f"{WORKER_ACCELERATOR}=") and told and experiment not in told:
-            yield error(
-                "job-accelerator",
-                f"asked for {experiment}, and the job has no such option: its workers would have "
-                "no GPU",
-                _CANCEL,
+        if experiment.startswith(f"{WORKER_ACCELERATOR}="):
+            yield Asked(
+                name="accelerator",
+                wanted=experiment,
+                is_told=bool(told),
+                is_same=experiment in told or not told,
+                code="job-accelerator",
+                problem="the job has no such option: its workers would have no GPU",
             )
-    if not environment.worker_pools:
-        return
-    pool = environment.worker_pools[0]
-    if asked.machine_type and pool.machine_type and pool.machine_type != asked.machine_type:
-        yield error(
-            "job-machine",
-            f"asked for {asked.machine_type}, and the workers are {pool.machine_type}",
-            _CANCEL,
+    pool = environment.worker_pools[0] if environment.worker_pools else WorkerPool()
+    if asked.machine_type:
+        yield Asked(
+            name="machine type",
+            wanted=asked.machine_type,
+            is_told=bool(pool.machine_type),
+            is_same=pool.machine_type in ("", asked.machine_type),
+            code="job-machine",
+            problem=f"the workers are {pool.machine_type}",
         )
-    if asked.disk_size_gb and pool.disk_size_gb != asked.disk_size_gb:
-        yield error(
-            "job-disk",
-            f"asked for disks of {asked.disk_size_gb} GB, and the workers' have "
-            f"{pool.disk_size_gb or 'the default size'}",
-            _CANCEL + " Let the template set disk_size_gb in its own options.",
+    if asked.disk_size_gb:
+        size = f"{pool.disk_size_gb}" if pool.disk_size_gb else "the default size"
+        yield Asked(
+            name="disk",
+            wanted=f"disks of {asked.disk_size_gb} GB",
+            is_told=bool(environment.worker_pools),
+            is_same=pool.disk_size_gb == asked.disk_size_gb or not environment.worker_pools,
+            code="job-disk",
+            problem=f"the workers' have {size}",
+            remedy="Let the template set disk_size_gb in its own options.",
         )
-    images = {image.container_image for image in pool.sdk_harness_container_images} - {""}
-    wanted = asked.sdk_container_image
-    if wanted and images and all(_repository(image) != _repository(wanted) for image in images):
-        yield error(
-            "job-image",
-            f"asked for the image {wanted}, and the workers run {', '.join(sorted(images))}",
-            _CANCEL,
+    if wanted := asked.sdk_container_image:
+        images = {image.container_image for image in pool.sdk_harness_container_images} - {""}
+        yield Asked(
+            name="image",
+            wanted=f"the image {wanted}",
+            is_told=bool(images),
+            is_same=not images or any(_is_same_image(image, wanted) for image in images),
+            code="job-image",
+            problem=f"the workers run {', '.join(sorted(images))}",
         )
 
 
-def _repository(image: str) -> str:
-    """Return an image without tag and digest, which the service may replace by one another."""
-    name = image.partition("@")[0]
-    head, slash, tail = name.rpartition("/")
-    return f"{head}{slash}{tail.partition(':')[0]}"
+def find_mismatches(compared: Sequence[Asked]) -> Iterator[Finding]:
+    """Yield a finding for each thing that the job has otherwise than asked."""
+    for item in compared:
+        if not item.is_same:
+            yield error(
+                item.code,
+                f"asked for {item.wanted}, and {item.problem}",
+                item.remedy or "Correct the template, or what is asked for.",
+            )
+
+
+def format_compared(compared: Sequence[Asked]) -> str:
+    """Return in one sentence what a job that is as asked was compared by."""
+    told = [item.name for item in compared if item.is_told]
+    untold = [item.name for item in compared if not item.is_told]
+    sentences = [f"As asked for: {', '.join(told)}."] if told else []
+    sentences += [f"The job tells nothing of: {', '.join(untold)}."] if untold else []
+    return " ".join(sentences) or "Nothing was asked for that could be compared."
+
+
+def _read_options(environment: Environment) -> Iterator[str]:
+    """Yield experiments and service options, wherever the job tells them."""
+    yield from environment.experiments
+    yield from environment.service_options
+    options = environment.sdk_pipeline_options.get("options", {})
+    for name in ("experiments", "dataflow_service_options"):
+        value = options.get(name)
+        yield from value if isinstance(value, list) else []
+
+
+def _is_same_image(told: str, wanted: str) -> bool:
+    """Tell whether two names may be of one image: the service may tell the digest of a tag."""
+    one, other = ImageReference.parse(told), ImageReference.parse(wanted)
+    if (one.host, one.path) != (other.host, other.path):
+        return False
+    if one.digest and other.digest:
+        return one.digest == other.digest
+    if one.digest or other.digest:
+        return True
+    return (one.tag or "latest") == (other.tag or "latest")

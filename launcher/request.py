@@ -18,6 +18,7 @@ from launcher.environment import (
     FlexTemplateRuntimeEnvironment,
     build_environment,
     find_option_problems,
+    overlay,
 )
 from launcher.errors import InputError
 from launcher.gcs import GCS_OBJECT
@@ -75,6 +76,10 @@ class LaunchFlexTemplateRequest:
     """The body of ``projects.locations.flexTemplates.launch``."""
 
     launch_parameter: LaunchFlexTemplateParameter
+
+    def environment_over(self, spec: ContainerSpec) -> FlexTemplateRuntimeEnvironment:
+        """Return what the job gets: the request's environment over the template's."""
+        return overlay(spec.default_environment, self.launch_parameter.environment)
 
 
 def build_launch_request(

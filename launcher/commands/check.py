@@ -12,7 +12,6 @@ from pathlib import Path
 from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import environment_values
 from launcher.commands.table import print_table
-from launcher.environment import overlay
 from launcher.errors import InputError
 from launcher.gcs import read_object
 from launcher.preflight.codes import CODES
@@ -168,13 +167,13 @@ def _ask(args: Namespace, config: LaunchConfig, spec: ContainerSpec) -> list[Fin
     # The Google clients are loaded only where they are asked.
     from launcher.preflight.live import Cloud, Launch, check_live
 
-    parameter = build_launch_request(config, spec).launch_parameter
+    request = build_launch_request(config, spec)
     launch = Launch(
         project=find_project(args),
         region=config.region,
         image=spec.image,
-        environment=overlay(spec.default_environment, parameter.environment),
-        parameters=dict(parameter.parameters),
+        environment=request.environment_over(spec),
+        parameters=dict(request.launch_parameter.parameters),
         metadata=spec.metadata,
     )
     return list(check_live(Cloud(), launch))

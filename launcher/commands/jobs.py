@@ -14,11 +14,18 @@ from launcher.commands.table import print_table
 from launcher.dataflow import Dataflow
 from launcher.diagnosis import diagnose_job
 from launcher.environment import FlexTemplateRuntimeEnvironment
-from launcher.errors import JobFailed
-from launcher.jobs import MessageImportance, Metric, RowCounts, wait_for_job
+from launcher.errors import JobFailed, JobTimeout
+from launcher.jobs import MessageImportance, Metric, Milestone, RowCounts, wait_for_job
 from launcher.progress import open_progress
-from launcher.read_back import ReadBack
+from launcher.read_back import ReadBack, format_compared
 from launcher.rest import to_rest
+
+# A launcher has ten minutes or so, and workers with a large image and a GPU take up to thirty.
+_TIMEOUTS_SEC = {
+    Milestone.STAGED: 30 * 60.0,
+    Milestone.WORKERS_STARTED: 60 * 60.0,
+    Milestone.ENDED: 24 * 60 * 60.0,
+}
 
 
 def list_jobs(args: Namespace) -> int:
@@ -115,7 +122,8 @@ def metrics(args: Namespace) -> int:
 
 def wait(args: Namespace) -> int:
     """Follow a job to its end."""
-    return follow(open_dataflow(args), args.job_id, timeout_sec=args.timeout_sec)
+    follow(open_dataflow(args), args.job_id, timeout_sec=args.timeout_sec)
+    return 0
 
 
 def cancel(args: Namespace) -> int:
@@ -140,21 +148,27 @@ def follow(
     dataflow: Dataflow,
     job_id: str,
     *,
-    timeout_sec: float,
+    until: Milestone = Milestone.ENDED,
+    timeout_sec: float | None = None,
     asked: FlexTemplateRuntimeEnvironment | None = None,
-) -> int:
-    """Show a job's progress until it ends.
+) -> None:
+    """Show a job's progress until it ends or has come so far.
 
     Args:
+        timeout_sec: how long to wait; None for ``_TIMEOUTS_SEC``.
         asked: what the launch asked for, where this is known; the job is compared with it.
 
     Raises:
-        JobError: it did not end well, or not in time.
+        JobError: it did not end well, is not what was asked for, or did not come so far in time.
     """
+    if timeout_sec is None:
+        timeout_sec = _TIMEOUTS_SEC[until]
     try:
         with open_progress(sys.stdout) as progress:
             observer = ReadBack(dataflow, asked, progress) if asked else progress
-            wait_for_job(dataflow, job_id, timeout_sec=timeout_sec, observer=observer)
+            job = wait_for_job(
+                dataflow, job_id, until=until, timeout_sec=timeout_sec, observer=observer
+            )
     except JobFailed as error:
         again = format_jobs_command("messages", job_id, dataflow)
         diagnosis = diagnose_job(
@@ -169,12 +183,19 @@ def follow(
             error.messages,
             diagnosis,
         ) from error
+    except JobTimeout as error:
+        if until is Milestone.ENDED:
+            raise
+        raise JobTimeout(f"{error}. The job was not read back", error.job) from error
     except KeyboardInterrupt:
         print(f"The job goes on. Stop it:  {format_jobs_command('cancel', job_id, dataflow)}")
         raise
     finally:
         print(progress.summarize(), flush=True)
-    return 0
+    if until is not Milestone.ENDED and isinstance(observer, ReadBack):
+        print(format_compared(observer.compared or ()))
+        if not job.current_state.is_terminal:
+            print(f"The job goes on. Follow it:  {format_jobs_command('wait', job_id, dataflow)}")
 
 
 def _print_json(records: Any) -> None:

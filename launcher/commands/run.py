@@ -15,10 +15,10 @@ from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
 from launcher.dataflow import Dataflow
 from launcher.diagnosis import diagnose
-from launcher.environment import FlexTemplateRuntimeEnvironment, overlay
+from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import ApiError, CredentialsError, InputError, JobFailed, StorageError
 from launcher.gcs import read_object
-from launcher.jobs import Job
+from launcher.jobs import Job, Milestone
 from launcher.ladder import Rung, build_ladder
 from launcher.preflight.finding import Finding
 from launcher.preflight.spec import check_spec_text
@@ -38,10 +38,12 @@ class _Plan:
 
 
 def run(args: Namespace) -> int:
-    """Launch a template, and with ``--wait`` follow its job to the end."""
+    """Launch a template and follow its job until it is read back, or as the flags say."""
     rungs = [Rung.parse(text) for text in args.fallback]
-    if rungs and not args.wait:
-        raise InputError("--fallback: needs --wait, to see whether the job finds its machines")
+    if rungs and args.is_async:
+        raise InputError(
+            "--fallback: not with --async, which does not see whether the job finds its machines"
+        )
     config = LaunchConfig(
         job_name=args.job_name,
         template_file_gcs_location=args.template_file_gcs_location,
@@ -85,9 +87,14 @@ def _launch(plan: _Plan, args: Namespace) -> int:
     dataflow = Dataflow(plan.config.project, plan.config.region)
     job = dataflow.launch(plan.request)
     _print_launched(job, plan.config.job_name, dataflow)
-    if not args.wait:
+    if args.is_async:
+        print("The job was not read back: --async does not look whether it is what was asked for.")
         return 0
-    return follow(dataflow, job.id, timeout_sec=args.timeout_sec, asked=plan.asked)
+    until = Milestone.ENDED
+    if not args.wait:
+        until = Milestone.WORKERS_STARTED if args.fallback else Milestone.STAGED
+    follow(dataflow, job.id, until=until, timeout_sec=args.timeout_sec, asked=plan.asked)
+    return 0
 
 
 def _plan(configs: Sequence[LaunchConfig], args: Namespace) -> list[_Plan]:
@@ -109,7 +116,7 @@ def _plan(configs: Sequence[LaunchConfig], args: Namespace) -> list[_Plan]:
         request = build_launch_request(config, spec)
         asked = request.launch_parameter.environment
         if spec is not None:
-            asked = overlay(spec.default_environment, asked)
+            asked = request.environment_over(spec)
             tools = Tools(python=Path(sys.executable))
             findings += check_launch(request, spec, region=config.region, tools=tools)
         plans.append(_Plan(config, request, asked))

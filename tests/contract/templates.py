@@ -48,8 +48,30 @@ with beam.Pipeline(options=options) as pipeline:
     pipeline | beam.Create([1])
 """
 
+OVERWRITES_JOB_NAME = """
+import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+options = PipelineOptions()
+options.view_as(GoogleCloudOptions).job_name = "mine"
+with beam.Pipeline(options=options) as pipeline:
+    pipeline | beam.Create([1])
+"""
+
+HOLDS = """
+import time
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+with beam.Pipeline(options=PipelineOptions()) as pipeline:
+    pipeline | beam.Create([1]) | beam.Map(lambda _: time.sleep(600))  # Somebody cancels it.
+"""
+
 SOURCES = {
     "count.py": COUNT,
     "asks_for_metrics.py": ASKS_FOR_METRICS,
+    "holds.py": HOLDS,
     "overwrites_runner.py": OVERWRITES_RUNNER,
+    "overwrites_job_name.py": OVERWRITES_JOB_NAME,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 
@@ -21,16 +22,16 @@ def faults(local_dataflow: LocalDataflow) -> Iterator[Faults]:
 
 
 @pytest.fixture
-def climb(local_dataflow: LocalDataflow) -> Callable[[str, str, int], CompletedProcess[str]]:
+def climb(local_dataflow: LocalDataflow) -> Callable[..., CompletedProcess[str]]:
     """Run a template with two rungs to fall back to; expect that exit status."""
 
-    def climb(name: str, entry_file: str, status: int) -> CompletedProcess[str]:
+    def climb(name: str, entry_file: str, status: int, *flags: str) -> CompletedProcess[str]:
         return run(
             *(str(BIN / "flexpack"), "run", name, f"--project={PROJECT}", f"--region={REGION}"),
             f"--template-file-gcs-location={local_dataflow.spec_path(entry_file)}",
             f"--staging-location={local_dataflow.root}/staging",
             f"--parameters=output={local_dataflow.root}/{name}/rows",
-            *("--accelerator=nvidia-l4:1", "--wait"),
+            *("--accelerator=nvidia-l4:1", *flags),
             *("--fallback=region=europe-west4", "--fallback=accelerator=nvidia-tesla-t4:1"),
             env=local_dataflow.env,
             status=status,
@@ -40,12 +41,12 @@ def climb(local_dataflow: LocalDataflow) -> Callable[[str, str, int], CompletedP
 
 
 def test_the_third_launch_finds_its_machines(
-    faults: Faults, climb: Callable[[str, str, int], CompletedProcess[str]]
+    faults: Faults, climb: Callable[..., CompletedProcess[str]]
 ) -> None:
     faults.queue(LAUNCH, "no-capacity")
     faults.queue(LAUNCH, "no-quota")
 
-    told = climb("climbs", "count.py", 0).stdout.splitlines()
+    told = climb("climbs", "count.py", 0, "--wait").stdout.splitlines()
 
     assert faults.met() == ["no-capacity", "no-quota"]
     steps = [line for line in told if line.startswith(("Launched", "A quota", "No", "JOB_STATE"))]
@@ -68,12 +69,31 @@ def test_the_third_launch_finds_its_machines(
 
 
 def test_a_failure_of_another_kind_stops_at_once(
-    climb: Callable[[str, str, int], CompletedProcess[str]],
+    climb: Callable[..., CompletedProcess[str]],
 ) -> None:
-    done = climb("stops", "asks_for_metrics.py", 1)
+    done = climb("stops", "asks_for_metrics.py", 1, "--wait")
 
     assert "Trying" not in done.stdout
     assert [line for line in done.stdout.splitlines() if line.startswith("Launched")] == [
         "Launched stops in europe-west1."
     ]
     assert "Cause (metrics-in-launcher)" in done.stderr
+
+
+def test_without_wait_it_is_climbed_until_workers_have_started(
+    local_dataflow: LocalDataflow, faults: Faults, climb: Callable[..., CompletedProcess[str]]
+) -> None:
+    faults.queue(LAUNCH, "no-capacity")
+
+    told = climb("climbs-on", "holds.py", 0).stdout
+
+    assert faults.met() == ["no-capacity"]
+    assert "Launched climbs-on-2 in europe-west4." in told
+    assert "As asked for: accelerator, machine type, disk, image." in told
+    (job_id,) = re.findall(r"The job goes on\. Follow it:  flexpack jobs wait (\S+)", told)
+    region = "--region=europe-west4"
+    flexpack = (str(BIN / "flexpack"), "jobs")
+    texts = run(*flexpack, "messages", job_id, region, "--importance=detailed",
+                env=local_dataflow.env).stdout  # fmt: skip
+    run(*flexpack, "cancel", job_id, region, env=local_dataflow.env)
+    assert "Workers have started successfully." in texts

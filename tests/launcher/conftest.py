@@ -24,6 +24,7 @@ from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.store import ObjectStore
 
 _DISCOVERY = Path(googleapiclient.__file__).parent / "discovery_cache/documents/dataflow.v1b3.json"
+_IMPORTANCES = ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")
 _JSON_TYPES = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
 
 
@@ -84,7 +85,8 @@ class FaultyDataflow:
         self.metrics: list[dict[str, Any]] = []
         self.page_size = 2
         self.new_job_fields: dict[str, Any] = {}  # of every job that is launched
-        self.outcomes: list[tuple[str, str]] = []  # state and error of each job that is launched
+        self.outcomes: list[tuple[str, str]] = []  # state and message of each job that is launched
+        self.importance = "JOB_MESSAGE_BASIC"  # of the message of a job that has not failed
         self.gives_up = threading.Event()
         self._late: dict[str, Any] | None = None
         service = self
@@ -183,8 +185,11 @@ class FaultyDataflow:
         fields = dict(self.new_job_fields)
         if self.outcomes:
             fields["currentState"], text = self.outcomes.pop(0)
-            error = {"messageText": text, "messageImportance": "JOB_MESSAGE_ERROR"}
-            self.messages = [error] if text else []
+            importance = (
+                "JOB_MESSAGE_ERROR" if "FAILED" in fields["currentState"] else self.importance
+            )
+            message = {"messageText": text, "messageImportance": importance}
+            self.messages = [message] if text else []
         location = self.calls[-1][1].split("/")[5]
         return self.add_job(parameter["jobName"], labels=labels, location=location, **fields)
 
@@ -213,7 +218,14 @@ class FaultyDataflow:
             ]
             self._answer_page(handler, "jobs", jobs, query)
         elif part == "/messages":
-            self._answer_page(handler, "jobMessages", self.messages, query)
+            levels = [f"JOB_MESSAGE_{name}" for name in _IMPORTANCES]
+            least = levels.index(query["minimumImportance"][0])
+            told = [
+                message
+                for message in self.messages
+                if levels.index(message.get("messageImportance", "JOB_MESSAGE_BASIC")) >= least
+            ]
+            self._answer_page(handler, "jobMessages", told, query)
         elif part == "/metrics":
             _answer(handler, 200, json.dumps({"metrics": self.metrics}).encode())
         else:

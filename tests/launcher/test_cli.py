@@ -190,7 +190,9 @@ def test_an_unchecked_dry_run_needs_neither_credentials_nor_network(flexpack, mo
 
 
 def test_run_says_how_to_go_on(flexpack, service, template):
-    status, out, err = flexpack("run", "fashion", "--template-file-gcs-location", SPEC, *GOOD)
+    status, out, err = flexpack(
+        "run", "fashion", "--template-file-gcs-location", SPEC, *GOOD, "--async"
+    )
 
     job_id = service.jobs[0]["id"]
     assert (status, err) == (0, "")
@@ -199,6 +201,7 @@ def test_run_says_how_to_go_on(flexpack, service, template):
         f"  job id   {job_id}\n"
         f"  follow   flexpack jobs wait {job_id}\n"
         f"  cancel   flexpack jobs cancel {job_id}\n"
+        "The job was not read back: --async does not look whether it is what was asked for.\n"
     )
     assert service.jobs[0]["labels"].keys() == {"flexpack-launch-id"}
 
@@ -206,7 +209,7 @@ def test_run_says_how_to_go_on(flexpack, service, template):
 def test_run_names_project_and_region_where_they_are_not_the_defaults(flexpack, service, template):
     _, out, _ = flexpack(
         *("run", "fashion", "--template-file-gcs-location", SPEC, *GOOD),
-        *("--project", "other", "--region", "us-east1"),
+        *("--project", "other", "--region", "us-east1", "--async"),
     )
     job_id = service.jobs[0]["id"]
     assert f"flexpack jobs wait {job_id} --project other --region us-east1\n" in out
@@ -231,9 +234,9 @@ def test_findings_are_ignored_by_code_or_all_at_once(flexpack, service, template
     assert status == 2
     assert "ERROR gpu-missing: --parameters device=cuda: the job asks for no accelerator" in err
     assert "    Add --accelerator nvidia-l4:1" in err
-    assert flexpack(*bad, "--ignore", "gpu-missing")[0] == 0
+    assert flexpack(*bad, "--async", "--ignore", "gpu-missing")[0] == 0
     service.jobs.clear()
-    assert flexpack(*bad, "--no-check")[0] == 0
+    assert flexpack(*bad, "--async", "--no-check")[0] == 0
     status, _, err = flexpack(*bad, "--ignore", "gpu-mising")
     assert status == 2
     assert "--ignore 'gpu-mising': no such code; did you mean 'gpu-missing'?" in err

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 # Client modules that the emulator must not share, so that one typo cannot pass on both sides.
 CLIENT = {
     f"launcher.{path.stem}" for path in (ROOT / "launcher").glob("*.py") if path.stem != "__init__"
-} | {"launcher.preflight", "launcher.commands"}
+} | {"launcher.arguments", "launcher.commands", "launcher.preflight"}
 
 
 def module_name(path: Path) -> str:

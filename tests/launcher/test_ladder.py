@@ -120,6 +120,29 @@ def test_every_rung_is_checked_before_the_first_launch(flexpack, service):
     status, _, err = flexpack("--fallback=accelerator=nvidia-tesla-k80:1", "--wait")
     assert status == 2
     assert "the nearest is 'nvidia-tesla-t4'" in err
-    status, _, err = flexpack("--fallback=region=x")
-    assert (status, "--fallback: needs --wait" in err) == (2, True)
+    status, _, err = flexpack("--fallback=region=x", "--async")
+    assert (status, "--fallback: not with --async" in err) == (2, True)
     assert service.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("text", "importance"),
+    [
+        ("Workers have started successfully.", "DETAILED"),
+        ("All workers have finished the startup processes and began to receive work", "BASIC"),
+    ],
+)
+def test_without_wait_a_ladder_ends_where_workers_have_started(flexpack, service, text, importance):
+    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY), ("JOB_STATE_RUNNING", text)]
+    service.importance = f"JOB_MESSAGE_{importance}"
+    status, out, _ = flexpack("--fallback=region=europe-west4")
+    assert status == 0
+    assert [job["name"] for job in service.jobs] == ["fashion", "fashion-2"]
+    assert f"Follow it:  flexpack jobs wait {service.jobs[1]['id']} --region europe-west4\n" in out
+
+
+def test_without_wait_a_ladder_waits_for_the_workers(flexpack, service):
+    service.outcomes = [("JOB_STATE_RUNNING", "Starting 1 workers in us-central1-a...")]
+    status, _, err = flexpack("--fallback=region=europe-west4", "--timeout-sec=0")
+    assert status == 1
+    assert "is JOB_STATE_RUNNING after 0 s of waiting" in err

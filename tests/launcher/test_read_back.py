@@ -9,8 +9,9 @@ import pytest
 from launcher import Accelerator, EnvironmentOptions, build_environment
 from launcher.cli import main
 from launcher.errors import JobMismatch
-from launcher.jobs import wait_for_job
-from launcher.read_back import ReadBack
+from launcher.jobs import Job, wait_for_job
+from launcher.read_back import ReadBack, compare_with_asked, format_compared, read_back
+from launcher.rest import from_rest
 
 ASKED = build_environment(EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1")
 WORKER_L4 = ASKED.additional_experiments[0]
@@ -52,7 +53,8 @@ def wait(dataflow, service, environment, state="JOB_STATE_DONE"):
 
 def test_a_job_as_asked_for_goes_on(dataflow, service):
     observer = wait(dataflow, service, staged())
-    assert observer.is_done
+    names = [(item.name, item.is_told) for item in observer.compared]
+    assert names == [("accelerator", True), ("machine type", True), ("disk", True), ("image", True)]
     assert not [call for call in service.calls if call[0] == "PUT"]
 
 
@@ -95,21 +97,105 @@ def test_the_accelerator_may_be_a_service_option(dataflow, service):
     wait(dataflow, service, environment)
 
 
-def test_run_reads_the_job_back(monkeypatch, service, storage, capsys):
+@pytest.mark.parametrize(
+    ("told", "is_same"),
+    [
+        ("h/i:1", True),
+        ("h/i@sha256:12", True),
+        ("h/i:2", False),
+        ("h/i", False),
+        ("h/other:1", False),
+    ],
+)
+def test_the_digest_of_a_tag_passes_and_another_tag_does_not(told, is_same):
+    image = [{"containerImage": told}]
+    job = from_rest(Job, {"id": "1", "environment": staged(sdkHarnessContainerImages=image)})
+    (compared,) = [item for item in compare_with_asked(job, ASKED) if item.name == "image"]
+    assert compared.is_same is is_same
+
+
+def test_a_job_that_has_ended_is_told_and_not_cancelled(dataflow, service):
+    job = service.add_job(
+        "fashion", currentState="JOB_STATE_DONE", environment=staged(diskSizeGb=25)
+    )
+    with pytest.raises(JobMismatch, match="is not what was asked for, and has ended already"):
+        read_back(dataflow, job["id"], ASKED)
+    assert not [call for call in service.calls if call[0] == "PUT"]
+
+
+def test_what_the_job_does_not_tell_is_named(dataflow, service):
+    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment={})
+    compared = read_back(dataflow, job["id"], ASKED)
+    assert format_compared(compared) == (
+        "The job tells nothing of: accelerator, machine type, disk, image."
+    )
+
+
+@pytest.fixture
+def flexpack(monkeypatch, service, storage, capsys):
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", service.endpoint)
     monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "my-project")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
     spec = "gs://my-bucket/t.json"
-    assert main(["build", spec, "--image", "image:1", "--accelerator", "nvidia-l4:1"]) == 0
-    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": staged()}
-    status = main(
-        [
-            *("run", "fashion", "--template-file-gcs-location", spec, "--wait"),
-            *("--parameters=input=gs://my-bucket/a.csv", "--parameters=output=gs://my-bucket/o"),
-            "--parameters=model_path=gs://my-bucket/m.pth",
-        ]
-    )
+    assert main(["build", spec, "--image", "h/i:1", "--accelerator", "nvidia-l4:1"]) == 0
+
+    def run(*flags):
+        capsys.readouterr()
+        parameters = ("input=gs://my-bucket/a.csv", "output=gs://my-bucket/o")
+        status = main(
+            [
+                *("run", "fashion", "--template-file-gcs-location", spec, *flags),
+                *(f"--parameters={each}" for each in parameters),
+                "--parameters=model_path=gs://my-bucket/m.pth",
+            ]
+        )
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run
+
+
+@pytest.mark.parametrize("flags", [(), ("--wait",)])
+def test_run_cancels_another_job(flexpack, service, flags):
+    wrong = staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}])
+    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": wrong}
+    status, _, err = flexpack(*flags)
     assert status == 1
-    err = capsys.readouterr().err
     assert "is not what was asked for, and was cancelled." in err
-    assert "asked for the image image:1, and the workers run h/i@sha256:12" in err
+    assert "asked for the image h/i:1, and the workers run apache/beam:2.77.0" in err
+    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+
+
+def test_run_reads_the_job_back_and_leaves_it_running(flexpack, service):
+    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": staged()}
+    status, out, _ = flexpack()
+    assert status == 0
+    assert "JOB_STATE_RUNNING\n" in out
+    assert "As asked for: accelerator, machine type, disk, image.\n" in out
+    assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0]['id']}\n")
+
+
+def test_run_follows_a_launcher_until_it_fails(flexpack, service):
+    service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
+    status, _, err = flexpack()
+    assert status == 1
+    assert "Cause (workers-lack-code)" in err
+
+
+def test_run_gives_up_in_time(flexpack, service):
+    service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
+    status, _, err = flexpack("--timeout-sec=0")
+    assert status == 1
+    assert "is JOB_STATE_QUEUED after 0 s of waiting and goes on running; stop it with" in err
+    assert "The job was not read back" in err
+
+
+def test_async_reads_nothing_back(flexpack, service):
+    service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
+    status, out, _ = flexpack("--async")
+    assert status == 0
+    assert "The job was not read back" in out
+    assert service.calls[-1][0] == "POST"
+    status, _, err = flexpack("--async", "--wait")
+    assert status == 2
+    assert "not allowed with argument --async" in err

@@ -43,6 +43,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
         self._ended: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+        self._has_started = False
         self.address = ""
 
     @classmethod
@@ -68,6 +69,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         self, request_iterator: Iterable[Any], context: grpc.ServicerContext
     ) -> Iterator[Any]:
         """Serve one worker until it closes its end."""
+        self._note_started()
         yield beam_fn_api_pb2.LogControl()
         for batch in request_iterator:
             for entry in batch.log_entries:
@@ -77,6 +79,13 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
     def _end_of(self, worker_id: str) -> threading.Event:
         with self._lock:
             return self._ended[worker_id]
+
+    def _note_started(self) -> None:
+        """Say, in the service's words, that a first worker is there: it opens its log at once."""
+        with self._lock:
+            first, self._has_started = not self._has_started, True
+        if first:
+            self._writer.message(events.DETAILED, "Workers have started successfully.")
 
     def _pass_on(self, entry: beam_fn_api_pb2.LogEntry) -> None:
         harness = any(code in entry.log_location for code in _HARNESS)

@@ -1,4 +1,4 @@
-"""The pieces of argparse that the ``flexpack`` command is made of."""
+"""The pieces of argparse that the command line is made of."""
 
 from __future__ import annotations
 
@@ -61,3 +61,14 @@ class Items(argparse.Action):
     ) -> None:
         items = values.split(",") if self.const else [values]
         setattr(namespace, self.dest, (*getattr(namespace, self.dest), *items))
+
+
+def add_command(
+    commands: Any, name: str, command: str, help_text: str, **options: Any
+) -> argparse.ArgumentParser:
+    """Add a command; ``command`` says where its function is, as ``module:function``."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", **options
+    )
+    parser.set_defaults(command=f"launcher.commands.{command}", parser=parser)
+    return parser
