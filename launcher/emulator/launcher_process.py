@@ -22,7 +22,7 @@ from typing import Any
 
 from launcher.emulator.images import PY_FILE, Image
 from launcher.emulator.processes import Child, Children
-from launcher.emulator.staging import split_gs_url
+from launcher.emulator.staging import pipeline_options, split_gs_url
 from launcher.emulator.storage import NotFound, ObjectStore
 
 _PY_OPTIONS = "FLEX_TEMPLATE_PYTHON_PY_OPTIONS"
@@ -348,7 +348,31 @@ def _read_job_object(
         raise LaunchFailedError(
             f"{failed}not a Job", f"What was written to {path} is not a Job.", program_text
         )
+    changed = _find_overwritten(job, order)
+    if changed:
+        raise LaunchFailedError(
+            f"Failed to read the job file : {path}...",
+            f"The entry file overwrites options of the launcher: {'; '.join(changed)}. "
+            "It must leave runner, project, job_name, region and template_location as they are.",
+            program_text,
+        )
     return job
+
+
+def _find_overwritten(job: Mapping[str, Any], order: LaunchOrder) -> list[str]:
+    """Return which options of the launcher a staged job has otherwise, in words.
+
+    Dataflow's documentation forbids it and names the error; UNCONFIRMED: that the service always
+    notices.
+    https://cloud.google.com/dataflow/docs/guides/troubleshoot-templates
+    """
+    options = pipeline_options(job)
+    given = {"job_name": order.job_name, "project": order.project_id, "region": order.region}
+    return [
+        f"{name} is {options[name]!r}, not {value!r}"
+        for name, value in given.items()
+        if options.get(name, value) != value
+    ]
 
 
 def _write(store: ObjectStore, order: LaunchOrder, name: str, data: bytes) -> None:

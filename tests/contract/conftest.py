@@ -181,6 +181,7 @@ def launched(local_dataflow: LocalDataflow) -> Launched:
         ),
         "asks_for_metrics.py": local_dataflow.launch("asks", "asks_for_metrics.py"),
         "overwrites_runner.py": local_dataflow.launch("overwrites", "overwrites_runner.py"),
+        "overwrites_job_name.py": local_dataflow.launch("renames", "overwrites_job_name.py"),
     }
     return Launched(jobs, local_dataflow)
 

@@ -69,6 +69,11 @@ def test_metrics_come_committed_and_tentative(launched: Launched) -> None:
             "Failed to read the job file : ",
             "must not set runner, project, job_name, region or template_location itself",
         ),
+        (
+            "overwrites_job_name.py",
+            "Failed to read the job file : ",
+            "overwrites options of the launcher: job_name is 'mine', not 'renames'",
+        ),
     ],
 )
 def test_launches_that_fail_say_what_to_change(
