@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from launcher.metadata import ParameterMetadata, TemplateMetadata, build_template_metadata
     from launcher.preflight.finding import Finding, Severity
     from launcher.preflight.parameters import check_parameters
-    from launcher.read_back import read_back
+    from launcher.read_back import read_job_back
     from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
     from launcher.spec import ContainerSpec, build_container_spec
 
@@ -97,7 +97,7 @@ _HOMES = {
     "check_parameters": "launcher.preflight.parameters",
     "diagnose_job": "launcher.diagnosis",
     "download_spec": "launcher.gcs",
-    "read_back": "launcher.read_back",
+    "read_job_back": "launcher.read_back",
     "upload_spec": "launcher.gcs",
     "wait_for_job": "launcher.jobs",
 }
@@ -145,7 +145,7 @@ __all__ = [
     "check_parameters",
     "diagnose_job",
     "download_spec",
-    "read_back",
+    "read_job_back",
     "upload_spec",
     "wait_for_job",
 ]

@@ -45,7 +45,7 @@ class Asked:
     remedy: str = ""
 
 
-def read_back(
+def read_job_back(
     dataflow: Dataflow, job_id: str, asked: FlexTemplateRuntimeEnvironment
 ) -> tuple[Asked, ...]:
     """Compare a staged job with what was asked for, and cancel it if it is another.
@@ -94,7 +94,7 @@ class ReadBack(JobObserver):
         self.inner.on_job(job)
         state = job.current_state
         if self.compared is None and state.is_staged and state not in _GIVEN_UP:
-            self.compared = read_back(self.dataflow, job.id, self.asked)
+            self.compared = read_job_back(self.dataflow, job.id, self.asked)
 
     def on_message(self, message: JobMessage) -> None:
         """Pass it on."""

@@ -10,7 +10,7 @@ from launcher import Accelerator, EnvironmentOptions, build_environment
 from launcher.cli import main
 from launcher.errors import JobMismatch
 from launcher.jobs import Job, wait_for_job
-from launcher.read_back import ReadBack, compare_with_asked, format_compared, read_back
+from launcher.read_back import ReadBack, compare_with_asked, format_compared, read_job_back
 from launcher.rest import from_rest
 
 ASKED = build_environment(EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1")
@@ -119,13 +119,13 @@ def test_a_job_that_has_ended_is_told_and_not_cancelled(dataflow, service):
         "fashion", currentState="JOB_STATE_DONE", environment=staged(diskSizeGb=25)
     )
     with pytest.raises(JobMismatch, match="is not what was asked for, and has ended already"):
-        read_back(dataflow, job["id"], ASKED)
+        read_job_back(dataflow, job["id"], ASKED)
     assert not [call for call in service.calls if call[0] == "PUT"]
 
 
 def test_what_the_job_does_not_tell_is_named(dataflow, service):
     job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment={})
-    compared = read_back(dataflow, job["id"], ASKED)
+    compared = read_job_back(dataflow, job["id"], ASKED)
     assert format_compared(compared) == (
         "The job tells nothing of: accelerator, machine type, disk, image."
     )
