@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import urllib.parse
 import urllib.request
 
@@ -10,7 +12,7 @@ import pytest
 
 from launcher.commands.template import example_parameters
 from template.parameters import TEMPLATES
-from tests.support import run
+from tests.support import open_storage, run
 
 BUCKET = "flexpack-template-command"
 
@@ -51,14 +53,40 @@ def test_the_workers_run_the_image_that_is_given(bucket, emulator_env):
     assert spec["image"] == spec["defaultEnvironment"]["sdkContainerImage"] == image
 
 
-def test_the_python_lines_run(bucket, emulator_env):
-    """They are run as they are printed, up to the request: there is no such input."""
+@pytest.fixture(scope="module")
+def launches(bucket, emulator, emulator_env, garments):
+    """The three ways to launch the batch template, as printed; the examples' files exist."""
     done = run("flexpack", "template", "--bucket", bucket, env=emulator_env)
-    lines = done.stdout.partition("from Python:\n")[2].partition("wait_for_job(dataflow, job.id)")
-    program = f"{lines[0].strip()}\nprint(config.parameters)\n"
-    program = program.replace("job = dataflow.launch(", "dataflow.dry_run(")
-    shown = run("python", "-c", program, env=emulator_env)
-    assert shown.stdout.strip() == str(example_parameters(TEMPLATES[0]))
+    block = done.stdout.partition(TEMPLATES[0].title)[2].partition(f"\n\n{TEMPLATES[1].title}")[0]
+    _, shell, gcloud, python = re.split(r"(?:from a shell|with gcloud|from Python):\n", block)
+    files = open_storage(emulator).create_bucket("my-bucket")
+    files.blob(f"images/{garments.images.name}").upload_from_filename(garments.images)
+    files.blob("models/fashion.pth").upload_from_filename(garments.weights)
+    return {"shell": shell, "gcloud": gcloud, "python": python}
+
+
+@pytest.mark.parametrize(
+    ("way", "interpreter"),
+    [
+        ("shell", "bash"),
+        pytest.param("gcloud", "bash", marks=pytest.mark.gcloud),
+        ("python", "python"),
+    ],
+)
+def test_what_is_printed_launches_a_job_as_it_stands(launches, emulator_env, way, interpreter):
+    if way == "gcloud" and shutil.which("gcloud") is None:
+        pytest.skip("gcloud is not installed")
+    before = list_jobs(emulator_env)
+    run(interpreter, "-c", launches[way], env=emulator_env)
+    (job,) = list_jobs(emulator_env) - before
+    done = run("flexpack", "jobs", "wait", job, env=emulator_env)
+    assert "1,000 rows read, 1,000 predictions" in done.stdout
+
+
+def list_jobs(emulator_env):
+    return set(
+        re.findall(r"^\d{4}-\S+", run("flexpack", "jobs", "list", env=emulator_env).stdout, re.M)
+    )
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
