@@ -20,29 +20,23 @@ from launcher.preflight.image import ImageReference
 if TYPE_CHECKING:
     from launcher.dataflow import Dataflow
 
+_REMEDY = "Correct the template, or what is asked for."
 _GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLING, JobState.CANCELLED})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Asked:
-    """One thing that a launch asked for, and what the job says of it.
+    """One thing that a launch asked for, and whether the job has it.
 
     Attributes:
-        name: what it is, for a sentence.
-        wanted: as it was asked for.
+        name: what it is.
         is_told: whether the job tells of it at all.
-        is_same: whether the job has it; true of what it does not tell.
-        code: the finding, where it has not.
-        problem: what it has instead, for a sentence.
+        mismatch: what the job has instead; None where it is the same, or not told.
     """
 
     name: str
-    wanted: str
     is_told: bool
-    is_same: bool
-    code: str
-    problem: str
-    remedy: str = ""
+    mismatch: Finding | None
 
 
 def read_job_back(
@@ -64,7 +58,7 @@ def read_job_back(
     """
     job = dataflow.get(job_id, view="JOB_VIEW_ALL")
     compared = tuple(compare_with_asked(job, asked))
-    if findings := list(find_mismatches(compared)):
+    if findings := [item.mismatch for item in compared if item.mismatch]:
         has_ended = job.current_state.is_terminal
         if not has_ended:
             dataflow.cancel(job.id)
@@ -110,61 +104,48 @@ class ReadBack(JobObserver):
 
 
 def compare_with_asked(job: Job, asked: FlexTemplateRuntimeEnvironment) -> Iterator[Asked]:
-    """Yield what was asked for and what the job tells of it; what it does not tell passes."""
+    """Yield what was asked for, each compared with what the job tells."""
     environment = job.environment or Environment()
+    pools = environment.worker_pools
+    pool = pools[0] if pools else WorkerPool()
     told = list(_read_options(environment))
     for experiment in asked.additional_experiments:
         if experiment.startswith(f"{WORKER_ACCELERATOR}="):
-            yield Asked(
-                name="accelerator",
-                wanted=experiment,
-                is_told=bool(told),
-                is_same=experiment in told or not told,
-                code="job-accelerator",
-                problem="the job has no such option: its workers would have no GPU",
+            mismatch = error(
+                "job-accelerator",
+                f"asked for {experiment}, and the job has no such option: its workers would have "
+                "no GPU",
+                _REMEDY,
             )
-    pool = environment.worker_pools[0] if environment.worker_pools else WorkerPool()
-    if asked.machine_type:
-        yield Asked(
-            name="machine type",
-            wanted=asked.machine_type,
-            is_told=bool(pool.machine_type),
-            is_same=pool.machine_type in ("", asked.machine_type),
-            code="job-machine",
-            problem=f"the workers are {pool.machine_type}",
+            yield Asked(
+                "accelerator", bool(told), mismatch if told and experiment not in told else None
+            )
+    if machine_type := asked.machine_type:
+        mismatch = error(
+            "job-machine",
+            f"asked for {machine_type}, and the workers are {pool.machine_type}",
+            _REMEDY,
         )
-    if asked.disk_size_gb:
-        size = f"{pool.disk_size_gb}" if pool.disk_size_gb else "the default size"
-        yield Asked(
-            name="disk",
-            wanted=f"disks of {asked.disk_size_gb} GB",
-            is_told=bool(environment.worker_pools),
-            is_same=pool.disk_size_gb == asked.disk_size_gb or not environment.worker_pools,
-            code="job-disk",
-            problem=f"the workers' have {size}",
-            remedy="Let the template set disk_size_gb in its own options.",
+        is_same = pool.machine_type in ("", machine_type)
+        yield Asked("machine type", bool(pool.machine_type), None if is_same else mismatch)
+    if disk_size_gb := asked.disk_size_gb:
+        mismatch = error(
+            "job-disk",
+            f"asked for disks of {disk_size_gb} GB, and the workers' have "
+            f"{pool.disk_size_gb or 'the default size'}",
+            "Let the template set disk_size_gb in its own options.",
         )
+        is_same = pool.disk_size_gb == disk_size_gb or not pools
+        yield Asked("disk", bool(pools), None if is_same else mismatch)
     if wanted := asked.sdk_container_image:
         images = {image.container_image for image in pool.sdk_harness_container_images} - {""}
-        yield Asked(
-            name="image",
-            wanted=f"the image {wanted}",
-            is_told=bool(images),
-            is_same=not images or any(_is_same_image(image, wanted) for image in images),
-            code="job-image",
-            problem=f"the workers run {', '.join(sorted(images))}",
+        mismatch = error(
+            "job-image",
+            f"asked for the image {wanted}, and the workers run {', '.join(sorted(images))}",
+            _REMEDY,
         )
-
-
-def find_mismatches(compared: Sequence[Asked]) -> Iterator[Finding]:
-    """Yield a finding for each thing that the job has otherwise than asked."""
-    for item in compared:
-        if not item.is_same:
-            yield error(
-                item.code,
-                f"asked for {item.wanted}, and {item.problem}",
-                item.remedy or "Correct the template, or what is asked for.",
-            )
+        is_same = not images or any(_is_same_image(image, wanted) for image in images)
+        yield Asked("image", bool(images), None if is_same else mismatch)
 
 
 def format_compared(compared: Sequence[Asked]) -> str:

@@ -146,6 +146,7 @@ CODES: tuple[Code, ...] = (
             "permission-missing": "The caller lacks a permission.",
             "pubsub-missing": "A topic or subscription does not exist.",
             "quota-short": "A quota is too small for all workers.",
+            "worker-permission": "The workers' service account lacks a right on what it uses.",
             "worker-role": "The workers' service account lacks its role.",
         },
     ),

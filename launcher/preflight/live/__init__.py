@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from launcher.preflight.finding import Finding, warning
+from launcher.preflight.finding import Finding
 from launcher.preflight.live.buckets import check_buckets, check_objects
-from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
+from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
 from launcher.preflight.live.image import check_image
 from launcher.preflight.live.network import check_network
-from launcher.preflight.live.permissions import check_caller, check_worker_account
+from launcher.preflight.live.permissions import check_caller
 from launcher.preflight.live.pubsub import check_pubsub
 from launcher.preflight.live.quotas import check_quotas
 from launcher.preflight.live.services import check_services
+from launcher.preflight.live.worker_account import check_worker_account
 
 __all__ = ["Cloud", "Launch", "check_live"]
 
@@ -38,8 +39,4 @@ def check_live(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         try:
             yield from check(cloud, launch)
         except (Unanswered, Missing) as problem:
-            yield warning(
-                "live-unasked",
-                f"{what}: could not ask: {problem}",
-                "Ask somebody who may, or launch and see.",
-            )
+            yield unasked(what, problem)

@@ -18,6 +18,7 @@ from googleapiclient.http import HttpRequest
 
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.metadata import TemplateMetadata
+from launcher.preflight.finding import Finding, warning
 from launcher.transport import DEFAULT_ENDPOINT, OneAttemptHttp, open_session
 
 _VERSIONS = {
@@ -119,6 +120,15 @@ class Cloud:
                 client_options=options,
             )
         return self._services[api]
+
+
+def unasked(what: str, problem: Exception) -> Finding:
+    """Return the finding that a question has no answer: what is not known need not be well."""
+    return warning(
+        "live-unasked",
+        f"{what}: could not ask: {problem}",
+        "Ask somebody who may, or launch and see.",
+    )
 
 
 def _reason(problem: HttpError) -> str:

@@ -9,7 +9,7 @@ from launcher.preflight.finding import Finding, error
 from launcher.preflight.image import ImageReference
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
 
-_REGISTRY = "-docker.pkg.dev"
+REGISTRY_HOST = "-docker.pkg.dev"
 # Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
 _UNPACKED_SHARE = 2.0
 # What the VM's own system, logs and packages take beside.
@@ -21,12 +21,9 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     """Yield what is wrong with the workers' image."""
     text = launch.environment.sdk_container_image or launch.image
     image = ImageReference.parse(text)
-    if not image.host.endswith(_REGISTRY):
+    if not image.host.endswith(REGISTRY_HOST):
         raise Unanswered(f"{text}: only Artifact Registry can be asked")
-    project, _, rest = image.path.partition("/")
-    repository, _, name = rest.partition("/")
-    location = image.host.removesuffix(_REGISTRY)
-    parent = f"projects/{project}/locations/{location}/repositories/{repository}"
+    parent, name = find_repository(image)
     try:
         found = _find(cloud, parent, name, image)
     except Missing:
@@ -57,6 +54,14 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             f"{disk_gb} GB",
             f"Take --disk-size-gb {max(50, round(needed_gb * 1.2))}.",
         )
+
+
+def find_repository(image: ImageReference) -> tuple[str, str]:
+    """Return the resource name of an image's repository, and the image's name in it."""
+    project, _, rest = image.path.partition("/")
+    repository, _, name = rest.partition("/")
+    location = image.host.removesuffix(REGISTRY_HOST)
+    return f"projects/{project}/locations/{location}/repositories/{repository}", name
 
 
 def _find(cloud: Cloud, parent: str, name: str, image: ImageReference) -> dict[str, Any] | None:

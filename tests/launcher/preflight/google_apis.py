@@ -34,6 +34,10 @@ def methods(resources: dict[str, Any]):
         yield from methods(resource.get("resources", {}))
 
 
+def _pattern(method: dict[str, Any]) -> str:
+    return re.sub(r"\{\w+\}", "([^/]+)", method.get("flatPath") or method["path"])
+
+
 def judge(document: dict[str, Any], schema: dict[str, Any], value: Any, path: str) -> None:
     """Fail where a value is not of its schema."""
     if "$ref" in schema:
@@ -95,13 +99,15 @@ class GoogleApis:
         url = urlsplit(handler.path)
         api, _, path = url.path.lstrip("/").partition("/")
         document = read_document(api)
-        for method in methods(document["resources"]):
-            pattern = re.sub(r"\{\w+\}", "([^/]+)", method.get("flatPath") or method["path"])
-            match = re.fullmatch(pattern, path)
-            if match and method["httpMethod"] == handler.command:
-                break
-        else:
+        matching = {
+            pattern: method
+            for method in methods(document["resources"])
+            if method["httpMethod"] == handler.command
+            and re.fullmatch(pattern := _pattern(method), path)
+        }
+        if not matching:
             return _send(handler, 400, {"error": {"message": f"no method for {handler.path}"}})
+        method = matching[max(matching, key=len)]  # ".../topics/x:getIamPolicy" is no topic's name
         name = method["id"]
         self.asked.append(name)
         query = parse_qs(url.query)

@@ -12,6 +12,7 @@ import pytest
 from launcher import (
     Accelerator,
     EnvironmentOptions,
+    Finding,
     Severity,
     build_environment,
     build_template_metadata,
@@ -57,7 +58,17 @@ class Project:
             }
         ]
         self.denied: set[str] = set()
-        self.roles = ["roles/dataflow.worker"]
+        self.roles = ["roles/dataflow.worker", "projects/my-project/roles/predictor"]
+        self.permissions = {
+            "roles/dataflow.worker": ["dataflow.workItems.lease"],
+            "projects/my-project/roles/predictor": [
+                *("storage.objects.get", "storage.objects.create"),
+                "artifactregistry.repositories.downloadArtifacts",
+                *("pubsub.subscriptions.consume", "pubsub.topics.publish"),
+            ],
+            "roles/storage.legacyObjectReader": ["storage.objects.get"],
+        }
+        self.policies: dict[str, dict[str, list[str]]] = {}  # members by role, by resource
         self.quotas = {
             "NVIDIA_L4_GPUS": (4, 0),
             "DISKS_TOTAL_GB": (4096, 100),
@@ -99,6 +110,19 @@ class Project:
                     {"role": role, "members": [f"serviceAccount:{ACCOUNT}"]} for role in self.roles
                 ]
             },
+            "storage.buckets.getIamPolicy": lambda path, query, body: self._policy(
+                path.removesuffix("/iam")
+            ),
+            **{
+                f"{method}.getIamPolicy": lambda path, query, body: self._policy(path)
+                for method in (
+                    "artifactregistry.projects.locations.repositories",
+                    "pubsub.projects.topics",
+                    "pubsub.projects.subscriptions",
+                )
+            },
+            "iam.roles.get": lambda path, query, body: self._role(path),
+            "iam.projects.roles.get": lambda path, query, body: self._role(path),
             "iam.projects.serviceAccounts.testIamPermissions": (
                 lambda path, query, body: self._allowed(body["permissions"])
             ),
@@ -122,15 +146,27 @@ class Project:
     def _allowed(self, permissions):
         return {"permissions": [name for name in permissions if name not in self.denied]}
 
+    def _policy(self, path: str):
+        found = self.policies.get(path.rpartition("/")[2].removesuffix(":getIamPolicy"), {})
+        return {"bindings": [{"role": role, "members": who} for role, who in found.items()]}
+
+    def _role(self, path: str):
+        name = path.removeprefix("v1/")
+        found = self.permissions.get(name)
+        return found and {"name": name, "includedPermissions": found}
+
     def check(self, launch: Launch = LAUNCH, timeout_sec: float = 5.0, **options) -> dict[str, str]:
         if options:
             changed = replace(launch.environment, **options)
             launch = replace(launch, environment=changed)
-        cloud = Cloud(endpoint=self.apis.endpoint, timeout_sec=timeout_sec)
         return {
             finding.code: f"{finding.severity} {finding.message} -> {finding.remedy}"
-            for finding in check_live(cloud, launch)
+            for finding in self.check_all(launch, timeout_sec)
         }
+
+    def check_all(self, launch: Launch = LAUNCH, timeout_sec: float = 5.0) -> list[Finding]:
+        cloud = Cloud(endpoint=self.apis.endpoint, timeout_sec=timeout_sec)
+        return list(check_live(cloud, launch))
 
 
 def _last(path: str) -> str:
@@ -182,6 +218,60 @@ def test_permission_denied(cloud):
     cloud.buckets = {}
     found = cloud.check()["bucket-missing"]
     assert "gcloud storage buckets create gs://my-bucket --location europe-west4" in found
+
+
+def test_the_workers_rights_are_read_from_the_policies(cloud):
+    """They may come from the project's policy or the resource's own; a custom role counts."""
+    cloud.roles = ["roles/dataflow.worker"]
+    launch = replace(
+        LAUNCH,
+        metadata=build_template_metadata(STREAMING),
+        parameters={
+            "input_subscription": "projects/my-project/subscriptions/in",
+            "output_topic": "projects/my-project/topics/out",
+        },
+    )
+    cloud.subscriptions["in"] = {"topic": "projects/my-project/topics/in"}
+    cloud.topics["out"] = {"name": "projects/my-project/topics/out"}
+    found = cloud.check_all(launch)
+    assert {finding.code for finding in found} == {"worker-permission"}
+    told = [finding.message.partition(": ")[0] for finding in found]
+    assert told == [
+        "--staging-location gs://my-bucket/staging",
+        "--staging-location gs://my-bucket/staging",
+        f"--sdk-container-image {IMAGE}",
+        "--parameters input_subscription=projects/my-project/subscriptions/in",
+        "--parameters output_topic=projects/my-project/topics/out",
+    ]
+    assert f"gives {ACCOUNT} the permission storage.objects.create" in found[0].message
+    assert found[2].remedy == (
+        "gcloud artifacts repositories add-iam-policy-binding images --project my-project "
+        f"--location europe-west4 --member serviceAccount:{ACCOUNT} "
+        "--role roles/artifactregistry.reader"
+    )
+    own = {"projects/my-project/roles/predictor": [f"serviceAccount:{ACCOUNT}"]}
+    cloud.policies = dict.fromkeys(("my-bucket", "images", "in", "out"), own)
+    assert cloud.check_all(launch) == []
+
+
+def test_anybodys_rights_and_those_of_the_projects_editors_count(cloud):
+    cloud.roles = ["roles/editor"]
+    cloud.permissions["roles/editor"] = ["artifactregistry.repositories.downloadArtifacts"]
+    reads = {"roles/storage.legacyObjectReader": ["allUsers"]}
+    cloud.policies = {"my-bucket": reads}
+    (found,) = cloud.check_all()
+    assert "the permission storage.objects.create" in found.message
+    editors = {"projects/my-project/roles/predictor": ["projectEditor:my-project"]}
+    cloud.policies = {"my-bucket": reads | editors}
+    assert cloud.check_all() == []
+
+
+def test_a_policy_that_the_caller_may_not_read_is_told(cloud):
+    cloud.apis.broken = {"storage.buckets.getIamPolicy": 403}
+    (found,) = cloud.check_all()
+    assert found.code == "live-unasked"
+    where = "--staging-location gs://my-bucket/staging"
+    assert found.message.startswith(f"the workers' rights, {where}: could not ask: storage: 403")
 
 
 def test_other_region(cloud):

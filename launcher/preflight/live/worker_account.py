@@ -1,0 +1,206 @@
+"""Whether the workers' service account may do what the job has it do.
+
+Only the account itself could be asked what it may do. The caller can read the policies of project,
+buckets, repository, subscriptions and topics, and which permissions the roles in them hold. Rights
+through a group, a folder or an organisation do not show there, so that a finding is a WARNING.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from launcher.preflight.finding import Finding, warning
+from launcher.preflight.image import ImageReference
+from launcher.preflight.live.buckets import find_locations, split
+from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
+from launcher.preflight.live.image import REGISTRY_HOST, find_repository
+
+_WORKER = "roles/dataflow.worker"
+# A policy can name whoever has one of these in the project: "projectEditor:my-project".
+_BASIC = {
+    "roles/owner": "projectOwner",
+    "roles/editor": "projectEditor",
+    "roles/viewer": "projectViewer",
+}
+_ANYBODY = frozenset({"allUsers", "allAuthenticatedUsers"})
+_READ = {"storage.objects.get": "roles/storage.objectViewer"}
+_WRITE = {
+    "storage.objects.create": "roles/storage.objectUser",
+    "storage.objects.get": "roles/storage.objectUser",
+}
+_WRITE_TYPES = ("GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKET")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Resource:
+    """Something that the workers use.
+
+    Attributes:
+        where: the flag that names it.
+        api: that has its policy.
+        policy: the question for it.
+        needed: permissions, each with a role that holds it.
+        grant: the gcloud command that adds a role, without member and role.
+    """
+
+    where: str
+    api: str
+    policy: Callable[[Any], Any]
+    needed: Mapping[str, str]
+    grant: str
+
+
+def find_worker_account(cloud: Cloud, launch: Launch) -> str:
+    """Return the email of the workers' service account; without one, Compute Engine's default."""
+    if launch.environment.service_account_email:
+        return launch.environment.service_account_email
+    project = cloud.ask(
+        "cloudresourcemanager",
+        lambda api: api.projects().get(name=f"projects/{launch.project}"),
+    )
+    number = str(project.get("name", "")).rpartition("/")[2]
+    return f"{number}-compute@developer.gserviceaccount.com"
+
+
+def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
+    """Yield what the workers' service account lacks in the project and on what the job uses."""
+    account = find_worker_account(cloud, launch)
+    where = f"--service-account-email {account}"
+    policy = cloud.ask(
+        "cloudresourcemanager",
+        lambda api: api.projects().getIamPolicy(resource=f"projects/{launch.project}", body={}),
+    )
+    member = f"serviceAccount:{account}"
+    roles = _find_roles(policy, {member})
+    if _WORKER not in roles and not roles & {"roles/owner", "roles/editor"}:
+        yield warning(
+            "worker-role",
+            f"{where}: the project's policy gives it no {_WORKER}",
+            f"gcloud projects add-iam-policy-binding {launch.project} "
+            f"--member {member} --role {_WORKER}",
+        )
+    members = {member, *_ANYBODY}
+    members |= {f"{_BASIC[role]}:{launch.project}" for role in roles & _BASIC.keys()}
+    held = _Permissions(cloud)
+    for resource in _find_resources(launch):
+        try:
+            own = _find_roles(cloud.ask(resource.api, resource.policy), members)
+            lacking = resource.needed.keys() - held.of(roles | own)
+        except Unanswered as problem:
+            yield unasked(f"the workers' rights, {resource.where}", problem)
+            continue
+        except Missing:
+            continue  # Another check tells of it.
+        for permission in sorted(lacking):
+            yield warning(
+                "worker-permission",
+                f"{resource.where}: neither its policy nor the project's gives {account} the "
+                f"permission {permission}",
+                f"{resource.grant} --member {member} --role {resource.needed[permission]}",
+            )
+
+
+class _Permissions:
+    """What roles hold, each asked for once."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._known: dict[str, frozenset[str]] = {}
+
+    def of(self, roles: set[str]) -> set[str]:
+        return {permission for role in roles for permission in self._ask(role)}
+
+    def _ask(self, role: str) -> frozenset[str]:
+        if role not in self._known:
+            try:
+                answer = self._cloud.ask("iam", lambda api: _get_role(api, role))
+            except Missing:
+                answer = {}  # deleted
+            self._known[role] = frozenset(answer.get("includedPermissions", ()))
+        return self._known[role]
+
+
+def _get_role(api: Any, role: str) -> Any:
+    """Return the question for a role of Google's, of a project or of an organisation."""
+    owner = role.partition("/")[0]
+    collection = api.roles() if owner == "roles" else getattr(api, owner)().roles()
+    return collection.get(name=role)
+
+
+def _find_roles(policy: Mapping[str, Any], members: set[str]) -> set[str]:
+    return {
+        str(binding.get("role"))
+        for binding in policy.get("bindings", ())
+        if members.intersection(binding.get("members", ()))
+    }
+
+
+def _find_resources(launch: Launch) -> Iterator[_Resource]:
+    yield from _find_buckets(launch)
+    image = ImageReference.parse(launch.environment.sdk_container_image or launch.image)
+    if image.host.endswith(REGISTRY_HOST):
+        repository, _ = find_repository(image)
+        _, project, _, location, _, name = repository.split("/")
+        yield _Resource(
+            where=f"--sdk-container-image {image.host}/{image.path}",
+            api="artifactregistry",
+            policy=lambda api: (
+                api.projects().locations().repositories().getIamPolicy(resource=repository)
+            ),
+            needed={
+                "artifactregistry.repositories.downloadArtifacts": "roles/artifactregistry.reader"
+            },
+            grant=f"gcloud artifacts repositories add-iam-policy-binding {name} "
+            f"--project {project} --location {location}",
+        )
+    for name, path in launch.find_parameters("PUBSUB_SUBSCRIPTION").items():
+        yield _Resource(
+            where=f"--parameters {name}={path}",
+            api="pubsub",
+            policy=partial(_ask_of_subscription, path=path),
+            needed={"pubsub.subscriptions.consume": "roles/pubsub.subscriber"},
+            grant=f"gcloud pubsub subscriptions add-iam-policy-binding {path}",
+        )
+    for name, path in launch.find_parameters("PUBSUB_TOPIC").items():
+        yield _Resource(
+            where=f"--parameters {name}={path}",
+            api="pubsub",
+            policy=partial(_ask_of_topic, path=path),
+            needed={"pubsub.topics.publish": "roles/pubsub.publisher"},
+            grant=f"gcloud pubsub topics add-iam-policy-binding {path}",
+        )
+
+
+def _find_buckets(launch: Launch) -> Iterator[_Resource]:
+    """Yield each bucket once, for writing where anything is written to it."""
+    written = {f"--parameters {name}" for name in launch.find_parameters(*_WRITE_TYPES)}
+    written |= {"--staging-location", "--temp-location"}
+    locations = find_locations(launch)
+    seen: set[str] = set()
+    for flag in sorted(locations, key=lambda flag: flag not in written):
+        bucket = split(locations[flag])[0]
+        if bucket in seen:
+            continue
+        seen.add(bucket)
+        yield _Resource(
+            where=f"{flag} {locations[flag]}",
+            api="storage",
+            policy=partial(_ask_of_bucket, bucket=bucket),
+            needed=_WRITE if flag in written else _READ,
+            grant=f"gcloud storage buckets add-iam-policy-binding gs://{bucket}",
+        )
+
+
+def _ask_of_bucket(api: Any, bucket: str) -> Any:
+    return api.buckets().getIamPolicy(bucket=bucket)
+
+
+def _ask_of_subscription(api: Any, path: str) -> Any:
+    return api.projects().subscriptions().getIamPolicy(resource=path)
+
+
+def _ask_of_topic(api: Any, path: str) -> Any:
+    return api.projects().topics().getIamPolicy(resource=path)
