@@ -97,7 +97,7 @@ class _BatchDoFn(beam.DoFn):
     COUNT = beam.DoFn.StateParam(ReadModifyWriteStateSpec("count", VarIntCoder()))
     WAITED = beam.DoFn.TimerParam(TimerSpec("waited", TimeDomain.REAL_TIME))
     # A drain ends the global window; what it finds in state has to leave then.
-    DRAINED = beam.DoFn.TimerParam(TimerSpec("drained", TimeDomain.WATERMARK))
+    DRAINED = beam.DoFn.TimerParam(TimerSpec("window_end", TimeDomain.WATERMARK))
 
     def __init__(
         self,

@@ -9,11 +9,16 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from launcher.emulator.executor import events
-from launcher.emulator.executor.errors import MissingResourceError, UnsupportedPipelineError
+from launcher.emulator.executor.errors import (
+    BadMessageError,
+    MissingResourceError,
+    UnsupportedPipelineError,
+)
 from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
 from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
+from launcher.emulator.executor.stream_limits import check_limits
 from launcher.emulator.executor.stream_runner import StreamRunner
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcesses
@@ -31,10 +36,12 @@ def execute(
     Args:
         drain: when it is set, a streaming job takes no more messages and ends with those it has.
     """
-    writer.state(events.RUNNING)
     try:
         pipeline = beam_runner_api_pb2.Pipeline.FromString(order.pipeline_file.read_bytes())
         _check_environments(pipeline, order)
+        if order.streaming:
+            check_limits(pipeline)
+        writer.state(events.RUNNING)
         metrics = JobMetrics(MetricNames(pipeline.components))
         count = order.num_workers
         writer.message(events.BASIC, f"Starting {count} worker{'s' if count > 1 else ''}...")
@@ -47,7 +54,12 @@ def execute(
             else:
                 runner = EmulatorRunner(setup=setup, metrics=metrics, writer=writer)
             runner.run(pipeline)
-    except (StageFailedError, UnsupportedPipelineError, MissingResourceError) as error:
+    except (
+        StageFailedError,
+        UnsupportedPipelineError,
+        MissingResourceError,
+        BadMessageError,
+    ) as error:
         writer.message(events.ERROR, str(error))
         writer.state(events.FAILED)
     except Exception as error:

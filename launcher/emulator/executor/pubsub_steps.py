@@ -8,7 +8,7 @@ https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from apache_beam.portability import common_urns
@@ -16,21 +16,13 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 from apache_beam.runners.worker import bundle_processor
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
-
 _READ = common_urns.composites.PUBSUB_READ.urn
 _WRITE = common_urns.composites.PUBSUB_WRITE.urn
-_GROUPING = {
-    common_urns.primitives.GROUP_BY_KEY.urn: "groups by key",
-    common_urns.composites.COMBINE_PER_KEY.urn: "combines by key",
-    common_urns.composites.COMBINE_GLOBALLY.urn: "combines a whole PCollection",
-}
 _RESHUFFLES = (
     common_urns.composites.RESHUFFLE.urn,
     "beam:transform:redistribute_by_key:v1",
     "beam:transform:redistribute_arbitrarily:v1",
 )
-_GLOBAL_WINDOWS = common_urns.global_windows.urn
 
 
 @dataclass(frozen=True)
@@ -62,11 +54,7 @@ class PubSubSteps:
 
 
 def simplify(pipeline: beam_runner_api_pb2.Pipeline) -> beam_runner_api_pb2.Pipeline:
-    """Return a copy without Reshuffles, in which the reads are impulses.
-
-    Raises:
-        UnsupportedPipelineError: what remains needs more than the local Dataflow has.
-    """
+    """Return a copy without Reshuffles, in which the reads are impulses."""
     simple = beam_runner_api_pb2.Pipeline()
     simple.CopyFrom(pipeline)
     transforms = simple.components.transforms
@@ -83,13 +71,6 @@ def simplify(pipeline: beam_runner_api_pb2.Pipeline) -> beam_runner_api_pb2.Pipe
             result = f"{source}/written"
             simple.components.pcollections[result].CopyFrom(simple.components.pcollections[source])
             transform.outputs["out"] = result
-    problems = sorted(set(_find_problems(simple)))
-    if problems:
-        raise UnsupportedPipelineError(
-            "Workflow failed. Causes: the local Dataflow cannot execute this streaming pipeline, "
-            f"though Dataflow can: {'; '.join(problems)}. It executes streaming pipelines without "
-            "GroupByKey, Combine and windows other than the global one; state and timers work."
-        )
     return simple
 
 
@@ -136,17 +117,3 @@ def _leave_out(transform_id: str, pipeline: beam_runner_api_pb2.Pipeline) -> Non
     while pending:
         pending += transforms[pending[0]].subtransforms
         del transforms[pending.pop(0)]
-
-
-def _find_problems(pipeline: beam_runner_api_pb2.Pipeline) -> Iterator[str]:
-    components = pipeline.components
-    for transform in components.transforms.values():
-        if transform.spec.urn in _GROUPING:
-            yield f"the step {transform.unique_name!r} {_GROUPING[transform.spec.urn]}"
-        if transform.spec.urn == common_urns.deprecated_primitives.READ.urn:
-            yield f"the step {transform.unique_name!r} reads another source than Pub/Sub"
-        for pcollection in transform.outputs.values():
-            strategy = components.pcollections[pcollection].windowing_strategy_id
-            window_fn = components.windowing_strategies[strategy].window_fn.urn
-            if window_fn != _GLOBAL_WINDOWS and not transform.subtransforms:
-                yield f"the step {transform.unique_name!r} assigns or keeps windows ({window_fn})"

@@ -1,7 +1,8 @@
 """The timers that a streaming pipeline has set and that have not fired yet.
 
 A timer is set anew, or cleared, under its key, window and tag. Of event time only the end of the
-global window comes, when the job is drained: any other timer would need a watermark.
+global window comes, when the job is drained: any other timer would need a watermark, and a pipeline
+that declares one is refused before it runs (``stream_limits``).
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ class Timers:
             if event_time and timer.fire_timestamp < _END:
                 raise UnsupportedPipelineError(
                     f"Workflow failed. Causes: the step {family[0]!r} sets the event-time timer "
-                    f"{family[1]!r}. The local Dataflow has no watermark: of event time it knows "
-                    "the end of the global window only."
+                    f"{family[1].removeprefix('ts-')!r} to another time than the end of the global "
+                    "window. The local Dataflow has no watermark, and knows no other event time."
                 )
             pending[identity] = timer
 
