@@ -44,7 +44,7 @@ from launcher.emulator.launcher_process import (
 from launcher.emulator.metric_totals import Updates, add_metrics
 from launcher.emulator.oci_enter import RUN_DIR_VARIABLE
 from launcher.emulator.processes import Child, Children
-from launcher.emulator.pubsub import HOST_VARIABLE, MISSING
+from launcher.emulator.pubsub import HOST_VARIABLE, MISSING, delete_subscription
 from launcher.emulator.staging import JobFilesError
 from launcher.emulator.storage import ObjectStore
 
@@ -117,7 +117,8 @@ class JobRun:
         self._executor: Child | None = None
         self._drained = False
         self._running = False
-        self._metrics: Updates = ()
+        self._acknowledged: Updates = ()
+        self._subscriptions: set[str] = set()
 
     def launch(self, order: LaunchOrder) -> None:
         """Launch a Flex Template and execute the job that it stages; block until that has ended."""
@@ -154,6 +155,7 @@ class JobRun:
                 self._fail(error)
         finally:
             self._children.kill_all()
+            self._delete_subscriptions()
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, LaunchFailedError):
@@ -261,7 +263,7 @@ class JobRun:
                 if self._drained:
                     _tell(executor, Drain())
             try:
-                return self._follow(executor, self._metrics)
+                return self._follow(executor, self._acknowledged)
             except _ExecutorDiedError as error:
                 soon = soon + 1 if time.monotonic() - started < _SOON_SEC else 0
                 if not order.streaming or soon == _MOST_SOON or self._children.closed:
@@ -276,14 +278,17 @@ class JobRun:
     def _follow(self, executor: Child, earlier: Updates) -> None:
         try:
             for event in events.read_events(executor.stdout):
-                if self._children.closed:
-                    return
                 match event:
+                    case events.SubscriptionEvent(subscription):
+                        self._subscriptions.add(subscription)
+                    case _ if self._children.closed:
+                        pass  # Of a job that is cancelled nothing more is told.
                     case events.MessageEvent(importance, text):
                         self._say(importance, text)
                     case events.MetricsEvent(updates):
-                        self._metrics = add_metrics(earlier, updates)
-                        self._events.metrics(self._job_id, self._metrics)
+                        self._events.metrics(self._job_id, add_metrics(earlier, updates))
+                    case events.AcknowledgedEvent(updates):
+                        self._acknowledged = add_metrics(earlier, updates)
                     case events.StateEvent(events.RUNNING) if self._running:
                         pass  # It is the state already, or the job drains.
                     case events.StateEvent(state):
@@ -300,6 +305,12 @@ class JobRun:
             problem,
             f"Its last output, in {self._executor_log}:\n{output or '(none)'}",
         )
+
+    def _delete_subscriptions(self) -> None:
+        for subscription in self._subscriptions:
+            problem = delete_subscription(self._endpoints[HOST_VARIABLE], subscription)
+            if problem:
+                _LOG.warning("job %s leaves %s behind: %s", self._job_id, subscription, problem)
 
     def _worker_environment(self, reference: str) -> WorkerEnvironment:
         try:

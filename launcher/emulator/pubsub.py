@@ -35,6 +35,7 @@ MISSING = (
 
 _PROGRAM = Path("platform", "pubsub-emulator", "bin", "cloud-pubsub-emulator")
 _START_TIMEOUT_SEC = 30.0
+_CALL_TIMEOUT_SEC = 5.0
 _POLL_SEC = 0.05
 
 
@@ -74,6 +75,25 @@ def start(*, port: int, folder: Path) -> PubSubEmulator | None:
     if program is None:
         return None
     return PubSubEmulator(program, port=_find_port(port), folder=folder)
+
+
+def delete_subscription(host: str, subscription: str) -> str | None:
+    """Delete a subscription, which need not exist.
+
+    Returns:
+        Why it could not be deleted, or None.
+    """
+    connection = http.client.HTTPConnection(host, timeout=_CALL_TIMEOUT_SEC)
+    try:
+        connection.request("DELETE", f"/v1/{subscription}")
+        answer = connection.getresponse()
+        if answer.status in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
+            return None
+        return f"status {answer.status}: {answer.read().decode(errors='replace')}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
 
 
 class PubSubEmulator:

@@ -108,7 +108,7 @@ def launch(lake, emulator_env, spec, staged_weights, topics, request):
         name = re.sub(r"[^a-z]", "-", request.node.name)
         printed = run(
             *("flexpack", "run", name, "--template-file-gcs-location", spec),
-            *("--staging-location", f"{lake.root}/staging", "--no-check"),
+            *("--staging-location", f"{lake.root}/staging", "--no-check", "--async"),
             *(f"--parameters={name}={value}" for name, value in given.items() if value),
             env=emulator_env,
         ).stdout

@@ -1,4 +1,4 @@
-"""Why a pipeline is not executed; the messages are for the job's messages."""
+"""Why a pipeline is not executed, or not any more; the messages are for the job's messages."""
 
 
 class UnsupportedPipelineError(Exception):
@@ -7,3 +7,7 @@ class UnsupportedPipelineError(Exception):
 
 class MissingResourceError(Exception):
     """A topic or subscription that the job needs does not exist."""
+
+
+class BadMessageError(Exception):
+    """A message lacks what the pipeline's read step wants of it."""

@@ -45,11 +45,27 @@ class MetricsEvent:
     metrics: Sequence[Mapping[str, Any]]
 
 
-Event = StateEvent | MessageEvent | MetricsEvent
+@dataclass(frozen=True)
+class AcknowledgedEvent:
+    """These metrics are of messages that are being acknowledged: no successor reads them again."""
+
+    metrics: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class SubscriptionEvent:
+    """The executor makes a subscription for this job alone; who ends the job deletes it."""
+
+    subscription: str
+
+
+Event = StateEvent | MessageEvent | MetricsEvent | AcknowledgedEvent | SubscriptionEvent
 _KINDS: Mapping[str, type[Event]] = {
     "state": StateEvent,
     "message": MessageEvent,
     "metrics": MetricsEvent,
+    "acknowledged": AcknowledgedEvent,
+    "subscription": SubscriptionEvent,
 }
 
 
@@ -68,6 +84,12 @@ class EventWriter:
 
     def metrics(self, metrics: Sequence[Mapping[str, Any]]) -> None:
         self._write("metrics", {"metrics": metrics})
+
+    def acknowledged(self, metrics: Sequence[Mapping[str, Any]]) -> None:
+        self._write("acknowledged", {"metrics": metrics})
+
+    def subscription(self, subscription: str) -> None:
+        self._write("subscription", {"subscription": subscription})
 
     def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
         line = json.dumps({"event": kind, **fields}).encode() + b"\n"

@@ -13,18 +13,12 @@ import functools
 import queue
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from apache_beam.coders.coder_impl import CoderImpl
-from apache_beam.portability.api import beam_runner_api_pb2
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.timestamp import Timestamp
 from google.api_core import exceptions
 from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
@@ -43,10 +37,18 @@ _ACKNOWLEDGED_AT_ONCE = 2500
 _LEASE_SEC = 15
 _LEASE_PERIOD_SEC = 3.0
 _RETRY_SEC = 0.5
-_REMEMBERED_IDS_SEC = 600.0  # how long Dataflow deduplicates by id
 
 Report = Callable[[str], None]
 """Is told, once, what went wrong and is tried again."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The subscription that a read step has, and its topic where it is the job's own."""
+
+    step: str
+    subscription: str
+    topic: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,35 +141,28 @@ class PubSub:
         except exceptions.NotFound as error:
             raise _missing(step, topic) from error
 
-    def find_subscription(
-        self, step: str, payload: beam_runner_api_pb2.PubSubReadPayload, job_id: str
-    ) -> str:
-        """Return the subscription that a step reads; one of its own where it names a topic.
+    def check_source(self, source: Source) -> None:
+        """Check that a subscription is there; make the job's own.
 
         Raises:
-            MissingResourceError: there is no such subscription or topic.
+            MissingResourceError: there is no such subscription, or no such topic.
         """
-        if payload.subscription:
-            try:
-                self.subscriber.get_subscription(
-                    subscription=payload.subscription, timeout=_CALL_TIMEOUT_SEC
-                )
-            except exceptions.NotFound as error:
-                raise _missing(step, payload.subscription) from error
-            return str(payload.subscription)
-        project = payload.topic.split("/")[1]
-        topic = payload.topic.split("/")[-1]
-        # One name for all executors of a job: a second one goes on where the first has ended.
-        name = f"projects/{project}/subscriptions/{topic}.subscription-{job_id}"
         try:
-            self.subscriber.create_subscription(
-                name=name, topic=payload.topic, timeout=_CALL_TIMEOUT_SEC
-            )
+            if source.topic is None:
+                self.subscriber.get_subscription(
+                    subscription=source.subscription, timeout=_CALL_TIMEOUT_SEC
+                )
+            else:
+                self.make_subscription(source)
         except exceptions.NotFound as error:
-            raise _missing(step, payload.topic) from error
-        except exceptions.AlreadyExists:
-            return name
-        return name
+            raise _missing(source.step, source.topic or source.subscription) from error
+
+    def make_subscription(self, source: Source) -> None:
+        """Make the job's own subscription, unless an earlier executor has made it."""
+        with suppress(exceptions.AlreadyExists):
+            self.subscriber.create_subscription(
+                name=source.subscription, topic=source.topic, timeout=_CALL_TIMEOUT_SEC
+            )
 
 
 class Sources:
@@ -180,10 +175,10 @@ class Sources:
         self._lock = threading.Lock()
         self._leases: dict[Receipt, float] = {}
 
-    def start(self, subscriptions: Iterable[tuple[str, str]]) -> None:
-        """Start to pull, for pairs of step and subscription."""
-        for step, subscription in subscriptions:
-            threading.Thread(target=self._pull, args=(step, subscription), daemon=True).start()
+    def start(self, sources: Iterable[Source]) -> None:
+        """Start to pull."""
+        for source in sources:
+            threading.Thread(target=self._pull, args=(source,), daemon=True).start()
         threading.Thread(target=self._extend, daemon=True).start()
 
     def take(self, most: int, timeout_sec: float) -> list[Pulled]:
@@ -208,7 +203,9 @@ class Sources:
             for receipt in receipts:
                 self._leases.pop(receipt, None)
 
-    def _pull(self, step: str, subscription: str) -> None:
+    def _pull(self, source: Source) -> None:
+        subscription = source.subscription
+
         def pull() -> tuple[int, Any]:
             connection = self._pubsub.connection
             try:
@@ -220,6 +217,10 @@ class Sources:
                 )
             except exceptions.DeadlineExceeded:
                 return connection, ()  # nothing came
+            except exceptions.NotFound:
+                if source.topic is not None:  # The server has forgotten it: it was restarted.
+                    self._pubsub.make_subscription(source)
+                raise
             return connection, types.PullResponse.pb(response).received_messages
 
         while not self._stopped.is_set():
@@ -234,7 +235,7 @@ class Sources:
                 now = time.monotonic()
                 with self._lock:
                     self._leases.update(dict.fromkeys(receipts, now))
-                self._pulled.put(Pulled(step, [each.message for each in messages], receipts))
+                self._pulled.put(Pulled(source.step, [each.message for each in messages], receipts))
 
     def _extend(self) -> None:
         while True:
@@ -257,6 +258,15 @@ class Sources:
                 )
 
 
+def name_subscription(topic: str, job_id: str) -> str:
+    """Return the subscription by which a job reads a topic.
+
+    It is one for all executors of the job: a second one goes on where the first has ended.
+    """
+    _, project, _, name = topic.split("/")
+    return f"projects/{project}/subscriptions/{name}.subscription-{job_id}"
+
+
 class Committer:
     """Publishes and acknowledges, in the order in which it is told to."""
 
@@ -271,9 +281,13 @@ class Committer:
         """Publish serialized ``PubsubMessage``; blocks while much is waiting."""
         self._orders.put(lambda: self._publish(topic, messages))
 
-    def acknowledge(self, receipts: Sequence[Receipt]) -> None:
-        """Acknowledge messages once all that was to be published before is published."""
-        self._orders.put(lambda: self._acknowledge(receipts))
+    def acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
+        """Acknowledge messages once all that was to be published before is published.
+
+        Args:
+            record: is called right before, to put on record what would be lost otherwise.
+        """
+        self._orders.put(lambda: self._acknowledge(receipts, record))
 
     def flush(self) -> None:
         """Block until everything is done."""
@@ -297,7 +311,8 @@ class Committer:
             )
             self._pubsub.try_until_done(f"Publishing to {topic}", publish, self._never)
 
-    def _acknowledge(self, receipts: Sequence[Receipt]) -> None:
+    def _acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
+        record()
         # One attempt: a message whose acknowledgement fails is delivered again.
         for subscription, ack_ids in self._pubsub.valid(receipts):
             with suppress(exceptions.GoogleAPICallError):
@@ -308,69 +323,6 @@ class Committer:
                     timeout=_CALL_TIMEOUT_SEC,
                 )
         self._sources.forget(receipts)
-
-
-class MessageReader:
-    """Makes the elements of one read step out of messages."""
-
-    def __init__(self, payload: beam_runner_api_pb2.PubSubReadPayload, coder: CoderImpl) -> None:
-        self._payload = payload
-        self._coder = coder
-        self._seen: dict[str, float] = {}
-
-    def encode(self, messages: Iterable[Any]) -> bytes:
-        """Return the encoded elements; of messages with one id only the first."""
-        encoded: bytes = self._coder.encode_all(
-            [
-                GlobalWindows.windowed_value(
-                    each.SerializeToString() if self._payload.with_attributes else each.data,
-                    timestamp=self._timestamp(each),
-                )
-                for each in messages
-                if self._is_new(each)
-            ]
-        )
-        return encoded
-
-    def _timestamp(self, message: Any) -> Timestamp:
-        text = message.attributes.get(self._payload.timestamp_attribute)
-        if self._payload.timestamp_attribute and text:
-            if text.isdigit():
-                return Timestamp(micros=int(text) * 1000)
-            return Timestamp.from_rfc3339(text)
-        time_sent = message.publish_time
-        return Timestamp(micros=time_sent.seconds * 1_000_000 + time_sent.nanos // 1000)
-
-    def _is_new(self, message: Any) -> bool:
-        message_id = message.attributes.get(self._payload.id_attribute)
-        if not self._payload.id_attribute or not message_id:
-            return True
-        now = time.monotonic()
-        for known in list(islice(self._seen, 2)):  # the oldest; two go for one that comes
-            if now - self._seen[known] > _REMEMBERED_IDS_SEC:
-                del self._seen[known]
-        if message_id in self._seen:
-            return False
-        self._seen[message_id] = now
-        return True
-
-
-def read_replies(
-    payload: beam_runner_api_pb2.PubSubWritePayload, coder: CoderImpl, encoded: bytes
-) -> list[bytes]:
-    """Return the messages in the elements of a write step, with the attributes that it adds."""
-    elements = coder.decode_all(encoded)
-    if not payload.timestamp_attribute and not payload.id_attribute:
-        return [element.value for element in elements]
-    messages = []
-    for element in elements:
-        message = types.PubsubMessage.pb().FromString(element.value)
-        if payload.timestamp_attribute:
-            message.attributes[payload.timestamp_attribute] = str(element.timestamp.micros // 1000)
-        if payload.id_attribute:
-            message.attributes[payload.id_attribute] = uuid.uuid4().hex
-        messages.append(message.SerializeToString())
-    return messages
 
 
 def _missing(step: str, resource: str) -> MissingResourceError:

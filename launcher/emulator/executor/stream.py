@@ -4,12 +4,14 @@ Nothing that is derived from a message outlives this process, so a message is ac
 when nothing derived from it is held here any more: no element waits for its bundle, no state of a
 step that it may have reached holds anything, and all that was to be published is published. If the
 process dies before, Pub/Sub delivers the message again. Dataflow, whose state is durable, may
-acknowledge earlier and promises the same.
+acknowledge earlier and promises the same. What the job counts is put on record together with the
+acknowledgement: a message that a successor reads again is not counted twice.
 https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import defaultdict, deque
@@ -25,13 +27,9 @@ from apache_beam.utils.timestamp import Timestamp
 from launcher.emulator.executor import events
 from launcher.emulator.executor.bundles import BundleManager
 from launcher.emulator.executor.events import EventWriter
-from launcher.emulator.executor.pubsub import (
-    Committer,
-    MessageReader,
-    Receipt,
-    Sources,
-    read_replies,
-)
+from launcher.emulator.executor.metrics import JobMetrics
+from launcher.emulator.executor.pubsub import Committer, Receipt, Sources
+from launcher.emulator.executor.pubsub_messages import MessageReader, read_replies
 from launcher.emulator.executor.pubsub_steps import PubSubSteps
 from launcher.emulator.executor.side_inputs import SideInputs
 from launcher.emulator.executor.timers import Family, Timers
@@ -69,6 +67,7 @@ class Stream:
         sources: Sources,
         committer: Committer,
         writer: EventWriter,
+        metrics: JobMetrics,
         drain: threading.Event,
     ) -> None:
         """
@@ -82,6 +81,7 @@ class Stream:
         self._sources = sources
         self._committer = committer
         self._writer = writer
+        self._metrics = metrics
         self._drain = drain
         self._stages = {
             name: context.bundle_manager_for(stage) for name, stage in context.stages.items()
@@ -246,7 +246,9 @@ class Stream:
         self._published.clear()
         if not self._receipts or (self._holds_any() and not self._gives_up()):
             return
-        self._committer.acknowledge(self._receipts)
+        # No bundle is under way: these are the counts of the messages so far, and of no others.
+        record = functools.partial(self._writer.acknowledged, self._metrics.updates())
+        self._committer.acknowledge(self._receipts, record)
         self._receipts = []
         self._held_since = None
 

@@ -16,7 +16,13 @@ from apache_beam.runners.portability.fn_api_runner import (
 from launcher.emulator.executor import events
 from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics
-from launcher.emulator.executor.pubsub import Committer, PubSub, Sources
+from launcher.emulator.executor.pubsub import (
+    Committer,
+    PubSub,
+    Source,
+    Sources,
+    name_subscription,
+)
 from launcher.emulator.executor.pubsub_steps import PubSubSteps, open_channels, simplify
 from launcher.emulator.executor.runner import EmulatorRunner
 from launcher.emulator.executor.stream import Stream
@@ -59,12 +65,9 @@ class StreamRunner(EmulatorRunner):
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
         pubsub = PubSub(self._pubsub_host, lambda text: self._writer.message(events.WARNING, text))
-        subscriptions = [
-            (step, pubsub.find_subscription(step, payload, self._job_id))
-            for step, payload in self._steps.reads.items()
-        ]
         for step, payload in self._steps.writes.items():
             pubsub.check_topic(step, payload.topic)
+        subscribed = [self._subscribe(pubsub, *read) for read in self._steps.reads.items()]
         workers = worker_handlers.WorkerHandlerManager(
             stage_context.components.environments, self._provision_info
         )
@@ -85,7 +88,7 @@ class StreamRunner(EmulatorRunner):
                 managers[name] = self._get_bundle_manager(manager)
                 self._begin(stage)
             sources = Sources(pubsub)
-            sources.start(subscriptions)
+            sources.start(subscribed)
             Stream(
                 context,
                 managers=managers,
@@ -93,15 +96,27 @@ class StreamRunner(EmulatorRunner):
                 sources=sources,
                 committer=Committer(pubsub, sources),
                 writer=self._writer,
+                metrics=self._metrics,
                 drain=self._drain,
             ).run()
-            self._delete_own(pubsub, subscriptions)
         finally:
             workers.close_all()
         return fn_runner.RunnerResult(runner.PipelineState.DONE, {})
 
-    def _delete_own(self, pubsub: PubSub, subscriptions: list[tuple[str, str]]) -> None:
-        """Delete the subscriptions that were made for steps that read a topic."""
-        for step, subscription in subscriptions:
-            if not self._steps.reads[step].subscription:
-                pubsub.subscriber.delete_subscription(subscription=subscription)
+    def _subscribe(
+        self, pubsub: PubSub, step: str, payload: beam_runner_api_pb2.PubSubReadPayload
+    ) -> Source:
+        """Return where a step reads; a subscription of the job's own where it names a topic.
+
+        Raises:
+            MissingResourceError: there is no such subscription or topic.
+        """
+        if payload.subscription:
+            source = Source(step, payload.subscription)
+        else:
+            name = name_subscription(payload.topic, self._job_id)
+            source = Source(step, name, payload.topic)
+            # Before it is made: it must not be left behind if this process is killed in between.
+            self._writer.subscription(name)
+        pubsub.check_source(source)
+        return source

@@ -12,11 +12,13 @@ from apache_beam.metrics import monitoring_infos
 from apache_beam.portability.api import beam_runner_api_pb2, metrics_pb2
 
 from launcher.emulator.executor.events import (
+    AcknowledgedEvent,
     EventWriter,
     GarbledEventsError,
     MessageEvent,
     MetricsEvent,
     StateEvent,
+    SubscriptionEvent,
     read_events,
 )
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames, Values, read_values
@@ -32,11 +34,15 @@ def test_events_arrive_as_they_were_written() -> None:
     writer.state("JOB_STATE_RUNNING")
     writer.message("JOB_MESSAGE_BASIC", "two\nlines, één event")
     writer.metrics([{"scalar": 1}])
+    writer.acknowledged([{"scalar": 2}])
+    writer.subscription("projects/p/subscriptions/s")
     stream.seek(0)
     assert list(read_events(stream)) == [
         StateEvent("JOB_STATE_RUNNING"),
         MessageEvent("JOB_MESSAGE_BASIC", "two\nlines, één event"),
         MetricsEvent([{"scalar": 1}]),
+        AcknowledgedEvent([{"scalar": 2}]),
+        SubscriptionEvent("projects/p/subscriptions/s"),
     ]
 
 

@@ -8,10 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from apache_beam.coders import BytesCoder, WindowedValueCoder
-from apache_beam.portability.api import beam_runner_api_pb2
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.utils.timestamp import Timestamp
 from google.api_core import exceptions
 from google.pubsub_v1 import types
 
@@ -19,13 +15,12 @@ from launcher.emulator import pubsub
 from launcher.emulator.executor.errors import MissingResourceError
 from launcher.emulator.executor.pubsub import (
     Committer,
-    MessageReader,
     PubSub,
+    Source,
     Sources,
-    read_replies,
+    name_subscription,
 )
 
-CODER = WindowedValueCoder(BytesCoder(), GlobalWindows().get_window_coder()).get_impl()
 PROJECT = "projects/streaming-tests"
 DEADLINE_SEC = 10  # the shortest that Pub/Sub allows
 TIMEOUT_SEC = 30
@@ -77,13 +72,15 @@ def test_messages_are_pulled_committed_in_order_and_acknowledged(client):
     topic, output = new_topic(client, "ordered"), new_topic(client, "ordered-output")
     client.publisher.publish(topic=topic, messages=[{"data": b"one"}, {"data": b"two"}])
     sources = Sources(client)
-    sources.start([("Read", f"{PROJECT}/subscriptions/ordered")])
+    sources.start([Source("Read", f"{PROJECT}/subscriptions/ordered")])
     taken = take(sources, 2)
     committer = Committer(client, sources)
     committer.publish(output, [types.PubsubMessage(data=b"x" * 100)._pb.SerializeToString()] * 2500)
+    recorded: list[str] = []
     for pulled in taken:
-        committer.acknowledge(pulled.receipts)
+        committer.acknowledge(pulled.receipts, lambda: recorded.append("before"))
     committer.flush()
+    assert recorded == ["before"] * len(taken)
     sources.stop_pulling()
 
     count = 0
@@ -112,7 +109,7 @@ def check_receipts_over_a_restart(server, client):
     subscription = f"{PROJECT}/subscriptions/restarted"
     client.publisher.publish(topic=topic, messages=[{"data": b"old"}])
     sources = Sources(client)
-    sources.start([("Read", subscription)])
+    sources.start([Source("Read", subscription)])
     (old,) = take(sources, 1)
 
     server._child.kill()  # It is watched, and comes back.
@@ -149,60 +146,43 @@ def test_what_fails_is_reported_once_and_tried_again(server):
     assert told == ["Reading fails and is tried again: gone fishing"]
 
 
-def test_a_step_that_reads_a_topic_gets_a_subscription_of_its_own(client):
+def test_a_subscription_of_the_job_is_made_once_and_deleted(client, server):
     topic = new_topic(client, "by-topic")
-    payload = beam_runner_api_pb2.PubSubReadPayload(topic=topic)
-    first = client.find_subscription("Read", payload, "job-1")
-    assert first == client.find_subscription("Read", payload, "job-1")
-    assert first == f"{PROJECT}/subscriptions/by-topic.subscription-job-1"
+    name = name_subscription(topic, "job-1")
+    assert name == f"{PROJECT}/subscriptions/by-topic.subscription-job-1"
+    for _ in ("the executor", "its successor"):
+        client.check_source(Source("Read", name, topic))
+    assert client.subscriber.get_subscription(subscription=name).topic == topic
+    for _ in ("it is there", "it is not"):
+        assert pubsub.delete_subscription(server.host, name) is None
+    with pytest.raises(exceptions.NotFound):
+        client.subscriber.get_subscription(subscription=name)
 
 
-@pytest.mark.parametrize("kind", ["topic", "subscription"])
-def test_what_does_not_exist_is_named(client, kind):
-    payload = beam_runner_api_pb2.PubSubReadPayload(**{kind: f"{PROJECT}/{kind}s/nowhere"})
+def test_a_subscription_of_the_job_is_made_again_when_the_server_has_forgotten_it(client):
+    topic = new_topic(client, "forgotten")
+    source = Source("Read", name_subscription(topic, "job-1"), topic)
+    sources = Sources(client)
+    sources.start([source])  # It was never made.
+    deadline = time.monotonic() + TIMEOUT_SEC
+    taken = []
+    while not taken:
+        assert time.monotonic() < deadline
+        client.publisher.publish(topic=topic, messages=[{"data": b"x"}])
+        taken = sources.take(1, 0.5)
+    sources.stop_pulling()
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("subscription", Source("Read", f"{PROJECT}/subscriptions/nowhere")),
+        ("topic", Source("Read", f"{PROJECT}/subscriptions/own", f"{PROJECT}/topics/nowhere")),
+    ],
+)
+def test_what_does_not_exist_is_named(client, kind, source):
     with pytest.raises(MissingResourceError, match=f"gcloud pubsub {kind}s create"):
-        client.find_subscription("Read", payload, "job-1")
-
-
-def message(data: bytes, **attributes: str):
-    made = types.PubsubMessage.pb()(data=data, attributes=attributes)
-    made.publish_time.seconds = 1000
-    return made
-
-
-def decode(payload, *messages):
-    reader = MessageReader(beam_runner_api_pb2.PubSubReadPayload(**payload), CODER)
-    return [(each.value, each.timestamp) for each in CODER.decode_all(reader.encode(messages))]
-
-
-def test_elements_hold_data_or_the_whole_message():
-    whole = message(b"x", a="b")
-    assert decode({}, whole) == [(b"x", Timestamp(1000))]
-    ((value, _),) = decode({"with_attributes": True}, whole)
-    assert types.PubsubMessage.pb().FromString(value) == whole
-
-
-def test_timestamps_are_those_of_the_attribute():
-    payload = {"timestamp_attribute": "at"}
-    assert decode(payload, message(b"x", at="2500"))[0][1] == Timestamp(2.5)
-    assert decode(payload, message(b"x", at="1970-01-01T00:00:03.5Z"))[0][1] == Timestamp(3.5)
-    assert decode(payload, message(b"x"))[0][1] == Timestamp(1000)
-
-
-def test_of_messages_with_one_id_the_first_counts():
-    payload = {"id_attribute": "id"}
-    messages = [message(b"a", id="1"), message(b"b", id="1"), message(b"c", id="2"), message(b"d")]
-    assert [value for value, _ in decode(payload, *messages)] == [b"a", b"c", b"d"]
-
-
-def test_writes_add_the_attributes_that_they_are_asked_for():
-    value = types.PubsubMessage(data=b"x", attributes={"a": "b"})._pb.SerializeToString()
-    encoded = CODER.encode_all([GlobalWindows.windowed_value(value, timestamp=2.5)])
-    assert read_replies(beam_runner_api_pb2.PubSubWritePayload(), CODER, encoded) == [value]
-    payload = beam_runner_api_pb2.PubSubWritePayload(timestamp_attribute="at", id_attribute="id")
-    (made,) = read_replies(payload, CODER, encoded)
-    attributes = types.PubsubMessage.pb().FromString(made).attributes
-    assert (attributes["a"], attributes["at"], len(attributes["id"])) == ("b", "2500", 32)
+        client.check_source(source)
 
 
 def test_the_program_is_found_beside_gcloud(tmp_path: Path):
