@@ -26,7 +26,7 @@ from launcher.emulator.storage.store import ObjectStore
 DEFAULT_LAUNCH_TIMEOUT_SEC = 120.0
 """Dataflow gives the launcher about ten minutes; most of that is for starting a VM."""
 
-_TIMEOUT_OPTION = "ft_launch_timeout_secs"
+_TIMEOUT_OPTION = "ft_launch_timeout_secs"  # UNCONFIRMED: in use, but not documented.
 JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")  # Job.name of the document.
 _GCS_OBJECT = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)")
 

@@ -33,7 +33,7 @@ _STAGING_FLAGS: Mapping[str, str] = {
 _EXTRA_PACKAGES = "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES"
 
 _VALUE_FLAGS: Mapping[str, str] = {
-    "diskSizeGb": "disk_size_gb",
+    "diskSizeGb": "disk_size_gb",  # UNCONFIRMED: once reported not to reach a Python template.
     "kmsKeyName": "dataflow_kms_key",
     "machineType": "machine_type",
     "maxWorkers": "max_num_workers",

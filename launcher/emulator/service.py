@@ -37,7 +37,7 @@ from launcher.emulator.storage.store import ObjectStore
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_REGION = "us-central1"
-"""Where the region-less methods work, as on Dataflow."""
+"""Where the region-less methods work. UNCONFIRMED: that it is so on Dataflow."""
 
 _LARGEST_PAGE = 1000
 _EPOCH = "1970-01-01T00:00:00Z"
@@ -111,10 +111,13 @@ class Service:
             region=call.region,
             messages=self._messages,
         )
+        language = spec["sdkInfo"]["language"]
+        if language != "PYTHON":
+            raise errors.unimplemented(call.method.id, f"sdkInfo.language {language}")
         if self._find_active(call, launch.job_name):
             raise errors.active_job_name(launch.job_name)
         if call.body.get("validateOnly"):
-            return {}
+            return {}  # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch.
         if launch.staging_bucket is not None:
             self._provide_bucket(launch.staging_bucket)
         record = self._create(call, launch.job_name, JobState.QUEUED, launch.document())

@@ -144,6 +144,13 @@ def test_a_spec_that_is_wrong(local: Local, content: object, message: str) -> No
     assert error["message"].startswith(message.replace("{path}", path))
 
 
+@pytest.mark.parametrize("language", ["JAVA", "GO", "YAML"])
+def test_templates_of_other_sdks_are_not_pretended(local: Local, language: str) -> None:
+    spec = {**SPEC, "sdkInfo": {"language": language}}
+    error = refusal(local, status=501, containerSpecGcsPath=local.write_spec(spec, "other.json"))
+    assert f"flexTemplates.launch: sdkInfo.language {language} is not" in error["message"]
+
+
 def test_a_spec_at_a_wrong_path(local: Local) -> None:
     error = refusal(local, containerSpecGcsPath="/tmp/spec.json")
     assert "must name an object in Cloud Storage" in error["message"]
