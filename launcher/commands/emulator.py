@@ -14,6 +14,10 @@ from launcher.errors import FlexpackError
 
 DEFAULT_DATA_DIR = ".flexpack"
 
+_START_TIMEOUT_SEC = 30.0
+# An image that images.toml names may have to be unpacked first.
+_START_WITH_IMAGES_TIMEOUT_SEC = 600.0
+
 
 def start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
@@ -27,6 +31,7 @@ def start(args: Namespace) -> int:
                 data_dir=data_dir,
                 images=images,
                 max_jobs=args.max_jobs,
+                timeout_sec=_START_WITH_IMAGES_TIMEOUT_SEC if images else _START_TIMEOUT_SEC,
             )
             _print_ready(info, args.data_dir, is_detached=True)
         else:

@@ -10,7 +10,7 @@ file ``images.toml`` names the others::
     env     = { FLEX_TEMPLATE_PYTHON_PY_FILE = "getting_started.py" }
 
     ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
-    oci = "localhost/flexpack:1.0"              # in place of python and workdir
+    oci = "localhost/flexpack:1.0"              # in place of python and workdir; or "oci:FOLDER"
 """
 
 from __future__ import annotations
@@ -190,21 +190,23 @@ def _parse_image(where: str, entry: Any, folder: Path, workdir: Path) -> Image:
     if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
         raise BadImagesFileError(f"{where}: env must be a table of strings, not {env!r}")
     if "oci" in entry:
-        return _mount_oci_image(where, entry, env)
+        return _mount_oci_image(where, entry, folder, env)
     directory = _path(where, "workdir", entry, folder) or workdir
     if not directory.is_dir():
         raise BadImagesFileError(f"{where}: workdir {str(directory)!r} is not a directory")
     return Image(_find_python(where, entry, folder), directory, env)
 
 
-def _mount_oci_image(where: str, entry: Mapping[str, Any], env: Mapping[str, str]) -> Image:
+def _mount_oci_image(
+    where: str, entry: Mapping[str, Any], folder: Path, env: Mapping[str, str]
+) -> Image:
     reference = entry["oci"]
     if not isinstance(reference, str) or not reference:
         raise BadImagesFileError(f"{where}: oci must name an image, not {reference!r}")
     if other := sorted({"python", "workdir"}.intersection(entry)):
         raise BadImagesFileError(f"{where}: an image has its own {other[0]}; leave it out")
     try:
-        mounted = oci.mount_image(reference)
+        mounted = oci.mount_image(oci.resolve_layout(reference, folder))
     except oci.OciError as error:
         raise BadImagesFileError(f"{where}: oci {reference!r}: {error}") from error
     workdir = mounted.root / mounted.workdir.relative_to("/")

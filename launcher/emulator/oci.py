@@ -5,7 +5,8 @@ An entry of ``images.toml`` may name an OCI image, in buildah's store or as a la
     ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
     oci = "localhost/flexpack:1.0"              # or "oci:FOLDER[:TAG]"
 
-buildah makes a container of it, of which only the mounted files are used. Launcher and workers are
+buildah makes a container of it, of which only the mounted files are used; a layout is unpacked into
+buildah's store first, and stays there, for the next time. Launcher and workers are
 started in them by ``oci_enter.py``, as children of the emulator like all others. They share the
 network and the process ids of this machine; the image's ENTRYPOINT, Beam's boot program, is not
 run. Needs Linux, buildah, and root.
@@ -54,8 +55,16 @@ class MountedImage:
     env: Mapping[str, str]
 
 
+def resolve_layout(reference: str, folder: Path) -> str:
+    """Return an image reference; the folder of an OCI layout is taken as relative to ``folder``."""
+    kind, colon, place = reference.partition(":")
+    return f"oci:{(folder / place).absolute()}" if kind == "oci" and colon else reference
+
+
 def mount_image(reference: str) -> MountedImage:
-    """Make an image's files visible until this process ends. Blocks, for seconds.
+    """Make an image's files visible until this process ends.
+
+    Blocks, for seconds; for minutes where a layout must be unpacked first.
 
     Raises:
         OciError: there is no such image, or it cannot be used on this machine.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from launcher.emulator import daemon
+from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
-from tests.support import BIN, PROJECT, run
+from tests.support import BIN, PROJECT, open_storage, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 IMAGE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
@@ -18,25 +19,21 @@ BUCKET = "flexpack-oci-tests"
 
 
 @pytest.fixture
-def emulator_env_with_image(tmp_path, image):
+def emulator_with_image(tmp_path, image):
     images = tmp_path / "images.toml"
     images.write_text(f'["{IMAGE}"]\noci = "{image}"\n')
     data_dir = tmp_path / "data"
     info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=images)
     try:
-        yield {"PATH": f"{BIN}:/usr/bin:/bin", **daemon.environment(info, project=PROJECT)}
+        yield info
     finally:
         daemon.stop(data_dir)
 
 
-def test_launcher_and_workers_run_in_the_image(emulator_env_with_image, garments):
-    env = emulator_env_with_image
-    client = storage.Client(
-        project=PROJECT,
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": env["STORAGE_EMULATOR_HOST"]},
-    )
-    bucket = client.create_bucket(BUCKET)
+def test_launcher_and_workers_run_in_the_image(emulator_with_image, garments):
+    own = daemon.environment(emulator_with_image, project=PROJECT)
+    env = {"PATH": f"{BIN}:/usr/bin:/bin", **own}
+    bucket = open_storage(emulator_with_image).create_bucket(BUCKET)
     bucket.blob(garments.images.name).upload_from_filename(garments.images)
     bucket.blob("weights.pth").upload_from_filename(garments.weights)
     spec = f"gs://{BUCKET}/batch.json"
@@ -65,11 +62,34 @@ def test_launcher_and_workers_run_in_the_image(emulator_env_with_image, garments
     assert ".venv" not in console.download_as_text()
 
 
-def test_the_containers_end_with_the_emulator(emulator_env_with_image, tmp_path):
+def test_the_containers_end_with_the_emulator(emulator_with_image):
     def containers():
         found = json.loads(standins.run("buildah", "containers", "--json")) or []
-        return [c["containername"] for c in found if c["containername"].startswith("flexpack-em")]
+        names = [container["containername"] for container in found]
+        return [name for name in names if f"-{emulator_with_image.pid}-" in name]
 
     assert len(containers()) == 1
-    daemon.stop(tmp_path / "data")
+    daemon.stop(emulator_with_image.data_dir)
     assert containers() == []
+
+
+USE_LAYOUT = """
+import subprocess, sys
+from pathlib import Path
+from launcher.emulator.images import load_images
+image = load_images(Path(sys.argv[1]), workdir=Path()).find(sys.argv[2])
+program = "import os, sys; print(sys.executable, os.getcwd(), os.environ['OWN'])"
+subprocess.run([image.python, "-c", program], env=image.environment({}), check=True)
+"""
+
+
+def test_an_image_may_be_a_layout_beside_the_file_that_names_it(project, tmp_path):
+    Buildah().save(project.build_args["PYTHON_IMAGE"], str(tmp_path / "layout"))
+    images = tmp_path / "images.toml"
+    images.write_text(f'["{IMAGE}"]\noci = "oci:layout"\nenv = {{ OWN = "variable" }}\n')
+    try:
+        # In a process of its own, because the container ends with it.
+        done = run(sys.executable, "-c", USE_LAYOUT, str(images), IMAGE, env=os.environ)
+    finally:
+        standins.run("buildah", "rmi", f"localhost{tmp_path}/layout")
+    assert done.stdout == "/usr/local/bin/python / variable\n"

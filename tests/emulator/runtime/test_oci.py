@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from launcher.emulator.images import BadImagesFileError, load_images
+from launcher.emulator.oci import resolve_layout
 
 REFERENCE = "registry/flexpack:1"
 
@@ -49,3 +51,17 @@ def test_an_image_that_is_not_there(load, monkeypatch):
         pytest.skip("buildah is not installed")
     with pytest.raises(BadImagesFileError, match=r"oci 'localhost/no-such:1': 'buildah from"):
         load('oci = "localhost/no-such:1"')
+
+
+@pytest.mark.parametrize(
+    ("reference", "resolved"),
+    [
+        ("localhost/flexpack:1.0", "localhost/flexpack:1.0"),
+        ("oci", "oci"),
+        ("oci:layout", "oci:/project/layout"),
+        ("oci:layout:1.0", "oci:/project/layout:1.0"),
+        ("oci:/layouts/a", "oci:/layouts/a"),
+    ],
+)
+def test_the_folder_of_a_layout_is_beside_the_file(reference, resolved):
+    assert resolve_layout(reference, Path("/project")) == resolved
