@@ -64,6 +64,10 @@ class Topic:
                 request.messages.add(data=payload, attributes=attributes)
             self._publisher.publish(types.PublishRequest.wrap(request))
 
+    def list_subscriptions(self) -> list[str]:
+        """Return the names of all subscriptions of the topic."""
+        return list(self._publisher.list_topic_subscriptions(topic=self.path).subscriptions)
+
     def receive_until(self, done: Callable[[list[Received]], Any]) -> list[Received]:
         """Receive and acknowledge until ``done`` says so of everything received so far."""
         deadline = time.monotonic() + TIMEOUT_SEC
