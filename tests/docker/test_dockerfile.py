@@ -7,7 +7,6 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
 from dockerfile_parse import DockerfileParser
 
 from launcher.image.checks import BOOT, LAUNCHER
@@ -125,27 +124,3 @@ def test_the_build_sees_only_what_is_allowed():
         "!docker/locks",
         "!template",
     }
-
-
-def test_cloud_build_is_told_all_that_its_file_asks_for():
-    from launcher.image.engines.cloud_build import build_command
-    from launcher.image.plan import BuildPlan
-
-    document = yaml.safe_load((PROJECT_ROOT / "docker" / "cloudbuild.yaml").read_text())
-    plan = BuildPlan(
-        root=PROJECT_ROOT,
-        reference="europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0",
-        build_args={"FLAVOUR": "cu130"},
-    )
-    (given,) = (
-        word.partition("=")[2]
-        for word in build_command(plan)
-        if word.startswith("--substitutions=")
-    )
-    assert {pair.partition("=")[0] for pair in given.removeprefix("^;^").split(";")} == set(
-        document["substitutions"]
-    )
-    (step,) = document["steps"]
-    # Cloud Build refuses a substitution that is declared and not used, and the other way round.
-    used = set(re.findall(r"(?<!\$)\$(_[A-Z_]+)", step["args"][-1]))
-    assert used == set(document["substitutions"])
