@@ -15,7 +15,7 @@ Severity = beam_fn_api_pb2.LogEntry.Severity
 
 
 def pass_on(*entries: beam_fn_api_pb2.LogEntry) -> list[MessageEvent]:
-    """Return the job messages that become of log entries."""
+    """Return the job messages that become of log entries, after the one of the first worker."""
     stream = io.BytesIO()
     with (
         WorkerLogs.serve(EventWriter(stream)) as logs,
@@ -26,7 +26,9 @@ def pass_on(*entries: beam_fn_api_pb2.LogEntry) -> list[MessageEvent]:
         list(stub.Logging(iter([batch]), metadata=[("worker_id", "worker-1")], timeout=10))
         assert logs.wait_for_end("worker-1", 10)
     stream.seek(0)
-    return [event for event in read_events(stream) if isinstance(event, MessageEvent)]
+    started, *told = (event for event in read_events(stream) if isinstance(event, MessageEvent))
+    assert started == MessageEvent("JOB_MESSAGE_DETAILED", "Workers have started successfully.")
+    return told
 
 
 @pytest.mark.parametrize(
