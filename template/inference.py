@@ -29,6 +29,7 @@ from template.device import (
 )
 from template.messages import attach_messages, find_messages
 from template.model import BaseModel
+from template.model_updates import ModelFile
 from template.predictions import UnusablePredictionError, join_predictions
 
 _log = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ class ApplyModel(beam.PTransform):
         key_column: the column that identifies a row, or a list of such columns.
         device: "auto", "cuda" or "cpu", see ``template.device``.
         model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
-            the path of the model to use from then on. One that does not load, or does not predict
-            what the present model does, is refused, logged and counted; the present one stays.
+            the ``ModelFile.id`` of the model to use from then on. One that does not load, or does
+            not predict what the present model does, is refused, logged and counted; the present
+            one stays.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         self._sample: pd.DataFrame | None = None
 
     def load_model(self) -> BaseModel:
-        path, serving = self._model.model_path, self._serving
+        serving = self._serving
         if serving is None:
             return self._load()
         try:
@@ -126,12 +128,12 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             MODELS_REFUSED.inc()
             _log.error(
                 "model %s is refused, %s keeps serving: %s",
-                path,
-                serving.model_path,
+                _model_id(self._model),
+                _model_id(serving),
                 describe(error),
             )
             return serving
-        _log.info("model %s takes the place of %s", path, serving.model_path)
+        _log.info("model %s takes the place of %s", _model_id(model), _model_id(serving))
         return model
 
     def _load(self) -> BaseModel:
@@ -156,8 +158,9 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
 
     def update_model_path(self, model_path: str | None = None) -> None:
         if model_path:
+            file = ModelFile.from_id(model_path)
             self._model = copy.copy(self._model)
-            self._model.model_path = model_path
+            self._model.model_path, self._model.model_version = file.path, file.version
 
     def should_skip_batching(self) -> bool:
         return True
@@ -193,7 +196,7 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             )
         keys = {column: block[column].to_numpy() for column in self._key_columns}
         predictions = join_predictions(keys, len(block), model.predict(rows))
-        predictions.attrs[MODEL_ID] = model.model_path
+        predictions.attrs[MODEL_ID] = _model_id(model)
         messages = find_messages(block)
         if messages is not None:
             attach_messages(predictions, messages)
@@ -230,6 +233,10 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             message = messages[position] if messages else None
             source = message.source if message else row_source(block, position, key)
             yield DeadLetter(key=key, error=failure, source=source, message=message)
+
+
+def _model_id(model: BaseModel) -> str:
+    return ModelFile(model.model_path, model.model_version).id
 
 
 @beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)

@@ -28,6 +28,8 @@ class BaseModel:
     """
 
     device: str = "cpu"
+    model_version: str = ""
+    """Tells files apart that were written under one path, one after the other."""
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class BaseModel:
         Blocks while another thread loads it.
         """
         if self._loaded is None:
-            tag = (self.model_path, self.device)
+            tag = (self.model_path, self.model_version, self.device)
             self._loaded = self._shared.acquire(self._load, tag=tag)
         return self._loaded.value
 

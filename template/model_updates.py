@@ -1,14 +1,18 @@
 """WatchModels: the newest file of a pattern, for RunInference's model updates.
 
-In the place of Beam's ``WatchFilePattern``, which needs a matching file before the job starts and
-lets every prediction wait for it. A timer that sets itself again looks for files; it needs no
-splittable DoFn and no shuffle.
+In the place of Beam's ``WatchFilePattern``, which needs a matching file before the job starts, lets
+every prediction wait for it, and never looks at a name again: here a file that is overwritten is
+another model. A timer that sets itself again looks for files; it needs no splittable DoFn and no
+shuffle.
 https://beam.apache.org/documentation/ml/side-input-updates/
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -24,6 +28,26 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 
 INTERVAL_SEC = 10.0
+_ID = re.compile(r"(?P<path>.+)#(?P<version>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file of weights; ``version`` is the time at which a watched one was last written."""
+
+    path: str
+    version: str = ""
+
+    @property
+    def id(self) -> str:
+        """What predictions and messages call it: ``PATH#VERSION``, or the path alone."""
+        return f"{self.path}#{self.version}" if self.version else self.path
+
+    @classmethod
+    def from_id(cls, model_id: str) -> ModelFile:
+        """Return the file of an id."""
+        match = _ID.fullmatch(model_id)
+        return cls(**match.groupdict()) if match else cls(model_id)
 
 
 class WatchModels(beam.PTransform):
@@ -97,14 +121,17 @@ class _WatchDoFn(beam.DoFn):
 
     def _look(self, current: Any, look: Any) -> Iterator[ModelMetadata]:
         look.set(self._clock() + self._interval_sec)
-        path = find_newest(self._pattern) or self._model_path
-        if path != current.read():
-            current.write(path)
-            yield ModelMetadata(model_id=path, model_name=PurePosixPath(path).stem)
+        file = find_newest(self._pattern) or ModelFile(self._model_path)
+        if file.id != current.read():
+            current.write(file.id)
+            yield ModelMetadata(model_id=file.id, model_name=PurePosixPath(file.path).stem)
 
 
-def find_newest(pattern: str) -> str | None:
-    """Return the path of the newest file that matches, or None where none does."""
+def find_newest(pattern: str) -> ModelFile | None:
+    """Return the newest file that matches, or None where none does."""
     found = FileSystems.match([pattern])[0].metadata_list
     newest = max(found, key=lambda file: (file.last_updated_in_seconds, file.path), default=None)
-    return newest.path if newest else None
+    if newest is None:
+        return None
+    written = datetime.fromtimestamp(newest.last_updated_in_seconds, UTC)
+    return ModelFile(newest.path, f"{written:%Y-%m-%dT%H:%M:%S}.{written.microsecond // 1000:03}Z")

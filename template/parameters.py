@@ -369,7 +369,7 @@ STREAMING = Template(
             label="Model updates",
             help_text=(
                 "File pattern that is watched while the job runs: the newest file that matches "
-                "becomes the model, if it is one of this kind. "
+                "becomes the model, if it is one of this kind. A file may be overwritten. "
                 "Example: gs://my-bucket/models/fashion-*.pth"
             ),
             param_type=ParamType.TEXT,

@@ -1,7 +1,8 @@
 """Predictions and dead letters as Pub/Sub messages, or dead letters as files.
 
 A reply is a JSON object: the key, what the model returned, ``message_id`` of the message that was
-predicted and ``model_id`` of the model that did it. The message's attributes travel with it. A
+predicted and ``model_id`` of the model that did it: its path, and the time at which it was written
+where files are watched (``ModelFile.id``). The message's attributes travel with it. A
 consumer joins and deduplicates by ``message_id``: with at-least-once delivery it may come twice.
 """
 

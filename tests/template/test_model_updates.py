@@ -8,7 +8,7 @@ import torch
 
 from template.inference import _BlockModelHandler
 from template.model import BaseModel
-from template.model_updates import find_newest
+from template.model_updates import ModelFile, find_newest
 
 
 def test_the_newest_file_is_the_model(tmp_path):
@@ -17,7 +17,32 @@ def test_the_newest_file_is_the_model(tmp_path):
     for name, age in (("m-2.pth", 50), ("m-1.pth", 100), ("other.pth", 0)):
         (tmp_path / name).write_text("x")
         os.utime(tmp_path / name, (1_700_000_000 - age, 1_700_000_000 - age))
-    assert find_newest(pattern) == f"{tmp_path}/m-2.pth"
+    newest = find_newest(pattern)
+    assert newest.path == f"{tmp_path}/m-2.pth"
+    assert newest.id == f"{tmp_path}/m-2.pth#2023-11-14T22:12:30.000Z"
+    assert ModelFile.from_id(newest.id) == newest
+
+
+@pytest.mark.parametrize("path", ["gs://b/m.pth", "gs://b/m#1.pth", "m.pth#2023-11-14"])
+def test_a_path_is_an_id_too(path):
+    assert ModelFile.from_id(path) == ModelFile(path)
+    assert ModelFile(path).id == path
+
+
+def test_a_file_that_is_overwritten_is_another_model(save, tmp_path):
+    path = save("m.pth", {"name": "y", "factor": 2})
+    handler = _BlockModelHandler(Scale(path), ["key"], "cpu", handles_exceptions=True)
+    answers = []
+    for factor, second in ((3, 1.25), (4, 1.5)):
+        save("m.pth", {"name": "y", "factor": factor})
+        os.utime(path, (second, second))
+        handler.update_model_path(find_newest(path).id)
+        (frame,) = handler.run_inference(BLOCK, handler.load_model())
+        answers.append((frame.attrs["model_id"], frame["y"].tolist()))
+    assert answers == [
+        (f"{path}#1970-01-01T00:00:01.250Z", [3, 6]),
+        (f"{path}#1970-01-01T00:00:01.500Z", [4, 8]),
+    ]
 
 
 class Scale(BaseModel):
