@@ -135,29 +135,17 @@ class _BatchDoFn(beam.DoFn):
                 drained.set(GlobalWindow().max_timestamp())
 
     @on_timer(WAITED.timer_spec)
-    def on_waited(
-        self,
-        chunks: Any = CHUNKS,
-        count: Any = COUNT,
-        waited: Any = WAITED,
-    ) -> Iterator[Messages]:
-        yield from _flush(chunks, count, waited)
-
     @on_timer(DRAINED.timer_spec)
-    def on_drained(
+    def flush(
         self,
         chunks: Any = CHUNKS,
         count: Any = COUNT,
         waited: Any = WAITED,
     ) -> Iterator[Messages]:
-        yield from _flush(chunks, count, waited)
-
-
-def _flush(chunks: Any, count: Any, waited: Any) -> Iterator[Messages]:
-    messages = list(chain.from_iterable(chunks.read()))
-    _clear(chunks, count, waited)
-    if messages:
-        yield _count(messages)
+        messages = list(chain.from_iterable(chunks.read()))
+        _clear(chunks, count, waited)
+        if messages:
+            yield _count(messages)
 
 
 def _clear(chunks: Any, count: Any, waited: Any) -> None:

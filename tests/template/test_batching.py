@@ -55,9 +55,8 @@ class Key:
         state = (self.chunks, self.count, self.waited, self.drained)
         return [len(batch) for batch in self.dofn.process(("key", chunk), *state)]
 
-    def fire(self, handler="on_waited"):
-        state = (self.chunks, self.count, self.waited)
-        return [len(batch) for batch in getattr(self.dofn, handler)(*state)]
+    def fire(self):
+        return [len(batch) for batch in self.dofn.flush(self.chunks, self.count, self.waited)]
 
 
 def test_a_message_waits_no_longer_than_the_limit():
@@ -88,7 +87,7 @@ def test_a_drain_finds_what_is_buffered():
     key = Key(batch_size=10)
     key.process(messages(0, 3))
     assert key.drained.read() is not None
-    assert key.fire("on_drained") == [3]
+    assert key.fire() == [3]
     assert key.fire() == [], "the other timer has nothing left"
 
 
