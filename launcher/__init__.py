@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ApiError,
         CredentialsError,
         FlexpackError,
+        ImageError,
         InputError,
         JobCancelled,
         JobError,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from launcher.gcs import download_spec, upload_spec
+    from launcher.image.build import BuiltImage, build_image
+    from launcher.image.names import build_artifact_registry_name
+    from launcher.image.plan import ImageOptions
     from launcher.jobs import (
         Job,
         JobMessage,
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Accelerator": "launcher.accelerators",
     "ApiError": "launcher.errors",
+    "BuiltImage": "launcher.image.build",
     "ContainerSpec": "launcher.spec",
     "CredentialsError": "launcher.errors",
     "Dataflow": "launcher.dataflow",
@@ -65,6 +70,8 @@ _HOMES = {
     "Finding": "launcher.preflight.finding",
     "FlexTemplateRuntimeEnvironment": "launcher.environment",
     "FlexpackError": "launcher.errors",
+    "ImageError": "launcher.errors",
+    "ImageOptions": "launcher.image.plan",
     "InputError": "launcher.errors",
     "Job": "launcher.jobs",
     "JobCancelled": "launcher.errors",
@@ -90,8 +97,10 @@ _HOMES = {
     "StorageError": "launcher.errors",
     "TemplateMetadata": "launcher.metadata",
     "Unreachable": "launcher.errors",
+    "build_artifact_registry_name": "launcher.image.names",
     "build_container_spec": "launcher.spec",
     "build_environment": "launcher.environment",
+    "build_image": "launcher.image.build",
     "build_launch_request": "launcher.request",
     "build_template_metadata": "launcher.metadata",
     "check_parameters": "launcher.preflight.parameters",
@@ -105,6 +114,7 @@ _HOMES = {
 __all__ = [
     "Accelerator",
     "ApiError",
+    "BuiltImage",
     "ContainerSpec",
     "CredentialsError",
     "Dataflow",
@@ -113,6 +123,8 @@ __all__ = [
     "Finding",
     "FlexTemplateRuntimeEnvironment",
     "FlexpackError",
+    "ImageError",
+    "ImageOptions",
     "InputError",
     "Job",
     "JobCancelled",
@@ -138,8 +150,10 @@ __all__ = [
     "StorageError",
     "TemplateMetadata",
     "Unreachable",
+    "build_artifact_registry_name",
     "build_container_spec",
     "build_environment",
+    "build_image",
     "build_launch_request",
     "build_template_metadata",
     "check_parameters",

@@ -7,20 +7,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.image.build import (
-    BuildOptions,
-    build_image,
-    check_image,
-    measure_image,
-    plan_build,
-)
+from launcher.image.build import BuiltImage, find_last_image, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import find_flavour, load_flavours
 from launcher.image.locks import write_locks
 from launcher.image.names import LOCAL, build_artifact_registry_name
-from launcher.image.record import ImageRecord, read_record
+from launcher.image.plan import ImageOptions, plan_build
 from launcher.image.size import ImageSize, check_size, describe_step
+from launcher.image.testing import check_image, measure_image
 from launcher.preflight.finding import Finding, format_findings, select_errors
 
 _ROOT = Path()
@@ -29,34 +24,29 @@ _STEP_WIDTH = 60
 
 def tag(args: Namespace) -> int:
     """Print the image's name and tag."""
-    plan, _ = plan_build(_ROOT, read_build_options(args))
-    print(plan.reference)
+    print(plan_build(_ROOT, read_image_options(args)).reference)
     return 0
 
 
 def build(args: Namespace) -> int:
     """Build the image, and with ``--push`` push it."""
-    record = make_image(args, push=args.push)
-    if record.pinned:
-        print(f"Pushed {record.reference}\n  by digest   {record.pinned}")
-        print(f"Make the templates:  make template IMAGE={record.pinned} ...")
+    image = make_image(args, push=args.push)
+    if image.pinned:
+        print(f"Pushed {image.reference}\n  by digest   {image.pinned}")
+        print(f"Make the templates:  make template IMAGE={image.pinned} ...")
     else:
-        print(f"Built {record.reference}.")
+        print(f"Built {image.reference}.")
         print("Test it:  make image-test")
     return 0
 
 
-def make_image(args: Namespace, *, push: bool) -> ImageRecord:
+def make_image(args: Namespace, *, push: bool) -> BuiltImage:
     """Build an image as the flags say, telling with which engine."""
-    options = read_build_options(args)
-    if push and options.name == LOCAL:
-        raise InputError(
-            "--push: where to? Give --project and --region (of the Artifact Registry), or --image"
-        )
-    plan, record = plan_build(_ROOT, options)
+    options = read_image_options(args)
+    plan = plan_build(_ROOT, options, push=push)
     choice = choose_engine(args.engine, local=not push)
     print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
-    return build_image(plan, record, choice.engine, push=push)
+    return run_build(plan, choice.engine, push=push)
 
 
 def test(args: Namespace) -> int:
@@ -115,31 +105,31 @@ def print_size(size: ImageSize) -> None:
     print(f"  {'compressed':>12}  {'unpacked':>12}  layer")
     for layer in size.layers:
         step = describe_step(layer.created_by)[:_STEP_WIDTH]
-        print(f"  {_mb(layer.compressed_bytes)}  {_mb(layer.unpacked_bytes)}  {step}")
+        print(f"  {_size(layer.compressed_bytes)}  {_size(layer.unpacked_bytes)}  {step}")
     about = "" if size.is_exact else ", about"
-    print(f"  {_mb(size.compressed_bytes)}  {_mb(size.unpacked_bytes)}  in all{about}")
+    print(f"  {_size(size.compressed_bytes)}  {_size(size.unpacked_bytes)}  in all{about}")
     print(f"  A worker needs --disk-size-gb {size.disk_size_gb} or more.")
 
 
-def _mb(count: int) -> str:
-    return f"{count / 1e6:9,.1f} MB"
+def _size(count: int) -> str:
+    return f"{count / 1e6:9,.1f} MB" if count >= 1e5 else f"{count / 1e3:9,.1f} KB"
 
 
 def _last_reference() -> str:
-    record = read_record(_ROOT)
-    if record is None:
+    image = find_last_image(_ROOT)
+    if image is None:
         raise InputError("--image: missing, and nothing was built here; run 'make image' first")
-    return record.reference
+    return image.reference
 
 
-def read_build_options(args: Namespace) -> BuildOptions:
+def read_image_options(args: Namespace) -> ImageOptions:
     """Return what the flags say about a build."""
     name = args.image
     if not name:
         name = LOCAL
         if args.project and args.region:
             name = build_artifact_registry_name(args.region, args.project, args.repository)
-    return BuildOptions(
+    return ImageOptions(
         name=name,
         flavour=args.flavour,
         tag=args.tag,

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import read_environment_options
-from launcher.commands.image import make_image, read_build_options
+from launcher.commands.image import make_image, read_image_options
 from launcher.environment import build_environment
 from launcher.errors import ImageError
 from launcher.gcloud import build_run_command, format_command
 from launcher.gcs import upload_spec
-from launcher.image.build import plan_build
+from launcher.image.build import find_last_image
 from launcher.image.names import split_reference
-from launcher.image.record import read_record
+from launcher.image.plan import plan_build
 from launcher.metadata import build_template_metadata
 from launcher.spec import build_container_spec
 from launcher.transport import DEFAULT_ENDPOINT, find_endpoint
@@ -63,15 +63,15 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
             f"{_LOCAL_IMAGE} stands for this environment."
         )
         return _LOCAL_IMAGE
-    plan, _ = plan_build(Path(), read_build_options(args))
-    record = read_record(Path())
-    if record is None or record.reference != plan.reference or record.pinned is None:
-        record = make_image(args, push=True)
+    plan = plan_build(Path(), read_image_options(args))
+    built = find_last_image(Path())
+    if built is None or built.reference != plan.reference or built.pinned is None:
+        built = make_image(args, push=True)
     else:
-        print(f"{record.reference} is pushed already.")
-    if record.pinned is None:
-        raise ImageError(f"{record.reference}: was pushed, but has no digest")
-    return record.pinned
+        print(f"{built.reference} is pushed already.")
+    if built.pinned is None:
+        raise ImageError(f"{built.reference}: was pushed, but has no digest")
+    return built.pinned
 
 
 def _print_launches(

@@ -1,4 +1,4 @@
-"""What a build is told, whichever engine runs it."""
+"""What a build is asked for, and what an engine is told, whichever it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launcher.image.flavours import Flavour
-from launcher.image.git import GitState
-from launcher.image.locks import read_pin
+from launcher.errors import InputError
+from launcher.image.flavours import Flavour, default_flavour, find_flavour
+from launcher.image.git import GitState, build_version, legal_tag, read_git_state
+from launcher.image.locks import read_lock, read_pin
+from launcher.image.names import LOCAL, split_reference
 
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
 PLATFORM = "linux/amd64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """What can be said about an image that is to be built.
+
+    Attributes:
+        name: without a tag; ``build_artifact_registry_name`` makes one for Artifact Registry.
+        flavour: build of torch: cu130, cu126 or cpu.
+        tag: None infers it from git.
+        build_args: values of the Dockerfile's ARGs.
+        pip_conf: pip's configuration during the build, for an index of your own.
+        ca_bundle: certificates for that index; pip_conf names them as /etc/flexpack/ca.pem.
+        volumes: folders that the build may read; buildah only.
+    """
+
+    name: str = LOCAL
+    flavour: str = field(default_factory=default_flavour)
+    tag: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    pip_conf: Path | None = None
+    ca_bundle: Path | None = None
+    volumes: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +59,53 @@ class BuildPlan:
     volumes: tuple[Path, ...] = ()
 
 
-def build_args(
-    flavour: Flavour, lock: str, *, version: str, git: GitState | None, own: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the values of the Dockerfile's ARGs.
+def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> BuildPlan:
+    """Return what to build. Reads git and the lock.
 
     Args:
-        lock: text of the flavour's lock.
-        own: values that the user gave, which go first.
+        push: whether the image is to be pushed, for which it needs a name in a registry.
+
+    Raises:
+        InputError: an option is wrong, or this is no project that has an image.
     """
+    if not (root / DOCKERFILE).exists():
+        raise InputError(f"{root / DOCKERFILE}: no such file; run this in the project's root")
+    flavour = find_flavour(options.flavour)
+    lock = read_lock(root, flavour)
+    _, tag_in_name, digest = split_reference(options.name)
+    if tag_in_name or digest:
+        raise InputError(f"--image {options.name!r}: give the name alone, and the tag by --tag")
+    if push and options.name == LOCAL:
+        raise InputError(
+            "--push: where to? Give --project and --region (of the Artifact Registry), or --image"
+        )
+    git = None
+    if options.tag:
+        version = legal_tag(options.tag)
+        if version != options.tag:
+            raise InputError(f"--tag {options.tag!r}: not legal; {version!r} would be")
+    else:
+        git = read_git_state(root)
+        version = build_version(git)
+        if options.flavour != default_flavour():
+            version = f"{version}-{options.flavour}"
+    secrets = {"pip_conf": options.pip_conf, "ca_bundle": options.ca_bundle}
+    for name, path in secrets.items():
+        if path is not None and not path.is_file():
+            raise InputError(f"--{name.replace('_', '-')} {str(path)!r}: no such file")
+    return BuildPlan(
+        root=root,
+        reference=f"{options.name}:{version}",
+        build_args=_build_args(flavour, lock, version=version, git=git, own=options.build_args),
+        secrets={name: path.absolute() for name, path in secrets.items() if path is not None},
+        volumes=options.volumes,
+    )
+
+
+def _build_args(
+    flavour: Flavour, lock: str, *, version: str, git: GitState | None, own: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the values of the Dockerfile's ARGs; the user's own go first."""
     return {
         "FLAVOUR": flavour.name,
         "VERSION": version,

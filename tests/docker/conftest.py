@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.image.build import BuildOptions, build_image, plan_build
-from launcher.image.engines.buildah import Buildah
+from launcher.image.build import build_image
+from launcher.image.plan import ImageOptions
 from tests.docker import standins
 from tests.support import PROJECT_ROOT
 
@@ -33,7 +33,7 @@ class Project:
 
     def build(self, tag: str, **build_args: str) -> str:
         """Build the CPU flavour and return its reference."""
-        options = BuildOptions(
+        options = ImageOptions(
             name=NAME,
             flavour="cpu",
             tag=tag,
@@ -42,8 +42,7 @@ class Project:
             ca_bundle=standins.find_ca_bundle(),
             volumes=self.volumes,
         )
-        plan, record = plan_build(self.root, options)
-        return build_image(plan, record, Buildah(), push=False).reference
+        return build_image(options, root=self.root, engine="buildah").reference
 
 
 @pytest.fixture(scope="session")

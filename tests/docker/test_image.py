@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import ImageError
-from launcher.image.build import measure_image
 from launcher.image.engines.buildah import Buildah
+from launcher.image.testing import measure_image
 from tests.docker import standins
 from tests.support import BIN, run
 

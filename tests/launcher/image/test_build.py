@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import ImageError, InputError
-from launcher.image.build import BuildOptions, plan_build
+from launcher.image.build import (
+    BuiltImage,
+    build_image,
+    find_last_image,
+    remember_image,
+)
+from launcher.image.plan import ImageOptions, plan_build
 from launcher.image.probe import parse_facts
-from launcher.image.record import ImageRecord, read_record, write_record
 from tests.support import PROJECT_ROOT
 
 NAME = "localhost/flexpack"
@@ -25,8 +30,8 @@ def root(tmp_path):
 
 
 def test_the_labels_come_from_the_lock(root):
-    plan, record = plan_build(root, BuildOptions(name=NAME, flavour="cpu", tag="1.0"))
-    assert plan.reference == record.reference == f"{NAME}:1.0"
+    plan = plan_build(root, ImageOptions(name=NAME, flavour="cpu", tag="1.0"))
+    assert plan.reference == f"{NAME}:1.0"
     assert plan.build_args == {
         "FLAVOUR": "cpu",
         "VERSION": "1.0",
@@ -42,7 +47,7 @@ def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"], ["tag", "1.2"]):
         subprocess.run([*git, *command], check=True)
     for flavour, tag in (("cu130", "1.2"), ("cpu", "1.2-cpu")):
-        plan, _ = plan_build(root, BuildOptions(name=NAME, flavour=flavour))
+        plan = plan_build(root, ImageOptions(name=NAME, flavour=flavour))
         assert plan.reference == f"{NAME}:{tag}"
         assert len(plan.build_args["REVISION"]) == 40
 
@@ -50,14 +55,14 @@ def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root
 def test_what_the_user_gives_goes_first(root, tmp_path):
     pip_conf = tmp_path / "pip.conf"
     pip_conf.touch()
-    options = BuildOptions(
+    options = ImageOptions(
         name=NAME,
         flavour="cpu",
         tag="1.0",
         build_args={"PYTHON_IMAGE": "localhost/python"},
         pip_conf=pip_conf,
     )
-    plan, _ = plan_build(root, options)
+    plan = plan_build(root, options)
     assert plan.build_args["PYTHON_IMAGE"] == "localhost/python"
     assert plan.secrets == {"pip_conf": pip_conf}
 
@@ -74,27 +79,34 @@ def test_what_the_user_gives_goes_first(root, tmp_path):
 )
 def test_mistakes(root, options, message):
     with pytest.raises(InputError, match=message):
-        plan_build(root, BuildOptions(**{"name": NAME, "flavour": "cpu", "tag": "1.0"} | options))
+        plan_build(root, ImageOptions(**{"name": NAME, "flavour": "cpu", "tag": "1.0"} | options))
 
 
 def test_not_in_the_project(tmp_path):
     with pytest.raises(InputError, match="run this in the project's root"):
-        plan_build(tmp_path, BuildOptions(name=NAME, flavour="cpu"))
+        plan_build(tmp_path, ImageOptions(name=NAME, flavour="cpu"))
 
 
-def test_the_last_build_is_remembered(tmp_path):
-    assert read_record(tmp_path) is None
-    record = ImageRecord(
-        reference=f"{NAME}:1.0", version="1.0", flavour="cpu", engine="buildah", digest=DIGEST
-    )
-    write_record(tmp_path, record)
-    assert read_record(tmp_path) == record
-    assert record.pinned == f"{NAME}@{DIGEST}"
+def test_an_image_that_is_to_be_pushed_needs_a_registry(root):
+    with pytest.raises(InputError, match=r"--push: where to\?"):
+        build_image(ImageOptions(tag="1.0", flavour="cpu"), root=root, push=True)
+
+
+def test_an_engine_that_does_not_exist(root):
+    with pytest.raises(InputError, match="--engine 'dockr'"):
+        build_image(ImageOptions(tag="1.0"), root=root, engine="dockr")
+
+
+def test_the_last_image_is_remembered(tmp_path):
+    assert find_last_image(tmp_path) is None
+    image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah", digest=DIGEST)
+    remember_image(tmp_path, image)
+    assert find_last_image(tmp_path) == image
+    assert image.pinned == f"{NAME}@{DIGEST}"
 
 
 def test_an_image_that_is_not_pushed_has_no_digest():
-    record = ImageRecord(reference=f"{NAME}:1.0", version="1.0", flavour="cpu", engine="docker")
-    assert record.pinned is None
+    assert BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="docker").pinned is None
 
 
 @pytest.mark.parametrize("output", ["", "Killed\n"])
