@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, Self
 
-from template.sources.streams import DAMAGE, UnreadableError
+from template.sources.streams import DAMAGE, UnreadableError, open_stream
 
 CHUNK_BYTES = 8 << 20
 MAX_RECORD_BYTES = 64 << 20
@@ -32,6 +32,41 @@ class Chunk:
     rows: int
     offset: int
     data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkSplit:
+    """A chunk of a plain file that is read later, perhaps elsewhere."""
+
+    path: str
+    first_row: int
+    rows: int
+    offset: int
+    size: int
+
+    @classmethod
+    def of(cls, path: str, chunk: Chunk, **more: Any) -> Self:
+        """Return the split of a chunk; ``more`` are the fields of the format."""
+        return cls(
+            path=path,
+            first_row=chunk.first_row,
+            rows=chunk.rows,
+            offset=chunk.offset,
+            size=len(chunk.data),
+            **more,
+        )
+
+    @property
+    def source(self) -> str:
+        """What the split holds, for dead letters."""
+        return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
+
+    def read_chunk(self) -> Chunk:
+        """Read the chunk from the file."""
+        with open_stream(self.path) as stream:
+            stream.seek(self.offset)
+            data = stream.read(self.size)
+        return Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)
 
 
 class UnreadableRestError(UnreadableError):

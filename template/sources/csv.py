@@ -25,6 +25,7 @@ from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
     Chunk,
+    ChunkSplit,
     UnreadableRestError,
     read_chunks,
     read_records,
@@ -53,28 +54,14 @@ class CsvSchema:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CsvSplit:
+class CsvSplit(ChunkSplit):
     """Whole records of a plain file."""
 
-    path: str
     schema: CsvSchema
-    first_row: int
-    rows: int
-    offset: int
-    size: int
-
-    @property
-    def source(self) -> str:
-        """What the split holds, for dead letters."""
-        return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
 
     def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
-        with open_stream(self.path) as stream:
-            stream.seek(self.offset)
-            data = stream.read(self.size)
-        chunk = Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)
-        yield from _read_chunk(chunk, self.schema, self.path, settings)
+        yield from _read_chunk(self.read_chunk(), self.schema, self.path, settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +99,7 @@ def split_csv(
                 yield part
                 continue
             schema, chunk = part
-            yield CsvSplit(
-                path=file.path,
-                schema=schema,
-                first_row=chunk.first_row,
-                rows=chunk.rows,
-                offset=chunk.offset,
-                size=len(chunk.data),
-            )
+            yield CsvSplit.of(file.path, chunk, schema=schema)
 
 
 def _scan(

@@ -19,6 +19,7 @@ from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
     Chunk,
+    ChunkSplit,
     UnreadableRestError,
     read_chunks,
     read_records,
@@ -27,27 +28,12 @@ from template.sources.streams import ReadSettings, SourceFile, is_gzip, open_str
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonlSplit:
+class JsonlSplit(ChunkSplit):
     """Whole lines of a plain file."""
-
-    path: str
-    first_row: int
-    rows: int
-    offset: int
-    size: int
-
-    @property
-    def source(self) -> str:
-        """What the split holds, for dead letters."""
-        return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
 
     def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
-        with open_stream(self.path) as stream:
-            stream.seek(self.offset)
-            data = stream.read(self.size)
-        chunk = Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)
-        yield from _read_chunk(chunk, self.path, settings)
+        yield from _read_chunk(self.read_chunk(), self.path, settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +67,7 @@ def split_jsonl(
         if isinstance(part, DeadLetter):
             yield part
             continue
-        yield JsonlSplit(
-            path=file.path,
-            first_row=part.first_row,
-            rows=part.rows,
-            offset=part.offset,
-            size=len(part.data),
-        )
+        yield JsonlSplit.of(file.path, part)
 
 
 def _scan(path: str) -> Iterator[Chunk | DeadLetter]:
