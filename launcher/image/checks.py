@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from launcher.image.config import ImageConfig
-from launcher.image.locks import read_pin
+from launcher.image.locks import PYTHON_VERSION, read_pin
 from launcher.image.probe import Facts, ProbedFile
 from launcher.preflight.finding import Finding, Severity
 
@@ -163,6 +163,12 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
         )
     if facts.pip_check:
         yield _error("image-packages", f"pip check: {facts.pip_check.strip()}", "run 'make lock'")
+    if facts.python_version != PYTHON_VERSION:
+        yield _error(
+            "image-versions",
+            f"Python is {facts.python_version}, and the lock is for {PYTHON_VERSION}",
+            f"give a PYTHON_IMAGE of Python {PYTHON_VERSION}",
+        )
     for package, label in (("apache-beam", "flexpack.beam"), ("torch", "flexpack.torch")):
         installed, locked = facts.find_version(package), read_pin(lock, package)
         if installed != locked:

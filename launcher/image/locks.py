@@ -23,7 +23,7 @@ from launcher.image.tools import ToolError, run_tool
 REQUIREMENTS = Path("docker") / "requirements.in"
 
 # Workers are of this kind, whatever machine makes the lock.
-_PYTHON_VERSION = "3.11"
+PYTHON_VERSION = "3.11"
 _PLATFORM = "x86_64-manylinux_2_28"
 # It exists as a source package only, and Beam needs it.
 _BUILT_FROM_SOURCE = "google-apitools"
@@ -94,7 +94,7 @@ def build_lock_command(*, constraints: Path, output: Path) -> list[str]:
     """
     return [
         *(_uv(), "pip", "compile", str(REQUIREMENTS), "--quiet", f"--constraints={constraints}"),
-        *(f"--python-version={_PYTHON_VERSION}", f"--python-platform={_PLATFORM}"),
+        *(f"--python-version={PYTHON_VERSION}", f"--python-platform={_PLATFORM}"),
         *("--only-binary=:all:", f"--no-binary={_BUILT_FROM_SOURCE}"),
         *("--generate-hashes", "--no-annotate", "--custom-compile-command=make lock"),
         f"--output-file={output}",

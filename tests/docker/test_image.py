@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from launcher.errors import ImageError
 from launcher.image.engines.buildah import Buildah
@@ -32,8 +34,9 @@ def test_both_roles_work(project, image):
     assert f"Testing {image} with buildah" in done.stdout
     assert "Python 3.11, Beam 2.77.0, torch 2.13.0+cpu, CUDA none" in done.stdout
     assert "16 predictions through Beam equal torch's" in done.stdout
-    sbom = json.loads((project.root / "build" / "image" / "one.cdx.json").read_text())
-    names = {component["name"] for component in sbom["components"]}
+    text = (project.root / "build" / "image" / "one.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    names = {component["name"] for component in json.loads(text)["components"]}
     assert {"apache-beam", "torch", "libc6"} <= names
 
 

@@ -102,6 +102,12 @@ def test_versions_that_are_not_the_locks(config, facts):
     assert "torch 2.12.0 is installed, and the lock says 2.13.0+cpu" in found[0].message
 
 
+def test_another_python_than_the_locks(config, facts):
+    (finding,) = check_facts(replace(facts, python_version="3.12"), config, lock=LOCK)
+    assert finding.code == "image-versions"
+    assert finding.message == "Python is 3.12, and the lock is for 3.11"
+
+
 def test_a_label_that_lies(config, facts):
     (finding,) = check_facts(replace(facts, cuda_version="13.0"), config, lock=LOCK)
     assert finding.message == "the label flexpack.cuda says none, and the image holds 13.0"
