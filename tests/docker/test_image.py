@@ -6,10 +6,7 @@ import gzip
 import io
 import json
 import os
-import shutil
-import subprocess
 import tarfile
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,6 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from launcher.errors import ImageError
 from launcher.image.engines.buildah import Buildah
-from launcher.image.testing import measure_image
 from tests.docker import standins
 from tests.support import BIN, run
 
@@ -94,61 +90,3 @@ def test_secrets_and_caches_are_not_in_the_image(image):
 def test_a_build_leaves_no_container(image):
     containers = json.loads(standins.run("buildah", "containers", "--json")) or []
     assert [found for found in containers if "flexpack-standin" in found["imagename"]] == []
-
-
-def test_an_image_is_measured(project):
-    size = measure_image(project.build_args["LAUNCHER_IMAGE"], Buildah())
-    (layer,) = size.layers
-    assert 0 < layer.compressed_bytes < layer.unpacked_bytes
-    assert size.is_exact
-
-
-@pytest.fixture
-def registry(tmp_path):
-    """A registry of this machine; yields its host and port."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed")
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        "version: 0.1\nlog: {level: info, formatter: json}\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'data'}}}}}\n"
-        "http: {addr: 'localhost:0'}\n"
-    )
-    process = subprocess.Popen(
-        [program, "serve", str(config)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        for line in process.stdout:
-            if "listening on" in line:
-                address = json.loads(line)["msg"].rpartition(" ")[2]
-                yield f"localhost:{address.rpartition(':')[2]}"
-                break
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_a_push_reports_the_digest_that_the_registry_has(project, registry):
-    reference = f"{registry}/flexpack:1.0"
-    standins.run("buildah", "tag", project.build_args["LAUNCHER_IMAGE"], reference)
-    try:
-        digest = Buildah().push(reference)
-    finally:
-        standins.run("buildah", "rmi", reference)  # The name, not the image.
-    request = urllib.request.Request(
-        f"http://{registry}/v2/flexpack/manifests/{digest}",
-        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.headers["Docker-Content-Digest"] == digest
-
-
-def test_a_push_that_is_refused_says_how_to_log_in(project):
-    reference = "localhost:1/flexpack:1.0"
-    standins.run("buildah", "tag", project.build_args["LAUNCHER_IMAGE"], reference)
-    try:
-        with pytest.raises(ImageError, match="cannot be pushed"):
-            Buildah().push(reference)
-    finally:
-        standins.run("buildah", "rmi", reference)  # The name, not the image.
