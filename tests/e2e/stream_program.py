@@ -67,6 +67,7 @@ STEPS = {
 
 pipeline = beam.Pipeline(
     options=PipelineOptions(
+        [],  # not the arguments above
         runner="DataflowRunner",
         dataflow_endpoint=endpoint,
         project=project,
