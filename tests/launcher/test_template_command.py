@@ -11,8 +11,10 @@ import urllib.request
 import pytest
 
 from launcher.commands.template import example_parameters
+from launcher.image.build import BuiltImage, remember_image
+from launcher.image.names import build_artifact_registry_name
 from template.parameters import TEMPLATES
-from tests.support import open_storage, run
+from tests.support import PROJECT_ROOT, open_storage, run
 
 BUCKET = "flexpack-template-command"
 
@@ -51,6 +53,40 @@ def test_the_workers_run_the_image_that_is_given(bucket, emulator_env):
     run("flexpack", "template", f"--bucket=gs://{bucket}/", f"--image={image}", env=emulator_env)
     spec = read_spec(emulator_env, TEMPLATES[0].name)
     assert spec["image"] == spec["defaultEnvironment"]["sdkContainerImage"] == image
+
+
+@pytest.fixture
+def project_env(bucket, emulator_env):
+    """A shell that would launch in a project of Google's; its storage alone is local."""
+    dataflow = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW"
+    return {name: value for name, value in emulator_env.items() if name != dataflow}
+
+
+def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
+    bucket, emulator_env, project_env, tmp_path
+):
+    shutil.copytree(PROJECT_ROOT / "docker", tmp_path / "docker")
+    name = build_artifact_registry_name("europe-west1", "my-project", "flexpack")
+    image = BuiltImage(
+        reference=f"{name}:1.0", flavour="cu130", engine="docker", digest=f"sha256:{'b' * 64}"
+    )
+    remember_image(tmp_path, image)
+    place = ("--project=my-project", "--region=europe-west1")
+    done = run(
+        *("flexpack", "template", "--bucket", bucket, "--tag=1.0", *place),
+        env=project_env,
+        cwd=tmp_path,
+    )
+    assert f"{name}:1.0 is pushed already." in done.stdout
+    assert "dataflow/createjob?project=my-project" in done.stdout
+    for template in TEMPLATES:
+        spec = read_spec(emulator_env, template.name)
+        assert spec["image"] == spec["defaultEnvironment"]["sdkContainerImage"] == image.pinned
+
+
+def test_an_image_by_tag_is_warned_of(bucket, project_env):
+    done = run("flexpack", "template", f"--bucket={bucket}", "--image=a.b/c:1.0", env=project_env)
+    assert "warning: --image a.b/c:1.0: a tag may move" in done.stderr
 
 
 @pytest.fixture(scope="module")
