@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.errors import InputError
 from launcher.image.engines import Builder, choose_engine
 from launcher.image.names import pin
 from launcher.image.plan import BuildPlan, ImageOptions, plan_build
@@ -73,6 +74,17 @@ def remember_image(root: Path, image: BuiltImage) -> None:
 
 
 def find_last_image(root: Path) -> BuiltImage | None:
-    """Return the last image that was built, or None."""
+    """Return the last image that was built, or None.
+
+    Raises:
+        InputError: what is remembered cannot be read.
+    """
     path = root / _LAST
-    return BuiltImage(**json.loads(path.read_text())) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return BuiltImage(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); delete it, run 'make image'"
+        ) from error

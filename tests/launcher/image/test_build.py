@@ -105,6 +105,15 @@ def test_the_last_image_is_remembered(tmp_path):
     assert image.pinned == f"{NAME}@{DIGEST}"
 
 
+@pytest.mark.parametrize("text", ["", '{"colour": "red"}'])
+def test_a_memory_that_cannot_be_read(tmp_path, text):
+    path = tmp_path / "build" / "image" / "image.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"image\.json: cannot be read .* run 'make image'"):
+        find_last_image(tmp_path)
+
+
 def test_an_image_that_is_not_pushed_has_no_digest():
     assert BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="docker").pinned is None
 
