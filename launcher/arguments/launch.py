@@ -87,6 +87,14 @@ def add_check(commands: Any) -> None:
         help="launch on a local Dataflow with the network off, and predict a sample of the input",
     )
     parser.add_argument(
+        "--sample",
+        action=Items,
+        default=(),
+        metavar="FILE",
+        help="messages for a rehearsed streaming job: a file with a JSON message a line, or an "
+        "image; repeat the flag for each",
+    )
+    parser.add_argument(
         "--live", action="store_true", help="ask the project, reading only, as you are logged in"
     )
     parser.add_argument(

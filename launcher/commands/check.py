@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import environment_values
@@ -34,6 +35,9 @@ from launcher.rest import to_rest
 from launcher.spec import ContainerSpec, parse_spec
 from template.parameters import did_you_mean
 
+if TYPE_CHECKING:
+    from launcher.preflight.rehearsal import Rehearsal
+
 
 def check(args: Namespace) -> int:
     """Check a template's files and a launch of it; return 1 where a finding is an ERROR."""
@@ -44,10 +48,13 @@ def check(args: Namespace) -> int:
         )
         return 0
     check_codes(args.ignore)
+    if args.sample and not args.rehearse:
+        raise InputError("--sample: needs --rehearse, which publishes it")
     files = _read_project_files(args)
     project = check_project(files)
     looked_at = [str(path) for path in project.read]
     findings = list(project.findings)
+    figures: Sequence[str] = ()
     if args.template_file_gcs_location:
         looked_at.append(args.template_file_gcs_location)
         text = read_spec_text(args.template_file_gcs_location)
@@ -63,7 +70,9 @@ def check(args: Namespace) -> int:
             checkpoint=_find_checkpoint(args),
         )
         if args.rehearse:
-            findings += _rehearse(args, config, spec, files)
+            rehearsal = _rehearse(args, config, spec, files)
+            findings += rehearsal.findings
+            figures = rehearsal.figures
         if args.live:
             findings += _ask(args, config, spec)
     elif args.rehearse or args.live:
@@ -74,6 +83,8 @@ def check(args: Namespace) -> int:
             f"--project-root {args.project_root}: nothing to check there; name the template's "
             "spec with --template-file-gcs-location, or files with --dockerfile, --entry-file"
         )
+    if figures and args.format == "text":
+        print(f"Rehearsed: {', '.join(figures)}.")
     return report(without_ignored(findings, args.ignore), looked_at, args.format)
 
 
@@ -147,7 +158,7 @@ def read_spec_text(location: str) -> bytes:
 
 def _rehearse(
     args: Namespace, config: LaunchConfig, spec: ContainerSpec, files: ProjectFiles
-) -> list[Finding]:
+) -> Rehearsal:
     if files.entry_file is None:
         raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")
     # The local Dataflow is started for nothing else, and imported only then.
@@ -160,6 +171,7 @@ def _rehearse(
         root=Path(args.project_root),
         python=Path(args.python),
         launch_limit_sec=args.rehearse_timeout_sec,
+        sample=args.sample,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.auth.credentials import AnonymousCredentials
@@ -10,9 +11,9 @@ from google.cloud import storage
 
 from launcher.dataflow import Dataflow
 from launcher.emulator import daemon
-from launcher.errors import FlexpackError
-from launcher.preflight.finding import Finding
-from launcher.preflight.rehearsal import BUCKET, Stage, rehearse, write_images_file
+from launcher.errors import FlexpackError, InputError
+from launcher.preflight.rehearsal import BUCKET, Rehearsal, Stage, rehearse, write_images_file
+from launcher.preflight.rehearsal_messages import LocalTopics, read_messages
 from launcher.request import LaunchConfig, build_launch_request
 from launcher.spec import ContainerSpec
 
@@ -27,8 +28,22 @@ def play_rehearsal(
     root: Path,
     python: Path,
     launch_limit_sec: float,
-) -> list[Finding]:
-    """Start a local Dataflow, rehearse the launch on it, and stop it. Blocks."""
+    sample: Sequence[str] = (),
+) -> Rehearsal:
+    """Start a local Dataflow, rehearse the launch on it, and stop it. Blocks.
+
+    Args:
+        sample: files that hold a streaming job's messages.
+
+    Raises:
+        InputError: a file of the sample cannot be used.
+    """
+    if sample and not (spec.metadata and spec.metadata.streaming):
+        raise InputError(
+            "--sample: holds messages, for a streaming template; a batch template reads a sample "
+            "of its own input"
+        )
+    messages = read_messages(sample)
     environment = build_launch_request(config, spec).launch_parameter.environment
     workers = environment.sdk_container_image or spec.default_environment.sdk_container_image
     with tempfile.TemporaryDirectory(prefix="flexpack-rehearsal-") as name:
@@ -57,6 +72,8 @@ def play_rehearsal(
             stage = Stage(
                 dataflow=Dataflow(_PROJECT, config.region, endpoint=info.dataflow_endpoint),
                 bucket=client.create_bucket(BUCKET),
+                topics=LocalTopics(info.pubsub_host, _PROJECT) if info.pubsub_host else None,
+                messages=messages,
                 report=report,
                 python=python,
                 launch_limit_sec=launch_limit_sec,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from launcher.metadata import ParameterMetadata, TemplateMetadata
+from launcher.preflight.egrep import compile_egrep
 from launcher.preflight.finding import Finding, error, warning
 from template.parameters import did_you_mean
 
@@ -120,7 +121,7 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
         )
     for regex in parameter.regexes:
         try:
-            pattern = re.compile(regex)
+            pattern = compile_egrep(regex)
         except re.error as problem:
             yield error(
                 "metadata-regex",
@@ -129,7 +130,7 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
             )
             continue
         yield from _check_dialect(regex, where)
-        if default is not None and not pattern.search(default):
+        if default and not pattern.search(default):  # Google's templates write "" for none
             yield error(
                 "metadata-default",
                 f"{where}: defaultValue {default!r} does not match its own regex {regex!r}",

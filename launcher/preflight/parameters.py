@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.metadata import ParameterMetadata, TemplateMetadata
+from launcher.preflight.egrep import compile_egrep
 from launcher.preflight.finding import Finding, error, warning
 from template.parameters import did_you_mean
 
@@ -121,7 +122,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
         try:
             # Whether the service matches the whole value is not documented; what is not even
             # found in it is refused for certain.
-            matches = re.search(regex, value) is not None
+            matches = compile_egrep(regex).search(value) is not None
         except re.error as problem:
             yield warning(
                 "parameter-regex-unreadable",

@@ -124,6 +124,11 @@ TEXTS = [
     ("metadata-broken", "No SDK language information is provided."),
     ("local-address", "ConnectionRefusedError: localhost:8085: Connection refused"),
     (
+        "stale-model",
+        "ValueError: PCollection of size 2 with more than one element accessed as a singleton "
+        "view. First two elements encountered are",
+    ),
+    (
         "launch-error-hidden",
         "Error occurred in the launcher container: Template launch failed. See console logs.",
     ),
@@ -138,6 +143,34 @@ def test_a_text_gives_its_failure_away(failure, text):
     cause, remedy, *_ = diagnosis.format().splitlines()
     assert cause == f"Cause ({failure}): {diagnosis.failure.cause}"
     assert remedy == f"Remedy: {diagnosis.failure.remedy}"
+
+
+def test_several_models_at_once_are_told_from_what_beam_raises():
+    """The mistake for real: RunInference gets a collection of two models as its update."""
+    beam = pytest.importorskip("apache_beam")
+    base = pytest.importorskip("apache_beam.ml.inference.base")
+
+    class Handler(base.ModelHandler):
+        def load_model(self):
+            return None
+
+        def run_inference(self, batch, model, inference_args=None):
+            return batch
+
+        def update_model_path(self, model_path=None):
+            pass
+
+    def run():
+        with beam.Pipeline("FnApiRunner") as pipeline:
+            models = [base.ModelMetadata(name, name) for name in ("old", "new")]
+            updates = pipeline | "Models" >> beam.Create(models)
+            infer = base.RunInference(Handler(), model_metadata_pcoll=updates)
+            _ = pipeline | beam.Create([1]) | infer
+
+    with pytest.raises(Exception, match="singleton") as caught:
+        run()
+    diagnosis = diagnose([str(caught.value)])
+    assert diagnosis.failure.id == "stale-model"
 
 
 def test_every_pattern_of_the_catalogue_has_such_a_text():

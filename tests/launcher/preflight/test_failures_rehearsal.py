@@ -5,9 +5,21 @@ A test is called after the failure's id in ``launcher/failures.json``.
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import re
+import shutil
 
 import pytest
+
+from launcher.cli import main
+from launcher.emulator.pubsub import find_program
+from launcher.errors import InputError
+from launcher.metadata import build_template_metadata
+from launcher.preflight.rehearsal_messages import read_messages
+from launcher.spec import build_container_spec, format_spec
+from template.parameters import STREAMING as STREAMING_KIND
 
 SPEC = {
     "image": "europe-docker.pkg.dev/p/r/i:1",
@@ -64,8 +76,19 @@ def rehearse(project):
     return rehearse
 
 
-def test_a_sound_template_passes(rehearse):
-    assert rehearse() == {}
+def test_a_sound_template_passes(rehearse, capsys):
+    """Nothing is found, and what was measured is told."""
+    root = rehearse.project.root
+    flags = ["--rehearse", f"--project-root={root}", f"--parameters=input={root / 'lines.txt'}"]
+    location = f"--template-file-gcs-location={root / 'spec.json'}"
+    assert main(["check", location, *flags, "--parameters=output=gs://my-bucket/out"]) == 0
+    told = capsys.readouterr().out
+    assert "rehearsal-" not in told
+    assert re.search(
+        r"Rehearsed: the launcher took [\d.]+ s, its slowest import \w+ [\d.]+ s, the job's graph "
+        r"has \d+ kB, its largest step is '.+' with \d+ kB\.\n",
+        told,
+    ), told
 
 
 def test_launch_timeout(rehearse):
@@ -119,6 +142,97 @@ def test_unequal_shapes(rehearse):
     found = rehearse()
     assert "stack expects each tensor to be equal size" in found.get("rehearsal-run", ""), found
     assert "Bring all of them to one shape" in found["rehearsal-run"]
+
+
+STREAMING = {
+    "input_subscription": "projects/my-project/subscriptions/images",
+    "output_topic": "projects/my-project/topics/predictions",
+}
+needs_pubsub = pytest.mark.skipif(
+    find_program() is None, reason="Google's Pub/Sub emulator is not installed"
+)
+
+
+@pytest.fixture
+def rehearse_streaming(project, garments):
+    spec = build_container_spec(image="local/i:1", metadata=build_template_metadata(STREAMING_KIND))
+    project.write("spec.json", format_spec(spec))
+    project.given.clear()
+
+    def rehearse(*flags, **parameters):
+        return project.check(
+            *("--rehearse", "--entry-file=template/main.py", "--project-root=.", *flags),
+            **STREAMING | {"model_path": str(garments.weights)} | parameters,
+        )
+
+    return rehearse
+
+
+@pytest.mark.slow
+@needs_pubsub
+def test_a_sample_of_messages_goes_through_a_streaming_template(
+    project, rehearse_streaming, garments
+):
+    """Three messages can be predicted, one cannot; where the job writes is not looked for."""
+    images = gzip.decompress(garments.images.read_bytes())[16:]
+    pixels = [list(images[start : start + 784]) for start in range(0, 3 * 784, 784)]
+    lines = [json.dumps({"image": each}) for each in pixels]
+    project.write("messages.jsonl", "\n".join([*lines, '{"this": "is no image"}']))
+    found = rehearse_streaming(
+        f"--sample={project.root / 'messages.jsonl'}",
+        model_update_pattern="gs://my-bucket/models/*.pth",
+        dead_letter_topic="projects/my-project/topics/dead",
+    )
+    assert {code for code in found if code.startswith("rehearsal")} == {"rehearsal-dead-letters"}
+    told = found["rehearsal-dead-letters"]
+    assert "1 of 4 rows of the sample could not be predicted; one of them: ValueError:" in told
+
+
+@needs_pubsub
+def test_without_messages_only_the_launcher_of_a_streaming_template_is_rehearsed(
+    rehearse_streaming,
+):
+    found = rehearse_streaming()
+    assert {code for code in found if code.startswith("rehearsal")} == {"rehearsal-sample"}
+    assert "Name some with --sample" in found["rehearsal-sample"]
+
+
+def test_without_pubsub_only_the_launcher_of_a_streaming_template_is_rehearsed(
+    rehearse_streaming, monkeypatch, project
+):
+    project.write("one.jsonl", "{}")
+    bare = [folder for folder in ("/usr/sbin", "/sbin") if not shutil.which("java", path=folder)]
+    monkeypatch.setenv("PATH", os.pathsep.join(bare))
+    found = rehearse_streaming(f"--sample={project.root / 'one.jsonl'}")
+    assert {code for code in found if code.startswith("rehearsal")} == {"rehearsal-sample"}
+    assert "is not installed" in found["rehearsal-sample"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--sample=x.jsonl"], "--sample: needs --rehearse"),
+        (["--rehearse", "--sample=x.jsonl"], "--sample: holds messages, for a streaming template"),
+    ],
+)
+def test_a_sample_that_nobody_reads_is_refused(project, capsys, flags, message):
+    arguments = ["check", "--project-root", str(project.root), *flags]
+    arguments += ["--template-file-gcs-location", str(project.root / "spec.json")]
+    arguments += [f"--parameters={name}={value}" for name, value in project.given.items()]
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_messages_are_lines_or_whole_files(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'{"n": 1}\n\n{"n": 2}\n')
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\nrest")
+    paths = [str(tmp_path / name) for name in ("a.jsonl", "b.png")]
+    assert read_messages(paths) == [b'{"n": 1}', b'{"n": 2}', b"\x89PNG\nrest"]
+    (tmp_path / "empty.jsonl").write_bytes(b"\n")
+    with pytest.raises(InputError, match="is empty"):
+        read_messages([str(tmp_path / "empty.jsonl")])
+    with pytest.raises(InputError, match="No such file"):
+        read_messages([str(tmp_path / "missing.jsonl")])
 
 
 def test_poison_record(project, garments):

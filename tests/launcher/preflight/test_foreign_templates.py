@@ -33,6 +33,8 @@ OLD_METADATA = {
         },
         {"name": "count", "label": "Count", "helpText": "How many.", "isOptional": True}
         | {"regexes": ["[0-9]+"], "paramType": "TEXT"},
+        {"name": "ranges", "label": "Ranges", "helpText": "Odd ranges.", "isOptional": True}
+        | {"regexes": ["[/:-_.a-zA-Z0-9]+"]},
     ],
 }
 GENERATED_METADATA = {
@@ -71,6 +73,22 @@ GENERATED_METADATA = {
             "helpText": "Where to.",
             "regexes": [".+:.+\\..+"],
             "paramType": "BIGQUERY_TABLE",
+        },
+        {
+            "name": "deadLetters",
+            "label": "Dead letters",
+            "helpText": "No default is written as an empty one, which its regex refuses.",
+            "isOptional": True,
+            "regexes": [GCS],
+            "paramType": "GCS_WRITE_FOLDER",
+            "defaultValue": "",
+        },
+        {
+            "name": "spec",
+            "label": "Spec",
+            "helpText": "With the character classes of POSIX.",
+            "isOptional": True,
+            "regexes": ["^[[:alnum:]_-]+:[[:alnum:]_-]+\\.[[:alnum:]_-]+$"],
         },
     ],
 }
@@ -127,3 +145,11 @@ def test_the_keys_of_labels_are_data():
     assert spec.default_environment == FlexTemplateRuntimeEnvironment(
         additional_user_labels={"my_team": "ml"}
     )
+
+
+def test_character_classes_are_read_as_egrep_reads_them():
+    metadata = parse_spec(json.dumps(SPECS[1])).metadata
+    given = {"table": "a:b.c"}
+    assert check_parameters(metadata, {**given, "spec": "my-project:data_set.rows9"}) == []
+    (found,) = check_parameters(metadata, {**given, "spec": "my project:data.rows"})
+    assert found.code == "parameter-regex"
