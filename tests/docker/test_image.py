@@ -87,6 +87,23 @@ def test_secrets_and_caches_are_not_in_the_image(image):
         standins.run("buildah", "rm", container)
 
 
+COUNT_BYTECODE = """
+import glob, importlib.util, os, struct
+sources = glob.glob("/usr/local/lib/python3*/*-packages/torch/**/*.py", recursive=True)
+compiled = [path for path in sources if os.path.exists(importlib.util.cache_from_source(path))]
+def dates(path):
+    with open(importlib.util.cache_from_source(path), "rb") as file:
+        recorded = struct.unpack("<8xI", file.read(12))[0]
+    return recorded, int(os.stat(path).st_mtime)
+stale = sum(recorded != modified for recorded, modified in map(dates, compiled))
+print(len(compiled) > 1000, stale)
+"""
+
+
+def test_the_bytecode_in_the_image_is_what_python_would_use(image):
+    assert Buildah().run_python(image, COUNT_BYTECODE, timeout_sec=60) == "True 0\n"
+
+
 def test_a_build_leaves_no_container(image):
     containers = json.loads(standins.run("buildah", "containers", "--json")) or []
     assert [found for found in containers if "flexpack-standin" in found["imagename"]] == []
