@@ -2,17 +2,19 @@
 
 Run as ``stream_program.py NAME ENDPOINT PROJECT ROOT INPUT OUTPUT``. It reads the topic INPUT, with
 deduplication by attribute ``id`` and timestamps of attribute ``at``, and publishes to OUTPUT what
-step NAME makes of the messages.
+step NAME makes of the messages, and counts them.
 """
 
 import sys
 
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import ReadFromPubSub, WriteToPubSub
+from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
 from apache_beam.transforms.userstate import TimerSpec, on_timer
+from apache_beam.transforms.util import GroupIntoBatches
 from apache_beam.transforms.window import FixedWindows, GlobalWindows
 
 name, endpoint, project, root, topic, output = sys.argv[1:]
@@ -32,11 +34,16 @@ class Expire(beam.DoFn):
         yield b"expired"
 
 
+SEEN = Metrics.counter("program", "seen")
+
+
 def stamp(data, timestamp=beam.DoFn.TimestampParam):
+    SEEN.inc()
     return b"%s at %d ms" % (data, timestamp.micros // 1000)
 
 
 def key(data):
+    SEEN.inc()
     return "", data
 
 
@@ -63,6 +70,12 @@ STEPS = {
         | "Expire" >> beam.ParDo(Expire())
     ),
     "group": group,
+    "batch": lambda messages: (
+        messages
+        | beam.Map(key).with_output_types(tuple[str, bytes])
+        | GroupIntoBatches(10)
+        | beam.MapTuple(lambda _, values: b" ".join(sorted(values)))
+    ),
 }
 
 pipeline = beam.Pipeline(

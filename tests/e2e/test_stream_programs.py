@@ -60,6 +60,12 @@ def find_own_subscriptions(topic) -> list[str]:
     return [name for name in found if name != topic.subscription]
 
 
+def count_seen(job) -> int:
+    """Return the program's own counter."""
+    found = re.search(r"^seen +program .* (\d+)$", job("metrics").stdout, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 MESSAGES = (
     (b"one", {"id": "1", "at": "1000"}),
     (b"one again", {"id": "1", "at": "1001"}),
@@ -81,7 +87,9 @@ def test_a_topic_is_read_by_a_subscription_that_ends_with_the_job(submit):
     assert {each.payload for each in received} == EXPECTED
     assert len(received) == 3, "of two messages with one id the first counts"
 
+    seen = 3
     if find_processes("launcher.emulator.executor", job.id):  # where there is a /proc
+        seen += 1
         kill("launcher.emulator.executor", job.id)
         messages.publish([(b"three", {"at": "3000"})])
         output.receive_until(lambda received: len(received) > 3)
@@ -89,7 +97,18 @@ def test_a_topic_is_read_by_a_subscription_that_ends_with_the_job(submit):
         assert find_own_subscriptions(messages) == [own], "the successor reads on"
 
     job.drain()
+    assert count_seen(job) == seen, "what was acknowledged is counted, and once"
     wait_until(lambda: not find_own_subscriptions(messages), job.messages)
+
+
+def test_batches_of_beam_are_made_at_the_drain_of_what_is_left(submit):
+    job, messages, output = submit("batch")
+    wait_until(lambda: find_own_subscriptions(messages), job.messages)
+    messages.publish(MESSAGES)
+    wait_until(lambda: count_seen(job) == 3, job.messages)
+    job.drain()
+    output.receive_until(lambda received: received)
+    assert [each.payload for each in output.received] == [b"one three two"]
 
 
 @pytest.mark.parametrize("end", ["cancel", "fail"])
