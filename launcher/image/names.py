@@ -46,3 +46,17 @@ def pin(reference: str, digest: str) -> str:
     """Return the reference to one image for all time: by digest, without the tag."""
     name, _, _ = split_reference(reference)
     return f"{name}@{digest}"
+
+
+def suggest_repository(reference: str) -> str:
+    """Return a line that says how to make an image's repository; "" outside Artifact Registry."""
+    name, _, _ = split_reference(reference)
+    host, *path = name.split("/")
+    location = host.removesuffix("-docker.pkg.dev")
+    if location == host or len(path) < 3:
+        return ""
+    *project, repository, _ = path
+    return (
+        f"\nTo make the repository: gcloud artifacts repositories create {repository} "
+        f"--repository-format=docker --location={location} --project={':'.join(project)}"
+    )

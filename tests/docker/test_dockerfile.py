@@ -76,8 +76,12 @@ def test_the_variables_are_those_of_both_roles(env):
 
 def test_all_code_is_copied_last_and_the_models_last_of_all(steps):
     template = PROJECT_ROOT / "template"
-    folders = {path.parent.name for path in template.glob("*/*.py")} - {"demo"}
-    assert folders == {"sources", "models"}, "docker/Dockerfile copies each by name"
+    for path in template.rglob("*"):
+        inside = path.relative_to(template)
+        if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != "demo":
+            folder = str(inside.parent)
+            is_copied = path.suffix == ".py" if folder == "." else folder in ("sources", "models")
+            assert is_copied, f"docker/Dockerfile does not copy template/{inside}"
     layers = [(name, value) for name, value in steps if name in ("COPY", "RUN", "ADD")]
     assert layers[-3:] == [
         ("COPY", "--chmod=0755 template/sources /opt/flexpack/template/sources"),

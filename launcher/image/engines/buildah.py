@@ -15,6 +15,7 @@ from pathlib import Path
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
+from launcher.image.names import suggest_repository
 from launcher.image.plan import DOCKERFILE, IGNORE_FILE, PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
 
@@ -53,6 +54,7 @@ class Buildah:
                     f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
                     "gcloud auth print-access-token | "
                     f"buildah login --username oauth2accesstoken --password-stdin {host}"
+                    f"{suggest_repository(reference)}"
                 ) from error
             return digest.read_text().strip()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.names import split_reference
+from launcher.image.names import split_reference, suggest_repository
 from launcher.image.plan import DOCKERFILE, PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
 
@@ -53,7 +53,7 @@ class Docker:
         except ToolError as error:
             raise ImageError(
                 f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
-                f"gcloud auth configure-docker {host}"
+                f"gcloud auth configure-docker {host}{suggest_repository(reference)}"
             ) from error
         name, _, _ = split_reference(reference)
         digests = json.loads(self._inspect(reference, "{{json .RepoDigests}}"))

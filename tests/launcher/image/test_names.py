@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from launcher.errors import InputError
-from launcher.image.names import build_artifact_registry_name, pin, split_reference
+from launcher.image.names import (
+    build_artifact_registry_name,
+    pin,
+    split_reference,
+    suggest_repository,
+)
 
 DIGEST = "sha256:" + "a" * 64
 NAME = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack"
@@ -43,3 +48,17 @@ def test_what_is_no_reference(reference):
 
 def test_a_pinned_image_has_no_tag():
     assert pin(f"{NAME}:1.0", DIGEST) == f"{NAME}@{DIGEST}"
+
+
+@pytest.mark.parametrize("project", ["my-project", "example.com:my-project"])
+def test_how_to_make_a_repository(project):
+    name = build_artifact_registry_name("europe-west1", project, "images")
+    assert suggest_repository(f"{name}:1.0").split(": ", 1)[1] == (
+        "gcloud artifacts repositories create images --repository-format=docker "
+        f"--location=europe-west1 --project={project}"
+    )
+
+
+@pytest.mark.parametrize("reference", ["localhost:5000/flexpack:1.0", "docker.io/ada/flexpack"])
+def test_other_registries_need_no_repository(reference):
+    assert suggest_repository(reference) == ""
