@@ -37,6 +37,9 @@ _EVIDENCE_LENGTH = 300
 _CONSOLE_TAIL_LINES = 8
 _LAUNCHERS_OWN = re.compile(r"python failed with exit status|Error: Template launch failed")
 
+# Beam's compiled modules are named from its own folder.
+_LIBRARY_FRAME = re.compile(r'  File "(apache_beam/|.*/(site|dist)-packages/|<frozen )')
+
 _log = logging.getLogger(__name__)
 
 
@@ -95,11 +98,10 @@ class Diagnosis:
         if self.failure:
             yield f"Cause ({self.failure.id}): {self.failure.cause}"
             yield f"Remedy: {self.failure.remedy}"
-            if self.evidence not in self.traceback:
-                yield f"Seen: {self.evidence}"
+            yield f"Seen: {self.evidence}"
         if self.traceback:
             yield f"Last traceback{f' of {self.console_logs}' if self.console_logs else ''}:"
-            yield from (f"    {line}" for line in self.traceback.splitlines())
+            yield from (f"    {line}" for line in leave_out_libraries(self.traceback))
         elif self.console_tail:
             yield f"Last lines of {self.console_logs}:"
             yield from (f"    {line}" for line in self.console_tail.splitlines())
@@ -204,6 +206,27 @@ def find_last_traceback(text: str) -> str:
         if line and not line[0].isspace():
             break
     return "\n".join(kept).rstrip()
+
+
+def leave_out_libraries(traceback: str) -> Iterator[str]:
+    """Yield a traceback's lines, with a count in place of the frames of libraries.
+
+    The last frame stays, wherever it is.
+    """
+    head, *frames = re.split(r'(?m)^(?=  File ")', traceback)
+    left_out = 0
+    for number, frame in enumerate(frames, start=1):
+        if number < len(frames) and _LIBRARY_FRAME.match(frame):
+            left_out += 1
+            continue
+        if head:
+            yield from head.splitlines()
+            head = ""
+        if left_out:
+            yield f"  ... {left_out} frame{'s' if left_out > 1 else ''} of libraries"
+            left_out = 0
+        yield from frame.splitlines()
+    yield from head.splitlines()
 
 
 def _find_last_lines(console: str) -> str:

@@ -192,6 +192,14 @@ def follow(
         raise
     finally:
         print(progress.summarize(), flush=True)
+    if job.current_state.is_terminal:
+        counts = RowCounts.from_metrics(dataflow.metrics(job_id))
+        if counts.dead_letters and not counts.predictions:
+            print(
+                "flexpack: warning: nothing was predicted; every row is a dead letter, and each "
+                "dead letter tells its reason",
+                file=sys.stderr,
+            )
     if until is not Milestone.ENDED and isinstance(observer, ReadBack):
         print(format_compared(observer.compared or ()))
         if not job.current_state.is_terminal:

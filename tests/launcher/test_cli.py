@@ -286,6 +286,11 @@ def test_wait_shows_progress_and_exits_by_the_outcome(flexpack, cloud):
     assert "JOB_STATE_DONE\n" in out
     assert out.rstrip().endswith(": 1,000 rows read, 998 predictions, 2 dead letters")
 
+    cloud.metrics = [METRICS[0], METRICS[2]]
+    status, _, err = flexpack("jobs", "wait", job_id)
+    assert status == 0
+    assert "warning: nothing was predicted; every row is a dead letter" in err
+
     cloud.jobs[0]["currentState"] = "JOB_STATE_FAILED"
     cloud.messages = [ERROR_MESSAGE]
     status, out, err = flexpack("jobs", "wait", job_id)

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from launcher.cli import main
-from launcher.diagnosis import diagnose, find_last_traceback, load_failures
+from launcher.diagnosis import diagnose, find_last_traceback, leave_out_libraries, load_failures
 from launcher.preflight.codes import CODES
 
 # What Dataflow, the launcher, Beam, torch and pip print, with the failure that it gives away.
@@ -98,6 +98,10 @@ TEXTS = [
     (
         "network-unreachable",
         "Subnetwork should be specified for custom subnetmode network",
+    ),
+    (
+        "gpu-out-of-memory",
+        "Worker worker-4 was killed by signal 9 (SIGKILL), as the kernel does when memory runs out",
     ),
     ("private-registry", "Error syncing pod: ImagePullBackOff: 403 Forbidden"),
     (
@@ -222,6 +226,32 @@ def test_the_last_traceback_is_cut_out():
     assert find_last_traceback("nothing of the kind") == ""
 
 
+def test_the_frames_of_libraries_are_left_out():
+    traceback = """\
+Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 604, in invoke_setup
+  File "/usr/lib/python3.11/site-packages/apache_beam/utils/shared.py", line 289, in acquire
+    return self._acquire()
+           ^^^^^^^^^^^^^^^
+  File "/template/model.py", line 2, in load_model
+    helper()
+  File "/usr/lib/python3.11/site-packages/helper.py", line 1, in helper
+    raise ValueError("no")
+ValueError: no"""
+    assert (
+        "\n".join(leave_out_libraries(traceback))
+        == """\
+Traceback (most recent call last):
+  ... 2 frames of libraries
+  File "/template/model.py", line 2, in load_model
+    helper()
+  File "/usr/lib/python3.11/site-packages/helper.py", line 1, in helper
+    raise ValueError("no")
+ValueError: no"""
+    )
+    assert list(leave_out_libraries("ValueError: no")) == ["ValueError: no"]
+
+
 def test_a_traceback_counts_more_than_the_message_that_wraps_it():
     diagnosis = diagnose(["Template launch failed. See console logs."], console=CONSOLE)
     assert diagnosis.failure.id == "workers-lack-code"
@@ -263,8 +293,9 @@ def test_cause_and_remedy_are_shown_first(failed, capsys):
     assert lines[0] == f"flexpack: job {job_id} failed."
     assert lines[1].startswith("Cause (workers-lack-code): A module that the pipeline needs")
     assert lines[2].startswith("Remedy: Install it in the image")
-    assert lines[3] == f"Last traceback of {path}:"
-    assert lines[5] == '      File "/template/main.py", line 42, in <module>'
+    assert lines[3] == "Seen: ModuleNotFoundError: No module named 'sendgrid'"
+    assert lines[4] == f"Last traceback of {path}:"
+    assert lines[6] == '      File "/template/main.py", line 42, in <module>'
 
 
 def test_without_console_logs_the_messages_are_diagnosed(failed, storage, capsys):
