@@ -307,6 +307,7 @@ class JobRun:
         )
 
     def _delete_subscriptions(self) -> None:
+        # Should this process be killed instead, Pub/Sub ends with it and forgets them all.
         for subscription in self._subscriptions:
             problem = delete_subscription(self._endpoints[HOST_VARIABLE], subscription)
             if problem:
