@@ -182,6 +182,16 @@ def launched(local_dataflow: LocalDataflow) -> Launched:
         "asks_for_metrics.py": local_dataflow.launch("asks", "asks_for_metrics.py"),
         "overwrites_runner.py": local_dataflow.launch("overwrites", "overwrites_runner.py"),
         "overwrites_job_name.py": local_dataflow.launch("renames", "overwrites_job_name.py"),
+        "wide.py": local_dataflow.launch(
+            "wide",
+            "wide.py",
+            parameters={"output": f"{local_dataflow.root}/wide/out"},
+            environment={
+                "numWorkers": 2,
+                "sdkContainerImage": "contract/wide.py",
+                "stagingLocation": f"{local_dataflow.root}/staging",
+            },
+        ),
     }
     return Launched(jobs, local_dataflow)
 

@@ -1,5 +1,7 @@
 """Entry files of the Flex Templates that the contract tests launch, by file name."""
 
+from pathlib import Path
+
 COUNT = """
 import logging
 
@@ -74,4 +76,5 @@ SOURCES = {
     "holds.py": HOLDS,
     "overwrites_runner.py": OVERWRITES_RUNNER,
     "overwrites_job_name.py": OVERWRITES_JOB_NAME,
+    "wide.py": Path(__file__).with_name("wide_program.py").read_text(),
 }

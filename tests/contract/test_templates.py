@@ -56,6 +56,28 @@ def test_metrics_come_committed_and_tentative(launched: Launched) -> None:
     assert sizes["distribution"] == {"count": 3, "sum": 3, "min": 0, "max": 2, "mean": 1}
 
 
+def test_much_of_beam_runs_on_two_workers(launched: Launched) -> None:
+    assert launched.end("wide.py")["currentState"] == "JOB_STATE_DONE"
+    told = launched.local_dataflow.texts(launched.jobs["wide.py"])
+    assert "Starting 2 workers..." in told
+    bucket = launched.local_dataflow.bucket
+    lines = [
+        line
+        for blob in bucket.list_blobs(prefix="wide/out")
+        for line in blob.download_as_text().splitlines()
+    ]
+    total, even, odd = sum(range(400)), sum(range(0, 400, 2)), sum(range(1, 400, 2))
+    assert sorted(lines) == [
+        *("batch 0 150", "batch 0 50", "batch 1 150", "batch 1 50"),
+        *("joined 0 [200] 200", "joined 1 [200] 200"),
+        *("large 0 10000000", "large 1 10000000"),
+        f"sides {total} 200 200 200",
+        *(f"state 200 {even}", f"state 200 {odd}"),
+        *(f"window 0 {sum(range(200, 400, 2))}", f"window 0 {sum(range(0, 200, 2))}"),
+        *(f"window 1 {sum(range(1, 200, 2))}", f"window 1 {sum(range(201, 400, 2))}"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("entry_file", "error", "remedy"),
     [

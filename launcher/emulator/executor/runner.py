@@ -104,6 +104,11 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
             )
         except WorkItemFailedError as error:
             raise StageFailedError(_describe_failure(operation, str(error.__cause__))) from error
+        # FnApiRunner leaves in its buffer what is a side input and nothing else, and would give it
+        # out again with the stage's next bundle: that of its timers, or the rest of a split read.
+        sides = runner_execution_context.side_input_descriptors_by_stage
+        for buffer_id, _ in sides.get(bundle_context_manager.stage.name, {}).values():
+            runner_execution_context.pcoll_buffers.pop(buffer_id, None)
         if operation and not response.process_bundle.residual_roots:
             self._writer.message(events.BASIC, f"Finished operation {operation}")
         return response

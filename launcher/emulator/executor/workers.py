@@ -46,13 +46,16 @@ class WorkerSetup:
     logs: WorkerLogs
 
     def variables(self, control_url: str) -> dict[str, str]:
-        """Return the variables by which ``boot`` tells the SDK harness where to connect."""
+        """Return the variables by which ``boot`` tells the SDK harness where to connect.
+
+        No RUNNER_CAPABILITIES: of FnApiRunner's only one, to read a side input's map at once,
+        nothing is left where bundle after bundle adds to the map; key by key it is right.
+        """
         return {
             "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{control_url}"',
             "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{self.logs.address}"',
             "SEMI_PERSISTENT_DIRECTORY": str(self.order.run_dir),
             "PIPELINE_OPTIONS": json.dumps({"options": restore_integers(self.order.options)}),
-            "RUNNER_CAPABILITIES": " ".join(sorted(worker_handlers.FNAPI_RUNNER_CAPABILITIES)),
         }
 
 
