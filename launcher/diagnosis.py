@@ -244,14 +244,18 @@ def _match(texts: Iterable[str]) -> tuple[Failure | None, str]:
                 match = re.search(pattern, text)
                 if match is None:
                     continue
-                found = failure, _line_of(text, match.start())
+                found = failure, _find_line(match)
                 if failure.id != "launch-error-hidden":
                     return found
                 wrapper = found
     return wrapper
 
 
-def _line_of(text: str, position: int) -> str:
-    begin = text.rfind("\n", 0, position) + 1
-    end = text.find("\n", position)
+def _find_line(match: re.Match[str]) -> str:
+    """Return the line in which a match begins; of a very long one the part from there on."""
+    text = match.string
+    begin = text.rfind("\n", 0, match.start()) + 1
+    if match.end() - begin > _EVIDENCE_LENGTH:
+        begin = match.start()
+    end = text.find("\n", begin)
     return text[begin : end if end >= 0 else len(text)].strip()[:_EVIDENCE_LENGTH]

@@ -60,11 +60,13 @@ def check_accelerator(
     parameters: Mapping[str, str],
     *,
     torch_build: str | None = None,
+    default: FlexTemplateRuntimeEnvironment | None = None,
 ) -> Iterator[Finding]:
     """Yield what is wrong with the GPUs of a job.
 
     Args:
         environment: what the job gets: the launch's environment over the template's.
+        default: the template's own.
         torch_build: the flavour of torch in the image, for example ``cu130``, where known.
     """
     options = _service_options(environment)
@@ -77,6 +79,8 @@ def check_accelerator(
             "Keep one: --accelerator for all workers, with --right-fitting for the prediction "
             "step alone.",
         )
+    elif hint:
+        yield from _check_right_fitting(environment, default)
     if not options and not hint:
         yield from _check_without(environment, parameters)
         return
@@ -122,6 +126,27 @@ def _check_without(
             f"--parameters device={parameters['device']}: the job asks for no accelerator, so "
             "that no worker has a GPU",
             "Add --accelerator nvidia-l4:1, or pass --parameters device=cpu.",
+        )
+
+
+def _check_right_fitting(
+    environment: FlexTemplateRuntimeEnvironment, default: FlexTemplateRuntimeEnvironment | None
+) -> Iterator[Finding]:
+    """Yield what gives a GPU to steps that a hint of the prediction step leaves without."""
+    if default and (options := _service_options(default)):
+        yield error(
+            "gpu-twice",
+            f"the template asks for {', '.join(options)} on all workers, and the launch for a GPU "
+            "of the prediction step alone; whether a launch can take a template's experiments "
+            "back is not documented",
+            "Launch a template that was built without --accelerator, or leave --right-fitting out.",
+        )
+    elif environment.machine_type and find_built_in(environment.machine_type):
+        yield error(
+            "gpu-not-asked",
+            f"--worker-machine-type {environment.machine_type}: has GPUs built in, and with right "
+            "fitting the workers of the other steps ask for none",
+            "Leave the flag out: the prediction step's workers get a machine that fits.",
         )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launcher.environment import overlay
 from launcher.errors import InputError
 from launcher.metadata import TemplateMetadata
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
@@ -147,14 +146,16 @@ def check_launch(
         torch_build: the flavour of torch in the image, where known.
     """
     launch = request.launch_parameter
-    environment = overlay(spec.default_environment, launch.environment)
+    environment = request.environment_over(spec)
     parameters = launch.parameters
     declared: list[str] = []
     if spec.metadata is not None:
         declared = [parameter.name for parameter in spec.metadata.parameters]
         yield from check_parameters(spec.metadata, parameters, launch.environment)
     yield from check_environment(environment, parameters, region=region)
-    yield from check_accelerator(environment, parameters, torch_build=torch_build)
+    yield from check_accelerator(
+        environment, parameters, torch_build=torch_build, default=spec.default_environment
+    )
     if spec.sdk_info.language == "PYTHON":
         yield from check_workers_image(environment, parameters, image=spec.image)
         yield from check_pipeline_options(

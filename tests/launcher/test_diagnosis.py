@@ -252,6 +252,13 @@ ValueError: no"""
     assert list(leave_out_libraries("ValueError: no")) == ["ValueError: no"]
 
 
+def test_of_a_long_line_the_part_that_tells_is_shown():
+    text = (
+        f"Workflow failed. Causes: {'Read+' * 99}Predict. Worker was killed by signal 9 (SIGKILL)"
+    )
+    assert diagnose([text]).evidence == "killed by signal 9 (SIGKILL)"
+
+
 def test_a_traceback_counts_more_than_the_message_that_wraps_it():
     diagnosis = diagnose(["Template launch failed. See console logs."], console=CONSOLE)
     assert diagnosis.failure.id == "workers-lack-code"

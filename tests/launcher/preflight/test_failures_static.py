@@ -337,7 +337,7 @@ packaging==21.3
 def test_metadata_broken(project):
     parameters = [
         {"name": "topic", "label": "", "help_text": "h"},
-        {"name": "n", "label": "N", "helpText": "h", "regexes": ["^\\d+$"], "defaultValue": ""},
+        {"name": "n", "label": "N", "helpText": "h", "regexes": ["^\\d+$"], "defaultValue": "x"},
         {"name": "k", "label": "K", "helpText": "h", "isOptional": True, "regexes": ["a|b"]},
         {"name": "region", "label": "R", "helpText": "h", "isOptional": True},
     ]
@@ -345,7 +345,7 @@ def test_metadata_broken(project):
     found = project.check()
     assert "the REST API writes 'helpText'" in found["spec-snake-case"]
     assert "label is empty" in found["metadata-empty"]
-    assert "defaultValue '' does not match its own regex" in found["metadata-default"]
+    assert "defaultValue 'x' does not match its own regex" in found["metadata-default"]
     assert "Write [0-9] for \\d" in found["metadata-regex-dialect"]
     assert "Write ^(a|b)$." in found["metadata-regex-anchor"]
     assert "the service sets this option itself" in found["metadata-reserved"]
@@ -380,6 +380,20 @@ def test_set_twice(project):
         L4, f"--additional-pipeline-options=dataflow_service_options={accelerator}"
     )
     assert "the accelerator is given 2 times" in found["gpu-twice"]
+    hint = {"prediction_accelerator": "type:nvidia-l4;count:1;install-nvidia-driver:latest"}
+    assert "the accelerator is given 2 times" in project.check(L4, **hint)["gpu-twice"]
+
+
+def test_right_fitting_leaves_the_other_steps_without_a_gpu(project):
+    right = [L4, "--right-fitting"]
+    assert not {code for code in project.check(*right) if code.startswith("gpu-")}
+    found = project.check(*right, "--worker-machine-type=g2-standard-4")["gpu-not-asked"]
+    assert "with right fitting the workers of the other steps ask for none" in found
+    accelerator = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
+    project.change_spec(
+        lambda spec: spec["defaultEnvironment"].update(additionalExperiments=[accelerator])
+    )
+    assert "the template asks for worker_accelerator=" in project.check(*right)["gpu-twice"]
 
 
 def test_graph_too_big(project):
