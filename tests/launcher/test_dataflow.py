@@ -199,7 +199,7 @@ def test_messages_of_all_pages(service, dataflow):
             "id": str(number),
             "time": f"2026-11-22T13:00:0{number}.123456789Z",
             "messageText": f"text {number}",
-            "messageImportance": "JOB_MESSAGE_BASIC",
+            "messageImportance": "JOB_MESSAGE_ERROR",
         }
         for number in range(5)
     ]
