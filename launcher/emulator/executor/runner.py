@@ -193,21 +193,27 @@ class _FailureReport:
         last = attempt == self._max_attempts
         number = f"(attempt {attempt} of {self._max_attempts or 'as many as it takes'})"
         if isinstance(error, WorkerDiedError):
-            follows = "" if last else " A new worker takes its place."
-            importance = events.ERROR if last else events.WARNING
-            self._writer.message(importance, f"{error} {number}.{follows}")
+            what = f"{error.how} {number}." + ("" if last else " A new worker takes its place.")
+            if error.output:
+                # The last attempt's message is the one that a reader of errors alone sees.
+                told = last or self._is_new(error.output)
+                what += f" Its last output:\n{error.output}" if told else " It ended as before."
+            self._writer.message(events.ERROR if last else events.WARNING, what)
             return
         text = str(error).rstrip()
-        with self._lock:
-            known = text in self._told
-            self._told.add(text)
-        if known:
-            line = text.splitlines()[-1]
-            self._writer.message(events.DETAILED, f"{worker.worker_id}, as before: {line} {number}")
-        else:
+        if self._is_new(text):
             self._writer.message(
                 events.ERROR, f"Error message from worker: {_without_harness(text)}\n{number}"
             )
+        else:
+            line = text.splitlines()[-1]
+            self._writer.message(events.DETAILED, f"{worker.worker_id}, as before: {line} {number}")
+
+    def _is_new(self, text: str) -> bool:
+        with self._lock:
+            known = text in self._told
+            self._told.add(text)
+        return not known
 
 
 def _without_harness(traceback: str) -> str:

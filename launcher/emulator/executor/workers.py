@@ -30,7 +30,17 @@ _LAST_LINES = 20
 
 
 class WorkerDiedError(Exception):
-    """A worker process ended before its work did."""
+    """A worker process ended before its work did.
+
+    Args:
+        how: which one, and how it ended; one line.
+        output: the last lines that it printed.
+    """
+
+    def __init__(self, how: str, output: str = "") -> None:
+        super().__init__(f"{how}\n{output}".rstrip())
+        self.how = how
+        self.output = output
 
 
 class WorkerStoppedError(Exception):
@@ -139,13 +149,15 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         process.wait()
 
     def _watch(self, process: WorkerProcess, control: worker_handlers.ControlConnection) -> None:
-        how = _describe_death(process.process.wait(), process.log)
+        how = _describe_death(process.process.wait())
         death: WorkerDiedError | WorkerStoppedError
         with self._lock:
             if self._closed:
                 death = WorkerStoppedError()
             else:
-                death = WorkerDiedError(f"Worker {process.worker_id} {how}")
+                death = WorkerDiedError(
+                    f"Worker {process.worker_id} {how}", _last_lines(process.log)
+                )
             if self._process is process:
                 self._death = death
         for future in list(control._futures_by_id.values()):
@@ -166,12 +178,13 @@ def restore_integers(value: Any) -> Any:
     return value
 
 
-def _describe_death(status: int, log: Path) -> str:
+def _describe_death(status: int) -> str:
     if status == -signal.SIGKILL:
-        how = "was killed by signal 9 (SIGKILL), as the kernel does when memory runs out"
-    elif status < 0:
-        how = f"was killed by signal {-status} ({signal.Signals(-status).name})"
-    else:
-        how = f"ended with exit status {status}"
-    lines = log.read_text(errors="replace").rstrip().splitlines()[-_LAST_LINES:]
-    return how + (", its last output:\n" + "\n".join(lines) + "\n" if lines else "")
+        return "was killed by signal 9 (SIGKILL), as the kernel does when memory runs out"
+    if status < 0:
+        return f"was killed by signal {-status} ({signal.Signals(-status).name})"
+    return f"ended with exit status {status}"
+
+
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-_LAST_LINES:])

@@ -207,7 +207,9 @@ def test_a_worker_that_cannot_start_fails_the_job(bench: Bench, job: dict[str, A
     journal = bench.journals.wait("does-not-start")
     assert journal.states == [*LAUNCHED, "JOB_STATE_FAILED"]
     texts = journal.texts()
-    assert texts.count("ended with exit status 3, its last output:\nno Beam here\n") == 4
+    assert texts.count("ended with exit status 3 (attempt ") == 4
+    assert texts.count("Its last output:\nno Beam here") == 2
+    assert texts.count("It ended as before.") == 2
     assert "The job failed because a work item has failed 4 times" in texts
 
 
