@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.image.build import BuiltImage, find_last_image, run_build
+from launcher.image.build import BuiltImage, find_last_image, remember_disk_size, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import find_flavour, load_flavours
@@ -97,6 +97,7 @@ def _show_size(reference: str, engine: LocalEngine, flavour: str) -> list[Findin
     print("Measuring it, layer by layer.", flush=True)
     size = measure_image(reference, engine)
     print_size(size)
+    remember_disk_size(_ROOT, reference, size.disk_size_gb)
     return check_size(size, find_flavour(flavour))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from launcher.commands.connection import find_project, find_region
@@ -14,6 +15,7 @@ from launcher.environment import build_environment
 from launcher.errors import ImageError
 from launcher.gcloud import build_run_command, format_command
 from launcher.gcs import upload_spec
+from launcher.gpu_defaults import MINIMUM_DISK_GB
 from launcher.image.build import find_last_image
 from launcher.image.names import split_reference
 from launcher.image.plan import plan_build
@@ -31,7 +33,10 @@ def template(args: Namespace) -> int:
     args.project, args.region = find_project(args), find_region(args)
     is_local = find_endpoint() != DEFAULT_ENDPOINT
     image = _find_image(args, is_local=is_local)
-    environment = build_environment(read_environment_options(args))
+    options = read_environment_options(args)
+    if options.disk_size_gb is None:
+        options = replace(options, disk_size_gb=_find_disk_size(image))
+    environment = build_environment(options)
     bucket = args.bucket.removeprefix("gs://").rstrip("/")
     for found in TEMPLATES:
         path = f"gs://{bucket}/templates/{found.name}.json"
@@ -72,6 +77,15 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
     if built.pinned is None:
         raise ImageError(f"{built.reference}: was pushed, but has no digest")
     return built.pinned
+
+
+def _find_disk_size(image: str) -> int | None:
+    """Return the disk in GB that the workers need, where the image is known to need a large one."""
+    last = find_last_image(Path())
+    if last is None or image not in (last.reference, last.pinned):
+        return None
+    needed = last.disk_size_gb or 0
+    return needed if needed > MINIMUM_DISK_GB else None
 
 
 def _print_launches(

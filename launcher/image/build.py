@@ -21,12 +21,18 @@ _LAST = FOLDER / "image.json"
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltImage:
-    """One built image. ``digest`` is its name in the registry, None until it is pushed."""
+    """One built image.
+
+    Attributes:
+        digest: its name in the registry; None until it is pushed.
+        disk_size_gb: the smallest disk for a worker of it; None until it is measured.
+    """
 
     reference: str
     flavour: str
     engine: str
     digest: str | None = None
+    disk_size_gb: int | None = None
 
     @property
     def pinned(self) -> str | None:
@@ -55,12 +61,14 @@ def build_image(
 
 def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
     """Build an image, push it if asked, and remember it. Blocks, as ``build_image`` does."""
+    last = find_last_image(plan.root)
     engine.build(plan)
     image = BuiltImage(
         reference=plan.reference,
         flavour=plan.build_args["FLAVOUR"],
         engine=engine.name,
         digest=engine.push(plan.reference) if push else None,
+        disk_size_gb=last.disk_size_gb if last and last.reference == plan.reference else None,
     )
     remember_image(plan.root, image)
     return image
@@ -71,6 +79,13 @@ def remember_image(root: Path, image: BuiltImage) -> None:
     path = root / _LAST
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dataclasses.asdict(image), indent=2) + "\n")
+
+
+def remember_disk_size(root: Path, reference: str, disk_size_gb: int) -> None:
+    """Note the disk that workers of the last image need, if this is its reference."""
+    last = find_last_image(root)
+    if last and last.reference == reference:
+        remember_image(root, dataclasses.replace(last, disk_size_gb=disk_size_gb))
 
 
 def find_last_image(root: Path) -> BuiltImage | None:

@@ -68,7 +68,11 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
     shutil.copytree(PROJECT_ROOT / "docker", tmp_path / "docker")
     name = build_artifact_registry_name("europe-west1", "my-project", "flexpack")
     image = BuiltImage(
-        reference=f"{name}:1.0", flavour="cu130", engine="docker", digest=f"sha256:{'b' * 64}"
+        reference=f"{name}:1.0",
+        flavour="cu130",
+        engine="docker",
+        digest=f"sha256:{'b' * 64}",
+        disk_size_gb=70,
     )
     remember_image(tmp_path, image)
     place = ("--project=my-project", "--region=europe-west1")
@@ -82,6 +86,7 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
     for template in TEMPLATES:
         spec = read_spec(emulator_env, template.name)
         assert spec["image"] == spec["defaultEnvironment"]["sdkContainerImage"] == image.pinned
+        assert spec["defaultEnvironment"]["diskSizeGb"] == image.disk_size_gb
 
 
 def test_an_image_by_tag_is_warned_of(bucket, project_env):

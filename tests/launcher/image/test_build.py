@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from launcher.image.build import (
     BuiltImage,
     build_image,
     find_last_image,
+    remember_disk_size,
     remember_image,
 )
 from launcher.image.plan import ImageOptions, plan_build
@@ -103,6 +105,15 @@ def test_the_last_image_is_remembered(tmp_path):
     remember_image(tmp_path, image)
     assert find_last_image(tmp_path) == image
     assert image.pinned == f"{NAME}@{DIGEST}"
+
+
+def test_the_disk_of_the_last_image_is_remembered(tmp_path):
+    image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah")
+    remember_image(tmp_path, image)
+    remember_disk_size(tmp_path, f"{NAME}:2.0", 90)
+    assert find_last_image(tmp_path) == image
+    remember_disk_size(tmp_path, image.reference, 70)
+    assert find_last_image(tmp_path) == replace(image, disk_size_gb=70)
 
 
 @pytest.mark.parametrize("text", ["", '{"colour": "red"}'])
