@@ -53,7 +53,7 @@ class ParameterMetadata:
 class TemplateMetadata:
     """A template as the Console shows it and the service validates it."""
 
-    name: str
+    name: str = ""
     description: str | None = None
     parameters: tuple[ParameterMetadata, ...] = ()
     streaming: bool | None = None

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from launcher.errors import InputError
 from launcher.preflight.finding import Finding, error, warning
+from launcher.preflight.metadata import RESERVED_OPTIONS
 
-# Options that the launcher passes; a value set in code leaves the launch without its job file.
-_LAUNCHERS_OWN = frozenset({"runner", "project", "job_name", "template_location", "region"})
 _AFTER_RUN = {
     "metrics": "there is no job yet whose metrics one could read",
     "cancel": "there is no job yet that one could cancel",
@@ -145,13 +144,13 @@ def _check_options(source: SourceFile) -> Iterator[Finding]:
         for target in targets:
             if (
                 isinstance(target, ast.Attribute)
-                and target.attr in _LAUNCHERS_OWN
+                and target.attr in RESERVED_OPTIONS
                 and (_is_view(target.value) or ast.unparse(target.value) in views)
             ):
                 yield _overwritten(source, node, target.attr)
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("PipelineOptions"):
             for keyword in node.keywords:
-                if keyword.arg in _LAUNCHERS_OWN:
+                if keyword.arg in RESERVED_OPTIONS:
                     yield _overwritten(source, node, keyword.arg)
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.preflight.finding import Finding, error, warning
 from launcher.preflight.image import check_image_reference
+from launcher.preflight.metadata import RESERVED_OPTIONS
 
 _SUBNETWORK = re.compile(
     r"(https://www\.googleapis\.com/compute/v1/projects/(?P<project>[^/]+)/)?"
     r"regions/(?P<region>[a-z0-9-]+)/subnetworks/(?P<name>[a-z]([-a-z0-9]*[a-z0-9])?)"
 )
-# Options that the service passes to the entry file itself.
-_LAUNCHERS_OWN = frozenset({"runner", "project", "region", "job_name", "template_location"})
 _LOCAL_ADDRESS = re.compile(r"(^|[/@=])(localhost|127\.0\.0\.1|0\.0\.0\.0)([:/]|$)")
 
 
@@ -33,7 +32,7 @@ def check_environment(
     yield from _check_network(environment, region)
     for option in environment.additional_pipeline_options:
         name = option.removeprefix("--").partition("=")[0]
-        if name in _LAUNCHERS_OWN:
+        if name in RESERVED_OPTIONS:
             yield error(
                 "options-reserved",
                 f"--additional-pipeline-options {option}: the launcher sets {name} itself, and "

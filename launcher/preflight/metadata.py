@@ -14,8 +14,9 @@ from launcher.preflight.egrep import compile_egrep
 from launcher.preflight.finding import Finding, error, warning
 from template.parameters import did_you_mean
 
-# Options that the service itself passes to the entry file; declaring one breaks every launch.
-RESERVED_PARAMETERS = frozenset({"runner", "project", "job_name", "template_location", "region"})
+# Options that the service itself passes to the entry file: a parameter of the name breaks every
+# launch, and another value leaves the launch without its job file.
+RESERVED_OPTIONS = frozenset({"runner", "project", "job_name", "template_location", "region"})
 
 # ParameterMetadata.paramType, discovery document dataflow v1b3 revision 20261018.
 PARAM_TYPES = frozenset(
@@ -54,7 +55,15 @@ def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
     """Return what would make the service, gcloud or the Console refuse the metadata."""
     findings = []
     if not metadata.name:
-        findings.append(error("metadata-empty", "name: empty", "Give the template a name."))
+        # Specs of 2019 have none, and launch.
+        findings.append(
+            warning(
+                "metadata-empty",
+                "name: empty; gcloud builds no template from such metadata, and the Console shows "
+                "one without a title",
+                "Give the template a name.",
+            )
+        )
     names = Counter(parameter.name for parameter in metadata.parameters)
     for name, count in names.items():
         if count > 1:
@@ -83,7 +92,7 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
                 f"{where}: {field} is empty",
                 "gcloud and the Console need name, label and helpText of every parameter.",
             )
-    if parameter.name in RESERVED_PARAMETERS:
+    if parameter.name in RESERVED_OPTIONS:
         yield error(
             "metadata-reserved",
             f"{where}: the service sets this option itself",

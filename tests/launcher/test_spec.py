@@ -146,8 +146,8 @@ def test_specs_of_others_are_read():
         ('{"jobName": "classic"}', "it names no image. 'flexpack build' writes one"),
         ('{"image": "i"}', "container spec: sdkInfo: missing"),
         (
-            '{"image": "i", "sdkInfo": {"language": "PYTHON"}, "metadata": {"parameters": []}}',
-            "container spec: metadata.name: missing",
+            '{"image": "i", "sdkInfo": {"language": "PYTHON"}, "metadata": {"parameters": [{}]}}',
+            r"container spec: metadata.parameters\[0\].name: missing",
         ),
     ],
 )

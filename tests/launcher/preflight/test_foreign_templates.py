@@ -108,6 +108,11 @@ SPECS = [
         },
     },
     {"image": "gcr.io/my-project/words:1", "sdkInfo": {"language": "GO"}, "defaultEnvironment": {}},
+    {
+        "image": "gcr.io/my-project/words:1",
+        "sdkInfo": {"language": "PYTHON"},
+        "metadata": {key: value for key, value in OLD_METADATA.items() if key != "name"},
+    },
 ]
 
 
@@ -115,7 +120,7 @@ def errors(findings):
     return [finding for finding in findings if finding.severity is Severity.ERROR]
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=["old", "generated", "bare"])
+@pytest.mark.parametrize("spec", SPECS, ids=["old", "generated", "bare", "nameless"])
 def test_a_spec_of_others_has_no_error(spec):
     assert errors(check_spec_text(json.dumps(spec))) == []
 

@@ -63,6 +63,7 @@ def test_each_mistake_is_named(wrong, message):
 def test_duplicates_and_an_empty_name_are_named():
     findings = check_metadata(TemplateMetadata(name="", parameters=(parameter(), parameter())))
     assert [finding.message for finding in findings] == [
-        "name: empty",
+        "name: empty; gcloud builds no template from such metadata, and the Console shows one "
+        "without a title",
         "parameters: 'a' is declared 2 times",
     ]
