@@ -150,8 +150,8 @@ def diagnose_job(
     messages: Sequence[JobMessage] = failed.messages
     try:
         messages = dataflow.messages(failed.job.id) or messages
-    except ServiceError:
-        _log.warning("only the last messages of %s are known", failed.job.id, exc_info=True)
+    except ServiceError as error:
+        _log.warning("only the last messages of %s are known: %s", failed.job.id, error)
     path, console = read_console_logs(
         failed.job.id,
         [message.message_text for message in messages],

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launcher.errors import InputError
+from launcher.errors import FormatError, InputError
 from launcher.metadata import TemplateMetadata
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
 from launcher.preflight.checkpoint import check_checkpoint, check_model_size, read_checkpoint
@@ -122,12 +122,10 @@ def check_metadata_file(path: Path) -> list[Finding]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: {problem}") from problem
-    return [
-        *check_metadata_fields(document, where=path.name),
-        *check_metadata(from_rest(TemplateMetadata, with_rest_names(document), where=path.name)),
-    ]
+        metadata = from_rest(TemplateMetadata, with_rest_names(document), where=path.name)
+    except (OSError, ValueError, FormatError) as problem:
+        raise InputError(f"--metadata-file {path}: {problem}") from problem
+    return [*check_metadata_fields(document, where=path.name), *check_metadata(metadata)]
 
 
 def check_launch(
