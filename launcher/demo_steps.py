@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 from launcher import FlexpackError, InputError, cli
+from launcher.arguments.emulator import DEFAULT_DATA_DIR
 from launcher.emulator import daemon
 
 BUCKET = "flexpack-demo"
 PROJECT = "local-project"
 REGION = "us-central1"
 
-_DATA_DIR = Path(".flexpack")
+_DATA_DIR = Path(DEFAULT_DATA_DIR)
 _GARMENTS = _DATA_DIR / "demo"
 IMAGES = _GARMENTS / "garments-images-idx3-ubyte.gz"
 LABELS = _GARMENTS / "garments-labels-idx1-ubyte.gz"

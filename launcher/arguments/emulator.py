@@ -7,7 +7,7 @@ from typing import Any
 
 from launcher.arguments.parser import add_command
 
-_DATA_DIR = ".flexpack"
+DEFAULT_DATA_DIR = ".flexpack"
 
 
 def add_emulator(commands: Any) -> None:
@@ -40,5 +40,5 @@ def add_emulator(commands: Any) -> None:
     stop = add_command(verbs, "stop", "emulator:stop", "stop it and the jobs that it runs")
     for parser in (start, env, stop):
         parser.add_argument(
-            "--data-dir", default=_DATA_DIR, metavar="DIR", help=f"default: {_DATA_DIR}"
+            "--data-dir", default=DEFAULT_DATA_DIR, metavar="DIR", help="default: %(default)s"
         )

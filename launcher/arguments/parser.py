@@ -63,12 +63,10 @@ class Items(argparse.Action):
         setattr(namespace, self.dest, (*getattr(namespace, self.dest), *items))
 
 
-def add_command(
-    commands: Any, name: str, command: str, help_text: str, **options: Any
-) -> argparse.ArgumentParser:
+def add_command(commands: Any, name: str, command: str, help_text: str) -> argparse.ArgumentParser:
     """Add a command; ``command`` says where its function is, as ``module:function``."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", **options
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
     )
     parser.set_defaults(command=f"launcher.commands.{command}", parser=parser)
     return parser

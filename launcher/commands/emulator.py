@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from launcher.arguments.emulator import DEFAULT_DATA_DIR
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError
-
-DEFAULT_DATA_DIR = ".flexpack"
 
 _START_TIMEOUT_SEC = 30.0
 # An image that images.toml names may have to be unpacked first.
