@@ -1,6 +1,6 @@
 """A Dockerfile read into what decides how Dataflow can use its image: the last stage's effects.
 
-Uses dockerfile-parse for the syntax. Build arguments have their defaults unless told otherwise.
+Uses dockerfile-parse for the syntax. Build arguments have their defaults.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ _VARIABLE = re.compile(
 
 @dataclass(frozen=True)
 class Copy:
-    """A COPY or ADD; ``source_stage`` is a stage's base image where it is another stage's file."""
+    """A COPY or ADD, of this project's files or of another stage's."""
 
     sources: tuple[str, ...]
     target: str
-    source_stage: str | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Dockerfile:
         )
 
 
-def read_dockerfile(path: Path, build_args: Mapping[str, str] | None = None) -> Dockerfile:
+def read_dockerfile(path: Path) -> Dockerfile:
     """Read a Dockerfile.
 
     Raises:
@@ -82,17 +81,14 @@ def read_dockerfile(path: Path, build_args: Mapping[str, str] | None = None) -> 
     except OSError as problem:
         raise InputError(f"--dockerfile {path}: {problem.strerror}") from problem
     parser = DockerfileParser(fileobj=io.BytesIO(content), env_replace=False)
-    return _Reader(path, build_args or {}).read(
-        (entry["instruction"], entry["value"]) for entry in parser.structure
-    )
+    return _Reader(path).read((entry["instruction"], entry["value"]) for entry in parser.structure)
 
 
 class _Reader:
     """Goes through the instructions once."""
 
-    def __init__(self, path: Path, build_args: Mapping[str, str]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._build_args = build_args
         self._global_args: dict[str, str] = {}
         self._stages: dict[str, str] = {}
         self._bases: list[Base] = []
@@ -134,13 +130,12 @@ class _Reader:
     def _read_arg(self, value: str) -> None:
         for word in shlex.split(value):
             name, equals, default = word.partition("=")
-            given = self._build_args.get(name)
-            if given is None and equals:
-                given = self._expand(default)
             if not self._bases:
-                self._global_args[name] = given or ""
+                self._global_args[name] = self._expand(default)
+            elif equals:
+                self._args[name] = self._expand(default)
             else:
-                self._args[name] = given if given is not None else self._global_args.get(name, "")
+                self._args[name] = self._global_args.get(name, "")
 
     def _read_from(self, value: str) -> None:
         words = _substitute(value, self._global_args).split()
@@ -165,17 +160,9 @@ class _Reader:
 
     def _read_copy(self, value: str) -> None:
         text = self._expand(value)
-        flags = re.findall(r"--(\w+)=(\S+)", text)
         words = _command(re.sub(r"--\w+(=\S+)?\s+", "", text))
-        if len(words) < 2:
-            return
-        stage: str | None = None
-        for flag, name in flags:
-            if flag == "from":
-                stage = self._stages.get(name, name)
-                if name.isdecimal() and int(name) < len(self._bases):
-                    stage = self._bases[int(name)].image
-        self._copies.append(Copy(tuple(words[:-1]), words[-1], stage))
+        if len(words) >= 2:
+            self._copies.append(Copy(tuple(words[:-1]), words[-1]))
 
     def _expand(self, value: str) -> str:
         return _substitute(value, {**self._args, **self._env})
