@@ -130,7 +130,7 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
         run("flexpack", "build", "gs://survivor/t.json", "--image", "local/flexpack", env=env)
         run(
             *("flexpack", "run", "interrupted", "--template-file-gcs-location"),
-            *("gs://survivor/t.json", *flags, "--parameters=input=gs://survivor/x.csv"),
+            *("gs://survivor/t.json", *flags, "--parameters=input=gs://survivor/x.csv", "--async"),
             *("--parameters=model_path=gs://survivor/m", "--parameters=output=gs://survivor/o"),
             env=env,
         )
