@@ -18,6 +18,7 @@ import pandas as pd
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.utils.shared import Shared
 
 from template.blocks import MODEL_ID, block_bytes, row_source
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
@@ -55,7 +56,7 @@ class ApplyModel(beam.PTransform):
         model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
             the ``ModelFile.id`` of the model to use from then on. One that does not load, or does
             not predict what the present model does, is refused, logged and counted; the present
-            one stays.
+            one stays, and in a process that has none yet it is ``model``.
     """
 
     def __init__(
@@ -99,6 +100,13 @@ class ApplyModel(beam.PTransform):
         return routed["predictions"]
 
 
+class _Present:
+    """The model that predicts in this process now, and some rows that it has predicted."""
+
+    model: BaseModel | None = None
+    sample: pd.DataFrame | None = None
+
+
 class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter", BaseModel]):
     """Runs a BaseModel in RunInference; the model that it loads is the BaseModel itself."""
 
@@ -110,34 +118,43 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         handles_exceptions: bool,
     ) -> None:
         super().__init__()
-        self._model = model
+        self._given = self._model = model
         self._key_columns = list(key_columns)
         self._device = device
         self._handles_exceptions = handles_exceptions
-        self._serving: BaseModel | None = None
-        self._sample: pd.DataFrame | None = None
+        # Every thread has its own copy of this handler; whichever is first loads for all of them.
+        self._shared = Shared()
+        self._present: _Present | None = None
+
+    def _find_present(self) -> _Present:
+        if self._present is None:
+            self._present = self._shared.acquire(_Present)
+        return self._present
 
     def load_model(self) -> BaseModel:
-        serving = self._serving
-        if serving is None:
-            return self._load()
+        present = self._find_present()
         try:
-            model = self._load()
-            self._check_like(serving, model)
+            model = self._load(self._model)
+            if present.model is not None:
+                self._check_like(present.model, model, present.sample)
         except Exception as error:
+            if self._model is self._given:
+                raise
+            model = self._load(self._given) if present.model is None else present.model
             MODELS_REFUSED.inc()
             _log.error(
                 "model %s is refused, %s keeps serving: %s",
                 _model_id(self._model),
-                _model_id(serving),
+                _model_id(model),
                 describe(error),
             )
-            return serving
-        _log.info("model %s takes the place of %s", _model_id(model), _model_id(serving))
+        else:
+            _log.info("model %s serves", _model_id(model))
+        present.model = model
         return model
 
-    def _load(self) -> BaseModel:
-        model = copy.copy(self._model)
+    def _load(self, given: BaseModel) -> BaseModel:
+        model = copy.copy(given)
         model.device = resolve_device(self._device)
         model.ensure_model()
         # What the imports and the model hold lives as long as the process. Unfrozen, the garbage
@@ -145,11 +162,13 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         gc.freeze()
         return model
 
-    def _check_like(self, serving: BaseModel, model: BaseModel) -> None:
+    def _check_like(
+        self, serving: BaseModel, model: BaseModel, sample: pd.DataFrame | None
+    ) -> None:
         """Check on some rows that a new model predicts what the present one does."""
-        if self._sample is None:
+        if sample is None:
             return
-        now, then = (self._predict(self._sample, each) for each in (serving, model))
+        now, then = (self._predict(sample, each) for each in (serving, model))
         if list(now.columns) != list(then.columns):
             raise UnusablePredictionError(
                 f"predict returned the columns {', '.join(then.columns)}, "
@@ -174,13 +193,13 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         model: BaseModel,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame | DeadLetter]:
-        self._serving = model
         if self._handles_exceptions:
             parts = list(self._predict_or_halve(batch, model))
         else:
             parts = [self._predict(batch, model)]
-        if self._sample is None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
-            self._sample = batch.iloc[:_SAMPLE_ROWS].copy()
+        present = self._find_present()
+        if present.sample is None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
+            present.sample = batch.iloc[:_SAMPLE_ROWS].copy()
         if len(parts) > 1:
             _log.warning("predict failed on a block of %d rows, which was halved", len(batch))
         return parts

@@ -1,6 +1,7 @@
 """Which file is the model, and what happens to one that does not fit."""
 
 import os
+import pickle
 
 import pandas as pd
 import pytest
@@ -96,6 +97,27 @@ def test_a_bad_model_is_refused_and_the_old_one_serves(save, tmp_path, bad):
     (then,) = handler.run_inference(BLOCK, handler.load_model())
     assert then["y"].tolist() == [10, 20]
     assert then.attrs["model_id"].endswith("better.pth")
+
+
+def test_a_thread_that_has_predicted_nothing_refuses_for_the_others_too(save):
+    first = _BlockModelHandler(
+        Scale(save("good.pth", {"name": "y", "factor": 2})), ["key"], "cpu", True
+    )
+    second = pickle.loads(pickle.dumps(first))
+    first.update_model_path(save("better.pth", {"name": "y", "factor": 10}))
+    better = first.load_model()
+    first.run_inference(BLOCK, better)
+    second.update_model_path(save("bad.pth", {"name": "z", "factor": 3}))
+    assert second.load_model() is better
+
+
+def test_a_process_that_starts_with_a_bad_model_serves_the_one_that_was_launched(save, tmp_path):
+    (tmp_path / "bad.pth").write_text("not a model")
+    good = save("good.pth", {"name": "y", "factor": 2})
+    handler = _BlockModelHandler(Scale(good), ["key"], "cpu", handles_exceptions=True)
+    handler.update_model_path(str(tmp_path / "bad.pth"))
+    (frame,) = handler.run_inference(BLOCK, handler.load_model())
+    assert (frame.attrs["model_id"], frame["y"].tolist()) == (good, [2, 4])
 
 
 def test_the_first_model_has_to_load(tmp_path):
