@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
@@ -279,7 +279,14 @@ class Dataflow:
         except HttpError as error:
             raise _api_error(action, error) from error
         except GoogleAuthError as error:
-            raise CredentialsError(f"{action}: {error}") from error
+            if error.retryable or isinstance(error, TransportError):
+                # A token is fetched every hour, from a server that may be out of reach for once.
+                raise Unreachable(
+                    f"{action}: no answer to a question for a token: {error}"
+                ) from error
+            raise CredentialsError(
+                f"{action}: {error}\nLog in again: 'gcloud auth application-default login'"
+            ) from error
         except requests.Timeout as error:
             raise Unreachable(
                 f"{action}: no answer from {self.endpoint} within {self._timeout_sec:g} s"

@@ -185,7 +185,7 @@ class JobCancelled(JobError):
 
 
 class JobMismatch(JobError):
-    """A job is not what was asked for, and was cancelled for it."""
+    """A job is not what was asked for; its message says whether it could be cancelled."""
 
 
 class JobTimeout(JobError):

@@ -280,24 +280,36 @@ def wait_for_job(
         sleep(min(pace, started + timeout_sec - now))
 
 
+def have_workers_started(dataflow: Dataflow, job_id: str) -> bool:
+    """Tell whether a job has come so far that workers started. Blocks for a request or a few."""
+    messages = dataflow.messages(job_id, minimum_importance=MessageImportance.DETAILED)
+    return any(_tells_of_workers(message) for message in messages)
+
+
+def _tells_of_workers(message: JobMessage) -> bool:
+    return message.message_text.startswith(_WORKERS_STARTED)
+
+
+# The service's words: when the machines are there, and when the workers on them are. Benchmarks of
+# Beam and of Google's templates take the second as the start of the work. Both have been DETAILED.
+_WORKERS_STARTED = (
+    "Workers have started successfully",
+    "All workers have finished the startup processes",
+)
+
+
 class _MessageTail:
     """Reads each message of a job once."""
 
     # Messages of the same moment may become visible apart: look back a little.
     _LOOK_BACK = timedelta(seconds=60)
-    # The service's words: when the machines are there, and when the workers on them are. Benchmarks
-    # of Beam and of Google's templates take the second as the start of the work.
-    _STARTED = (
-        "Workers have started successfully",
-        "All workers have finished the startup processes",
-    )
 
     def __init__(self, dataflow: Dataflow, job_id: str, until: Milestone) -> None:
         self._dataflow = dataflow
         self._job_id = job_id
         self._latest: datetime | None = None
         self._seen: set[tuple[str, datetime | None, str]] = set()
-        # Both messages above have been DETAILED; other detail is not passed on.
+        # Detail is read for what it tells of the workers, and not passed on.
         is_detailed = until is Milestone.WORKERS_STARTED
         self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
         self.tells_of_workers = False
@@ -315,7 +327,7 @@ class _MessageTail:
             self._seen.add(key)
             if message.time and (self._latest is None or message.time > self._latest):
                 self._latest = message.time
-            if message.message_text.startswith(self._STARTED):
+            if _tells_of_workers(message):
                 self.tells_of_workers = True
             if message.message_importance is not MessageImportance.DETAILED:
                 fresh.append(message)

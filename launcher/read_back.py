@@ -53,21 +53,30 @@ def read_job_back(
         What was asked for, each with what the job tells of it.
 
     Raises:
-        JobMismatch: the job is another; it was cancelled, unless it had ended.
+        JobMismatch: the job is another; it was cancelled, unless it had ended or the service
+            refused, which the message says.
         ServiceError: Dataflow did not answer.
     """
     job = dataflow.get(job_id, view="JOB_VIEW_ALL")
     compared = tuple(compare_with_asked(job, asked))
     if findings := [item.mismatch for item in compared if item.mismatch]:
-        has_ended = job.current_state.is_terminal
-        if not has_ended:
-            dataflow.cancel(job.id)
-        outcome = "has ended already" if has_ended else "was cancelled"
         raise JobMismatch(
-            f"job {job.id} is not what was asked for, and {outcome}.\n{format_findings(findings)}",
+            f"job {job.id} is not what was asked for, and {_end(dataflow, job)}.\n"
+            f"{format_findings(findings)}",
             job,
         )
     return compared
+
+
+def _end(dataflow: Dataflow, job: Job) -> str:
+    """Cancel a job that still runs; return what became of it."""
+    if job.current_state.is_terminal:
+        return "has ended already"
+    try:
+        dataflow.cancel(job.id)
+    except ServiceError as error:
+        return f"goes on, because it could not be cancelled ({error})"
+    return "was cancelled"
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import google.auth
 import google.auth.transport.requests
@@ -26,13 +27,20 @@ def find_endpoint() -> str:
     return os.environ.get(_ENDPOINT_VARIABLE) or DEFAULT_ENDPOINT
 
 
+def is_google(endpoint: str) -> bool:
+    """Tell whether an endpoint is one of Google's, of which a project may have its own."""
+    url = urlsplit(endpoint)
+    host = url.hostname or ""
+    return url.scheme == "https" and host.endswith(".googleapis.com")
+
+
 def open_session(endpoint: str) -> requests.Session:
     """Return a session that may talk to the endpoint: to any but Google's without credentials.
 
     Raises:
         CredentialsError: Google's endpoint, and no credentials.
     """
-    if endpoint != DEFAULT_ENDPOINT:
+    if not is_google(endpoint):
         return requests.Session()
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])

@@ -18,14 +18,14 @@ from launcher.diagnosis import diagnose
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import ApiError, CredentialsError, InputError, JobFailed, StorageError
 from launcher.gcs import read_object
-from launcher.jobs import Job, Milestone
+from launcher.jobs import Job, Milestone, have_workers_started
 from launcher.ladder import Rung, build_ladder
 from launcher.preflight.finding import Finding
 from launcher.preflight.spec import check_spec_text
 from launcher.preflight.static import Tools, check_launch
 from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
 from launcher.spec import parse_spec
-from launcher.transport import DEFAULT_ENDPOINT
+from launcher.transport import is_google
 
 
 @dataclass(frozen=True)
@@ -61,40 +61,59 @@ def run(args: Namespace) -> int:
             print(f"{call.method} {call.url}")
             print(json.dumps(call.body, indent=4, sort_keys=True))
         return 0
-    return _climb(plans, ["", *args.fallback], args)
+    _climb(plans, ["", *args.fallback], args)
+    return 0
 
 
-def _climb(plans: Sequence[_Plan], rungs: Sequence[str], args: Namespace) -> int:
-    """Launch; where there is no capacity, launch the next plan, and so on."""
+def _climb(plans: Sequence[_Plan], rungs: Sequence[str], args: Namespace) -> None:
+    """Launch; where there is no capacity for any worker, launch the next plan, and so on."""
     for number, plan in enumerate(plans, start=1):
+        dataflow = Dataflow(plan.config.project, plan.config.region)
+        job: Job | None = None
         try:
-            return _launch(plan, args)
+            job = dataflow.launch(plan.request)
+            _follow(job, plan, dataflow, args)
         except (JobFailed, ApiError) as error:
-            diagnosis = error.diagnosis if isinstance(error, JobFailed) else diagnose([str(error)])
-            failure = diagnosis.failure if diagnosis else None
-            if number == len(plans) or failure is None or not failure.elsewhere:
+            want = _find_want(dataflow, job, error) if number < len(plans) else None
+            if want is None:
                 raise
-            print(f"{failure.title}: {diagnosis.evidence if diagnosis else ''}")
+            print(want)
             print(
                 f"Nothing in the template is wrong. Trying ({number + 1}/{len(plans)}): "
                 f"{rungs[number]}",
                 flush=True,
             )
-    raise AssertionError("a ladder has at least one rung")
+        else:
+            return
 
 
-def _launch(plan: _Plan, args: Namespace) -> int:
-    dataflow = Dataflow(plan.config.project, plan.config.region)
-    job = dataflow.launch(plan.request)
+def _find_want(dataflow: Dataflow, job: Job | None, error: JobFailed | ApiError) -> str | None:
+    """Return the capacity or quota that a launch wanted for; None where it failed otherwise.
+
+    A job whose workers had started is not launched elsewhere: its work would be paid for twice.
+    """
+    if isinstance(error, JobFailed):
+        diagnosis = error.diagnosis
+    elif job is None:
+        diagnosis = diagnose([str(error)])
+    else:  # a question about the job was refused, and the job goes on
+        return None
+    if diagnosis is None or diagnosis.failure is None or not diagnosis.failure.elsewhere:
+        return None
+    if job is not None and have_workers_started(dataflow, job.id):
+        return None
+    return f"{diagnosis.failure.title}: {diagnosis.evidence}"
+
+
+def _follow(job: Job, plan: _Plan, dataflow: Dataflow, args: Namespace) -> None:
     _print_launched(job, plan.config.job_name, dataflow)
     if args.is_async:
         print("The job was not read back: --async does not look whether it is what was asked for.")
-        return 0
+        return
     until = Milestone.ENDED
     if not args.wait:
         until = Milestone.WORKERS_STARTED if args.fallback else Milestone.STAGED
     follow(dataflow, job.id, until=until, timeout_sec=args.timeout_sec, asked=plan.asked)
-    return 0
 
 
 def _plan(configs: Sequence[LaunchConfig], args: Namespace) -> list[_Plan]:
@@ -139,7 +158,7 @@ def _print_launched(job: Job, job_name: str, dataflow: Dataflow) -> None:
     print(f"  job id   {job.id}")
     print(f"  follow   {format_jobs_command('wait', job.id, dataflow)}")
     print(f"  cancel   {format_jobs_command('cancel', job.id, dataflow)}")
-    if dataflow.endpoint == DEFAULT_ENDPOINT:
+    if is_google(dataflow.endpoint):
         print(
             f"  console  https://console.cloud.google.com/dataflow/jobs/{dataflow.region}/{job.id}"
             f"?project={dataflow.project}"

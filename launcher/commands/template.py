@@ -21,7 +21,7 @@ from launcher.image.names import split_reference
 from launcher.image.plan import plan_build
 from launcher.metadata import build_template_metadata
 from launcher.spec import build_container_spec
-from launcher.transport import DEFAULT_ENDPOINT, find_endpoint
+from launcher.transport import find_endpoint, is_google
 from template.parameters import TEMPLATES, Template
 
 _LOCAL_IMAGE = "local/flexpack"
@@ -31,7 +31,7 @@ _EXAMPLE = "Example: "
 def template(args: Namespace) -> int:
     """Make every template: its image, its container spec in Cloud Storage."""
     args.project, args.region = find_project(args), find_region(args)
-    is_local = find_endpoint() != DEFAULT_ENDPOINT
+    is_local = not is_google(find_endpoint())
     image = _find_image(args, is_local=is_local)
     options = read_environment_options(args)
     if options.disk_size_gb is None:

@@ -69,19 +69,20 @@ class FaultyDataflow:
     the job not created or created; ``drop-late`` creates it only when the next launch arrives;
     ``hang`` creates it and never answers; ``503-before``, ``503-after``, ``429``, ``400``;
     ``garbage`` creates it and answers no JSON.
-    Read faults: a status code, or 0 to close the connection.
+    Read faults: a status code, with a message or without, or 0 to close the connection.
     Update faults: a status code and a message, or a page where it begins with ``<``.
     """
 
     def __init__(self) -> None:
         self.jobs: list[dict[str, Any]] = []
         self.launch_faults: deque[str] = deque()
-        self.read_faults: deque[int] = deque()
-        self.read_faults_after_launch: deque[int] = deque()
+        self.read_faults: deque[int | tuple[int, str]] = deque()
+        self.read_faults_after_launch: deque[int | tuple[int, str]] = deque()
         self.update_faults: deque[tuple[int, str]] = deque()
         self.calls: list[tuple[str, str]] = []
         self.shows_labels = True
         self.messages: list[dict[str, Any]] = []
+        self.earlier_messages: list[dict[str, Any]] = []  # before the outcome's
         self.metrics: list[dict[str, Any]] = []
         self.page_size = 2
         self.new_job_fields: dict[str, Any] = {}  # of every job that is launched
@@ -189,7 +190,7 @@ class FaultyDataflow:
                 "JOB_MESSAGE_ERROR" if "FAILED" in fields["currentState"] else self.importance
             )
             message = {"messageText": text, "messageImportance": importance}
-            self.messages = [message] if text else []
+            self.messages = [*self.earlier_messages, *([message] if text else [])]
         location = self.calls[-1][1].split("/")[5]
         return self.add_job(parameter["jobName"], labels=labels, location=location, **fields)
 
@@ -197,9 +198,10 @@ class FaultyDataflow:
         self.calls.append(("GET", handler.path))
         faults = self.read_faults_after_launch if self.launch_calls else self.read_faults
         if faults:
-            status = faults.popleft()
+            fault = faults.popleft()
+            status, message = fault if isinstance(fault, tuple) else (fault, "not now")
             if status:
-                _answer_error(handler, status, "not now")
+                _answer_error(handler, status, message)
             else:
                 handler.close_connection = True
             return

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
+import requests
+from google.auth.exceptions import RefreshError, TransportError
 
 from launcher import (
     ApiError,
+    CredentialsError,
     Dataflow,
     LaunchUncertain,
     MessageImportance,
@@ -16,6 +20,7 @@ from launcher import (
     build_launch_request,
 )
 from launcher.errors import FormatError
+from launcher.transport import is_google
 
 
 def test_launch(service, dataflow, config, naps):
@@ -159,6 +164,43 @@ def test_reads_are_repeated_a_few_times_only(service, dataflow):
         dataflow.get("x")
 
     assert len(service.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("problem", "raised", "attempts"),
+    [
+        (TransportError("the metadata server is away"), Unreachable, 3),
+        (RefreshError("503", retryable=True), Unreachable, 3),
+        (RefreshError("invalid_grant"), CredentialsError, 1),
+    ],
+)
+def test_a_token_that_cannot_be_fetched_now_is_an_outage(naps, problem, raised, attempts):
+    asked = []
+
+    class Session(requests.Session):
+        def request(self, method, url, **options):
+            asked.append(url)
+            raise problem
+
+    dataflow = Dataflow("p", "r", session=Session(), sleep=naps.append)
+    with pytest.raises(raised, match=re.escape(str(problem))):
+        dataflow.get("x")
+    assert len(asked) == attempts
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("https://dataflow.googleapis.com/", True),
+        ("https://dataflow.googleapis.com", True),
+        ("https://dataflow-mine.p.googleapis.com/", True),
+        ("http://dataflow.googleapis.com/", False),
+        ("https://googleapis.com.example.org/", False),
+        ("http://localhost:9100/", False),
+    ],
+)
+def test_credentials_go_to_google_alone(endpoint, expected):
+    assert is_google(endpoint) is expected
 
 
 def test_a_missing_job_is_told_in_the_services_words(service, dataflow):

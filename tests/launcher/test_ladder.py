@@ -104,6 +104,28 @@ def test_any_other_failure_ends_it(flexpack, service):
     assert "Cause (workers-lack-code)" in err
 
 
+def test_a_job_that_had_workers_is_not_launched_elsewhere(flexpack, service):
+    started = [
+        {"messageText": "Workers have started successfully.", "time": "2026-11-22T13:00:00Z"}
+    ]
+    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)]
+    service.earlier_messages = started
+    status, out, err = flexpack("--wait", "--fallback=region=europe-west4")
+    assert status == 1
+    assert len(service.jobs) == 1
+    assert "Trying" not in out
+    assert "Cause (no-capacity)" in err
+
+
+def test_a_refused_question_about_the_job_is_no_want_of_capacity(flexpack, service):
+    service.read_faults_after_launch.extend([(403, "Quota exceeded for quota metric 'Requests'")])
+    status, out, err = flexpack("--wait", "--fallback=region=europe-west4")
+    assert status == 1
+    assert len(service.jobs) == 1
+    assert "Trying" not in out
+    assert "Quota exceeded for quota metric" in err
+
+
 def test_the_last_rung_ends_it_with_the_remedy(flexpack, service):
     service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)] * 2
     status, _, err = flexpack("--wait", "--fallback=region=europe-west4")

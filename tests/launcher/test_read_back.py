@@ -123,6 +123,18 @@ def test_a_job_that_has_ended_is_told_and_not_cancelled(dataflow, service):
     assert not [call for call in service.calls if call[0] == "PUT"]
 
 
+def test_a_job_that_cannot_be_cancelled_is_told_with_the_reason(dataflow, service):
+    job = service.add_job(
+        "fashion", currentState="JOB_STATE_RUNNING", environment=staged(diskSizeGb=25)
+    )
+    service.update_faults.append((403, "You may not."))
+    with pytest.raises(JobMismatch) as caught:
+        read_job_back(dataflow, job["id"], ASKED)
+    assert "goes on, because it could not be cancelled (" in str(caught.value)
+    assert "You may not." in str(caught.value)
+    assert "ERROR job-disk: " in str(caught.value)
+
+
 def test_what_the_job_does_not_tell_is_named(dataflow, service):
     job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment={})
     compared = read_job_back(dataflow, job["id"], ASKED)
