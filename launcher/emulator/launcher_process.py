@@ -74,6 +74,9 @@ NO_FLAG = frozenset(
 _FAILED = "Error occurred in the launcher container: "
 _TRACEBACK = "Traceback (most recent call last):"
 _CONSOLE_TAIL_LINES = 20
+# For the rest of the output of a program that has ended. A process that it has left behind outside
+# of its group may hold the pipe open for ever.
+_REST_SEC = 3.0
 
 # What the console shows, and what to do about it.
 _REMEDIES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -265,7 +268,7 @@ def _wait(
     status = child.wait(order.launch_timeout_sec)
     if status is None:
         child.kill()
-    reader.join()
+    reader.join(_REST_SEC)
     if status is None:
         raise _timeout(order, console)
     if status != 0:

@@ -116,6 +116,11 @@ SOURCES = {
     ),
     "strict.py": "import argparse\nargparse.ArgumentParser().parse_args()\n",
     "stages_nothing.py": "print('all done')\n",
+    "leaves_a_daemon.py": (
+        "import subprocess, sys\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+        "print('daemon', subprocess.Popen(sleep, start_new_session=True).pid, flush=True)\n"
+    ),
     "asks_for_metrics.py": "raise ValueError('Can not query metrics. Job id is unknown.')\n",
     "slow.py": ("import os, time\nprint('process', os.getpid(), flush=True)\ntime.sleep(600)\n"),
 }

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -276,6 +278,15 @@ def test_the_deadline_stops_the_launcher(bench: Bench) -> None:
     assert '{"ft_launch_timeout_secs": "600"}' in errors
     pid = int(bench.console_logs("late").split()[-1])
     assert eventually(lambda: is_gone(pid))
+
+
+def test_a_launch_does_not_wait_for_a_daemon_that_holds_its_output(bench: Bench) -> None:
+    try:
+        journal = bench.run("leaves_a_daemon.py", "daemon", environment={})
+        assert journal.states == ["JOB_STATE_FAILED"]
+        assert "must not set runner, project" in journal.texts("JOB_MESSAGE_ERROR")
+    finally:
+        os.kill(int(bench.console_logs("daemon").split()[-1]), signal.SIGKILL)
 
 
 def test_cancelling_the_launcher_leaves_no_process(bench: Bench) -> None:
