@@ -155,6 +155,7 @@ class PubSubEmulator:
                 if self._closed:
                     return
                 _LOG.warning("the Pub/Sub emulator ended with status %s; it is restarted", status)
+                self._child.kill()  # to close what it leaves open
                 time.sleep(_POLL_SEC)  # not too often, should it never live long
                 self._child = self._start()
 
