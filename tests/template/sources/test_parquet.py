@@ -56,6 +56,14 @@ def test_key_column(tmp_path):
         read(path, key_column="x")
 
 
+@pytest.mark.parametrize("key_column", ["a", None])
+def test_columns_of_one_name_are_refused(tmp_path, key_column):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
+    with pytest.raises(UnreadableError, match="several columns 'a'"):
+        read(path, key_column=key_column)
+
+
 def test_a_pandas_index_is_a_column(tmp_path):
     path = tmp_path / "t.parquet"
     pd.DataFrame({"key": ["x", "y"], "a": [1, 2]}).set_index("key").to_parquet(path)
