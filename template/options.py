@@ -152,7 +152,7 @@ def choose_template(options: PipelineOptions) -> Template:
     return STREAMING if own[STREAMING.name] else BATCH
 
 
-def check_flags(argv: Sequence[str], template: Template = BATCH) -> None:
+def check_flags(argv: Sequence[str], template: Template) -> None:
     """Check that no flag is a misspelt template parameter.
 
     Flags that are unknown and resemble none are kept: the launcher passes flags of its own.

@@ -95,9 +95,6 @@ class WriteDeadLetterFiles(beam.DoFn):
         path = (
             f"{self._output}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4()}.jsonl"
         )
-        folder = FileSystems.split(path)[0]
-        if not folder.startswith("gs://") and not FileSystems.exists(folder):
-            FileSystems.mkdirs(folder)
         with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(b"\n".join(self._lines) + b"\n")
 

@@ -71,7 +71,7 @@ def test_options_of_an_unrelated_pipeline_are_not_disturbed():
 )
 def test_a_misspelt_parameter_is_named_with_a_suggestion(flag, meant):
     with pytest.raises(ParameterError, match=f"did you mean '{meant}'"):
-        check_flags([*REQUIRED, flag])
+        check_flags([*REQUIRED, flag], BATCH)
 
 
 def test_flags_of_beam_and_of_the_launcher_are_kept():
@@ -89,7 +89,8 @@ def test_flags_of_beam_and_of_the_launcher_are_kept():
             "--labels=a=b",
             "--launcher_flag_of_tomorrow=1",
             "positional",
-        ]
+        ],
+        BATCH,
     )
 
 
