@@ -32,8 +32,6 @@ class JobOrder:
     """A ``Job`` that a client submitted itself, as Beam's DataflowRunner does."""
 
     job_id: str
-    project_id: str
-    region: str
     job: Mapping[str, Any]
 
 

@@ -144,9 +144,7 @@ class Service:
             return active.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
         document = {key: value for key, value in job.items() if key not in SERVICE_FIELDS}
         record = self._create(call, name, JobState.PENDING, document)
-        order = JobOrder(
-            job_id=record.id, project_id=record.project_id, region=record.region, job=job
-        )
+        order = JobOrder(job_id=record.id, job=job)
         self._start(record, lambda: self._runtime.execute(order))
         return record.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
 

@@ -41,8 +41,7 @@ def job(troubled: Journal) -> dict[str, Any]:
 
 
 def submit(bench: Bench, job: Mapping[str, Any], job_id: str) -> None:
-    order = JobOrder(job_id=job_id, project_id="test-project", region="us-central1", job=job)
-    bench.runtime.execute(order)
+    bench.runtime.execute(JobOrder(job_id=job_id, job=job))
 
 
 def results(bench: Bench) -> dict[int, int]:

@@ -6,13 +6,7 @@ from launcher.emulator.runtime import JobOrder
 
 
 def test_without_pubsub_a_streaming_job_says_what_to_install(bench) -> None:
-    order = JobOrder(
-        job_id="no-pubsub",
-        project_id="test-project",
-        region="us-central1",
-        job={"type": "JOB_TYPE_STREAMING"},
-    )
-    bench.runtime.execute(order)
+    bench.runtime.execute(JobOrder(job_id="no-pubsub", job={"type": "JOB_TYPE_STREAMING"}))
     journal = bench.journals.wait("no-pubsub")
     assert journal.states == ["JOB_STATE_PENDING", "JOB_STATE_FAILED"]
     assert "gcloud components install pubsub-emulator" in journal.texts("JOB_MESSAGE_ERROR")
