@@ -75,10 +75,10 @@ def serve(
         on_ready: called when both ports answer.
 
     Raises:
-        EmulatorError: a port is taken, the folder has an emulator already, or ``max_jobs`` is not
-            a number that can be.
+        EmulatorError: a port is taken, the folder has an emulator already, or a number is not one
+            that can be.
     """
-    _check_max_jobs(max_jobs)
+    _check_options(port, storage_port, max_jobs)
     code = fingerprint_code()
     from launcher.emulator import pubsub
 
@@ -154,7 +154,7 @@ def start_detached(
         EmulatorError: it did not start, and the message ends with the tail of its log; or the one
             that serves the folder was started by another version of the code.
     """
-    _check_max_jobs(max_jobs)
+    _check_options(port, storage_port, max_jobs)
     folder = data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     running = find_running(folder)
@@ -248,7 +248,13 @@ def _client_variables(info: EmulatorInfo) -> dict[str, str]:
     }
 
 
-def _check_max_jobs(max_jobs: int | None) -> None:
+def _check_options(port: int, storage_port: int | None, max_jobs: int | None) -> None:
+    # The two ports after --port are Cloud Storage's and Pub/Sub's.
+    for option, number, most in (("--port", port, 65533), ("--storage-port", storage_port, 65535)):
+        if number is not None and not 0 <= number <= most:
+            raise EmulatorError(
+                f"{option} {number}: must be from 1 to {most}, or 0 for a free port"
+            )
     if max_jobs is not None and max_jobs < 1:
         raise EmulatorError(f"--max-jobs {max_jobs}: must be 1 or more")
 

@@ -337,6 +337,7 @@ def _decode_token(token: str, length: int) -> Sequence[str]:
         values = base64.urlsafe_b64decode(token.encode()).decode().split("|")
     except (binascii.Error, UnicodeError) as error:
         raise PageTokenError(token) from error
-    if len(values) != length or not values[-1].isdigit():
+    numbers = (values[0], values[-1])  # between them there may be a time
+    if len(values) != length or not all(number.isdecimal() for number in numbers):
         raise PageTokenError(token)
     return values

@@ -49,13 +49,17 @@ INTERRUPTED = (
 _SHUTDOWN_SEC = 3
 _KEEP_ALIVE_SEC = 75
 _BACKLOG = 2048
+_PORT_PROBLEMS: Mapping[int, str] = {
+    errno.EADDRINUSE: "the port is in use by another program",
+    errno.EACCES: "only root may listen on this port",
+}
 
 
 def bind(port: int, option: str) -> socket.socket:
     """Return a socket that listens on that port of the loopback interface; 0 picks a free one.
 
     Raises:
-        EmulatorError: the port is taken; the message names ``option``.
+        EmulatorError: the port is taken, or root's; the message names ``option``.
     """
     # asyncio switches Nagle's algorithm off only for sockets that say that they are TCP; with it
     # on, every answer on a connection that is kept alive waits 40 ms.
@@ -66,11 +70,10 @@ def bind(port: int, option: str) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        if error.errno != errno.EADDRINUSE:
+        problem = _PORT_PROBLEMS.get(error.errno or 0)
+        if problem is None:
             raise
-        raise EmulatorError(
-            f"{option} {port}: the port is in use by another program; choose another with {option}"
-        ) from error
+        raise EmulatorError(f"{option} {port}: {problem}; choose another with {option}") from error
     return listener
 
 

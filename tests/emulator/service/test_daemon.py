@@ -264,6 +264,22 @@ def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path
         assert answer.read() == b"kept"
 
 
+@pytest.mark.parametrize(
+    ("ports", "problem"),
+    [
+        ({"port": 65534}, "--port 65534: must be from 1 to 65533, or 0"),
+        ({"port": -1}, "--port -1: must be"),
+        ({"port": 0, "storage_port": 70000}, "--storage-port 70000: must be from 1 to 65535, or 0"),
+    ],
+)
+def test_ports_that_cannot_be_are_refused(
+    data_dir: Path, ports: dict[str, int], problem: str
+) -> None:
+    with pytest.raises(daemon.EmulatorError, match=problem):
+        daemon.start_detached(data_dir=data_dir, **ports)
+    assert not data_dir.exists()
+
+
 def test_a_limit_that_cannot_be_is_refused(data_dir: Path) -> None:
     with pytest.raises(daemon.EmulatorError, match="--max-jobs 0: must be 1 or more"):
         daemon.start_detached(port=0, data_dir=data_dir, max_jobs=0)
