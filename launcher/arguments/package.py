@@ -74,9 +74,7 @@ def _add_build_flags(parser: argparse.ArgumentParser, image_help: str) -> None:
     group.add_argument("--image", metavar="NAME", help=image_help)
     group.add_argument("--repository", default="flexpack", help="in Artifact Registry")
     group.add_argument("--tag", help="default: from git, TAG or TAG.devN-gHASH[-tTREE]")
-    group.add_argument(
-        "--flavour", default="cu130", help="torch's build: cu130 (default), cu126 or cpu"
-    )
+    group.add_argument("--flavour", help="torch's build: cu130 (default), cu126 or cpu")
     group.add_argument(
         "--engine", metavar="NAME", help="docker, buildah or cloudbuild; default: what is there"
     )

@@ -10,7 +10,7 @@ from launcher.errors import InputError
 from launcher.image.build import BuiltImage, find_last_image, remember_disk_size, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
-from launcher.image.flavours import find_flavour, load_flavours
+from launcher.image.flavours import default_flavour, find_flavour, load_flavours
 from launcher.image.locks import write_locks
 from launcher.image.names import LOCAL, build_artifact_registry_name
 from launcher.image.plan import ImageOptions, plan_build
@@ -132,7 +132,7 @@ def read_image_options(args: Namespace) -> ImageOptions:
             name = build_artifact_registry_name(args.region, args.project, args.repository)
     return ImageOptions(
         name=name,
-        flavour=args.flavour,
+        flavour=args.flavour or default_flavour(),
         tag=args.tag,
         build_args=args.build_arg,
         pip_conf=Path(args.pip_conf) if args.pip_conf else None,

@@ -13,18 +13,17 @@ from collections.abc import Iterator
 from launcher.image.config import ImageConfig
 from launcher.image.locks import PYTHON_VERSION, read_pin
 from launcher.image.probe import Facts, ProbedFile
-from launcher.preflight.finding import Finding, Severity
-
-BOOT = "/opt/apache/beam/boot"
-LAUNCHER = "/opt/google/dataflow/python_template_launcher"
-PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
-_DEFAULT_ENVIRONMENT = "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"
-_STAGING = (
-    "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE",
-    "FLEX_TEMPLATE_PYTHON_SETUP_FILE",
-    "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES",
+from launcher.preflight.dockerfile import (
+    BOOT,
+    DEFAULT_ENVIRONMENT,
+    DRIVER_LIBRARIES,
+    LAUNCH_INSTALLS,
+    LAUNCHER,
+    PY_FILE,
 )
-_DRIVER_LIBRARIES = "/usr/local/nvidia/lib64"
+from launcher.preflight.finding import Finding, error
+
+_STAGING = (*LAUNCH_INSTALLS, "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+]*://[^\s\"']+")
 _LOCAL_HOST = re.compile(r"\b(localhost|127\.0\.0\.1)(:\d+)?\b")
 _REBUILD = "build with docker/Dockerfile as it is, or mend it"
@@ -51,13 +50,13 @@ def check_facts(facts: Facts, config: ImageConfig, *, lock: str) -> list[Finding
 def _check_platform(config: ImageConfig) -> Iterator[Finding]:
     platform = f"{config.os}/{config.architecture}"
     if platform != "linux/amd64":
-        yield _error(
+        yield error(
             "image-platform",
             f"the image is for {platform}; Dataflow's workers are linux/amd64",
             "build with --platform linux/amd64",
         )
     if config.entrypoint != (BOOT,):
-        yield _error(
+        yield error(
             "image-entrypoint",
             f"ENTRYPOINT is {list(config.entrypoint)}: as workers' image it would crash, because "
             "Dataflow starts it with the flags of Beam's boot program",
@@ -67,32 +66,32 @@ def _check_platform(config: ImageConfig) -> Iterator[Finding]:
 
 def _check_env(config: ImageConfig) -> Iterator[Finding]:
     if not config.env.get(PY_FILE):
-        yield _error(
+        yield error(
             "image-py-file",
             f"{PY_FILE} is not set: the launcher would not know what to run",
             f"set ENV {PY_FILE}=/opt/flexpack/template/main.py",
         )
     for name in _STAGING:
         if name in config.env:
-            yield _error(
+            yield error(
                 "image-staging",
                 f"{name} is set: the launcher would download all packages at every launch, and "
                 "time out",
                 f"delete ENV {name}: the packages are in the image",
             )
-    if config.env.get(_DEFAULT_ENVIRONMENT) != "1":
-        yield _error(
+    if config.env.get(DEFAULT_ENVIRONMENT) != "1":
+        yield error(
             "image-environment",
-            f"{_DEFAULT_ENVIRONMENT} is not 1: boot would make a virtual environment, which sees "
+            f"{DEFAULT_ENVIRONMENT} is not 1: boot would make a virtual environment, which sees "
             "none of the image's packages",
-            f"set ENV {_DEFAULT_ENVIRONMENT}=1",
+            f"set ENV {DEFAULT_ENVIRONMENT}=1",
         )
-    if _DRIVER_LIBRARIES not in config.env.get("LD_LIBRARY_PATH", "").split(":"):
-        yield _error(
+    if DRIVER_LIBRARIES not in config.env.get("LD_LIBRARY_PATH", "").split(":"):
+        yield error(
             "image-driver-path",
-            f"LD_LIBRARY_PATH does not hold {_DRIVER_LIBRARIES}, where Dataflow mounts the NVIDIA "
+            f"LD_LIBRARY_PATH does not hold {DRIVER_LIBRARIES}, where Dataflow mounts the NVIDIA "
             "driver: torch would see no GPU",
-            f"set ENV LD_LIBRARY_PATH={_DRIVER_LIBRARIES}",
+            f"set ENV LD_LIBRARY_PATH={DRIVER_LIBRARIES}",
         )
 
 
@@ -100,20 +99,20 @@ def _check_addresses(config: ImageConfig) -> Iterator[Finding]:
     """Find what the image remembers of the machine that built it."""
     for name, value in config.env.items():
         if name.endswith("_EMULATOR_HOST"):
-            yield _error(
+            yield error(
                 "image-emulator",
                 f"{name} is {value!r}: the workers would talk to an emulator that is not there",
                 f"delete ENV {name}",
             )
         elif _ADDRESS.search(value) or _LOCAL_HOST.search(value):
-            yield _error(
+            yield error(
                 "image-address",
                 f"{name} holds an address, {value!r}",
                 "give addresses to the build as secrets, and to the job as parameters",
             )
     for step in (*config.history, *(f"{k}={v}" for k, v in config.labels.items())):
         if (match := _ADDRESS.search(step)) and not _is_source(match[0]):
-            yield _error(
+            yield error(
                 "image-address",
                 f"the image's history or labels hold the address {match[0]}, for all to read",
                 "give addresses to the build as secrets: --pip-conf",
@@ -129,13 +128,13 @@ def _check_files(facts: Facts) -> Iterator[Finding]:
     yield from _check_program("boot", BOOT, facts.boot, "BEAM_IMAGE")
     yield from _check_program("launcher", LAUNCHER, facts.launcher, "LAUNCHER_IMAGE")
     if not facts.entry_file.exists:
-        yield _error(
+        yield error(
             "image-entry-file",
             f"the file that {PY_FILE} names does not exist",
             "copy it into the image, or correct the variable",
         )
     elif not facts.entry_file.readable_by_all:
-        yield _error(
+        yield error(
             "image-entry-file",
             f"the file that {PY_FILE} names can be read by root only",
             "COPY it with --chmod=0755",
@@ -151,20 +150,20 @@ def _check_program(name: str, path: str, file: ProbedFile, source: str) -> Itera
         problem = f"is made for {file.machine or 'no machine'}, not for amd64"
     else:
         return
-    yield _error(f"image-{name}", f"{path} {problem}", f"COPY it from {source} for linux/amd64")
+    yield error(f"image-{name}", f"{path} {problem}", f"COPY it from {source} for linux/amd64")
 
 
 def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Finding]:
     if facts.is_virtual_environment:
-        yield _error(
+        yield error(
             "image-environment",
             "the image's python is that of a virtual environment: boot would not use it",
             "install into the global interpreter",
         )
     if facts.pip_check:
-        yield _error("image-packages", f"pip check: {facts.pip_check.strip()}", "run 'make lock'")
+        yield error("image-packages", f"pip check: {facts.pip_check.strip()}", "run 'make lock'")
     if facts.python_version != PYTHON_VERSION:
-        yield _error(
+        yield error(
             "image-versions",
             f"Python is {facts.python_version}, and the lock is for {PYTHON_VERSION}",
             f"give a PYTHON_IMAGE of Python {PYTHON_VERSION}",
@@ -172,7 +171,7 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
     for package, label in (("apache-beam", "flexpack.beam"), ("torch", "flexpack.torch")):
         installed, locked = facts.find_version(package), read_pin(lock, package)
         if installed != locked:
-            yield _error(
+            yield error(
                 "image-versions",
                 f"{package} {installed} is installed, and the lock says {locked}",
                 "build the image anew",
@@ -184,7 +183,7 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
 def _check_label(config: ImageConfig, label: str, found: str | None) -> Iterator[Finding]:
     said = config.labels.get(label)
     if said != found:
-        yield _error(
+        yield error(
             "image-label",
             f"the label {label} says {said}, and the image holds {found}",
             "build with 'make image', which fills in the labels",
@@ -193,32 +192,28 @@ def _check_label(config: ImageConfig, label: str, found: str | None) -> Iterator
 
 def _check_roles(facts: Facts) -> Iterator[Finding]:
     if facts.inputs.error:
-        yield _error(
+        yield error(
             "image-example",
             f"the example model cannot be used in the image:\n{facts.inputs.error.rstrip()}",
             _REBUILD,
         )
         return
     if facts.launch.error or not facts.launch.result:
-        yield _error(
+        yield error(
             "image-launch",
             f"the entry file stages no job:\n{(facts.launch.error or 'no type').rstrip()}",
             "mend what it says; the launcher runs it just so",
         )
     counts = facts.prediction.result
     if counts is None:
-        yield _error(
+        yield error(
             "image-prediction",
             f"a worker cannot predict:\n{(facts.prediction.error or '').rstrip()}",
             "mend what it says; workers run just so",
         )
     elif counts["differing"]:
-        yield _error(
+        yield error(
             "image-prediction",
             f"{counts['differing']} of {counts['rows']} predictions differ from torch's own",
             "look into the pipeline before you trust its predictions",
         )
-
-
-def _error(code: str, message: str, remedy: str) -> Finding:
-    return Finding(Severity.ERROR, code, message, remedy)

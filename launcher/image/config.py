@@ -22,8 +22,6 @@ class ImageConfig:
     os: str
     entrypoint: tuple[str, ...]
     env: Mapping[str, str]
-    working_dir: str
-    user: str
     labels: Mapping[str, str]
     history: tuple[str, ...]
     diff_ids: tuple[str, ...]
@@ -37,8 +35,6 @@ def parse_config(document: Mapping[str, Any]) -> ImageConfig:
         os=document.get("os", ""),
         entrypoint=tuple(config.get("Entrypoint") or ()),
         env=dict(variable.partition("=")[::2] for variable in config.get("Env") or ()),
-        working_dir=config.get("WorkingDir") or "/",
-        user=config.get("User") or "",
         labels=dict(config.get("Labels") or {}),
         history=tuple(step.get("created_by", "") for step in document.get("history") or ()),
         diff_ids=tuple(document.get("rootfs", {}).get("diff_ids") or ()),

@@ -1,7 +1,8 @@
-"""The builds of torch that an image can hold, and what each asks of the GPU and its driver.
+"""The builds of torch that an image can hold.
 
-The facts are in ``flavours.json``, dated and with their sources. A flavour is one word in a build
-(``make image FLAVOUR=cu126``) and one file of pinned packages, ``docker/locks/<name>.txt``.
+The facts are in ``flavours.json``, dated and with their source. A flavour is one word in a build
+(``make image FLAVOUR=cu126``) and one file of pinned packages, ``docker/locks/<name>.txt``. Which
+GPUs and drivers each runs on, the catalogue in ``launcher.accelerators`` knows.
 """
 
 from __future__ import annotations
@@ -27,9 +28,6 @@ class Flavour:
         torch_version: its version with the local part, by which an index tells the builds apart;
             one without a local part is on PyPI.
         cuda_version: of the CUDA libraries inside; None without CUDA.
-        minimal_driver: branch of the oldest NVIDIA driver that runs it.
-        compute_capabilities: those that it holds machine code for.
-        has_ptx: whether it also holds code that newer GPUs can compile.
         compressed_budget_gb: how big the image may be in the registry before one should look at it.
     """
 
@@ -37,9 +35,6 @@ class Flavour:
     description: str
     torch_version: str
     cuda_version: str | None
-    minimal_driver: int | None
-    compute_capabilities: tuple[str, ...]
-    has_ptx: bool
     compressed_budget_gb: float
 
     @property
@@ -51,26 +46,11 @@ class Flavour:
     def is_on_pypi(self) -> bool:
         return "+" not in self.torch_version
 
-    def runs_on(self, compute_capability: str) -> bool:
-        """Tell whether a GPU of this compute capability, for example "8.9", can run it.
-
-        Machine code runs on its own generation: that of 8.6 on 8.9, that of 8.0 not on 9.0.
-        https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#binary-compatibility
-        """
-        wanted = _parse(compute_capability)
-        held = [_parse(capability) for capability in self.compute_capabilities]
-        if any(major == wanted[0] and minor <= wanted[1] for major, minor in held):
-            return True
-        return self.has_ptx and bool(held) and wanted > max(held)
-
 
 @functools.cache
 def load_flavours() -> tuple[Flavour, ...]:
     """Return all flavours."""
-    return tuple(
-        Flavour(**{**record, "compute_capabilities": tuple(record["compute_capabilities"])})
-        for record in _document()["flavours"]
-    )
+    return tuple(Flavour(**record) for record in _document()["flavours"])
 
 
 def default_flavour() -> str:
@@ -96,8 +76,3 @@ def _document() -> dict[str, Any]:
     text = resources.files("launcher.image").joinpath("flavours.json").read_text()
     document: dict[str, Any] = json.loads(text)
     return document
-
-
-def _parse(compute_capability: str) -> tuple[int, int]:
-    major, _, minor = compute_capability.partition(".")
-    return int(major), int(minor)

@@ -6,6 +6,7 @@ Reads an OCI layout, https://github.com/opencontainers/image-spec/blob/main/imag
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import ImageError
+from launcher.gpu_defaults import MINIMUM_DISK_GB
 from launcher.image.flavours import Flavour
-from launcher.preflight.finding import Finding, Severity
+from launcher.preflight.finding import Finding, warning
 
 _GB = 1e9
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 6
 
-# https://cloud.google.com/dataflow/docs/gpu/use-gpus asks for 50 GB or more. Beside the image stand
-# the system and the driver, and the download while it is unpacked.
-_LEAST_DISK_GB = 50
+# Beside the image stand the system and the driver.
 _OTHER_DISK_GB = 25
 
 
@@ -55,7 +55,7 @@ class ImageSize:
     def disk_size_gb(self) -> int:
         """The smallest disk that a worker should have, rounded up to tens."""
         needed = _OTHER_DISK_GB + (self.compressed_bytes + self.unpacked_bytes) / _GB
-        return max(_LEAST_DISK_GB, -(-int(needed) // 10) * 10)
+        return max(MINIMUM_DISK_GB, math.ceil(needed / 10) * 10)
 
 
 def read_size(layout: Path) -> ImageSize:
@@ -84,8 +84,7 @@ def check_size(size: ImageSize, flavour: Flavour) -> list[Finding]:
         return []
     biggest = max(size.layers, key=lambda layer: layer.compressed_bytes)
     return [
-        Finding(
-            Severity.WARNING,
+        warning(
             "image-size",
             f"the image is {compressed:.2f} GB compressed; the budget of {flavour.name} is "
             f"{flavour.compressed_budget_gb:g} GB. Its biggest layer, "

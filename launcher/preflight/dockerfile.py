@@ -17,12 +17,13 @@ from launcher.preflight.locks import Lock
 BOOT = "/opt/apache/beam/boot"
 LAUNCHER = "/opt/google/dataflow/python_template_launcher"
 PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
-
-_LAUNCH_INSTALLS = (
+DEFAULT_ENVIRONMENT = "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"
+LAUNCH_INSTALLS = (
     "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE",
     "FLEX_TEMPLATE_PYTHON_SETUP_FILE",
 )
-_DEFAULT_ENVIRONMENT = "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"
+DRIVER_LIBRARIES = "/usr/local/nvidia/lib64"
+
 _BEAM_IMAGE = re.compile(r"(?:^|/)beam_python(?P<python>\d\.\d+)_sdk(?::(?P<beam>[^@]+))?")
 _PYTHON_IMAGE = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)")
 _LAUNCHER_BASE = re.compile(r"/python\d*-template-launcher-base")
@@ -156,7 +157,7 @@ def _check_roles(dockerfile: Dockerfile) -> Iterator[Finding]:
 
 def _check_launch_time(dockerfile: Dockerfile) -> Iterator[Finding]:
     installs = any("pip install" in command for command in dockerfile.runs)
-    for name in _LAUNCH_INSTALLS:
+    for name in LAUNCH_INSTALLS:
         value = dockerfile.env.get(name)
         if not value:
             continue
@@ -170,7 +171,7 @@ def _check_launch_time(dockerfile: Dockerfile) -> Iterator[Finding]:
 
 
 def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
-    if dockerfile.env.get(_DEFAULT_ENVIRONMENT) == "1":
+    if dockerfile.env.get(DEFAULT_ENVIRONMENT) == "1":
         return
     made = next((run for run in dockerfile.runs if _VIRTUAL_ENVIRONMENT.search(run)), None)
     if made:
@@ -178,7 +179,7 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
             "image-environment",
             f"{dockerfile.path}: packages in a virtual environment ({made.strip()[:60]}), and "
             "Beam's boot program makes one of its own that does not see them",
-            f"Install into the global interpreter, or set ENV {_DEFAULT_ENVIRONMENT}=1 with the "
+            f"Install into the global interpreter, or set ENV {DEFAULT_ENVIRONMENT}=1 with the "
             "environment first in PATH.",
         )
     commands = " ".join(dockerfile.runs)
@@ -187,7 +188,7 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
             "image-environment",
             f"{dockerfile.path}: Python from the distribution without its venv package: Beam's "
             "boot program stops at 'ensurepip is not available'",
-            f"Install python3-venv too, or set ENV {_DEFAULT_ENVIRONMENT}=1.",
+            f"Install python3-venv too, or set ENV {DEFAULT_ENVIRONMENT}=1.",
         )
 
 
@@ -209,12 +210,12 @@ def _check_cuda(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Findi
             "Take a plain Python base, python:3.11-slim-bookworm.",
         )
     libraries = dockerfile.env.get("LD_LIBRARY_PATH", "")
-    if builds and not match and "/usr/local/nvidia/lib64" not in libraries:
+    if builds and not match and DRIVER_LIBRARIES not in libraries:
         yield warning(
             "image-driver-path",
-            f"{dockerfile.path}: LD_LIBRARY_PATH lacks /usr/local/nvidia/lib64, where Dataflow "
+            f"{dockerfile.path}: LD_LIBRARY_PATH lacks {DRIVER_LIBRARIES}, where Dataflow "
             "mounts the GPU's driver",
-            "ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 PATH=/usr/local/nvidia/bin:${PATH}",
+            f"ENV LD_LIBRARY_PATH={DRIVER_LIBRARIES} PATH=/usr/local/nvidia/bin:${{PATH}}",
         )
 
 

@@ -9,6 +9,7 @@ import json
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from launcher.errors import ImageError
@@ -55,9 +56,8 @@ class Docker:
                 f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
                 f"gcloud auth configure-docker {host}{suggest_repository(reference)}"
             ) from error
-        name, _, _ = split_reference(reference)
         digests = json.loads(self._inspect(reference, "{{json .RepoDigests}}"))
-        return str(next(d for d in digests if d.startswith(f"{name}@")).partition("@")[2])
+        return find_digest(reference, digests)
 
     def read_config(self, reference: str) -> ImageConfig:
         """Return an image's configuration."""
@@ -102,6 +102,21 @@ class Docker:
             ["docker", "image", "inspect", f"--format={template}", reference],
             timeout_sec=_QUERY_TIMEOUT_SEC,
         )
+
+
+def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
+    """Return the digest of a pushed image among docker's ``RepoDigests``.
+
+    Raises:
+        ImageError: docker tells none.
+    """
+    name, _, _ = split_reference(reference)
+    for pushed in repo_digests:
+        repository, _, digest = pushed.partition("@")
+        # docker leaves the name of its own registry out.
+        if name in (repository, f"docker.io/{repository}"):
+            return digest
+    raise ImageError(f"{reference}: was pushed, and docker tells no digest of it")
 
 
 def build_command(plan: BuildPlan) -> list[str]:

@@ -23,8 +23,6 @@ def config() -> ImageConfig:
             "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT": "1",
             "LD_LIBRARY_PATH": "/usr/local/nvidia/lib64",
         },
-        working_dir="/opt/flexpack",
-        user="",
         labels={
             "flexpack.flavour": "cpu",
             "flexpack.beam": "2.77.0",

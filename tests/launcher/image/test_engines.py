@@ -39,6 +39,20 @@ def test_docker():
     ]
 
 
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        (REFERENCE, REFERENCE.removesuffix(":1.0")),
+        ("docker.io/ada/flexpack:1.0", "ada/flexpack"),
+    ],
+)
+def test_dockers_digest_of_a_pushed_image(reference, repository):
+    digests = ["localhost:5000/flexpack@sha256:1", f"{repository}@sha256:2"]
+    assert docker.find_digest(reference, digests) == "sha256:2"
+    with pytest.raises(ImageError, match="docker tells no digest"):
+        docker.find_digest(reference, digests[:1])
+
+
 def test_buildah():
     plan = replace(PLAN, volumes=(Path("/wheels"),))
     assert buildah.build_command(plan) == [
