@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from template.blocks import KEY, image_cells
 from template.dead_letters import DeadLetter, describe
-from template.sources.streams import ReadSettings, UnreadableError, open_stream
+from template.sources.streams import DAMAGE, ReadSettings, UnreadableError, open_stream
 
 FILES_PER_SPLIT = 256
 _MAX_BLOCK_BYTES = 64 << 20
@@ -91,7 +91,10 @@ def _to_grey_or_rgb(image: Image.Image) -> np.ndarray:
 
 def _read_image(path: str) -> np.ndarray:
     with open_stream(path) as stream:
-        data = stream.read()
+        try:
+            data = stream.read()
+        except DAMAGE as error:
+            raise UnreadableError(f"the file is damaged: {error}") from error
     return decode_image(data)
 
 

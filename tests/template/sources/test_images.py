@@ -1,5 +1,6 @@
 """Image files: modes, damage and keys."""
 
+import gzip
 import io
 
 import numpy as np
@@ -69,6 +70,18 @@ def test_files_are_grouped():
         FILES_PER_SPLIT,
         1,
     ]
+
+
+def test_a_damaged_gzip_file_costs_one_image(predict, images, tmp_path):
+    (image,) = images(1)
+    whole = gzip.compress(encode(Image.fromarray(image)))
+    (tmp_path / "whole.png.gz").write_bytes(whole)
+    (tmp_path / "cut.png.gz").write_bytes(whole[:-20])
+    outcome = predict(tmp_path / "*.png.gz", input_format="images")
+    assert [row["key"] for row in outcome.predictions] == [f"{tmp_path}/whole.png.gz"]
+    (letter,) = outcome.dead_letters
+    assert letter["key"] == f"{tmp_path}/cut.png.gz"
+    assert "the file is damaged" in letter["error"]
 
 
 def test_good_images_are_predicted_beside_bad_ones(predict, images, expected, tmp_path):
