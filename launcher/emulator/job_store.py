@@ -29,7 +29,7 @@ from launcher.emulator.jobs import (
     format_time,
     new_job_id,
 )
-from launcher.emulator.states import JobState, check_transition
+from launcher.emulator.states import IllegalTransitionError, JobState, check_transition
 
 _TERMINAL = ", ".join(f"'{state}'" for state in JobState if state.is_terminal)
 _SCHEMA = f"""
@@ -191,16 +191,29 @@ class JobStore:
         return [_record(row) for row in page], _encode_token(page[-1][-3:]) if more else ""
 
     def transition(
-        self, job_id: str, wanted: JobState, *, requested: JobState | None = None
+        self,
+        job_id: str,
+        wanted: JobState,
+        *,
+        requested: JobState | None = None,
+        unless: JobState | None = None,
     ) -> JobRecord:
-        """Take a job to another state; ``requested`` is what a caller had asked for.
+        """Take a job to another state.
+
+        Args:
+            job_id: the job.
+            wanted: the state.
+            requested: what a caller had asked for.
+            unless: a state that this caller may not take it from, though the table allows it.
 
         Raises:
             UnknownJobError: there is no such job.
-            IllegalTransitionError: the table of transitions does not allow it.
+            IllegalTransitionError: the table of transitions, or ``unless``, does not allow it.
         """
         with self._lock, self._db:
             record = self.get(job_id)
+            if record.state is unless:
+                raise IllegalTransitionError(job_id, record.state, wanted)
             check_transition(job_id, record.state, wanted)
             document = dict(record.document)
             if requested is not None:

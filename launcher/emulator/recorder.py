@@ -61,7 +61,8 @@ class JobRecorder:
         """
         wanted = JobState(state)
         try:
-            self._jobs.transition(job_id, wanted)
+            # One that is being cancelled fails only if its processes stay, which is not told here.
+            self._jobs.transition(job_id, wanted, unless=JobState.CANCELLING)
         except IllegalTransitionError as error:
             late = error.current.is_terminal or error.current is JobState.CANCELLING
             if not late and error.current is not wanted:

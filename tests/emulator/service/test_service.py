@@ -112,7 +112,7 @@ def test_cancelling(local: Local) -> None:
     assert job["requestedState"] == "JOB_STATE_CANCELLED"
     again = {"requestedState": "JOB_STATE_CANCELLED", "labels": {"force_cancel_job": "true"}}
     assert local.call("PUT", f"jobs/{job_id}", again)["currentState"] == "JOB_STATE_CANCELLING"
-    run_to(local, job_id, "DONE")  # Too late: the runtime did not know yet.
+    run_to(local, job_id, "DONE", "FAILED")  # Too late: the runtime did not know yet.
     assert finished(local, job_id) == "JOB_STATE_CANCELLED"
     assert local.runtime.cancelled == [job_id]
 
