@@ -173,8 +173,8 @@ def _warm_up(dataflow: Dataflow, job_id: str, publisher: _Publisher, ledger: _Le
     deadline = time.monotonic() + _TIMEOUT_SEC
     while number not in ledger.replies:
         state = dataflow.get(job_id).current_state
-        if time.monotonic() > deadline or state == "JOB_STATE_FAILED":
-            raise InputError(
+        if time.monotonic() > deadline or state.is_terminal:
+            raise FlexpackError(
                 f"no prediction came; the job is in {state}: flexpack jobs messages {job_id}"
             )
         time.sleep(0.2)
@@ -224,11 +224,17 @@ def _subscription(topic: str) -> str:
 
 
 def _receive(topic: str, take: Any) -> None:
+    from google.api_core.exceptions import DeadlineExceeded
     from google.cloud import pubsub_v1
 
     subscriber = pubsub_v1.SubscriberClient()
     while True:
-        response = subscriber.pull(subscription=_subscription(topic), max_messages=1000, timeout=30)
+        try:
+            response = subscriber.pull(
+                subscription=_subscription(topic), max_messages=1000, timeout=30
+            )
+        except DeadlineExceeded:  # nothing came in this time
+            continue
         for each in response.received_messages:
             take(each.message, time.time())
         if response.received_messages:
