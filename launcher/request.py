@@ -42,7 +42,8 @@ class LaunchConfig(EnvironmentOptions):
         template_file_gcs_location: the container spec, ``gs://BUCKET/OBJECT.json``.
         parameters: the template's parameters.
         launch_id: marks the job as this launch's. Give one of your own, for example the id of a
-            task run, to have a repeated task find the job that its first try launched.
+            task run, to have a repeated task find the job that its first try launched, while it
+            runs.
         launch_timeout_sec: how long the service waits for the launcher; None takes its default.
         right_fitting: whether only the prediction step gets the accelerator, the other steps run
             on workers without one.
