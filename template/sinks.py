@@ -92,6 +92,9 @@ class _Sink(FileBasedSink):
             compression_type=CompressionTypes.UNCOMPRESSED,
             skip_if_empty=True,
         )
+        # What it replaces are files of its own: Beam's ``-*-of-`` would find the dead letters too,
+        # ``<output>-errors-00000-of-00003.jsonl``, and delete them.
+        self.shard_name_glob_format = self.shard_name_glob_format.replace("*", "[0-9]" * 5)
 
     def initialize_write(self) -> str:
         output = self.file_path_prefix.get()

@@ -108,6 +108,27 @@ def test_dead_letters(tmp_path):
     assert json.loads(text) == {"key": "x#1", "error": "ValueError: a", "source": "gs://b/x row 1"}
 
 
+def test_predictions_replace_their_own_files_and_no_dead_letters(tmp_path):
+    (tmp_path / "p-00000-of-00001.jsonl").write_text("of an earlier job")
+    (tmp_path / "p-daily-00000-of-00001.jsonl").write_text("of another job")
+    letter = DeadLetter(key="x#1", error="ValueError: a", source="gs://b/x row 1")
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+    letters = pipeline | "Letters" >> beam.Create([letter]) | WriteDeadLetters(f"{tmp_path}/p")
+    _ = (
+        pipeline
+        | beam.Create(BLOCKS[1:])
+        | "LettersFirst" >> beam.Map(lambda block, _: block, beam.pvalue.AsList(letters))
+        | WritePredictions(f"{tmp_path}/p", "jsonl")
+    )
+    pipeline.run().wait_until_finish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "p-00000-of-00001.jsonl",
+        "p-daily-00000-of-00001.jsonl",
+        "p-errors-00000-of-00001.jsonl",
+    ]
+    assert '"key":"x#2"' in (tmp_path / "p-00000-of-00001.jsonl").read_text()
+
+
 @pytest.mark.parametrize("output_format", ["jsonl", "csv", "parquet"])
 def test_where_there_is_nothing_to_write_there_is_no_file(tmp_path, output_format):
     write(WritePredictions(f"{tmp_path}/p", output_format), [])
