@@ -94,7 +94,7 @@ class _Sink(FileBasedSink):
         )
         # What it replaces are files of its own: Beam's ``-*-of-`` would find the dead letters too,
         # ``<output>-errors-00000-of-00003.jsonl``, and delete them.
-        self.shard_name_glob_format = self.shard_name_glob_format.replace("*", "[0-9]" * 5)
+        self.shard_name_glob_format = f"-{'[0-9]' * 5}-of-%(num_shards)05d"
 
     def initialize_write(self) -> str:
         output = self.file_path_prefix.get()
