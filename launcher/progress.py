@@ -36,7 +36,7 @@ class Progress(JobObserver, Protocol):
     """An observer that can sum up what it saw."""
 
     def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows."""
+        """Return one line: the state, after how long, and the rows; "" where nothing was seen."""
 
 
 @contextmanager
@@ -111,6 +111,8 @@ class _Meter:
         )
 
     def summarize(self) -> str:
+        if not self._job.id:
+            return ""
         rows = self.rows()
         read = f": {_count(self.counts.rows_read, 'row')} read, {rows}" if rows else ""
         return f"{self.state} after {self.ran_sec:.1f} s{read}"
@@ -154,7 +156,7 @@ class PlainProgress:
             self._line(f"{error}; trying again")
 
     def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows."""
+        """Return one line: the state, after how long, and the rows; "" where nothing was seen."""
         return self._meter.summarize()
 
     def _line(self, text: str) -> None:
@@ -206,7 +208,7 @@ class LiveProgress:
         self._outage = "Dataflow is out of reach, trying again"
 
     def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows."""
+        """Return one line: the state, after how long, and the rows; "" where nothing was seen."""
         return self._meter.summarize()
 
     def _render(self) -> RenderableType:

@@ -1,4 +1,4 @@
-"""The flags that become a job's runtime environment, shared by ``build`` and ``run``."""
+"""The flags that become a job's runtime environment."""
 
 from __future__ import annotations
 

@@ -191,7 +191,8 @@ def follow(
         print(f"The job goes on. Stop it:  {format_jobs_command('cancel', job_id, dataflow)}")
         raise
     finally:
-        print(progress.summarize(), flush=True)
+        if summary := progress.summarize():
+            print(summary, flush=True)
     if job.current_state.is_terminal:
         counts = RowCounts.from_metrics(dataflow.metrics(job_id))
         if counts.dead_letters and not counts.predictions:

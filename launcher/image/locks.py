@@ -107,7 +107,13 @@ def write_locks(
     """Make the locks anew. Blocks, for seconds each; asks the package indexes.
 
     A pin stays where it is as long as the requirements allow; delete the file to get the newest.
+
+    Raises:
+        InputError: the requirements are not there.
+        ImageError: they cannot be resolved.
     """
+    if not (root / REQUIREMENTS).is_file():
+        raise InputError(f"{root / REQUIREMENTS}: no such file; run this in the project's root")
     results = [_write_lock(root, flavour, environ) for flavour in flavours]
     written = [result.flavour for result in results if result.problem is None]
     if written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -131,8 +132,6 @@ def test_gcloud(lake, emulator_env, image_set, check_predictions, tmp_path):
 
 def test_local_pipeline_is_the_same(image_set, expected, tmp_path):
     """The entry file runs without any Dataflow, as a developer would try it."""
-    import os
-
     run(
         *(sys.executable, "-m", "template.main", "--runner=FnApiRunner"),
         *(f"--input={image_set.images}", f"--model_path={image_set.weights}"),

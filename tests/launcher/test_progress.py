@@ -126,6 +126,12 @@ def test_the_summary_of_an_ended_job_tells_how_long_it_ran(clock):
     assert progress.summarize() == "JOB_STATE_FAILED after 90.0 s"
 
 
+def test_a_job_that_was_never_seen_has_no_summary(clock):
+    progress = PlainProgress(io.StringIO(), clock=clock)
+    progress.on_outage(Unreachable("no connection"))
+    assert progress.summarize() == ""
+
+
 def test_a_job_without_the_kits_counters_shows_no_rows(clock):
     progress = PlainProgress(io.StringIO(), clock=clock)
     progress.on_job(job(JobState.DONE))

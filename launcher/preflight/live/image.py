@@ -77,14 +77,16 @@ def _find(cloud: Cloud, parent: str, name: str, image: ImageReference) -> dict[s
             ),
         )
     tag = image.tag or "latest"
-    page: dict[str, Any] = {"nextPageToken": None}
-    while "nextPageToken" in page:
-        page = _list_page(cloud, parent, page["nextPageToken"])
+    page_token: str | None = None
+    while True:
+        page = _list_page(cloud, parent, page_token)
         for found in page.get("dockerImages", ()):
             path = str(found.get("uri", "")).partition("@")[0]
             if path.endswith(f"/{name}") and tag in found.get("tags", ()):
                 return dict(found)
-    return None
+        page_token = page.get("nextPageToken")
+        if not page_token:
+            return None
 
 
 def _list_page(cloud: Cloud, parent: str, page_token: str | None) -> dict[str, Any]:

@@ -108,6 +108,11 @@ def test_the_default_flavour_is_never_another_build(root, wheels, environ):
         write_locks(root, [find_flavour("cu130")], environ=environ)
 
 
+def test_not_in_the_project(tmp_path, environ):
+    with pytest.raises(InputError, match="run this in the project's root"):
+        write_locks(tmp_path, [find_flavour("cu130")], environ=environ)
+
+
 def test_what_cannot_be_resolved_is_shown(root, environ):
     (root / "docker" / "requirements.in").write_text("torch==2.13.0\nno-such-package\n")
     with pytest.raises(ImageError, match="no-such-package"):
