@@ -17,7 +17,6 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pandas as pd
-from apache_beam.io.filesystems import FileSystems
 from pandas.api.types import infer_dtype
 
 KEY = "key"
@@ -52,10 +51,9 @@ class BlockCoder(beam.coders.Coder):
 beam.coders.registry.register_coder(pd.DataFrame, BlockCoder)
 
 
-def row_keys(path: str, rows: Sequence[int]) -> list[str]:
+def row_keys(file_name: str, rows: Sequence[int]) -> list[str]:
     """Return ``<file name>#<row number>`` for each row number."""
-    name = FileSystems.split(path)[1]
-    return [f"{name}#{row}" for row in rows]
+    return [f"{file_name}#{row}" for row in rows]
 
 
 def make_image_block(

@@ -158,7 +158,8 @@ def _read_chunk(
 ) -> Iterator[pd.DataFrame | DeadLetter]:
     for part in _parse(chunk.data, chunk.rows, schema.columns):
         if isinstance(part, _BadRow):
-            yield _dead_row(path, chunk.first_row + part.row, part.problem)
+            row = chunk.first_row + part.row
+            yield _dead_row(path, row, part.problem, row_keys(settings.file_name(path), [row])[0])
         else:
             rows = part.rows + chunk.first_row
             yield from _make_blocks(part.columns, rows, schema, path, settings)
@@ -258,13 +259,14 @@ def _make_blocks(
     frame = pd.DataFrame(numbers.T, columns=numeric_names)
     for position, values in texts.items():
         frame.insert(position, schema.columns[position], values)
-    keys = np.array(row_keys(path, rows.tolist()), dtype=object)
+    places = keys = np.array(row_keys(settings.file_name(path), rows.tolist()), dtype=object)
     if settings.key_column is not None:
         keys = frame[settings.key_column].to_numpy(dtype=object)
         for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
             wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
     for row, problem in sorted(wrong.items()):
-        yield _dead_row(path, int(rows[row]), problem, key=keys[row])
+        key = keys[row] if isinstance(keys[row], str) and keys[row] else places[row]
+        yield _dead_row(path, int(rows[row]), problem, key)
     keep = np.setdiff1d(np.arange(len(rows)), list(wrong))
     if len(wrong):
         frame, keys, rows = frame.iloc[keep], keys[keep], rows[keep]
@@ -304,10 +306,5 @@ def _parse_number(text: str) -> float:
     return float(text) if text.strip() else float("nan")
 
 
-def _dead_row(path: str, row: int, problem: str, key: object = None) -> DeadLetter:
-    """Return the dead letter of a row, under its place in the file where it has no key."""
-    return DeadLetter(
-        key=key if isinstance(key, str) and key else row_keys(path, [row])[0],
-        error=f"ValueError: {problem}",
-        source=f"{path} row {row}",
-    )
+def _dead_row(path: str, row: int, problem: str, key: str) -> DeadLetter:
+    return DeadLetter(key=key, error=f"ValueError: {problem}", source=f"{path} row {row}")

@@ -77,7 +77,7 @@ class IdxSplit:
                     images = images.astype(images.dtype.newbyteorder("="), copy=False)
                     yield make_image_block(
                         images.reshape(len(rows), *header.shape),
-                        keys=row_keys(self.path, rows),
+                        keys=row_keys(settings.file_name(self.path), rows),
                         rows=rows,
                         path=self.path,
                     )

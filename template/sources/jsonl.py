@@ -83,6 +83,7 @@ def _scan(path: str) -> Iterator[Chunk | DeadLetter]:
 def _read_chunk(
     chunk: Chunk, path: str, settings: ReadSettings
 ) -> Iterator[pd.DataFrame | DeadLetter]:
+    file_name = settings.file_name(path)
     lines = [line for line in io.BytesIO(chunk.data) if line not in BLANK_LINES]
     for start in range(0, len(lines), settings.batch_size):
         records: list[dict[str, Any]] = []
@@ -91,7 +92,7 @@ def _read_chunk(
         for row, line in enumerate(
             lines[start : start + settings.batch_size], chunk.first_row + start
         ):
-            key = row_keys(path, [row])[0]
+            key = row_keys(file_name, [row])[0]
             try:
                 record = parse_object(line)
                 if settings.key_column is not None or KEY in record:

@@ -100,7 +100,7 @@ def _make_blocks(
 ) -> Iterator[pd.DataFrame | DeadLetter]:
     rows = np.arange(first_row, first_row + len(batch))
     frame = batch.to_pandas(ignore_metadata=True)
-    keys = np.array(row_keys(path, rows.tolist()), dtype=object)
+    keys = np.array(row_keys(settings.file_name(path), rows.tolist()), dtype=object)
     if settings.key_column is not None:
         texts = np.array(_key_texts(batch.column(settings.key_column)), dtype=object)
         for position in np.flatnonzero(pd.isna(texts) | (texts == "")).tolist():

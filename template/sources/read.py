@@ -6,6 +6,7 @@ from the file to the model within one worker. Memory is bounded by a split, not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -28,6 +29,8 @@ from template.sources.streams import ReadSettings, SourceFile, UnreadableError
 
 AUTO = "auto"
 _DEAD_LETTERS = "dead_letters"  # as in the output types below
+_LITERAL = re.compile(r"(?P<folder>[^*?\[]*/)")
+"""What a pattern begins with: folders without wildcards."""
 
 
 class Split(Protocol):
@@ -67,7 +70,8 @@ class ReadBlocks(beam.PTransform):
         input_format: a ``Format``, or "auto" to go by each file's name.
         batch_size: largest number of rows of a block.
         key_column: column of tables that holds the keys; without it the keys are
-            ``<file name>#<row number from 0>``. The key of an image file is its path.
+            ``<file name>#<row number from 0>``, where a file below folders that the pattern leaves
+            open is named with them: ``day=1/part-0.csv``. The key of an image file is its path.
     """
 
     def __init__(
@@ -81,7 +85,12 @@ class ReadBlocks(beam.PTransform):
         super().__init__()
         self._pattern = pattern
         self._input_format = input_format
-        self._settings = ReadSettings(batch_size=batch_size, key_column=key_column)
+        begin = _LITERAL.match(pattern)
+        self._settings = ReadSettings(
+            batch_size=batch_size,
+            key_column=key_column,
+            folder=begin["folder"] if begin else "",
+        )
 
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection]:
         """Find, split and read."""

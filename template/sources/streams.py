@@ -27,10 +27,21 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSettings:
-    """How rows are cut into blocks and named."""
+    """How rows are cut into blocks and named.
+
+    ``folder`` is where all files are, with its last slash: what a pattern begins with.
+    """
 
     batch_size: int
     key_column: str | None = None
+    folder: str = ""
+
+    def file_name(self, path: str) -> str:
+        """Return what keys call a file, one name for each file: its path below ``folder``."""
+        if self.folder and path.startswith(self.folder):
+            return path.removeprefix(self.folder)
+        name: str = FileSystems.split(path)[1]
+        return name
 
 
 class UnreadableError(ValueError):

@@ -14,7 +14,7 @@ def block(images):
     frame = pd.DataFrame({"image": image_cells(images(5))})
     rows = range(10, 15)
     (made,) = make_blocks(
-        frame, keys=row_keys("gs://b/d/x", rows), rows=rows, path="gs://b/d/x", batch_size=5
+        frame, keys=row_keys("x", rows), rows=rows, path="gs://b/d/x", batch_size=5
     )
     return made
 

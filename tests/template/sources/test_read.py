@@ -1,6 +1,7 @@
 """Finding files and telling their format."""
 
 import apache_beam as beam
+import pandas as pd
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -62,6 +63,25 @@ def test_formats_mix_and_unknown_names_are_dead_letters(predict, write_idx, imag
     (letter,) = outcome.dead_letters
     assert letter["source"] == str(tmp_path / "in.txt")
     assert "its name tells no format: pass --input_format" in letter["error"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "idx3-ubyte"])
+def test_files_of_one_name_in_several_folders_have_keys_of_their_own(
+    predict, write_idx, images, tmp_path, suffix
+):
+    for day in ("1", "2"):
+        folder = tmp_path / "data" / f"day={day}"
+        folder.mkdir(parents=True)
+        if suffix == "idx3-ubyte":
+            write_idx(images(1)).rename(folder / "part.idx3-ubyte")
+        else:
+            frame = pd.DataFrame({"a": [1]})
+            write = {"csv": frame.to_csv, "parquet": frame.to_parquet}.get(suffix, frame.to_json)
+            lines = {"orient": "records", "lines": True} if suffix == "jsonl" else {}
+            write(folder / f"part.{suffix}", **lines)
+    outcome = predict(tmp_path / "data" / "*" / "part.*")
+    keys = {row["key"] for row in [*outcome.predictions, *outcome.dead_letters]}
+    assert keys == {f"day={day}/part.{suffix}#0" for day in ("1", "2")}
 
 
 def test_a_named_format_overrides_the_name(predict, write_idx, images):
