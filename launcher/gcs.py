@@ -6,7 +6,6 @@ credentials. Every call has a time limit.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
 
 _TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
+_RETRY_FOR_SEC = 20.0
 
 
 def upload_spec(
@@ -29,7 +29,7 @@ def upload_spec(
     template_file_gcs_path: str,
     *,
     client: Client | None = None,
-    retry_for_sec: float = 20.0,
+    retry_for_sec: float = _RETRY_FOR_SEC,
 ) -> int:
     """Write a spec and return the generation of its object.
 
@@ -71,7 +71,7 @@ def download_spec(
     template_file_gcs_location: str,
     *,
     client: Client | None = None,
-    retry_for_sec: float = 20.0,
+    retry_for_sec: float = _RETRY_FOR_SEC,
 ) -> ContainerSpec:
     """Read a spec. Blocks, and retries what may pass.
 
@@ -94,7 +94,7 @@ def read_object(
     *,
     flag: str = "--template-file-gcs-location",
     client: Client | None = None,
-    retry_for_sec: float = 20.0,
+    retry_for_sec: float = _RETRY_FOR_SEC,
 ) -> bytes:
     """Return what an object holds. Blocks, and retries what may pass.
 
@@ -115,32 +115,49 @@ def read_object(
 
 
 def read_first_match(
-    pattern: str, *, limit_bytes: int, client: Client | None = None, retry_for_sec: float = 20.0
+    pattern: str, *, limit_bytes: int, client: Client | None = None
 ) -> tuple[str, bytes]:
     """Return path and content, up to a limit, of the first object that a pattern matches.
 
-    Blocks, and retries what may pass.
+    Blocks, and retries what may pass. Patterns are those of Beam's file systems.
 
     Raises:
-        InputError: nothing matches.
+        InputError: nothing matches, or the pattern cannot be read.
         StorageError: Cloud Storage refused, or could not be reached.
     """
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
+    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
     with _explained("input", pattern):
         bucket, _, glob = pattern.removeprefix("gs://").partition("/")
         prefix = re.split(r"[*?\[]", glob)[0]
+        try:
+            wanted = _compile_glob(glob)
+        except re.error as error:
+            raise InputError(f"input {pattern}: cannot be read as a pattern: {error}") from error
         blobs = (client or _new_client()).list_blobs(
             bucket, prefix=prefix, timeout=_TIMEOUT_SEC, retry=retry
         )
         for blob in blobs:
-            if fnmatch.fnmatchcase(blob.name, glob) and blob.size:
+            if wanted.fullmatch(blob.name) and blob.size:
                 content: bytes = blob.download_as_bytes(
                     end=limit_bytes - 1, timeout=_TIMEOUT_SEC, retry=retry
                 )
                 return f"gs://{bucket}/{blob.name}", content
     raise InputError(f"input {pattern}: no object matches")
+
+
+def _compile_glob(glob: str) -> re.Pattern[str]:
+    """Return what Beam's ``FileSystem.translate_pattern`` does: ``*`` ends at a slash."""
+    wildcards = {"**": ".*", "*": r"[^/\\]*", "?": "."}
+    parts = re.split(r"(\*\*|\*|\?|\[!?\]?[^]]*\])", glob)
+    regex = "".join(
+        re.sub(r"^\[!", "[^", part)
+        if part.startswith("[") and part.endswith("]")
+        else wildcards.get(part) or re.escape(part)
+        for part in parts
+    )
+    return re.compile(regex, re.DOTALL)
 
 
 def _find_blob(gcs_path: str, client: Client | None) -> Blob:

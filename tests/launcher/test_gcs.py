@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -21,6 +22,7 @@ from launcher import (
     download_spec,
     upload_spec,
 )
+from launcher.gcs import read_first_match
 from launcher.spec import format_spec
 from template.parameters import BATCH
 
@@ -100,6 +102,38 @@ def test_a_write_whose_answer_is_lost_is_no_conflict(storage):
 
     assert lost == [200]
     assert storage.store.get("my-bucket", "templates/batch.json").generation == generation
+
+
+NAMES = ("in/2025/a.csv", "in/a.csv", "in/b1.csv", "in/b2.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("glob", "name"),
+    [
+        ("in/a.csv", "in/a.csv"),
+        ("in/*.csv", "in/a.csv"),
+        ("in/**.csv", "in/2025/a.csv"),
+        ("in/b?.csv", "in/b1.csv"),
+        ("in/[b-z]*.gz", "in/b2.csv.gz"),
+        ("in/[!a]*.csv", "in/b1.csv"),
+        ("in/a[.]csv", "in/a.csv"),
+    ],
+)
+def test_the_first_match_is_one_that_beam_would_read(storage, client, glob, name):
+    beam = pytest.importorskip("apache_beam.io.filesystem")
+    for each in NAMES:
+        storage.store.write("my-bucket", each, each.encode())
+    found = read_first_match(f"gs://my-bucket/{glob}", limit_bytes=5, client=client)
+    assert found == (f"gs://my-bucket/{name}", name[:5].encode())
+    assert re.match(beam.FileSystem.translate_pattern(glob), name)
+
+
+def test_a_pattern_that_matches_nothing(storage, client):
+    storage.store.write("my-bucket", "in/2025/a.csv", b"x")
+    with pytest.raises(InputError, match=r"in/\*\.csv: no object matches"):
+        read_first_match("gs://my-bucket/in/*.csv", limit_bytes=5, client=client)
+    with pytest.raises(InputError, match="cannot be read as a pattern: bad character range"):
+        read_first_match("gs://my-bucket/in/[z-a].csv", limit_bytes=5, client=client)
 
 
 def test_a_missing_bucket_is_named(client):

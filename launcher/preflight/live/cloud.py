@@ -70,9 +70,9 @@ class Cloud:
     """Google Cloud, as far as it can be asked.
 
     Args:
-        endpoint: where all APIs answer, each below its name; default Google's own.
+        endpoint: where all APIs answer, each below its name; default Google's own, asked with
+            Google's default credentials.
         timeout_sec: longest wait for one answer.
-        session: what sends the requests; default one with Google's default credentials.
     """
 
     def __init__(
@@ -80,10 +80,9 @@ class Cloud:
         *,
         endpoint: str | None = None,
         timeout_sec: float = 10.0,
-        session: requests.Session | None = None,
     ) -> None:
         self._endpoint = endpoint
-        session = session or (requests.Session() if endpoint else open_session(DEFAULT_ENDPOINT))
+        session = requests.Session() if endpoint else open_session(DEFAULT_ENDPOINT)
         self._http = OneAttemptHttp(session, timeout_sec=timeout_sec)
         self._timeout_sec = timeout_sec
         self._services: dict[str, Any] = {}
