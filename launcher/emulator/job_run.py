@@ -299,6 +299,7 @@ class JobRun:
             status = executor.wait()
             problem = f"the executor ended with exit status {status} before the job did"
         except GarbledEventsError as error:
+            executor.kill()  # One that goes on would work beside its successor.
             problem = f"the executor sent what is {error}"
         output = last_words(self._executor_log.read_text(errors="replace"))
         raise _ExecutorDiedError(
