@@ -142,10 +142,6 @@ class ObjectStore:
 
     # Objects, for callers in this process
 
-    def get(self, bucket: str, name: str) -> StoredObject:
-        """Return the live generation of an object; raises NotFound."""
-        return self.stat(ObjectRef(bucket=bucket, name=name))
-
     def read(self, bucket: str, name: str) -> bytes:
         """Return the bytes of an object; raises NotFound."""
         _, file = self.open(ObjectRef(bucket=bucket, name=name))
@@ -159,19 +155,9 @@ class ObjectStore:
         data: bytes,
         *,
         content_type: str = "application/octet-stream",
-        if_generation_match: int | None = None,
     ) -> StoredObject:
-        """Store `data` as the new generation of an object.
-
-        Args:
-            if_generation_match: the generation to replace; 0 when there must be none.
-
-        Raises:
-            NotFound: the bucket does not exist.
-            PreconditionFailed: another generation is live.
-        """
-        preconditions = Preconditions(if_generation_match=if_generation_match)
-        ref = ObjectRef(bucket=bucket, name=name, preconditions=preconditions)
+        """Store `data` as the new generation of an object; raises NotFound."""
+        ref = ObjectRef(bucket=bucket, name=name)
         with self.new_blob() as writer:
             writer.write(data)
             return self.commit(writer, ref, ObjectSettings(content_type=content_type))
