@@ -28,6 +28,8 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 
 INTERVAL_SEC = 10.0
+"""Between two looks for files."""
+
 _ID = re.compile(r"(?P<path>.+)#(?P<version>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)")
 
 
@@ -56,12 +58,11 @@ class WatchModels(beam.PTransform):
     Args:
         pattern: the files to watch, ``gs://...`` or local.
         model_path: the model as long as no file matches.
-        interval_sec: between two looks.
     """
 
-    def __init__(self, pattern: str, model_path: str, interval_sec: float = INTERVAL_SEC) -> None:
+    def __init__(self, pattern: str, model_path: str) -> None:
         super().__init__()
-        self._dofn = _WatchDoFn(pattern, model_path, interval_sec)
+        self._dofn = _WatchDoFn(pattern, model_path)
 
     def expand(self, begin: PBegin) -> PCollection[ModelMetadata]:
         """Watch; the result is a singleton side input that is replaced by every new element."""
@@ -95,12 +96,10 @@ class _WatchDoFn(beam.DoFn):
         self,
         pattern: str,
         model_path: str,
-        interval_sec: float,
         clock: Callable[[], Timestamp] = Timestamp.now,
     ) -> None:
         self._pattern = pattern
         self._model_path = model_path
-        self._interval_sec = interval_sec
         self._clock = clock
 
     def process(
@@ -120,7 +119,7 @@ class _WatchDoFn(beam.DoFn):
         yield from self._look(current, look)
 
     def _look(self, current: Any, look: Any) -> Iterator[ModelMetadata]:
-        look.set(self._clock() + self._interval_sec)
+        look.set(self._clock() + INTERVAL_SEC)
         file = find_newest(self._pattern) or ModelFile(self._model_path)
         if file.id != current.read():
             current.write(file.id)

@@ -6,10 +6,11 @@ import pickle
 import pandas as pd
 import pytest
 import torch
+from apache_beam.utils.timestamp import Timestamp
 
 from template.inference import _BlockModelHandler
 from template.model import BaseModel
-from template.model_updates import ModelFile, find_newest
+from template.model_updates import INTERVAL_SEC, ModelFile, _WatchDoFn, find_newest
 
 
 def test_the_newest_file_is_the_model(tmp_path):
@@ -22,6 +23,42 @@ def test_the_newest_file_is_the_model(tmp_path):
     assert newest.path == f"{tmp_path}/m-2.pth"
     assert newest.id == f"{tmp_path}/m-2.pth#2023-11-14T22:12:30.000Z"
     assert ModelFile.from_id(newest.id) == newest
+
+
+class Value:
+    """State of one value, or a timer, as Beam gives it to a DoFn."""
+
+    def __init__(self):
+        self.value = None
+
+    def read(self):
+        return self.value
+
+    def write(self, value):
+        self.value = value
+
+    set = write
+
+
+def test_a_look_tells_of_what_is_new_and_sets_the_next_one(tmp_path):
+    now = 1000
+    dofn = _WatchDoFn(f"{tmp_path}/m-*.pth", "gs://b/first.pth", clock=lambda: Timestamp(now))
+    current, look = Value(), Value()
+
+    def found():
+        return [each.model_id for each in dofn.on_look(current, look)]
+
+    (first,) = dofn.process(("", b""), current, look)
+    assert (first.model_id, first.model_name) == ("gs://b/first.pth", "first")
+    assert look.value == Timestamp(1000 + INTERVAL_SEC)
+    now = 1010
+    assert found() == []
+    assert look.value == Timestamp(1010 + INTERVAL_SEC)
+    for second in (1.25, 1.5):  # The file is written, then overwritten.
+        (tmp_path / "m-1.pth").write_text("x")
+        os.utime(tmp_path / "m-1.pth", (second, second))
+        assert found() == [find_newest(f"{tmp_path}/m-*.pth").id]
+        assert found() == []
 
 
 @pytest.mark.parametrize("path", ["gs://b/m.pth", "gs://b/m#1.pth", "m.pth#2023-11-14"])
