@@ -70,10 +70,12 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
         return _LOCAL_IMAGE
     plan = plan_build(Path(), read_image_options(args))
     built = find_last_image(Path())
-    if built is None or built.reference != plan.reference or built.pinned is None:
+    if built is None or not built.is_of(plan) or built.pinned is None:
         built = make_image(args, push=True)
     else:
         print(f"{built.reference} is pushed already.")
+        if args.tag:  # a tag from git changes with the code
+            print("What has changed since is not in it: another --tag makes another image.")
     if built.pinned is None:
         raise ImageError(f"{built.reference}: was pushed, but has no digest")
     return built.pinned

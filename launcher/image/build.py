@@ -34,6 +34,11 @@ class BuiltImage:
     digest: str | None = None
     disk_size_gb: int | None = None
 
+    def is_of(self, plan: BuildPlan) -> bool:
+        """Tell whether name, tag and flavour are those of a plan."""
+        planned = (plan.reference, plan.build_args["FLAVOUR"])
+        return (self.reference, self.flavour) == planned
+
     @property
     def pinned(self) -> str | None:
         """The reference by digest, for a container spec; None until the image is pushed."""
@@ -68,7 +73,7 @@ def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
         flavour=plan.build_args["FLAVOUR"],
         engine=engine.name,
         digest=engine.push(plan.reference) if push else None,
-        disk_size_gb=last.disk_size_gb if last and last.reference == plan.reference else None,
+        disk_size_gb=last.disk_size_gb if last and last.is_of(plan) else None,
     )
     remember_image(plan.root, image)
     return image

@@ -107,6 +107,13 @@ def test_the_last_image_is_remembered(tmp_path):
     assert image.pinned == f"{NAME}@{DIGEST}"
 
 
+def test_an_image_of_another_flavour_is_another_though_the_tag_be_the_same(root):
+    image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah", digest=DIGEST)
+    for flavour, is_it in (("cpu", True), ("cu130", False)):
+        plan = plan_build(root, ImageOptions(name=NAME, flavour=flavour, tag="1.0"))
+        assert image.is_of(plan) is is_it
+
+
 def test_the_disk_of_the_last_image_is_remembered(tmp_path):
     image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah")
     remember_image(tmp_path, image)
