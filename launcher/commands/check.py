@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import environment_values
 from launcher.commands.table import print_table
+from launcher.environment import EnvironmentOptions
 from launcher.errors import InputError
 from launcher.gcs import read_object
 from launcher.preflight.codes import CODES
@@ -26,6 +27,7 @@ from launcher.preflight.spec import check_spec_text
 from launcher.preflight.static import (
     ProjectFiles,
     Tools,
+    check_checkpoint_file,
     check_launch,
     check_project,
     find_project_files,
@@ -33,6 +35,7 @@ from launcher.preflight.static import (
 from launcher.request import LaunchConfig, build_launch_request
 from launcher.rest import to_rest
 from launcher.spec import ContainerSpec, parse_spec
+from launcher.transport import find_endpoint, is_google
 from template.parameters import did_you_mean
 
 if TYPE_CHECKING:
@@ -55,6 +58,10 @@ def check(args: Namespace) -> int:
     looked_at = [str(path) for path in project.read]
     findings = list(project.findings)
     figures: Sequence[str] = ()
+    tools = Tools(python=Path(args.python), root=Path(args.project_root))
+    checkpoint = _find_checkpoint(args)
+    if checkpoint:
+        looked_at.append(str(checkpoint))
     if args.template_file_gcs_location:
         looked_at.append(args.template_file_gcs_location)
         text = read_spec_text(args.template_file_gcs_location)
@@ -65,9 +72,9 @@ def check(args: Namespace) -> int:
             build_launch_request(config, spec),
             spec,
             region=config.region,
-            tools=Tools(python=Path(args.python), root=Path(args.project_root)),
+            tools=tools,
             torch_build=project.torch_build,
-            checkpoint=_find_checkpoint(args),
+            checkpoint=checkpoint,
         )
         if args.rehearse:
             rehearsal = _rehearse(args, config, spec, files)
@@ -75,9 +82,11 @@ def check(args: Namespace) -> int:
             figures = rehearsal.figures
         if args.live:
             findings += _ask(args, config, spec)
-    elif args.rehearse or args.live:
-        flag = "--rehearse" if args.rehearse else "--live"
-        raise InputError(f"{flag}: needs --template-file-gcs-location, the template to launch")
+    elif flags := _find_launch_flags(args):
+        raise InputError(f"{flags[0]}: needs --template-file-gcs-location, the template to launch")
+    elif checkpoint:
+        model_class = args.parameters.get("model_class")
+        findings += check_checkpoint_file(checkpoint, model_class=model_class, tools=tools)[1]
     if not looked_at:
         raise InputError(
             f"--project-root {args.project_root}: nothing to check there; name the template's "
@@ -176,6 +185,13 @@ def _rehearse(
 
 
 def _ask(args: Namespace, config: LaunchConfig, spec: ContainerSpec) -> list[Finding]:
+    endpoint = find_endpoint()
+    if not is_google(endpoint):
+        raise InputError(
+            f"--live: asks Google Cloud, but this shell launches at {endpoint}, which has no "
+            "rights or quotas to ask for; use a shell without the variables of 'flexpack emulator "
+            "env'"
+        )
     # The Google clients are loaded only where they are asked.
     from launcher.preflight.live import Cloud, Launch, check_live
 
@@ -216,6 +232,19 @@ def _read_config(args: Namespace) -> LaunchConfig:
         right_fitting=args.right_fitting,
         **environment_values(args),
     )
+
+
+def _find_launch_flags(args: Namespace) -> list[str]:
+    """Return the flags that say something of a launch, of which there is none without a spec."""
+    options = EnvironmentOptions()
+    named = {
+        name: value != getattr(options, name) for name, value in environment_values(args).items()
+    }
+    for name in ("rehearse", "live", "right_fitting"):
+        named[name] = getattr(args, name)
+    # A checkpoint can be checked by itself, by the class that shall load it.
+    named["parameters"] = bool(args.parameters.keys() - {"model_path", "model_class"})
+    return [f"--{name.replace('_', '-')}" for name, is_given in named.items() if is_given]
 
 
 def _find_checkpoint(args: Namespace) -> Path | None:

@@ -13,7 +13,12 @@ from pathlib import Path
 from launcher.errors import FormatError, InputError
 from launcher.metadata import TemplateMetadata
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
-from launcher.preflight.checkpoint import check_checkpoint, check_model_size, read_checkpoint
+from launcher.preflight.checkpoint import (
+    Checkpoint,
+    check_checkpoint,
+    check_model_size,
+    read_checkpoint,
+)
 from launcher.preflight.dockerfile import PY_FILE, check_dockerfile
 from launcher.preflight.dockerfile_reader import Dockerfile, read_dockerfile
 from launcher.preflight.entry_file import check_entry_file
@@ -161,19 +166,34 @@ def check_launch(
         )
     if checkpoint is not None:
         model_class = parameters.get("model_class") or _default(spec, "model_class")
-        try:
-            found = read_checkpoint(
-                checkpoint, model_class=model_class, python=tools.python, root=tools.root
-            )
-        except ProbeError as problem:
-            yield warning(
-                "checkpoint-unasked",
-                f"{checkpoint}: not checked: {problem}",
-                "Name with --python the interpreter that has the image's packages.",
-            )
-            return
-        yield from check_checkpoint(checkpoint, found)
-        yield from check_model_size(found, find_accelerator(environment, parameters), environment)
+        found, problems = check_checkpoint_file(checkpoint, model_class=model_class, tools=tools)
+        yield from problems
+        if found:
+            accelerator = find_accelerator(environment, parameters)
+            yield from check_model_size(found, accelerator, environment)
+
+
+def check_checkpoint_file(
+    path: Path, *, model_class: str | None, tools: Tools
+) -> tuple[Checkpoint | None, list[Finding]]:
+    """Return what a file of weights holds, and what is wrong with it. Blocks for some seconds.
+
+    Args:
+        model_class: ``module:Class`` that shall load it; None where none is known.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        found = read_checkpoint(path, model_class=model_class, python=tools.python, root=tools.root)
+    except ProbeError as problem:
+        unasked = warning(
+            "checkpoint-unasked",
+            f"{path}: not checked: {problem}",
+            "Name with --python the interpreter that has the image's packages.",
+        )
+        return None, [unasked]
+    return found, list(check_checkpoint(path, found))
 
 
 def _default(spec: ContainerSpec, name: str) -> str | None:

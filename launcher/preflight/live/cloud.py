@@ -104,6 +104,8 @@ class Cloud:
             raise Unanswered(f"{api}: {problem}") from problem
         except requests.Timeout as problem:
             raise Unanswered(f"{api}: no answer within {self._timeout_sec:g} s") from problem
+        except requests.ConnectionError as problem:
+            raise Unanswered(f"{api}: no connection, or one that dropped") from problem
         except requests.RequestException as problem:
             raise Unanswered(f"{api}: no answer: {problem}") from problem
         return answer

@@ -358,6 +358,11 @@ def test_without_a_network_every_question_is_a_warning():
     assert {finding.code for finding in findings} == {"live-unasked"}
 
 
-def test_without_a_spec_there_is_nothing_to_ask(project, capsys):
-    assert main(["check", "--live", "--project-root", str(project.root)]) == 2
-    assert "--live: needs --template-file-gcs-location" in capsys.readouterr().err
+def test_the_local_dataflow_is_not_asked_for_rights(project, capsys, monkeypatch):
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", "http://localhost:9100/")
+    flags = [f"--parameters={name}={value}" for name, value in project.given.items()]
+    spec = str(project.root / "spec.json")
+    assert main(["check", "--live", "--template-file-gcs-location", spec, *flags]) == 2
+    assert "--live: asks Google Cloud, but this shell launches at http://localhost:9100/" in (
+        capsys.readouterr().err
+    )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from launcher.cli import main
+
 L4 = "--accelerator=nvidia-l4:1"
 
 
@@ -248,6 +250,27 @@ def test_weights_only(project):
     assert "No module named 'template'" in found or "not the weights of this network" in found
     path.write_bytes(b"no checkpoint")
     assert "checkpoint-unreadable" in project.check("--checkpoint", str(path))
+
+
+def test_a_checkpoint_without_a_launch(project, capsys):
+    torch = pytest.importorskip("torch")
+    path = project.root / "weights.pth"
+    check = ["check", "--project-root", str(project.root), "--checkpoint", str(path)]
+    torch.save({"weight": torch.zeros(2)}, path)
+    assert main(check) == 0
+    assert f", {path}." in capsys.readouterr().out
+    path.write_bytes(b"no checkpoint")
+    assert main(check) == 1
+    assert "ERROR checkpoint-unreadable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flag", ["--live", "--rehearse", "--accelerator=nvidia-l4:1", "--parameters=batch_size=1"]
+)
+def test_flags_of_a_launch_need_a_template(project, capsys, flag):
+    assert main(["check", flag, "--project-root", str(project.root)]) == 2
+    name = flag.partition("=")[0]
+    assert f"{name}: needs --template-file-gcs-location" in capsys.readouterr().err
 
 
 def test_launcher_vm(project):
