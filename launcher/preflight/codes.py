@@ -36,7 +36,6 @@ CODES: tuple[Code, ...] = (
             "checkpoint-pickled": "The checkpoint holds pickled objects, not weights alone.",
             "checkpoint-unasked": "The checkpoint could not be looked at.",
             "checkpoint-unreadable": "The checkpoint is no file of torch.save, or broken.",
-            "dockerfile-unread": "The Dockerfile could not be looked at.",
             "entry-after-run": "The entry file asks for metrics or cancels after run().",
             "entry-defines": "The entry file defines classes that the workers need.",
             "entry-model": "The model is loaded while the pipeline is built.",

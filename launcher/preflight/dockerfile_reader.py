@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockerfile_parse import DockerfileParser
+
 from launcher.errors import InputError
 
 _VARIABLE = re.compile(
@@ -72,10 +74,7 @@ def read_dockerfile(path: Path) -> Dockerfile:
 
     Raises:
         InputError: it cannot be read, or has no FROM.
-        ImportError: dockerfile-parse is not installed.
     """
-    from dockerfile_parse import DockerfileParser
-
     try:
         content = path.read_bytes()
     except OSError as problem:

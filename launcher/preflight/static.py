@@ -20,7 +20,7 @@ from launcher.preflight.checkpoint import (
     read_checkpoint,
 )
 from launcher.preflight.dockerfile import PY_FILE, check_dockerfile
-from launcher.preflight.dockerfile_reader import Dockerfile, read_dockerfile
+from launcher.preflight.dockerfile_reader import read_dockerfile
 from launcher.preflight.entry_file import check_entry_file
 from launcher.preflight.environment import check_environment, check_workers_image
 from launcher.preflight.finding import Finding, warning
@@ -76,15 +76,10 @@ def find_project_files(root: Path) -> ProjectFiles:
     entry_names = ["template/main.py", "main.py"]
     locks: list[Path] = []
     if dockerfile:
-        read = _read_dockerfile(dockerfile)
-        if isinstance(read, Dockerfile):
-            copied = [source for copy in read.copies for source in copy.sources]
-            locks = [
-                root / source
-                for source in copied
-                if source.endswith(".txt") and (root / source).is_file()
-            ]
-            entry = read.env.get(PY_FILE, "")
+        read = read_dockerfile(dockerfile)
+        copied = [root / source.lstrip("/") for copy in read.copies for source in copy.sources]
+        locks = [path for path in copied if path.suffix == ".txt" and path.is_file()]
+        if entry := read.env.get(PY_FILE):
             entry_names = ["/".join(Path(entry).parts[-depth:]) for depth in (3, 2, 1)]
     entry_file = next((root / name for name in entry_names if (root / name).is_file()), None)
     return ProjectFiles(
@@ -105,8 +100,7 @@ def check_project(files: ProjectFiles) -> ProjectReport:
     findings: list[Finding] = []
     locks = [read_lock(path) for path in files.locks]
     if files.dockerfile:
-        read = _read_dockerfile(files.dockerfile)
-        findings += check_dockerfile(read, locks) if isinstance(read, Dockerfile) else [read]
+        findings += check_dockerfile(read_dockerfile(files.dockerfile), locks)
     for lock in locks:
         findings += check_lock(lock)
     if files.entry_file:
@@ -199,17 +193,6 @@ def check_checkpoint_file(
 def _default(spec: ContainerSpec, name: str) -> str | None:
     parameters = spec.metadata.parameters if spec.metadata else ()
     return next((item.default_value for item in parameters if item.name == name), None)
-
-
-def _read_dockerfile(path: Path) -> Dockerfile | Finding:
-    try:
-        return read_dockerfile(path)
-    except ImportError:
-        return warning(
-            "dockerfile-unread",
-            f"{path}: not checked, because dockerfile-parse is not installed",
-            "pip install 'flexpack[check]'",
-        )
 
 
 def _find_torch_build(locks: list[Lock]) -> str | None:

@@ -122,6 +122,12 @@ def test_job_file_missing(project, line):
     assert "could not determine py file" in project.check()["image-entry-file"]
 
 
+def test_without_the_variable_the_entry_file_is_looked_for(project):
+    project.write("main.py", "options = PipelineOptions(runner='DirectRunner')")
+    project.replace("Dockerfile", "ENV FLEX_TEMPLATE_PYTHON_PY_FILE=", "ENV OTHER=")
+    assert set(project.check()) == {"entry-options", "image-entry-file"}
+
+
 def test_wrong_entrypoint(project):
     project.replace("Dockerfile", 'ENTRYPOINT ["/opt/apache/beam/boot"]', "")
     assert "no ENTRYPOINT" in project.check()["image-entrypoint"]
