@@ -18,6 +18,7 @@ from template.sources.columns import check_columns
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError, open_stream
 
 ROWS_PER_SPLIT = 16_384
+_MAYBE_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class ParquetSplit:
                 for batch in batches:
                     yield from _make_blocks(batch, row, self.path, settings)
                     row += len(batch)
-        except (pa.ArrowException, OSError) as error:
+        except _MAYBE_DAMAGE as error:
             _check_damage(error)
             last = self.first_row + self.rows - 1
             yield DeadLetter(
@@ -60,7 +61,7 @@ def split_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[ParquetS
     with open_stream(file.path) as stream:
         try:
             parquet = _open(stream)
-        except (pa.ArrowException, OSError) as error:
+        except _MAYBE_DAMAGE as error:
             _check_damage(error)
             raise UnreadableError(f"not a readable Parquet file: {error}") from error
         check_columns(parquet.schema_arrow.names, settings)

@@ -1,6 +1,7 @@
 """Parquet files: row groups, keys, nested columns and damage."""
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,6 +63,20 @@ def test_columns_of_one_name_are_refused(tmp_path, key_column):
     pq.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
     with pytest.raises(UnreadableError, match="several columns 'a'"):
         read(path, key_column=key_column)
+
+
+def test_names_and_texts_that_are_not_utf8(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"name": ["text"] * 3}), path, compression="none")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"name", b"n\xffme"))
+    with pytest.raises(UnreadableError, match=r"not a readable Parquet file: .*0xff"):
+        read(path)
+    path.write_bytes(data.replace(b"text", b"t\xffxt"))
+    _, blocks, (letter,) = read(path)
+    assert blocks == []
+    assert "rows 0 to 2 cannot be read" in letter.error
+    assert orjson.dumps(letter.to_json())
 
 
 def test_a_pandas_index_is_a_column(tmp_path):
