@@ -44,5 +44,6 @@ class DeadLetter:
 
 def describe(error: BaseException) -> str:
     """Return type and message of an exception, as a dead letter's ``error``."""
-    message = str(error)
+    # What is no text in UTF-8, a lone surrogate, could not be written.
+    message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -12,7 +12,7 @@ import pytest
 import torch
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from template.dead_letters import DeadLetter
+from template.dead_letters import DeadLetter, describe
 from template.sinks import WriteDeadLetters, WritePredictions, json_lines
 
 BLOCKS = [
@@ -102,10 +102,15 @@ def test_a_column_of_another_type_is_refused_with_both_types(tmp_path):
 
 
 def test_dead_letters(tmp_path):
-    letters = [DeadLetter(key="x#1", error="ValueError: a", source="gs://b/x row 1")]
+    error = describe(ValueError("not a \ud800"))
+    letters = [DeadLetter(key="x#1", error=error, source="gs://b/x row 1")]
     write(WriteDeadLetters(f"{tmp_path}/p"), letters)
     text = (tmp_path / "p-errors-00000-of-00001.jsonl").read_text()
-    assert json.loads(text) == {"key": "x#1", "error": "ValueError: a", "source": "gs://b/x row 1"}
+    assert json.loads(text) == {
+        "key": "x#1",
+        "error": r"ValueError: not a \ud800",
+        "source": "gs://b/x row 1",
+    }
 
 
 def test_predictions_replace_their_own_files_and_no_dead_letters(tmp_path):
