@@ -31,7 +31,7 @@ from launcher.errors import (
 from launcher.jobs import Job, JobMessage, JobState, MessageImportance, Metric
 from launcher.request import LAUNCH_ID_LABEL, LaunchFlexTemplateRequest
 from launcher.rest import format_time, from_rest, to_rest
-from launcher.transport import OneAttemptHttp, find_endpoint, open_session
+from launcher.transport import OneAttemptHttp, find_endpoint, is_google, open_session
 
 _READ_DELAYS_SEC = (0.5, 1.0)
 _LAUNCH_DELAYS_SEC = (1.0, 2.0, 4.0)  # one after each attempt
@@ -292,8 +292,9 @@ class Dataflow:
                 f"{action}: no answer from {self.endpoint} within {self._timeout_sec:g} s"
             ) from error
         except requests.ConnectionError as error:
+            remedy = "look at your network" if is_google(self.endpoint) else "is it running?"
             raise Unreachable(
-                f"{action}: no connection to {self.endpoint}, or one that dropped; is it running?"
+                f"{action}: no connection to {self.endpoint}, or one that dropped; {remedy}"
             ) from error
         except requests.RequestException as error:
             raise Unreachable(f"{action}: no answer from {self.endpoint}: {error}") from error

@@ -61,12 +61,16 @@ def add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
         metavar="TYPE[:COUNT[:DRIVER]][:mps]",
         help="GPUs of each worker, for example nvidia-l4:1; see 'flexpack accelerators'",
     )
-    group.add_argument("--worker-machine-type", metavar="TYPE")
+    group.add_argument(
+        "--worker-machine-type",
+        metavar="TYPE",
+        help="default with --accelerator: the smallest that takes the GPUs",
+    )
     group.add_argument("--num-workers", type=int, metavar="N", help="workers to start with")
-    group.add_argument("--max-workers", type=int, metavar="N")
+    group.add_argument("--max-workers", type=int, metavar="N", help="most workers at once")
     group.add_argument("--disk-size-gb", type=int, metavar="GB", help="of each worker")
     group.add_argument("--sdk-container-image", metavar="IMAGE", help="the workers' image")
-    group.add_argument("--launcher-machine-type", metavar="TYPE")
+    group.add_argument("--launcher-machine-type", metavar="TYPE", help="of the launcher's VM")
     group.add_argument("--staging-location", metavar="GCS_FOLDER")
     group.add_argument("--temp-location", metavar="GCS_FOLDER", help="default: staging location")
     group.add_argument("--worker-region", metavar="REGION")
