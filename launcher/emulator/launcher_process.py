@@ -74,9 +74,9 @@ NO_FLAG = frozenset(
 _FAILED = "Error occurred in the launcher container: "
 _TRACEBACK = "Traceback (most recent call last):"
 _CONSOLE_TAIL_LINES = 20
-# For the rest of the output of a program that has ended. A process that it has left behind outside
-# of its group may hold the pipe open for ever.
-_REST_SEC = 3.0
+# What is left of the output of a program that has ended is read until nothing comes for a second,
+# and no longer than so many: a process that it leaves behind may hold the pipe open for ever.
+_MOST_WAITS = 10
 
 # What the console shows, and what to do about it.
 _REMEDIES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -268,7 +268,11 @@ def _wait(
     status = child.wait(order.launch_timeout_sec)
     if status is None:
         child.kill()
-    reader.join(_REST_SEC)
+    for _ in range(_MOST_WAITS):
+        lines = len(console)
+        reader.join(1.0)
+        if len(console) == lines:
+            break
     if status is None:
         raise _timeout(order, console)
     if status != 0:
