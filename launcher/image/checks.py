@@ -67,14 +67,14 @@ def _check_platform(config: ImageConfig) -> Iterator[Finding]:
 def _check_env(config: ImageConfig) -> Iterator[Finding]:
     if not config.env.get(PY_FILE):
         yield error(
-            "image-py-file",
+            "image-entry-file",
             f"{PY_FILE} is not set: the launcher would not know what to run",
             f"set ENV {PY_FILE}=/opt/flexpack/template/main.py",
         )
     for name in _STAGING:
         if name in config.env:
             yield error(
-                "image-staging",
+                "image-launch-installs",
                 f"{name} is set: the launcher would download all packages at every launch, and "
                 "time out",
                 f"delete ENV {name}: the packages are in the image",
@@ -100,7 +100,7 @@ def _check_addresses(config: ImageConfig) -> Iterator[Finding]:
     for name, value in config.env.items():
         if name.endswith("_EMULATOR_HOST"):
             yield error(
-                "image-emulator",
+                "image-local-address",
                 f"{name} is {value!r}: the workers would talk to an emulator that is not there",
                 f"delete ENV {name}",
             )

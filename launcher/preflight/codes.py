@@ -10,6 +10,7 @@ class Depth(StrEnum):
     """How deep a check looks, and so what it costs."""
 
     STATIC = "static"  # reads files and the request
+    IMAGE = "image"  # ``flexpack image test``: enters the image
     REHEARSAL = "rehearsal"  # runs the launcher phase and a sample on the local Dataflow
     LIVE = "live"  # asks the project, reading only
     READ_BACK = "read-back"  # compares the launched job with what was asked for
@@ -113,6 +114,17 @@ CODES: tuple[Code, ...] = (
             "spec-snake-case": "A field in snake_case.",
             "workers-image": "The workers would run Beam's stock image.",
             "workers-image-differs": "Launcher and workers run different images.",
+        },
+    ),
+    *_codes(
+        Depth.IMAGE,
+        {
+            "image-address": "The image remembers an address of whoever built it.",
+            "image-example": "The example model cannot be used in the image.",
+            "image-label": "A label says other versions than the image holds.",
+            "image-launch": "The entry file stages no job.",
+            "image-packages": "Packages in the image do not fit each other.",
+            "image-prediction": "A worker of the image does not predict what torch does.",
         },
     ),
     *_codes(

@@ -74,12 +74,12 @@ def test_everything_that_is_broken_is_found_at_once(project, image):
         edit(root / "opt/flexpack/template/models/fashion_mnist.py", "div_(255)", "div_(250)")
     found = find(project, name)
     assert found.keys() == {
-        *("image-entrypoint", "image-staging", "image-emulator", "image-address"),
+        *("image-entrypoint", "image-launch-installs", "image-local-address", "image-address"),
         *("image-environment", "image-driver-path", "image-boot", "image-launcher"),
         *("image-entry-file", "image-packages", "image-versions", "image-label"),
         "image-prediction",
     }
-    assert len(found["image-staging"]) == 2
+    assert len(found["image-launch-installs"]) == 2
     assert f"{BOOT} may not be executed" in found["image-boot"]
     assert f"{LAUNCHER} is made for arm64, not for amd64" in found["image-launcher"]
     assert "no-such-package" in found["image-packages"][0]

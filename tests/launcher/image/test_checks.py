@@ -49,15 +49,15 @@ def test_configurations_that_fail(config, changes, code, words):
 @pytest.mark.parametrize(
     ("variable", "value", "code"),
     [
-        ("FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE", "/r.txt", "image-staging"),
-        ("FLEX_TEMPLATE_PYTHON_SETUP_FILE", "/setup.py", "image-staging"),
-        ("STORAGE_EMULATOR_HOST", "http://localhost:9101", "image-emulator"),
-        ("PUBSUB_EMULATOR_HOST", "localhost:8085", "image-emulator"),
+        ("FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE", "/r.txt", "image-launch-installs"),
+        ("FLEX_TEMPLATE_PYTHON_SETUP_FILE", "/setup.py", "image-launch-installs"),
+        ("STORAGE_EMULATOR_HOST", "http://localhost:9101", "image-local-address"),
+        ("PUBSUB_EMULATOR_HOST", "localhost:8085", "image-local-address"),
         ("PIP_INDEX_URL", "https://user:secret@pypi.example.com/simple", "image-address"),
         ("PROXY", "127.0.0.1:3128", "image-address"),
         ("RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT", "0", "image-environment"),
         ("LD_LIBRARY_PATH", "/usr/local/cuda/lib64", "image-driver-path"),
-        ("FLEX_TEMPLATE_PYTHON_PY_FILE", "", "image-py-file"),
+        ("FLEX_TEMPLATE_PYTHON_PY_FILE", "", "image-entry-file"),
     ],
 )
 def test_variables_that_fail(config, variable, value, code):
