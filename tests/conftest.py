@@ -31,9 +31,9 @@ def fashion_mnist() -> ImageSet:
         folder / "t1k-labels-idx1-ubyte.gz",
         REAL_DATA / "fashion.pth",
     )
-    missing = [path.name for path in dataclasses.astuple(found) if not path.exists()]
+    missing = [str(path) for path in dataclasses.astuple(found) if not path.exists()]
     if missing:
-        pytest.skip(f"real Fashion-MNIST data is not beside the project: {', '.join(missing)}")
+        pytest.skip(f"real Fashion-MNIST data is not there: {', '.join(missing)}")
     return found
 
 
