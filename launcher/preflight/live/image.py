@@ -14,7 +14,8 @@ REGISTRY_HOST = "-docker.pkg.dev"
 _UNPACKED_SHARE = 2.0
 # What the VM's own system, logs and packages take beside.
 _SYSTEM_GB = 12.0
-_DEFAULT_DISK_GB = 25
+# The service's, where a job names none.
+DEFAULT_DISK_GB = 25
 
 
 def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
@@ -45,7 +46,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         )
     compressed_gb = int(found.get("imageSizeBytes", 0)) / 1e9
     needed_gb = compressed_gb * (1 + _UNPACKED_SHARE) + _SYSTEM_GB
-    disk_gb = launch.environment.disk_size_gb or _DEFAULT_DISK_GB
+    disk_gb = launch.environment.disk_size_gb or DEFAULT_DISK_GB
     if needed_gb > disk_gb:
         yield error(
             "image-unpacked",

@@ -8,8 +8,8 @@ from launcher.accelerators import count_vcpus, load_catalogue
 from launcher.preflight.accelerator import find_accelerator
 from launcher.preflight.finding import Finding, error
 from launcher.preflight.live.cloud import Cloud, Launch, Unanswered
+from launcher.preflight.live.image import DEFAULT_DISK_GB
 
-_DEFAULT_DISK_GB = 25
 # Families whose vCPUs count against CPUS; the GPU families have metrics of their own.
 _COUNTED_IN_CPUS = ("n1-", "e2-", "custom-")
 
@@ -44,7 +44,7 @@ def check_quotas(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 def _needs(launch: Launch, workers: int) -> dict[str, float]:
     environment = launch.environment
     needs: dict[str, float] = {
-        "DISKS_TOTAL_GB": workers * (environment.disk_size_gb or _DEFAULT_DISK_GB)
+        "DISKS_TOTAL_GB": workers * (environment.disk_size_gb or DEFAULT_DISK_GB)
     }
     accelerator = find_accelerator(environment, launch.parameters)
     gpu = load_catalogue().find(accelerator.type) if accelerator else None
