@@ -15,7 +15,7 @@ import functools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -255,7 +255,10 @@ class Stream:
     def _holds_any(self) -> bool:
         """Tell whether something that may be derived from a message is still held."""
         if self._waiting or any(
-            work.stage in self._downstream_stages for _, work in self._deferred
+            self._downstream.intersection(
+                self._stages[work.stage].process_bundle_descriptor.transforms
+            )
+            for _, work in self._deferred
         ):
             return True
         servicer = self._context.state_servicer
@@ -264,14 +267,6 @@ class Stream:
                 chunks and _state_owner(key) in self._downstream
                 for key, chunks in servicer._state.items()
             )
-
-    @property
-    def _downstream_stages(self) -> Collection[str]:
-        return [
-            name
-            for name, manager in self._stages.items()
-            if self._downstream.intersection(manager.process_bundle_descriptor.transforms)
-        ]
 
     def _gives_up(self) -> bool:
         assert self._held_since is not None
