@@ -21,7 +21,7 @@ from pandas.api.types import infer_dtype
 
 KEY = "key"
 MODEL_ID = "model_id"
-"""The entry of a block of predictions' ``attrs`` that tells the path of the model's weights."""
+"""The entry of a block of predictions' ``attrs`` that tells its model, by ``ModelFile.id``."""
 
 
 class BlockCoder(beam.coders.Coder):
