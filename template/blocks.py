@@ -20,6 +20,8 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 KEY = "key"
+_INTEGERS = "integers"
+_LARGEST_EXACT = 2**53  # of the integers, as floats
 MODEL_ID = "model_id"
 """The entry of a block of predictions' ``attrs`` that tells its model, by ``ModelFile.id``."""
 
@@ -75,6 +77,25 @@ def make_blocks(
     frame.attrs["source"] = path
     for start in range(0, len(frame), batch_size):
         yield frame.iloc[start : start + batch_size]
+
+
+def mark_integers(block: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Remember which columns are floats only because some rows have no integer in them."""
+    block.attrs[_INTEGERS] = tuple(columns)
+
+
+def take_rows(block: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
+    """Return rows of a block with the types that they have without the others.
+
+    A text among numbers makes objects of its column, a missing integer makes floats of it.
+    """
+    rows = block.iloc[start:stop].infer_objects()
+    integers = [
+        name
+        for name in block.attrs.get(_INTEGERS, ())
+        if name in rows and (rows[name].abs() <= _LARGEST_EXACT).all()  # which a gap is not
+    ]
+    return rows.astype(dict.fromkeys(integers, np.int64))
 
 
 def image_cells(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

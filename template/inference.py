@@ -20,7 +20,7 @@ from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInfere
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from template.blocks import MODEL_ID, block_bytes, row_source
+from template.blocks import MODEL_ID, block_bytes, row_source, take_rows
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
 from template.device import (
     is_device_failure,
@@ -241,9 +241,8 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         if out_of_memory:
             release_memory()
         half = len(block) // 2
-        for part in (block.iloc[:half], block.iloc[half:]):
-            # A bad value makes objects of its column; without it the others are numbers again.
-            yield from self._predict_or_halve(part.infer_objects(), model)
+        for start, stop in ((0, half), (half, len(block))):
+            yield from self._predict_or_halve(take_rows(block, start, stop), model)
 
     def _dead_letters(self, block: pd.DataFrame, failure: str) -> Iterator[DeadLetter]:
         messages = find_messages(block)

@@ -7,14 +7,15 @@ start. Types are JSON's own; a field that a row of a block lacks is NaN.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import orjson
 import pandas as pd
 
-from template.blocks import KEY, make_blocks, row_keys
+from template.blocks import KEY, make_blocks, mark_integers, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
@@ -103,8 +104,10 @@ def _read_chunk(
             records.append(record)
             keys.append(key)
             rows.append(row)
+        frame = pd.DataFrame.from_records(records)
+        mark_integers(frame, find_integers(frame, records))
         yield from make_blocks(
-            pd.DataFrame.from_records(records),
+            frame,
             keys=keys,
             rows=rows,
             path=path,
@@ -125,6 +128,17 @@ def parse_object(line: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON {type(record).__name__}, not an object")  # noqa: TRY004
     return record
+
+
+def find_integers(frame: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns that hold integers alone, and floats only for want of some of them."""
+    return [
+        str(name)
+        for name, column in frame.items()
+        if column.dtype == float
+        and column.hasnans
+        and all(type(record.get(str(name))) in (int, NoneType) for record in records)
+    ]
 
 
 def take_key(record: dict[str, Any], key_column: str | None) -> str:

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from template.blocks import KEY, image_cells
+from template.blocks import KEY, image_cells, mark_integers
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
 from template.messages import Message, Messages, attach_messages
 from template.sources.images import decode_image
-from template.sources.jsonl import parse_object, take_key
+from template.sources.jsonl import find_integers, parse_object, take_key
 
 CONTENT_TYPE = "content_type"
 """The attribute that tells what a message holds, where ``message_format`` does not."""
@@ -162,5 +162,6 @@ def _make_block(
         cells = [row[name] for _, _, row in rows]
         columns[name] = image_cells(cells) if name == _IMAGE else cells
     block = pd.DataFrame(columns)
+    mark_integers(block, find_integers(block, [row for _, _, row in rows]))
     attach_messages(block, Messages(message for message, _, _ in rows))
     return block

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from template.blocks import KEY, make_blocks, row_keys
+from template.blocks import KEY, make_blocks, mark_integers, row_keys
 from template.dead_letters import DeadLetter
 from template.sources.columns import check_columns
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError, open_stream
@@ -101,6 +101,12 @@ def _make_blocks(
 ) -> Iterator[pd.DataFrame | DeadLetter]:
     rows = np.arange(first_row, first_row + len(batch))
     frame = batch.to_pandas(ignore_metadata=True)
+    integers = [
+        field.name
+        for field, column in zip(batch.schema, batch.columns, strict=True)
+        if pa.types.is_integer(field.type) and column.null_count
+    ]
+    mark_integers(frame, integers)
     keys = np.array(row_keys(settings.file_name(path), rows.tolist()), dtype=object)
     if settings.key_column is not None:
         texts = np.array(_key_texts(batch.column(settings.key_column)), dtype=object)

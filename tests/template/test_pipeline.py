@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -68,6 +69,34 @@ def test_a_tabular_model(predict, house_weights, tmp_path, suffix):
         }
     ]
     assert outcome.counters == {"rows_read": 4, "predictions": 3, "dead_letters": 1}
+
+
+class Colour(BaseModel):
+    """Looks integers up, and can do nothing with floats."""
+
+    def load_model(self, path, **opts):
+        return torch.tensor([0.0, 1.5, 2.5])
+
+    def predict(self, df):
+        return self.ensure_model()[torch.tensor(df["colour"].to_numpy())]
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_missing_integer_costs_one_row(predict, tmp_path, suffix, batch_size):
+    path = tmp_path / f"t.{suffix}"
+    colours = [1, 2, None, 0, 1]
+    if suffix == "jsonl":
+        lines = [f'{{"colour":{colour}}}\n' if colour is not None else "{}\n" for colour in colours]
+        path.write_text("".join(lines) + '{"colour":null}\n')
+    else:
+        pq.write_table(pa.table({"colour": [*colours, None]}), path)
+    outcome = predict(path, model_class=Colour, batch_size=batch_size)
+    found = {key: row["prediction"] for key, row in outcome.by_key().items()}
+    assert found == {
+        f"t.{suffix}#{row}": value for row, value in ((0, 1.5), (1, 2.5), (3, 0.0), (4, 1.5))
+    }
+    assert [letter["key"][-2:] for letter in outcome.dead_letters] == ["#2", "#5"]
 
 
 def test_missing_columns_are_dead_letters(predict, house_weights, tmp_path):

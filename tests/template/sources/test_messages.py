@@ -10,6 +10,7 @@ import pytest
 from apache_beam.testing.util import assert_that
 from PIL import Image
 
+from template.blocks import take_rows
 from template.messages import Message, Messages, find_messages
 from template.sources.messages import DecodeMessages, decode_message
 
@@ -108,6 +109,23 @@ def test_a_missing_key_is_an_error():
         decode(b'{"age": 3}', key_column="id")
     with pytest.raises(ValueError, match="no attribute 'id'"):
         decode(PIXELS.tobytes(), key_column="id")
+
+
+def test_a_null_leaves_the_integers_of_other_messages_what_they_are():
+    payloads = [b'{"a": 1, "b": 0.5}', b'{"a": null, "b": null}', b'{"a": 3, "b": 2.0}']
+    batch = Messages(message(payload, number) for number, payload in enumerate(payloads))
+
+    def check(blocks):
+        (block,) = blocks
+        assert block["a"].dtype == np.float64
+        rows = take_rows(block, 2, 3)
+        assert (rows["a"].dtype, rows["b"].dtype) == (np.int64, np.float64)
+        assert [each.message_id for each in find_messages(rows)] == ["id-2"]
+        assert take_rows(block, 1, 3)["a"].dtype == np.float64
+
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        blocks, _ = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages("json", None)
+        assert_that(blocks, check)
 
 
 def test_messages_with_the_same_columns_become_one_block():
