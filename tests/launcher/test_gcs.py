@@ -22,6 +22,7 @@ from launcher import (
     download_spec,
     upload_spec,
 )
+from launcher.emulator.storage.records import ObjectRef
 from launcher.gcs import read_first_match
 from launcher.spec import format_spec
 from template.parameters import BATCH
@@ -48,7 +49,7 @@ def client(storage):
 def test_written_and_read(storage, client):
     generation = upload_spec(SPEC, PATH, client=client)
 
-    stored = storage.store.get("my-bucket", "templates/batch.json")
+    stored = storage.store.stat(ObjectRef("my-bucket", "templates/batch.json"))
     assert stored.generation == generation
     assert stored.content_type == "application/json"
     assert storage.store.read("my-bucket", "templates/batch.json") == format_spec(SPEC).encode()
@@ -101,7 +102,8 @@ def test_a_write_whose_answer_is_lost_is_no_conflict(storage):
     generation = upload_spec(SPEC, PATH, client=connect(storage.endpoint, session))
 
     assert lost == [200]
-    assert storage.store.get("my-bucket", "templates/batch.json").generation == generation
+    stored = storage.store.stat(ObjectRef("my-bucket", "templates/batch.json"))
+    assert stored.generation == generation
 
 
 NAMES = ("in/2025/a.csv", "in/a.csv", "in/b1.csv", "in/b2.csv.gz")
