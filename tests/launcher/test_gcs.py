@@ -49,7 +49,7 @@ def client(storage):
 def test_written_and_read(storage, client):
     generation = upload_spec(SPEC, PATH, client=client)
 
-    stored = storage.store.stat(ObjectRef("my-bucket", "templates/batch.json"))
+    stored = storage.store.stat(ObjectRef(bucket="my-bucket", name="templates/batch.json"))
     assert stored.generation == generation
     assert stored.content_type == "application/json"
     assert storage.store.read("my-bucket", "templates/batch.json") == format_spec(SPEC).encode()
@@ -102,7 +102,7 @@ def test_a_write_whose_answer_is_lost_is_no_conflict(storage):
     generation = upload_spec(SPEC, PATH, client=connect(storage.endpoint, session))
 
     assert lost == [200]
-    stored = storage.store.stat(ObjectRef("my-bucket", "templates/batch.json"))
+    stored = storage.store.stat(ObjectRef(bucket="my-bucket", name="templates/batch.json"))
     assert stored.generation == generation
 
 
