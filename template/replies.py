@@ -19,9 +19,10 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
 
-from template.blocks import MODEL_ID
-from template.dead_letters import DeadLetter
+from template.blocks import KEY, MODEL_ID
+from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
 from template.messages import Message, find_messages
 from template.predictions import UnusablePredictionError
 from template.sinks import json_lines
@@ -35,16 +36,22 @@ _JSON = "application/json"
 # Pub/Sub's limits: https://cloud.google.com/pubsub/quotas#resource_limits
 _MOST_ATTRIBUTES = 100
 _MOST_PAYLOAD_BYTES = 7_000_000  # as base64 within 10 MB
+_MOST_REPLY_BYTES = 9_800_000  # beside the attributes within 10 MB
 
 
-@beam.typehints.with_output_types(PubsubMessage)
+@beam.typehints.with_output_types(PubsubMessage, dead_letters=DeadLetter)
 class FormatReplies(beam.DoFn):
-    """Makes a message of every row of a block of predictions."""
+    """Makes a message of every row of a block of predictions.
+
+    One that is too large for Pub/Sub, which would be refused again and again, is a dead letter.
+    """
+
+    DEAD_LETTERS = "dead_letters"
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
-    def process(self, element: pd.DataFrame) -> Iterator[PubsubMessage]:
+    def process(self, element: pd.DataFrame) -> Iterator[PubsubMessage | TaggedOutput]:
         messages = find_messages(element)
         assert messages is not None, "a stream's blocks are of messages"
         taken = {_MESSAGE_ID, MODEL_ID}.intersection(element.columns)
@@ -60,7 +67,15 @@ class FormatReplies(beam.DoFn):
             }
         )
         now = self._clock()
-        for message, line in zip(messages, json_lines(rows).splitlines(), strict=True):
+        lines = json_lines(rows).splitlines()
+        for key, message, line in zip(element[KEY], messages, lines, strict=True):
+            if len(line) > _MOST_REPLY_BYTES:
+                PREDICTIONS.dec()
+                DEAD_LETTERS.inc()
+                error = f"ValueError: a reply of {len(line):,} bytes; Pub/Sub takes 10 MB"
+                letter = DeadLetter(key=key, error=error, source=message.source, message=message)
+                yield TaggedOutput(self.DEAD_LETTERS, letter)
+                continue
             LATENCIES.update(max(0, round((now - message.publish_time) * 1000)))
             yield PubsubMessage(line, _reply_attributes(message.attributes))
 

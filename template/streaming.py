@@ -45,12 +45,11 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
             model_metadata_pcoll=models,
         ).with_exception_handling()
     )
-    _ = (
-        predictions
-        | "FormatReplies" >> beam.ParDo(FormatReplies())
-        | "WriteReplies" >> WriteToPubSub(config.output_topic, with_attributes=True)
+    replies, unsent = predictions | "FormatReplies" >> beam.ParDo(FormatReplies()).with_outputs(
+        FormatReplies.DEAD_LETTERS, main="replies"
     )
-    dead_letters = (undecoded, unpredicted) | "DeadLetters" >> beam.Flatten()
+    _ = replies | "WriteReplies" >> WriteToPubSub(config.output_topic, with_attributes=True)
+    dead_letters = (undecoded, unpredicted, unsent) | "DeadLetters" >> beam.Flatten()
     if config.dead_letter_topic:
         _ = (
             dead_letters

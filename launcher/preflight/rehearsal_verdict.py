@@ -68,7 +68,8 @@ class Verdict:
         """Judge what launcher and workers noted of themselves."""
         notes = []
         if self._stage.report.is_file():
-            lines = self._stage.report.read_text(encoding="utf-8").splitlines()
+            # A process that was killed while it wrote leaves half a last line.
+            lines = self._stage.report.read_text(encoding="utf-8").split("\n")[:-1]
             notes = [json.loads(line) for line in lines]
         asked = sorted({note["network"] for note in notes if "network" in note})
         if asked:

@@ -22,7 +22,7 @@ import numpy as np
 from template.demo.garments import draw_garments, write_idx
 from template.demo.train import WEIGHTS_NAME, write_demo_files
 
-_VARIANTS = ("raw", "flexpack", "per_element", "recipe")
+_VARIANTS = ("raw", "raw_orjson", "flexpack", "per_element", "recipe")
 _TIMEOUT_SEC = 1800
 _MEMORY_IMAGES = 1_000_000
 

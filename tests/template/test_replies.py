@@ -43,6 +43,14 @@ def test_the_names_that_replies_use_are_taken():
         list(FormatReplies().process(block(message_id=[1, 2])))
 
 
+def test_a_reply_that_is_too_large_is_a_dead_letter():
+    large, second = FormatReplies().process(block(mask=["x" * 10_000_000, "y"]))
+    assert large.tag == FormatReplies.DEAD_LETTERS
+    assert (large.value.key, large.value.message) == ("a", message(1, shop="x"))
+    assert "Pub/Sub takes 10 MB" in large.value.error
+    assert json.loads(second.data)["mask"] == "y"
+
+
 def test_a_dead_letter_holds_the_payload():
     letter = DeadLetter(key="a", error="E: x", source="message id-1", message=message(1, b"\xff"))
     (made,) = FormatDeadLetters().process(letter)
