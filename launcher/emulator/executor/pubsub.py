@@ -268,18 +268,23 @@ def name_subscription(topic: str, job_id: str) -> str:
 
 
 class Committer:
-    """Publishes and acknowledges, in the order in which it is told to."""
+    """Publishes and acknowledges, in the order in which it is told to.
+
+    What goes wrong for good, and is no trouble with the connection, ends it: nothing is published
+    or acknowledged from then on, and every method raises that error.
+    """
 
     def __init__(self, pubsub: PubSub, sources: Sources) -> None:
         self._pubsub = pubsub
         self._sources = sources
+        self._failure: Exception | None = None
         self._orders: queue.Queue[Callable[[], None]] = queue.Queue(_COMMITS_AHEAD)
         self._never = threading.Event()
         threading.Thread(target=self._work, daemon=True).start()
 
     def publish(self, topic: str, messages: Sequence[bytes]) -> None:
         """Publish serialized ``PubsubMessage``; blocks while much is waiting."""
-        self._orders.put(lambda: self._publish(topic, messages))
+        self._order(lambda: self._publish(topic, messages))
 
     def acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
         """Acknowledge messages once all that was to be published before is published.
@@ -287,17 +292,31 @@ class Committer:
         Args:
             record: is called right before, to put on record what would be lost otherwise.
         """
-        self._orders.put(lambda: self._acknowledge(receipts, record))
+        self._order(lambda: self._acknowledge(receipts, record))
 
     def flush(self) -> None:
         """Block until everything is done."""
         self._orders.join()
+        self._raise_failure()
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._raise_failure()
+        self._orders.put(order)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def _work(self) -> None:
         while True:
             order = self._orders.get()
-            order()
-            self._orders.task_done()
+            try:
+                if self._failure is None:
+                    order()
+            except Exception as error:
+                self._failure = error
+            finally:
+                self._orders.task_done()
 
     def _publish(self, topic: str, messages: Sequence[bytes]) -> None:
         for some in _cut(messages):

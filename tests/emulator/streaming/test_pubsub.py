@@ -98,6 +98,19 @@ def test_messages_are_pulled_committed_in_order_and_acknowledged(client):
         assert not left.received_messages
 
 
+def test_what_cannot_be_put_on_record_is_not_acknowledged(server):
+    client = PubSub(server.host, lambda text: None)
+    committer = Committer(client, Sources(client))
+
+    def record():
+        raise BrokenPipeError("nobody reads the records")
+
+    committer.acknowledge([], record)
+    for method in (committer.flush, lambda: committer.acknowledge([], lambda: None)):
+        with pytest.raises(BrokenPipeError, match="nobody reads"):
+            method()
+
+
 def test_a_receipt_is_worth_nothing_after_a_restart(tmp_path):
     """The new emulator numbers from 1 again: an old receipt would acknowledge a new message."""
     with serve(tmp_path) as server:
