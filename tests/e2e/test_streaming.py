@@ -299,6 +299,18 @@ def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
     assert counted["predictions"] == counted["rows_read"]
 
 
+def find_process(argument):
+    """Return the process that has this argument, and not the leash that holds it."""
+    found = []
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # not a process, or one that has just ended
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+            if argument in words and not any(word.endswith("leash.py") for word in words):
+                found.append(int(process.name))
+    (pid,) = found
+    return pid
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
 def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expected, emulator):
@@ -308,14 +320,7 @@ def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expe
     images.publish(encode(pictures[number], number) for number in range(50))
     wait_until(lambda: job.metrics()["rows_read"] == 50, job.messages)
 
-    (java,) = [
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit()
-        and f"--port={emulator.pubsub_port}".encode() in (process / "cmdline").read_bytes()
-        and b"leash.py" not in (process / "cmdline").read_bytes()
-    ]
-    os.kill(java, signal.SIGKILL)
+    os.kill(find_process(f"--port={emulator.pubsub_port}"), signal.SIGKILL)
 
     def make_again():
         with contextlib.suppress(GoogleAPICallError):
