@@ -74,20 +74,17 @@ def test_the_variables_are_those_of_both_roles(env):
     }
 
 
-def test_all_code_is_copied_last_and_the_models_last_of_all(steps):
-    template = PROJECT_ROOT / "template"
-    for path in template.rglob("*"):
-        inside = path.relative_to(template)
-        if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != "demo":
-            folder = str(inside.parent)
-            is_copied = path.suffix == ".py" if folder == "." else folder in ("sources", "models")
-            assert is_copied, f"docker/Dockerfile does not copy template/{inside}"
-    layers = [(name, value) for name, value in steps if name in ("COPY", "RUN", "ADD")]
-    assert layers[-3:] == [
-        ("COPY", "--chmod=0755 template/sources /opt/flexpack/template/sources"),
-        ("COPY", "--chmod=0755 template/*.py /opt/flexpack/template/"),
-        ("COPY", "--chmod=0755 template/models /opt/flexpack/template/models"),
-    ]
+def test_the_code_is_last_dealt_out_to_layers(steps):
+    (deal,) = [value for value in arguments(steps, "RUN") if value.startswith("deal()")]
+    dealt = re.findall(r"\bdeal (\d) flexpack/(\S+)", deal)
+    for number, pattern in dealt:
+        # cp would fail the build.
+        assert list(PROJECT_ROOT.glob(pattern)), f"layer {number}: nothing fits {pattern}"
+    layers = [*(number for number, _ in dealt), "rest"]
+    assert len(set(layers)) == len(layers)
+    made = [(name, value) for name, value in steps if name in ("COPY", "RUN", "ADD")]
+    copied = [("COPY", f"--from=code /layers/{layer}/ /opt/") for layer in layers]
+    assert made[-len(layers) :] == copied
 
 
 def test_no_image_is_a_moving_one(defaults):
