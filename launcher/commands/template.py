@@ -74,8 +74,6 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
         built = make_image(args, push=True)
     else:
         print(f"{built.reference} is pushed already.")
-        if args.tag:  # a tag from git changes with the code
-            print("What has changed since is not in it: another --tag makes another image.")
     if built.pinned is None:
         raise ImageError(f"{built.reference}: was pushed, but has no digest")
     return built.pinned

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,20 +25,23 @@ class BuiltImage:
     """One built image.
 
     Attributes:
+        build_args: values of the Dockerfile's ARGs.
+        context: hash of the files that it is made of.
         digest: its name in the registry; None until it is pushed.
         disk_size_gb: the smallest disk for a worker of it; None until it is measured.
     """
 
     reference: str
-    flavour: str
+    build_args: Mapping[str, str]
+    context: str
     engine: str
     digest: str | None = None
     disk_size_gb: int | None = None
 
     def is_of(self, plan: BuildPlan) -> bool:
-        """Tell whether name, tag and flavour are those of a plan."""
-        planned = (plan.reference, plan.build_args["FLAVOUR"])
-        return (self.reference, self.flavour) == planned
+        """Tell whether this is what the plan would make."""
+        mine = (self.reference, self.build_args, self.context)
+        return mine == (plan.reference, plan.build_args, plan.context)
 
     @property
     def pinned(self) -> str | None:
@@ -70,7 +74,8 @@ def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
     engine.build(plan)
     image = BuiltImage(
         reference=plan.reference,
-        flavour=plan.build_args["FLAVOUR"],
+        build_args=plan.build_args,
+        context=plan.context,
         engine=engine.name,
         digest=engine.push(plan.reference) if push else None,
         disk_size_gb=last.disk_size_gb if last and last.is_of(plan) else None,

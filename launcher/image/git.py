@@ -45,6 +45,11 @@ class GitState:
     distance: int
     tree: str | None
 
+    @property
+    def revision(self) -> str:
+        """The commit, with the hash of the files where they are not the commit's."""
+        return f"{self.commit}-t{self.tree[:_HASH_LENGTH]}" if self.tree else self.commit
+
 
 def build_version(state: GitState) -> str:
     """Return the version of a work tree, as an image tag."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.image.flavours import Flavour, default_flavour, find_flavour
-from launcher.image.git import GitState, build_version, legal_tag, read_git_state
+from launcher.image.flavours import default_flavour, find_flavour
+from launcher.image.git import build_version, legal_tag, read_git_state
 from launcher.image.locks import read_lock, read_pin
 from launcher.image.names import LOCAL, split_reference
 
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
 PLATFORM = "linux/amd64"
+_CONTEXT = ("docker", "template")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class BuildPlan:
         root: the project, which is the build's context.
         reference: NAME:TAG of the image to be.
         build_args: values of the Dockerfile's ARGs.
+        context: hash of all files that the build may see.
         secrets: files that the build may read and that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
     """
@@ -55,6 +58,7 @@ class BuildPlan:
     root: Path
     reference: str
     build_args: Mapping[str, str]
+    context: str
     secrets: Mapping[str, Path] = field(default_factory=dict)
     volumes: tuple[Path, ...] = ()
 
@@ -79,16 +83,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         raise InputError(
             "--push: where to? Give --project and --region (of the Artifact Registry), or --image"
         )
-    git = None
-    if options.tag:
-        version = legal_tag(options.tag)
-        if version != options.tag:
-            raise InputError(f"--tag {options.tag!r}: not legal; {version!r} would be")
-    else:
-        git = read_git_state(root)
-        version = build_version(git)
-        if options.flavour != default_flavour():
-            version = f"{version}-{options.flavour}"
+    version, revision = _find_version(root, options)
     secrets = {"pip_conf": options.pip_conf, "ca_bundle": options.ca_bundle}
     for name, path in secrets.items():
         if path is not None and not path.is_file():
@@ -96,22 +91,42 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
     return BuildPlan(
         root=root,
         reference=f"{options.name}:{version}",
-        build_args=_build_args(flavour, lock, version=version, git=git, own=options.build_args),
+        build_args={
+            "FLAVOUR": flavour.name,
+            "VERSION": version,
+            "REVISION": revision or "unknown",
+            "BEAM_VERSION": read_pin(lock, "apache-beam"),
+            "TORCH_VERSION": read_pin(lock, "torch"),
+            "CUDA_VERSION": flavour.cuda_version or "none",
+            **options.build_args,
+        },
+        context=_hash_context(root),
         secrets={name: path.absolute() for name, path in secrets.items() if path is not None},
         volumes=options.volumes,
     )
 
 
-def _build_args(
-    flavour: Flavour, lock: str, *, version: str, git: GitState | None, own: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the values of the Dockerfile's ARGs; the user's own go first."""
-    return {
-        "FLAVOUR": flavour.name,
-        "VERSION": version,
-        "REVISION": git.commit if git else "unknown",
-        "BEAM_VERSION": read_pin(lock, "apache-beam"),
-        "TORCH_VERSION": read_pin(lock, "torch"),
-        "CUDA_VERSION": flavour.cuda_version or "none",
-        **own,
-    }
+def _find_version(root: Path, options: ImageOptions) -> tuple[str, str | None]:
+    """Return the image's tag, and git's word for the code; None outside a repository."""
+    if not options.tag:
+        git = read_git_state(root)
+        version = build_version(git)
+        is_default = options.flavour == default_flavour()
+        return version if is_default else f"{version}-{options.flavour}", git.revision
+    version = legal_tag(options.tag)
+    if version != options.tag:
+        raise InputError(f"--tag {options.tag!r}: not legal; {version!r} would be")
+    try:
+        return version, read_git_state(root).revision
+    except InputError:
+        return version, None
+
+
+def _hash_context(root: Path) -> str:
+    """Return the hash of all that may come into the image, names and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in _CONTEXT for path in (root / folder).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()

@@ -55,7 +55,10 @@ def build(builds, emulator_env, tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     shutil.copytree(PROJECT_ROOT / "docker", root / "docker")
     plan = BuildPlan(
-        root=root, reference=f"{NAME}:1.0", build_args={"FLAVOUR": "cu130", "VERSION": "1.0"}
+        root=root,
+        reference=f"{NAME}:1.0",
+        build_args={"FLAVOUR": "cu130", "VERSION": "1.0"},
+        context="abc",
     )
     endpoint = {"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": f"http://localhost:{port}/"}
     done = run(*build_command(plan), env=emulator_env | endpoint, status=1)

@@ -13,6 +13,7 @@ import pytest
 from launcher.commands.template import example_parameters
 from launcher.image.build import BuiltImage, remember_image
 from launcher.image.names import build_artifact_registry_name
+from launcher.image.plan import ImageOptions, plan_build
 from template.parameters import TEMPLATES
 from tests.support import PROJECT_ROOT, open_storage, run
 
@@ -67,9 +68,11 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
 ):
     shutil.copytree(PROJECT_ROOT / "docker", tmp_path / "docker")
     name = build_artifact_registry_name("europe-west1", "my-project", "flexpack")
+    plan = plan_build(tmp_path, ImageOptions(name=name, tag="1.0"))
     image = BuiltImage(
-        reference=f"{name}:1.0",
-        flavour="cu130",
+        reference=plan.reference,
+        build_args=plan.build_args,
+        context=plan.context,
         engine="docker",
         digest=f"sha256:{'b' * 64}",
         disk_size_gb=70,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -23,6 +24,9 @@ from tests.support import PROJECT_ROOT
 
 NAME = "localhost/flexpack"
 DIGEST = "sha256:" + "a" * 64
+IMAGE = BuiltImage(
+    reference=f"{NAME}:1.0", build_args={"FLAVOUR": "cpu"}, context="abc", engine="buildah"
+)
 
 
 @pytest.fixture
@@ -52,6 +56,15 @@ def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root
         plan = plan_build(root, ImageOptions(name=NAME, flavour=flavour))
         assert plan.reference == f"{NAME}:{tag}"
         assert len(plan.build_args["REVISION"]) == 40
+
+
+def test_the_commit_is_told_also_where_the_tag_is_given(root):
+    git = ["git", "-C", str(root), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    (root / "docker" / "more.txt").touch()
+    plan = plan_build(root, ImageOptions(name=NAME, tag="1.0"))
+    assert re.fullmatch(r"[0-9a-f]{40}-t[0-9a-f]{7}", plan.build_args["REVISION"])
 
 
 def test_what_the_user_gives_goes_first(root, tmp_path):
@@ -101,21 +114,29 @@ def test_an_engine_that_does_not_exist(root):
 
 def test_the_last_image_is_remembered(tmp_path):
     assert find_last_image(tmp_path) is None
-    image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah", digest=DIGEST)
+    image = replace(IMAGE, digest=DIGEST)
     remember_image(tmp_path, image)
     assert find_last_image(tmp_path) == image
     assert image.pinned == f"{NAME}@{DIGEST}"
 
 
-def test_an_image_of_another_flavour_is_another_though_the_tag_be_the_same(root):
-    image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah", digest=DIGEST)
-    for flavour, is_it in (("cpu", True), ("cu130", False)):
-        plan = plan_build(root, ImageOptions(name=NAME, flavour=flavour, tag="1.0"))
-        assert image.is_of(plan) is is_it
+def test_what_was_built_is_another_image_as_soon_as_anything_of_it_changes(root):
+    options = ImageOptions(name=NAME, flavour="cpu", tag="1.0")
+    plan = plan_build(root, options)
+    image = replace(IMAGE, build_args=plan.build_args, context=plan.context)
+    assert image.is_of(plan_build(root, options))
+    for change in (
+        {"flavour": "cu130"},
+        {"tag": "1.1"},
+        {"build_args": {"PYTHON_IMAGE": "localhost/python"}},
+    ):
+        assert not image.is_of(plan_build(root, replace(options, **change)))
+    (root / "docker" / "locks" / "cpu.txt").open("a").write("# changed\n")
+    assert not image.is_of(plan_build(root, options))
 
 
 def test_the_disk_of_the_last_image_is_remembered(tmp_path):
-    image = BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="buildah")
+    image = IMAGE
     remember_image(tmp_path, image)
     remember_disk_size(tmp_path, f"{NAME}:2.0", 90)
     assert find_last_image(tmp_path) == image
@@ -133,7 +154,7 @@ def test_a_memory_that_cannot_be_read(tmp_path, text):
 
 
 def test_an_image_that_is_not_pushed_has_no_digest():
-    assert BuiltImage(reference=f"{NAME}:1.0", flavour="cpu", engine="docker").pinned is None
+    assert IMAGE.pinned is None
 
 
 @pytest.mark.parametrize("output", ["", "Killed\n"])

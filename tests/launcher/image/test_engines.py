@@ -18,6 +18,7 @@ PLAN = BuildPlan(
     root=Path("/project"),
     reference=REFERENCE,
     build_args={"FLAVOUR": "cpu", "VERSION": "1.0"},
+    context="abc",
     secrets={"pip_conf": Path("/home/ada/pip.conf")},
 )
 
