@@ -6,22 +6,33 @@ https://cloud.google.com/artifact-registry/docs/docker/names
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from launcher.errors import InputError
 
 LOCAL = "localhost/flexpack"
 """Name of an image that is not meant for a registry."""
 
+_ARTIFACT_REGISTRY = "-docker.pkg.dev"
 _NAME = re.compile(
     r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+", flags=re.ASCII
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
+@dataclass(frozen=True)
+class Repository:
+    """A repository of images in Artifact Registry."""
+
+    location: str
+    project: str
+    name: str
+
+
 def build_artifact_registry_name(region: str, project: str, repository: str) -> str:
     """Return the name, without tag, of the kit's image in Artifact Registry."""
     # A project id of a domain, "example.com:project", is a path there.
-    return f"{region}-docker.pkg.dev/{project.replace(':', '/')}/{repository}/flexpack"
+    return f"{region}{_ARTIFACT_REGISTRY}/{project.replace(':', '/')}/{repository}/flexpack"
 
 
 def split_reference(reference: str) -> tuple[str, str | None, str | None]:
@@ -48,15 +59,23 @@ def pin(reference: str, digest: str) -> str:
     return f"{name}@{digest}"
 
 
-def suggest_repository(reference: str) -> str:
-    """Return a line that says how to make an image's repository; "" outside Artifact Registry."""
+def find_repository(reference: str) -> Repository | None:
+    """Return the repository of an image; None outside Artifact Registry."""
     name, _, _ = split_reference(reference)
     host, *path = name.split("/")
-    location = host.removesuffix("-docker.pkg.dev")
+    location = host.removesuffix(_ARTIFACT_REGISTRY)
     if location == host or len(path) < 3:
-        return ""
+        return None
     *project, repository, _ = path
+    return Repository(location, ":".join(project), repository)
+
+
+def suggest_repository(reference: str) -> str:
+    """Return a line that says how to make an image's repository; "" outside Artifact Registry."""
+    found = find_repository(reference)
+    if found is None:
+        return ""
     return (
-        f"\nTo make the repository: gcloud artifacts repositories create {repository} "
-        f"--repository-format=docker --location={location} --project={':'.join(project)}"
+        f"\nTo make the repository: gcloud artifacts repositories create {found.name} "
+        f"--repository-format=docker --location={found.location} --project={found.project}"
     )

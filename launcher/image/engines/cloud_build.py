@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from launcher.errors import ImageError, InputError
-from launcher.image.names import split_reference
+from launcher.image.names import find_repository, split_reference
 from launcher.image.plan import BuildPlan
 from launcher.image.tools import ToolError, run_tool
 
@@ -58,9 +58,8 @@ def build_command(plan: BuildPlan) -> list[str]:
         InputError: the image is not for Artifact Registry, or the build asks for what Cloud Build
             cannot have.
     """
-    host, _, rest = plan.reference.partition("/")
-    project = rest.partition("/")[0]
-    if not host.endswith("-docker.pkg.dev"):
+    repository = find_repository(plan.reference)
+    if repository is None:
         raise InputError(
             f"--image {plan.reference!r}: Cloud Build pushes what it builds; give a name in "
             "Artifact Registry, REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME"
@@ -77,5 +76,5 @@ def build_command(plan: BuildPlan) -> list[str]:
     substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_BUILD_ARGS={arguments}"
     return [
         *("gcloud", "builds", "submit", str(plan.root), f"--config={plan.root / _CONFIG}"),
-        *(f"--project={project}", f"--substitutions={substitutions}"),
+        *(f"--project={repository.project}", f"--substitutions={substitutions}"),
     ]

@@ -92,6 +92,12 @@ def test_cloud_build_cannot_have_files_of_this_machine():
         cloud_build.build_command(PLAN)
 
 
+def test_cloud_build_is_asked_of_the_project_of_the_repository():
+    reference = "us-docker.pkg.dev/example.com/my-project/images/flexpack:1.0"
+    command = cloud_build.build_command(replace(PLAN, reference=reference, secrets={}))
+    assert "--project=example.com:my-project" in command
+
+
 def test_cloud_build_needs_a_registry():
     plan = replace(PLAN, reference="localhost/flexpack:1.0", secrets={})
     with pytest.raises(InputError, match=r"REGION-docker\.pkg\.dev"):
