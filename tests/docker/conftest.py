@@ -27,6 +27,7 @@ class Project:
     """A copy of the project's image part, and how to build it here."""
 
     root: Path
+    engine: str
     build_args: dict[str, str]
     pip_conf: Path
     volumes: tuple[Path, ...]
@@ -42,7 +43,7 @@ class Project:
             ca_bundle=standins.find_ca_bundle(),
             volumes=self.volumes,
         )
-        return build_image(options, root=self.root, engine="buildah").reference
+        return build_image(options, root=self.root, engine=self.engine).reference
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     settings = standins.read_pip_settings()
     return Project(
         root=root,
+        engine="buildah",
         build_args={
             "PYTHON_IMAGE": standins.make_python_image(),
             "BEAM_IMAGE": standins.make_beam_image(tmp_path_factory.mktemp("beam"), "2.77.0"),

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,28 @@ def make_launcher_image(folder: Path) -> str:
     """Make the stand-in for the launcher's image."""
     copy_program(folder / "opt/google/dataflow/python_template_launcher")
     return _commit(folder, f"{_NAME}-launcher:1")
+
+
+def add_folders(image: str, folders: Sequence[Path]) -> str:
+    """Make an image that holds folders of this machine too, at the same paths."""
+    name = f"{image}-with-folders"
+    if not _exists(name):
+        container = run("buildah", "from", "--pull-never", image)
+        try:
+            for folder in folders:
+                run("buildah", "copy", "--quiet", container, str(folder), str(folder))
+            run("buildah", "commit", "--quiet", container, name)
+        finally:
+            run("buildah", "rm", container)
+    return name
+
+
+def give_to_docker(image: str, folder: Path) -> None:
+    """Copy an image from buildah's store into Docker's; ``folder`` holds it in between."""
+    archive = folder / "image.tar"
+    run("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
+    run("docker", "load", "--quiet", f"--input={archive}")
+    archive.unlink()
 
 
 def write(path: Path, text: str) -> None:

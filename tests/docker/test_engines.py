@@ -43,9 +43,7 @@ def python_image(project, engine, tmp_path):
 
 def give(engine, image, folder):
     if engine.name == "docker":
-        archive = folder / "image.tar"
-        standins.run("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
-        standins.run("docker", "load", "--quiet", f"--input={archive}")
+        standins.give_to_docker(image, folder)
     return image
 
 
