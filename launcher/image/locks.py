@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import ImageError, InputError
-from launcher.image.flavours import Flavour
+from launcher.image.flavours import Flavour, default_flavour, find_flavour
 from launcher.image.tools import ToolError, run_tool
 
 REQUIREMENTS = Path("docker") / "requirements.in"
@@ -106,7 +106,8 @@ def write_locks(
 ) -> list[LockResult]:
     """Make the locks anew. Blocks, for seconds each; asks the package indexes.
 
-    A pin stays where it is as long as the requirements allow; delete the file to get the newest.
+    A pin stays where it is as long as the requirements allow; delete the files to get the newest.
+    A flavour without a lock starts from the pins of the default one.
 
     Raises:
         InputError: the requirements are not there.
@@ -126,8 +127,10 @@ def _write_lock(root: Path, flavour: Flavour, environ: Mapping[str, str]) -> Loc
     lock = root / flavour.lock
     with tempfile.TemporaryDirectory() as directory:
         output = Path(directory) / lock.name
-        if lock.exists():
-            shutil.copy(lock, output)
+        for known in (lock, root / find_flavour(default_flavour()).lock):
+            if known.exists():
+                shutil.copy(known, output)
+                break
         constraints = Path(directory) / "constraints.txt"
         constraints.write_text(f"torch=={flavour.torch_version}\n")
         command = build_lock_command(constraints=constraints, output=output)
@@ -153,10 +156,16 @@ def _write_lock(root: Path, flavour: Flavour, environ: Mapping[str, str]) -> Loc
 
 def _uv_environ(flavour: Flavour, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of uv, which does not read pip's."""
-    links = [environ.get("UV_FIND_LINKS", "")]
-    if not flavour.is_on_pypi:
-        links += environ.get("PIP_FIND_LINKS", "").split()
-    return {**environ, "UV_FIND_LINKS": ",".join(filter(None, links))}
+    if flavour.is_on_pypi:
+        return dict(environ)
+    links = [environ.get("UV_FIND_LINKS", ""), *environ.get("PIP_FIND_LINKS", "").split()]
+    # PyTorch's index has other packages too, in old versions; uv would look for them nowhere else.
+    strategy = environ.get("UV_INDEX_STRATEGY", "unsafe-best-match")
+    return {
+        **environ,
+        "UV_FIND_LINKS": ",".join(filter(None, links)),
+        "UV_INDEX_STRATEGY": strategy,
+    }
 
 
 def _explain_index(flavour: Flavour) -> str:

@@ -102,6 +102,40 @@ def test_pips_folder_of_wheels_is_looked_into_for_special_builds(root, wheels, e
     assert pins == ["2.13.0", "2.13.0+cpu"]
 
 
+def add_index(folder, *packages):
+    """Make a package index, https://peps.python.org/pep-0503/, and return its address."""
+    for name, version in packages:
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        add_wheel(place, name, version)
+        links = "".join(f'<a href="{path.name}">{path.name}</a>' for path in place.glob("*.whl"))
+        (place / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
+    return folder.as_uri()
+
+
+def test_the_index_of_a_special_build_does_not_hide_the_other(root, environ, tmp_path):
+    default = add_index(tmp_path / "default", ("setuptools", "80.0"), ("setuptools", "81.0"))
+    add_index(tmp_path / "default", ("torch", "2.13.0"))
+    special = add_index(tmp_path / "special", ("setuptools", "60.0"), ("torch", "2.13.0+cu126"))
+    (tmp_path / "uv.toml").write_text("")
+    del environ["UV_FIND_LINKS"]
+    environ |= {"UV_DEFAULT_INDEX": default, "UV_INDEX": special}
+    (result,) = write_locks(root, [find_flavour("cu126")], environ=environ)
+    lock = read_lock(root, result.flavour)
+    assert result.problem is None
+    assert read_pin(lock, "torch") == "2.13.0+cu126"
+    assert read_pin(lock, "setuptools") == "81.0"
+    assert "://" not in lock
+
+
+def test_a_new_flavour_has_the_pins_of_the_default_one(root, wheels, environ):
+    write_locks(root, [find_flavour("cu130")], environ=environ)
+    add_wheel(wheels, "setuptools", "82.0")
+    add_wheel(wheels, "torch", "2.13.0+cu126")
+    (result,) = write_locks(root, [find_flavour("cu126")], environ=environ)
+    assert read_pin(read_lock(root, result.flavour), "setuptools") == "81.0"
+
+
 def test_the_default_flavour_is_never_another_build(root, wheels, environ):
     add_wheel(wheels, "torch", "2.13.0+cpu")
     with pytest.raises(ImageError, match=r"resolved to torch 2\.13\.0\+cpu instead of 2\.13\.0"):
