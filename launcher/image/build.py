@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import InputError
+from launcher.errors import ImageError, InputError
 from launcher.image.engines import Builder, choose_engine
+from launcher.image.flavours import find_flavour
 from launcher.image.names import pin
 from launcher.image.plan import BuildPlan, ImageOptions, plan_build
 
@@ -71,7 +72,10 @@ def build_image(
 def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
     """Build an image, push it if asked, and remember it. Blocks, as ``build_image`` does."""
     last = find_last_image(plan.root)
-    engine.build(plan)
+    try:
+        engine.build(plan)
+    except ImageError as error:
+        raise ImageError(f"{error}{_explain_index(plan)}") from error
     image = BuiltImage(
         reference=plan.reference,
         build_args=plan.build_args,
@@ -82,6 +86,17 @@ def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
     )
     remember_image(plan.root, image)
     return image
+
+
+def _explain_index(plan: BuildPlan) -> str:
+    """Return what a failed build may have lacked: pip's index of a flavour that is not on PyPI."""
+    flavour = find_flavour(plan.build_args["FLAVOUR"])
+    if flavour.is_on_pypi or "pip_conf" in plan.secrets:
+        return ""
+    return (
+        f"\nIf pip found no torch {flavour.torch_version}: it is not on PyPI; give --pip-conf FILE "
+        "with an extra-index-url that has it (pytorch.org, 'Get Started', names it)"
+    )
 
 
 def remember_image(root: Path, image: BuiltImage) -> None:

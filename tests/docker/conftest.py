@@ -29,7 +29,7 @@ class Project:
     root: Path
     engine: str
     build_args: dict[str, str]
-    pip_conf: Path
+    pip_conf: Path | None
     volumes: tuple[Path, ...]
 
     def build(self, tag: str, **build_args: str) -> str:

@@ -10,6 +10,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,15 @@ def test_another_beam_fails_the_build(project, image, tmp_path, capfd):
     with pytest.raises(ImageError, match="'buildah build' failed"):
         project.build("three", BEAM_IMAGE=standins.make_beam_image(tmp_path, "2.73.0"))
     assert "BEAM_IMAGE holds the boot program of Beam 2.73.0" in capfd.readouterr().err
+
+
+def test_a_build_that_fails_says_what_it_may_have_lacked(project):
+    missing = {"PYTHON_IMAGE": "localhost/no-such-image"}
+    with pytest.raises(ImageError, match="'buildah build' failed") as failure:
+        project.build("four", **missing)
+    assert "pip" not in str(failure.value)
+    with pytest.raises(ImageError, match=r"no torch 2\.13\.0\+cpu: .* give --pip-conf FILE"):
+        replace(project, pip_conf=None).build("four", **missing)
 
 
 def test_secrets_and_caches_are_not_in_the_image(image):
