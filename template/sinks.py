@@ -8,6 +8,7 @@ its first block.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,6 +24,8 @@ from apache_beam.io.filebasedsink import FileBasedSink
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection
+
+_log = logging.getLogger(__name__)
 
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
@@ -109,7 +112,21 @@ class _Sink(FileBasedSink):
                 f"--output {output!r}: cannot be written; check that the place exists and that "
                 f"the job's service account may write there: {error}"
             ) from error
+        self._warn_of_earlier_files(output)
         return folder
+
+    def _warn_of_earlier_files(self, output: str) -> None:
+        """Tell of files that only go away where this job writes one of the same name."""
+        pattern = f"{output}-{'[0-9]' * 5}-of-*{self.file_name_suffix.get()}"
+        (match,) = FileSystems.match([pattern], limits=[1])
+        if match.metadata_list:
+            _log.warning(
+                "--output %r: files of an earlier run are there, %s for one. This job replaces "
+                "those of the same name, and the others stay beside its own: give every run an "
+                "output of its own",
+                output,
+                match.metadata_list[0].path,
+            )
 
 
 class _JsonlSink(_Sink):

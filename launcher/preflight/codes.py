@@ -154,6 +154,7 @@ CODES: tuple[Code, ...] = (
             "network-missing": "A network or subnetwork does not exist.",
             "network-private-access": "Private addresses without Private Google Access.",
             "object-missing": "A file to read does not exist.",
+            "output-exists": "Result files of an earlier run would stay beside the job's.",
             "permission-missing": "The caller lacks a permission.",
             "pubsub-missing": "A topic or subscription does not exist.",
             "quota-short": "A quota is too small for all workers.",

@@ -54,6 +54,17 @@ def test_json_lines_are_what_json_reads():
         json_lines(pd.DataFrame({"key": ["x"], "o": [object()]}))
 
 
+def test_files_of_an_earlier_run_are_told_of(tmp_path, caplog):
+    output = f"{tmp_path}/p"
+    write(WritePredictions(output, "jsonl"), BLOCKS)
+    letter = DeadLetter(key="x#1", error="ValueError: a", source="gs://b/x row 1")
+    write(WriteDeadLetters(output), [letter])
+    write(WritePredictions(output, "csv"), BLOCKS)
+    assert "earlier run" not in caplog.text
+    write(WritePredictions(output, "jsonl"), BLOCKS)
+    assert f"--output {output!r}: files of an earlier run are there, {output}-0000" in caplog.text
+
+
 def test_jsonl(tmp_path):
     write(WritePredictions(f"{tmp_path}/p", "jsonl"), BLOCKS)
     (file,) = tmp_path.iterdir()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from launcher.preflight.finding import Finding
-from launcher.preflight.live.buckets import check_buckets, check_objects
+from launcher.preflight.live.buckets import check_buckets, check_objects, check_outputs
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
 from launcher.preflight.live.image import check_image
 from launcher.preflight.live.network import check_network
@@ -24,6 +24,7 @@ _CHECKS: tuple[tuple[str, Callable[[Cloud, Launch], Iterator[Finding]]], ...] = 
     ("APIs", check_services),
     ("buckets", check_buckets),
     ("objects", check_objects),
+    ("outputs", check_outputs),
     ("image", check_image),
     ("your permissions", check_caller),
     ("the workers' service account", check_worker_account),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from launcher.preflight.live.cloud import Cloud, Launch, Missing
 # Multi-regions, and how the names of their regions begin.
 # https://cloud.google.com/storage/docs/locations
 _MULTI_REGIONS = {"us": ("us-",), "eu": ("europe-",), "asia": ("asia-",)}
+
+# How Beam names the files of a result, after the prefix.
+_SHARD = re.compile(r"-\d{5}-of-\d{5}")
 
 
 def find_locations(launch: Launch) -> dict[str, str]:
@@ -71,6 +75,33 @@ def check_objects(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
                 f"--parameters {name}={location}: there is no such object",
                 "Correct the path, or upload the file.",
             )
+
+
+def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
+    """Yield outputs beside which the files of an earlier run would stay."""
+    for name, location in launch.find_parameters("GCS_WRITE_FILE").items():
+        bucket, prefix = split(location)
+        if not location.startswith("gs://"):
+            continue
+        try:
+            names = _list_objects(cloud, bucket, f"{prefix}-")
+        except Missing:  # told by check_buckets
+            continue
+        earlier = [name for name in names if _SHARD.match(name.removeprefix(prefix))]
+        if earlier:
+            yield warning(
+                "output-exists",
+                f"--parameters {name}={location}: files of an earlier run are there, "
+                f"gs://{bucket}/{earlier[0]} for one; the job replaces those of the same name, and "
+                "the others stay beside its own",
+                "Give every run an output of its own, or remove them first.",
+            )
+
+
+def _list_objects(cloud: Cloud, bucket: str, prefix: str) -> list[str]:
+    """Return the first names that begin so."""
+    page = cloud.ask("storage", lambda api: api.objects().list(bucket=bucket, prefix=prefix))
+    return [str(item["name"]) for item in page.get("items", ())]
 
 
 def _get_bucket(cloud: Cloud, bucket: str) -> dict[str, Any]:

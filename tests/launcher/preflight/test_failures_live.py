@@ -90,6 +90,13 @@ class Project:
             "storage.objects.get": lambda path, query, body: (
                 {"name": "x"} if path[2:].replace("/o/", "/") in self.objects else None
             ),
+            "storage.objects.list": lambda path, query, body: {
+                "items": [
+                    {"name": name.partition("/")[2]}
+                    for name in sorted(self.objects)
+                    if name.startswith(f"my-bucket/{query['prefix'][0]}")
+                ]
+            },
             "storage.buckets.testIamPermissions": lambda path, query, body: self._allowed(
                 query["permissions"]
             ),
@@ -218,6 +225,17 @@ def test_permission_denied(cloud):
     cloud.buckets = {}
     found = cloud.check()["bucket-missing"]
     assert "gcloud storage buckets create gs://my-bucket --location europe-west4" in found
+
+
+def test_files_of_an_earlier_run_are_told_of(cloud):
+    output = {"output": "gs://my-bucket/out/p"}
+    launch = replace(LAUNCH, parameters=LAUNCH.parameters | output)
+    cloud.objects |= {"my-bucket/out/p-daily-00000-of-00001.jsonl", "my-bucket/out/p-notes.txt"}
+    assert cloud.check(launch) == {}
+    cloud.objects.add("my-bucket/out/p-00001-of-00003.jsonl")
+    found = cloud.check(launch)["output-exists"]
+    assert found.startswith("WARNING --parameters output=gs://my-bucket/out/p: files of an earlier")
+    assert "gs://my-bucket/out/p-00001-of-00003.jsonl for one" in found
 
 
 def test_the_workers_rights_are_read_from_the_policies(cloud):
