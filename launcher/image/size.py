@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _GB = 1e9
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 6
+
+# What buildah writes for the files of a COPY: "multi:", their hash, "in", the target.
+_HASHED_SOURCE = re.compile(r"\b(dir|file|multi):[0-9a-f]+ in ")
 
 # Beside the image stand the system and the driver.
 _OTHER_DISK_GB = 25
@@ -99,6 +103,7 @@ def describe_step(created_by: str) -> str:
     """Return what made a layer as its Dockerfile instruction, without what engines add."""
     text = created_by.partition("#(nop)")[2] or created_by
     text = text.removeprefix("RUN ").partition("/bin/sh -c ")[2] or text
+    text = _HASHED_SOURCE.sub("to ", text).removesuffix("# buildkit")
     words = [word for word in text.split() if not word.startswith("--mount=")]
     return " ".join(words) or "(base image)"
 
