@@ -27,6 +27,7 @@ class BuiltImage:
 
     Attributes:
         build_args: values of the Dockerfile's ARGs.
+        labels: what it says of itself beside the Dockerfile's own labels.
         context: hash of the files that it is made of.
         digest: its name in the registry; None until it is pushed.
         disk_size_gb: the smallest disk for a worker of it; None until it is measured.
@@ -34,6 +35,7 @@ class BuiltImage:
 
     reference: str
     build_args: Mapping[str, str]
+    labels: Mapping[str, str]
     context: str
     engine: str
     digest: str | None = None
@@ -41,8 +43,8 @@ class BuiltImage:
 
     def is_of(self, plan: BuildPlan) -> bool:
         """Tell whether this is what the plan would make."""
-        mine = (self.reference, self.build_args, self.context)
-        return mine == (plan.reference, plan.build_args, plan.context)
+        mine = (self.reference, self.build_args, self.labels, self.context)
+        return mine == (plan.reference, plan.build_args, plan.labels, plan.context)
 
     @property
     def pinned(self) -> str | None:
@@ -79,6 +81,7 @@ def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
     image = BuiltImage(
         reference=plan.reference,
         build_args=plan.build_args,
+        labels=plan.labels,
         context=plan.context,
         engine=engine.name,
         digest=engine.push(plan.reference) if push else None,

@@ -16,6 +16,11 @@ from launcher.image.names import LOCAL, split_reference
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
 PLATFORM = "linux/amd64"
+
+# https://github.com/opencontainers/image-spec/blob/main/annotations.md
+_VERSION = "org.opencontainers.image.version"
+_REVISION = "org.opencontainers.image.revision"
+
 _CONTEXT = ("docker", "template")
 
 
@@ -50,6 +55,7 @@ class BuildPlan:
         root: the project, which is the build's context.
         reference: NAME:TAG of the image to be.
         build_args: values of the Dockerfile's ARGs.
+        labels: what the image is to say of itself beside the Dockerfile's own labels.
         context: hash of all files that the build may see.
         secrets: files that the build may read and that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
@@ -58,9 +64,18 @@ class BuildPlan:
     root: Path
     reference: str
     build_args: Mapping[str, str]
+    labels: Mapping[str, str]
     context: str
     secrets: Mapping[str, Path] = field(default_factory=dict)
     volumes: tuple[Path, ...] = ()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The part of the command line that is the same for all engines."""
+        return (
+            *(f"--build-arg={name}={value}" for name, value in self.build_args.items()),
+            *(f"--label={name}={value}" for name, value in self.labels.items()),
+        )
 
 
 def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> BuildPlan:
@@ -93,13 +108,12 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         reference=f"{options.name}:{version}",
         build_args={
             "FLAVOUR": flavour.name,
-            "VERSION": version,
-            "REVISION": revision or "unknown",
             "BEAM_VERSION": read_pin(lock, "apache-beam"),
             "TORCH_VERSION": read_pin(lock, "torch"),
             "CUDA_VERSION": flavour.cuda_version or "none",
             **options.build_args,
         },
+        labels={_VERSION: version, _REVISION: revision or "unknown"},
         context=_hash_context(root),
         secrets={name: path.absolute() for name, path in secrets.items() if path is not None},
         volumes=options.volumes,

@@ -57,7 +57,8 @@ def build(builds, emulator_env, tmp_path_factory):
     plan = BuildPlan(
         root=root,
         reference=f"{NAME}:1.0",
-        build_args={"FLAVOUR": "cu130", "VERSION": "1.0"},
+        build_args={"FLAVOUR": "cu130"},
+        labels={"version": "1.0"},
         context="abc",
     )
     endpoint = {"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": f"http://localhost:{port}/"}
@@ -78,7 +79,7 @@ def test_the_substitutions_are_what_the_plan_says(build):
     assert build["substitutions"] == {
         "_IMAGE": f"{NAME}:1.0",
         "_CACHE": f"{NAME}:buildcache",
-        "_BUILD_ARGS": "--build-arg=FLAVOUR=cu130 --build-arg=VERSION=1.0",
+        "_FLAGS": "--build-arg=FLAVOUR=cu130 --label=version=1.0",
     }
 
 
@@ -95,5 +96,5 @@ def test_the_step_is_what_a_shell_can_read(build):
     text = re.sub(r"\$(_[A-Z_]+)", lambda name: build["substitutions"][name[1]], step["args"][1])
     text = text.replace("$$", "$")
     subprocess.run(["bash", "-n", "-euc", text], check=True, timeout=10)
-    assert f"--build-arg=VERSION=1.0 --tag={NAME}:1.0 --push" in text
+    assert f"--label=version=1.0 --tag={NAME}:1.0 --push" in text
     assert '"$BUILDER_OUTPUT/output"' in text

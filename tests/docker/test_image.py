@@ -51,6 +51,16 @@ def mounted(image: str) -> Iterator[Path]:
         standins.run("buildah", "rm", container)
 
 
+def test_the_same_code_under_another_tag_has_labels_of_its_own(project, image):
+    before, after = (Buildah().read_config(name) for name in (image, project.build("renamed")))
+    assert after.diff_ids == before.diff_ids
+    assert before.labels["org.opencontainers.image.version"] == "one"
+    assert after.labels["org.opencontainers.image.version"] == "renamed"
+    assert after.labels["flexpack.beam"] == "2.77.0"
+    assert after.labels["flexpack.torch"] == "2.13.0+cpu"
+    assert after.labels["flexpack.cuda"] == "none"
+
+
 def test_all_code_is_in_the_image_and_may_be_read_by_anybody(project, image):
     template = project.root / "template"
     sources = {path.relative_to(template): path for path in template.rglob("*.py")}

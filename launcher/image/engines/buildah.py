@@ -87,7 +87,7 @@ def build_command(plan: BuildPlan) -> list[str]:
         *("buildah", "build", "--layers", "--force-rm", f"--file={plan.root / DOCKERFILE}"),
         *(f"--ignorefile={plan.root / IGNORE_FILE}", f"--platform={PLATFORM}"),
         f"--tag={plan.reference}",
-        *(f"--build-arg={name}={value}" for name, value in plan.build_args.items()),
+        *plan.flags,
         *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
         *(f"--volume={path}:{path}:ro" for path in plan.volumes),
         str(plan.root),

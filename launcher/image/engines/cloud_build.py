@@ -69,11 +69,10 @@ def build_command(plan: BuildPlan) -> list[str]:
             "--pip-conf: files of this machine do not reach Cloud Build; add a step to "
             "docker/cloudbuild.yaml that writes pip.conf from Secret Manager"
         )
-    arguments = " ".join(f"--build-arg={name}={value}" for name, value in plan.build_args.items())
     # gcloud splits at commas, or at what stands between the circumflexes.
     name, _, _ = split_reference(plan.reference)
     cache = f"{name}:{_CACHE_TAG}"
-    substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_BUILD_ARGS={arguments}"
+    substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_FLAGS={' '.join(plan.flags)}"
     return [
         *("gcloud", "builds", "submit", str(plan.root), f"--config={plan.root / _CONFIG}"),
         *(f"--project={repository.project}", f"--substitutions={substitutions}"),

@@ -125,7 +125,7 @@ def build_command(plan: BuildPlan) -> list[str]:
         *("docker", "buildx", "build", f"--file={plan.root / DOCKERFILE}"),
         # With attestations the digest would name an index, and the image only indirectly.
         *(f"--platform={PLATFORM}", "--provenance=false", "--load", f"--tag={plan.reference}"),
-        *(f"--build-arg={name}={value}" for name, value in plan.build_args.items()),
+        *plan.flags,
         *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
         str(plan.root),
     ]

@@ -25,8 +25,14 @@ from tests.support import PROJECT_ROOT
 NAME = "localhost/flexpack"
 DIGEST = "sha256:" + "a" * 64
 IMAGE = BuiltImage(
-    reference=f"{NAME}:1.0", build_args={"FLAVOUR": "cpu"}, context="abc", engine="buildah"
+    reference=f"{NAME}:1.0",
+    build_args={"FLAVOUR": "cpu"},
+    labels={},
+    context="abc",
+    engine="buildah",
 )
+VERSION = "org.opencontainers.image.version"
+REVISION = "org.opencontainers.image.revision"
 
 
 @pytest.fixture
@@ -40,12 +46,11 @@ def test_the_labels_come_from_the_lock(root):
     assert plan.reference == f"{NAME}:1.0"
     assert plan.build_args == {
         "FLAVOUR": "cpu",
-        "VERSION": "1.0",
-        "REVISION": "unknown",
         "BEAM_VERSION": "2.77.0",
         "TORCH_VERSION": "2.13.0+cpu",
         "CUDA_VERSION": "none",
     }
+    assert plan.labels == {VERSION: "1.0", REVISION: "unknown"}
 
 
 def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root):
@@ -55,7 +60,7 @@ def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root
     for flavour, tag in (("cu130", "1.2"), ("cpu", "1.2-cpu")):
         plan = plan_build(root, ImageOptions(name=NAME, flavour=flavour))
         assert plan.reference == f"{NAME}:{tag}"
-        assert len(plan.build_args["REVISION"]) == 40
+        assert len(plan.labels[REVISION]) == 40
 
 
 def test_the_commit_is_told_also_where_the_tag_is_given(root):
@@ -64,7 +69,7 @@ def test_the_commit_is_told_also_where_the_tag_is_given(root):
         subprocess.run([*git, *command], check=True)
     (root / "docker" / "more.txt").touch()
     plan = plan_build(root, ImageOptions(name=NAME, tag="1.0"))
-    assert re.fullmatch(r"[0-9a-f]{40}-t[0-9a-f]{7}", plan.build_args["REVISION"])
+    assert re.fullmatch(r"[0-9a-f]{40}-t[0-9a-f]{7}", plan.labels[REVISION])
 
 
 def test_what_the_user_gives_goes_first(root, tmp_path):
@@ -123,7 +128,7 @@ def test_the_last_image_is_remembered(tmp_path):
 def test_what_was_built_is_another_image_as_soon_as_anything_of_it_changes(root):
     options = ImageOptions(name=NAME, flavour="cpu", tag="1.0")
     plan = plan_build(root, options)
-    image = replace(IMAGE, build_args=plan.build_args, context=plan.context)
+    image = replace(IMAGE, build_args=plan.build_args, labels=plan.labels, context=plan.context)
     assert image.is_of(plan_build(root, options))
     for change in (
         {"flavour": "cu130"},

@@ -17,7 +17,8 @@ REFERENCE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
 PLAN = BuildPlan(
     root=Path("/project"),
     reference=REFERENCE,
-    build_args={"FLAVOUR": "cpu", "VERSION": "1.0"},
+    build_args={"FLAVOUR": "cpu"},
+    labels={"version": "1.0"},
     context="abc",
     secrets={"pip_conf": Path("/home/ada/pip.conf")},
 )
@@ -34,7 +35,7 @@ def test_docker():
         "--load",
         f"--tag={REFERENCE}",
         "--build-arg=FLAVOUR=cpu",
-        "--build-arg=VERSION=1.0",
+        "--label=version=1.0",
         "--secret=id=pip_conf,src=/home/ada/pip.conf",
         "/project",
     ]
@@ -66,7 +67,7 @@ def test_buildah():
         "--platform=linux/amd64",
         f"--tag={REFERENCE}",
         "--build-arg=FLAVOUR=cpu",
-        "--build-arg=VERSION=1.0",
+        "--label=version=1.0",
         "--secret=id=pip_conf,src=/home/ada/pip.conf",
         "--volume=/wheels:/wheels:ro",
         "/project",
@@ -83,7 +84,7 @@ def test_cloud_build():
         "--config=/project/docker/cloudbuild.yaml",
         "--project=my-project",
         f"--substitutions=^;^_IMAGE={REFERENCE};_CACHE={name}:buildcache;"
-        "_BUILD_ARGS=--build-arg=FLAVOUR=cpu --build-arg=VERSION=1.0",
+        "_FLAGS=--build-arg=FLAVOUR=cpu --label=version=1.0",
     ]
 
 
