@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import ImageError, InputError
+from launcher.errors import ImageError
 from launcher.image.engines import Builder, choose_engine
 from launcher.image.flavours import find_flavour
 from launcher.image.names import pin
@@ -117,17 +117,8 @@ def remember_disk_size(root: Path, reference: str, disk_size_gb: int) -> None:
 
 
 def find_last_image(root: Path) -> BuiltImage | None:
-    """Return the last image that was built, or None.
-
-    Raises:
-        InputError: what is remembered cannot be read.
-    """
-    path = root / _LAST
-    if not path.exists():
-        return None
+    """Return the last image that was built; None without one that this version can read."""
     try:
-        return BuiltImage(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); delete it, run 'make image'"
-        ) from error
+        return BuiltImage(**json.loads((root / _LAST).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

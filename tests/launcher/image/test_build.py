@@ -150,12 +150,10 @@ def test_the_disk_of_the_last_image_is_remembered(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", '{"colour": "red"}'])
-def test_a_memory_that_cannot_be_read(tmp_path, text):
-    path = tmp_path / "build" / "image" / "image.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    with pytest.raises(InputError, match=r"image\.json: cannot be read .* run 'make image'"):
-        find_last_image(tmp_path)
+def test_a_memory_that_cannot_be_read_is_none(tmp_path, text):
+    remember_image(tmp_path, IMAGE)
+    (tmp_path / "build" / "image" / "image.json").write_text(text)
+    assert find_last_image(tmp_path) is None
 
 
 def test_an_image_that_is_not_pushed_has_no_digest():
