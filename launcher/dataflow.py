@@ -112,7 +112,7 @@ class Dataflow:
         name = parameter.job_name
         launch_id = parameter.environment.additional_user_labels.get(LAUNCH_ID_LABEL)
         action = f"launching {name!r}"
-        earlier = frozenset(job.id for job in self.list(name=name))
+        earlier = self._find_earlier(name)
         call = self._launch_call(request)
         for delay_sec in _LAUNCH_DELAYS_SEC:
             try:
@@ -229,6 +229,18 @@ class Dataflow:
 
     def _launch_call(self, request: LaunchFlexTemplateRequest) -> HttpRequest:
         return self._flex_templates.launch(**self._place, body=to_rest(request))
+
+    def _find_earlier(self, name: str) -> frozenset[str]:
+        """Return the jobs that have the name already; none to a caller who may only launch.
+
+        Of such a caller's launch without an answer nothing can be found out: looking is refused.
+        """
+        try:
+            return frozenset(job.id for job in self.list(name=name))
+        except ApiError as error:
+            if _has_status(error, HTTPStatus.FORBIDDEN):
+                return frozenset()
+            raise
 
     def _find_launched(
         self, name: str, launch_id: str | None, earlier: frozenset[str]

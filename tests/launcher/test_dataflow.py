@@ -137,6 +137,20 @@ def test_what_cannot_be_found_out_is_said(service, dataflow, config):
     assert service.launch_calls == 1
 
 
+def test_who_may_not_list_jobs_may_launch(service, dataflow, config):
+    service.read_faults.append((403, "dataflow.jobs.list"))
+    assert dataflow.launch(build_launch_request(config)).id == service.jobs[0]["id"]
+
+
+def test_who_may_not_list_jobs_is_told_that_a_lost_answer_stays_lost(service, dataflow, config):
+    service.read_faults.append((403, "dataflow.jobs.list"))
+    service.launch_faults.append("drop-after")
+    service.read_faults_after_launch.append((403, "dataflow.jobs.list"))
+    with pytest.raises(LaunchUncertain, match=r"could not be found out.*dataflow\.jobs\.list"):
+        dataflow.launch(build_launch_request(config))
+    assert service.launch_calls == 1
+
+
 def test_nothing_is_launched_where_nothing_answers(service, config, naps):
     endpoint = service.endpoint
     service.close()
