@@ -7,6 +7,7 @@ https://cloud.google.com/dataflow/docs/gpu/develop-with-gpus
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # A CUDA image unpacks to about 6 GB, beside its compressed 3 GB, logs and the model; the
 # documentation asks for 50 at least.
 MINIMUM_DISK_GB = 50
+
+# What lies on a worker's disk beside the image: the system, the driver, logs, the model.
+_OTHER_DISK_GB = 25
 
 # The service's own choice, n1-standard-1, has 3.75 GB: too little to import torch and Beam in.
 LAUNCHER_MACHINE_TYPE = "e2-standard-2"
@@ -80,6 +84,15 @@ def add_gpu_defaults(
         sdk_container_image=environment.sdk_container_image
         or (None if base.sdk_container_image else image),
     )
+
+
+def recommend_disk_size_gb(*, compressed_gb: float, unpacked_gb: float) -> int:
+    """Return the disk that workers of an image should have, in GB, rounded up to tens.
+
+    An image lies on it twice, as it came from the registry and unpacked.
+    """
+    needed_gb = compressed_gb + unpacked_gb + _OTHER_DISK_GB
+    return max(MINIMUM_DISK_GB, math.ceil(needed_gb / 10) * 10)
 
 
 def _mentions(entries: Iterable[str], names: Iterable[str]) -> bool:

@@ -6,7 +6,6 @@ Reads an OCI layout, https://github.com/opencontainers/image-spec/blob/main/imag
 from __future__ import annotations
 
 import json
-import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import ImageError
-from launcher.gpu_defaults import MINIMUM_DISK_GB
+from launcher.gpu_defaults import recommend_disk_size_gb
 from launcher.image.flavours import Flavour
 from launcher.preflight.finding import Finding, warning
 
@@ -26,9 +25,6 @@ _GZIP_LEVEL = 6
 
 # What buildah writes for the files of a COPY: "multi:", their hash, "in", the target.
 _HASHED_SOURCE = re.compile(r"\b(dir|file|multi):[0-9a-f]+ in ")
-
-# Beside the image stand the system and the driver.
-_OTHER_DISK_GB = 25
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,10 @@ class ImageSize:
 
     @property
     def disk_size_gb(self) -> int:
-        """The smallest disk that a worker should have, rounded up to tens."""
-        needed = _OTHER_DISK_GB + (self.compressed_bytes + self.unpacked_bytes) / _GB
-        return max(MINIMUM_DISK_GB, math.ceil(needed / 10) * 10)
+        """The smallest disk that a worker should have."""
+        return recommend_disk_size_gb(
+            compressed_gb=self.compressed_bytes / _GB, unpacked_gb=self.unpacked_bytes / _GB
+        )
 
 
 def read_size(layout: Path) -> ImageSize:

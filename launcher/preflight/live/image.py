@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from launcher.gpu_defaults import recommend_disk_size_gb
 from launcher.preflight.finding import Finding, error
 from launcher.preflight.image import ImageReference
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
@@ -12,7 +13,7 @@ from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
 REGISTRY_HOST = "-docker.pkg.dev"
 # Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
 _UNPACKED_SHARE = 2.0
-# What the VM's own system, logs and packages take beside.
+# The least that the VM's own system and logs take beside.
 _SYSTEM_GB = 12.0
 # The service's, where a job names none.
 DEFAULT_DISK_GB = 25
@@ -45,15 +46,15 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             "Build it with --platform linux/amd64.",
         )
     compressed_gb = int(found.get("imageSizeBytes", 0)) / 1e9
-    needed_gb = compressed_gb * (1 + _UNPACKED_SHARE) + _SYSTEM_GB
+    unpacked_gb = compressed_gb * _UNPACKED_SHARE
     disk_gb = launch.environment.disk_size_gb or DEFAULT_DISK_GB
-    if needed_gb > disk_gb:
+    if compressed_gb + unpacked_gb + _SYSTEM_GB > disk_gb:
         yield error(
             "image-unpacked",
             f"--sdk-container-image {text}: {compressed_gb:.1f} GB compressed, about "
-            f"{compressed_gb * _UNPACKED_SHARE:.1f} GB unpacked, and the workers' disks have "
-            f"{disk_gb} GB",
-            f"Take --disk-size-gb {max(50, round(needed_gb * 1.2))}.",
+            f"{unpacked_gb:.1f} GB unpacked, and the workers' disks have {disk_gb} GB",
+            "Take --disk-size-gb "
+            f"{recommend_disk_size_gb(compressed_gb=compressed_gb, unpacked_gb=unpacked_gb)}.",
         )
 
 
