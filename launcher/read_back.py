@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from launcher.accelerators import WORKER_ACCELERATOR
 from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import JobMismatch, ServiceError
+from launcher.image.names import ImageReference
 from launcher.jobs import Environment, Job, JobMessage, JobObserver, JobState, Metric, WorkerPool
 from launcher.preflight.finding import Finding, error, format_findings
-from launcher.preflight.image import ImageReference
 
 if TYPE_CHECKING:
     from launcher.dataflow import Dataflow

@@ -17,7 +17,7 @@ from launcher.gcloud import build_run_command, format_command
 from launcher.gcs import upload_spec
 from launcher.gpu_defaults import MINIMUM_DISK_GB
 from launcher.image.build import find_last_image
-from launcher.image.names import split_reference
+from launcher.image.names import read_reference
 from launcher.image.plan import plan_build
 from launcher.metadata import build_template_metadata
 from launcher.spec import build_container_spec
@@ -55,7 +55,7 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
     """Return the image of the templates, by digest; build and push it if there is none yet."""
     if args.image:
         image: str = args.image
-        if not is_local and split_reference(image)[2] is None:
+        if not is_local and read_reference(image).digest is None:
             print(
                 f"flexpack: warning: --image {image}: a tag may move, and jobs with it; give the "
                 "image by digest",

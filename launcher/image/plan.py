@@ -11,7 +11,7 @@ from launcher.errors import InputError
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.git import build_version, legal_tag, read_git_state
 from launcher.image.locks import read_lock, read_pin
-from launcher.image.names import LOCAL, split_reference
+from launcher.image.names import LOCAL, read_reference
 
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
@@ -91,8 +91,8 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         raise InputError(f"{root / DOCKERFILE}: no such file; run this in the project's root")
     flavour = find_flavour(options.flavour)
     lock = read_lock(root, flavour)
-    _, tag_in_name, digest = split_reference(options.name)
-    if tag_in_name or digest:
+    image = read_reference(options.name)
+    if image.tag or image.digest:
         raise InputError(f"--image {options.name!r}: give the name alone, and the tag by --tag")
     if push and options.name == LOCAL:
         raise InputError(

@@ -13,7 +13,7 @@ from launcher.image.config import ImageConfig
 from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
 from launcher.image.locks import read_lock
-from launcher.image.names import split_reference
+from launcher.image.names import read_reference
 from launcher.image.probe import PROBE, Facts, parse_facts
 from launcher.image.sbom import build_sbom, format_sbom
 from launcher.image.size import ImageSize, read_size
@@ -45,8 +45,7 @@ def check_image(root: Path, reference: str, engine: LocalEngine) -> ImageReport:
     program = (root / PROBE).read_text()
     facts = parse_facts(engine.run_python(reference, program, timeout_sec=_PROBE_TIMEOUT_SEC))
     findings = [*check_config(config), *check_facts(facts, config, lock=read_lock(root, flavour))]
-    _, tag, _ = split_reference(reference)
-    sbom = root / FOLDER / f"{tag or 'image'}.cdx.json"
+    sbom = root / FOLDER / f"{read_reference(reference).tag or 'image'}.cdx.json"
     sbom.parent.mkdir(parents=True, exist_ok=True)
     sbom.write_text(format_sbom(build_sbom(reference, config, facts)))
     return ImageReport(config, facts, tuple(findings), sbom)

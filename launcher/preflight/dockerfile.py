@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from launcher.image.names import ImageReference
 from launcher.preflight.dockerfile_reader import Dockerfile
 from launcher.preflight.finding import Finding, error, warning
-from launcher.preflight.image import ImageReference
 from launcher.preflight.locks import Lock
 
 BOOT = "/opt/apache/beam/boot"

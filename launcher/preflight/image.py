@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from launcher.image.names import ImageReference
 from launcher.preflight.finding import Finding, error, warning
 
 # Hosts at which Dataflow's workers authenticate by their service account.
 _GOOGLE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 # Hosts of images that need no credentials.
 _PUBLIC_HOSTS = frozenset({"docker.io", "mcr.microsoft.com", "nvcr.io", "quay.io", "local"})
-
-
-@dataclass(frozen=True)
-class ImageReference:
-    """The parts of ``HOST/PATH:TAG@DIGEST``."""
-
-    host: str
-    path: str
-    tag: str | None
-    digest: str | None
-
-    @classmethod
-    def parse(cls, text: str) -> ImageReference:
-        """Read a reference; as in Docker, a first part without dot or port is no host."""
-        name, _, digest = text.partition("@")
-        first, slash, rest = name.partition("/")
-        if slash and ("." in first or ":" in first or first in ("localhost", "local")):
-            host, path = first, rest
-        else:
-            host, path = "docker.io", name
-        path, _, tag = path.partition(":")
-        return cls(host, path, tag or None, digest or None)
 
 
 def check_image_reference(where: str, text: str) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from launcher.errors import ImageError, InputError
-from launcher.image.names import find_repository, split_reference
+from launcher.image.names import find_repository, read_reference
 from launcher.image.plan import BuildPlan
 from launcher.image.tools import ToolError, run_tool
 
@@ -58,8 +58,9 @@ def build_command(plan: BuildPlan) -> list[str]:
         InputError: the image is not for Artifact Registry, or the build asks for what Cloud Build
             cannot have.
     """
-    repository = find_repository(plan.reference)
-    if repository is None:
+    image = read_reference(plan.reference)
+    found = find_repository(image)
+    if found is None:
         raise InputError(
             f"--image {plan.reference!r}: Cloud Build pushes what it builds; give a name in "
             "Artifact Registry, REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME"
@@ -70,10 +71,9 @@ def build_command(plan: BuildPlan) -> list[str]:
             "docker/cloudbuild.yaml that writes pip.conf from Secret Manager"
         )
     # gcloud splits at commas, or at what stands between the circumflexes.
-    name, _, _ = split_reference(plan.reference)
-    cache = f"{name}:{_CACHE_TAG}"
+    cache = f"{image.name}:{_CACHE_TAG}"
     substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_FLAGS={' '.join(plan.flags)}"
     return [
         *("gcloud", "builds", "submit", str(plan.root), f"--config={plan.root / _CONFIG}"),
-        *(f"--project={repository.project}", f"--substitutions={substitutions}"),
+        *(f"--project={found[0].project}", f"--substitutions={substitutions}"),
     ]

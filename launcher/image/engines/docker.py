@@ -14,7 +14,7 @@ from pathlib import Path
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.names import split_reference, suggest_repository
+from launcher.image.names import read_reference, suggest_repository
 from launcher.image.plan import DOCKERFILE, PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
 
@@ -110,7 +110,7 @@ def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
     Raises:
         ImageError: docker tells none.
     """
-    name, _, _ = split_reference(reference)
+    name = read_reference(reference).name
     for pushed in repo_digests:
         repository, _, digest = pushed.partition("@")
         # docker leaves the name of its own registry out.

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from launcher.gpu_defaults import recommend_disk_size_gb
+from launcher.image.names import ImageReference, find_repository
 from launcher.preflight.finding import Finding, error
-from launcher.preflight.image import ImageReference
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
 
-REGISTRY_HOST = "-docker.pkg.dev"
 # Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
 _UNPACKED_SHARE = 2.0
 # The least that the VM's own system and logs take beside.
@@ -23,11 +22,12 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     """Yield what is wrong with the workers' image."""
     text = launch.environment.sdk_container_image or launch.image
     image = ImageReference.parse(text)
-    if not image.host.endswith(REGISTRY_HOST):
+    place = find_repository(image)
+    if place is None:
         raise Unanswered(f"{text}: only Artifact Registry can be asked")
-    parent, name = find_repository(image)
+    repository, name = place
     try:
-        found = _find(cloud, parent, name, image)
+        found = _find(cloud, repository.resource, name, image)
     except Missing:
         found = None
     if found is None:
@@ -56,14 +56,6 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             "Take --disk-size-gb "
             f"{recommend_disk_size_gb(compressed_gb=compressed_gb, unpacked_gb=unpacked_gb)}.",
         )
-
-
-def find_repository(image: ImageReference) -> tuple[str, str]:
-    """Return the resource name of an image's repository, and the image's name in it."""
-    project, _, rest = image.path.partition("/")
-    repository, _, name = rest.partition("/")
-    location = image.host.removesuffix(REGISTRY_HOST)
-    return f"projects/{project}/locations/{location}/repositories/{repository}", name
 
 
 def _find(cloud: Cloud, parent: str, name: str, image: ImageReference) -> dict[str, Any] | None:

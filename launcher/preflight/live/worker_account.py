@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from launcher.image.names import ImageReference, find_repository
 from launcher.preflight.finding import Finding, warning
-from launcher.preflight.image import ImageReference
 from launcher.preflight.live.buckets import find_locations, split
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
-from launcher.preflight.live.image import REGISTRY_HOST, find_repository
 
 _WORKER = "roles/dataflow.worker"
 # A policy can name whoever has one of these in the project: "projectEditor:my-project".
@@ -141,20 +140,19 @@ def _find_roles(policy: Mapping[str, Any], members: set[str]) -> set[str]:
 def _find_resources(launch: Launch) -> Iterator[_Resource]:
     yield from _find_buckets(launch)
     image = ImageReference.parse(launch.environment.sdk_container_image or launch.image)
-    if image.host.endswith(REGISTRY_HOST):
-        repository, _ = find_repository(image)
-        _, project, _, location, _, name = repository.split("/")
+    if found := find_repository(image):
+        repository, _ = found
         yield _Resource(
-            where=f"--sdk-container-image {image.host}/{image.path}",
+            where=f"--sdk-container-image {image.name}",
             api="artifactregistry",
             policy=lambda api: (
-                api.projects().locations().repositories().getIamPolicy(resource=repository)
+                api.projects().locations().repositories().getIamPolicy(resource=repository.resource)
             ),
             needed={
                 "artifactregistry.repositories.downloadArtifacts": "roles/artifactregistry.reader"
             },
-            grant=f"gcloud artifacts repositories add-iam-policy-binding {name} "
-            f"--project {project} --location {location}",
+            grant=f"gcloud artifacts repositories add-iam-policy-binding {repository.name} "
+            f"--project {repository.project} --location {repository.location}",
         )
     for name, path in launch.find_parameters("PUBSUB_SUBSCRIPTION").items():
         yield _Resource(

@@ -7,8 +7,9 @@ import pytest
 from launcher.errors import InputError
 from launcher.image.names import (
     build_artifact_registry_name,
+    find_repository,
     pin,
-    split_reference,
+    read_reference,
     suggest_repository,
 )
 
@@ -37,13 +38,14 @@ def test_a_project_of_a_domain_is_a_path():
     ],
 )
 def test_references_are_taken_apart(reference, parts):
-    assert split_reference(reference) == parts
+    image = read_reference(reference)
+    assert (image.name, image.tag, image.digest) == parts
 
 
 @pytest.mark.parametrize("reference", ["flexpack", "a b/c", f"{NAME}@sha256:12", "Host/UPPER", ""])
 def test_what_is_no_reference(reference):
     with pytest.raises(InputError, match=r"--image .*expected REGISTRY/NAME"):
-        split_reference(reference)
+        read_reference(reference)
 
 
 def test_a_pinned_image_has_no_tag():
@@ -57,6 +59,14 @@ def test_how_to_make_a_repository(project):
         "gcloud artifacts repositories create images --repository-format=docker "
         f"--location=europe-west1 --project={project}"
     )
+
+
+@pytest.mark.parametrize("project", ["my-project", "example.com:my-project"])
+def test_where_an_image_is_in_artifact_registry(project):
+    name = build_artifact_registry_name("europe-west1", project, "images")
+    repository, image = find_repository(read_reference(f"{name}/nested:1.0"))
+    assert repository.resource == (f"projects/{project}/locations/europe-west1/repositories/images")
+    assert image == "flexpack/nested"
 
 
 @pytest.mark.parametrize("reference", ["localhost:5000/flexpack:1.0", "docker.io/ada/flexpack"])
