@@ -45,6 +45,16 @@ class Project:
         )
         return build_image(options, root=self.root, engine=self.engine).reference
 
+    def build_changed(self, tag: str, name: str) -> str:
+        """Build with one line more in a file of template/, and leave the file as it was."""
+        path = self.root / "template" / name
+        text = path.read_text()
+        path.write_text(f"{text}\n# changed\n")
+        try:
+            return self.build(tag)
+        finally:
+            path.write_text(text)
+
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

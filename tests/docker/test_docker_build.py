@@ -44,13 +44,7 @@ def test_both_roles_work(docker_project, docker_image):
 
 
 def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image):
-    path = docker_project.root / "template" / "parameters.py"
-    text = path.read_text()
-    path.write_text(f"{text}\n# changed\n")
-    try:
-        changed = docker_project.build("docker-changed")
-    finally:
-        path.write_text(text)
+    changed = docker_project.build_changed("docker-changed", "parameters.py")
     before, after = (Docker().read_config(name).diff_ids for name in (docker_image, changed))
     assert len(before) == len(after)
     assert len(set(after) - set(before)) == 1
