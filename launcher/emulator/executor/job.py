@@ -18,6 +18,7 @@ from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
 from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
+from launcher.emulator.executor.services import check_services
 from launcher.emulator.executor.stream_limits import check_limits
 from launcher.emulator.executor.stream_runner import StreamRunner
 from launcher.emulator.executor.worker_logs import WorkerLogs
@@ -39,6 +40,7 @@ def execute(
     try:
         pipeline = beam_runner_api_pb2.Pipeline.FromString(order.pipeline_file.read_bytes())
         _check_environments(pipeline, order)
+        check_services(pipeline)
         if order.streaming:
             check_limits(pipeline)
         writer.state(events.RUNNING)
