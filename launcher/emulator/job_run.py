@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
-from launcher.emulator import staging
+from launcher.emulator import job_temp, staging
 from launcher.emulator.executor import events
 from launcher.emulator.executor.events import GarbledEventsError
 from launcher.emulator.executor.order import (
@@ -112,6 +112,7 @@ class JobRun:
         self._endpoints = endpoints
         self._events = events
         self._run_dir = run_dir
+        self._temp_dir = job_temp.temp_dir_of(job_id)
         self._children = Children()
         self._lock = threading.Lock()
         self._executor: Child | None = None
@@ -149,12 +150,14 @@ class JobRun:
     def _run(self, work: Callable[[], None]) -> None:
         try:
             self._run_dir.mkdir(parents=True, exist_ok=True)
+            self._temp_dir.mkdir(mode=0o700)
             work()
         except Exception as error:
             if not self._children.closed:
                 self._fail(error)
         finally:
             self._children.kill_all()
+            job_temp.remove_temp_dir(self._temp_dir)
             self._delete_subscriptions()
 
     def _fail(self, error: Exception) -> None:
@@ -206,8 +209,10 @@ class JobRun:
     def _environment(self, image: Image) -> dict[str, str]:
         # google-auth must not find the credentials of the user of this machine.
         own = {"CLOUDSDK_CONFIG": str(self._run_dir / "gcloud")}
-        if image.root is not None:
+        if image.root is not None:  # It has a /tmp of its own.
             own[RUN_DIR_VARIABLE] = str(self._run_dir)
+        elif job_temp.VARIABLE not in image.env:
+            own[job_temp.VARIABLE] = str(self._temp_dir)
         return image.environment({**own, **self._endpoints})
 
     @property
@@ -228,7 +233,7 @@ class JobRun:
             executor = self._children.start(
                 _EXECUTOR,
                 cwd=self._run_dir,
-                env=dict(os.environ),
+                env={**os.environ, job_temp.VARIABLE: str(self._temp_dir)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -31,6 +31,7 @@ from launcher.emulator.guard import LocalOnly
 from launcher.emulator.images import BadImagesFileError, load_images
 from launcher.emulator.instance import IDENTITY_PATH, EmulatorError
 from launcher.emulator.job_store import JobStore
+from launcher.emulator.job_temp import remove_left_over
 from launcher.emulator.metadata_server import metadata_routes
 from launcher.emulator.operations import answer_call
 from launcher.emulator.recorder import JobRecorder
@@ -108,6 +109,7 @@ def serve_until_stopped(
         stack.callback(jobs.close)
         for job_id in jobs.fail_interrupted(INTERRUPTED):
             _LOG.warning("job %s was running when the emulator stopped", job_id)
+            remove_left_over(job_id)
         discovery = load_discovery()
         runtime = Runtime(
             store=store,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -28,6 +30,7 @@ def test_only_the_prediction_step_asks_for_the_gpu(tmp_path):
     pipeline = beam.Pipeline(options=options)
     build_pipeline(pipeline, PredictConfig.from_options(options))
     components = pipeline.to_runner_api().components
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
     with_gpu = {
         name
         for name, environment in components.environments.items()

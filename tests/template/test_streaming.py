@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -39,6 +41,7 @@ def test_it_groups_nothing_and_leaves_pubsub_to_the_service(flags, writes):
     build_streaming_pipeline(pipeline, StreamConfig.from_options(options))
     pipeline.replace_all(get_dataflow_transform_overrides(options))
     transforms = pipeline.to_runner_api().components.transforms.values()
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
     urns = [transform.spec.urn for transform in transforms]
     assert common_urns.primitives.GROUP_BY_KEY.urn not in urns
     assert urns.count(common_urns.composites.PUBSUB_READ.urn) == 1

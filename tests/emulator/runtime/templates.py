@@ -121,6 +121,9 @@ SOURCES = {
         "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
         "print('daemon', subprocess.Popen(sleep, start_new_session=True).pid, flush=True)\n"
     ),
+    "leaves_files.py": (
+        "import tempfile, time\nprint('folder', tempfile.mkdtemp(), flush=True)\ntime.sleep(600)\n"
+    ),
     "asks_for_metrics.py": "raise ValueError('Can not query metrics. Job id is unknown.')\n",
     "slow.py": ("import os, time\nprint('process', os.getpid(), flush=True)\ntime.sleep(600)\n"),
 }

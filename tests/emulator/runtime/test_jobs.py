@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from launcher.emulator.job_run import count_workers
+from launcher.emulator.job_temp import temp_dir_of
 from launcher.emulator.runtime import JobOrder
 from tests.emulator.runtime.conftest import Bench, Journal
 from tests.emulator.runtime.test_processes import eventually, is_gone
@@ -58,6 +59,10 @@ def test_a_launched_job_is_done(bench: Bench, troubled: Journal) -> None:
     basic = troubled.texts("JOB_MESSAGE_BASIC")
     assert "Starting 1 worker..." in basic
     assert "Finished operation Numbers/Impulse+" in basic
+
+
+def test_a_job_that_has_ended_has_no_temporary_folder(troubled: Journal) -> None:
+    assert eventually(lambda: not temp_dir_of("troubled").exists())
 
 
 def test_an_exception_and_a_killed_worker_are_survived_and_told(troubled: Journal) -> None:

@@ -13,6 +13,7 @@ from googleapiclient import discovery_cache
 
 from launcher.emulator import launcher_process
 from launcher.emulator.images import Image
+from launcher.emulator.job_temp import temp_dir_of
 from launcher.emulator.launcher_process import LaunchOrder, build_command, build_flags
 from tests.emulator.runtime.conftest import Bench
 from tests.emulator.runtime.test_processes import eventually, is_gone
@@ -297,6 +298,16 @@ def test_cancelling_the_launcher_leaves_no_process(bench: Bench) -> None:
     assert eventually(lambda: is_gone(pid))
     assert journal.states == []
     assert f"process {pid}" in bench.console_logs("cancelled")
+
+
+def test_a_job_leaves_nothing_in_the_temporary_folder(bench: Bench) -> None:
+    bench.runtime.launch(bench.order("leaves_files.py", "leaves-files", environment={}))
+    journal = bench.journals.wait_for("leaves-files", lambda journal: "folder" in journal.texts())
+    left = Path(journal.texts().split()[-1])
+    assert left.parent == temp_dir_of("leaves-files")
+    assert left.exists()
+    bench.runtime.cancel("leaves-files")
+    assert not left.parent.exists()
 
 
 def test_the_interpreter_of_the_image_runs_the_entry_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -248,11 +249,13 @@ def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path
     sleeper = int(pid_file.read_text())
     before = {job_id: texts(info, job_id) for job_id in (running, waiting)}
     assert len(processes_below(tmp_path)) > 1  # The launcher and the executor at least.
+    (temp_dir,) = Path(tempfile.gettempdir()).glob(f"flexpack-{info.pid}-*")
 
     os.kill(info.pid, signal.SIGKILL)
     os.waitpid(info.pid, 0)
     wait_until(lambda: not is_alive(sleeper) and processes_below(tmp_path) == [])
     again = start(data_dir)
+    assert not temp_dir.exists()
     for job_id in (running, waiting):
         after = get(f"{again.dataflow_endpoint}{path}jobs/{job_id}")
         assert after["currentState"] == "JOB_STATE_FAILED"

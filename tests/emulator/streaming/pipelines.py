@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import apache_beam as beam
@@ -20,4 +21,5 @@ def build(middle: Callable[[beam.PCollection], beam.PCollection]) -> beam_runner
     read = pipeline | "Read" >> ReadFromPubSub(topic=TOPIC, id_label="id")
     _ = middle(read) | "Write" >> WriteToPubSub(TOPIC)
     pipeline.replace_all(get_dataflow_transform_overrides(options))
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
     return pipeline.to_runner_api()

@@ -1,0 +1,42 @@
+"""The temporary folder of a job, which goes when the job ends, as a container's ``/tmp`` does.
+
+Beam leaves files there with every submission, and more where a program fails or is killed; and what
+one job leaves, another could take for its own, as Beam's MultiProcessShared would.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
+
+VARIABLE = "TMPDIR"
+"""The variable by which the job's processes find it."""
+
+
+def temp_dir_of(job_id: str) -> Path:
+    """Return where a job of this process has its folder; it need not be there.
+
+    In the temporary folder of the machine, because the paths of sockets must be short.
+    """
+    return Path(tempfile.gettempdir(), f"flexpack-{os.getpid()}-{job_id}")
+
+
+def remove_temp_dir(folder: Path) -> None:
+    """Remove a job's folder, if it is there; what cannot be removed is logged."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        _LOG.debug("%s is gone already", folder)
+    except OSError as error:
+        _LOG.warning("%s cannot be removed: %s", folder, error)
+
+
+def remove_left_over(job_id: str) -> None:
+    """Remove what a killed emulator left of a job."""
+    for folder in Path(tempfile.gettempdir()).glob(f"flexpack-*-{job_id}"):
+        remove_temp_dir(folder)
