@@ -11,9 +11,11 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from apache_beam.metrics import Metrics
 
-from template.messages import Message
+from template.blocks import row_source
+from template.messages import Message, find_messages
 
 ROWS_READ = Metrics.counter("flexpack", "rows_read")
 PREDICTIONS = Metrics.counter("flexpack", "predictions")
@@ -33,6 +35,14 @@ class DeadLetter:
     error: str
     source: str
     message: Message | None = None
+
+    @classmethod
+    def of_row(cls, row: pd.DataFrame, key: str, error: str) -> DeadLetter:
+        """Return the dead letter of a block of one row."""
+        messages = find_messages(row)
+        message = messages[0] if messages else None
+        source = message.source if message else row_source(row, 0, key)
+        return cls(key=key, error=error, source=source, message=message)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that is written; a message's payload is base64 in it."""

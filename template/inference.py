@@ -20,7 +20,7 @@ from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInfere
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from template.blocks import MODEL_ID, block_bytes, row_source, take_rows
+from template.blocks import MODEL_ID, block_bytes, take_rows
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
 from template.device import (
     is_device_failure,
@@ -28,7 +28,6 @@ from template.device import (
     release_memory,
     resolve_device,
 )
-from template.messages import attach_messages, find_messages
 from template.model import BaseModel
 from template.model_updates import ModelFile
 from template.predictions import UnusablePredictionError, join_predictions
@@ -43,8 +42,8 @@ class ApplyModel(beam.PTransform):
     """Predicts every row of every DataFrame of a PCollection.
 
     Each DataFrame of the result holds the key column(s) and what ``model.predict`` returned for
-    its rows, side by side (``template.predictions`` says what ``predict`` may return), and the
-    messages of its block. One DataFrame is one batch: make them as large as the model likes.
+    its rows, side by side (``template.predictions`` says what ``predict`` may return), with the
+    index and attrs of its block. One DataFrame is one batch: make them as large as the model likes.
 
     An exception from ``predict`` fails the bundle, as in any DoFn, unless
     ``with_exception_handling`` is called.
@@ -215,10 +214,8 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             )
         keys = {column: block[column].to_numpy() for column in self._key_columns}
         predictions = join_predictions(keys, len(block), model.predict(rows))
-        predictions.attrs[MODEL_ID] = _model_id(model)
-        messages = find_messages(block)
-        if messages is not None:
-            attach_messages(predictions, messages)
+        predictions.index = block.index
+        predictions.attrs = {**block.attrs, MODEL_ID: _model_id(model)}
         return predictions
 
     def _predict_or_halve(
@@ -235,22 +232,17 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             yield predictions
             return
         # Past the handler the traceback is gone, and with it the tensors of the failed batch.
-        if len(block) <= 1:
-            yield from self._dead_letters(block, failure)
+        if block.empty:
+            return
+        if len(block) == 1:
+            key = ", ".join(str(block[column].iloc[0]) for column in self._key_columns)
+            yield DeadLetter.of_row(block, key, failure)
             return
         if out_of_memory:
             release_memory()
         half = len(block) // 2
         for start, stop in ((0, half), (half, len(block))):
             yield from self._predict_or_halve(take_rows(block, start, stop), model)
-
-    def _dead_letters(self, block: pd.DataFrame, failure: str) -> Iterator[DeadLetter]:
-        messages = find_messages(block)
-        for position in range(len(block)):
-            key = ", ".join(str(block[column].iloc[position]) for column in self._key_columns)
-            message = messages[position] if messages else None
-            source = message.source if message else row_source(block, position, key)
-            yield DeadLetter(key=key, error=failure, source=source, message=message)
 
 
 def _model_id(model: BaseModel) -> str:

@@ -40,9 +40,11 @@ def build_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
     if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU
         predict = predict.with_resource_hints(accelerator=config.prediction_accelerator)
     predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling()
-    _ = predictions | "WritePredictions" >> WritePredictions(config.output, config.output_format)
+    unwritten = predictions | "WritePredictions" >> WritePredictions(
+        config.output, config.output_format
+    )
     _ = (
-        (unread, unpredicted)
+        (unread, unpredicted, unwritten)
         | "DeadLetters" >> beam.Flatten()
         | "WriteDeadLetters" >> WriteDeadLetters(config.output)
     )

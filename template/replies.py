@@ -23,9 +23,9 @@ from apache_beam.pvalue import TaggedOutput
 
 from template.blocks import KEY, MODEL_ID
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+from template.encoding import encode_block, json_lines
 from template.messages import Message, find_messages
 from template.predictions import UnusablePredictionError
-from template.sinks import json_lines
 from template.sources.messages import CONTENT_TYPE
 
 LATENCIES = Metrics.distribution("flexpack", "latency_ms")
@@ -43,7 +43,8 @@ _MOST_REPLY_BYTES = 9_800_000  # beside the attributes within 10 MB
 class FormatReplies(beam.DoFn):
     """Makes a message of every row of a block of predictions.
 
-    One that is too large for Pub/Sub, which would be refused again and again, is a dead letter.
+    One that JSON cannot hold is a dead letter, and one that is too large for Pub/Sub, which would
+    be refused again and again.
     """
 
     DEAD_LETTERS = "dead_letters"
@@ -67,17 +68,24 @@ class FormatReplies(beam.DoFn):
             }
         )
         now = self._clock()
-        lines = json_lines(rows).splitlines()
-        for key, message, line in zip(element[KEY], messages, lines, strict=True):
-            if len(line) > _MOST_REPLY_BYTES:
-                PREDICTIONS.dec()
-                DEAD_LETTERS.inc()
-                error = f"ValueError: a reply of {len(line):,} bytes; Pub/Sub takes 10 MB"
-                letter = DeadLetter(key=key, error=error, source=message.source, message=message)
-                yield TaggedOutput(self.DEAD_LETTERS, letter)
+        for part in encode_block(rows, _reply_lines):
+            if isinstance(part, DeadLetter):
+                yield TaggedOutput(self.DEAD_LETTERS, part)
                 continue
-            LATENCIES.update(max(0, round((now - message.publish_time) * 1000)))
-            yield PubsubMessage(line, _reply_attributes(message.attributes))
+            for key, message, line in part:
+                yield self._make_reply(key, message, line, now)
+
+    def _make_reply(
+        self, key: str, message: Message, line: bytes, now: float
+    ) -> PubsubMessage | TaggedOutput:
+        if len(line) > _MOST_REPLY_BYTES:
+            PREDICTIONS.dec()
+            DEAD_LETTERS.inc()
+            error = f"ValueError: a reply of {len(line):,} bytes; Pub/Sub takes 10 MB"
+            letter = DeadLetter(key=key, error=error, source=message.source, message=message)
+            return TaggedOutput(self.DEAD_LETTERS, letter)
+        LATENCIES.update(max(0, round((now - message.publish_time) * 1000)))
+        return PubsubMessage(line, _reply_attributes(message.attributes))
 
 
 @beam.typehints.with_output_types(PubsubMessage)
@@ -112,6 +120,13 @@ class WriteDeadLetterFiles(beam.DoFn):
         )
         with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             file.write(b"\n".join(self._lines) + b"\n")
+
+
+def _reply_lines(rows: pd.DataFrame) -> list[tuple[str, Message, bytes]]:
+    """Return key, message and reply of each row."""
+    messages = find_messages(rows)
+    assert messages is not None, "a stream's blocks are of messages"
+    return list(zip(rows[KEY], messages, json_lines(rows).splitlines(), strict=True))
 
 
 def _to_json(letter: DeadLetter) -> bytes:

@@ -2,20 +2,20 @@
 
 A bundle is written to a temporary file and renamed when the job has all of them, so a retried
 bundle leaves nothing twice. Files are named ``<output>-00000-of-00003.jsonl``; where there is
-nothing to write there is no file. The columns (and for Parquet the types) of a file are those of
-its first block.
+nothing to write there is no file. The columns of a file are those of its first block. The types of
+a Parquet file are those of its first row group: for each column the one that holds all its values,
+and text where it has none.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import apache_beam as beam
-import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -23,11 +23,14 @@ import pyarrow.parquet
 from apache_beam.io.filebasedsink import FileBasedSink
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.pvalue import PCollection
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from template.dead_letters import DeadLetter
+from template.encoding import CsvRows, arrow_table, csv_rows, encode_block, json_lines
 
 _log = logging.getLogger(__name__)
 
-_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_ROW_GROUP_BYTES = 16 << 20  # in memory
 
 
 class OutputError(RuntimeError):
@@ -39,11 +42,16 @@ class WritePredictions(beam.PTransform):
 
     def __init__(self, output: str, output_format: str) -> None:
         super().__init__()
-        self._sink = _SINKS[output_format](output, f".{output_format}")
+        sink, self._encode = _FORMATS[output_format]
+        self._sink = sink(output, f".{output_format}")
 
-    def expand(self, blocks: PCollection) -> PCollection:
-        """Write; the result is the names of the files."""
-        return blocks | "Write" >> beam.io.Write(self._sink)
+    def expand(self, blocks: PCollection) -> PCollection[DeadLetter]:
+        """Write; the result is a dead letter for each row that cannot be written."""
+        encoded, dead_letters = blocks | "Encode" >> beam.ParDo(
+            _EncodeDoFn(self._encode)
+        ).with_outputs(_EncodeDoFn.DEAD_LETTERS, main="encoded")
+        _ = encoded | "Write" >> beam.io.Write(self._sink)
+        return dead_letters
 
 
 class WriteDeadLetters(beam.PTransform):
@@ -58,30 +66,21 @@ class WriteDeadLetters(beam.PTransform):
         return dead_letters | "Write" >> beam.io.Write(self._sink)
 
 
-def json_lines(block: pd.DataFrame) -> bytes:
-    """Return a block as JSON Lines; NaN and None become null."""
-    names = list(block.columns)
-    rows = zip(*[column.tolist() for _, column in block.items()], strict=True)
-    records = [dict(zip(names, row)) for row in rows]  # noqa: B905  (the hot loop)
-    if not records:
-        return b""
-    # One call for all records is many times faster than one call for each. No JSON string holds
-    # this boundary, because a quote inside of one is escaped; a nested object may.
-    lines = orjson.dumps(records, _plain, _JSON_OPTIONS)[1:-1]
-    start = b"{%b:" % orjson.dumps(names[0])
-    if lines.count(b"}," + start) == len(records) - 1:
-        return lines.replace(b"}," + start, b"}\n" + start) + b"\n"
-    return b"".join([orjson.dumps(record, _plain, _JSON_OPTIONS) + b"\n" for record in records])
+@beam.typehints.with_output_types(Any, dead_letters=DeadLetter)
+class _EncodeDoFn(beam.DoFn):
+    """Block -> what a sink writes of it, and dead letters."""
 
+    DEAD_LETTERS = "dead_letters"
 
-def _plain(value: Any) -> Any:
-    """Return what orjson does not know as something that it does."""
-    if value is pd.NA or value is pd.NaT:
-        return None
-    for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
-        if hasattr(value, convert):
-            return getattr(value, convert)()
-    raise TypeError(f"a prediction holds a {type(value).__name__}, which JSON cannot hold")
+    def __init__(self, encode: Callable[[pd.DataFrame], Any]) -> None:
+        self._encode = encode
+
+    def process(self, element: pd.DataFrame) -> Iterator[Any]:
+        for part in encode_block(element, self._encode):
+            if isinstance(part, DeadLetter):
+                yield TaggedOutput(self.DEAD_LETTERS, part)
+            else:
+                yield part
 
 
 class _Sink(FileBasedSink):
@@ -130,88 +129,133 @@ class _Sink(FileBasedSink):
 
 
 class _JsonlSink(_Sink):
-    def write_record(self, file_handle: BinaryIO, value: pd.DataFrame) -> None:
-        file_handle.write(json_lines(value))
+    def write_record(self, file_handle: BinaryIO, value: bytes) -> None:
+        file_handle.write(value)
 
 
 class _DeadLetterSink(_Sink):
-    def write_record(self, file_handle: BinaryIO, value: Any) -> None:
+    def write_record(self, file_handle: BinaryIO, value: DeadLetter) -> None:
         file_handle.write(orjson.dumps(value.to_json()) + b"\n")
 
 
 @dataclass
 class _CsvFile:
     handle: BinaryIO
-    columns: list[str] | None = None
+    columns: tuple[str, ...] | None = None
 
 
 class _CsvSink(_Sink):
     def open(self, temp_path: str) -> _CsvFile:
         return _CsvFile(super().open(temp_path))
 
-    def write_record(self, file_handle: _CsvFile, value: pd.DataFrame) -> None:
-        columns = list(value.columns)
-        first = file_handle.columns is None
-        if first:
-            file_handle.columns = columns
-        elif columns != file_handle.columns:
-            raise OutputError(
-                f"--output_format csv: a block has the columns {', '.join(columns)}, but its "
-                f"file begins with {', '.join(file_handle.columns or [])}"
-            )
-        text = value.map(_csv_cell).to_csv(index=False, header=first)
-        file_handle.handle.write(text.encode())
+    def write_record(self, file_handle: _CsvFile, value: CsvRows) -> None:
+        if file_handle.columns is None:
+            file_handle.columns = value.columns
+            header = pd.DataFrame(columns=list(value.columns)).to_csv(index=False)
+            file_handle.handle.write(header.encode())
+        _check_columns("csv", value.columns, file_handle.columns)
+        file_handle.handle.write(value.text)
 
     def close(self, file_handle: _CsvFile) -> None:
         file_handle.handle.close()
-
-
-def _csv_cell(cell: Any) -> Any:
-    if isinstance(cell, list | dict | tuple | np.ndarray):
-        return orjson.dumps(cell, _plain, _JSON_OPTIONS).decode()
-    return cell
 
 
 @dataclass
 class _ParquetFile:
     handle: BinaryIO
     writer: pyarrow.parquet.ParquetWriter | None = None
+    tables: list[pa.Table] = field(default_factory=list)
+    """Blocks of the next row group."""
+    size: int = 0
+    """Their bytes."""
 
 
 class _ParquetSink(_Sink):
     def open(self, temp_path: str) -> _ParquetFile:
         return _ParquetFile(super().open(temp_path))
 
-    def write_record(self, file_handle: _ParquetFile, value: pd.DataFrame) -> None:
-        table = pa.Table.from_pandas(value, preserve_index=False).replace_schema_metadata()
-        if file_handle.writer is None:
-            file_handle.writer = pyarrow.parquet.ParquetWriter(file_handle.handle, table.schema)
-        file_handle.writer.write_table(_cast(table, file_handle.writer.schema))
+    def write_record(self, file_handle: _ParquetFile, value: pa.Table) -> None:
+        first = file_handle.writer.schema if file_handle.writer else None
+        if file_handle.tables:
+            first = file_handle.tables[0].schema
+        if first is not None:
+            _check_columns("parquet", value.schema.names, first.names)
+        file_handle.tables.append(value)
+        file_handle.size += value.nbytes
+        if file_handle.size >= _ROW_GROUP_BYTES:
+            _write_row_group(file_handle)
 
     def close(self, file_handle: _ParquetFile) -> None:
+        if file_handle.tables:
+            _write_row_group(file_handle)
         if file_handle.writer is not None:
             file_handle.writer.close()
         file_handle.handle.close()
 
 
+def _write_row_group(file: _ParquetFile) -> None:
+    if file.writer is None:
+        schema = _find_schema(dict.fromkeys(table.schema for table in file.tables))
+        file.writer = pyarrow.parquet.ParquetWriter(file.handle, schema)
+    schema = file.writer.schema
+    rows = pa.concat_tables([_cast(table, schema) for table in file.tables])
+    file.writer.write_table(rows, row_group_size=max(1, len(rows)))
+    file.tables, file.size = [], 0
+
+
+def _find_schema(schemas: Iterable[pa.Schema]) -> pa.Schema:
+    """Return for each column the type that holds the values of all schemas."""
+    first, *others = schemas
+    fields = []
+    for position, name in enumerate(first.names):
+        type_ = first.types[position]
+        for other in others:
+            try:
+                type_ = _widen(type_, other.types[position])
+            except pa.ArrowException as error:
+                raise _type_error(name, other.types[position], type_) from error
+        fields.append((name, pa.string() if pa.types.is_null(type_) else type_))
+    return pa.schema(fields)
+
+
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    if table.schema.names != schema.names:
-        raise OutputError(
-            f"--output_format parquet: a block has the columns {', '.join(table.schema.names)}, "
-            f"but its file begins with {', '.join(schema.names)}"
-        )
     columns = []
-    for field, column in zip(schema, table.columns, strict=True):
+    for field_, column in zip(schema, table.columns, strict=True):
         try:
-            columns.append(column.cast(field.type))
+            # A cast of structs would drop the fields that the file does not have.
+            if pa.types.is_nested(field_.type) and _widen(field_.type, column.type) != field_.type:
+                raise pa.ArrowTypeError(f"{column.type} is wider than {field_.type}")
+            columns.append(column.cast(field_.type))
         except pa.ArrowException as error:
-            raise OutputError(
-                f"--output_format parquet: column {field.name!r} is {column.type} in a block, but "
-                f"{field.type} in the first block of its file: let predict return one type"
-            ) from error
+            raise _type_error(field_.name, column.type, field_.type) from error
     return pa.table(columns, schema=schema)
 
 
-_SINKS: Mapping[str, type[_Sink]] = MappingProxyType(
-    {"jsonl": _JsonlSink, "csv": _CsvSink, "parquet": _ParquetSink}
+def _widen(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    schemas = [pa.schema([("", type_)]) for type_ in (one, other)]
+    return pa.unify_schemas(schemas, promote_options="permissive").types[0]
+
+
+def _type_error(name: str, type_: pa.DataType, written: pa.DataType) -> OutputError:
+    return OutputError(
+        f"--output_format parquet: column {name!r} is {type_} in a block, but {written} before it "
+        "in the same file: let predict return one type, or pass --output_format=jsonl"
+    )
+
+
+def _check_columns(output_format: str, columns: Sequence[str], first: Sequence[str]) -> None:
+    if tuple(columns) != tuple(first):
+        raise OutputError(
+            f"--output_format {output_format}: a block has the columns {', '.join(columns)}, but "
+            f"its file begins with {', '.join(first)}: let predict return the same columns for "
+            "every row, or pass --output_format=jsonl"
+        )
+
+
+_FORMATS: Mapping[str, tuple[type[_Sink], Callable[[pd.DataFrame], Any]]] = MappingProxyType(
+    {
+        "jsonl": (_JsonlSink, json_lines),
+        "csv": (_CsvSink, csv_rows),
+        "parquet": (_ParquetSink, arrow_table),
+    }
 )

@@ -43,6 +43,14 @@ def test_the_names_that_replies_use_are_taken():
         list(FormatReplies().process(block(message_id=[1, 2])))
 
 
+def test_a_reply_that_json_cannot_hold_is_a_dead_letter():
+    letter, second = FormatReplies().process(block(tags=[{"x"}, ["y"]]))
+    assert letter.tag == FormatReplies.DEAD_LETTERS
+    assert (letter.value.key, letter.value.message) == ("a", message(1, shop="x"))
+    assert "a set, which JSON cannot hold" in letter.value.error
+    assert json.loads(second.data)["tags"] == ["y"]
+
+
 def test_a_reply_that_is_too_large_is_a_dead_letter():
     large, second = FormatReplies().process(block(mask=["x" * 10_000_000, "y"]))
     assert large.tag == FormatReplies.DEAD_LETTERS

@@ -1,19 +1,18 @@
 """Result files: JSON Lines, CSV, Parquet, and places that cannot be written."""
 
 import csv
-import datetime
 import json
 
 import apache_beam as beam
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.dead_letters import DeadLetter, describe
-from template.sinks import WriteDeadLetters, WritePredictions, json_lines
+from template.sinks import WriteDeadLetters, WritePredictions
 
 BLOCKS = [
     pd.DataFrame({"key": ["x#0", "x#1"], "n": [1, 2], "s": [0.5, np.nan], "v": [[1, 2], [3]]}),
@@ -25,33 +24,6 @@ def write(transform, elements):
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
     _ = pipeline | beam.Create(elements, reshuffle=False) | transform
     pipeline.run().wait_until_finish()
-
-
-def test_json_lines_are_what_json_reads():
-    block = pd.DataFrame(
-        {
-            "key": ['"},{"key":', "é\n", "z"],
-            "i": np.array([1, 2, 3], dtype=np.int8),
-            "f": np.array([0.5, np.nan, np.inf], dtype=np.float32),
-            "b": [True, False, True],
-            "o": [None, pd.NA, pd.NaT],
-            "t": pd.to_datetime(["2026-01-01", None, "2026-01-03"]),
-            "l": [np.arange(2), [np.float32(0.5)], torch.tensor([1])],
-            "d": [{"key": 1}, [{"key": 1}, {"key": 2}], datetime.date(2026, 1, 1)],
-        }
-    )
-    rows = [json.loads(line) for line in json_lines(block).decode().splitlines()]
-    assert [row["key"] for row in rows] == ['"},{"key":', "é\n", "z"]
-    assert [row["f"] for row in rows] == [0.5, None, None]
-    assert [row["o"] for row in rows] == [None, None, None]
-    assert [row["t"] for row in rows] == ["2026-01-01T00:00:00", None, "2026-01-03T00:00:00"]
-    assert [row["l"] for row in rows] == [[0, 1], [0.5], [1]]
-    assert [row["d"] for row in rows] == [{"key": 1}, [{"key": 1}, {"key": 2}], "2026-01-01"]
-    assert rows[0]["i"] == 1
-    assert rows[0]["b"] is True
-    assert json_lines(block.iloc[:0]) == b""
-    with pytest.raises(TypeError, match="object"):
-        json_lines(pd.DataFrame({"key": ["x"], "o": [object()]}))
 
 
 def test_files_of_an_earlier_run_are_told_of(tmp_path, caplog):
@@ -106,10 +78,83 @@ def test_blocks_with_other_columns_are_refused_by_name(tmp_path, output_format):
         write(WritePredictions(f"{tmp_path}/p", output_format), blocks)
 
 
-def test_a_column_of_another_type_is_refused_with_both_types(tmp_path):
-    blocks = [pd.DataFrame({"key": ["x"], "a": [1]}), pd.DataFrame({"key": ["y"], "a": ["z"]})]
-    with pytest.raises(Exception, match="column 'a' is string in a block, but int64 in the first"):
+@pytest.mark.parametrize(
+    ("columns", "written"),
+    [
+        ([[None, None], ["p", "q"]], pa.string()),
+        ([[None, None], [None, 7]], pa.float64()),
+        ([[1, 2], [1.5, 2.5]], pa.float64()),
+        ([[[], []], [[0.5], [1]]], pa.list_(pa.float64())),
+        ([[{"x": 1}], [{"x": None, "y": "p"}]], pa.struct({"x": pa.int64(), "y": pa.string()})),
+        ([[None], [None]], pa.string()),
+    ],
+    ids=str,
+)
+def test_a_parquet_column_has_the_type_that_holds_all_its_values(tmp_path, columns, written):
+    blocks = [pd.DataFrame({"key": "x", "a": cells}) for cells in columns]
+    write(WritePredictions(f"{tmp_path}/p", "parquet"), blocks)
+    column = pq.read_table(tmp_path / "p-00000-of-00001.parquet")["a"]
+    assert column.type == written
+    values = [cell for cells in columns for cell in cells]
+    assert pa.array(values, written).equals(column.combine_chunks())
+
+
+def test_blocks_are_gathered_into_row_groups_of_bounded_size(tmp_path):
+    blocks = [pd.DataFrame({"key": ["x" * 1000] * 1000, "n": number}) for number in range(20)]
+    write(WritePredictions(f"{tmp_path}/p", "parquet"), blocks)
+    file = pq.ParquetFile(tmp_path / "p-00000-of-00001.parquet")
+    groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    assert groups == [17_000, 3_000]
+    assert sorted(file.read()["n"].to_pylist()[::1000]) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("key", "earlier", "later"),
+    [
+        ("x", 1, "z"),
+        ("x", 2**60, 0.5),
+        ("x" * (17 << 20), 1, 0.5),
+        ("x" * (17 << 20), {"x": 1}, {"x": 1, "y": 2}),
+    ],
+    ids=["one group", "one group, inexact", "two groups", "two groups, another field"],
+)
+def test_a_column_that_no_type_holds_is_refused_with_both_types(tmp_path, key, earlier, later):
+    blocks = [
+        pd.DataFrame({"key": [key], "a": [earlier]}),
+        pd.DataFrame({"key": "y", "a": [later]}),
+    ]
+    with pytest.raises(Exception, match=r"column 'a' is .+ in a block, but .+ before it"):
         write(WritePredictions(f"{tmp_path}/p", "parquet"), blocks)
+
+
+@pytest.mark.parametrize("output_format", ["jsonl", "csv", "parquet"])
+def test_a_row_that_cannot_be_written_is_a_dead_letter(tmp_path, output_format):
+    cells = np.array([["p"], ["q"], [object()], ["s"]], dtype=object)[:, 0]
+    block = pd.DataFrame({"key": list("abcd"), "v": [[cell] for cell in cells]}, index=range(4, 8))
+    block.attrs["source"] = "gs://b/x"
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+    letters = (
+        pipeline
+        | beam.Create([block], reshuffle=False)
+        | WritePredictions(f"{tmp_path}/p", output_format)
+    )
+    _ = letters | WriteDeadLetters(f"{tmp_path}/p")
+    result = pipeline.run()
+    result.wait_until_finish()
+    counters = {c.key.metric.name: c.committed for c in result.metrics().query()["counters"]}
+    assert counters == {"predictions": -1, "dead_letters": 1}
+    (letter,) = (tmp_path / "p-errors-00000-of-00001.jsonl").read_text().splitlines()
+    letter = json.loads(letter)
+    assert (letter["key"], letter["source"]) == ("c", "gs://b/x row 6")
+    assert "OutputError: the prediction cannot be written: " in letter["error"]
+    assert "object" in letter["error"]
+    (file,) = tmp_path.glob(f"p-0*.{output_format}")
+    read = {
+        "jsonl": lambda: pd.read_json(file, lines=True),
+        "csv": lambda: pd.read_csv(file),
+        "parquet": lambda: pd.read_parquet(file),
+    }[output_format]()
+    assert read["key"].tolist() == ["a", "b", "d"]
 
 
 def test_dead_letters(tmp_path):

@@ -1,0 +1,99 @@
+"""Blocks of predictions in the form in which they are written.
+
+A row that the form cannot hold, a set in JSON for one, is a dead letter; its neighbours are
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from template.blocks import KEY
+from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+
+_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+Encoded = TypeVar("Encoded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvRows:
+    """Rows of CSV without a header line."""
+
+    columns: tuple[str, ...]
+    text: bytes
+
+
+def encode_block(
+    block: pd.DataFrame, encode: Callable[[pd.DataFrame], Encoded]
+) -> Iterator[Encoded | DeadLetter]:
+    """Yield the encoded block; where it does not encode, its parts and a dead letter for each row.
+
+    A row that becomes a dead letter was counted as a prediction, and no longer is.
+    """
+    try:
+        encoded = encode(block)
+    except Exception as error:  # an encoder of foreign objects raises whatever comes
+        # What orjson raises tells the type, its cause the reason.
+        failure = f"OutputError: the prediction cannot be written: {error.__cause__ or error}"
+    else:
+        yield encoded
+        return
+    if len(block) <= 1:
+        PREDICTIONS.dec()
+        DEAD_LETTERS.inc()
+        yield DeadLetter.of_row(block, str(block[KEY].iloc[0]), failure)
+        return
+    half = len(block) // 2
+    yield from encode_block(block.iloc[:half], encode)
+    yield from encode_block(block.iloc[half:], encode)
+
+
+def json_lines(block: pd.DataFrame) -> bytes:
+    """Return a block as JSON Lines; NaN and None become null."""
+    names = list(block.columns)
+    rows = zip(*[column.tolist() for _, column in block.items()], strict=True)
+    records = [dict(zip(names, row)) for row in rows]  # noqa: B905  (the hot loop)
+    if not records:
+        return b""
+    # One call for all records is many times faster than one call for each. No JSON string holds
+    # this boundary, because a quote inside of one is escaped; a nested object may.
+    lines = orjson.dumps(records, _plain, _JSON_OPTIONS)[1:-1]
+    start = b"{%b:" % orjson.dumps(names[0])
+    if lines.count(b"}," + start) == len(records) - 1:
+        return lines.replace(b"}," + start, b"}\n" + start) + b"\n"
+    return b"".join([orjson.dumps(record, _plain, _JSON_OPTIONS) + b"\n" for record in records])
+
+
+def csv_rows(block: pd.DataFrame) -> CsvRows:
+    """Return a block as CSV; lists and the like are JSON in their cells."""
+    text = block.map(_csv_cell).to_csv(index=False, header=False)
+    return CsvRows(columns=tuple(block.columns), text=text.encode())
+
+
+def arrow_table(block: pd.DataFrame) -> pa.Table:
+    """Return a block as Arrow, each column in the type of its values."""
+    return pa.Table.from_pandas(block, preserve_index=False).replace_schema_metadata()
+
+
+def _plain(value: Any) -> Any:
+    """Return what orjson does not know as something that it does."""
+    if value is pd.NA or value is pd.NaT:
+        return None
+    for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
+        if hasattr(value, convert):
+            return getattr(value, convert)()
+    raise TypeError(f"a {type(value).__name__}, which JSON cannot hold")
+
+
+def _csv_cell(cell: Any) -> Any:
+    if isinstance(cell, list | dict | tuple | np.ndarray):
+        return orjson.dumps(cell, _plain, _JSON_OPTIONS).decode()
+    return cell

@@ -1,0 +1,54 @@
+"""Blocks as JSON Lines; the other forms are read back in test_sinks.py."""
+
+import datetime
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from template.encoding import encode_block, json_lines
+
+
+def test_json_lines_are_what_json_reads():
+    block = pd.DataFrame(
+        {
+            "key": ['"},{"key":', "é\n", "z"],
+            "i": np.array([1, 2, 3], dtype=np.int8),
+            "f": np.array([0.5, np.nan, np.inf], dtype=np.float32),
+            "b": [True, False, True],
+            "o": [None, pd.NA, pd.NaT],
+            "t": pd.to_datetime(["2026-01-01", None, "2026-01-03"]),
+            "l": [np.arange(2), [np.float32(0.5)], torch.tensor([1])],
+            "d": [{"key": 1}, [{"key": 1}, {"key": 2}], datetime.date(2026, 1, 1)],
+        }
+    )
+    rows = [json.loads(line) for line in json_lines(block).decode().splitlines()]
+    assert [row["key"] for row in rows] == ['"},{"key":', "é\n", "z"]
+    assert [row["f"] for row in rows] == [0.5, None, None]
+    assert [row["o"] for row in rows] == [None, None, None]
+    assert [row["t"] for row in rows] == ["2026-01-01T00:00:00", None, "2026-01-03T00:00:00"]
+    assert [row["l"] for row in rows] == [[0, 1], [0.5], [1]]
+    assert [row["d"] for row in rows] == [{"key": 1}, [{"key": 1}, {"key": 2}], "2026-01-01"]
+    assert rows[0]["i"] == 1
+    assert rows[0]["b"] is True
+    assert json_lines(block.iloc[:0]) == b""
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ({"a"}, "a set, which JSON cannot hold"),
+        (2**70, "Integer exceeds 64-bit range"),
+        ("\ud800", "surrogates"),
+        ({(1, 2): 3}, "Dict key"),
+    ],
+    ids=repr,
+)
+def test_what_json_cannot_hold_is_a_dead_letter_among_lines(cell, reason):
+    cells = pd.Series([1, cell, [2]], dtype=object)
+    first, letter, last = encode_block(pd.DataFrame({"key": list("abc"), "v": cells}), json_lines)
+    assert (first, last) == (b'{"key":"a","v":1}\n', b'{"key":"c","v":[2]}\n')
+    assert (letter.key, letter.source) == ("b", "b")
+    assert reason in letter.error
