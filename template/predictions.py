@@ -28,16 +28,22 @@ def join_predictions(keys: Mapping[str, np.ndarray], rows: int, returned: Any) -
     device) and sequences become the column "prediction", with a list per row where they have more
     than one dimension; a sequence of mappings becomes columns; None adds no column.
 
+    The rows that predict was given count from 0: a DataFrame or Series with the same numbers in
+    another order, sorted or grouped by predict, is put back into theirs. With any other index it
+    is in order already.
+
     Raises:
         EntryCountError: not one entry per row.
-        UnusablePredictionError: a type that is none of these, a column named like a key column,
-            or two columns of one name.
+        UnusablePredictionError: a type that is none of these, a sequence of columns, a column
+            named like a key column, or two columns of one name.
     """
     columns = _to_frame(returned)
     if columns is None:
         return pd.DataFrame(keys)
     if len(columns) != rows:
+        _check_no_columns(returned, rows)
         raise EntryCountError(f"predict returned {len(columns)} entries for {rows} rows")
+    columns = _in_order(columns)
     names = [*keys, *map(str, columns.columns)]
     if len(set(names)) < len(names):
         repeated = next(name for name, count in Counter(names).items() if count > 1)
@@ -74,6 +80,31 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
         f"predict returned a {type(returned).__name__}: return a DataFrame, Series, array, tensor "
         "or sequence with one entry per row, or None"
     )
+
+
+def _in_order(columns: pd.DataFrame) -> pd.DataFrame:
+    index = columns.index
+    if isinstance(index, pd.RangeIndex) and index.start == 0:
+        return columns
+    # An index with a name is a column of the user's, whose numbers may look like these.
+    if index.name is None and index.dtype.kind == "i":
+        order = np.argsort(index, kind="stable")
+        if np.array_equal(index[order], np.arange(len(index))):
+            return columns.iloc[order]
+    return columns
+
+
+def _check_no_columns(returned: Any, rows: int) -> None:
+    """Check that the entries are no columns: a block halved to as many rows would pass."""
+    if (
+        isinstance(returned, Sequence)
+        and len(returned) > 0
+        and all(getattr(entry, "shape", ())[:1] == (rows,) for entry in returned)
+    ):
+        raise UnusablePredictionError(
+            f"predict returned a {type(returned).__name__} of {len(returned)} columns of {rows} "
+            "entries: return one entry per row, for instance a DataFrame of these columns"
+        )
 
 
 def _cells(entries: Sequence[Any]) -> np.ndarray:

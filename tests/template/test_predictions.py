@@ -41,6 +41,38 @@ def test_one_entry_per_row_becomes_columns(returned, columns):
     assert joined(returned) == {"key": ["x", "y"], **columns}
 
 
+@pytest.mark.parametrize(
+    ("index", "order"),
+    [
+        ([2, 0, 1], ["q", "r", "p"]),
+        (pd.RangeIndex(2, -1, -1), ["r", "q", "p"]),
+        ([0, 0, 1], ["p", "q", "r"]),
+        ([3, 1, 2], ["p", "q", "r"]),
+        (["b", "c", "a"], ["p", "q", "r"]),
+        (pd.Index([2, 0, 1], name="id"), ["p", "q", "r"]),
+    ],
+    ids=str,
+)
+def test_rows_that_predict_put_into_another_order_find_theirs(index, order):
+    keys = {"key": np.array(["x", "y", "z"], dtype=object)}
+    columns = pd.DataFrame({"a": ["p", "q", "r"]}, index=index)
+    for returned in (columns, columns["a"]):
+        assert join_predictions(keys, 3, returned)["a"].tolist() == order
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        (torch.zeros(4), torch.zeros(4)),
+        [np.zeros((4, 2)), np.zeros(4)],
+        torch.ones((4, 2)).max(dim=1),
+    ],
+)
+def test_columns_in_the_place_of_entries_are_refused(returned):
+    with pytest.raises(UnusablePredictionError, match="2 columns of 4 entries: return one entry"):
+        join_predictions({"key": np.array(list("abcd"), dtype=object)}, 4, returned)
+
+
 def test_types_of_columns_are_kept():
     frame = pd.DataFrame(
         {
@@ -53,7 +85,10 @@ def test_types_of_columns_are_kept():
     assert join_predictions(KEYS, 2, [1, 2]).dtypes["prediction"] == np.int64
 
 
-@pytest.mark.parametrize("returned", [[1, 2, 3], np.arange(3), pd.DataFrame({"a": [1, 2, 3]})])
+@pytest.mark.parametrize(
+    "returned",
+    [[1, 2, 3], np.arange(3), ["ab"] * 3, [torch.tensor(1)] * 3, pd.DataFrame({"a": [1, 2, 3]})],
+)
 def test_a_wrong_number_of_entries_says_both_numbers(returned):
     with pytest.raises(EntryCountError, match="predict returned 3 entries for 2 rows"):
         joined(returned)
