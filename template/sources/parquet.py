@@ -18,6 +18,7 @@ from template.sources.columns import check_columns
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError, open_stream
 
 ROWS_PER_SPLIT = 16_384
+_SHOWN_BYTES = 200
 _MAYBE_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -36,7 +37,13 @@ class ParquetSplit:
         return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
 
     def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
-        """Yield the rows in blocks, then a dead letter for the rest if it is not readable."""
+        """Yield the rows in blocks, and a dead letter for those that cannot be read.
+
+        Damage costs the rest of its row group.
+        """
+        yield from self._read_from(self.first_row, settings)
+
+    def _read_from(self, start: int, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
         row = self.first_row
         try:
             with open_stream(self.path) as stream:
@@ -44,16 +51,43 @@ class ParquetSplit:
                     batch_size=settings.batch_size, row_groups=list(self.row_groups)
                 )
                 for batch in batches:
-                    yield from _make_blocks(batch, row, self.path, settings)
+                    already = max(0, min(start - row, len(batch)))
+                    yield from _make_blocks(
+                        batch.slice(already), row + already, self.path, settings
+                    )
                     row += len(batch)
         except _MAYBE_DAMAGE as error:
             _check_damage(error)
+            start = max(start, row)
+            if len(self.row_groups) > 1:
+                for part in self._by_row_group():
+                    if start < part.first_row + part.rows:
+                        yield from part._read_from(start, settings)
+                return
             last = self.first_row + self.rows - 1
             yield DeadLetter(
                 key=None,
-                error=f"UnreadableError: rows {row} to {last} cannot be read: {error}",
-                source=f"{self.path} rows {row}-{last}",
+                error=f"UnreadableError: rows {start} to {last} cannot be read: {error}",
+                source=f"{self.path} rows {start}-{last}",
             )
+
+    def _by_row_group(self) -> list[ParquetSplit]:
+        """Return a split for each row group."""
+        with open_stream(self.path) as stream:
+            counts = _count_rows(_open(stream))
+        parts = []
+        first_row = self.first_row
+        for group in self.row_groups:
+            parts.append(
+                ParquetSplit(
+                    path=self.path,
+                    row_groups=(group,),
+                    first_row=first_row,
+                    rows=counts[group],
+                )
+            )
+            first_row += counts[group]
+        return parts
 
 
 def split_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
@@ -65,10 +99,8 @@ def split_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[ParquetS
             _check_damage(error)
             raise UnreadableError(f"not a readable Parquet file: {error}") from error
         check_columns(parquet.schema_arrow.names, settings)
-        counts = [
-            parquet.metadata.row_group(group).num_rows
-            for group in range(parquet.metadata.num_row_groups)
-        ]
+        _check_key_type(parquet.schema_arrow, settings.key_column)
+        counts = _count_rows(parquet)
     first_row = rows = 0
     groups: list[int] = []
     for group, count in enumerate(counts):
@@ -87,6 +119,20 @@ def _open(stream: BinaryIO) -> pyarrow.parquet.ParquetFile:
     return pyarrow.parquet.ParquetFile(stream)
 
 
+def _count_rows(parquet: pyarrow.parquet.ParquetFile) -> list[int]:
+    """Return the number of rows of each row group."""
+    metadata = parquet.metadata
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+def _check_key_type(schema: pa.Schema, key_column: str | None) -> None:
+    if key_column is not None and pa.types.is_nested(schema.field(key_column).type):
+        raise UnreadableError(
+            f"key column {key_column!r} is of type {schema.field(key_column).type}: "
+            "name a column of texts or numbers"
+        )
+
+
 def _check_damage(error: Exception) -> None:
     """Raise anew what is no damage of the file but, say, a lost connection.
 
@@ -99,8 +145,19 @@ def _check_damage(error: Exception) -> None:
 def _make_blocks(
     batch: pa.RecordBatch, first_row: int, path: str, settings: ReadSettings
 ) -> Iterator[pd.DataFrame | DeadLetter]:
+    if not len(batch):
+        return
+    try:
+        frame = batch.to_pandas(ignore_metadata=True)
+    except _MAYBE_DAMAGE as error:
+        if len(batch) == 1:
+            yield _unreadable_row(batch, first_row, path, settings, error)
+            return
+        half = len(batch) // 2
+        yield from _make_blocks(batch.slice(0, half), first_row, path, settings)
+        yield from _make_blocks(batch.slice(half), first_row + half, path, settings)
+        return
     rows = np.arange(first_row, first_row + len(batch))
-    frame = batch.to_pandas(ignore_metadata=True)
     integers = [
         field.name
         for field, column in zip(batch.schema, batch.columns, strict=True)
@@ -127,6 +184,26 @@ def _make_blocks(
         path=path,
         batch_size=settings.batch_size,
     )
+
+
+def _unreadable_row(
+    batch: pa.RecordBatch, row: int, path: str, settings: ReadSettings, error: Exception
+) -> DeadLetter:
+    """Return the dead letter of a batch of one row, with the column that does not convert."""
+    problem = str(error)
+    key = row_keys(settings.file_name(path), [row])[0]
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            column.to_pandas()
+        except _MAYBE_DAMAGE as reason:
+            problem = f"column {name!r}: {reason}"
+            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+                value = column.cast(pa.large_binary())[0].as_py()
+                problem = f"column {name!r}: {value[:_SHOWN_BYTES]!r} is not UTF-8"
+        else:
+            if name == settings.key_column:
+                key = _key_texts(column)[0] or key
+    return DeadLetter(key=key, error=f"ValueError: {problem}", source=f"{path} row {row}")
 
 
 def _key_texts(column: pa.Array) -> list[str | None]:

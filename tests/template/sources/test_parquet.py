@@ -73,10 +73,31 @@ def test_names_and_texts_that_are_not_utf8(tmp_path):
     with pytest.raises(UnreadableError, match=r"not a readable Parquet file: .*0xff"):
         read(path)
     path.write_bytes(data.replace(b"text", b"t\xffxt"))
-    _, blocks, (letter,) = read(path)
+    _, blocks, letters = read(path)
     assert blocks == []
-    assert "rows 0 to 2 cannot be read" in letter.error
-    assert orjson.dumps(letter.to_json())
+    assert [letter.source for letter in letters] == [f"{path} row {row}" for row in range(3)]
+    assert letters[0].error == r"ValueError: column 'name': b't\xffxt' is not UTF-8"
+    assert orjson.dumps(letters[0].to_json())
+
+
+@pytest.mark.parametrize(("key_column", "keys"), [(None, "t.parquet#{}"), ("id", "k{}")])
+def test_a_text_that_is_not_utf8_costs_its_row_alone(tmp_path, key_column, keys):
+    path = tmp_path / "t.parquet"
+    texts = pa.array([b"\xff" if row in (3, 8) else b"text" for row in range(10)]).view(pa.string())
+    ids = [f"k{row}" for row in range(10)]
+    pq.write_table(pa.table({"id": ids, "text": texts}), path)
+    _, blocks, letters = read(path, key_column=key_column, batch_size=6)
+    assert sorted(pd.concat(blocks).index) == [0, 1, 2, 4, 5, 6, 7, 9]
+    assert [(letter.key, letter.source) for letter in letters] == [
+        (keys.format(row), f"{path} row {row}") for row in (3, 8)
+    ]
+
+
+def test_a_key_column_of_lists_is_refused(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": [[1]]}), path)
+    with pytest.raises(UnreadableError, match=r"key column 'id' is of type list<.*name a column"):
+        read(path, key_column="id")
 
 
 def test_a_pandas_index_is_a_column(tmp_path):
@@ -86,21 +107,26 @@ def test_a_pandas_index_is_a_column(tmp_path):
     assert block.to_dict("records") == [{"key": "x", "a": 1}, {"key": "y", "a": 2}]
 
 
-def test_damage_costs_the_rest_of_a_split_and_nothing_else(predict, tmp_path):
-    path = tmp_path / "t.parquet"
-    rows = 2 * parquet.ROWS_PER_SPLIT
-    values = np.random.default_rng(1).random(rows)
-    pq.write_table(
-        pa.table({"a": values}), path, row_group_size=parquet.ROWS_PER_SPLIT, use_dictionary=False
-    )
-    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+def damage(path, row_group):
+    """Overwrite the first data page of a row group."""
+    start = pq.ParquetFile(path).metadata.row_group(row_group).column(0).data_page_offset
     data = bytearray(path.read_bytes())
-    start = column.data_page_offset
     data[start : start + 40] = b"\xff" * 40
     path.write_bytes(data)
-    _, blocks, (letter,) = read(path)
-    assert sum(map(len, blocks)) == parquet.ROWS_PER_SPLIT
-    assert letter.source == f"{path} rows 0-{parquet.ROWS_PER_SPLIT - 1}"
+
+
+def test_damage_costs_its_row_group_and_nothing_else(predict, tmp_path):
+    path = tmp_path / "t.parquet"
+    values = np.random.default_rng(1).random(5000)
+    pq.write_table(pa.table({"a": values}), path, row_group_size=700, use_dictionary=False)
+    damage(path, 2)
+    (split,), blocks, (letter,) = read(path)
+    assert split.row_groups == tuple(range(8))
+    assert letter.source == f"{path} rows 1400-2099"
+    assert "rows 1400 to 2099 cannot be read: " in letter.error
+    frame = pd.concat(blocks)
+    assert frame.index.tolist() == [*range(1400), *range(2100, 5000)]
+    assert frame["a"].tolist() == [*values[:1400], *values[2100:]]
     (tmp_path / "text.parquet").write_bytes(b"this is no parquet")
     (letter,) = predict(tmp_path / "text.parquet").dead_letters
     assert "not a readable Parquet file" in letter["error"]
