@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -42,6 +43,8 @@ from template.sources.streams import (
 _TYPE_SAMPLE = 1000
 _SHOWN_TEXT = 200
 _BOM = b"\xef\xbb\xbf"
+_GZIP_MAGIC = b"\x1f\x8b"
+_OTHER_SEPARATORS = re.compile("[;\t|]")
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -122,6 +125,8 @@ def _scan(
 def _parse_header(header: bytes, settings: ReadSettings) -> tuple[str, ...]:
     if header.startswith(_UTF16_BOMS):
         raise UnreadableError("encoded in UTF-16: save it as UTF-8")
+    if header.startswith(_GZIP_MAGIC):
+        raise UnreadableError("not a CSV file but a gzip file: name it *.gz")
     try:
         text = header.removeprefix(_BOM).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -136,6 +141,8 @@ def _parse_header(header: bytes, settings: ReadSettings) -> tuple[str, ...]:
             repeats += 1
             unique = f"{name}.{repeats}"
         names.append(unique)
+    if len(names) == 1 and (separator := _OTHER_SEPARATORS.search(names[0])):
+        raise UnreadableError(f"its columns are separated by {separator[0]!r}: save it with commas")
     check_columns(names, settings)
     return tuple(names)
 
@@ -203,7 +210,9 @@ def _parse(
                 use_threads=False, column_names=list(columns), block_size=len(data) + 1
             ),
             parse_options=pyarrow.csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=note_bad_row
+                newlines_in_values=True,
+                # It is called with text: Arrow would print a traceback for every other row.
+                invalid_row_handler=note_bad_row if _is_utf8(data) else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.binary()),
@@ -234,6 +243,16 @@ def _parse(
         half = rows // 2
         yield from _parse(b"".join(records[:half]), half, columns, first)
         yield from _parse(b"".join(records[half:]), rows - half, columns, first + half)
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _make_blocks(

@@ -50,7 +50,7 @@ class UnreadableError(ValueError):
 
 def is_gzip(path: str) -> bool:
     """Tell by the name whether a file is compressed."""
-    return path.endswith(".gz")
+    return path.lower().endswith(".gz")
 
 
 @contextmanager

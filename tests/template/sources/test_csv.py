@@ -19,7 +19,7 @@ def read(tmp_path):
     def run(text, name="t.csv", *, key_column=None, batch_size=1000):
         path = tmp_path / name
         data = text if isinstance(text, bytes) else text.encode()
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        path.write_bytes(gzip.compress(data) if name.lower().endswith(".gz") else data)
         settings = ReadSettings(batch_size=batch_size, key_column=key_column)
         file = SourceFile(path=str(path), size=path.stat().st_size)
         blocks, letters = [], []
@@ -84,6 +84,16 @@ def test_bytes_that_are_not_utf8_cost_one_row(read):
     assert letters == {" row 1": r"ValueError: column 'b': b'\xff' is not UTF-8"}
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_fields_too_many_that_are_not_utf8_cost_one_row_and_print_nothing(read, capfd):
+    frame, letters = read(b"a,b\n1,x\n2,y,\xff\n3,z\n4\n")
+    assert frame["a"].tolist() == [1.0, 3.0]
+    assert list(letters) == [" row 1", " row 3"]
+    assert "Expected 2 columns, got 3" in letters[" row 1"]
+    assert "1 fields instead of 2: '4'" in letters[" row 3"]
+    assert capfd.readouterr().err == ""
+
+
 def test_a_lone_carriage_return_costs_one_row(read):
     lines = [f"{row},x" for row in range(50)]
     lines[20] = "20,x\ry"
@@ -138,6 +148,9 @@ def test_a_bad_row_keeps_its_key(tmp_path):
         ("a,b\r1,2\r3,4\r", None, "carriage returns alone"),
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),
         (b"a,\xff\n1,2\n", None, "its header line is not UTF-8"),
+        (gzip.compress(b"a,b\n1,2\n"), None, r"a gzip file: name it \*.gz"),
+        ("a;b\n1;2\n", None, "separated by ';': save it with commas"),
+        ("a\tb\n1\t2\n", None, r"separated by '\\t'"),
     ],
 )
 def test_a_header_that_cannot_be_used_says_why(read, text, key_column, reason):
@@ -155,7 +168,7 @@ def test_an_open_quote_costs_the_rest_of_the_file(read):
 def test_gzip_gives_the_same_rows(read):
     text = "a,b\n" + "".join(f'{row},"{row}\n,"\n' for row in range(2500)) + "bad\n"
     plain, plain_letters = read(text)
-    zipped, zipped_letters = read(text, "t.csv.gz")
+    zipped, zipped_letters = read(text, "T.CSV.GZ")
     assert plain.drop(columns="key").equals(zipped.drop(columns="key"))
     assert list(plain_letters) == list(zipped_letters) == [" row 2500"]
 
