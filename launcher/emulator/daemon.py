@@ -22,6 +22,7 @@ from typing import TextIO
 from launcher.emulator.instance import (
     EmulatorError,
     EmulatorInfo,
+    EmulatorOptionError,
     find_running,
     fingerprint_code,
     log_file,
@@ -34,6 +35,7 @@ __all__ = [
     "DEFAULT_PROJECT",
     "EmulatorError",
     "EmulatorInfo",
+    "EmulatorOptionError",
     "environment",
     "find_running",
     "serve",
@@ -41,10 +43,13 @@ __all__ = [
     "stop",
 ]
 
+_LOG = logging.getLogger(__name__)
+
 DEFAULT_PORT = 9100
 DEFAULT_PROJECT = "local-project"
 """The project that the metadata server tells to programs that are told none."""
 
+_BAD_OPTION_STATUS = 2
 _ALREADY_RUNNING_STATUS = 75
 _POLL_SEC = 0.05
 _LOG_TAIL_LINES = 20
@@ -75,15 +80,14 @@ def serve(
         on_ready: called when both ports answer.
 
     Raises:
-        EmulatorError: a port is taken, the folder has an emulator already, or a number is not one
-            that can be.
+        EmulatorOptionError: an option cannot be used; a port is taken, for example.
+        EmulatorError: the folder has an emulator already.
     """
     _check_options(port, storage_port, max_jobs)
     code = fingerprint_code()
     from launcher.emulator import pubsub
 
-    folder = data_dir.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_folder(data_dir)
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(_lock(folder))
         if lock is None:
@@ -104,12 +108,14 @@ def serve(
             storage_port = port + 1 if port else 0
         dataflow_socket = stack.enter_context(server.bind(port, "--port"))
         storage_socket = stack.enter_context(server.bind(storage_port, "--storage-port"))
+        pubsub_problem = pubsub_emulator.wait() if pubsub_emulator else pubsub.NOT_FOUND
         info = EmulatorInfo(
             pid=os.getpid(),
             dataflow_port=dataflow_socket.getsockname()[1],
             storage_port=storage_socket.getsockname()[1],
             data_dir=folder,
-            pubsub_port=pubsub_emulator.port if pubsub_emulator else None,
+            pubsub_port=pubsub_emulator.port if pubsub_emulator and not pubsub_problem else None,
+            pubsub_problem=pubsub_problem,
         )
         logging.basicConfig(
             filename=log_file(folder),
@@ -117,10 +123,10 @@ def serve(
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             force=True,
         )
+        if pubsub_problem:
+            _LOG.warning("no Pub/Sub: %s", pubsub_problem)
 
         def announce() -> None:
-            if pubsub_emulator is not None:
-                pubsub_emulator.wait()
             write_state(info, code)
             stack.callback(state_file(folder).unlink, missing_ok=True)
             on_ready(info)
@@ -151,12 +157,12 @@ def start_detached(
     Blocks until both ports answer.
 
     Raises:
+        EmulatorOptionError: an option cannot be used.
         EmulatorError: it did not start, and the message ends with the tail of its log; or the one
             that serves the folder was started by another version of the code.
     """
     _check_options(port, storage_port, max_jobs)
-    folder = data_dir.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_folder(data_dir)
     running = find_running(folder)
     if running is not None:
         return running
@@ -182,6 +188,8 @@ def start_detached(
         if child.poll() not in (None, _ALREADY_RUNNING_STATUS):
             break
         time.sleep(_POLL_SEC)
+    if child.poll() == _BAD_OPTION_STATUS:
+        raise EmulatorOptionError(_tail(log_file(folder), started_at))
     ended = child.poll() is not None
     if not ended:
         child.terminate()
@@ -252,11 +260,22 @@ def _check_options(port: int, storage_port: int | None, max_jobs: int | None) ->
     # The two ports after --port are Cloud Storage's and Pub/Sub's.
     for option, number, most in (("--port", port, 65533), ("--storage-port", storage_port, 65535)):
         if number is not None and not 0 <= number <= most:
-            raise EmulatorError(
+            raise EmulatorOptionError(
                 f"{option} {number}: must be from 1 to {most}, or 0 for a free port"
             )
     if max_jobs is not None and max_jobs < 1:
-        raise EmulatorError(f"--max-jobs {max_jobs}: must be 1 or more")
+        raise EmulatorOptionError(f"--max-jobs {max_jobs}: must be 1 or more")
+
+
+def _make_folder(data_dir: Path) -> Path:
+    folder = data_dir.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EmulatorOptionError(
+            f"--data-dir {data_dir}: cannot be made ({error.strerror}); name another folder"
+        ) from error
+    return folder
 
 
 def _lock_file(folder: Path) -> Path:
@@ -332,6 +351,8 @@ def _main() -> int:
         )
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")
+        if isinstance(error, EmulatorOptionError):
+            return _BAD_OPTION_STATUS
         return _ALREADY_RUNNING_STATUS if isinstance(error, _AlreadyRunningError) else 1
     return 0
 

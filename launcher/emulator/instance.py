@@ -20,11 +20,16 @@ class EmulatorError(RuntimeError):
     """The local Dataflow cannot start, be found or be stopped; the message says what to do."""
 
 
+class EmulatorOptionError(EmulatorError):
+    """It cannot start as it was asked to; the message names the option."""
+
+
 @dataclass(frozen=True)
 class EmulatorInfo:
     """A local Dataflow: its process, its ports and its folder.
 
-    ``pubsub_port`` is None where Google's Pub/Sub emulator is not installed.
+    ``pubsub_port`` is None where Google's Pub/Sub emulator does not run; ``pubsub_problem``
+    says why then.
     """
 
     pid: int
@@ -32,6 +37,7 @@ class EmulatorInfo:
     storage_port: int
     data_dir: Path
     pubsub_port: int | None = None
+    pubsub_problem: str | None = None
 
     @property
     def dataflow_endpoint(self) -> str:
@@ -78,6 +84,7 @@ def write_state(info: EmulatorInfo, code: str) -> None:
         "dataflowPort": info.dataflow_port,
         "storagePort": info.storage_port,
         "pubsubPort": info.pubsub_port,
+        "pubsubProblem": info.pubsub_problem,
         "code": code,
     }
     draft.write_text(json.dumps(state))
@@ -102,6 +109,7 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
             storage_port=int(state["storagePort"]),
             data_dir=folder,
             pubsub_port=state.get("pubsubPort"),
+            pubsub_problem=state.get("pubsubProblem"),
         )
     except FileNotFoundError:
         return None

@@ -26,20 +26,32 @@ _LOG = logging.getLogger(__name__)
 HOST_VARIABLE = "PUBSUB_EMULATOR_HOST"
 """The variable by which the Google clients find it."""
 
+_NEEDS = (
+    "it needs Java, and 'gcloud components install pubsub-emulator' or 'apt-get install "
+    "google-cloud-cli-pubsub-emulator'"
+)
+NOT_FOUND = f"Google's emulator was not found; {_NEEDS}"
 MISSING = (
-    "this is a streaming job, and the local Dataflow runs without Pub/Sub: Google's Pub/Sub "
-    "emulator was not found when it started. Install it, 'gcloud components install "
-    "pubsub-emulator' or 'apt-get install google-cloud-cli-pubsub-emulator', with Java; then "
+    "this is a streaming job, and the local Dataflow runs without Pub/Sub: when it was started, "
+    f"Google's Pub/Sub emulator was not found or did not work; {_NEEDS}. Then "
     "'flexpack emulator stop' and start it again."
 )
 
 _PROGRAM = Path("platform", "pubsub-emulator", "bin", "cloud-pubsub-emulator")
-_START_TIMEOUT_SEC = 30.0
+_ASK_TIMEOUT_SEC = 5.0
+# Ten times as long as it takes, and well within the time that a start may take.
+_START_TIMEOUT_SEC = 15.0
+_MOST_STARTS = 3
 _CALL_TIMEOUT_SEC = 5.0
 _POLL_SEC = 0.05
+# One that lives shorter is started again later and later.
+_SOON_SEC = 10.0
+_LONGEST_PAUSE_SEC = 10.0
 
 
-def find_program(environ: Mapping[str, str] = os.environ) -> Path | None:
+def find_program(
+    environ: Mapping[str, str] = os.environ, *, timeout_sec: float = _ASK_TIMEOUT_SEC
+) -> Path | None:
     """Return the program that starts the Pub/Sub emulator, or None where it cannot run.
 
     It lies in the root of the Google Cloud SDK, which is above the gcloud on the path; a gcloud
@@ -47,21 +59,28 @@ def find_program(environ: Mapping[str, str] = os.environ) -> Path | None:
     """
     path = environ.get("PATH", os.defpath)
     gcloud = shutil.which("gcloud", path=path)
-    if gcloud is None or shutil.which("java", path=path) is None:
+    has_java = bool(environ.get("JAVA_HOME")) or shutil.which("java", path=path) is not None
+    if gcloud is None or not has_java:
         return None
     beside = Path(gcloud).resolve().parents[1] / _PROGRAM
     if beside.exists():
         return beside
-    asked = subprocess.run(
+    asked = Child(
         [gcloud, "info", "--format=value(installation.sdk_root)"],
+        cwd=Path.cwd(),
         env=environ,
-        capture_output=True,
-        text=True,
-        timeout=_START_TIMEOUT_SEC,
-        check=False,
+        stdout=subprocess.PIPE,
     )
-    found = Path(asked.stdout.strip()) / _PROGRAM
-    return found if asked.returncode == 0 and found.exists() else None
+    try:
+        status = asked.wait(timeout_sec)
+        if status is None:
+            _LOG.warning("'gcloud info' took more than %g s", timeout_sec)
+        if status != 0:
+            return None
+        found = Path(asked.stdout.read().decode().strip()) / _PROGRAM
+    finally:
+        asked.kill()
+    return found if found.exists() else None
 
 
 def start(*, port: int, folder: Path) -> PubSubEmulator | None:
@@ -72,9 +91,7 @@ def start(*, port: int, folder: Path) -> PubSubEmulator | None:
         folder: gets its log.
     """
     program = find_program()
-    if program is None:
-        return None
-    return PubSubEmulator(program, port=_find_port(port), folder=folder)
+    return PubSubEmulator(program, port=port, folder=folder) if program else None
 
 
 def delete_subscription(host: str, subscription: str) -> str | None:
@@ -97,16 +114,15 @@ def delete_subscription(host: str, subscription: str) -> str | None:
 
 
 class PubSubEmulator:
-    """A running Pub/Sub emulator. One that dies is started again, empty, on the same port."""
+    """A running Pub/Sub emulator. Once it has answered, it is started again, empty, if it dies."""
 
     def __init__(self, program: Path, *, port: int, folder: Path) -> None:
-        self.port = port
+        self.port = _find_port(port)
         self._program = program
-        self._folder = folder
+        self._log = folder / "pubsub.log"
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         self._child = self._start()
-        threading.Thread(target=self._watch, name="pubsub", daemon=True).start()
 
     @property
     def host(self) -> str:
@@ -123,41 +139,69 @@ class PubSubEmulator:
         finally:
             connection.close()
 
-    def wait(self, timeout_sec: float = _START_TIMEOUT_SEC) -> bool:
-        """Block until it is ready, or return False when the time is over."""
+    def wait(self, timeout_sec: float = _START_TIMEOUT_SEC) -> str | None:
+        """Block until it is ready; from then on it is started again whenever it dies.
+
+        One that ends before is tried on other ports: another program may have been quicker to take
+        the one that was free.
+
+        Returns:
+            Why it does not run, and is closed, or None.
+        """
         deadline = time.monotonic() + timeout_sec
+        starts = 1
         while not self.answers():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SEC)
-        return True
+            status = self._child.wait(_POLL_SEC)
+            if status is None and time.monotonic() > deadline:
+                return self._give_up(f"did not answer within {timeout_sec:g} s")
+            if status is not None and starts == _MOST_STARTS:
+                return self._give_up(f"ended with status {status}")
+            if status is not None:
+                starts += 1
+                self._child.kill()  # to close what it leaves open
+                self.port = _find_port(0)
+                self._child = self._start()
+        threading.Thread(target=self._watch, name="pubsub", daemon=True).start()
+        return None
 
     def close(self) -> None:
         """Kill it; block until it is gone."""
+        self._closed.set()
         with self._lock:
-            self._closed = True
-        self._child.kill()
+            self._child.kill()
 
     def _start(self) -> Child:
-        with (self._folder / "pubsub.log").open("ab") as log:
+        with self._log.open("ab") as log:
             return Child(
                 [str(self._program), "--host=localhost", f"--port={self.port}"],
-                cwd=self._folder,
+                cwd=self._log.parent,
                 env=dict(os.environ),
                 stdout=log,
                 stderr=log,
             )
 
     def _watch(self) -> None:
+        pause = _POLL_SEC
         while True:
+            started = time.monotonic()
             status = self._child.wait()
+            if self._closed.is_set():
+                return
+            soon = time.monotonic() - started < _SOON_SEC
+            pause = min(2 * pause, _LONGEST_PAUSE_SEC) if soon else _POLL_SEC
+            _LOG.warning("the Pub/Sub emulator ended with status %s; it is restarted", status)
+            self._closed.wait(pause)
             with self._lock:
-                if self._closed:
+                if self._closed.is_set():
                     return
-                _LOG.warning("the Pub/Sub emulator ended with status %s; it is restarted", status)
                 self._child.kill()  # to close what it leaves open
-                time.sleep(_POLL_SEC)  # not too often, should it never live long
                 self._child = self._start()
+
+    def _give_up(self, problem: str) -> str:
+        self.close()
+        lines = self._log.read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "(nothing)")
+        return f"Google's emulator {problem}; its log, {self._log}, ends: {last}"
 
 
 def _find_port(wanted: int) -> int:

@@ -29,7 +29,7 @@ from launcher.emulator.discovery import load_discovery
 from launcher.emulator.faults import TRANSPORT, FaultQueue
 from launcher.emulator.guard import LocalOnly
 from launcher.emulator.images import BadImagesFileError, load_images
-from launcher.emulator.instance import IDENTITY_PATH, EmulatorError
+from launcher.emulator.instance import IDENTITY_PATH, EmulatorOptionError
 from launcher.emulator.job_store import JobStore
 from launcher.emulator.job_temp import remove_left_over
 from launcher.emulator.metadata_server import metadata_routes
@@ -60,7 +60,7 @@ def bind(port: int, option: str) -> socket.socket:
     """Return a socket that listens on that port of the loopback interface; 0 picks a free one.
 
     Raises:
-        EmulatorError: the port is taken, or root's; the message names ``option``.
+        EmulatorOptionError: the port is taken, or root's; the message names ``option``.
     """
     # asyncio switches Nagle's algorithm off only for sockets that say that they are TCP; with it
     # on, every answer on a connection that is kept alive waits 40 ms.
@@ -74,7 +74,9 @@ def bind(port: int, option: str) -> socket.socket:
         problem = _PORT_PROBLEMS.get(error.errno or 0)
         if problem is None:
             raise
-        raise EmulatorError(f"{option} {port}: {problem}; choose another with {option}") from error
+        raise EmulatorOptionError(
+            f"{option} {port}: {problem}; choose another with {option}"
+        ) from error
     return listener
 
 
@@ -102,7 +104,7 @@ def serve_until_stopped(
         try:
             registry = load_images(images, workdir=Path.cwd())
         except BadImagesFileError as error:
-            raise EmulatorError(f"--images: {error}") from error
+            raise EmulatorOptionError(f"--images: {error}") from error
         store = ObjectStore(data_dir / "storage")
         stack.callback(store.close)
         jobs = JobStore(data_dir / "jobs.sqlite3")

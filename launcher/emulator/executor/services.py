@@ -1,7 +1,7 @@
 """Which steps of a pipeline talk to a service that is not here, found in its proto.
 
-Beam's BigQuery steps call Google's own servers, wherever the other services are; without credentials
-they are refused there, and try on for minutes.
+Beam's BigQuery steps call Google's own servers, wherever the other services are; without
+credentials they are refused there, and try on for minutes.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -31,7 +34,7 @@ def serve(folder: Path):
     found = pubsub.start(port=0, folder=folder)
     if found is None:
         pytest.skip("Google's Pub/Sub emulator is not installed")
-    assert found.wait()
+    assert found.wait() is None
     try:
         yield found
     finally:
@@ -205,3 +208,66 @@ def test_the_program_is_found_beside_gcloud(tmp_path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o755)
     assert pubsub.find_program({"PATH": str(tmp_path / "sdk/bin")}) == program
+
+
+def write_program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_a_gcloud_that_is_installed_elsewhere_is_asked(tmp_path: Path):
+    program = write_program(tmp_path / "sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator", "")
+    write_program(tmp_path / "bin/gcloud", f"#!/bin/sh\necho {tmp_path}/sdk\n")
+    environ = {"PATH": f"{tmp_path}/bin:{os.defpath}", "JAVA_HOME": "/somewhere"}
+    assert pubsub.find_program(environ) == program
+    write_program(tmp_path / "bin/gcloud", "#!/bin/sh\nexit 1\n")
+    assert pubsub.find_program(environ) is None
+
+
+def test_a_gcloud_that_does_not_answer_is_not_waited_for(tmp_path: Path):
+    for name in ("gcloud", "java"):
+        write_program(tmp_path / "bin" / name, "#!/bin/sh\nexec sleep 60\n")
+    environ = {"PATH": f"{tmp_path}/bin:{os.defpath}"}
+    assert pubsub.find_program(environ, timeout_sec=0.2) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("echo no Java here; exit 3", "ended with status 3; its log, .*, ends: no Java here"),
+        ("exec sleep 60", r"did not answer within 0\.2 s; its log, .*, ends: \(nothing\)"),
+    ],
+)
+def test_an_emulator_that_does_not_start_is_given_up(tmp_path: Path, script: str, problem: str):
+    program = write_program(tmp_path / "program", f"#!/bin/sh\n{script}\n")
+    found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path)
+    assert re.search(problem, found.wait(timeout_sec=30 if "exit" in script else 0.2))
+
+
+# Ends as Java does where its port is taken, the first time.
+SECOND_TIME_LUCKY = f"""#!{sys.executable}
+import http.server, pathlib, sys
+first = pathlib.Path("first")
+if not first.exists():
+    first.touch()
+    sys.exit("Address already in use")
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[2].partition("=")[2])), Answer).serve_forever()
+"""
+
+
+def test_a_port_that_another_program_took_is_given_up_for_another(tmp_path: Path):
+    program = write_program(tmp_path / "program", SECOND_TIME_LUCKY)
+    found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path)
+    first = found.port
+    try:
+        assert found.wait() is None
+        assert found.port != first
+        assert found.answers()
+    finally:
+        found.close()
