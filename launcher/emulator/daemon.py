@@ -313,15 +313,18 @@ def _wait_until_ended(pid: int, timeout_sec: float) -> None:
     if sys.platform != "linux":  # where none are
         return
     deadline = time.monotonic() + timeout_sec
-    while time.monotonic() < deadline:
-        try:
-            # A child that has ended is left to whoever started it.
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                return
-        except ChildProcessError:  # another process's child
-            if not Path("/proc", str(pid)).exists():
-                return
+    while time.monotonic() < deadline and _works(pid):
         time.sleep(_POLL_SEC)
+
+
+def _works(pid: int) -> bool:
+    """Tell whether a process has not ended; one that nobody has waited for yet has."""
+    try:
+        stat = Path("/proc", str(pid), "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    state = stat.rpartition(")")[2].split()[0]  # after the name, which may hold anything
+    return state not in ("Z", "X")
 
 
 def _tail(path: Path, start: int) -> str:
