@@ -54,8 +54,8 @@ class ApplyModel(beam.PTransform):
         device: "auto", "cuda" or "cpu", see ``template.device``.
         model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
             the ``ModelFile.id`` of the model to use from then on. One that does not load, or does
-            not predict what the present model does, is refused, logged and counted; the present
-            one stays, and in a process that has none yet it is ``model``.
+            not predict the columns of the present model, is refused, logged and counted; the
+            present one stays, and in a process that has none yet it is ``model``.
     """
 
     def __init__(
@@ -100,10 +100,16 @@ class ApplyModel(beam.PTransform):
 
 
 class _Present:
-    """The model that predicts in this process now, and some rows that it has predicted."""
+    """The model that predicts in this process now, and some rows that it has predicted.
+
+    A model that is loaded before there are such rows is compared with ``earlier`` on the first
+    ones, and ``refused`` then.
+    """
 
     model: BaseModel | None = None
     sample: pd.DataFrame | None = None
+    earlier: BaseModel | None = None
+    refused: BaseModel | None = None
 
 
 class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter", BaseModel]):
@@ -132,25 +138,40 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
 
     def load_model(self) -> BaseModel:
         present = self._find_present()
+        earlier = None
         try:
             model = self._load(self._model)
-            if present.model is not None:
-                self._check_like(present.model, model, present.sample)
+            earlier = self._find_earlier(present)
+            if earlier is not None and present.sample is not None:
+                self._check_like(earlier, model, present.sample)
         except Exception as error:
             if self._model is self._given:
                 raise
             model = self._load(self._given) if present.model is None else present.model
-            MODELS_REFUSED.inc()
-            _log.error(
-                "model %s is refused, %s keeps serving: %s",
-                _model_id(self._model),
-                _model_id(model),
-                describe(error),
-            )
+            _refuse(self._model, model, error)
         else:
             _log.info("model %s serves", _model_id(model))
+            present.earlier = earlier if present.sample is None else None
         present.model = model
         return model
+
+    def _find_earlier(self, present: _Present) -> BaseModel | None:
+        """Return what a new model has to be like; None for the model that is launched."""
+        if present.model is not None:
+            return present.earlier or present.model
+        if self._model is self._given:
+            return None
+        try:
+            return self._load(self._given)
+        except Exception as error:
+            release_memory()
+            _log.warning(
+                "model %s is compared with none, because %s does not load: %s",
+                _model_id(self._model),
+                _model_id(self._given),
+                describe(error),
+            )
+            return None
 
     def _load(self, given: BaseModel) -> BaseModel:
         model = copy.copy(given)
@@ -161,18 +182,31 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         gc.freeze()
         return model
 
-    def _check_like(
-        self, serving: BaseModel, model: BaseModel, sample: pd.DataFrame | None
-    ) -> None:
-        """Check on some rows that a new model predicts what the present one does."""
-        if sample is None:
-            return
-        now, then = (self._predict(sample, each) for each in (serving, model))
+    def _check_like(self, earlier: BaseModel, model: BaseModel, sample: pd.DataFrame) -> None:
+        """Check on some rows that a new model predicts what the one before it does."""
+        now, then = (self._predict(sample, each) for each in (earlier, model))
         if list(now.columns) != list(then.columns):
             raise UnusablePredictionError(
                 f"predict returned the columns {', '.join(then.columns)}, "
                 f"not {', '.join(now.columns)}"
             )
+
+    def _check_late(self, present: _Present, model: BaseModel, sample: pd.DataFrame) -> None:
+        """Check a model that was loaded before there were rows, on the first that tell."""
+        earlier = present.earlier
+        if earlier is None or model is not present.model:
+            return
+        try:
+            self._predict(sample, earlier)
+        except Exception as error:
+            _log.info("no rows to compare models on, the next may do: %s", describe(error))
+            return
+        present.earlier = None
+        try:
+            self._check_like(earlier, model, sample)
+        except Exception as error:
+            _refuse(model, earlier, error)
+            present.model, present.refused = earlier, model
 
     def update_model_path(self, model_path: str | None = None) -> None:
         if model_path:
@@ -192,11 +226,14 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         model: BaseModel,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame | DeadLetter]:
+        present = self._find_present()
+        self._check_late(present, model, batch.iloc[:_SAMPLE_ROWS])
+        if model is present.refused and present.model is not None:
+            model = present.model
         if self._handles_exceptions:
             parts = list(self._predict_or_halve(batch, model))
         else:
             parts = [self._predict(batch, model)]
-        present = self._find_present()
         if present.sample is None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
             present.sample = batch.iloc[:_SAMPLE_ROWS].copy()
         if len(parts) > 1:
@@ -243,6 +280,16 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         half = len(block) // 2
         for start, stop in ((0, half), (half, len(block))):
             yield from self._predict_or_halve(take_rows(block, start, stop), model)
+
+
+def _refuse(model: BaseModel, serving: BaseModel, error: Exception) -> None:
+    MODELS_REFUSED.inc()
+    _log.error(
+        "model %s is refused, %s keeps serving: %s",
+        _model_id(model),
+        _model_id(serving),
+        describe(error),
+    )
 
 
 def _model_id(model: BaseModel) -> str:

@@ -157,6 +157,34 @@ def test_a_process_that_starts_with_a_bad_model_serves_the_one_that_was_launched
     assert (frame.attrs["model_id"], frame["y"].tolist()) == (good, [2, 4])
 
 
+@pytest.mark.parametrize("bad", [{"name": "z", "factor": 3}, {"name": "y"}])
+@pytest.mark.parametrize("launched_first", [True, False])
+def test_a_model_that_comes_before_any_row_is_compared_on_the_first(save, bad, launched_first):
+    good, better = (save(f"{factor}.pth", {"name": "y", "factor": factor}) for factor in (2, 10))
+    handler = _BlockModelHandler(Scale(good), ["key"], "cpu", handles_exceptions=True)
+    if launched_first:
+        handler.load_model()
+    handler.update_model_path(save("bad.pth", bad))
+    model = handler.load_model()
+    parts = handler.run_inference(BLOCK.rename(columns={"x": "w"}), model)  # which tells nothing
+    assert [part.key for part in parts] == ["a", "b"]
+    for _ in range(2):
+        (frame,) = handler.run_inference(BLOCK, model)
+        assert (frame.attrs["model_id"], frame["y"].tolist()) == (good, [2, 4])
+    handler.update_model_path(better)
+    (frame,) = handler.run_inference(BLOCK, handler.load_model())
+    assert frame["y"].tolist() == [10, 20]
+
+
+def test_a_process_that_starts_with_a_good_model_serves_it(save):
+    good, better = (save(f"{factor}.pth", {"name": "y", "factor": factor}) for factor in (2, 10))
+    for given in (good, f"{good}-gone"):
+        handler = _BlockModelHandler(Scale(given), ["key"], "cpu", handles_exceptions=True)
+        handler.update_model_path(better)
+        (frame,) = handler.run_inference(BLOCK, handler.load_model())
+        assert frame["y"].tolist() == [10, 20]
+
+
 def test_the_first_model_has_to_load(tmp_path):
     handler = _BlockModelHandler(Scale(f"{tmp_path}/none"), ["key"], "cpu", True)
     with pytest.raises(FileNotFoundError):
