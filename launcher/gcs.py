@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from launcher.errors import CredentialsError, InputError, SpecConflict, SpecError, StorageError
 from launcher.spec import ContainerSpec, format_spec, parse_spec
@@ -114,6 +116,30 @@ def read_object(
         return content
 
 
+def check_bucket(bucket: str, *, client: Client | None = None) -> None:
+    """Find out whether there is such a bucket. Blocks, and retries what may pass.
+
+    Args:
+        bucket: its name, or the path of a folder in it.
+
+    Raises:
+        InputError: there is none.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
+    if not GCS_OBJECT.fullmatch(f"gs://{bucket}/templates"):
+        raise InputError(f"--bucket {bucket!r}: expected a bucket's name, for example my-bucket")
+    with _explained("--bucket", f"gs://{bucket}/templates"):
+        name = bucket.partition("/")[0]
+        # Asked for its objects, which takes no more rights than writing one.
+        found = (client or _new_client()).list_blobs(
+            name, max_results=1, timeout=_TIMEOUT_SEC, retry=retry
+        )
+        next(iter(found), None)
+
+
 def read_first_match(
     pattern: str, *, limit_bytes: int, client: Client | None = None
 ) -> tuple[str, bytes]:
@@ -169,9 +195,26 @@ def _new_client() -> Client:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 
-    if os.environ.get("STORAGE_EMULATOR_HOST"):
+    if server := os.environ.get("STORAGE_EMULATOR_HOST"):
+        _check_listens(server)
         return storage.Client(project="emulator", credentials=AnonymousCredentials())
     return storage.Client()
+
+
+def _check_listens(server: str) -> None:
+    """Tell at once, without a retry, that a server of this machine has been stopped."""
+    url = urlsplit(server)
+    try:
+        address = (url.hostname or "", url.port or 80)
+        socket.create_connection(address, timeout=_TIMEOUT_SEC[0]).close()
+    except ConnectionRefusedError as error:
+        raise StorageError(
+            f"STORAGE_EMULATOR_HOST {server}: nothing answers there; start the local Dataflow "
+            "again, 'flexpack emulator start --detach', or for Cloud Storage itself use a shell "
+            "without the variables of 'flexpack emulator env'"
+        ) from error
+    except (OSError, ValueError):  # the client will say it
+        return
 
 
 @contextmanager

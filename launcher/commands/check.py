@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import environment_values
 from launcher.commands.table import print_table
 from launcher.environment import EnvironmentOptions
-from launcher.errors import InputError
+from launcher.errors import InputError, SpecError
 from launcher.gcs import read_object
 from launcher.preflight.codes import CODES
 from launcher.preflight.finding import (
@@ -65,8 +66,9 @@ def check(args: Namespace) -> int:
     if args.template_file_gcs_location:
         looked_at.append(args.template_file_gcs_location)
         text = read_spec_text(args.template_file_gcs_location)
-        findings += check_spec_text(text)
-        spec = parse_spec(text)
+        with names_spec(args.template_file_gcs_location):
+            findings += check_spec_text(text)
+            spec = parse_spec(text)
         config = _read_config(args)
         findings += check_launch(
             build_launch_request(config, spec),
@@ -149,6 +151,18 @@ def check_codes(codes: Sequence[str]) -> None:
             )
 
 
+@contextmanager
+def names_spec(location: str) -> Iterator[None]:
+    """Name the file in what is said of a spec that cannot be read."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(
+            f"--template-file-gcs-location {location}: no container spec, as 'flexpack build' "
+            f"writes it: {error}"
+        ) from error
+
+
 def read_spec_text(location: str) -> bytes:
     """Return a spec's text from Cloud Storage or from a local file.
 
@@ -161,7 +175,8 @@ def read_spec_text(location: str) -> bytes:
         return Path(location).read_bytes()
     except OSError as problem:
         raise InputError(
-            f"--template-file-gcs-location {location!r}: {problem.strerror}"
+            f"--template-file-gcs-location {location}: {problem.strerror}; expected "
+            "gs://BUCKET/PATH.json, or a file of this machine"
         ) from problem
 
 

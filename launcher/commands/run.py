@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.commands.check import check_codes, refuse_errors
+from launcher.commands.check import check_codes, names_spec, refuse_errors
 from launcher.commands.connection import find_project, find_region, format_jobs_command
 from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
@@ -128,8 +128,9 @@ def _plan(configs: Sequence[LaunchConfig], args: Namespace) -> list[_Plan]:
     spec = None
     findings: list[Finding] = []
     if not args.no_check and (text := _read_spec(args.template_file_gcs_location)):
-        findings += check_spec_text(text)
-        spec = parse_spec(text)
+        with names_spec(args.template_file_gcs_location):
+            findings += check_spec_text(text)
+            spec = parse_spec(text)
     plans = []
     for config in configs:
         request = build_launch_request(config, spec)

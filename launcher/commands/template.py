@@ -14,7 +14,7 @@ from launcher.commands.image import make_image, read_image_options
 from launcher.environment import build_environment
 from launcher.errors import ImageError
 from launcher.gcloud import build_run_command, format_command
-from launcher.gcs import upload_spec
+from launcher.gcs import check_bucket, upload_spec
 from launcher.gpu_defaults import MINIMUM_DISK_GB
 from launcher.image.build import find_last_image
 from launcher.image.names import read_reference
@@ -32,12 +32,13 @@ def template(args: Namespace) -> int:
     """Make every template: its image, its container spec in Cloud Storage."""
     args.project, args.region = find_project(args), find_region(args)
     is_local = not is_google(find_endpoint())
+    bucket = args.bucket.removeprefix("gs://").rstrip("/")
+    check_bucket(bucket)  # an image takes minutes
     image = _find_image(args, is_local=is_local)
     options = read_environment_options(args)
     if options.disk_size_gb is None:
         options = replace(options, disk_size_gb=_find_disk_size(image))
     environment = build_environment(options)
-    bucket = args.bucket.removeprefix("gs://").rstrip("/")
     for found in TEMPLATES:
         path = f"gs://{bucket}/templates/{found.name}.json"
         spec = build_container_spec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -23,7 +24,7 @@ from launcher import (
     upload_spec,
 )
 from launcher.emulator.storage.records import ObjectRef
-from launcher.gcs import read_first_match
+from launcher.gcs import check_bucket, read_first_match
 from launcher.spec import format_spec
 from template.parameters import BATCH
 
@@ -195,3 +196,18 @@ def test_no_answer_is_told(storage):
     client = connect("http://127.0.0.1:1")
     with pytest.raises(StorageError, match="no answer"):
         download_spec(PATH, client=client, retry_for_sec=0.1)
+
+
+def test_a_bucket_is_looked_for(client):
+    check_bucket("my-bucket", client=client)
+    check_bucket("my-bucket/folder", client=client)
+    with pytest.raises(InputError, match="there is no bucket 'other-bucket'"):
+        check_bucket("other-bucket", client=client)
+
+
+def test_a_local_storage_that_was_stopped_is_told_without_a_retry(monkeypatch):
+    with socket.create_server(("localhost", 0)) as listener:
+        server = f"http://localhost:{listener.getsockname()[1]}"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+    with pytest.raises(StorageError, match=f"STORAGE_EMULATOR_HOST {server}: nothing answers"):
+        upload_spec(SPEC, PATH)

@@ -93,6 +93,17 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
         assert spec["defaultEnvironment"]["diskSizeGb"] == image.disk_size_gb
 
 
+def test_a_bucket_that_is_missing_is_told_before_an_image_is_built(bucket, project_env, tmp_path):
+    done = run(
+        *("flexpack", "template", "--bucket=not-there", "--project=my-project"),
+        env=project_env,
+        cwd=tmp_path,
+        status=2,
+    )
+    assert done.stdout == ""
+    assert "--bucket gs://not-there/templates: there is no bucket 'not-there'" in done.stderr
+
+
 def test_an_image_by_tag_is_warned_of(bucket, project_env):
     done = run("flexpack", "template", f"--bucket={bucket}", "--image=a.b/c:1.0", env=project_env)
     assert "warning: --image a.b/c:1.0: a tag may move" in done.stderr
