@@ -11,7 +11,7 @@ from pathlib import Path
 
 from launcher.arguments.emulator import DEFAULT_DATA_DIR
 from launcher.emulator import daemon
-from launcher.errors import FlexpackError
+from launcher.errors import FlexpackError, InputError
 
 _START_TIMEOUT_SEC = 30.0
 # An image that images.toml names may have to be unpacked first.
@@ -24,6 +24,11 @@ def start(args: Namespace) -> int:
     images = Path(args.images) if args.images else None
     with _explained():
         if args.detach:
+            running = daemon.find_running(data_dir)
+            if running is not None:
+                _refuse_other_options(args)
+                _print_ready(running, args.data_dir, is_detached=True, runs_already=True)
+                return 0
             info = daemon.start_detached(
                 port=args.port,
                 storage_port=args.storage_port,
@@ -51,7 +56,8 @@ def env(args: Namespace) -> int:
         info = daemon.find_running(Path(args.data_dir))
     if info is None:
         raise FlexpackError(
-            f"--data-dir {args.data_dir}: no local Dataflow runs there; start one with "
+            f"--data-dir {args.data_dir}: no local Dataflow runs on "
+            f"{Path(args.data_dir).resolve()}; start one with "
             f"'{_command('start --detach', args.data_dir)}'"
         )
     for name, value in sorted(daemon.environment(info, project=args.project).items()):
@@ -66,15 +72,30 @@ def stop(args: Namespace) -> int:
     if was_running:
         print("Stopped the local Dataflow.")
     else:
-        print(f"No local Dataflow runs on {args.data_dir}.")
+        print(
+            f"No local Dataflow runs on {Path(args.data_dir).resolve()}; --data-dir names another "
+            "folder."
+        )
     return 0
 
 
-def _print_ready(info: daemon.EmulatorInfo, data_dir: str, *, is_detached: bool) -> None:
-    print("The local Dataflow is ready.")
+def _refuse_other_options(args: Namespace) -> None:
+    """Refuse options that the local Dataflow that runs already was not started with."""
+    for name in ("images", "max_jobs", "storage_port"):
+        if getattr(args, name) is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')}: the local Dataflow on {args.data_dir} runs already, "
+                f"and keeps what it was started with; '{_command('stop', args.data_dir)}' first"
+            )
+
+
+def _print_ready(
+    info: daemon.EmulatorInfo, data_dir: str, *, is_detached: bool, runs_already: bool = False
+) -> None:
+    print(f"The local Dataflow {'runs already' if runs_already else 'is ready'}.")
     print(f"  Dataflow  {info.dataflow_endpoint}")
     print(f"  Storage   {info.storage_endpoint}")
-    print(f"  Pub/Sub   {info.pubsub_host or 'not installed: gcloud components pubsub-emulator'}")
+    print(f"  Pub/Sub   {info.pubsub_host or f'none: {info.pubsub_problem}'}")
     print(f"  data      {info.data_dir}")
     print(f'Use it in a shell:  eval "$({_command("env", data_dir)})"')
     print(f"Stop it:            {_command('stop', data_dir) if is_detached else 'Ctrl-C'}")
@@ -92,5 +113,7 @@ def _explained() -> Iterator[None]:
     """Turn the emulator's errors into the launcher's: the two share no code."""
     try:
         yield
+    except daemon.EmulatorOptionError as error:
+        raise InputError(str(error)) from error
     except daemon.EmulatorError as error:
         raise FlexpackError(str(error)) from error
