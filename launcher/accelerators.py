@@ -255,8 +255,10 @@ def find_type_problem(accelerator: Accelerator) -> str | None:
     gpu = catalogue.find(name)
     if gpu is None:
         names = [item.type for item in catalogue.accelerators]
+        short = next((each for each in names if name in each.split("-")), None)
+        nearest = f"; did you mean {short!r}?" if short else did_you_mean(name, names)
         return (
-            f"no such accelerator{did_you_mean(name, names) or '.'} 'flexpack accelerators' lists "
+            f"no such accelerator{nearest or '.'} 'flexpack accelerators' lists "
             f"them, as of {catalogue.checked}; a newer one goes through --additional-experiments "
             f"'{WORKER_ACCELERATOR}=type:{name};count:{accelerator.count};{_INSTALL}'"
         )

@@ -10,12 +10,11 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from launcher.arguments import emulator, jobs, launch, package
 from launcher.arguments.parser import CommandParser
-from launcher.errors import FlexpackError, InputError
-from template.parameters import did_you_mean
+from launcher.errors import FlexpackError
 
 _INTERRUPTED = 130
 
@@ -44,31 +43,27 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = CommandParser(
         prog="flexpack",
-        description="Package a PyTorch prediction pipeline as a Dataflow Flex Template, launch it, "
-        "and run it on a local Dataflow.",
-        epilog='Without a cloud: eval "$(flexpack emulator env)" points everything at the local '
-        "Dataflow.",
+        description="Package a PyTorch prediction pipeline as a Dataflow Flex Template, launch it,"
+        "\nand run it on a local Dataflow.",
+        epilog="Without a cloud:\n"
+        "  flexpack emulator start --detach\n"
+        '  eval "$(flexpack emulator env)"  # points flexpack, gcloud, google clients at it',
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    package.add_metadata(commands)
     package.add_build(commands)
-    launch.add_run(commands)
-    package.add_template(commands)
-    package.add_image(commands)
     launch.add_check(commands)
+    launch.add_run(commands)
     jobs.add_jobs(commands)
     launch.add_accelerators(commands)
+    package.add_image(commands)
+    package.add_template(commands)
     emulator.add_emulator(commands)
+    package.add_metadata(commands)
     return parser
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args, unknown = build_parser().parse_known_args(argv)
     if unknown:
-        name = unknown[0].partition("=")[0]
-        flags: Iterable[str] = args.parser._option_string_actions
-        raise InputError(
-            f"{name}: {args.parser.prog} has no such argument"
-            f"{did_you_mean(name, flags)}\nsee '{args.parser.prog} --help'"
-        )
+        args.parser.refuse(unknown[0])
     return args

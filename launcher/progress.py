@@ -106,15 +106,15 @@ class _Meter:
         if self.counts == RowCounts():
             return ""
         return (
-            f"{_count(self.counts.predictions, 'prediction')}, "
-            f"{_count(self.counts.dead_letters, 'dead letter')}"
+            f"{format_count(self.counts.predictions, 'prediction')}, "
+            f"{format_count(self.counts.dead_letters, 'dead letter')}"
         )
 
     def summarize(self) -> str:
         if not self._job.id:
             return ""
         rows = self.rows()
-        read = f": {_count(self.counts.rows_read, 'row')} read, {rows}" if rows else ""
+        read = f": {format_count(self.counts.rows_read, 'row')} read, {rows}" if rows else ""
         return f"{self.state} after {self.ran_sec:.1f} s{read}"
 
 
@@ -224,7 +224,7 @@ class LiveProgress:
         return self._spinner
 
 
-def _count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

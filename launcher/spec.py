@@ -59,10 +59,12 @@ def build_container_spec(
     that, they would run Beam's stock image, which has neither torch nor the model.
 
     Raises:
-        SpecError: the image is empty or the metadata is wrong; the message names everything.
+        SpecError: the image is no reference or the metadata is wrong; the message names everything.
     """
-    if not image.strip():
-        raise SpecError("--image '': empty; give the image's reference, REGISTRY/NAME@DIGEST")
+    if not image or any(character.isspace() for character in image):
+        raise SpecError(
+            f"--image {image!r}: expected the image's reference, REGISTRY/NAME[:TAG][@DIGEST]"
+        )
     if errors := select_errors(check_metadata(metadata)):
         raise SpecError(f"metadata of {metadata.name!r}:\n{format_findings(errors)}")
     environment = default_environment or FlexTemplateRuntimeEnvironment()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from launcher.arguments.parser import add_command
+from launcher.arguments.parser import Number, add_command, add_group
 from launcher.arguments.shared import add_place, add_timeout
 
 
 def add_jobs(commands: Any) -> None:
     """Add ``flexpack jobs`` and its verbs."""
-    group = commands.add_parser("jobs", help="list, follow, cancel jobs", description="Jobs.")
-    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = add_group(commands, "jobs", "list, follow and end jobs, however they were launched")
 
     def add(name: str, function: str, help_text: str) -> argparse.ArgumentParser:
         parser = add_command(verbs, name, f"jobs:{function}", help_text)
@@ -21,11 +20,11 @@ def add_jobs(commands: Any) -> None:
         add_place(parser)
         return parser
 
-    listing = add("list", "list_jobs", "list jobs")
+    listing = add("list", "list_jobs", "list jobs, newest first")
     listing.add_argument("--status", choices=("all", "active", "terminated"), default="all")
     listing.add_argument("--name", help="only jobs of this name")
-    listing.add_argument("--limit", type=int, default=20, metavar="N", help="default: 20")
-    describe = add("describe", "describe", "show one job")
+    listing.add_argument("--limit", type=Number(1), default=20, metavar="N", help="default: 20")
+    describe = add("describe", "describe", "show a job: state, times, labels, rows")
     messages = add("messages", "messages", "show a job's messages")
     messages.add_argument(
         "--importance",

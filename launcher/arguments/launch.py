@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from launcher.arguments.parser import Items, add_command
+from launcher.arguments.parser import Items, Number, add_command
 from launcher.arguments.shared import (
     add_environment_flags,
     add_ignore,
@@ -18,8 +18,21 @@ from launcher.arguments.shared import (
 
 def add_run(commands: Any) -> None:
     """Add ``flexpack run``."""
-    parser = add_command(commands, "run", "run:run", "launch a template")
-    parser.add_argument("job_name", metavar="JOB_NAME")
+    parser = add_command(
+        commands,
+        "run",
+        "run:run",
+        "launch a template and follow its job",
+        example="flexpack run churn-1 --wait \\\n"
+        "    --template-file-gcs-location gs://my-bucket/templates/batch.json \\\n"
+        "    --staging-location gs://my-bucket/staging \\\n"
+        "    --parameters 'input=gs://my-bucket/in/*.csv' \\\n"
+        "    --parameters output=gs://my-bucket/out/churn \\\n"
+        "    --parameters model_path=gs://my-bucket/churn.pth",
+    )
+    parser.add_argument(
+        "job_name", metavar="JOB_NAME", help="lower-case letters, digits and '-', as in churn-1"
+    )
     parser.add_argument(
         "--template-file-gcs-location",
         required=True,
@@ -58,7 +71,7 @@ def add_run(commands: Any) -> None:
     add_timeout(parser, "a day with --wait, else half an hour, or an hour with --fallback")
     parser.add_argument(
         "--launch-timeout-sec",
-        type=int,
+        type=Number(1),
         metavar="SECONDS",
         help="how long the service waits for the template's launcher",
     )
@@ -69,7 +82,15 @@ def add_run(commands: Any) -> None:
 def add_check(commands: Any) -> None:
     """Add ``flexpack check``."""
     parser = add_command(
-        commands, "check", "check:check", "find what would fail, before it is launched"
+        commands,
+        "check",
+        "check:check",
+        "find what would fail, before it is launched",
+        example="flexpack check --rehearse \\\n"
+        "    --template-file-gcs-location gs://my-bucket/templates/batch.json \\\n"
+        "    --parameters 'input=gs://my-bucket/in/*.csv' \\\n"
+        "    --parameters output=gs://my-bucket/out/churn \\\n"
+        "    --parameters model_path=gs://my-bucket/churn.pth",
     )
     parser.add_argument(
         "--template-file-gcs-location",
@@ -99,7 +120,7 @@ def add_check(commands: Any) -> None:
     )
     parser.add_argument(
         "--rehearse-timeout-sec",
-        type=float,
+        type=Number(1, float),
         default=120.0,
         metavar="SECONDS",
         help="how long the rehearsed launcher may take (default: 120)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from launcher.arguments.parser import Items, KeyValues, add_command
+from launcher.arguments.parser import Items, KeyValues, add_command, add_group
 from launcher.arguments.shared import add_environment_flags, add_ignore, add_place
 
 
@@ -24,10 +24,19 @@ def add_metadata(commands: Any) -> None:
 def add_build(commands: Any) -> None:
     """Add ``flexpack build``."""
     parser = add_command(
-        commands, "build", "build:build", "make a template's container spec and upload it"
+        commands,
+        "build",
+        "build:build",
+        "make a template's container spec and upload it",
+        example="flexpack build gs://my-bucket/templates/batch.json --accelerator nvidia-l4:1 \\\n"
+        "    --image europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0",
     )
-    parser.add_argument("template_file_gcs_path", metavar="TEMPLATE_FILE_GCS_PATH", help="gs://...")
-    parser.add_argument("--template", default="batch", help="which template (default: batch)")
+    parser.add_argument(
+        "template_file_gcs_path",
+        metavar="TEMPLATE_FILE_GCS_PATH",
+        help="where the spec is written, gs://BUCKET/PATH.json",
+    )
+    parser.add_argument("--template", default="batch", help="batch or streaming (default: batch)")
     parser.add_argument("--image", required=True, help="the template's image, best by digest")
     parser.add_argument("--print-only", action="store_true", help="print the spec, upload nothing")
     add_ignore(parser)
@@ -41,6 +50,7 @@ def add_template(commands: Any) -> None:
         "template",
         "template:template",
         "make every template: image, container spec, and what to type to launch it",
+        example="flexpack template --bucket my-bucket --project my-project --region europe-west1",
     )
     parser.add_argument("--bucket", required=True, help="specs go to gs://BUCKET/templates/")
     add_place(parser)
@@ -50,14 +60,16 @@ def add_template(commands: Any) -> None:
 
 def add_image(commands: Any) -> None:
     """Add ``flexpack image``."""
-    group = commands.add_parser("image", help="the container image", description="The image.")
-    verbs = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = add_group(commands, "image", "build and test the container image")
     for name, help_text in (
         ("tag", "print the image's name and tag, inferred from git"),
         ("build", "build the image with docker, buildah or Cloud Build"),
     ):
         parser = add_command(verbs, name, f"image:{name}", help_text)
-        add_place(parser)
+        parser.add_argument(
+            "--project", help="with --region: of the Artifact Registry (default: a local image)"
+        )
+        parser.add_argument("--region", help="see --project")
         _add_build_flags(parser, "name without tag; default: from project and region")
         if name == "build":
             parser.add_argument("--push", action="store_true", help="push it, report its digest")
@@ -72,7 +84,9 @@ def add_image(commands: Any) -> None:
 def _add_build_flags(parser: argparse.ArgumentParser, image_help: str) -> None:
     group = parser.add_argument_group("how the image is built")
     group.add_argument("--image", metavar="NAME", help=image_help)
-    group.add_argument("--repository", default="flexpack", help="in Artifact Registry")
+    group.add_argument(
+        "--repository", default="flexpack", help="in Artifact Registry (default: flexpack)"
+    )
     group.add_argument("--tag", help="default: from git, TAG or TAG.devN-gHASH[-tTREE]")
     group.add_argument("--flavour", help="torch's build: cu130 (default), cu126 or cpu")
     group.add_argument(

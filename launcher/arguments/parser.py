@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from launcher.errors import InputError
@@ -13,10 +17,48 @@ class CommandParser(argparse.ArgumentParser):
     """argparse with whole flags only, suggestions, and the launcher's form of errors."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+        self._given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}\nsee '{self.prog} --help'")
+        # Where something is missing, a flag that does not exist was often meant to be it.
+        if message.startswith("the following arguments are required"):
+            for word in self._given:
+                is_flag = word.startswith("--") and word != "--"
+                if is_flag and word.partition("=")[0] not in self._flags:
+                    self.refuse(word)
+        named = re.sub(r"^argument (\S+):", r"\1:", message).replace(" argument --", " --")
+        raise InputError(f"{named}\nsee '{self.prog} --help'")
+
+    def refuse(self, word: str) -> NoReturn:
+        """Raise InputError for an argument that the command does not have."""
+        name = word.partition("=")[0]
+        longer = [flag for flag in self._flags if flag.startswith(name)]
+        hint = did_you_mean(name, self._flags)
+        if len(longer) == 1:
+            hint = f"; did you mean {longer[0]!r}?"
+        raise InputError(
+            f"{name}: {self.prog} has no such argument{hint}\nsee '{self.prog} --help'"
+        )
+
+    @property
+    def _flags(self) -> Iterable[str]:
+        return self._option_string_actions
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            name = "/".join(action.option_strings) or action.metavar
+            raise InputError(f"{name} {arg_string!r}: {error.message}") from error
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = list(action.choices or ())
@@ -26,6 +68,25 @@ class CommandParser(argparse.ArgumentParser):
                 None,
                 f"{name} {value!r}: one of {', '.join(choices)}{did_you_mean(value, choices)}",
             )
+
+
+@dataclass(frozen=True)
+class Number:
+    """The type of a flag whose value is a number of at least so much."""
+
+    least: float
+    kind: type[int] | type[float] = int
+
+    def __call__(self, text: str) -> float:
+        """Read the number; an int where that is the kind."""
+        try:
+            value = self.kind(text)
+        except ValueError:
+            value = None
+        if value is None or not value >= self.least:  # NaN neither
+            whole = "whole " if self.kind is int else ""
+            raise argparse.ArgumentTypeError(f"expected a {whole}number of at least {self.least:g}")
+        return value
 
 
 class KeyValues(argparse.Action):
@@ -63,10 +124,30 @@ class Items(argparse.Action):
         setattr(namespace, self.dest, (*getattr(namespace, self.dest), *items))
 
 
-def add_command(commands: Any, name: str, command: str, help_text: str) -> argparse.ArgumentParser:
-    """Add a command; ``command`` says where its function is, as ``module:function``."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}."
+def add_group(commands: Any, name: str, help_text: str) -> Any:
+    """Add a command that has commands of its own, and return what they are added to."""
+    group = commands.add_parser(name, help=help_text, description=_sentence(help_text))
+    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def add_command(
+    commands: Any, name: str, command: str, help_text: str, *, example: str = ""
+) -> CommandParser:
+    """Add a command.
+
+    Args:
+        command: where its function is, as ``module:function``.
+        example: a call of it, for its help.
+    """
+    parser: CommandParser = commands.add_parser(
+        name,
+        help=help_text,
+        description=_sentence(help_text),
+        epilog=f"example:\n  {example}" if example else None,
     )
     parser.set_defaults(command=f"launcher.commands.{command}", parser=parser)
     return parser
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

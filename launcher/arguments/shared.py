@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from launcher.accelerators import Accelerator
-from launcher.arguments.parser import Items, KeyValues
+from launcher.arguments.parser import Items, KeyValues, Number
 
 
 def add_parameters(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_timeout(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the limit of the command's waiting; the command knows its default."""
     parser.add_argument(
         "--timeout-sec",
-        type=float,
+        type=Number(0, float),
         metavar="SECONDS",
         help=f"longest wait for the job, which goes on after it (default: {default})",
     )
@@ -66,23 +66,38 @@ def add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
         metavar="TYPE",
         help="default with --accelerator: the smallest that takes the GPUs",
     )
-    group.add_argument("--num-workers", type=int, metavar="N", help="workers to start with")
-    group.add_argument("--max-workers", type=int, metavar="N", help="most workers at once")
-    group.add_argument("--disk-size-gb", type=int, metavar="GB", help="of each worker")
+    group.add_argument("--num-workers", type=Number(1), metavar="N", help="workers to start with")
+    group.add_argument("--max-workers", type=Number(1), metavar="N", help="most workers at once")
+    group.add_argument("--disk-size-gb", type=Number(1), metavar="GB", help="of each worker")
     group.add_argument("--sdk-container-image", metavar="IMAGE", help="the workers' image")
     group.add_argument("--launcher-machine-type", metavar="TYPE", help="of the launcher's VM")
-    group.add_argument("--staging-location", metavar="GCS_FOLDER")
+    group.add_argument(
+        "--staging-location",
+        metavar="GCS_FOLDER",
+        help="for the job's files, gs://BUCKET/FOLDER (default: a bucket that Dataflow makes)",
+    )
     group.add_argument("--temp-location", metavar="GCS_FOLDER", help="default: staging location")
-    group.add_argument("--worker-region", metavar="REGION")
-    group.add_argument("--worker-zone", metavar="ZONE")
-    group.add_argument("--service-account-email", metavar="EMAIL")
-    group.add_argument("--network", metavar="NETWORK")
-    group.add_argument("--subnetwork", metavar="SUBNETWORK")
-    group.add_argument("--disable-public-ips", action="store_true")
-    group.add_argument("--dataflow-kms-key", metavar="KEY")
+    group.add_argument("--worker-region", metavar="REGION", help="default: the job's")
+    group.add_argument("--worker-zone", metavar="ZONE", help="default: Dataflow chooses one")
+    group.add_argument(
+        "--service-account-email", metavar="EMAIL", help="as whom launcher and workers act"
+    )
+    group.add_argument("--network", metavar="NETWORK", help="of launcher and workers")
+    group.add_argument(
+        "--subnetwork", metavar="SUBNETWORK", help="regions/REGION/subnetworks/NAME, or its URL"
+    )
+    group.add_argument(
+        "--disable-public-ips", action="store_true", help="give workers private addresses only"
+    )
+    group.add_argument("--dataflow-kms-key", metavar="KEY", help="that encrypts the job's data")
     group.add_argument("--enable-streaming-engine", action="store_true")
     group.add_argument(
-        "--additional-experiments", action=Items, const=True, default=(), metavar="NAME,..."
+        "--additional-experiments",
+        action=Items,
+        const=True,
+        default=(),
+        metavar="NAME,...",
+        help="of Dataflow, between commas",
     )
     group.add_argument(
         "--additional-pipeline-options",
@@ -97,4 +112,5 @@ def add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
         const=True,
         default={},
         metavar="KEY=VALUE,...",
+        help="of the job, between commas",
     )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from argparse import Namespace
 
 from launcher.dataflow import Dataflow
 from launcher.errors import InputError
 
+# An id may be scoped by a domain, and the service takes the number for it.
+_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+")
+_REGION = re.compile(r"[a-z0-9-]+")
+_ZONE = re.compile(r"([a-z]+-[a-z]+[0-9]+)-[a-z]")
+
 
 def find_project(args: Namespace) -> str:
     """Return ``--project``, or what the environment says.
 
     Raises:
-        InputError: neither does.
+        InputError: neither does, or it is no project's id.
     """
     project = args.project or _default_project()
     if not project:
@@ -22,12 +28,29 @@ def find_project(args: Namespace) -> str:
             "--project: missing; give the id of the Google Cloud project, or set "
             "CLOUDSDK_CORE_PROJECT"
         )
+    if not _PROJECT.fullmatch(project):
+        raise InputError(
+            f"--project {project!r}: not a project's id, which has lower-case letters, digits and "
+            "'-'; 'gcloud projects list' shows yours"
+        )
     return project
 
 
 def find_region(args: Namespace) -> str:
-    """Return ``--region``, or what the environment says, or us-central1 as gcloud does."""
-    return args.region or _default_region()
+    """Return ``--region``, or what the environment says, or us-central1 as gcloud does.
+
+    Raises:
+        InputError: it is a zone, or no name of a region.
+    """
+    region: str = args.region or _default_region()
+    if zone := _ZONE.fullmatch(region):
+        raise InputError(
+            f"--region {region!r}: a zone; give its region, {zone[1]}, and where it matters "
+            f"--worker-zone {region}"
+        )
+    if not _REGION.fullmatch(region):
+        raise InputError(f"--region {region!r}: not a region's name, for example us-central1")
+    return region
 
 
 def open_dataflow(args: Namespace) -> Dataflow:

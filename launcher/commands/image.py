@@ -126,12 +126,16 @@ def _last_reference() -> str:
 def read_image_options(args: Namespace) -> ImageOptions:
     """Return what the flags say about a build."""
     name = args.image
-    if not name:
-        name = LOCAL
-        if args.project and args.region:
-            name = build_artifact_registry_name(args.region, args.project, args.repository)
+    if not name and args.project and args.region:
+        name = build_artifact_registry_name(args.region, args.project, args.repository)
+    elif not name and (args.project or args.region):
+        given, missing = ("--project", "--region") if args.project else ("--region", "--project")
+        raise InputError(
+            f"{missing}: missing beside {given}; the two name the Artifact Registry, and neither "
+            "an image of this machine"
+        )
     return ImageOptions(
-        name=name,
+        name=name or LOCAL,
         flavour=args.flavour or default_flavour(),
         tag=args.tag,
         build_args=args.build_arg,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from launcher.commands.connection import format_jobs_command, open_dataflow
@@ -14,9 +16,9 @@ from launcher.commands.table import print_table
 from launcher.dataflow import Dataflow
 from launcher.diagnosis import diagnose_job
 from launcher.environment import FlexTemplateRuntimeEnvironment
-from launcher.errors import JobFailed, JobTimeout
+from launcher.errors import ApiError, InputError, JobFailed, JobTimeout
 from launcher.jobs import MessageImportance, Metric, Milestone, RowCounts, wait_for_job
-from launcher.progress import open_progress
+from launcher.progress import format_count, open_progress
 from launcher.read_back import ReadBack, format_compared
 from launcher.rest import to_rest
 
@@ -30,11 +32,12 @@ _TIMEOUTS_SEC = {
 
 def list_jobs(args: Namespace) -> int:
     """List jobs, newest first."""
-    jobs = open_dataflow(args).list(status=args.status.upper(), name=args.name, limit=args.limit)
+    dataflow = open_dataflow(args)
+    jobs = dataflow.list(status=args.status.upper(), name=args.name, limit=args.limit)
     if args.format == "json":
         _print_json(jobs)
     elif not jobs:
-        print("No such jobs.")
+        print(f"No such jobs of {dataflow.project} in {dataflow.region}.")
     else:
         print_table(
             ("JOB_ID", "NAME", "STATE", "CREATED"),
@@ -46,7 +49,8 @@ def list_jobs(args: Namespace) -> int:
 def describe(args: Namespace) -> int:
     """Show one job: its state, times, labels, and how many rows it has handled."""
     dataflow = open_dataflow(args)
-    job = dataflow.get(args.job_id)
+    with _found(args.job_id, dataflow):
+        job = dataflow.get(args.job_id)
     if args.format == "json":
         _print_json(job)
         return 0
@@ -65,8 +69,8 @@ def describe(args: Namespace) -> int:
         lines.append(
             (
                 "rows",
-                f"{counts.rows_read:,} read, {counts.predictions:,} predictions, "
-                f"{counts.dead_letters:,} dead letters",
+                f"{counts.rows_read:,} read, {format_count(counts.predictions, 'prediction')}, "
+                f"{format_count(counts.dead_letters, 'dead letter')}",
             )
         )
     for title, text in lines:
@@ -78,7 +82,9 @@ def describe(args: Namespace) -> int:
 def messages(args: Namespace) -> int:
     """Show a job's messages, oldest first."""
     importance = MessageImportance[args.importance.upper()]
-    found = open_dataflow(args).messages(args.job_id, minimum_importance=importance)
+    dataflow = open_dataflow(args)
+    with _found(args.job_id, dataflow):
+        found = dataflow.messages(args.job_id, minimum_importance=importance)
     if args.format == "json":
         _print_json(found)
         return 0
@@ -92,9 +98,12 @@ def messages(args: Namespace) -> int:
 
 def metrics(args: Namespace) -> int:
     """Show a job's metrics, by default the pipeline's own."""
+    dataflow = open_dataflow(args)
+    with _found(args.job_id, dataflow):
+        all_metrics = dataflow.metrics(args.job_id)
     found = [
         metric
-        for metric in open_dataflow(args).metrics(args.job_id)
+        for metric in all_metrics
         if args.source == "all"
         or (args.source == "service") == metric.name.origin.startswith("dataflow")
     ]
@@ -122,14 +131,17 @@ def metrics(args: Namespace) -> int:
 
 def wait(args: Namespace) -> int:
     """Follow a job to its end."""
-    follow(open_dataflow(args), args.job_id, timeout_sec=args.timeout_sec)
+    dataflow = open_dataflow(args)
+    with _found(args.job_id, dataflow):
+        follow(dataflow, args.job_id, timeout_sec=args.timeout_sec)
     return 0
 
 
 def cancel(args: Namespace) -> int:
     """Cancel a job."""
     dataflow = open_dataflow(args)
-    dataflow.cancel(args.job_id, force=args.force)
+    with _found(args.job_id, dataflow):
+        dataflow.cancel(args.job_id, force=args.force)
     print(f"Cancelling {args.job_id}; what it has not written is lost.")
     print(f"Follow it:  {format_jobs_command('wait', args.job_id, dataflow)}")
     return 0
@@ -138,7 +150,8 @@ def cancel(args: Namespace) -> int:
 def drain(args: Namespace) -> int:
     """Drain a streaming job."""
     dataflow = open_dataflow(args)
-    dataflow.drain(args.job_id)
+    with _found(args.job_id, dataflow):
+        dataflow.drain(args.job_id)
     print(f"Draining {args.job_id}: it finishes what it has read, then stops.")
     print(f"Follow it:  {format_jobs_command('wait', args.job_id, dataflow)}")
     return 0
@@ -198,13 +211,28 @@ def follow(
         if counts.dead_letters and not counts.predictions:
             print(
                 "flexpack: warning: nothing was predicted; every row is a dead letter, and each "
-                "dead letter tells its reason",
+                "tells its reason: in the files OUTPUT-errors-*, or at the dead-letter topic",
                 file=sys.stderr,
             )
     if until is not Milestone.ENDED and isinstance(observer, ReadBack):
         print(format_compared(observer.compared or ()))
         if not job.current_state.is_terminal:
             print(f"The job goes on. Follow it:  {format_jobs_command('wait', job_id, dataflow)}")
+
+
+@contextmanager
+def _found(job_id: str, dataflow: Dataflow) -> Iterator[None]:
+    """Say how to find a job where there is none of that id."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        place = f"--project {dataflow.project} --region {dataflow.region}"
+        raise InputError(
+            f"JOB_ID {job_id!r}: there is no such job of {dataflow.project} in {dataflow.region}; "
+            f"'flexpack jobs list {place}' shows the ids, and --region names another region"
+        ) from error
 
 
 def _print_json(records: Any) -> None:

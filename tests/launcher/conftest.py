@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 import uvicorn
 
 from launcher import Dataflow, LaunchConfig
+from launcher.cli import main
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.store import ObjectStore
 
@@ -347,3 +348,45 @@ def config() -> LaunchConfig:
         parameters={"input": "gs://my-bucket/a,b=c.csv"},
         launch_id="launch-1",
     )
+
+
+@pytest.fixture
+def bare_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that names no project, region or endpoint."""
+    for name in (
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW",
+        "CLOUDSDK_CORE_PROJECT",
+        "CLOUDSDK_DATAFLOW_REGION",
+        "GOOGLE_CLOUD_PROJECT",
+        "STORAGE_EMULATOR_HOST",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cloud(
+    bare_shell: None,
+    monkeypatch: pytest.MonkeyPatch,
+    service: FaultyDataflow,
+    storage: Storage,
+) -> FaultyDataflow:
+    """A Dataflow and a Cloud Storage, found by the variables that gcloud uses."""
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", service.endpoint)
+    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "my-project")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
+    return service
+
+
+@pytest.fixture
+def flexpack(
+    bare_shell: None, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command; return its exit status, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(arguments)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from launcher import Accelerator, InputError
-from launcher.cli import main
 from launcher.ladder import Rung, build_ladder
 
 SPEC = "gs://my-bucket/t.json"
@@ -54,34 +53,26 @@ def test_other_rungs_are_refused(text):
 
 
 @pytest.fixture
-def flexpack(monkeypatch, service, storage, capsys):
-    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", service.endpoint)
-    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "my-project")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
-    assert main(["build", SPEC, "--image", "image:1"]) == 0
+def launch(cloud, flexpack):
+    assert flexpack("build", SPEC, "--image", "image:1")[0] == 0
 
     def run(*flags):
-        capsys.readouterr()
-        status = main(
-            [
-                *("run", "fashion", "--template-file-gcs-location", SPEC),
-                *("--parameters=input=gs://my-bucket/a", "--parameters=output=gs://my-bucket/o"),
-                *("--parameters=model_path=gs://my-bucket/m.pth", *flags),
-            ]
+        return flexpack(
+            *("run", "fashion", "--template-file-gcs-location", SPEC),
+            *("--parameters=input=gs://my-bucket/a", "--parameters=output=gs://my-bucket/o"),
+            *("--parameters=model_path=gs://my-bucket/m.pth", *flags),
         )
-        output = capsys.readouterr()
-        return status, output.out, output.err
 
     return run
 
 
-def test_the_ladder_is_climbed_while_there_is_no_capacity(flexpack, service):
+def test_the_ladder_is_climbed_while_there_is_no_capacity(launch, service):
     service.outcomes = [
         ("JOB_STATE_FAILED", NO_CAPACITY),
         ("JOB_STATE_FAILED", QUOTA),
         ("JOB_STATE_DONE", ""),
     ]
-    status, out, _ = flexpack(
+    status, out, _ = launch(
         *("--wait", "--accelerator=nvidia-l4:1", "--fallback=region=europe-west4"),
         *("--fallback", "accelerator=nvidia-tesla-t4:1", "--fallback", "region=us-east1"),
     )
@@ -95,54 +86,54 @@ def test_the_ladder_is_climbed_while_there_is_no_capacity(flexpack, service):
     assert "Trying (3/4): accelerator=nvidia-tesla-t4:1\n" in out
 
 
-def test_any_other_failure_ends_it(flexpack, service):
+def test_any_other_failure_ends_it(launch, service):
     service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
-    status, out, err = flexpack("--wait", "--fallback=region=europe-west4")
+    status, out, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 1
     assert "Trying" not in out
     assert "Cause (workers-lack-code)" in err
 
 
-def test_a_job_that_had_workers_is_not_launched_elsewhere(flexpack, service):
+def test_a_job_that_had_workers_is_not_launched_elsewhere(launch, service):
     started = [
         {"messageText": "Workers have started successfully.", "time": "2026-11-22T13:00:00Z"}
     ]
     service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)]
     service.earlier_messages = started
-    status, out, err = flexpack("--wait", "--fallback=region=europe-west4")
+    status, out, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 1
     assert "Trying" not in out
     assert "Cause (no-capacity)" in err
 
 
-def test_a_refused_question_about_the_job_is_no_want_of_capacity(flexpack, service):
+def test_a_refused_question_about_the_job_is_no_want_of_capacity(launch, service):
     service.read_faults_after_launch.extend([(403, "Quota exceeded for quota metric 'Requests'")])
-    status, out, err = flexpack("--wait", "--fallback=region=europe-west4")
+    status, out, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 1
     assert "Trying" not in out
     assert "Quota exceeded for quota metric" in err
 
 
-def test_the_last_rung_ends_it_with_the_remedy(flexpack, service):
+def test_the_last_rung_ends_it_with_the_remedy(launch, service):
     service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)] * 2
-    status, _, err = flexpack("--wait", "--fallback=region=europe-west4")
+    status, _, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 2
     assert "Remedy: Launch elsewhere: --fallback region=REGION" in err
 
 
-def test_every_rung_is_checked_before_the_first_launch(flexpack, service):
+def test_every_rung_is_checked_before_the_first_launch(launch, service):
     flags = ["--accelerator=nvidia-l4:1", "--fallback=worker_machine_type=n1-standard-4", "--wait"]
-    status, _, err = flexpack(*flags)
+    status, _, err = launch(*flags)
     assert status == 2
     assert "ERROR gpu-machine: --worker-machine-type n1-standard-4" in err
-    status, _, err = flexpack("--fallback=accelerator=nvidia-tesla-k80:1", "--wait")
+    status, _, err = launch("--fallback=accelerator=nvidia-tesla-k80:1", "--wait")
     assert status == 2
     assert "the nearest is 'nvidia-tesla-t4'" in err
-    status, _, err = flexpack("--fallback=region=x", "--async")
+    status, _, err = launch("--fallback=region=x", "--async")
     assert (status, "--fallback: not with --async" in err) == (2, True)
     assert service.jobs == []
 
@@ -154,17 +145,17 @@ def test_every_rung_is_checked_before_the_first_launch(flexpack, service):
         ("All workers have finished the startup processes and began to receive work", "BASIC"),
     ],
 )
-def test_without_wait_a_ladder_ends_where_workers_have_started(flexpack, service, text, importance):
+def test_without_wait_a_ladder_ends_where_workers_have_started(launch, service, text, importance):
     service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY), ("JOB_STATE_RUNNING", text)]
     service.importance = f"JOB_MESSAGE_{importance}"
-    status, out, _ = flexpack("--fallback=region=europe-west4")
+    status, out, _ = launch("--fallback=region=europe-west4")
     assert status == 0
     assert [job["name"] for job in service.jobs] == ["fashion", "fashion-2"]
     assert f"Follow it:  flexpack jobs wait {service.jobs[1]['id']} --region europe-west4\n" in out
 
 
-def test_without_wait_a_ladder_waits_for_the_workers(flexpack, service):
+def test_without_wait_a_ladder_waits_for_the_workers(launch, service):
     service.outcomes = [("JOB_STATE_RUNNING", "Starting 1 workers in us-central1-a...")]
-    status, _, err = flexpack("--fallback=region=europe-west4", "--timeout-sec=0")
+    status, _, err = launch("--fallback=region=europe-west4", "--timeout-sec=0")
     assert status == 1
     assert "is JOB_STATE_RUNNING after 0 s of waiting" in err

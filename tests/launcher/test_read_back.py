@@ -7,7 +7,6 @@ import json
 import pytest
 
 from launcher import Accelerator, EnvironmentOptions, build_environment
-from launcher.cli import main
 from launcher.errors import JobMismatch
 from launcher.jobs import Job, wait_for_job
 from launcher.read_back import ReadBack, compare_with_asked, format_compared, read_job_back
@@ -144,70 +143,61 @@ def test_what_the_job_does_not_tell_is_named(dataflow, service):
 
 
 @pytest.fixture
-def flexpack(monkeypatch, service, storage, capsys):
-    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", service.endpoint)
-    monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "my-project")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
+def launch(cloud, flexpack):
     spec = "gs://my-bucket/t.json"
-    assert main(["build", spec, "--image", "h/i:1", "--accelerator", "nvidia-l4:1"]) == 0
+    assert flexpack("build", spec, "--image", "h/i:1", "--accelerator", "nvidia-l4:1")[0] == 0
 
     def run(*flags):
-        capsys.readouterr()
-        parameters = ("input=gs://my-bucket/a.csv", "output=gs://my-bucket/o")
-        status = main(
-            [
-                *("run", "fashion", "--template-file-gcs-location", spec, *flags),
-                *(f"--parameters={each}" for each in parameters),
-                "--parameters=model_path=gs://my-bucket/m.pth",
-            ]
+        return flexpack(
+            *("run", "fashion", "--template-file-gcs-location", spec, *flags),
+            *("--parameters=input=gs://my-bucket/a.csv", "--parameters=output=gs://my-bucket/o"),
+            "--parameters=model_path=gs://my-bucket/m.pth",
         )
-        output = capsys.readouterr()
-        return status, output.out, output.err
 
     return run
 
 
 @pytest.mark.parametrize("flags", [(), ("--wait",)])
-def test_run_cancels_another_job(flexpack, service, flags):
+def test_run_cancels_another_job(launch, service, flags):
     wrong = staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}])
     service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": wrong}
-    status, _, err = flexpack(*flags)
+    status, _, err = launch(*flags)
     assert status == 1
     assert "is not what was asked for, and was cancelled." in err
     assert "asked for the image h/i:1, and the workers run apache/beam:2.77.0" in err
     assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
 
 
-def test_run_reads_the_job_back_and_leaves_it_running(flexpack, service):
+def test_run_reads_the_job_back_and_leaves_it_running(launch, service):
     service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": staged()}
-    status, out, _ = flexpack()
+    status, out, _ = launch()
     assert status == 0
     assert "JOB_STATE_RUNNING\n" in out
     assert "As asked for: accelerator, machine type, disk, image.\n" in out
     assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0]['id']}\n")
 
 
-def test_run_follows_a_launcher_until_it_fails(flexpack, service):
+def test_run_follows_a_launcher_until_it_fails(launch, service):
     service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
-    status, _, err = flexpack()
+    status, _, err = launch()
     assert status == 1
     assert "Cause (workers-lack-code)" in err
 
 
-def test_run_gives_up_in_time(flexpack, service):
+def test_run_gives_up_in_time(launch, service):
     service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
-    status, _, err = flexpack("--timeout-sec=0")
+    status, _, err = launch("--timeout-sec=0")
     assert status == 1
     assert "is JOB_STATE_QUEUED after 0 s of waiting and goes on running; stop it with" in err
     assert "The job was not read back" in err
 
 
-def test_async_reads_nothing_back(flexpack, service):
+def test_async_reads_nothing_back(launch, service):
     service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
-    status, out, _ = flexpack("--async")
+    status, out, _ = launch("--async")
     assert status == 0
     assert "The job was not read back" in out
     assert service.calls[-1][0] == "POST"
-    status, _, err = flexpack("--async", "--wait")
+    status, _, err = launch("--async", "--wait")
     assert status == 2
-    assert "not allowed with argument --async" in err
+    assert "--wait: not allowed with --async" in err

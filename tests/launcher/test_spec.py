@@ -157,7 +157,7 @@ def test_what_is_no_spec_is_refused(text, message):
 
 
 def test_an_empty_image_is_refused():
-    with pytest.raises(SpecError, match="--image '': empty"):
+    with pytest.raises(SpecError, match="--image ' ': expected"):
         build(image=" ")
 
 

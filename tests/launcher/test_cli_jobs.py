@@ -1,0 +1,138 @@
+"""``flexpack jobs``: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+METRICS = [
+    {
+        "name": {"origin": "user", "name": name, "context": {"namespace": "flexpack", "step": "s"}},
+        "scalar": value,
+    }
+    for name, value in (("rows_read", 1000), ("predictions", 998), ("dead_letters", 2))
+] + [{"name": {"origin": "dataflow/v1b3", "name": "ElementCount"}, "scalar": 7}]
+ERROR_MESSAGE = {
+    "id": "1",
+    "time": "2026-11-22T13:00:05Z",
+    "messageText": "Traceback\n  boom",
+    "messageImportance": "JOB_MESSAGE_ERROR",
+}
+
+
+def test_wait_shows_progress_and_exits_by_the_outcome(flexpack, cloud):
+    job_id = cloud.add_job("fashion", currentState="JOB_STATE_DONE")["id"]
+    cloud.metrics = METRICS
+
+    status, out, err = flexpack("jobs", "wait", job_id)
+    assert (status, err) == (0, "")
+    assert "JOB_STATE_DONE\n" in out
+    assert out.rstrip().endswith(": 1,000 rows read, 998 predictions, 2 dead letters")
+
+    cloud.metrics = [METRICS[0], METRICS[2]]
+    status, _, err = flexpack("jobs", "wait", job_id)
+    assert status == 0
+    assert "warning: nothing was predicted; every row is a dead letter" in err
+
+    cloud.jobs[0]["currentState"] = "JOB_STATE_FAILED"
+    cloud.messages = [ERROR_MESSAGE]
+    status, out, err = flexpack("jobs", "wait", job_id)
+    assert status == 1
+    assert "ERROR: Traceback\n" in out
+    assert "\n            boom\n" in out
+    assert err == (
+        f"flexpack: job {job_id} failed; its messages stand above, and again with "
+        f"'flexpack jobs messages {job_id} --importance error'\n"
+    )
+
+
+def test_wait_gives_up_in_time(flexpack, cloud):
+    job_id = cloud.add_job("fashion", currentState="JOB_STATE_RUNNING")["id"]
+    status, _, err = flexpack("jobs", "wait", job_id, "--timeout-sec", "0")
+    assert status == 1
+    assert f"stop it with 'flexpack jobs cancel {job_id}'" in err
+
+
+def test_list(flexpack, cloud):
+    assert flexpack("jobs", "list") == (
+        0,
+        "No such jobs of my-project in us-central1.\n",
+        "",
+    )
+    cloud.add_job("first", currentState="JOB_STATE_DONE")
+    cloud.add_job("second", currentState="JOB_STATE_RUNNING")
+
+    _, out, _ = flexpack("jobs", "list")
+    title, second, first = out.splitlines()
+    assert title.split() == ["JOB_ID", "NAME", "STATE", "CREATED"]
+    assert second.split()[:3] == ["2026-11-22_05_00_00-2", "second", "JOB_STATE_RUNNING"]
+    assert first.split()[:3] == ["2026-11-22_05_00_00-1", "first", "JOB_STATE_DONE"]
+
+    _, out, _ = flexpack("jobs", "list", "--format", "json", "--name", "first", "--limit", "1")
+    assert [job["name"] for job in json.loads(out)] == ["first"]
+
+
+def test_describe(flexpack, cloud):
+    job_id = cloud.add_job(
+        "fashion", currentState="JOB_STATE_DONE", type="JOB_TYPE_BATCH", labels={"team": "ml"}
+    )["id"]
+    cloud.metrics = METRICS
+
+    status, out, _ = flexpack("jobs", "describe", job_id)
+    assert status == 0
+    assert "type     batch\n" in out
+    assert "labels   team=ml\n" in out
+    assert "rows     1,000 read, 998 predictions, 2 dead letters\n" in out
+
+    _, out, _ = flexpack("jobs", "describe", job_id, "--format", "json")
+    assert json.loads(out)["currentState"] == "JOB_STATE_DONE"
+
+
+@pytest.mark.parametrize("verb", ["describe", "wait"])
+def test_a_job_that_is_not_there(flexpack, cloud, verb):
+    assert flexpack("jobs", verb, "fashion") == (
+        2,
+        "",
+        "flexpack: JOB_ID 'fashion': there is no such job of my-project in us-central1; 'flexpack "
+        "jobs list --project my-project --region us-central1' shows the ids, and --region names "
+        "another region\n",
+    )
+
+
+def test_messages(flexpack, cloud):
+    assert flexpack("jobs", "messages", "1", "--importance", "error") == (
+        0,
+        "No messages of importance error or above.\n",
+        "",
+    )
+    cloud.messages = [ERROR_MESSAGE]
+    _, out, _ = flexpack("jobs", "messages", "1")
+    assert out.endswith("  ERROR     Traceback\n  boom\n")
+    _, out, _ = flexpack("jobs", "messages", "1", "--format", "json")
+    assert json.loads(out) == [ERROR_MESSAGE | {"time": "2026-11-22T13:00:05Z"}]
+
+
+def test_metrics(flexpack, cloud):
+    assert flexpack("jobs", "metrics", "1") == (0, "No metrics yet.\n", "")
+    cloud.metrics = METRICS
+    _, out, _ = flexpack("jobs", "metrics", "1")
+    assert [line.split() for line in out.splitlines()] == [
+        ["NAME", "NAMESPACE", "STEP", "VALUE"],
+        ["dead_letters", "flexpack", "s", "2"],
+        ["predictions", "flexpack", "s", "998"],
+        ["rows_read", "flexpack", "s", "1,000"],
+    ]
+    _, out, _ = flexpack("jobs", "metrics", "1", "--source", "service", "--format", "json")
+    assert json.loads(out) == [METRICS[-1]]
+
+
+def test_cancel_and_drain(flexpack, cloud):
+    job_id = cloud.add_job("fashion")["id"]
+    status, out, _ = flexpack("jobs", "cancel", job_id, "--force")
+    assert status == 0
+    assert f"flexpack jobs wait {job_id}" in out
+    status, out, _ = flexpack("jobs", "drain", job_id)
+    assert status == 0
+    states = [json.loads(body)["requestedState"] for method, body in cloud.calls if method == "PUT"]
+    assert states == ["JOB_STATE_CANCELLED", "JOB_STATE_DRAINED"]
