@@ -28,11 +28,12 @@ REGION ?=
 JOB_NAME ?= flexpack-$(TEMPLATE)
 PARAMETERS ?=
 ARGS ?=
+BUCKET_NAME = $(patsubst gs://%,%,$(BUCKET))
 PLACE = $(if $(PROJECT),--project '$(PROJECT)') $(if $(REGION),--region '$(REGION)')
 BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGINE)') \
     $(if $(TAG),--tag '$(TAG)') $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
     $(if $(IMAGE),--image '$(IMAGE)')
-SPEC = gs://$(BUCKET)/templates/$(TEMPLATE).json
+SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
 .PHONY: help demo demo-streaming test lint format metadata lock image image-test template run emulator bench bench-streaming load clean
 
@@ -80,14 +81,15 @@ image: $(READY)  ## build the image (FLAVOUR=, ENGINE=, TAG=); push it with PUSH
 image-test: $(READY)  ## enter the image, play launcher and worker, measure it (IMAGE=)
 	@$(BIN)/flexpack image test $(if $(IMAGE),--image '$(IMAGE)') $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
 
-template: metadata  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=)
+template: $(READY)  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=)
 	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make template BUCKET=my-bucket PROJECT=... REGION=...' >&2; exit 2; }
+	@$(BIN)/flexpack metadata
 	@$(BIN)/flexpack template --bucket '$(BUCKET)' $(PLACE) $(BUILD) $(ARGS)
 
 run: $(READY)  ## launch the template (JOB_NAME=, BUCKET=, PROJECT=, REGION=, PARAMETERS="k=v k=v")
 	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make run BUCKET=my-bucket ...' >&2; exit 2; }
 	@$(BIN)/flexpack run '$(JOB_NAME)' --template-file-gcs-location '$(SPEC)' \
-	    --staging-location 'gs://$(BUCKET)/staging' --wait \
+	    --staging-location 'gs://$(BUCKET_NAME)/staging' --wait \
 	    $(PLACE) \
 	    $(foreach pair,$(PARAMETERS),--parameters '$(pair)') $(ARGS)
 

@@ -56,6 +56,9 @@ def _run_demo(images: str, labels: str, weights: str, port: str) -> None:
         raise InputError(
             "INPUT and MODEL go together: name the images and the weights that fit them, or neither"
         )
+    for path in filter(None, (images, labels, weights)):
+        if not path.startswith("gs://") and not Path(path).is_file():
+            raise InputError(f"{path}: no such file; INPUT, LABELS and MODEL take files or gs://")
     if not images:
         draw_garments()
         images, labels, weights = str(IMAGES), str(LABELS), str(WEIGHTS)

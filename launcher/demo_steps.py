@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from launcher import FlexpackError, InputError, cli
+from launcher import FlexpackError, cli
 from launcher.arguments.emulator import DEFAULT_DATA_DIR
 from launcher.emulator import daemon
 
@@ -73,8 +73,6 @@ def stage(path: str) -> str:
     bucket = client.lookup_bucket(BUCKET) or client.create_bucket(BUCKET)
     if not path or path.startswith("gs://"):
         return path
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; INPUT, LABELS and MODEL take files or gs://")
     blob = bucket.blob(f"data/{Path(path).name}")
     blob.upload_from_filename(path)
     return f"gs://{BUCKET}/{blob.name}"
