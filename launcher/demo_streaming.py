@@ -7,7 +7,6 @@ what became of every message. What torch has to do runs in a process of its own.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import statistics
 import sys
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from launcher import Dataflow, FlexpackError, InputError, RowCounts, wait_for_job
+from launcher.arguments.parser import CommandParser, Number
 from launcher.demo_steps import (
     BUCKET,
     IMAGES,
@@ -42,12 +42,14 @@ _TIMEOUT_SEC = 120.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=100.0, help="images a second")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long they are published")
+    parser = CommandParser(description=__doc__)
+    parser.add_argument("--rate", type=Number(0.1, float), default=100.0, help="images a second")
+    parser.add_argument(
+        "--seconds", type=Number(1, float), default=20.0, help="how long they are published"
+    )
     parser.add_argument("--port", default="9100", help="of the local Dataflow, where none runs yet")
-    arguments = parser.parse_args(argv)
     try:
+        arguments = parser.parse_args(argv)
         return _run_demo(arguments.rate, arguments.seconds, arguments.port)
     except CommandFailedError as error:
         return error.exit_status
@@ -57,8 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_demo(rate: float, seconds: float, port: str) -> int:
-    if rate <= 0 or seconds <= 0:
-        raise InputError("--rate, --seconds: must be more than nothing")
     draw_garments()
     if start_emulator(port).pubsub_host is None:
         raise InputError(f"demo-streaming cannot run: {MISSING}")
