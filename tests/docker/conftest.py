@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +19,11 @@ from tests.docker import standins
 from tests.support import PROJECT_ROOT
 
 NAME = "localhost/flexpack-test"
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,3 +91,49 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def image(project: Project) -> str:
     """The image, of the CPU flavour. Its layers stay in buildah's store for the next time."""
     return project.build("one")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry of this machine; ``host`` is its name and port."""
+
+    host: str
+
+    def find_digest(self, name: str, tag: str) -> str:
+        """Return the digest of what a tag stands for; fail where there is no such tag."""
+        request = urllib.request.Request(
+            f"http://{self.host}/v2/{name}/manifests/{tag}",
+            headers={"Accept": ", ".join(MANIFESTS)},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.headers["Docker-Content-Digest"]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed")
+    config = tmp_path / "registry.yml"
+    config.write_text(
+        "version: 0.1\nlog: {level: info, formatter: json}\n"
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'data'}}}}}\n"
+        "http: {addr: 'localhost:0'}\n"
+    )
+    log = tmp_path / "registry.log"
+    with log.open("w") as file:
+        process = subprocess.Popen([program, "serve", str(config)], stdout=file, stderr=file)
+    try:
+        yield Registry(f"localhost:{_wait_for_port(log)}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for_port(log: Path) -> str:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if found := re.search(r'listening on [^"]*:(\d+)"', log.read_text()):
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError(f"the registry does not listen:\n{log.read_text()}")

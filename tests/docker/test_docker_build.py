@@ -1,16 +1,22 @@
-"""The same Dockerfile, built by Docker's own builder. Minutes, because it shares no layer."""
+"""The same Dockerfile, built by Docker's own builder, by ``make image`` and as on Cloud Build.
+
+Takes minutes, because it shares no layer with buildah.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from launcher.image.engines.docker import Docker
 from tests.docker import standins
 from tests.docker.conftest import Project
-from tests.support import BIN, run
+from tests.support import BIN, PROJECT_ROOT, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
@@ -48,3 +54,35 @@ def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image):
     before, after = (Docker().read_config(name).diff_ids for name in (docker_image, changed))
     assert len(before) == len(after)
     assert len(set(after) - set(before)) == 1
+
+
+def test_the_step_on_cloud_build_pushes_the_image_and_its_layers_and_tells_the_digest(
+    docker_project, registry, tmp_path
+):
+    """Without its first line, whose driver is an image of a registry."""
+    if "io.containerd.snapshotter" not in standins.run("docker", "info"):
+        pytest.skip("this Docker daemon cannot write a cache into a registry")
+    flags = [f"--build-arg={name}={value}" for name, value in docker_project.build_args.items()]
+    flags += [
+        "--build-arg=FLAVOUR=cpu",
+        f"--secret=id=pip_conf,src={docker_project.pip_conf}",
+        f"--secret=id=ca_bundle,src={standins.find_ca_bundle()}",
+    ]
+    values = {
+        "_IMAGE": f"{registry.host}/flexpack:1.0",
+        "_CACHE": f"{registry.host}/flexpack:buildcache",
+        "_FLAGS": " ".join(flags),
+    }
+    (step,) = yaml.safe_load((PROJECT_ROOT / "docker" / "cloudbuild.yaml").read_text())["steps"]
+    script = re.sub(r"(?<!\$)\$(_[A-Z]+)", lambda name: values[name[1]], step["args"][1])
+    lines = script.replace("$$", "$").splitlines(keepends=True)
+    script = "".join(line for line in lines if "buildx create" not in line)
+    subprocess.run(
+        [step["entrypoint"], step["args"][0], script],
+        cwd=docker_project.root,
+        env={**os.environ, "BUILDER_OUTPUT": str(tmp_path)},
+        check=True,
+        timeout=600,
+    )
+    assert (tmp_path / "output").read_text().strip() == registry.find_digest("flexpack", "1.0")
+    assert registry.find_digest("flexpack", "buildcache")
