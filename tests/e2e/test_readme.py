@@ -2,8 +2,9 @@
 
 ``<!-- session: NAME -->`` before a console block makes its ``$`` lines part of a shell session of
 that name; ``fails`` after the name says that they exit with an error. ``<!-- file: NAME -->``
-before a block of code has it written to that file, ``<!-- run: NAME -->`` has it run as well. All
-of it happens in a copy of the project.
+before a block of code has it written to that file, ``<!-- run: NAME -->`` has it run as well.
+``<!-- shell: NAME -->`` names a block of commands without their output. All of it happens in a copy
+of the project.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from launcher.emulator.pubsub import find_program
 from tests.support import BIN, PROJECT_ROOT
 
 _BLOCK = re.compile(
-    r"<!-- (?P<kind>session|file|run): (?P<name>\S+)(?P<fails> fails)? -->\n"
+    r"<!-- (?P<kind>session|file|run|shell): (?P<name>\S+)(?P<fails> fails)? -->\n"
     r"```\w+\n(?P<content>.*?)```",
     re.DOTALL,
 )
@@ -40,8 +41,9 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The commands of a console block, with the lines that continue them."""
-        return re.findall(r"^\$ ((?:.*\\\n)*.*)$", self.content, re.MULTILINE)
+        """The commands of a block, with the lines that continue them."""
+        prompt = r"\$ " if self.kind == "session" else ""
+        return re.findall(rf"^{prompt}((?:.*\\\n)*.+)$", self.content, re.MULTILINE)
 
 
 def read_blocks() -> list[Block]:
@@ -92,18 +94,23 @@ def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
     blocks = [
         block
         for block in read_blocks()
-        if block.name == name or (with_files and block.kind != "session")
+        if block.name == name or (with_files and block.kind in ("file", "run"))
     ]
     for block in blocks:
-        if block.kind != "session":
+        if block.kind in ("file", "run"):
             (project / block.name).write_text(block.content)
+    return run_script(build_script(blocks), project)
+
+
+def run_script(script: str, project: Path) -> str:
+    """Run a bash script in a shell that knows no cloud; return its output."""
     env = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("CLOUDSDK_", "GOOGLE_"))
     }
     done = subprocess.run(
-        ["bash", "-c", build_script(blocks)],
+        ["bash", "-c", script],
         cwd=project, env=env, text=True, timeout=_TIMEOUT_SEC, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
@@ -141,6 +148,30 @@ def test_own_model(project):
     assert "did you mean 'model_path'?" in printed
     assert "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:latest" in printed
     assert "RowCounts(rows_read=3, predictions=2, dead_letters=1)" in printed
+
+
+@pytest.mark.gcloud
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+def test_in_a_project(project, garments):
+    """The local Dataflow stands for the project, and its own image for the one that is built."""
+    (block,) = (block for block in read_blocks() if block.kind == "shell")
+    script = [
+        "set -euo pipefail",
+        "source .venv/bin/activate",
+        "flexpack emulator start --detach --port=0",
+        'eval "$(flexpack emulator env)"',
+    ]
+    for command in block.commands:
+        if command.startswith("make run"):
+            script.append(f"gcloud storage cp {garments.images} gs://my-bucket/in/")
+            script.append(f"gcloud storage cp {garments.weights} gs://my-bucket/fashion.pth")
+        if not command.startswith(("gcloud auth", "gcloud services", "gcloud artifacts")):
+            script.append(command)
+    printed = run_script("\n".join(script), project)
+
+    assert "spec   gs://my-bucket/templates/batch.json" in printed
+    assert "spec   gs://my-bucket/templates/streaming.json" in printed
+    assert "1,000 rows read, 1,000 predictions, 0 dead letters" in printed
 
 
 @pytest.mark.realdata
