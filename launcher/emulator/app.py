@@ -98,4 +98,4 @@ def _answer_routing_error(request: Request, error: Exception) -> Response:
 
 
 def _answer_internal_error(request: Request, error: Exception) -> Response:
-    return _answer_error(request, errors.internal())
+    return _answer_error(request, errors.internal(error))

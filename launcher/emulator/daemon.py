@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,7 @@ _BAD_OPTION_STATUS = 2
 _ALREADY_RUNNING_STATUS = 75
 _POLL_SEC = 0.05
 _LOG_TAIL_LINES = 20
+_LEAST_ROOM_BYTES = 1 << 20
 
 
 class _AlreadyRunningError(EmulatorError):
@@ -271,9 +273,11 @@ def _make_folder(data_dir: Path) -> Path:
     folder = data_dir.resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_LEAST_ROOM_BYTES))
     except OSError as error:
         raise EmulatorOptionError(
-            f"--data-dir {data_dir}: cannot be made ({error.strerror}); name another folder"
+            f"--data-dir {data_dir}: cannot be written ({error.strerror}); name another folder"
         ) from error
     return folder
 
@@ -288,7 +292,13 @@ def _lock(folder: Path) -> Iterator[TextIO | None]:
 
     The lock dies with its holder, whose process id the file tells.
     """
-    with _lock_file(folder).open("a") as file:
+    try:
+        opened = _lock_file(folder).open("a")
+    except OSError as error:
+        raise EmulatorOptionError(
+            f"--data-dir {folder}: cannot be written ({error.strerror})"
+        ) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

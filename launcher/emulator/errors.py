@@ -234,7 +234,11 @@ def unavailable() -> ApiError:
     return ApiError(503, "UNAVAILABLE", "The service is currently unavailable.")
 
 
-def internal() -> ApiError:
+def internal(error: Exception) -> ApiError:
+    """The local Dataflow itself failed: a full disk, or a mistake of its own."""
     return ApiError(
-        500, "INTERNAL", "The local Dataflow failed on this request; its emulator.log says why."
+        500,
+        "INTERNAL",
+        f"The local Dataflow failed on this request: {type(error).__name__}: {error}. "
+        "Its emulator.log may say more.",
     )

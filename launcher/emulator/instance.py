@@ -111,9 +111,9 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
             pubsub_port=state.get("pubsubPort"),
             pubsub_problem=state.get("pubsubProblem"),
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise EmulatorError(
             f"{state_file(folder)} cannot be read ({error}); delete it if no emulator is running"
         ) from error

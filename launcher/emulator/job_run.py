@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -55,6 +56,7 @@ _TERMINAL = (events.DONE, events.DRAINED, events.FAILED)
 # An executor of a streaming job that dies has a successor, unless it is one of several in a row
 # that died so soon.
 _SOON_SEC = 30.0
+_RECORD_AGAIN_SEC = 1.0
 _MOST_SOON = 3
 # What Beam stages to be installed on the workers by pip.
 _INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
@@ -114,6 +116,7 @@ class JobRun:
         self._run_dir = run_dir
         self._temp_dir = job_temp.temp_dir_of(job_id)
         self._children = Children()
+        self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._executor: Child | None = None
         self._drained = False
@@ -145,37 +148,40 @@ class JobRun:
 
     def cancel(self) -> None:
         """Kill the processes of the run and report no more; block until they are gone."""
+        self._cancelled.set()
         self._children.kill_all()
 
     def _run(self, work: Callable[[], None]) -> None:
+        messages: Sequence[str] = ()
         try:
             self._run_dir.mkdir(parents=True, exist_ok=True)
             self._temp_dir.mkdir(mode=0o700)
             work()
         except Exception as error:
-            if not self._children.closed:
-                self._fail(error)
+            if not self._cancelled.is_set():
+                messages = _explain(self._job_id, error)
         finally:
             self._children.kill_all()
             job_temp.remove_temp_dir(self._temp_dir)
             self._delete_subscriptions()
+        if messages:
+            self._fail(messages)
 
-    def _fail(self, error: Exception) -> None:
-        if isinstance(error, LaunchFailedError):
-            messages = [error.program_text, error.service_text, error.remedy]
-        elif isinstance(error, JobFailedError):
-            messages = [*error.messages]
-        elif isinstance(error, JobFilesError):
-            messages = [f"Workflow failed. Causes: {error}."]
-        else:
-            _LOG.error("job %s", self._job_id, exc_info=error)
-            messages = [f"Internal error of the local Dataflow: {type(error).__name__}: {error}"]
-        for text in filter(None, messages):
-            self._say(events.ERROR, text)
-        self._events.state(self._job_id, events.FAILED)
+    def _fail(self, messages: Sequence[str]) -> None:
+        while not self._cancelled.is_set():
+            try:
+                for text in messages:
+                    self._events.message(self._job_id, events.ERROR, text)
+                self._events.state(self._job_id, events.FAILED)
+            except (OSError, sqlite3.Error) as error:
+                # As where the disk is full: nobody else would ever record that the job has ended.
+                _LOG.warning("the end of job %s cannot be recorded: %s", self._job_id, error)
+                self._cancelled.wait(_RECORD_AGAIN_SEC)
+            else:
+                return
 
     def _say(self, importance: str, text: str) -> None:
-        if not self._children.closed:
+        if not self._cancelled.is_set():
             self._events.message(self._job_id, importance, text)
 
     def _run_launcher(self, order: LaunchOrder) -> Mapping[str, Any]:
@@ -271,7 +277,7 @@ class JobRun:
                 return self._follow(executor, self._acknowledged)
             except _ExecutorDiedError as error:
                 soon = soon + 1 if time.monotonic() - started < _SOON_SEC else 0
-                if not order.streaming or soon == _MOST_SOON or self._children.closed:
+                if not order.streaming or soon == _MOST_SOON or self._cancelled.is_set():
                     raise
                 self._say(
                     events.WARNING,
@@ -286,7 +292,7 @@ class JobRun:
                 match event:
                     case events.SubscriptionEvent(subscription):
                         self._subscriptions.add(subscription)
-                    case _ if self._children.closed:
+                    case _ if self._cancelled.is_set():
                         pass  # Of a job that is cancelled nothing more is told.
                     case events.MessageEvent(importance, text):
                         self._say(importance, text)
@@ -383,6 +389,18 @@ def count_workers(job: Mapping[str, Any], *, cores: int) -> int:
     options = staging.pipeline_options(job)
     wanted = options.get("num_workers") or options.get("max_num_workers") or 1
     return max(1, min(int(wanted), cores))
+
+
+def _explain(job_id: str, error: Exception) -> Sequence[str]:
+    """Return what is told of the error that ended a job."""
+    if isinstance(error, LaunchFailedError):
+        return [*filter(None, (error.program_text, error.service_text, error.remedy))]
+    if isinstance(error, JobFailedError):
+        return error.messages
+    if isinstance(error, JobFilesError):
+        return [f"Workflow failed. Causes: {error}."]
+    _LOG.error("job %s", job_id, exc_info=error)
+    return [f"Internal error of the local Dataflow: {type(error).__name__}: {error}"]
 
 
 def _tell(executor: Child, record: Preparation | ExecutionOrder | Drain) -> None:

@@ -96,10 +96,6 @@ class Children:
         self._running: list[Child] = []
         self._closed = False
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
     def start(self, command: Sequence[str], **options: Any) -> Child:
         """Start a child; the options are those of ``Child``.
 

@@ -78,7 +78,7 @@ def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_dire
                 methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             )
         ],
-        exception_handlers={StorageError: _on_storage_error},
+        exception_handlers={StorageError: _on_storage_error, Exception: _on_internal_error},
     )
 
 
@@ -227,6 +227,12 @@ def _error_response(error: StorageError) -> Response:
     if isinstance(error, NotModified | UploadCancelled):
         return Response(status_code=error.status)
     return JSONResponse(error.body(), status_code=error.status)
+
+
+async def _on_internal_error(request: Request, error: Exception) -> Response:
+    # A full disk, or a mistake of its own. Clients try again after a 500.
+    text = f"The local Cloud Storage failed on this request: {type(error).__name__}: {error}"
+    return await _on_storage_error(request, StorageError(text))
 
 
 async def _on_storage_error(request: Request, error: Exception) -> Response:

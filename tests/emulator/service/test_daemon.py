@@ -267,6 +267,20 @@ def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path
         assert answer.read() == b"kept"
 
 
+@pytest.mark.parametrize("name", ["a-file", "a-file/below"])
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a-file").touch()
+    folder = tmp_path / name
+    for begin in (
+        lambda: daemon.start_detached(port=0, data_dir=folder),
+        lambda: daemon.serve(port=0, data_dir=folder, on_ready=lambda info: None),
+    ):
+        with pytest.raises(daemon.EmulatorOptionError, match=f"--data-dir {folder}: cannot be"):
+            begin()
+    assert find_running(folder) is None
+    assert daemon.stop(folder) is False
+
+
 @pytest.mark.parametrize(
     ("ports", "problem"),
     [

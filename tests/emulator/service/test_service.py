@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from launcher.emulator.states import IllegalTransitionError
 from tests.emulator.service.conftest import Local
@@ -275,3 +276,12 @@ def test_one_of_many_launches_of_a_name_wins(local: Local) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(post, range(8))) == [200] + [409] * 7
     assert len(local.runtime.launched) == 1
+
+
+def test_an_error_of_the_local_dataflow_itself_is_told(local: Local) -> None:
+    client = TestClient(local.http.app, "http://localhost", raise_server_exceptions=False)
+    local.jobs.close()
+    answer = client.get("/v1b3/projects/p/locations/r/jobs/x")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["status"]) == (500, "INTERNAL")
+    assert "ProgrammingError: Cannot operate on a closed database" in error["message"]

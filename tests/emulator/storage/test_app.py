@@ -2,10 +2,14 @@
 
 import importlib.resources
 import json
+import shutil
 from urllib.parse import quote
 
 import pytest
 import requests
+from starlette.testclient import TestClient
+
+from launcher.emulator.storage import build_storage_app
 
 
 def call(endpoint, verb, path, **kwargs):
@@ -182,6 +186,18 @@ def schema_errors(schema, value, schemas, where):
                 yield f"{where}.{name}: unknown"
             else:
                 yield from schema_errors(known, member, schemas, f"{where}.{name}")
+
+
+def test_an_error_of_the_server_itself_is_told_as_google_tells_errors(store, tmp_path):
+    store.create_bucket("bkt")
+    shutil.rmtree(tmp_path / "store" / "blobs")
+    app = build_storage_app(store)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as http:
+        answer = http.post("/upload/storage/v1/b/bkt/o?uploadType=media&name=a", content=b"a")
+    assert answer.status_code == 500
+    error = answer.json()["error"]
+    assert error["errors"][0]["reason"] == "backendError"
+    assert "failed on this request: FileNotFoundError: " in error["message"]
 
 
 def test_resources_fit_the_official_schemas(endpoint, bucket):
