@@ -250,4 +250,9 @@ def _explained(flag: str, gcs_path: str) -> Iterator[None]:
         ) from error
     except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
         server = os.environ.get("STORAGE_EMULATOR_HOST", "Cloud Storage")
+        cause = getattr(error, "cause", None) or error  # a retry that has given up tells its last
+        if isinstance(cause, requests.ConnectionError):
+            raise StorageError(
+                f"{flag} {gcs_path}: no connection to {server}; look at your network"
+            ) from error
         raise StorageError(f"{flag} {gcs_path}: no answer from {server}: {error}") from error

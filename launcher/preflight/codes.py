@@ -104,6 +104,7 @@ CODES: tuple[Code, ...] = (
             "options-unasked": "The pipeline options could not be looked at.",
             "options-unknown": "A pipeline option that Beam does not know.",
             "parameter-enum": "A value that is none of the parameter's options.",
+            "parameter-local-path": "Results would be written to the disks of the workers.",
             "parameter-missing": "A required parameter is missing.",
             "parameter-regex": "A value that does not match the parameter's regex.",
             "parameter-regex-unreadable": "A value that could not be matched.",

@@ -32,6 +32,8 @@ RUNTIME_PARAMETERS: Mapping[str, str | None] = {
     "temp_location": "temp_location",
 }
 
+_WRITTEN_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER"})
+
 # What users try as parameters, and the flag that does it.
 _FLAGS = {
     "accelerator": "--accelerator",
@@ -111,6 +113,13 @@ def _unknown(name: str, declared: list[str]) -> Finding:
 
 def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     given = f"--parameters {parameter.name}={value}"
+    if parameter.param_type in _WRITTEN_TYPES and value and not value.startswith("gs://"):
+        yield warning(
+            "parameter-local-path",
+            f"{given}: not in Cloud Storage; each worker writes to its own disk, and that is lost "
+            "with the worker",
+            "Give gs://BUCKET/PATH, unless the workers share this file system.",
+        )
     options = [option.value for option in parameter.enum_options]
     if options and value not in options:
         yield error(

@@ -194,7 +194,7 @@ def test_a_refusal_says_what_is_needed():
 
 def test_no_answer_is_told(storage):
     client = connect("http://127.0.0.1:1")
-    with pytest.raises(StorageError, match="no answer"):
+    with pytest.raises(StorageError, match="no connection to Cloud Storage; look"):
         download_spec(PATH, client=client, retry_for_sec=0.1)
 
 

@@ -48,6 +48,13 @@ def test_everything_is_found_at_once():
     ]
 
 
+def test_results_on_the_workers_disks_are_warned_of():
+    ((code, message),) = check(output="out/fashion")
+    assert code == "parameter-local-path"
+    assert message.startswith("--parameters output=out/fashion: not in Cloud Storage;")
+    assert check(model_path="fashion.pth") == []  # may be in the image
+
+
 def test_gclouds_comma_list_is_recognised():
     parameters = {
         "input": "gs://my-bucket/x,output=gs://my-bucket/y",
