@@ -157,6 +157,10 @@ def overlay(
 
 def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
     """Yield a message for every option that is wrong in itself or beside another."""
+    accelerator: object = options.accelerator  # Python lets a text through
+    if isinstance(accelerator, str):
+        yield f"accelerator {accelerator!r}: give Accelerator.parse({accelerator!r})"
+        return
     for flag, location in (
         ("--staging-location", options.staging_location),
         ("--temp-location", options.temp_location),

@@ -146,6 +146,10 @@ def _find_launch_problems(config: LaunchConfig) -> Iterator[str]:
     ):
         if not value:
             yield f"{flag} '': empty; give {hint}"
+    parameters: Mapping[str, object] = config.parameters  # Python lets other values through
+    for name, given in parameters.items():
+        if not isinstance(given, str):
+            yield f"parameters[{name!r}] {given!r}: expected a text, for example {str(given)!r}"
     if config.right_fitting and not config.accelerator:
         yield "--right-fitting: needs --accelerator, the GPU of the prediction step"
     if config.right_fitting and HINT_PARAMETER in config.parameters:

@@ -130,6 +130,11 @@ def test_a_staging_location_alone_serves_temporary_files_too(config):
         ({"num_workers": 3, "max_workers": 2}, "--num-workers 3: more than --max-workers 2"),
         ({"disk_size_gb": -1}, "--disk-size-gb -1"),
         ({"worker_region": "a", "worker_zone": "b"}, "--worker-region and --worker-zone"),
+        ({"parameters": {"batch_size": 64}}, r"parameters\['batch_size'\] 64: .* example '64'"),
+        (
+            {"accelerator": "nvidia-l4:1"},
+            r"accelerator 'nvidia-l4:1': give Accelerator\.parse\('nvidia-l4:1'\)",
+        ),
         ({"additional_user_labels": {"Team": "x"}}, "--additional-user-labels Team=x"),
         (
             {
