@@ -70,7 +70,7 @@ def serve(
     max_jobs: int | None = None,
     on_ready: Callable[[EmulatorInfo], None],
 ) -> None:
-    """Serve in the foreground until SIGTERM or SIGINT; call from the main thread.
+    """Serve in the foreground until SIGTERM, SIGINT or SIGHUP; call from the main thread.
 
     Args:
         port: of the Dataflow API and the metadata server; 0 picks a free one. The Pub/Sub

@@ -1,7 +1,7 @@
 """The process that is the local Dataflow: one event loop, two ports, everything behind them.
 
-Builds the stores, the runtime and the apps, serves until SIGTERM or SIGINT, and closes what it
-built. Finding, starting and stopping that process from elsewhere is ``daemon``'s.
+Builds the stores, the runtime and the apps, serves until a signal, and closes what it built.
+Finding, starting and stopping that process from elsewhere is ``daemon``'s.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def serve_until_stopped(
     endpoints: Mapping[str, str],
     on_ready: Callable[[], None],
 ) -> None:
-    """Serve both ports until SIGTERM or SIGINT.
+    """Serve both ports until SIGTERM, SIGINT, or SIGHUP where it is not ignored.
 
     Args:
         images: the image registry file, or None for the kit's own image alone.
@@ -190,7 +190,7 @@ class _Server(uvicorn.Server):
 async def serve_apps(
     apps: Mapping[Starlette, socket.socket], *, on_ready: Callable[[], None]
 ) -> None:
-    """Serve each app on its socket until SIGTERM or SIGINT, then let requests under way end."""
+    """Serve each app on its socket until a signal, then let requests under way end."""
     servers = {_Server(app): listener for app, listener in apps.items()}
 
     def stop() -> None:
@@ -200,6 +200,8 @@ async def serve_apps(
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        loop.add_signal_handler(signal.SIGHUP, stop)
     async with asyncio.TaskGroup() as group:
         for server, listener in servers.items():
             group.create_task(server.serve(sockets=[listener]))

@@ -184,7 +184,10 @@ class Service:
         if wanted in (JobState.DRAINED, JobState.DRAINING):
             if record.state.is_terminal:
                 raise errors.job_terminated("drain", record.id, record.state)
-            if record.document.get("type") != "JOB_TYPE_STREAMING":
+            # What the spec says of a job that is still in its launcher need not be so: gcloud's
+            # build drops "streaming" from the metadata.
+            launched = record.state is not JobState.QUEUED
+            if launched and record.document.get("type") != "JOB_TYPE_STREAMING":
                 raise errors.drain_not_allowed(record.id)
             return self._drain(record).to_json()
         raise errors.transition_not_allowed(record.id, record.state, wanted)

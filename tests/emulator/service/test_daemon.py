@@ -172,7 +172,10 @@ def test_one_folder_has_one_emulator(data_dir: Path) -> None:
         daemon.serve(port=0, data_dir=data_dir, on_ready=lambda info: None)
 
 
-def test_serving_in_the_foreground_ends_with_a_signal(data_dir: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_serving_in_the_foreground_ends_with_a_signal(
+    data_dir: Path, number: signal.Signals
+) -> None:
     program = (
         "import sys; from pathlib import Path; from launcher.emulator import daemon\n"
         "daemon.serve(port=0, data_dir=Path(sys.argv[1]), "
@@ -183,7 +186,7 @@ def test_serving_in_the_foreground_ends_with_a_signal(data_dir: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == str(process.pid)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(timeout=20) == 0
     assert not state_file(data_dir).exists()
 

@@ -146,7 +146,7 @@ def test_a_terminated_job_stays_so(
 @pytest.mark.parametrize(
     ("body", "query", "status", "message"),
     [
-        ({"requestedState": "JOB_STATE_DRAINED"}, {}, 400, "Operation drain not allowed"),
+        ({"requestedState": "JOB_STATE_DRAINED"}, {}, 400, "is in state JOB_STATE_QUEUED and"),
         ({"requestedState": "JOB_STATE_RUNNING"}, {}, 400, "is in state JOB_STATE_QUEUED and"),
         ({}, {}, 400, "is in state JOB_STATE_QUEUED and"),
         (
@@ -165,6 +165,14 @@ def test_updates_that_are_refused(
     error = local.call("PUT", f"jobs/{job_id}", body, status=status, **query)["error"]
     assert message in error["message"]
     assert local.call("GET", f"jobs/{job_id}")["currentState"] == "JOB_STATE_QUEUED"
+
+
+def test_a_batch_job_is_not_drained(local: Local) -> None:
+    job_id = local.launch_id()
+    run_to(local, job_id, "PENDING", "RUNNING")
+    body = {"requestedState": "JOB_STATE_DRAINED"}
+    error = local.call("PUT", f"jobs/{job_id}", body, status=400)["error"]
+    assert f"Operation drain not allowed for job {job_id}." in error["message"]
 
 
 def test_messages(local: Local) -> None:
