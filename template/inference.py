@@ -191,16 +191,14 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
                 f"not {', '.join(now.columns)}"
             )
 
-    def _check_late(self, present: _Present, model: BaseModel, sample: pd.DataFrame) -> None:
+    def _check_late(self, model: BaseModel, earlier: BaseModel, sample: pd.DataFrame) -> None:
         """Check a model that was loaded before there were rows, on the first that tell."""
-        earlier = present.earlier
-        if earlier is None or model is not present.model:
-            return
         try:
             self._predict(sample, earlier)
         except Exception as error:
             _log.info("no rows to compare models on, the next may do: %s", describe(error))
             return
+        present = self._find_present()
         present.earlier = None
         try:
             self._check_like(earlier, model, sample)
@@ -227,7 +225,9 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame | DeadLetter]:
         present = self._find_present()
-        self._check_late(present, model, batch.iloc[:_SAMPLE_ROWS])
+        earlier = present.earlier
+        if earlier is not None and model is present.model:
+            self._check_late(model, earlier, batch.iloc[:_SAMPLE_ROWS])
         if model is present.refused and present.model is not None:
             model = present.model
         if self._handles_exceptions:
