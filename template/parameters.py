@@ -96,20 +96,6 @@ class Template:
     default_streaming_mode: str | None = None
     parameters: tuple[Parameter, ...]
 
-    def find_parameter(self, name: str) -> Parameter:
-        """Return the parameter of that name.
-
-        Raises:
-            ParameterError: there is none; the message suggests the nearest name.
-        """
-        for parameter in self.parameters:
-            if parameter.name == name:
-                return parameter
-        names = [parameter.name for parameter in self.parameters]
-        raise ParameterError(
-            f"--{name}: the {self.name} template has no such parameter{did_you_mean(name, names)}"
-        )
-
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the nearest of ``names``, or the empty string."""

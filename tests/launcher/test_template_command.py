@@ -147,5 +147,6 @@ def list_jobs(emulator_env):
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
 def test_the_examples_are_values_that_the_template_takes(template):
+    parameters = {parameter.name: parameter for parameter in template.parameters}
     for name, value in example_parameters(template).items():
-        assert template.find_parameter(name).parse(value)
+        assert parameters[name].parse(value)

@@ -10,7 +10,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from launcher import Accelerator
 from launcher.accelerators import encode_resource_hint
 from template.options import PredictConfig
-from template.parameters import BATCH
 from template.pipeline import build_pipeline
 
 HINT = encode_resource_hint(Accelerator("nvidia-l4"))
@@ -18,7 +17,6 @@ HINT = encode_resource_hint(Accelerator("nvidia-l4"))
 
 def test_only_the_prediction_step_asks_for_the_gpu(tmp_path):
     (tmp_path / "rows.csv").write_text("a\n1\n")
-    assert BATCH.find_parameter("prediction_accelerator").parse(HINT) == HINT
     options = PipelineOptions(
         [
             f"--input={tmp_path}/rows.csv",
