@@ -36,6 +36,7 @@ class CommandParser(argparse.ArgumentParser):
                 if is_flag and word.partition("=")[0] not in self._flags:
                     self.refuse(word)
         named = re.sub(r"^argument (\S+):", r"\1:", message).replace(" argument --", " --")
+        named = named.replace("expected one argument", "no value is given")
         raise InputError(f"{named}\nsee '{self.prog} --help'")
 
     def refuse(self, word: str) -> NoReturn:

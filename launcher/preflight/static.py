@@ -122,7 +122,9 @@ def check_metadata_file(path: Path) -> list[Finding]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         metadata = from_rest(TemplateMetadata, with_rest_names(document), where=path.name)
-    except (OSError, ValueError, FormatError) as problem:
+    except OSError as problem:
+        raise InputError(f"--metadata-file {path}: {problem.strerror}") from problem
+    except (ValueError, FormatError) as problem:
         raise InputError(f"--metadata-file {path}: {problem}") from problem
     return [*check_metadata_fields(document, where=path.name), *check_metadata(metadata)]
 

@@ -81,6 +81,8 @@ def test_the_installed_command_exits_with_the_status():
         ),
         (["jobs", "list", "--status", "done"], "--status 'done': one of all, active, terminated"),
         (["jobs", "list", "--limit", "x"], "--limit 'x': expected a whole number of at least 1"),
+        (["jobs", "list", "--limit"], "--limit: no value is given"),
+        (["check", "--metadata-file", "/nowhere"], "--metadata-file /nowhere: No such file or"),
         (["jobs", "list", "--limit", "0"], "--limit '0': expected a whole number of at least 1"),
         (["jobs", "wait", "1", "--timeout-sec", "nan"], "'nan': expected a number of at least 0"),
         (
