@@ -14,6 +14,8 @@ import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
+import torch
+from pandas.api.types import infer_dtype
 
 from template.blocks import KEY
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
@@ -80,7 +82,23 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
 
 def arrow_table(block: pd.DataFrame) -> pa.Table:
     """Return a block as Arrow, each column in the type of its values."""
-    return pa.Table.from_pandas(block, preserve_index=False).replace_schema_metadata()
+    columns = {name: _arrow_cells(column) for name, column in block.items()}
+    return pa.Table.from_pandas(
+        pd.DataFrame(columns, copy=False), preserve_index=False
+    ).replace_schema_metadata()
+
+
+def _arrow_cells(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column with lists for tensors and for arrays of several dimensions."""
+    if column.dtype != object or infer_dtype(column, skipna=True) == "string":
+        return column
+    cells = [
+        cell.tolist()
+        if isinstance(cell, torch.Tensor) or (isinstance(cell, np.ndarray) and cell.ndim > 1)
+        else cell
+        for cell in column
+    ]
+    return pd.Series(cells, index=column.index, dtype=object)
 
 
 def _plain(value: Any) -> Any:
@@ -94,6 +112,6 @@ def _plain(value: Any) -> Any:
 
 
 def _csv_cell(cell: Any) -> Any:
-    if isinstance(cell, list | dict | tuple | np.ndarray):
+    if isinstance(cell, list | dict | tuple | np.ndarray | torch.Tensor):
         return orjson.dumps(cell, _plain, _JSON_OPTIONS).decode()
     return cell

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import infer_dtype
 
 COLUMN = "prediction"
 
@@ -74,11 +75,26 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
             for entry in returned
         ]
         if entries and all(isinstance(entry, Mapping) for entry in entries):
-            return pd.DataFrame.from_records(entries)
-        return pd.DataFrame({COLUMN: _cells(entries)}).infer_objects()
+            return _join_records(entries)
+        return pd.DataFrame({COLUMN: _typed(_cells(entries))})
     raise UnusablePredictionError(
         f"predict returned a {type(returned).__name__}: return a DataFrame, Series, array, tensor "
         "or sequence with one entry per row, or None"
+    )
+
+
+def _join_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame.from_records(records)
+    for name in frame.columns[frame.dtypes == np.float64]:
+        frame[name] = _typed(_cells([record.get(name) for record in records]))
+    return frame
+
+
+def _typed(cells: np.ndarray) -> pd.Series[Any]:
+    """Return cells in the type of all of them: floats would round integers among gaps."""
+    column = pd.Series(cells, dtype=object)
+    return (
+        column if infer_dtype(cells, skipna=False).startswith("mixed") else column.infer_objects()
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from template.encoding import encode_block, json_lines
+from template.encoding import arrow_table, csv_rows, encode_block, json_lines
 
 
 def test_json_lines_are_what_json_reads():
@@ -52,3 +52,17 @@ def test_what_json_cannot_hold_is_a_dead_letter_among_lines(cell, reason):
     assert (first, last) == (b'{"key":"a","v":1}\n', b'{"key":"c","v":[2]}\n')
     assert (letter.key, letter.source) == ("b", "b")
     assert reason in letter.error
+
+
+def test_tensors_and_arrays_in_cells_are_lists_in_every_form():
+    block = pd.DataFrame(
+        {
+            "key": ["x", "y"],
+            "t": [torch.tensor([0.5]), torch.tensor([1.5], dtype=torch.bfloat16)],
+            "a": [np.array([[1, 2]]), np.array([[3, 4]])],
+        }
+    )
+    rows = [{"key": "x", "t": [0.5], "a": [[1, 2]]}, {"key": "y", "t": [1.5], "a": [[3, 4]]}]
+    assert arrow_table(block).to_pylist() == rows
+    assert [json.loads(line) for line in json_lines(block).splitlines()] == rows
+    assert csv_rows(block).text == b'x,[0.5],"[[1,2]]"\ny,[1.5],"[[3,4]]"\n'

@@ -41,6 +41,19 @@ def test_one_entry_per_row_becomes_columns(returned, columns):
     assert joined(returned) == {"key": ["x", "y"], **columns}
 
 
+@pytest.mark.parametrize("cells", [[2**60 + 1, None], [1, 1.5], [2**60 + 1, float("inf")]], ids=str)
+def test_an_integer_stays_one_whatever_the_other_rows_are(cells):
+    for returned in (cells, [{"prediction": cell} for cell in cells]):
+        values = joined(returned)["prediction"]
+        assert values == cells
+        assert [type(value) for value in values] == [type(cell) for cell in cells]
+
+
+def test_a_field_that_a_mapping_lacks_is_none_or_nan():
+    assert joined([{"a": 2**60 + 1}, {"b": "p"}])["a"] == [2**60 + 1, None]
+    assert np.isnan(joined([{"a": 0.5}, {"a": float("nan")}])["a"][1])
+
+
 @pytest.mark.parametrize(
     ("index", "order"),
     [
