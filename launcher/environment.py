@@ -20,6 +20,7 @@ from launcher.accelerators import (
 from launcher.errors import InputError
 from launcher.gpu_defaults import add_gpu_defaults
 
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _GCS_FOLDER = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+(/.*)?")
 # https://cloud.google.com/dataflow/docs/guides/pipeline-options, under "labels"
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
@@ -176,6 +177,11 @@ def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
             yield f"{flag} {number}: expected a number of at least 1"
     if options.num_workers and options.max_workers and options.num_workers > options.max_workers:
         yield f"--num-workers {options.num_workers}: more than --max-workers {options.max_workers}"
+    if options.worker_zone and _REGION.fullmatch(options.worker_zone):
+        yield (
+            f"--worker-zone {options.worker_zone!r}: a region; give it as --worker-region, or a "
+            f"zone of it, for example {options.worker_zone}-a"
+        )
     if options.worker_region and options.worker_zone:
         yield "--worker-region and --worker-zone: give one of them; the zone implies its region"
     if options.accelerator and (problem := find_type_problem(options.accelerator)):

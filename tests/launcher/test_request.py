@@ -129,6 +129,7 @@ def test_a_staging_location_alone_serves_temporary_files_too(config):
         ({"max_workers": 0}, "--max-workers 0: expected a number of at least 1"),
         ({"num_workers": 3, "max_workers": 2}, "--num-workers 3: more than --max-workers 2"),
         ({"disk_size_gb": -1}, "--disk-size-gb -1"),
+        ({"worker_zone": "us-east1"}, "--worker-zone 'us-east1': a region; give .* us-east1-a"),
         ({"worker_region": "a", "worker_zone": "b"}, "--worker-region and --worker-zone"),
         ({"parameters": {"batch_size": 64}}, r"parameters\['batch_size'\] 64: .* example '64'"),
         (
