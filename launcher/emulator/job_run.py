@@ -152,20 +152,17 @@ class JobRun:
         self._children.kill_all()
 
     def _run(self, work: Callable[[], None]) -> None:
-        messages: Sequence[str] = ()
         try:
             self._run_dir.mkdir(parents=True, exist_ok=True)
             self._temp_dir.mkdir(mode=0o700)
             work()
         except Exception as error:
             if not self._cancelled.is_set():
-                messages = _explain(self._job_id, error)
+                self._fail(_explain(self._job_id, error))
         finally:
             self._children.kill_all()
             job_temp.remove_temp_dir(self._temp_dir)
             self._delete_subscriptions()
-        if messages:
-            self._fail(messages)
 
     def _fail(self, messages: Sequence[str]) -> None:
         while not self._cancelled.is_set():
@@ -176,6 +173,7 @@ class JobRun:
             except (OSError, sqlite3.Error) as error:
                 # As where the disk is full: nobody else would ever record that the job has ended.
                 _LOG.warning("the end of job %s cannot be recorded: %s", self._job_id, error)
+                self._children.kill_all()
                 self._cancelled.wait(_RECORD_AGAIN_SEC)
             else:
                 return
