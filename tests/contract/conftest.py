@@ -197,13 +197,16 @@ def launched(local_dataflow: LocalDataflow) -> Launched:
 
 
 @pytest.fixture(scope="session")
-def direct_submission(local_dataflow: LocalDataflow) -> Iterator[subprocess.Popen[str]]:
+def direct_submission(
+    local_dataflow: LocalDataflow, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen[str]]:
     """The process that submits pipelines by Beam's DataflowRunner, just started."""
     program = Path(__file__).with_name("beam_program.py")
     endpoint = local_dataflow.info.dataflow_endpoint.rstrip("/")
     with subprocess.Popen(
         [sys.executable, program, endpoint, PROJECT, REGION, local_dataflow.root],
-        env=dict(local_dataflow.env),
+        # Beam leaves files in the temporary folder with every submission.
+        env={**local_dataflow.env, "TMPDIR": str(tmp_path_factory.mktemp("beam"))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

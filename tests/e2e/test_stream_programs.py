@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("stream_program.py")
 
 
 @pytest.fixture
-def submit(lake, emulator, emulator_env, request) -> Iterator:
+def submit(lake, emulator, emulator_env, request, tmp_path) -> Iterator:
     """Submit a program on topics of the test; the job is cancelled after it."""
     from tests.pubsub_client import Topic
 
@@ -37,7 +37,8 @@ def submit(lake, emulator, emulator_env, request) -> Iterator:
             paths = [topic.path for topic in topics]
             done = subprocess.run(
                 [sys.executable, PROGRAM, step, endpoint, PROJECT, lake.root, *paths],
-                env=emulator_env,
+                # Beam leaves files in the temporary folder with every submission.
+                env={**emulator_env, "TMPDIR": str(tmp_path)},
                 capture_output=True,
                 text=True,
                 timeout=120,
