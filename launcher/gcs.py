@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -119,13 +119,16 @@ def read_object(
 def check_bucket(bucket: str, *, client: Client | None = None) -> None:
     """Find out whether there is such a bucket. Blocks, and retries what may pass.
 
+    Who may not look may still write: a refusal is no finding.
+
     Args:
         bucket: its name, or the path of a folder in it.
 
     Raises:
         InputError: there is none.
-        StorageError: Cloud Storage refused, or could not be reached.
+        StorageError: Cloud Storage could not be reached.
     """
+    from google.api_core.exceptions import Forbidden
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
@@ -133,11 +136,11 @@ def check_bucket(bucket: str, *, client: Client | None = None) -> None:
         raise InputError(f"--bucket {bucket!r}: expected a bucket's name, for example my-bucket")
     with _explained("--bucket", f"gs://{bucket}/templates"):
         name = bucket.partition("/")[0]
-        # Asked for its objects, which takes no more rights than writing one.
         found = (client or _new_client()).list_blobs(
             name, max_results=1, timeout=_TIMEOUT_SEC, retry=retry
         )
-        next(iter(found), None)
+        with suppress(Forbidden):
+            next(iter(found), None)
 
 
 def read_first_match(

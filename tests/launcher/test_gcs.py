@@ -189,6 +189,7 @@ def test_a_refusal_says_what_is_needed():
         ):
             with pytest.raises(StorageError, match=r"objects\.get.*roles/storage.objectUser"):
                 act()
+        check_bucket("my-bucket", client=client)  # who may not look may still write
         server.shutdown()
 
 
