@@ -36,6 +36,7 @@ _LAUNCH_FOLDER = re.compile(r"gs://[^\s'\"]+/template_launches/[^\s/'\"]+")
 _EVIDENCE_LENGTH = 300
 _CONSOLE_TAIL_LINES = 8
 _LAUNCHERS_OWN = re.compile(r"python failed with exit status|Error: Template launch failed")
+_LAUNCH_FAILED = re.compile(r"launcher container|Template launch failed|(result|job) file")
 
 # Beam's compiled modules are named from its own folder.
 _LIBRARY_FRAME = re.compile(r'  File "(apache_beam/|.*/(site|dist)-packages/|<frozen )')
@@ -80,7 +81,7 @@ class Diagnosis:
         failure: None where no pattern matched.
         evidence: the line that matched.
         traceback: the last one that the launcher or a worker printed.
-        console_tail: what the launcher printed last, where it left no traceback.
+        console_tail: what the launcher printed last, where it failed and left no traceback.
         console_logs: where the launcher's output was read.
     """
 
@@ -132,7 +133,9 @@ def diagnose(
     # An exception's own last line tells more than the frames above it.
     raised = traceback.rpartition("\n  ")[2].partition("\n")[2]
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
-    tail = "" if traceback else _find_last_lines(console)
+    # Of a launch that went well the launcher's last lines tell nothing.
+    is_launch = not texts or any(_LAUNCH_FAILED.search(text) for text in (*texts, console))
+    tail = _find_last_lines(console) if is_launch and not traceback else ""
     read = console_logs if in_console or tail else None
     return Diagnosis(failure, evidence, traceback, tail, read)
 
@@ -208,15 +211,16 @@ def find_last_traceback(text: str) -> str:
     return "\n".join(kept).rstrip()
 
 
-def leave_out_libraries(traceback: str) -> Iterator[str]:
-    """Yield a traceback's lines, with a count in place of the frames of libraries.
+def leave_out_libraries(text: str) -> Iterator[str]:
+    """Yield a text's lines, with a count in place of the frames of libraries in its tracebacks.
 
-    The last frame stays, wherever it is.
+    The last frame of each traceback stays, wherever it is.
     """
-    head, *frames = re.split(r'(?m)^(?=  File ")', traceback)
+    head, *frames = re.split(r'(?m)^(?=  File ")', text)
     left_out = 0
     for number, frame in enumerate(frames, start=1):
-        if number < len(frames) and _LIBRARY_FRAME.match(frame):
+        is_last = number == len(frames) or any(line[:1].strip() for line in frame.splitlines())
+        if _LIBRARY_FRAME.match(frame) and not is_last:
             left_out += 1
             continue
         if head:

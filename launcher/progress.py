@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from launcher.diagnosis import leave_out_libraries
 from launcher.errors import ServiceError
 from launcher.jobs import (
     Job,
@@ -237,10 +238,10 @@ def _is_noise(message: JobMessage) -> bool:
 
 
 def _shorten(message: JobMessage) -> str:
-    """Return a message's text; of a warning or an error the whole of it."""
+    """Return a message's text; of a warning or an error all but the frames of libraries."""
     text = message.message_text.rstrip()
     if message.message_importance in _STYLES:
-        return text
+        return "\n".join(leave_out_libraries(text))
     return "\n".join(
         line if len(line) <= _LINE_WIDTH else f"{line[: _LINE_WIDTH - 3]}..."
         for line in text.splitlines()

@@ -258,6 +258,28 @@ ValueError: no"""
     assert list(leave_out_libraries("ValueError: no")) == ["ValueError: no"]
 
 
+def test_the_last_frame_of_each_traceback_stays():
+    frames = """  File "/usr/lib/python3.11/site-packages/helper.py", line 7, in run
+  File "/usr/lib/python3.11/site-packages/helper.py", line 9, in walk
+    raise {0}("no")
+{0}: no"""
+    chain = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+    head = "Traceback (most recent call last):\n"
+    text = f"{head}{frames.format('KeyError')}{chain}{head}{frames.format('ValueError')} (again)"
+    short = "  ... 1 frame of libraries"
+    assert "\n".join(leave_out_libraries(text)) == "\n".join(
+        short if line.endswith("in run") else line for line in text.splitlines()
+    )
+
+
+def test_a_launcher_that_did_its_work_is_not_asked_why_the_job_failed():
+    console = "INFO: template_location set, job object written"
+    worker = diagnose(["Workflow failed. Causes: no such thing"], console=console)
+    assert worker.console_tail == ""
+    launcher = diagnose(["Timeout in polling result file: gs://b/x."], console=console)
+    assert launcher.console_tail == console
+
+
 def test_of_a_long_line_the_part_that_tells_is_shown():
     text = (
         f"Workflow failed. Causes: {'Read+' * 99}Predict. Worker was killed by signal 9 (SIGKILL)"

@@ -71,7 +71,9 @@ def test_files_that_are_no_weights_are_named(tmp_path):
     torch.save(FashionMnistNetwork(), whole)
     text = tmp_path / "text.pth"
     text.write_text("no weights")
-    for path in (whole, text):
+    junk = tmp_path / "junk.pth"
+    junk.write_text("junk\n")
+    for path in (whole, text, junk):
         with pytest.raises(ValueError, match=r"\.pth: holds no weights that load safely"):
             FashionMnistModel(str(path)).ensure_model()
     torch.save([1, 2], text)
