@@ -92,7 +92,10 @@ class Diagnosis:
     console_logs: str | None = None
 
     def format(self) -> str:
-        """Return cause and remedy first, then what they rest on; empty where nothing is known."""
+        """Return cause and remedy first, then what they rest on; empty where nothing is known.
+
+        A worker's traceback, which stands in the job's messages, is told where no cause is known.
+        """
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -100,7 +103,7 @@ class Diagnosis:
             yield f"Cause ({self.failure.id}): {self.failure.cause}"
             yield f"Remedy: {self.failure.remedy}"
             yield f"Seen: {self.evidence}"
-        if self.traceback:
+        if self.traceback and (self.console_logs or not self.failure):  # else in the messages
             yield f"Last traceback{f' of {self.console_logs}' if self.console_logs else ''}:"
             yield from (f"    {line}" for line in leave_out_libraries(self.traceback))
         elif self.console_tail:

@@ -258,6 +258,13 @@ ValueError: no"""
     assert list(leave_out_libraries("ValueError: no")) == ["ValueError: no"]
 
 
+FRAMES = """\
+Traceback (most recent call last):
+  File "/template/model.py", line 2, in load_model
+    import sendgrid
+"""
+
+
 def test_the_last_frame_of_each_traceback_stays():
     frames = """  File "/usr/lib/python3.11/site-packages/helper.py", line 7, in run
   File "/usr/lib/python3.11/site-packages/helper.py", line 9, in walk
@@ -270,6 +277,16 @@ def test_the_last_frame_of_each_traceback_stays():
     assert "\n".join(leave_out_libraries(text)) == "\n".join(
         short if line.endswith("in run") else line for line in text.splitlines()
     )
+
+
+def test_a_workers_traceback_is_told_where_no_cause_is_known():
+    def tell(error):
+        return diagnose([f"Error message from worker: {FRAMES}{error}"]).format()
+
+    assert tell("KeyError: 7").startswith("Last traceback:")
+    known = tell("ModuleNotFoundError: No module named 'sendgrid'")
+    assert "Remedy:" in known
+    assert "traceback" not in known
 
 
 def test_a_launcher_that_did_its_work_is_not_asked_why_the_job_failed():
