@@ -94,7 +94,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
     print(f"state          {drained.current_state}")
     print(
         f"job's counts   {counts.rows_read:,} read, {counts.predictions:,} predicted, "
-        f"{counts.dead_letters:,} dead-lettered"
+        f"{counts.dead_letters:,} dead-lettered (with one message to warm up)"
     )
     print(
         f"messages       {len(ledger.published):,} published = {len(ledger.replies):,} predicted "
