@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from launcher.emulator import job_temp, staging
 from launcher.emulator.executor import events
@@ -36,6 +36,7 @@ from launcher.emulator.images import (
     UnknownImage,
     find_stock_image,
 )
+from launcher.emulator.job_events import JobEvents, JobFailedError
 from launcher.emulator.launcher_process import (
     LaunchFailedError,
     LaunchOrder,
@@ -61,30 +62,6 @@ _MOST_SOON = 3
 # What Beam stages to be installed on the workers by pip.
 _INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
 _INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
-
-
-class JobEvents(Protocol):
-    """Is told what happens to jobs, from the runtime's threads."""
-
-    def job_object(self, job_id: str, job: Mapping[str, Any]) -> None:
-        """The launcher has staged this ``Job``."""
-
-    def state(self, job_id: str, state: str) -> None:
-        """The job is PENDING, RUNNING, DONE, DRAINED or FAILED (``JOB_STATE_...``)."""
-
-    def message(self, job_id: str, importance: str, text: str) -> None:
-        """The job has something to say."""
-
-    def metrics(self, job_id: str, metrics: Sequence[Mapping[str, Any]]) -> None:
-        """These ``MetricUpdate`` records replace the job's metrics."""
-
-
-class JobFailedError(Exception):
-    """The job cannot be executed; the messages say why and what to change, in this order."""
-
-    def __init__(self, *messages: str) -> None:
-        super().__init__(messages[0])
-        self.messages = messages
 
 
 class _ExecutorDiedError(JobFailedError):

@@ -17,7 +17,8 @@ from typing import Any
 
 from launcher.emulator.executor import events as importances
 from launcher.emulator.images import ImageRegistry
-from launcher.emulator.job_run import JobEvents, JobRun
+from launcher.emulator.job_events import JobEvents
+from launcher.emulator.job_run import JobRun
 from launcher.emulator.launcher_process import LaunchOrder
 from launcher.emulator.storage import ObjectStore
 
