@@ -29,8 +29,8 @@ from template.device import (
     resolve_device,
 )
 from template.model import BaseModel
-from template.model_updates import ModelFile
-from template.predictions import UnusablePredictionError, join_predictions
+from template.model_swap import ModelFile
+from template.predict_result import UnusablePredictionError, join_predictions
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ApplyModel(beam.PTransform):
     """Predicts every row of every DataFrame of a PCollection.
 
     Each DataFrame of the result holds the key column(s) and what ``model.predict`` returned for
-    its rows, side by side (``template.predictions`` says what ``predict`` may return), with the
+    its rows, side by side (``template.predict_result`` says what ``predict`` may return), with the
     index and attrs of its block. One DataFrame is one batch: make them as large as the model likes.
 
     An exception from ``predict`` fails the bundle, as in any DoFn, unless

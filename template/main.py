@@ -4,7 +4,7 @@ main module does not exist on the workers.
 
 import sys
 
-from template.pipeline import run
+from template.run import run
 
 if __name__ == "__main__":
     sys.exit(run(sys.argv[1:]))

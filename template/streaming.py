@@ -9,12 +9,12 @@ from __future__ import annotations
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import ReadFromPubSub, WriteToPubSub
 
-from template.batching import BatchMessages
 from template.blocks import KEY
 from template.inference import ApplyModel
-from template.model_updates import WatchModels
+from template.model_swap import WatchModels
 from template.options import StreamConfig
-from template.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
+from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
+from template.sources.batching import BatchMessages
 from template.sources.messages import DecodeMessages
 
 

@@ -27,11 +27,11 @@ from apache_beam.ml.inference.base import PredictionResult, RunInference
 from apache_beam.ml.inference.pytorch_inference import PytorchModelHandlerTensor
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from template.batch import build_batch_pipeline
 from template.inference import ApplyModel
 from template.model import BaseModel
 from template.models.fashion_mnist import CLASSES, FashionMnistNetwork
 from template.options import PredictConfig
-from template.pipeline import build_pipeline
 
 _HEADER = 16  # bytes of an idx3 header
 _PIXELS = 28 * 28
@@ -112,7 +112,7 @@ def run_flexpack(images: Path, weights: Path, output: Path) -> None:
         ]
     )
     with beam.Pipeline(options=options) as pipeline:
-        build_pipeline(pipeline, PredictConfig.from_options(options))
+        build_batch_pipeline(pipeline, PredictConfig.from_options(options))
 
 
 def run_per_element(images: Path, weights: Path, output: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from template.batch import build_batch_pipeline
 from template.models.fashion_mnist import FashionMnistModel, FashionMnistNetwork
 from template.options import PredictConfig
-from template.pipeline import build_pipeline
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def predict(tmp_path, weights):
             }
         )
         pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-        build_pipeline(pipeline, config)
+        build_batch_pipeline(pipeline, config)
         result = pipeline.run()
         result.wait_until_finish()
         counters = {"rows_read": 0, "predictions": 0, "dead_letters": 0}

@@ -9,8 +9,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from launcher import Accelerator
 from launcher.accelerators import encode_resource_hint
+from template.batch import build_batch_pipeline
 from template.options import PredictConfig
-from template.pipeline import build_pipeline
 
 HINT = encode_resource_hint(Accelerator("nvidia-l4"))
 
@@ -26,7 +26,7 @@ def test_only_the_prediction_step_asks_for_the_gpu(tmp_path):
         ]
     )
     pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, PredictConfig.from_options(options))
+    build_batch_pipeline(pipeline, PredictConfig.from_options(options))
     components = pipeline.to_runner_api().components
     shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
     with_gpu = {

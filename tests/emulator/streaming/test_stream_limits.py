@@ -18,8 +18,8 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions
 
 from launcher.emulator.executor.errors import UnsupportedPipelineError
 from launcher.emulator.executor.stream_limits import check_limits
-from template.batching import BatchMessages
-from template.model_updates import WatchModels
+from template.model_swap import WatchModels
+from template.sources.batching import BatchMessages
 from tests.emulator.streaming.pipelines import build
 
 ALWAYS = Repeatedly(AfterCount(1))

@@ -1,8 +1,4 @@
-"""The batch pipeline, from files to predictions, and how a template is launched.
-
-files -> splits -> blocks -> ApplyModel -> predictions
-                      \\-> dead letters <-/
-"""
+"""From flags to the template that they choose: run it, or stage it."""
 
 from __future__ import annotations
 
@@ -18,36 +14,11 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import PipelineState
 
-from template.blocks import KEY
-from template.inference import ApplyModel
+from template.batch import build_batch_pipeline
 from template.options import PredictConfig, StreamConfig, check_flags, choose_template
 from template.parameters import ParameterError
-from template.sinks import WriteDeadLetters, WritePredictions
-from template.sources import ReadBlocks, check_input
+from template.sources import check_input
 from template.streaming import build_streaming_pipeline
-
-
-def build_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
-    """Add the steps of a batch prediction to a pipeline."""
-    blocks, unread = pipeline | "Read" >> ReadBlocks(
-        config.input,
-        input_format=config.input_format,
-        batch_size=config.batch_size,
-        key_column=config.key_column,
-    )
-    model = config.model_class(config.model_path)
-    predict = ApplyModel(model=model, key_column=KEY, device=config.device)
-    if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU
-        predict = predict.with_resource_hints(accelerator=config.prediction_accelerator)
-    predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling()
-    unwritten = predictions | "WritePredictions" >> WritePredictions(
-        config.output, config.output_format
-    )
-    _ = (
-        (unread, unpredicted, unwritten)
-        | "DeadLetters" >> beam.Flatten()
-        | "WriteDeadLetters" >> WriteDeadLetters(config.output)
-    )
 
 
 def run(argv: Sequence[str]) -> int:
@@ -75,7 +46,7 @@ def _new_batch(options: PipelineOptions) -> beam.Pipeline:
     config = PredictConfig.from_options(options)
     check_input(config.input, config.input_format)
     pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, config)
+    build_batch_pipeline(pipeline, config)
     return pipeline
 
 

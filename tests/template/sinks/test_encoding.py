@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from template.encoding import arrow_table, csv_rows, encode_block, json_lines
+from template.sinks.encoding import arrow_table, csv_rows, encode_block, json_lines
 
 
 def test_json_lines_are_what_json_reads():

@@ -8,8 +8,8 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.testing.util import assert_that
 from apache_beam.utils.timestamp import Timestamp
 
-from template.batching import BatchMessages, _BatchDoFn
 from template.messages import Message, Messages
+from template.sources.batching import BatchMessages, _BatchDoFn
 
 
 def messages(start, count):

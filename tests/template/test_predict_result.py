@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from template.predictions import EntryCountError, UnusablePredictionError, join_predictions
+from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
 
 KEYS = {"key": np.array(["x", "y"], dtype=object)}
 

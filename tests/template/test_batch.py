@@ -1,11 +1,6 @@
-"""The batch pipeline with a user's own model, its output formats, and how it is launched."""
+"""The batch pipeline with a user's own model, and its output formats."""
 
-import ast
 import csv
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -14,9 +9,6 @@ import pytest
 import torch
 
 from template.model import BaseModel
-from template.pipeline import run
-
-PROJECT = Path(__file__).parents[2]
 
 
 class HousePrice(BaseModel):
@@ -121,50 +113,3 @@ def test_csv_and_parquet_output(predict, write_idx, images, expected, tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["class_index"]) for row in rows] == indices
     assert list(rows[0]) == ["key", "class_index", "class_name", "score"]
-
-
-def test_run_waits_and_returns_zero(write_idx, images, weights, tmp_path):
-    output = tmp_path / "out" / "p"
-    flags = [f"--input={write_idx(images(5))}", f"--output={output}", f"--model_path={weights}"]
-    assert run(["--runner=FnApiRunner", "--device=cpu", *flags]) == 0
-    (file,) = output.parent.iterdir()
-    assert len(file.read_text().splitlines()) == 5
-
-
-def test_mistakes_are_told_in_a_line_each(tmp_path, capsys):
-    weights = tmp_path / "w.pth"
-    flags = [f"--output={tmp_path}/p", f"--model_path={weights}"]
-    assert run([f"--input={tmp_path}/none.csv", *flags]) == 2
-    assert run([f"--input={tmp_path}/none.csv", *flags, "--bach_size=3"]) == 2
-    assert run(flags) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in lines] == [
-        f"--input '{tmp_path}/none.csv'",
-        "--bach_size",
-        "--input",
-    ]
-
-
-def python(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=PROJECT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-
-
-def test_the_entry_file_shows_no_trace_for_a_mistake(tmp_path):
-    done = python("-m", "template.main", "--ouput=x")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "--ouput: no such parameter; did you mean 'output'?"
-    assert "Traceback" not in done.stderr
-
-
-def test_the_entry_file_defines_nothing():
-    (_, _, _, last) = body = ast.parse((PROJECT / "template" / "main.py").read_text()).body
-    assert [type(statement) for statement in body] == [ast.Expr, ast.Import, ast.ImportFrom, ast.If]
-    assert ast.unparse(last) == "if __name__ == '__main__':\n    sys.exit(run(sys.argv[1:]))"

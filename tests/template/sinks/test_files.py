@@ -12,7 +12,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.dead_letters import DeadLetter, describe
-from template.sinks import WriteDeadLetters, WritePredictions
+from template.sinks.files import WriteDeadLetters, WritePredictions
 
 BLOCKS = [
     pd.DataFrame({"key": ["x#0", "x#1"], "n": [1, 2], "s": [0.5, np.nan], "v": [[1, 2], [3]]}),

@@ -23,9 +23,9 @@ from apache_beam.pvalue import TaggedOutput
 
 from template.blocks import KEY, MODEL_ID
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
-from template.encoding import encode_block, json_lines
 from template.messages import Message, find_messages
-from template.predictions import UnusablePredictionError
+from template.predict_result import UnusablePredictionError
+from template.sinks.encoding import encode_block, json_lines
 from template.sources.messages import CONTENT_TYPE
 
 LATENCIES = Metrics.distribution("flexpack", "latency_ms")

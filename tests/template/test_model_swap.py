@@ -10,7 +10,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from template.inference import _BlockModelHandler
 from template.model import BaseModel
-from template.model_updates import INTERVAL_SEC, ModelFile, _WatchDoFn, find_newest
+from template.model_swap import INTERVAL_SEC, ModelFile, _WatchDoFn, find_newest
 
 
 def test_the_newest_file_is_the_model(tmp_path):

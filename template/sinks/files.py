@@ -26,7 +26,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from template.dead_letters import DeadLetter
-from template.encoding import CsvRows, arrow_table, csv_rows, encode_block, json_lines
+from template.sinks.encoding import CsvRows, arrow_table, csv_rows, encode_block, json_lines
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import pytest
 from template.blocks import KEY, MODEL_ID
 from template.dead_letters import DeadLetter
 from template.messages import Message, Messages, attach_messages
-from template.predictions import UnusablePredictionError
-from template.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
+from template.predict_result import UnusablePredictionError
+from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
 
 
 def message(number, payload=b"p", **attributes):

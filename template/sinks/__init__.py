@@ -1,0 +1,1 @@
+"""Predictions and dead letters as files and as Pub/Sub messages."""
