@@ -51,10 +51,10 @@ $(READY): pyproject.toml
 	@touch $@
 
 demo: $(READY)  ## predict images on the local Dataflow, from weights to predictions
-	@$(BIN)/python -m launcher.demo --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)' --port='$(PORT)'
+	@$(BIN)/python -m launcher.demo.batch --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)' --port='$(PORT)'
 
 demo-streaming: $(READY)  ## predict a stream of images, and account for every message
-	@$(BIN)/python -m launcher.demo_streaming --port='$(PORT)' $(ARGS)
+	@$(BIN)/python -m launcher.demo.streaming --port='$(PORT)' $(ARGS)
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)

@@ -10,14 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from launcher.accelerators import Accelerator
-    from launcher.dataflow import Dataflow
-    from launcher.diagnosis import Diagnosis, diagnose_job
-    from launcher.environment import (
-        EnvironmentOptions,
-        FlexTemplateRuntimeEnvironment,
-        build_environment,
-    )
+    from launcher.accelerators.catalogue import Accelerator
     from launcher.errors import (
         ApiError,
         CredentialsError,
@@ -36,11 +29,14 @@ if TYPE_CHECKING:
         StorageError,
         Unreachable,
     )
-    from launcher.gcs import download_spec, upload_spec
+    from launcher.finding import Finding, Severity
+    from launcher.google.storage import download_spec, upload_spec
     from launcher.image.build import BuiltImage, build_image
-    from launcher.image.names import build_artifact_registry_name
     from launcher.image.plan import ImageOptions
-    from launcher.jobs import (
+    from launcher.image_reference import build_artifact_registry_name
+    from launcher.jobs.dataflow import Dataflow
+    from launcher.jobs.diagnosis import Diagnosis, diagnose_job
+    from launcher.jobs.records import (
         Job,
         JobMessage,
         JobObserver,
@@ -51,64 +47,76 @@ if TYPE_CHECKING:
         RowCounts,
         wait_for_job,
     )
-    from launcher.metadata import ParameterMetadata, TemplateMetadata, build_template_metadata
-    from launcher.preflight.finding import Finding, Severity
+    from launcher.jobs.verify import read_job_back
+    from launcher.launch.environment import (
+        EnvironmentOptions,
+        FlexTemplateRuntimeEnvironment,
+        build_environment,
+    )
+    from launcher.launch.request import (
+        LaunchConfig,
+        LaunchFlexTemplateRequest,
+        build_launch_request,
+    )
+    from launcher.package.metadata import (
+        ParameterMetadata,
+        TemplateMetadata,
+        build_template_metadata,
+    )
+    from launcher.package.spec import ContainerSpec, build_container_spec
     from launcher.preflight.parameters import check_parameters
-    from launcher.read_back import read_job_back
-    from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
-    from launcher.spec import ContainerSpec, build_container_spec
 
 _HOMES = {
-    "Accelerator": "launcher.accelerators",
+    "Accelerator": "launcher.accelerators.catalogue",
     "ApiError": "launcher.errors",
     "BuiltImage": "launcher.image.build",
-    "ContainerSpec": "launcher.spec",
+    "ContainerSpec": "launcher.package.spec",
     "CredentialsError": "launcher.errors",
-    "Dataflow": "launcher.dataflow",
-    "Diagnosis": "launcher.diagnosis",
-    "EnvironmentOptions": "launcher.environment",
-    "Finding": "launcher.preflight.finding",
-    "FlexTemplateRuntimeEnvironment": "launcher.environment",
+    "Dataflow": "launcher.jobs.dataflow",
+    "Diagnosis": "launcher.jobs.diagnosis",
+    "EnvironmentOptions": "launcher.launch.environment",
+    "Finding": "launcher.finding",
+    "FlexTemplateRuntimeEnvironment": "launcher.launch.environment",
     "FlexpackError": "launcher.errors",
     "ImageError": "launcher.errors",
     "ImageOptions": "launcher.image.plan",
     "InputError": "launcher.errors",
-    "Job": "launcher.jobs",
+    "Job": "launcher.jobs.records",
     "JobCancelled": "launcher.errors",
     "JobError": "launcher.errors",
     "JobFailed": "launcher.errors",
-    "JobMessage": "launcher.jobs",
+    "JobMessage": "launcher.jobs.records",
     "JobMismatch": "launcher.errors",
-    "JobObserver": "launcher.jobs",
-    "JobState": "launcher.jobs",
+    "JobObserver": "launcher.jobs.records",
+    "JobState": "launcher.jobs.records",
     "JobTimeout": "launcher.errors",
-    "LaunchConfig": "launcher.request",
-    "LaunchFlexTemplateRequest": "launcher.request",
+    "LaunchConfig": "launcher.launch.request",
+    "LaunchFlexTemplateRequest": "launcher.launch.request",
     "LaunchUncertain": "launcher.errors",
-    "MessageImportance": "launcher.jobs",
-    "Metric": "launcher.jobs",
-    "Milestone": "launcher.jobs",
-    "ParameterMetadata": "launcher.metadata",
-    "RowCounts": "launcher.jobs",
+    "MessageImportance": "launcher.jobs.records",
+    "Metric": "launcher.jobs.records",
+    "Milestone": "launcher.jobs.records",
+    "ParameterMetadata": "launcher.package.metadata",
+    "RowCounts": "launcher.jobs.records",
     "ServiceError": "launcher.errors",
-    "Severity": "launcher.preflight.finding",
+    "Severity": "launcher.finding",
     "SpecConflict": "launcher.errors",
     "SpecError": "launcher.errors",
     "StorageError": "launcher.errors",
-    "TemplateMetadata": "launcher.metadata",
+    "TemplateMetadata": "launcher.package.metadata",
     "Unreachable": "launcher.errors",
-    "build_artifact_registry_name": "launcher.image.names",
-    "build_container_spec": "launcher.spec",
-    "build_environment": "launcher.environment",
+    "build_artifact_registry_name": "launcher.image_reference",
+    "build_container_spec": "launcher.package.spec",
+    "build_environment": "launcher.launch.environment",
     "build_image": "launcher.image.build",
-    "build_launch_request": "launcher.request",
-    "build_template_metadata": "launcher.metadata",
+    "build_launch_request": "launcher.launch.request",
+    "build_template_metadata": "launcher.package.metadata",
     "check_parameters": "launcher.preflight.parameters",
-    "diagnose_job": "launcher.diagnosis",
-    "download_spec": "launcher.gcs",
-    "read_job_back": "launcher.read_back",
-    "upload_spec": "launcher.gcs",
-    "wait_for_job": "launcher.jobs",
+    "diagnose_job": "launcher.jobs.diagnosis",
+    "download_spec": "launcher.google.storage",
+    "read_job_back": "launcher.jobs.verify",
+    "upload_spec": "launcher.google.storage",
+    "wait_for_job": "launcher.jobs.records",
 }
 
 __all__ = [

@@ -32,8 +32,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from launcher.diagnosis import Diagnosis
-    from launcher.jobs import Job, JobMessage
+    from launcher.jobs.diagnosis import Diagnosis
+    from launcher.jobs.records import Job, JobMessage
 
 
 _TRANSIENT = frozenset(
@@ -165,7 +165,7 @@ class JobFailed(JobError):
 
     Attributes:
         messages: its last messages of importance ERROR, oldest first.
-        diagnosis: why, where ``launcher.diagnosis`` was asked.
+        diagnosis: why, where ``launcher.jobs.diagnosis`` was asked.
     """
 
     def __init__(

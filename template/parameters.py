@@ -1,8 +1,8 @@
 """Every template parameter, declared once.
 
 From these records follow the Beam options (``template.options``), the metadata JSON
-(``launcher.metadata``) and the parameter table of the README. Standard library only, because the
-launcher imports this module and must answer without Beam or torch.
+(``launcher.package.metadata``) and the parameter table of the README. Standard library only,
+because the launcher imports this module and must answer without Beam or torch.
 
 Field names and ``ParamType`` mirror ``ParameterMetadata`` of the Dataflow REST API:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/ParameterMetadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from launcher.accelerators import Accelerator
+from launcher.accelerators.catalogue import Accelerator
 from launcher.arguments.parser import Items, KeyValues, Number
 
 
@@ -53,7 +53,7 @@ def add_timeout(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_environment_flags(parser: argparse.ArgumentParser, title: str) -> None:
-    """Add a flag for each field of ``launcher.environment.EnvironmentOptions``, by its name."""
+    """Add a flag for each field of ``EnvironmentOptions``, by its name."""
     group = parser.add_argument_group(title)
     group.add_argument(
         "--accelerator",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from launcher.accelerators import AcceleratorType, load_catalogue
+from launcher.accelerators.catalogue import AcceleratorType, load_catalogue
 from launcher.commands.table import print_table
-from launcher.rest import to_rest
+from launcher.google.rest import to_rest
 
 
 def accelerators(args: Namespace) -> int:

@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import environment_values
 from launcher.commands.table import print_table
-from launcher.environment import EnvironmentOptions
 from launcher.errors import InputError, SpecError
-from launcher.gcs import read_object
-from launcher.preflight.codes import CODES
-from launcher.preflight.finding import (
+from launcher.finding import (
     Finding,
     format_findings,
     select_errors,
     without_ignored,
 )
+from launcher.google.rest import to_rest
+from launcher.google.storage import read_object
+from launcher.google.transport import find_endpoint, is_google
+from launcher.launch.environment import EnvironmentOptions
+from launcher.launch.request import LaunchConfig, build_launch_request
+from launcher.package.spec import ContainerSpec, parse_spec
+from launcher.preflight.codes import CODES
 from launcher.preflight.spec import check_spec_text
 from launcher.preflight.static import (
     ProjectFiles,
@@ -33,14 +37,10 @@ from launcher.preflight.static import (
     check_project,
     find_project_files,
 )
-from launcher.request import LaunchConfig, build_launch_request
-from launcher.rest import to_rest
-from launcher.spec import ContainerSpec, parse_spec
-from launcher.transport import find_endpoint, is_google
 from template.parameters import did_you_mean
 
 if TYPE_CHECKING:
-    from launcher.preflight.rehearsal import Rehearsal
+    from launcher.preflight.rehearsal.rehearse import Rehearsal
 
 
 def check(args: Namespace) -> int:

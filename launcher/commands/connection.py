@@ -7,8 +7,8 @@ import re
 import shlex
 from argparse import Namespace
 
-from launcher.dataflow import Dataflow
 from launcher.errors import InputError
+from launcher.jobs.dataflow import Dataflow
 
 # An id may be scoped by a domain, and the service takes the number for it.
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+")

@@ -7,16 +7,16 @@ from argparse import Namespace
 from pathlib import Path
 
 from launcher.errors import InputError
+from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.build import BuiltImage, find_last_image, remember_disk_size, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import default_flavour, find_flavour, load_flavours
 from launcher.image.locks import write_locks
-from launcher.image.names import LOCAL, build_artifact_registry_name
 from launcher.image.plan import ImageOptions, plan_build
 from launcher.image.size import ImageSize, check_size, describe_step
 from launcher.image.testing import check_image, measure_image
-from launcher.preflight.finding import Finding, format_findings, select_errors
+from launcher.image_reference import LOCAL, build_artifact_registry_name
 
 _ROOT = Path()
 _STEP_WIDTH = 60

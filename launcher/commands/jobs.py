@@ -12,15 +12,15 @@ from http import HTTPStatus
 from typing import Any
 
 from launcher.commands.connection import format_jobs_command, open_dataflow
+from launcher.commands.progress import format_count, open_progress
 from launcher.commands.table import print_table
-from launcher.dataflow import Dataflow
-from launcher.diagnosis import diagnose_job
-from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import ApiError, InputError, JobFailed, JobTimeout
-from launcher.jobs import MessageImportance, Metric, Milestone, RowCounts, wait_for_job
-from launcher.progress import format_count, open_progress
-from launcher.read_back import ReadBack, format_compared
-from launcher.rest import to_rest
+from launcher.google.rest import to_rest
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.diagnosis import diagnose_job
+from launcher.jobs.records import MessageImportance, Metric, Milestone, RowCounts, wait_for_job
+from launcher.jobs.verify import ReadBack, format_compared
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
 
 # A launcher has ten minutes or so, and workers with a large image and a GPU take up to thirty.
 _TIMEOUTS_SEC = {

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from launcher.emulator.coverage import build_coverage
-from launcher.metadata import check_metadata_files, write_metadata
+from launcher.package.metadata import check_metadata_files, write_metadata
 from launcher.preflight.summary import build_checks_table
 
 

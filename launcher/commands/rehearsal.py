@@ -9,13 +9,19 @@ from pathlib import Path
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from launcher.dataflow import Dataflow
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
-from launcher.preflight.rehearsal import BUCKET, Rehearsal, Stage, rehearse, write_images_file
-from launcher.preflight.rehearsal_messages import LocalTopics, read_messages
-from launcher.request import LaunchConfig, build_launch_request
-from launcher.spec import ContainerSpec
+from launcher.jobs.dataflow import Dataflow
+from launcher.launch.request import LaunchConfig, build_launch_request
+from launcher.package.spec import ContainerSpec
+from launcher.preflight.rehearsal.messages import LocalTopics, read_messages
+from launcher.preflight.rehearsal.rehearse import (
+    BUCKET,
+    Rehearsal,
+    Stage,
+    rehearse,
+    write_images_file,
+)
 
 _PROJECT = "local-project"
 

@@ -13,19 +13,19 @@ from launcher.commands.check import check_codes, names_spec, refuse_errors
 from launcher.commands.connection import find_project, find_region, format_jobs_command
 from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
-from launcher.dataflow import Dataflow
-from launcher.diagnosis import diagnose
-from launcher.environment import FlexTemplateRuntimeEnvironment
 from launcher.errors import ApiError, CredentialsError, InputError, JobFailed, StorageError
-from launcher.gcs import read_object
-from launcher.jobs import Job, Milestone, have_workers_started
-from launcher.ladder import Rung, build_ladder
-from launcher.preflight.finding import Finding
+from launcher.finding import Finding
+from launcher.google.storage import read_object
+from launcher.google.transport import is_google
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.diagnosis import diagnose
+from launcher.jobs.records import Job, Milestone, have_workers_started
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.launch.fallback import Rung, build_ladder
+from launcher.launch.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
+from launcher.package.spec import parse_spec
 from launcher.preflight.spec import check_spec_text
 from launcher.preflight.static import Tools, check_launch
-from launcher.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
-from launcher.spec import parse_spec
-from launcher.transport import is_google
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from launcher.accelerators.gpu_defaults import MINIMUM_DISK_GB
 from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import read_environment_options
 from launcher.commands.image import make_image, read_image_options
-from launcher.environment import build_environment
 from launcher.errors import ImageError
-from launcher.gcloud import build_run_command, format_command
-from launcher.gcs import check_bucket, upload_spec
-from launcher.gpu_defaults import MINIMUM_DISK_GB
+from launcher.google.storage import check_bucket, upload_spec
+from launcher.google.transport import find_endpoint, is_google
 from launcher.image.build import find_last_image
-from launcher.image.names import read_reference
 from launcher.image.plan import plan_build
-from launcher.metadata import build_template_metadata
-from launcher.spec import build_container_spec
-from launcher.transport import find_endpoint, is_google
+from launcher.image_reference import read_reference
+from launcher.launch.environment import build_environment
+from launcher.launch.export.gcloud import build_run_command, format_command
+from launcher.package.metadata import build_template_metadata
+from launcher.package.spec import build_container_spec
 from template.parameters import TEMPLATES, Template
 
 _LOCAL_IMAGE = "local/flexpack"

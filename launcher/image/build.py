@@ -14,8 +14,8 @@ from pathlib import Path
 from launcher.errors import ImageError
 from launcher.image.engines import Builder, choose_engine
 from launcher.image.flavours import find_flavour
-from launcher.image.names import pin
 from launcher.image.plan import BuildPlan, ImageOptions, plan_build
+from launcher.image_reference import pin
 
 FOLDER = Path("build") / "image"
 _LAST = FOLDER / "image.json"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from launcher.finding import Finding, error
 from launcher.image.config import ImageConfig
 from launcher.image.locks import PYTHON_VERSION, read_pin
 from launcher.image.probe import Facts, ProbedFile
@@ -21,7 +22,6 @@ from launcher.preflight.dockerfile import (
     LAUNCHER,
     PY_FILE,
 )
-from launcher.preflight.finding import Finding, error
 
 _STAGING = (*LAUNCH_INSTALLS, "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+]*://[^\s\"']+")

@@ -2,7 +2,7 @@
 
 The facts are in ``flavours.json``, dated and with their source. A flavour is one word in a build
 (``make image FLAVOUR=cu126``) and one file of pinned packages, ``docker/locks/<name>.txt``. Which
-GPUs and drivers each runs on, the catalogue in ``launcher.accelerators`` knows.
+GPUs and drivers each runs on, the catalogue in ``launcher.accelerators.catalogue`` knows.
 """
 
 from __future__ import annotations
@@ -73,6 +73,6 @@ def find_flavour(name: str) -> Flavour:
 
 
 def _document() -> dict[str, Any]:
-    text = resources.files("launcher.image").joinpath("flavours.json").read_text()
+    text = resources.files(__package__).joinpath("flavours.json").read_text()
     document: dict[str, Any] = json.loads(text)
     return document

@@ -11,7 +11,7 @@ from launcher.errors import InputError
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.git import build_version, legal_tag, read_git_state
 from launcher.image.locks import read_lock, read_pin
-from launcher.image.names import LOCAL, read_reference
+from launcher.image_reference import LOCAL, read_reference
 
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.accelerators.gpu_defaults import recommend_disk_size_gb
 from launcher.errors import ImageError
-from launcher.gpu_defaults import recommend_disk_size_gb
+from launcher.finding import Finding, warning
 from launcher.image.flavours import Flavour
-from launcher.preflight.finding import Finding, warning
 
 _GB = 1e9
 _CHUNK_BYTES = 1 << 20

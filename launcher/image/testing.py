@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import ImageError
+from launcher.finding import Finding
 from launcher.image.build import FOLDER
 from launcher.image.checks import check_config, check_facts
 from launcher.image.config import ImageConfig
 from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
 from launcher.image.locks import read_lock
-from launcher.image.names import read_reference
 from launcher.image.probe import PROBE, Facts, parse_facts
 from launcher.image.sbom import build_sbom, format_sbom
 from launcher.image.size import ImageSize, read_size
-from launcher.preflight.finding import Finding
+from launcher.image_reference import read_reference
 
 _PROBE_TIMEOUT_SEC = 900.0
 

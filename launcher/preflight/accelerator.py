@@ -1,14 +1,14 @@
 """Checks of the GPUs that a job asks for, against its machines, driver, image and parameters.
 
 Rules: https://cloud.google.com/dataflow/docs/gpu/gpu-support and the catalogue in
-``launcher.accelerators``.
+``launcher.accelerators.catalogue``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from launcher.accelerators import (
+from launcher.accelerators.catalogue import (
     DEFAULT_DRIVER,
     LATEST_DRIVER,
     NO_DRIVER,
@@ -23,11 +23,11 @@ from launcher.accelerators import (
     find_type_problem,
     load_catalogue,
 )
-from launcher.environment import FlexTemplateRuntimeEnvironment
+from launcher.accelerators.gpu_defaults import LAUNCHER_MACHINE_TYPE, MINIMUM_DISK_GB, ONE_PROCESS
 from launcher.errors import InputError
-from launcher.gpu_defaults import LAUNCHER_MACHINE_TYPE, MINIMUM_DISK_GB, ONE_PROCESS
-from launcher.preflight.finding import Finding, error, warning
-from launcher.request import HINT_PARAMETER
+from launcher.finding import Finding, error, warning
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.launch.request import HINT_PARAMETER
 
 _SERVICE_OPTIONS = ("dataflow_service_options", "dataflow_service_option", "experiments")
 

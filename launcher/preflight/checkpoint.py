@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launcher.accelerators import Accelerator, find_machine_type, load_catalogue
-from launcher.environment import FlexTemplateRuntimeEnvironment
+from launcher.accelerators.catalogue import Accelerator, find_machine_type, load_catalogue
 from launcher.errors import InputError
+from launcher.finding import Finding, error, warning
+from launcher.google.rest import camel_case, from_rest
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
 from launcher.preflight.accelerator import count_sdk_processes
-from launcher.preflight.finding import Finding, error, warning
 from launcher.preflight.probe import ProbeError, run_probe
-from launcher.rest import camel_case, from_rest
 
 _GB = 1e9
 # What CUDA takes on the GPU for each process before the first tensor.

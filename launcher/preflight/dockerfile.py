@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from launcher.image.names import ImageReference
+from launcher.finding import Finding, error, warning
+from launcher.image_reference import ImageReference
 from launcher.preflight.dockerfile_reader import Dockerfile
-from launcher.preflight.finding import Finding, error, warning
 from launcher.preflight.locks import Lock
 
 BOOT = "/opt/apache/beam/boot"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.preflight.finding import Finding, error, warning
+from launcher.finding import Finding, error, warning
 from launcher.preflight.metadata import RESERVED_OPTIONS
 
 _AFTER_RUN = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from launcher.environment import FlexTemplateRuntimeEnvironment
-from launcher.preflight.finding import Finding, error, warning
+from launcher.finding import Finding, error, warning
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
 from launcher.preflight.image import check_image_reference
 from launcher.preflight.metadata import RESERVED_OPTIONS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from launcher.image.names import ImageReference
-from launcher.preflight.finding import Finding, error, warning
+from launcher.finding import Finding, error, warning
+from launcher.image_reference import ImageReference
 
 # Hosts at which Dataflow's workers authenticate by their service account.
 _GOOGLE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")

@@ -18,8 +18,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from launcher.errors import InputError
-from launcher.preflight.finding import Finding, Severity, error, warning
-from launcher.rest import from_rest
+from launcher.finding import Finding, Severity, error, warning
+from launcher.google.rest import from_rest
 
 # Which CUDA a plain torch wheel is built for shows in what is installed beside it.
 _CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
@@ -78,7 +78,7 @@ class Advisories:
 @functools.cache
 def load_advisories() -> Advisories:
     """Read ``advisories.json``."""
-    file = resources.files("launcher.preflight").joinpath("advisories.json")
+    file = resources.files(__package__).joinpath("advisories.json")
     return from_rest(Advisories, json.loads(file.read_text(encoding="utf-8")))
 
 

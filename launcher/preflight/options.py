@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from launcher.gpu_defaults import THREADS_OPTION
-from launcher.preflight.finding import Finding, error, warning
+from launcher.accelerators.gpu_defaults import THREADS_OPTION
+from launcher.finding import Finding, error, warning
 from launcher.preflight.probe import ProbeError, run_probe
 
 # Spares the import of Beam where nothing else is given.

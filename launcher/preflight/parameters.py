@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from launcher.environment import FlexTemplateRuntimeEnvironment
-from launcher.metadata import ParameterMetadata, TemplateMetadata
+from launcher.finding import Finding, error, warning
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.package.metadata import ParameterMetadata, TemplateMetadata
 from launcher.preflight.egrep import compile_egrep
-from launcher.preflight.finding import Finding, error, warning
 from template.parameters import did_you_mean
 
 # Pipeline options that the service takes as parameters although no metadata declares them, as seen

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import FormatError, InputError
-from launcher.metadata import TemplateMetadata
+from launcher.finding import Finding, warning
+from launcher.google.rest import from_rest
+from launcher.launch.request import LaunchFlexTemplateRequest
+from launcher.package.metadata import TemplateMetadata
+from launcher.package.spec import ContainerSpec, with_rest_names
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
 from launcher.preflight.checkpoint import (
     Checkpoint,
@@ -23,16 +27,12 @@ from launcher.preflight.dockerfile import PY_FILE, check_dockerfile
 from launcher.preflight.dockerfile_reader import read_dockerfile
 from launcher.preflight.entry_file import check_entry_file
 from launcher.preflight.environment import check_environment, check_workers_image
-from launcher.preflight.finding import Finding, warning
 from launcher.preflight.locks import Lock, check_lock, read_lock
 from launcher.preflight.metadata import check_metadata
 from launcher.preflight.options import check_pipeline_options
 from launcher.preflight.parameters import check_parameters
 from launcher.preflight.probe import ProbeError
 from launcher.preflight.spec import check_metadata_fields
-from launcher.request import LaunchFlexTemplateRequest
-from launcher.rest import from_rest
-from launcher.spec import ContainerSpec, with_rest_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from launcher import Accelerator
-from launcher.accelerators import encode_resource_hint
+from launcher.accelerators.catalogue import encode_resource_hint
 from template.batch import build_batch_pipeline
 from template.options import PredictConfig
 

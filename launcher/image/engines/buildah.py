@@ -15,9 +15,9 @@ from pathlib import Path
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.names import suggest_repository
 from launcher.image.plan import DOCKERFILE, IGNORE_FILE, PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
+from launcher.image_reference import suggest_repository
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _PUSH_TIMEOUT_SEC = 3600.0

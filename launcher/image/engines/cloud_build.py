@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from launcher.errors import ImageError, InputError
-from launcher.image.names import find_repository, read_reference
 from launcher.image.plan import BuildPlan
 from launcher.image.tools import ToolError, run_tool
+from launcher.image_reference import find_repository, read_reference
 
 _CONFIG = Path("docker") / "cloudbuild.yaml"
 _CACHE_TAG = "buildcache"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.names import read_reference, suggest_repository
 from launcher.image.plan import DOCKERFILE, PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
+from launcher.image_reference import read_reference, suggest_repository
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _PUSH_TIMEOUT_SEC = 3600.0

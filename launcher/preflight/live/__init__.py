@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from launcher.preflight.finding import Finding
+from launcher.finding import Finding
 from launcher.preflight.live.buckets import check_buckets, check_objects, check_outputs
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
 from launcher.preflight.live.image import check_image

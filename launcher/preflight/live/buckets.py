@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.preflight.finding import Finding, error, warning
+from launcher.finding import Finding, error, warning
 from launcher.preflight.live.cloud import Cloud, Launch, Missing
 
 # Multi-regions, and how the names of their regions begin.

@@ -16,10 +16,10 @@ from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
-from launcher.environment import FlexTemplateRuntimeEnvironment
-from launcher.metadata import TemplateMetadata
-from launcher.preflight.finding import Finding, warning
-from launcher.transport import DEFAULT_ENDPOINT, OneAttemptHttp, open_session
+from launcher.finding import Finding, warning
+from launcher.google.transport import DEFAULT_ENDPOINT, OneAttemptHttp, open_session
+from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.package.metadata import TemplateMetadata
 
 _VERSIONS = {
     "artifactregistry": "v1",

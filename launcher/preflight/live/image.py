@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.gpu_defaults import recommend_disk_size_gb
-from launcher.image.names import ImageReference, find_repository
-from launcher.preflight.finding import Finding, error
+from launcher.accelerators.gpu_defaults import recommend_disk_size_gb
+from launcher.finding import Finding, error
+from launcher.image_reference import ImageReference, find_repository
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
 
 # Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.

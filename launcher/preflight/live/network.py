@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.preflight.finding import Finding, error
+from launcher.finding import Finding, error
 from launcher.preflight.live.cloud import Cloud, Launch, Missing
 
 

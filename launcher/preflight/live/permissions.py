@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.preflight.finding import Finding, error
+from launcher.finding import Finding, error
 from launcher.preflight.live.buckets import find_locations, split
 from launcher.preflight.live.cloud import Cloud, Launch
 from launcher.preflight.live.worker_account import find_worker_account

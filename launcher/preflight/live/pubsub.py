@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.preflight.finding import Finding, error
+from launcher.finding import Finding, error
 from launcher.preflight.live.cloud import Cloud, Launch, Missing
 
 

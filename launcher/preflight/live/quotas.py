@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.accelerators import count_vcpus, load_catalogue
+from launcher.accelerators.catalogue import count_vcpus, load_catalogue
+from launcher.finding import Finding, error
 from launcher.preflight.accelerator import find_accelerator
-from launcher.preflight.finding import Finding, error
 from launcher.preflight.live.cloud import Cloud, Launch, Unanswered
 from launcher.preflight.live.image import DEFAULT_DISK_GB
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.preflight.finding import Finding, error
+from launcher.finding import Finding, error
 from launcher.preflight.live.cloud import Cloud, Launch
 
 _ALWAYS = ("compute", "dataflow", "logging", "storage")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from launcher.image.names import ImageReference, find_repository
-from launcher.preflight.finding import Finding, warning
+from launcher.finding import Finding, warning
+from launcher.image_reference import ImageReference, find_repository
 from launcher.preflight.live.buckets import find_locations, split
 from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
 

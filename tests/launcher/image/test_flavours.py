@@ -8,7 +8,7 @@ from importlib import resources
 
 import pytest
 
-from launcher.accelerators import load_catalogue
+from launcher.accelerators.catalogue import load_catalogue
 from launcher.errors import InputError
 from launcher.image.flavours import default_flavour, find_flavour, load_flavours
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from launcher.cli import main
-from launcher.metadata import build_template_metadata
-from launcher.spec import build_container_spec, format_spec
+from launcher.package.metadata import build_template_metadata
+from launcher.package.spec import build_container_spec, format_spec
 from template.parameters import BATCH
 
 IMAGE = "europe-docker.pkg.dev/my-project/images/fashion:1.0"

@@ -1,6 +1,6 @@
 """Each failure that the live checks catch: in a project that has it, over real HTTP.
 
-A test is called after the failure's id in ``launcher/failures.json``.
+A test is called after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations

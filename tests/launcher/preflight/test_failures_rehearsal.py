@@ -1,6 +1,6 @@
 """Each failure that the rehearsal catches: launched for real on a local Dataflow of its own.
 
-A test is called after the failure's id in ``launcher/failures.json``.
+A test is called after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pytest
 from launcher.cli import main
 from launcher.emulator.pubsub import find_program
 from launcher.errors import InputError
-from launcher.metadata import build_template_metadata
-from launcher.preflight.rehearsal_messages import read_messages
-from launcher.spec import build_container_spec, format_spec
+from launcher.package.metadata import build_template_metadata
+from launcher.package.spec import build_container_spec, format_spec
+from launcher.preflight.rehearsal.messages import read_messages
 from template.parameters import STREAMING as STREAMING_KIND
 
 SPEC = {

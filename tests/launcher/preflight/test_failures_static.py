@@ -1,6 +1,6 @@
 """Each failure that the static checks catch: the mistake is made, and the finding read.
 
-A test is called after the failure's id in ``launcher/failures.json``.
+A test is called after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from launcher import FlexTemplateRuntimeEnvironment, Severity
+from launcher.package.spec import parse_spec
 from launcher.preflight.parameters import check_parameters
 from launcher.preflight.spec import check_spec_text
 from launcher.preflight.static import check_metadata_file
-from launcher.spec import parse_spec
 
 GCS = "^gs:\\/\\/[^\\n\\r]+$"
 OLD_METADATA = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher import ParameterMetadata, TemplateMetadata, build_template_metadata
-from launcher.metadata import ParameterMetadataEnumOption
+from launcher.package.metadata import ParameterMetadataEnumOption
 from launcher.preflight.metadata import PARAM_TYPES, check_metadata
 from template.parameters import TEMPLATES
 

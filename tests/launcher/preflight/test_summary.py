@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from launcher.diagnosis import load_failures
+from launcher.jobs.diagnosis import load_failures
 from launcher.preflight.summary import build_checks_table, is_caught
-from tests.launcher.test_diagnosis import TEXTS
+from tests.launcher.jobs.test_diagnosis import TEXTS
 
 HERE = Path(__file__).parent
-FILES = [*HERE.glob("test_failures_*.py"), HERE.parent / "test_read_back.py"]
+FILES = [*HERE.glob("test_failures_*.py"), HERE.parent / "jobs" / "test_verify.py"]
 FAILURES = load_failures().failures
 
 

@@ -1,0 +1,5 @@
+"""GPUs of Dataflow workers: the catalogue, their names, and what a GPU job needs beside them.
+
+The facts (types, machines, limits, drivers) are dated data in ``catalogue.json``. To add a GPU
+type, add it there.
+"""

@@ -1,0 +1,101 @@
+"""What a job with GPUs needs and people forget: filled in where neither user nor template say it.
+
+Every value shows in ``flexpack run --dry-run`` and ``flexpack build --print-only``, and a flag of
+its own overrides it. Why each is what it is:
+https://cloud.google.com/dataflow/docs/gpu/develop-with-gpus
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from launcher.accelerators.catalogue import (
+    Accelerator,
+    count_vcpus,
+    find_default_machine,
+    find_machine_problem,
+)
+
+if TYPE_CHECKING:
+    from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+
+# A CUDA image unpacks to about 6 GB, beside its compressed 3 GB, logs and the model; the
+# documentation asks for 50 at least.
+MINIMUM_DISK_GB = 50
+
+# What lies on a worker's disk beside the image: the system, the driver, logs, the model.
+_OTHER_DISK_GB = 25
+
+# The service's own choice, n1-standard-1, has 3.75 GB: too little to import torch and Beam in.
+LAUNCHER_MACHINE_TYPE = "e2-standard-2"
+
+# Otherwise every vCPU gets a process, and every process a model of its own on the one GPU.
+ONE_PROCESS = "no_use_multiple_sdk_containers"
+PARALLELISM_EXPERIMENTS = (ONE_PROCESS, "use_multiple_sdk_containers", "sdk_worker_parallelism")
+
+# Enough to read and decode while the GPU computes; each may hold a batch in memory.
+THREADS_OPTION = "number_of_worker_harness_threads"
+_MOST_THREADS = 8
+
+
+def add_gpu_defaults(
+    environment: FlexTemplateRuntimeEnvironment,
+    accelerator: Accelerator,
+    *,
+    base: FlexTemplateRuntimeEnvironment,
+    image: str | None,
+    on_all_workers: bool,
+) -> FlexTemplateRuntimeEnvironment:
+    """Return the environment with what a GPU job needs beside it.
+
+    Args:
+        environment: what the user asks for; kept.
+        base: what the template sets by default; kept where it fits the accelerator.
+        image: the template's own image, where known.
+        on_all_workers: False where only the prediction step has the GPU (right fitting): its
+            machine type is then the service's choice.
+    """
+    machine_type = environment.machine_type
+    if machine_type is None and on_all_workers:
+        keeps = base.machine_type and not find_machine_problem(accelerator, base.machine_type)
+        machine_type = None if keeps else find_default_machine(accelerator)
+    chosen_machine = machine_type or base.machine_type or ""
+    experiments = environment.additional_experiments
+    if not accelerator.mps and not _mentions(experiments, PARALLELISM_EXPERIMENTS):
+        experiments = (*experiments, ONE_PROCESS)
+    options = environment.additional_pipeline_options
+    if not accelerator.mps and not _mentions(options, [THREADS_OPTION]):
+        threads = min(count_vcpus(chosen_machine) or 4, _MOST_THREADS)
+        options = (*options, f"{THREADS_OPTION}={threads}")
+    disk_size_gb = environment.disk_size_gb
+    if disk_size_gb is None and (base.disk_size_gb or 0) < MINIMUM_DISK_GB:
+        disk_size_gb = MINIMUM_DISK_GB
+    return replace(
+        environment,
+        additional_experiments=experiments,
+        additional_pipeline_options=options,
+        disk_size_gb=disk_size_gb,
+        launcher_machine_type=environment.launcher_machine_type
+        or (None if base.launcher_machine_type else LAUNCHER_MACHINE_TYPE),
+        machine_type=machine_type,
+        sdk_container_image=environment.sdk_container_image
+        or (None if base.sdk_container_image else image),
+    )
+
+
+def recommend_disk_size_gb(*, compressed_gb: float, unpacked_gb: float) -> int:
+    """Return the disk that workers of an image should have, in GB, rounded up to tens.
+
+    An image lies on it twice, as it came from the registry and unpacked.
+    """
+    needed_gb = compressed_gb + unpacked_gb + _OTHER_DISK_GB
+    return max(MINIMUM_DISK_GB, math.ceil(needed_gb / 10) * 10)
+
+
+def _mentions(entries: Iterable[str], names: Iterable[str]) -> bool:
+    """Tell whether an entry ``NAME`` or ``NAME=VALUE`` is among them."""
+    wanted = frozenset(names)
+    return any(entry.partition("=")[0].removeprefix("--") in wanted for entry in entries)

@@ -1,0 +1,1 @@
+"""Jobs: records, the Dataflow client, waiting, verifying what runs, and why a job failed."""

@@ -1,0 +1,336 @@
+"""The Dataflow REST client, on google-api-python-client with its bundled discovery document.
+
+Reads are retried for some seconds. A launch is never blindly repeated: where its answer is lost,
+the client looks whether the job exists before it tries again.
+https://cloud.google.com/dataflow/docs/reference/rest
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from google.auth.exceptions import GoogleAuthError, TransportError
+from googleapiclient import discovery
+from googleapiclient.errors import HttpError
+from googleapiclient.http import HttpRequest
+
+from launcher.errors import (
+    ApiError,
+    CredentialsError,
+    LaunchUncertain,
+    ServiceError,
+    Unreachable,
+)
+from launcher.google.rest import format_time, from_rest, to_rest
+from launcher.google.transport import OneAttemptHttp, find_endpoint, is_google, open_session
+from launcher.jobs.records import Job, JobMessage, JobState, MessageImportance, Metric
+from launcher.launch.request import LAUNCH_ID_LABEL, LaunchFlexTemplateRequest
+
+_READ_DELAYS_SEC = (0.5, 1.0)
+_LAUNCH_DELAYS_SEC = (1.0, 2.0, 4.0)  # one after each attempt
+_CANCEL_DELAYS_SEC = (1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True)
+class HttpCall:
+    """A request as it would be sent."""
+
+    method: str
+    url: str
+    body: Mapping[str, Any]
+
+
+class Dataflow:
+    """Dataflow in one project and region.
+
+    Every method blocks for at most a few times ``timeout_sec``, and raises ``ServiceError`` where
+    the service refuses or does not answer. Connects at the first call. Not for several threads.
+
+    Args:
+        endpoint: default the variable CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW, else Google's.
+        timeout_sec: longest wait for one answer.
+        session: what sends the requests; default one with Google's default credentials, or
+            without any where the endpoint is not Google's.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        region: str,
+        *,
+        endpoint: str | None = None,
+        timeout_sec: float = 60.0,
+        session: requests.Session | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.project = project
+        self.region = region
+        self.endpoint = endpoint or find_endpoint()
+        self._timeout_sec = timeout_sec
+        self._session = session
+        self._sleep = sleep
+        self._http: OneAttemptHttp | None = None
+        service = discovery.build(
+            "dataflow",
+            "v1b3",
+            # Nothing is sent with this one, so that building a request needs no credentials.
+            http=OneAttemptHttp(requests.Session(), timeout_sec=timeout_sec),
+            static_discovery=True,
+            client_options={"api_endpoint": self.endpoint},
+        )
+        locations = service.projects().locations()
+        self._jobs = locations.jobs()
+        self._flex_templates = locations.flexTemplates()
+
+    def dry_run(self, request: LaunchFlexTemplateRequest) -> HttpCall:
+        """Return the request that ``launch`` would send; sends nothing, needs no credentials."""
+        call = self._launch_call(request)
+        return HttpCall(method=call.method, url=call.uri, body=json.loads(call.body))
+
+    def launch(self, request: LaunchFlexTemplateRequest) -> Job:
+        """Launch a job and return it, as yet mostly without a state.
+
+        A refused launch (4xx) is not repeated, save one that the service had no time for (429).
+        After an ambiguous failure (no answer, 5xx) the client looks for the job, by its name and
+        launch id, before each of a few more attempts. A launch that is refused because its name is
+        taken by a job with the same launch id returns that job.
+
+        Raises:
+            ApiError: the service refused (4xx), and no job was created; or it failed (5xx) at
+                every attempt, and no job of this launch was there when the client last looked.
+            Unreachable: likewise, for want of an answer.
+            LaunchUncertain: it could not be found out whether the job was created.
+        """
+        parameter = request.launch_parameter
+        name = parameter.job_name
+        launch_id = parameter.environment.additional_user_labels.get(LAUNCH_ID_LABEL)
+        action = f"launching {name!r}"
+        earlier = self._find_earlier(name)
+        call = self._launch_call(request)
+        for delay_sec in _LAUNCH_DELAYS_SEC:
+            try:
+                answer = self._send(action, call)
+            except ServiceError as error:
+                failure = error
+            else:
+                return from_rest(Job, answer.get("job"), where="job")
+            if not failure.is_transient and not _has_status(failure, HTTPStatus.CONFLICT):
+                raise failure
+            if failure.is_transient:
+                self._sleep(delay_sec)
+            if _has_status(failure, HTTPStatus.TOO_MANY_REQUESTS):
+                continue  # nothing was done
+            try:
+                job = self._find_launched(name, launch_id, earlier)
+            except ServiceError as error:
+                raise LaunchUncertain(
+                    f"{failure}\nWhether the job was created could not be found out: {error}\n"
+                    f"Look for {name!r} with 'flexpack jobs list' before you launch again"
+                ) from failure
+            if job:
+                return job
+            if not failure.is_transient:
+                raise failure
+        raise failure
+
+    def get(self, job_id: str, *, view: str = "JOB_VIEW_DESCRIPTION") -> Job:
+        """Return a job with its labels; with JOB_VIEW_ALL also what it runs on."""
+        call = self._jobs.get(**self._place, jobId=job_id, view=view)
+        return from_rest(Job, self._read(f"reading job {job_id}", call))
+
+    def list(
+        self, *, status: str = "ALL", name: str | None = None, limit: int | None = None
+    ) -> tuple[Job, ...]:
+        """Return jobs, as a rule newest first; their labels are not among what is listed.
+
+        Args:
+            status: ``ALL``, ``ACTIVE`` or ``TERMINATED``.
+            name: only jobs of exactly this name.
+            limit: at most so many.
+        """
+        call = self._jobs.list(**self._place, filter=status, name=name)
+        jobs: list[Job] = []
+        for page in self._pages("listing jobs", call, self._jobs.list_next):
+            listed = (from_rest(Job, item, where="job") for item in page.get("jobs", ()))
+            jobs.extend(job for job in listed if name is None or job.name == name)
+            if limit is not None and len(jobs) >= limit:
+                break
+        return tuple(jobs[:limit])
+
+    def messages(
+        self,
+        job_id: str,
+        *,
+        minimum_importance: MessageImportance = MessageImportance.BASIC,
+        start_time: datetime | None = None,
+    ) -> tuple[JobMessage, ...]:
+        """Return a job's messages, oldest first.
+
+        Args:
+            start_time: only messages of this time and later.
+        """
+        collection = self._jobs.messages()
+        call = collection.list(
+            **self._place,
+            jobId=job_id,
+            minimumImportance=minimum_importance.value,
+            startTime=format_time(start_time) if start_time else None,
+        )
+        return tuple(
+            from_rest(JobMessage, item, where="jobMessage")
+            for page in self._pages(f"messages of job {job_id}", call, collection.list_next)
+            for item in page.get("jobMessages", ())
+        )
+
+    def metrics(self, job_id: str) -> tuple[Metric, ...]:
+        """Return a job's metrics, the service's and the pipeline's own, as they are now."""
+        call = self._jobs.getMetrics(**self._place, jobId=job_id)
+        answer = self._read(f"metrics of job {job_id}", call)
+        return tuple(from_rest(Metric, item, where="metric") for item in answer.get("metrics", ()))
+
+    def cancel(self, job_id: str, *, force: bool = False) -> Job:
+        """Ask a job to stop at once, and return it as the service answers; it stops a bit later.
+
+        May be repeated. Retries while the service is not yet ready to cancel a young job.
+
+        Args:
+            force: leak what does not stop; the service takes it 30 minutes after a plain cancel.
+        """
+        body: dict[str, Any] = {"requestedState": JobState.CANCELLED.value}
+        if force:
+            body["labels"] = {"force_cancel_job": "true"}
+        call = self._jobs.update(**self._place, jobId=job_id, body=body)
+        action = f"cancelling job {job_id}"
+        for delay_sec in _CANCEL_DELAYS_SEC:
+            try:
+                return from_rest(Job, self._read(action, call))
+            except ApiError as error:
+                if "not yet ready for cancel" not in error.service_message:
+                    raise
+            self._sleep(delay_sec)
+        return from_rest(Job, self._read(action, call))
+
+    def drain(self, job_id: str) -> Job:
+        """Ask a streaming job to finish what it has read and stop. May be repeated."""
+        body = {"requestedState": JobState.DRAINED.value}
+        call = self._jobs.update(**self._place, jobId=job_id, body=body)
+        return from_rest(Job, self._read(f"draining job {job_id}", call))
+
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"projectId": self.project, "location": self.region}
+
+    def _launch_call(self, request: LaunchFlexTemplateRequest) -> HttpRequest:
+        return self._flex_templates.launch(**self._place, body=to_rest(request))
+
+    def _find_earlier(self, name: str) -> frozenset[str]:
+        """Return the jobs that have the name already; none to a caller who may only launch.
+
+        Of such a caller's launch without an answer nothing can be found out: looking is refused.
+        """
+        try:
+            return frozenset(job.id for job in self.list(name=name))
+        except ApiError as error:
+            if _has_status(error, HTTPStatus.FORBIDDEN):
+                return frozenset()
+            raise
+
+    def _find_launched(
+        self, name: str, launch_id: str | None, earlier: frozenset[str]
+    ) -> Job | None:
+        """Return the job that a launch without an answer may have created.
+
+        It carries the launch id; where the service shows no labels yet, it is the job of that name
+        that was not there before.
+        """
+        for listed in self.list(name=name):
+            if listed.id in earlier and listed.current_state.is_terminal:
+                continue
+            job = self.get(listed.id)
+            label = job.labels.get(LAUNCH_ID_LABEL)
+            if label == launch_id if label else job.id not in earlier:
+                return job
+        return None
+
+    def _pages(
+        self,
+        action: str,
+        call: HttpRequest | None,
+        next_call: Callable[[HttpRequest, Any], HttpRequest | None],
+    ) -> Iterator[dict[str, Any]]:
+        while call is not None:
+            page = self._read(action, call)
+            yield page
+            call = next_call(call, page)
+
+    def _read(self, action: str, call: HttpRequest) -> dict[str, Any]:
+        """Send a request that may be repeated, and repeat it where that may help."""
+        for delay_sec in _READ_DELAYS_SEC:
+            try:
+                return self._send(action, call)
+            except ServiceError as error:
+                if not error.is_transient:
+                    raise
+            self._sleep(delay_sec)
+        return self._send(action, call)
+
+    def _send(self, action: str, call: HttpRequest) -> dict[str, Any]:
+        """Send a request once."""
+        if self._http is None:
+            session = self._session or open_session(self.endpoint)
+            self._http = OneAttemptHttp(session, timeout_sec=self._timeout_sec)
+        try:
+            answer = call.execute(http=self._http)
+        except HttpError as error:
+            raise _api_error(action, error) from error
+        except GoogleAuthError as error:
+            if error.retryable or isinstance(error, TransportError):
+                # A token is fetched every hour, from a server that may be out of reach for once.
+                raise Unreachable(
+                    f"{action}: no answer to a question for a token: {error}"
+                ) from error
+            raise CredentialsError(
+                f"{action}: {error}\nLog in again: 'gcloud auth application-default login'"
+            ) from error
+        except requests.Timeout as error:
+            raise Unreachable(
+                f"{action}: no answer from {self.endpoint} within {self._timeout_sec:g} s"
+            ) from error
+        except requests.ConnectionError as error:
+            remedy = "look at your network" if is_google(self.endpoint) else "is it running?"
+            raise Unreachable(
+                f"{action}: no connection to {self.endpoint}, or one that dropped; {remedy}"
+            ) from error
+        except requests.RequestException as error:
+            raise Unreachable(f"{action}: no answer from {self.endpoint}: {error}") from error
+        if not isinstance(answer, dict):  # googleapiclient hands over what is not JSON as text
+            raise Unreachable(f"{action}: {self.endpoint} answered no JSON but {answer!r:.80}")
+        return answer
+
+
+def _has_status(failure: ServiceError, status: HTTPStatus) -> bool:
+    return isinstance(failure, ApiError) and failure.status_code == status
+
+
+def _api_error(action: str, error: HttpError) -> ApiError:
+    """Read Google's error body; a proxy's page in its place gives its first line."""
+    text = error.content.decode(errors="replace")
+    try:
+        body = json.loads(text)["error"]
+        return ApiError(
+            action,
+            status_code=error.status_code,
+            status=body.get("status", ""),
+            message=body.get("message", ""),
+            details=body.get("details", ()),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = text.strip().partition("\n")[0][:200] or error.reason
+        return ApiError(action, status_code=error.status_code, message=message)

@@ -1,0 +1,230 @@
+"""The runtime environment of a Flex Template job, made from options with gcloud's names.
+
+``FlexTemplateRuntimeEnvironment`` mirrors the REST schema; it serves twice, as the defaults of a
+container spec and in a launch request:
+https://cloud.google.com/dataflow/docs/reference/rest/v1b3/FlexTemplateRuntimeEnvironment
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from launcher.accelerators.catalogue import (
+    WORKER_ACCELERATOR,
+    Accelerator,
+    encode_worker_accelerator,
+    find_type_problem,
+)
+from launcher.accelerators.gpu_defaults import add_gpu_defaults
+from launcher.errors import InputError
+
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
+_GCS_FOLDER = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+(/.*)?")
+# https://cloud.google.com/dataflow/docs/guides/pipeline-options, under "labels"
+_LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
+_LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlexTemplateRuntimeEnvironment:
+    """Where and how a job runs; what is None is left to the template or the service."""
+
+    additional_experiments: tuple[str, ...] = ()
+    additional_pipeline_options: tuple[str, ...] = ()
+    additional_user_labels: Mapping[str, str] = field(default_factory=dict)
+    autoscaling_algorithm: str | None = None
+    disk_size_gb: int | None = None
+    dump_heap_on_oom: bool | None = None
+    enable_launcher_vm_serial_port_logging: bool | None = None
+    enable_streaming_engine: bool | None = None
+    flexrs_goal: str | None = None
+    ip_configuration: str | None = None
+    kms_key_name: str | None = None
+    launcher_machine_type: str | None = None
+    machine_type: str | None = None
+    max_workers: int | None = None
+    network: str | None = None
+    num_workers: int | None = None
+    save_heap_dumps_to_gcs_path: str | None = None
+    sdk_container_image: str | None = None
+    service_account_email: str | None = None
+    staging_location: str | None = None
+    streaming_mode: str | None = None
+    subnetwork: str | None = None
+    temp_location: str | None = None
+    worker_region: str | None = None
+    worker_zone: str | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentOptions:
+    """What a user may say about the environment, named like gcloud's flags.
+
+    ``accelerator``, ``disk_size_gb`` and ``sdk_container_image`` have no gcloud flag.
+    """
+
+    accelerator: Accelerator | None = None
+    additional_experiments: tuple[str, ...] = ()
+    additional_pipeline_options: tuple[str, ...] = ()
+    additional_user_labels: Mapping[str, str] = field(default_factory=dict)
+    dataflow_kms_key: str | None = None
+    disable_public_ips: bool = False
+    disk_size_gb: int | None = None
+    enable_streaming_engine: bool = False
+    launcher_machine_type: str | None = None
+    max_workers: int | None = None
+    network: str | None = None
+    num_workers: int | None = None
+    sdk_container_image: str | None = None
+    service_account_email: str | None = None
+    staging_location: str | None = None
+    subnetwork: str | None = None
+    temp_location: str | None = None
+    worker_machine_type: str | None = None
+    worker_region: str | None = None
+    worker_zone: str | None = None
+
+
+def build_environment(
+    options: EnvironmentOptions,
+    *,
+    base: FlexTemplateRuntimeEnvironment | None = None,
+    image: str | None = None,
+    on_all_workers: bool = True,
+) -> FlexTemplateRuntimeEnvironment:
+    """Return the environment that the options describe, with what its GPUs need.
+
+    As in gcloud, a staging location alone serves for temporary files too. Of the lists and maps
+    (experiments, pipeline options, labels) those of ``base`` are kept: whether the service adds a
+    launch's to the template's is not documented.
+
+    Args:
+        base: the template's default environment, which holds where this one is silent.
+        image: the template's own image.
+        on_all_workers: False leaves the GPUs to a resource hint of the prediction step.
+
+    Raises:
+        InputError: an option is wrong; the message names every one that is.
+    """
+    if problems := list(find_option_problems(options)):
+        raise InputError("\n".join(problems))
+    base = base or FlexTemplateRuntimeEnvironment()
+    environment = FlexTemplateRuntimeEnvironment(
+        additional_experiments=_experiments(options, base, on_all_workers),
+        additional_pipeline_options=_pipeline_options(options, base),
+        additional_user_labels={**base.additional_user_labels, **options.additional_user_labels},
+        disk_size_gb=options.disk_size_gb,
+        enable_streaming_engine=options.enable_streaming_engine or None,
+        ip_configuration="WORKER_IP_PRIVATE" if options.disable_public_ips else None,
+        kms_key_name=options.dataflow_kms_key,
+        launcher_machine_type=options.launcher_machine_type,
+        machine_type=options.worker_machine_type,
+        max_workers=options.max_workers,
+        network=options.network,
+        num_workers=options.num_workers,
+        sdk_container_image=options.sdk_container_image,
+        service_account_email=options.service_account_email,
+        staging_location=options.staging_location,
+        subnetwork=options.subnetwork,
+        temp_location=options.temp_location or options.staging_location,
+        worker_region=options.worker_region,
+        worker_zone=options.worker_zone,
+    )
+    if options.accelerator is None:
+        return environment
+    return add_gpu_defaults(
+        environment,
+        options.accelerator,
+        base=base,
+        image=image,
+        on_all_workers=on_all_workers,
+    )
+
+
+def overlay(
+    base: FlexTemplateRuntimeEnvironment, asked: FlexTemplateRuntimeEnvironment
+) -> FlexTemplateRuntimeEnvironment:
+    """Return the environment that a job gets: what the launch asks for over the template's."""
+    given = {
+        field.name: value
+        for field in fields(asked)
+        if (value := getattr(asked, field.name)) not in (None, (), {})
+    }
+    return replace(base, **given)
+
+
+def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
+    """Yield a message for every option that is wrong in itself or beside another."""
+    accelerator: object = options.accelerator  # Python lets a text through
+    if isinstance(accelerator, str):
+        yield f"accelerator {accelerator!r}: give Accelerator.parse({accelerator!r})"
+        return
+    for flag, location in (
+        ("--staging-location", options.staging_location),
+        ("--temp-location", options.temp_location),
+    ):
+        if location is not None and not _GCS_FOLDER.fullmatch(location):
+            yield f"{flag} {location!r}: expected a Cloud Storage folder, gs://BUCKET/FOLDER"
+    for flag, number in (
+        ("--disk-size-gb", options.disk_size_gb),
+        ("--max-workers", options.max_workers),
+        ("--num-workers", options.num_workers),
+    ):
+        if number is not None and number < 1:
+            yield f"{flag} {number}: expected a number of at least 1"
+    if options.num_workers and options.max_workers and options.num_workers > options.max_workers:
+        yield f"--num-workers {options.num_workers}: more than --max-workers {options.max_workers}"
+    if options.worker_zone and _REGION.fullmatch(options.worker_zone):
+        yield (
+            f"--worker-zone {options.worker_zone!r}: a region; give it as --worker-region, or a "
+            f"zone of it, for example {options.worker_zone}-a"
+        )
+    if options.worker_region and options.worker_zone:
+        yield "--worker-region and --worker-zone: give one of them; the zone implies its region"
+    if options.accelerator and (problem := find_type_problem(options.accelerator)):
+        yield f"--accelerator '{options.accelerator}': {problem}"
+    if options.accelerator and any(
+        experiment.startswith(f"{WORKER_ACCELERATOR}=")
+        for experiment in options.additional_experiments
+    ):
+        yield (
+            f"--accelerator and --additional-experiments {WORKER_ACCELERATOR}=...: the same thing "
+            "twice; keep --accelerator"
+        )
+    for key, value in options.additional_user_labels.items():
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+            yield (
+                f"--additional-user-labels {key}={value}: lower-case letters, digits, '-' and '_' "
+                "only, at most 63 of them, the key beginning with a letter"
+            )
+
+
+def _experiments(
+    options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment, on_all_workers: bool
+) -> tuple[str, ...]:
+    """Return the experiments; none where the template's may stand as they are."""
+    own = options.additional_experiments
+    kept = base.additional_experiments
+    if options.accelerator is not None:
+        kept = tuple(entry for entry in kept if not entry.startswith(f"{WORKER_ACCELERATOR}="))
+        if on_all_workers:
+            own = (encode_worker_accelerator(options.accelerator), *own)
+    elif not own:
+        return ()
+    return tuple(dict.fromkeys((*own, *kept)))
+
+
+def _pipeline_options(
+    options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment
+) -> tuple[str, ...]:
+    own = options.additional_pipeline_options
+    if not own and options.accelerator is None:
+        return ()
+    named = {entry.partition("=")[0] for entry in own}
+    kept = (
+        entry for entry in base.additional_pipeline_options if entry.partition("=")[0] not in named
+    )
+    return (*own, *kept)

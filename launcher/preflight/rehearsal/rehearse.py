@@ -1,0 +1,280 @@
+"""The rehearsal: the launcher phase for real, and a sample of the input through the pipeline.
+
+Runs on a local Dataflow that the caller has started, with the user's interpreter and modules in
+place of the image, the network off and a time limit. Nothing of it leaves this machine; the sample
+alone is read from where the real input is. What it cannot show: the image itself, the GPU, the
+machines.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.errors import FlexpackError, JobFailed, JobTimeout, ServiceError
+from launcher.finding import Finding, error, warning
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.records import (
+    Job,
+    JobMessage,
+    JobState,
+    Metric,
+    Milestone,
+    RowCounts,
+    wait_for_job,
+)
+from launcher.launch.request import LaunchConfig, build_launch_request
+from launcher.package.spec import ContainerSpec, format_spec
+from launcher.preflight.rehearsal.messages import LocalTopics
+from launcher.preflight.rehearsal.sample import NoSample, read_sample
+from launcher.preflight.rehearsal.verdict import Verdict
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+BUCKET = "rehearsal"
+REPORT = "FLEXPACK_REHEARSAL_REPORT"
+
+_READ_TYPES = frozenset({"GCS_READ_FILE", "GCS_READ_FOLDER", "GCS_READ_BUCKET"})
+_WRITE_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKET"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where a rehearsal is played.
+
+    Attributes:
+        dataflow: client of the local Dataflow.
+        bucket: an empty bucket of its Cloud Storage.
+        topics: of its Pub/Sub; None where Google's emulator is not installed.
+        messages: what a streaming job is given to read.
+        report: the file in which the processes note what they did.
+        python: the interpreter that has the image's packages.
+        launch_limit_sec: how long the launcher may take.
+        run_limit_sec: how long the sample may take after that.
+    """
+
+    dataflow: Dataflow
+    bucket: Bucket
+    topics: LocalTopics | None = None
+    messages: Sequence[bytes] = ()
+    report: Path
+    python: Path
+    launch_limit_sec: float = 120.0
+    run_limit_sec: float = 300.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A rehearsal that is over.
+
+    Attributes:
+        staged_after_sec: None where the launcher staged no job.
+        has_sample: whether the job got a sample of its input.
+        failure: why the job did not end well.
+        replies: what a streaming job published.
+    """
+
+    job_id: str
+    staged_after_sec: float | None
+    has_sample: bool
+    failure: FlexpackError | None
+    replies: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal showed: what is wrong, and what was measured, in words."""
+
+    findings: Sequence[Finding]
+    figures: Sequence[str] = ()
+
+
+@dataclass
+class _Watch:
+    """Observes the job: notes when it is staged, drains it when its messages are through."""
+
+    stage: Stage
+    job_id: str
+    started: float = field(default_factory=time.monotonic)
+    staged_after_sec: float | None = None
+    replies: list[bytes] = field(default_factory=list)
+    is_drained: bool = False
+
+    def on_job(self, job: Job) -> None:
+        if job.current_state.is_staged and job.current_state is not JobState.FAILED:
+            self._note_staged()
+
+    def on_message(self, message: JobMessage) -> None:
+        """Note what only a staged job says: it may have failed before it was asked for again."""
+        if message.message_text.startswith(("Starting ", "Workflow failed")):
+            self._note_staged()
+
+    def on_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Drain a streaming job that has answered every message."""
+        if not self.stage.messages or self.is_drained or self.stage.topics is None:
+            return
+        self.replies = self.stage.topics.take_replies()
+        counts = RowCounts.from_metrics(metrics)
+        answered = max(len(self.replies), counts.predictions + counts.dead_letters)
+        if answered >= len(self.stage.messages):
+            self.stage.dataflow.drain(self.job_id)
+            self.is_drained = True
+
+    def on_outage(self, error: ServiceError) -> None:
+        """Pass over it: the waiting goes on, or ends with the error."""
+
+    def _note_staged(self) -> None:
+        if self.staged_after_sec is None:
+            self.staged_after_sec = time.monotonic() - self.started
+
+
+def write_images_file(
+    path: Path, *, images: set[str], python: Path, root: Path, entry: Path, report: Path
+) -> None:
+    """Write the ``images.toml`` by which the local Dataflow plays the images without a network."""
+    offline = resources.files("launcher.preflight.probes").joinpath("offline")
+    env = {
+        "FLEX_TEMPLATE_PYTHON_PY_FILE": str(entry.resolve()),
+        "PYTHONPATH": str(offline),
+        REPORT: str(report),
+    }
+    variables = ", ".join(f"{name} = {json.dumps(value)}" for name, value in env.items())
+    entries = (
+        f"[{json.dumps(image)}]\npython = {json.dumps(str(python.absolute()))}\n"
+        f"workdir = {json.dumps(str(root.resolve()))}\nenv = {{ {variables} }}\n"
+        for image in sorted(images)
+    )
+    path.write_text("\n".join(entries), encoding="utf-8")
+
+
+def rehearse(config: LaunchConfig, spec: ContainerSpec, stage: Stage) -> Rehearsal:
+    """Launch the template on the local Dataflow and return what went wrong or was slow.
+
+    Blocks for at most the stage's two limits and some seconds.
+    """
+    parameters = dict(config.parameters)
+    unsampled = [*_localize_files(parameters, spec, stage.bucket)]
+    unsampled += _localize_topics(parameters, spec, stage)
+    if parameters.get("device") == "cuda":  # this machine stands for the launcher, not for a GPU
+        parameters["device"] = "auto"
+    stage.bucket.blob("spec.json").upload_from_string(format_spec(spec))
+    local = replace(
+        config,
+        job_name="rehearsal",
+        project=stage.dataflow.project,
+        region=stage.dataflow.region,
+        template_file_gcs_location=f"gs://{BUCKET}/spec.json",
+        staging_location=f"gs://{BUCKET}/staging",
+        temp_location=f"gs://{BUCKET}/temp",
+        parameters=parameters,
+        launch_timeout_sec=max(1, int(stage.launch_limit_sec)),
+    )
+    try:
+        job = stage.dataflow.launch(build_launch_request(local, spec))
+    except ServiceError as problem:
+        refused = error("rehearsal-launch", str(problem), "Correct the request.")
+        return Rehearsal([*unsampled, refused])
+    verdict = Verdict(stage, _play(stage, job.id, has_sample=not unsampled))
+    return Rehearsal([*unsampled, *verdict.findings], verdict.figures)
+
+
+def _play(stage: Stage, job_id: str, *, has_sample: bool) -> Played:
+    """Wait for the launcher and, where there is a sample, for the job; end what still runs."""
+    watch = _Watch(stage, job_id)
+    steps = [(Milestone.STAGED, stage.launch_limit_sec + 30)]
+    if has_sample:
+        steps.append((Milestone.ENDED, stage.run_limit_sec))
+    failure: FlexpackError | None = None
+    for until, limit_sec in steps:
+        try:
+            job = wait_for_job(
+                stage.dataflow,
+                job_id,
+                until=until,
+                timeout_sec=limit_sec,
+                poll_interval_sec=1.0,
+                observer=watch,
+                sleep=stage.sleep,
+            )
+        except (JobFailed, JobTimeout) as problem:
+            failure, job = problem, problem.job
+            break
+    if not job.current_state.is_terminal:
+        stage.dataflow.cancel(job_id)
+    return Played(
+        job_id=job_id,
+        staged_after_sec=watch.staged_after_sec,
+        has_sample=has_sample,
+        failure=failure,
+        replies=watch.replies,
+    )
+
+
+def _localize_files(
+    parameters: dict[str, str], spec: ContainerSpec, bucket: Bucket
+) -> Iterator[Finding]:
+    """Bring what the parameters read to the local bucket, and let them write there."""
+    types = _find_types(spec)
+    for name, value in list(parameters.items()):
+        if types.get(name) in _WRITE_TYPES:
+            parameters[name] = f"gs://{BUCKET}/written/{name}/rows"
+        elif types.get(name) in _READ_TYPES:
+            try:
+                sample = read_sample(value)
+            except NoSample as problem:
+                yield warning(
+                    "rehearsal-sample",
+                    f"--parameters {name}: the launch is rehearsed without a sample: {problem}",
+                    "Name an input that you may read, or a local file.",
+                )
+                continue
+            blob = bucket.blob(f"read/{name}/{sample.name}")
+            blob.upload_from_string(sample.content)
+            parameters[name] = f"gs://{BUCKET}/{blob.name}"
+        elif value.startswith("gs://"):
+            # Whatever it is, the job finds nothing there, and not that there is no bucket.
+            parameters[name] = f"gs://{BUCKET}/elsewhere/{value.removeprefix('gs://')}"
+
+
+def _localize_topics(
+    parameters: dict[str, str], spec: ContainerSpec, stage: Stage
+) -> Iterator[Finding]:
+    """Have the job read the messages of the stage, and publish where the stage listens."""
+    types = _find_types(spec)
+    read = [name for name in parameters if types.get(name) == "PUBSUB_SUBSCRIPTION"]
+    if not read and not (spec.metadata and spec.metadata.streaming):
+        return
+    if stage.topics is None:
+        yield warning(
+            "rehearsal-sample",
+            "only the launcher is rehearsed: Google's Pub/Sub emulator, which gives a streaming "
+            "job its messages, is not installed",
+            "gcloud components install pubsub-emulator, or apt-get install "
+            "google-cloud-cli-pubsub-emulator; it needs Java.",
+        )
+        return
+    if not stage.messages or not read:
+        yield warning(
+            "rehearsal-sample",
+            "only the launcher is rehearsed: the streaming job has no messages to read",
+            "Name some with --sample: a file with a JSON message a line, or image files."
+            if read
+            else "Declare the subscription's parameter as PUBSUB_SUBSCRIPTION.",
+        )
+    for name, value in list(parameters.items()):
+        if types.get(name) == "PUBSUB_SUBSCRIPTION":
+            parameters[name] = stage.topics.publish(name, stage.messages)
+        elif types.get(name) == "PUBSUB_TOPIC" and value:
+            parameters[name] = stage.topics.listen(name)
+
+
+def _find_types(spec: ContainerSpec) -> dict[str, str]:
+    declared = spec.metadata.parameters if spec.metadata else ()
+    return {parameter.name: parameter.param_type or "" for parameter in declared}

@@ -1,0 +1,190 @@
+"""What a rehearsal showed: findings, and the figures that a user wants to see without any."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from launcher.errors import JobTimeout
+from launcher.finding import Finding, error, warning
+from launcher.jobs.diagnosis import Diagnosis, diagnose
+from launcher.jobs.records import MessageImportance, RowCounts
+from launcher.preflight.probe import ProbeError, run_probe
+
+if TYPE_CHECKING:
+    from launcher.preflight.rehearsal.rehearse import Played, Stage
+
+# https://cloud.google.com/dataflow/quotas: a job's graph and its request.
+_LARGEST_GRAPH_BYTES = 10_000_000
+_LARGE_STEP_BYTES = 1_000_000
+_SLOW_IMPORT_SEC = 10.0
+# Of the ten minutes or so that the service gives a launcher, most go into starting its VM.
+_SLOW_LAUNCH_SHARE = 0.5
+
+
+class Verdict:
+    """Judges a rehearsal that is over.
+
+    Attributes:
+        findings: what went wrong or was slow.
+        figures: what was measured, in words.
+    """
+
+    def __init__(self, stage: Stage, played: Played) -> None:
+        """Judge all of it. Blocks while the job's files are read."""
+        self._stage = stage
+        self._played = played
+        self.figures: list[str] = []
+        self.findings: list[Finding] = [*self._judge_launch(), *self._judge_processes()]
+        if played.staged_after_sec is not None:
+            self.findings += self._judge_graph()
+            if played.has_sample:
+                self.findings += self._judge_run()
+
+    def _judge_launch(self) -> Iterator[Finding]:
+        staged_after_sec, limit = self._played.staged_after_sec, self._stage.launch_limit_sec
+        if staged_after_sec is None:
+            diagnosis, reason = self._find_reason()
+            known = diagnosis.failure
+            yield error(
+                "rehearsal-launch",
+                f"the launcher staged no job within {limit:g} s or failed: {reason}"
+                + (f" ({known.cause})" if known else ""),
+                known.remedy if known else "Mend what the entry file says.",
+            )
+            return
+        self.figures.append(f"the launcher took {staged_after_sec:.1f} s")
+        if staged_after_sec > limit * _SLOW_LAUNCH_SHARE:
+            yield warning(
+                "rehearsal-slow",
+                f"the launcher took {staged_after_sec:.0f} s of {limit:g} s",
+                "Build the pipeline without reading data or loading models.",
+            )
+
+    def _judge_processes(self) -> Iterator[Finding]:
+        """Judge what launcher and workers noted of themselves."""
+        notes = []
+        if self._stage.report.is_file():
+            # A process that was killed while it wrote leaves half a last line.
+            lines = self._stage.report.read_text(encoding="utf-8").split("\n")[:-1]
+            notes = [json.loads(line) for line in lines]
+        asked = sorted({note["network"] for note in notes if "network" in note})
+        if asked:
+            yield error(
+                "rehearsal-network",
+                f"the launcher or a worker wanted the network: {', '.join(asked[:5])}",
+                "Install packages in the image, and let the pipeline read through Beam's sources.",
+            )
+        for note in notes:
+            imports: Mapping[str, float] = note.get("imports", {})
+            if imports:
+                name = max(imports, key=lambda name: imports[name])
+                self.figures.append(f"its slowest import {name} {imports[name]:.1f} s")
+            slow = {name: sec for name, sec in imports.items() if sec >= _SLOW_IMPORT_SEC}
+            if slow:
+                listed = ", ".join(f"{name} {sec:.0f} s" for name, sec in slow.items())
+                yield warning(
+                    "rehearsal-slow",
+                    f"the launcher's imports are slow: {listed}",
+                    "Import on the workers what only they need.",
+                )
+
+    def _judge_graph(self) -> Iterator[Finding]:
+        try:
+            graph = self._measure_graph()
+        except ProbeError as problem:
+            yield warning(
+                "rehearsal-graph", f"the job's graph was not measured: {problem}", "See --python."
+            )
+            return
+        self.figures.append(f"the job's graph has {graph['bytes'] / 1e3:,.0f} kB")
+        for step, size in [*graph["steps"].items()][:1]:
+            self.figures.append(f"its largest step is {step!r} with {size / 1e3:,.0f} kB")
+        if graph["bytes"] > _LARGEST_GRAPH_BYTES:
+            yield error(
+                "rehearsal-graph",
+                f"the job's graph has {graph['bytes'] / 1e6:.0f} MB, and Dataflow takes "
+                f"{_LARGEST_GRAPH_BYTES / 1e6:.0f}",
+                "Read data and load models on the workers.",
+            )
+        for step, size in graph["steps"].items():
+            if size > _LARGE_STEP_BYTES:
+                yield warning(
+                    "rehearsal-step",
+                    f"step {step!r} carries {size / 1e6:.1f} MB to every worker",
+                    "Do not keep data or a model in an attribute of a DoFn: load it in setup.",
+                )
+
+    def _measure_graph(self) -> dict[str, Any]:
+        bucket = self._stage.bucket
+        staged = bucket.blob(f"staging/template_launches/{self._played.job_id}/job_object")
+        job: dict[str, Any] = json.loads(staged.download_as_bytes())
+        options = job.get("environment", {}).get("sdkPipelineOptions", {}).get("options", {})
+        path = str(options.get("pipelineUrl") or options.get("pipeline_url") or "")
+        content = bucket.blob(path.removeprefix(f"gs://{bucket.name}/")).download_as_bytes()
+        with tempfile.NamedTemporaryFile(suffix=".pb") as file:
+            file.write(content)
+            file.flush()
+            graph: dict[str, Any] = run_probe(
+                "graph", [file.name], python=self._stage.python, root=Path.cwd(), timeout_sec=60
+            )
+        return graph
+
+    def _judge_run(self) -> Iterator[Finding]:
+        failure = self._played.failure
+        if isinstance(failure, JobTimeout):
+            _, reason = self._find_reason()
+            yield warning(
+                "rehearsal-run",
+                f"the sample was not through after {self._stage.run_limit_sec:g} s: {reason}",
+                "Look for what is slow on a CPU, or name a smaller input.",
+            )
+        elif failure is not None:
+            diagnosis, reason = self._find_reason()
+            known = diagnosis.failure
+            yield error(
+                "rehearsal-run",
+                f"the pipeline failed on a sample of the input: {reason}",
+                known.remedy if known else "Mend what it says.",
+            )
+        counts = RowCounts.from_metrics(self._stage.dataflow.metrics(self._played.job_id))
+        if counts != RowCounts():
+            self.figures.append(
+                f"of {counts.rows_read:,} rows of the sample {counts.predictions:,} were predicted"
+            )
+        if counts.dead_letters:
+            yield warning(
+                "rehearsal-dead-letters",
+                f"{counts.dead_letters:,} of {counts.rows_read:,} rows of the sample could not be "
+                f"predicted{self._find_dead_letter()}",
+                "Look at the input, or at the model's predict.",
+            )
+
+    def _find_dead_letter(self) -> str:
+        """Return the reason of one dead letter, for a sentence; they lie in files or in topics."""
+        files = (blob for blob in self._stage.bucket.list_blobs() if _holds_dead_letters(blob.name))
+        lines = [line for blob in files for line in blob.download_as_bytes().splitlines()]
+        for line in [*lines, *self._played.replies]:
+            try:
+                letter = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(letter, dict) and "error" in letter:
+                return f"; one of them: {letter['error']:.300}"
+        return ""
+
+    def _find_reason(self) -> tuple[Diagnosis, str]:
+        """Return why the job failed, and the sentence that tells it."""
+        found = self._stage.dataflow.messages(
+            self._played.job_id, minimum_importance=MessageImportance.WARNING
+        )
+        diagnosis = diagnose([message.message_text for message in found])
+        told = diagnosis.traceback or diagnosis.evidence or str(self._played.failure)
+        return diagnosis, told.rpartition("\n")[2]
+
+
+def _holds_dead_letters(name: str) -> bool:
+    return not name.startswith("staging/") and ("-errors" in name or "dead-letters" in name)

@@ -1,0 +1,203 @@
+"""A launched job against what was asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from launcher import Accelerator, EnvironmentOptions, build_environment
+from launcher.errors import JobMismatch
+from launcher.google.rest import from_rest
+from launcher.jobs.records import Job, wait_for_job
+from launcher.jobs.verify import ReadBack, compare_with_asked, format_compared, read_job_back
+
+ASKED = build_environment(EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1")
+WORKER_L4 = ASKED.additional_experiments[0]
+
+
+class Quiet:
+    """An observer that only counts."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def on_job(self, job):
+        self.calls += 1
+
+    on_message = on_metrics = on_outage = on_job
+
+
+def staged(**changes):
+    pool = {
+        "machineType": "g2-standard-4",
+        "diskSizeGb": 50,
+        "sdkHarnessContainerImages": [{"containerImage": "h/i@sha256:12"}],
+    } | changes
+    return {"experiments": [WORKER_L4, "use_runner_v2"], "workerPools": [pool]}
+
+
+def wait(dataflow, service, environment, state="JOB_STATE_DONE"):
+    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment=environment)
+    inner = Quiet()
+    observer = ReadBack(dataflow, ASKED, inner)
+
+    def then_end(seconds):
+        job["currentState"] = state
+
+    wait_for_job(dataflow, job["id"], observer=observer, sleep=then_end)
+    assert inner.calls >= 4
+    return observer
+
+
+def test_a_job_as_asked_for_goes_on(dataflow, service):
+    observer = wait(dataflow, service, staged())
+    names = [(item.name, item.is_told) for item in observer.compared]
+    assert names == [("accelerator", True), ("machine type", True), ("disk", True), ("image", True)]
+    assert not [call for call in service.calls if call[0] == "PUT"]
+
+
+def expect_cancelled(dataflow, service, environment, code, message):
+    with pytest.raises(JobMismatch) as caught:
+        wait(dataflow, service, environment)
+    assert f"ERROR {code}: " in str(caught.value)
+    assert message in str(caught.value)
+    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+
+
+def test_accelerator_lost(dataflow, service):
+    environment = staged() | {"experiments": ["x"]}
+    message = "the job has no such option"
+    expect_cancelled(dataflow, service, environment, "job-accelerator", message)
+
+
+def test_disk_not_applied(dataflow, service):
+    message = "asked for disks of 50 GB, and the workers' have 25"
+    expect_cancelled(dataflow, service, staged(diskSizeGb=25), "job-disk", message)
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "message"),
+    [
+        (staged(machineType="n1-standard-1"), "job-machine", "the workers are n1-standard-1"),
+        (
+            staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}]),
+            "job-image",
+            "asked for the image h/i:1, and the workers run apache/beam:2.77.0",
+        ),
+    ],
+)
+def test_another_job_is_cancelled_with_the_reason(dataflow, service, environment, code, message):
+    expect_cancelled(dataflow, service, environment, code, message)
+
+
+def test_the_accelerator_may_be_a_service_option(dataflow, service):
+    environment = staged() | {"experiments": [], "serviceOptions": [WORKER_L4]}
+    wait(dataflow, service, environment)
+
+
+@pytest.mark.parametrize(
+    ("told", "is_same"),
+    [
+        ("h/i:1", True),
+        ("h/i@sha256:12", True),
+        ("h/i:2", False),
+        ("h/i", False),
+        ("h/other:1", False),
+    ],
+)
+def test_the_digest_of_a_tag_passes_and_another_tag_does_not(told, is_same):
+    image = [{"containerImage": told}]
+    job = from_rest(Job, {"id": "1", "environment": staged(sdkHarnessContainerImages=image)})
+    (compared,) = [item for item in compare_with_asked(job, ASKED) if item.name == "image"]
+    assert (compared.mismatch is None) is is_same
+
+
+def test_a_job_that_has_ended_is_told_and_not_cancelled(dataflow, service):
+    job = service.add_job(
+        "fashion", currentState="JOB_STATE_DONE", environment=staged(diskSizeGb=25)
+    )
+    with pytest.raises(JobMismatch, match="is not what was asked for, and has ended already"):
+        read_job_back(dataflow, job["id"], ASKED)
+    assert not [call for call in service.calls if call[0] == "PUT"]
+
+
+def test_a_job_that_cannot_be_cancelled_is_told_with_the_reason(dataflow, service):
+    job = service.add_job(
+        "fashion", currentState="JOB_STATE_RUNNING", environment=staged(diskSizeGb=25)
+    )
+    service.update_faults.append((403, "You may not."))
+    with pytest.raises(JobMismatch) as caught:
+        read_job_back(dataflow, job["id"], ASKED)
+    assert "goes on, because it could not be cancelled (" in str(caught.value)
+    assert "You may not." in str(caught.value)
+    assert "ERROR job-disk: " in str(caught.value)
+
+
+def test_what_the_job_does_not_tell_is_named(dataflow, service):
+    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment={})
+    compared = read_job_back(dataflow, job["id"], ASKED)
+    assert format_compared(compared) == (
+        "The job tells nothing of: accelerator, machine type, disk, image."
+    )
+
+
+@pytest.fixture
+def launch(cloud, flexpack):
+    spec = "gs://my-bucket/t.json"
+    assert flexpack("build", spec, "--image", "h/i:1", "--accelerator", "nvidia-l4:1")[0] == 0
+
+    def run(*flags):
+        return flexpack(
+            *("run", "fashion", "--template-file-gcs-location", spec, *flags),
+            *("--parameters=input=gs://my-bucket/a.csv", "--parameters=output=gs://my-bucket/o"),
+            "--parameters=model_path=gs://my-bucket/m.pth",
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("flags", [(), ("--wait",)])
+def test_run_cancels_another_job(launch, service, flags):
+    wrong = staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}])
+    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": wrong}
+    status, _, err = launch(*flags)
+    assert status == 1
+    assert "is not what was asked for, and was cancelled." in err
+    assert "asked for the image h/i:1, and the workers run apache/beam:2.77.0" in err
+    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+
+
+def test_run_reads_the_job_back_and_leaves_it_running(launch, service):
+    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": staged()}
+    status, out, _ = launch()
+    assert status == 0
+    assert "JOB_STATE_RUNNING\n" in out
+    assert "As asked for: accelerator, machine type, disk, image.\n" in out
+    assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0]['id']}\n")
+
+
+def test_run_follows_a_launcher_until_it_fails(launch, service):
+    service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
+    status, _, err = launch()
+    assert status == 1
+    assert "Cause (workers-lack-code)" in err
+
+
+def test_run_gives_up_in_time(launch, service):
+    service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
+    status, _, err = launch("--timeout-sec=0")
+    assert status == 1
+    assert "is JOB_STATE_QUEUED after 0 s of waiting and goes on running; stop it with" in err
+    assert "The job was not read back" in err
+
+
+def test_async_reads_nothing_back(launch, service):
+    service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
+    status, out, _ = launch("--async")
+    assert status == 0
+    assert "The job was not read back" in out
+    assert service.calls[-1][0] == "POST"
+    status, _, err = launch("--async", "--wait")
+    assert status == 2
+    assert "--wait: not allowed with --async" in err
