@@ -1,120 +1,187 @@
 """The element that travels through the pipeline: a block of rows.
 
-A block is a DataFrame of at most ``batch_size`` rows: the column ``key``, then the data. An image
-is a cell of column ``image``: a numpy array (H, W) or (H, W, C). The index holds the row numbers
-in the file and ``attrs["source"]`` its path, so that a dead letter can tell where its row is from.
-Moving blocks and never single rows is what makes the pipeline fast: Beam's cost is per element.
+A block is a DataFrame of at most ``batch_size`` rows, which ``predict`` gets, and beside it what
+``predict`` does not get: the keys and the columns that are only written. An image is a cell of
+column ``image``: a numpy array (H, W) or (H, W, C). Moving blocks and never single rows is what
+makes the pipeline fast: Beam's cost is per element.
 """
 
 from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 from pandas.api.types import infer_dtype
 
 KEY = "key"
-_INTEGERS = "integers"
 _LARGEST_EXACT = 2**53  # of the integers, as floats
+SOURCE = "source"
+"""The entry of ``attrs`` that names the file of all rows, where there is one."""
 MODEL_ID = "model_id"
-"""The entry of a block of predictions' ``attrs`` that tells its model, by ``ModelFile.id``."""
+"""The entry of a block of predictions' ``attrs`` that names its model, by ``ModelFile.id``."""
+
+Cells = np.ndarray | ExtensionArray
+"""A column that travels beside a frame."""
 
 
-class BlockCoder(beam.coders.Coder):
-    """Pickles blocks, as Beam would, but tells their size without pickling them.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """Some rows of the input.
+
+    Attributes:
+        frame: what ``predict`` gets: the input's columns and nothing else, rows counted from 0.
+        beside: the columns that are written beside the prediction, the key first.
+        index: where each row is: its number in the file, or its position among the messages.
+        attrs: what holds for all rows, and is kept with their predictions; see ``SOURCE``.
+        integers: the columns that are floats only because some rows have no integer in them.
+    """
+
+    frame: pd.DataFrame
+    beside: Mapping[str, Cells]
+    index: pd.Index
+    attrs: Mapping[Any, Any] = field(default_factory=dict)
+    integers: tuple[str, ...] = ()
+
+    @classmethod
+    def of_frame(cls, frame: pd.DataFrame, key_columns: Sequence[str]) -> Block:
+        """Return a DataFrame of a user's own pipeline as a block; it keeps its key columns.
+
+        Raises:
+            KeyError: it lacks one of them.
+        """
+        beside = {column: frame[column].to_numpy() for column in key_columns}
+        rows = frame.copy(deep=False)
+        rows.index = pd.RangeIndex(len(rows))
+        return cls(frame=rows, beside=beside, index=frame.index, attrs=frame.attrs)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, start: int, stop: int) -> Block:
+        """Return some of the rows, with the types that they have without the others.
+
+        A text among numbers makes objects of its column, a missing integer makes floats of it.
+        """
+        rows = self.frame.iloc[start:stop].infer_objects()
+        rows.index = pd.RangeIndex(len(rows))
+        integers = [
+            name
+            for name in self.integers
+            if name in rows and (rows[name].abs() <= _LARGEST_EXACT).all()  # which a gap is not
+        ]
+        return Block(
+            frame=rows.astype(dict.fromkeys(integers, np.int64)),
+            beside={name: cells[start:stop] for name, cells in self.beside.items()},
+            index=self.index[start:stop],
+            attrs=self.attrs,
+            integers=self.integers,
+        )
+
+
+class _PickleCoder(beam.coders.Coder):
+    """Pickles, as Beam would, but finds the size of the data without pickling it.
 
     Beam samples the size of elements all the time; an image block holds a thousand arrays.
     """
 
-    def encode(self, value: pd.DataFrame) -> bytes:
-        """Pickle a block."""
+    def encode(self, value: Any) -> bytes:
+        """Pickle an element."""
         return pickle.dumps(value, protocol=5)
 
-    def decode(self, encoded: bytes) -> pd.DataFrame:
-        """Unpickle a block."""
-        block: pd.DataFrame = pickle.loads(encoded)  # noqa: S301  (Beam's own default for such elements)
-        return block
-
-    def estimate_size(self, value: pd.DataFrame) -> int:
-        """Return the bytes of the data."""
-        return block_bytes(value)
+    def decode(self, encoded: bytes) -> Any:
+        """Unpickle an element."""
+        return pickle.loads(encoded)  # noqa: S301  (Beam's own default for such elements)
 
     def is_deterministic(self) -> bool:
-        """Tell that a block is no key for grouping."""
+        """Say that blocks cannot be grouping keys."""
         return False
 
 
-beam.coders.registry.register_coder(pd.DataFrame, BlockCoder)
+class BlockCoder(_PickleCoder):
+    """The coder of blocks."""
+
+    def estimate_size(self, value: Block) -> int:
+        """Return the bytes of the frame's data."""
+        return frame_bytes(value.frame)
 
 
-def row_keys(file_name: str, rows: Sequence[int]) -> list[str]:
+class FrameCoder(_PickleCoder):
+    """The coder of DataFrames: predictions, and what users' own pipelines predict."""
+
+    def estimate_size(self, value: pd.DataFrame) -> int:
+        """Return the bytes of the data."""
+        return frame_bytes(value)
+
+
+beam.coders.registry.register_coder(Block, BlockCoder)
+beam.coders.registry.register_coder(pd.DataFrame, FrameCoder)
+
+
+def row_keys(file_name: str, rows: Sequence[int]) -> np.ndarray:
     """Return ``<file name>#<row number>`` for each row number."""
-    return [f"{file_name}#{row}" for row in rows]
+    return object_cells([f"{file_name}#{row}" for row in rows])
 
 
-def make_image_block(
-    images: np.ndarray, *, keys: Sequence[str], rows: range, path: str
-) -> pd.DataFrame:
+def make_image_block(images: np.ndarray, *, keys: np.ndarray, rows: range, path: str) -> Block:
     """Return images of one file as a block, without copying them."""
-    columns = {KEY: np.array(keys, dtype=object), "image": image_cells(images)}
-    block = pd.DataFrame(columns, index=pd.RangeIndex(rows.start, rows.stop), copy=False)
-    block.attrs["source"] = path
-    return block
+    frame = pd.DataFrame({"image": object_cells(images)}, copy=False)
+    return Block(
+        frame=frame,
+        beside={KEY: keys},
+        index=pd.RangeIndex(rows.start, rows.stop),
+        attrs={SOURCE: path},
+    )
 
 
 def make_blocks(
-    frame: pd.DataFrame, *, keys: Sequence[str], rows: Sequence[int], path: str, batch_size: int
-) -> Iterator[pd.DataFrame]:
-    """Cut the rows of one file into blocks; ``frame`` becomes theirs."""
-    frame.insert(0, KEY, np.array(keys, dtype=object))
-    frame.index = pd.Index(rows)
-    frame.attrs["source"] = path
-    for start in range(0, len(frame), batch_size):
-        yield frame.iloc[start : start + batch_size]
+    frame: pd.DataFrame,
+    *,
+    beside: Mapping[str, Cells],
+    rows: Sequence[int] | np.ndarray,
+    path: str,
+    batch_size: int,
+    integers: Sequence[str] = (),
+) -> Iterator[Block]:
+    """Cut the rows of one file into blocks, which share the memory of ``frame``."""
+    index = pd.Index(rows)
+    for start in range(0, len(index), batch_size):
+        stop = start + batch_size
+        part = frame.iloc[start:stop]
+        part.index = pd.RangeIndex(len(part))
+        yield Block(
+            frame=part,
+            beside={name: cells[start:stop] for name, cells in beside.items()},
+            index=index[start:stop],
+            attrs={SOURCE: path},
+            integers=tuple(integers),
+        )
 
 
-def mark_integers(block: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Remember which columns are floats only because some rows have no integer in them."""
-    block.attrs[_INTEGERS] = tuple(columns)
-
-
-def take_rows(block: pd.DataFrame, start: int, stop: int) -> pd.DataFrame:
-    """Return rows of a block with the types that they have without the others.
-
-    A text among numbers makes objects of its column, a missing integer makes floats of it.
-    """
-    rows = block.iloc[start:stop].infer_objects()
-    integers = [
-        name
-        for name in block.attrs.get(_INTEGERS, ())
-        if name in rows and (rows[name].abs() <= _LARGEST_EXACT).all()  # which a gap is not
-    ]
-    return rows.astype(dict.fromkeys(integers, np.int64))
-
-
-def image_cells(images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Return one object cell for each image; cells of an array are views into it."""
-    cells = np.empty(len(images), dtype=object)
-    for position, image in enumerate(images):
-        cells[position] = image
+def object_cells(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Return one object cell for each value; cells of an array are views into it."""
+    cells = np.empty(len(values), dtype=object)
+    for position, value in enumerate(values):
+        cells[position] = value
     return cells
 
 
-def row_source(block: pd.DataFrame, position: int, key: str) -> str:
-    """Return where the row at ``position`` is from; its key where the block does not tell."""
-    source = block.attrs.get("source")
-    return key if source is None else f"{source} row {block.index[position]}"
+def row_source(rows: Block | pd.DataFrame, position: int, key: str) -> str:
+    """Return where the row at ``position`` is from; its key if the block does not say."""
+    source = rows.attrs.get(SOURCE)
+    return key if source is None else f"{source} row {rows.index[position]}"
 
 
-def block_bytes(block: pd.DataFrame) -> int:
-    """Return the bytes of the data in a block, without encoding it."""
-    return sum(_column_bytes(column) for _, column in block.items())
+def frame_bytes(frame: pd.DataFrame) -> int:
+    """Return the bytes of the data in a DataFrame, without encoding it."""
+    return sum(_column_bytes(column) for _, column in frame.items())
 
 
 def _column_bytes(column: pd.Series[Any]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from apache_beam.metrics import Metrics
 
-from template.blocks import row_source
+from template.blocks import Block, row_source
 from template.messages import Message, find_messages
 
 ROWS_READ = Metrics.counter("flexpack", "rows_read")
@@ -37,8 +37,8 @@ class DeadLetter:
     message: Message | None = None
 
     @classmethod
-    def of_row(cls, row: pd.DataFrame, key: str, error: str) -> DeadLetter:
-        """Return the dead letter of a block of one row."""
+    def of_row(cls, row: Block | pd.DataFrame, key: str, error: str) -> DeadLetter:
+        """Return the dead letter of a block, or of predictions, of one row."""
         messages = find_messages(row)
         message = messages[0] if messages else None
         source = message.source if message else row_source(row, 0, key)

@@ -20,7 +20,7 @@ from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInfere
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from template.blocks import MODEL_ID, block_bytes, take_rows
+from template.blocks import MODEL_ID, Block, frame_bytes
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
 from template.device import (
     is_device_failure,
@@ -44,6 +44,8 @@ class ApplyModel(beam.PTransform):
     Each DataFrame of the result holds the key column(s) and what ``model.predict`` returned for
     its rows, side by side (``template.predict_result`` says what ``predict`` may return), with the
     index and attrs of its block. One DataFrame is one batch: make them as large as the model likes.
+    ``predict`` gets a DataFrame as it is, with the key column(s); the templates' own sources make
+    ``template.blocks.Block``s, whose keys travel beside the frame.
 
     An exception from ``predict`` fails the bundle, as in any DoFn, unless
     ``with_exception_handling`` is called.
@@ -56,6 +58,7 @@ class ApplyModel(beam.PTransform):
             the ``ModelFile.id`` of the model to use from then on. One that does not load, or does
             not predict the columns of the present model, is refused, logged and counted; the
             present one stays, and in a process that has none yet it is ``model``.
+        reserved_columns: names that ``predict`` must not return, because a later step adds them.
     """
 
     def __init__(
@@ -64,8 +67,10 @@ class ApplyModel(beam.PTransform):
         key_column: str | Sequence[str],
         device: str = "auto",
         model_metadata_pcoll: PCollection[ModelMetadata] | None = None,
+        reserved_columns: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self._reserved_columns = tuple(reserved_columns)
         self._model = model
         self._key_columns = [key_column] if isinstance(key_column, str) else list(key_column)
         self._device = device
@@ -86,7 +91,11 @@ class ApplyModel(beam.PTransform):
     def expand(self, blocks: PCollection) -> PCollection | tuple[PCollection, PCollection]:
         """Apply RunInference to the blocks."""
         handler = _BlockModelHandler(
-            self._model, self._key_columns, self._device, self._handles_exceptions
+            self._model,
+            self._key_columns,
+            self._device,
+            self._handles_exceptions,
+            self._reserved_columns,
         )
         results = blocks | "RunInference" >> RunInference(
             handler, model_metadata_pcoll=self._model_metadata_pcoll
@@ -107,12 +116,14 @@ class _Present:
     """
 
     model: BaseModel | None = None
-    sample: pd.DataFrame | None = None
+    sample: Block | None = None
     earlier: BaseModel | None = None
     refused: BaseModel | None = None
 
 
-class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter", BaseModel]):
+class _BlockModelHandler(
+    ModelHandler["Block | pd.DataFrame", "pd.DataFrame | DeadLetter", BaseModel]
+):
     """Runs a BaseModel in RunInference; the model that it loads is the BaseModel itself."""
 
     def __init__(
@@ -121,12 +132,14 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         key_columns: Sequence[str],
         device: str,
         handles_exceptions: bool,
+        reserved_columns: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._given = self._model = model
         self._key_columns = list(key_columns)
         self._device = device
         self._handles_exceptions = handles_exceptions
+        self._reserved_columns = tuple(reserved_columns)
         # Every thread has its own copy of this handler; whichever is first loads for all of them.
         self._shared = Shared()
         self._present: _Present | None = None
@@ -182,7 +195,7 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
         gc.freeze()
         return model
 
-    def _check_like(self, earlier: BaseModel, model: BaseModel, sample: pd.DataFrame) -> None:
+    def _check_like(self, earlier: BaseModel, model: BaseModel, sample: Block) -> None:
         """Check on some rows that a new model predicts what the one before it does."""
         now, then = (self._predict(sample, each) for each in (earlier, model))
         if list(now.columns) != list(then.columns):
@@ -191,7 +204,7 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
                 f"not {', '.join(now.columns)}"
             )
 
-    def _check_late(self, model: BaseModel, earlier: BaseModel, sample: pd.DataFrame) -> None:
+    def _check_late(self, model: BaseModel, earlier: BaseModel, sample: Block) -> None:
         """Check a model that was loaded before there were rows, on the first that tell."""
         try:
             self._predict(sample, earlier)
@@ -215,48 +228,53 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
     def should_skip_batching(self) -> bool:
         return True
 
-    def get_num_bytes(self, batch: pd.DataFrame) -> int:
-        return block_bytes(batch)
+    def get_num_bytes(self, batch: Block | pd.DataFrame) -> int:
+        return frame_bytes(batch.frame if isinstance(batch, Block) else batch)
 
     def run_inference(
         self,
-        batch: pd.DataFrame,
+        batch: Block | pd.DataFrame,
         model: BaseModel,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[pd.DataFrame | DeadLetter]:
+        block = batch if isinstance(batch, Block) else self._make_block(batch)
         present = self._find_present()
         earlier = present.earlier
         if earlier is not None and model is present.model:
-            self._check_late(model, earlier, batch.iloc[:_SAMPLE_ROWS])
+            self._check_late(model, earlier, block.take(0, _SAMPLE_ROWS))
         if model is present.refused and present.model is not None:
             model = present.model
         if self._handles_exceptions:
-            parts = list(self._predict_or_halve(batch, model))
+            parts = list(self._predict_or_halve(block, model))
         else:
-            parts = [self._predict(batch, model)]
+            parts = [self._predict(block, model)]
         if present.sample is None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
-            present.sample = batch.iloc[:_SAMPLE_ROWS].copy()
+            present.sample = block.take(0, _SAMPLE_ROWS)
         if len(parts) > 1:
             _log.warning("predict failed on a block of %d rows, which was halved", len(batch))
         return parts
 
-    def _predict(self, block: pd.DataFrame, model: BaseModel) -> pd.DataFrame:
-        # A copy: predict may change its argument, and a halved block is predicted again.
-        rows = block.reset_index(drop=True)
-        missing = [column for column in self._key_columns if column not in rows]
+    def _make_block(self, frame: pd.DataFrame) -> Block:
+        missing = [column for column in self._key_columns if column not in frame]
         if missing:
             raise UnusablePredictionError(
                 f"key_column {missing[0]!r}: the DataFrame has no such column, but "
-                f"{', '.join(map(str, rows.columns))}"
+                f"{', '.join(map(str, frame.columns))}"
             )
-        keys = {column: block[column].to_numpy() for column in self._key_columns}
-        predictions = join_predictions(keys, len(block), model.predict(rows))
+        return Block.of_frame(frame, self._key_columns)
+
+    def _predict(self, block: Block, model: BaseModel) -> pd.DataFrame:
+        # A copy: predict may change its argument, and a halved block is predicted again.
+        rows = block.frame.copy()
+        predictions = join_predictions(
+            block.beside, len(block), model.predict(rows), self._reserved_columns
+        )
         predictions.index = block.index
         predictions.attrs = {**block.attrs, MODEL_ID: _model_id(model)}
         return predictions
 
     def _predict_or_halve(
-        self, block: pd.DataFrame, model: BaseModel
+        self, block: Block, model: BaseModel
     ) -> Iterator[pd.DataFrame | DeadLetter]:
         try:
             predictions = self._predict(block, model)
@@ -269,17 +287,17 @@ class _BlockModelHandler(ModelHandler[pd.DataFrame, "pd.DataFrame | DeadLetter",
             yield predictions
             return
         # Past the handler the traceback is gone, and with it the tensors of the failed batch.
-        if block.empty:
+        if not len(block):
             return
         if len(block) == 1:
-            key = ", ".join(str(block[column].iloc[0]) for column in self._key_columns)
+            key = ", ".join(str(block.beside[column][0]) for column in self._key_columns)
             yield DeadLetter.of_row(block, key, failure)
             return
         if out_of_memory:
             release_memory()
         half = len(block) // 2
         for start, stop in ((0, half), (half, len(block))):
-            yield from self._predict_or_halve(take_rows(block, start, stop), model)
+            yield from self._predict_or_halve(block.take(start, stop), model)
 
 
 def _refuse(model: BaseModel, serving: BaseModel, error: Exception) -> None:

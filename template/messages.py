@@ -15,7 +15,10 @@ import apache_beam as beam
 import pandas as pd
 from apache_beam.io.gcp.pubsub import PubsubMessage
 
-_ATTRIBUTE = "messages"
+from template.blocks import Block
+
+MESSAGES = "messages"
+"""The entry of ``attrs`` that holds the messages of all rows of a block."""
 
 
 class Message(NamedTuple):
@@ -78,12 +81,7 @@ class MessagesCoder(beam.coders.Coder):
 beam.coders.registry.register_coder(Messages, MessagesCoder)
 
 
-def attach_messages(block: pd.DataFrame, messages: Messages) -> None:
-    """Make the rows of a block, whose index counts from 0, those of the messages."""
-    block.attrs[_ATTRIBUTE] = messages
-
-
-def find_messages(block: pd.DataFrame) -> Messages | None:
-    """Return the messages that the rows of a block are from; None where they are from files."""
-    messages: Messages | None = block.attrs.get(_ATTRIBUTE)
-    return None if messages is None else Messages(messages[number] for number in block.index)
+def find_messages(rows: Block | pd.DataFrame) -> Messages | None:
+    """Return the messages that rows are from, by their index; None if they are from files."""
+    messages: Messages | None = rows.attrs.get(MESSAGES)
+    return None if messages is None else Messages(messages[number] for number in rows.index)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from pandas.api.types import infer_dtype
+
+from template.blocks import Cells
 
 COLUMN = "prediction"
 
@@ -18,12 +20,21 @@ class EntryCountError(ValueError):
     """predict returned another number of entries than it was given rows."""
 
 
+class TakenColumnError(ValueError):
+    """predict returned a column whose name is written beside the prediction already.
+
+    A row can be the cause: a model may return input columns, and they differ between rows.
+    """
+
+
 class UnusablePredictionError(TypeError):
     """predict returned what no row can be blamed for: the model has to change."""
 
 
-def join_predictions(keys: Mapping[str, np.ndarray], rows: int, returned: Any) -> pd.DataFrame:
-    """Return the key columns and what ``predict`` returned, side by side, row by row.
+def join_predictions(
+    beside: Mapping[str, Cells], rows: int, returned: Any, reserved: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return the columns beside the prediction and what ``predict`` returned, row by row.
 
     A DataFrame keeps its columns; a Series has its name or "prediction"; arrays, tensors (of any
     device) and sequences become the column "prediction", with a list per row where they have more
@@ -35,24 +46,32 @@ def join_predictions(keys: Mapping[str, np.ndarray], rows: int, returned: Any) -
 
     Raises:
         EntryCountError: not one entry per row.
-        UnusablePredictionError: a type that is none of these, a sequence of columns, a column
-            named like a key column, or two columns of one name.
+        TakenColumnError: a column named like one of ``beside`` or ``reserved``.
+        UnusablePredictionError: a type that is none of these, a sequence of columns, or two
+            columns of one name.
     """
     columns = _to_frame(returned)
     if columns is None:
-        return pd.DataFrame(keys)
+        return pd.DataFrame(beside)
     if len(columns) != rows:
         _check_no_columns(returned, rows)
         raise EntryCountError(f"predict returned {len(columns)} entries for {rows} rows")
     columns = _in_order(columns)
-    names = [*keys, *map(str, columns.columns)]
+    names = list(map(str, columns.columns))
     if len(set(names)) < len(names):
         repeated = next(name for name, count in Counter(names).items() if count > 1)
         raise UnusablePredictionError(
-            f"predict returned a column {repeated!r} that is there already (the key is "
-            f"{', '.join(keys)}): rename or drop the model's column"
+            f"predict returned several columns {repeated!r}: rename all but one"
         )
-    values = [*keys.values(), *(column for _, column in columns.items())]
+    for taken in names:
+        if taken in beside or taken in reserved:
+            raise TakenColumnError(
+                f"predict returned a column {taken!r} that is there already, because "
+                f"{', '.join([*beside, *reserved])} are written beside the prediction: rename or "
+                "drop the model's column"
+            )
+    names = [*beside, *names]
+    values = [*beside.values(), *(column for _, column in columns.items())]
     joined = pd.DataFrame(dict(zip(names, values, strict=True)), index=columns.index, copy=False)
     joined.index = pd.RangeIndex(rows)
     return joined

@@ -13,7 +13,12 @@ from template.blocks import KEY
 from template.inference import ApplyModel
 from template.model_swap import WatchModels
 from template.options import StreamConfig
-from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
+from template.sinks.replies import (
+    REPLY_COLUMNS,
+    FormatDeadLetters,
+    FormatReplies,
+    WriteDeadLetterFiles,
+)
 from template.sources.batching import BatchMessages
 from template.sources.messages import DecodeMessages
 
@@ -43,6 +48,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
             key_column=KEY,
             device=config.device,
             model_metadata_pcoll=models,
+            reserved_columns=REPLY_COLUMNS,
         ).with_exception_handling()
     )
     replies, unsent = predictions | "FormatReplies" >> beam.ParDo(FormatReplies()).with_outputs(

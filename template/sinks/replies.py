@@ -24,7 +24,6 @@ from apache_beam.pvalue import TaggedOutput
 from template.blocks import KEY, MODEL_ID
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
 from template.messages import Message, find_messages
-from template.predict_result import UnusablePredictionError
 from template.sinks.encoding import encode_block, json_lines
 from template.sources.messages import CONTENT_TYPE
 
@@ -32,6 +31,9 @@ LATENCIES = Metrics.distribution("flexpack", "latency_ms")
 """From a message's publication to its prediction, in milliseconds."""
 
 _MESSAGE_ID = "message_id"
+REPLY_COLUMNS = (_MESSAGE_ID, MODEL_ID)
+"""What a reply holds besides the key and the prediction."""
+
 _JSON = "application/json"
 # Pub/Sub's limits: https://cloud.google.com/pubsub/quotas#resource_limits
 _MOST_ATTRIBUTES = 100
@@ -55,12 +57,6 @@ class FormatReplies(beam.DoFn):
     def process(self, element: pd.DataFrame) -> Iterator[PubsubMessage | TaggedOutput]:
         messages = find_messages(element)
         assert messages is not None, "a stream's blocks are of messages"
-        taken = {_MESSAGE_ID, MODEL_ID}.intersection(element.columns)
-        if taken:
-            raise UnusablePredictionError(
-                f"predict returned a column {taken.pop()!r}, a name that replies use themselves: "
-                "rename or drop the model's column"
-            )
         rows = element.assign(
             **{
                 _MESSAGE_ID: [message.message_id for message in messages],

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from template.blocks import KEY
 from template.sources.streams import ReadSettings, UnreadableError
 
 
 def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
-    """Check that the key column is there, that no other is named key, and no two are named alike.
+    """Check that the key column is there, and that no two are named alike.
 
     Raises:
         UnreadableError: one of these does not hold.
@@ -21,8 +20,3 @@ def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
     key_column = settings.key_column
     if key_column is not None and key_column not in names:
         raise UnreadableError(f"no key column {key_column!r}; its columns: {', '.join(names)}")
-    if key_column != KEY and KEY in names:
-        raise UnreadableError(
-            f"it has a column {KEY!r}, the name of the prediction's key: "
-            "pass --key_column=key, or rename the column"
-        )

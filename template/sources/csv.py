@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from template.blocks import KEY, make_blocks, row_keys
+from template.blocks import KEY, Block, make_blocks, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
@@ -62,7 +62,7 @@ class CsvSplit(ChunkSplit):
 
     schema: CsvSchema
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
         yield from _read_chunk(self.read_chunk(), self.schema, self.path, settings)
 
@@ -78,7 +78,7 @@ class CsvGzipFile:
         """What the split holds, for dead letters."""
         return self.path
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
         with open_stream(self.path) as stream:
             for part in _scan(stream, self.path, settings):
@@ -162,7 +162,7 @@ def _infer_schema(columns: tuple[str, ...], chunk: Chunk, settings: ReadSettings
 
 def _read_chunk(
     chunk: Chunk, schema: CsvSchema, path: str, settings: ReadSettings
-) -> Iterator[pd.DataFrame | DeadLetter]:
+) -> Iterator[Block | DeadLetter]:
     for part in _parse(chunk.data, chunk.rows, schema.columns):
         if isinstance(part, _BadRow):
             row = chunk.first_row + part.row
@@ -261,7 +261,7 @@ def _make_blocks(
     schema: CsvSchema,
     path: str,
     settings: ReadSettings,
-) -> Iterator[pd.DataFrame | DeadLetter]:
+) -> Iterator[Block | DeadLetter]:
     wrong: dict[int, str] = {}
     numbers = np.empty((len(schema.numeric), len(rows)))
     texts: dict[int, pd.Series] = {}
@@ -276,23 +276,23 @@ def _make_blocks(
             wrong.setdefault(row, f"column {name!r}: {problem}")
     numeric_names = [name for name in schema.columns if name in schema.numeric]
     frame = pd.DataFrame(numbers.T, columns=numeric_names)
-    for position, values in texts.items():
-        frame.insert(position, schema.columns[position], values)
-    places = keys = np.array(row_keys(settings.file_name(path), rows.tolist()), dtype=object)
+    places = keys = row_keys(settings.file_name(path), rows.tolist())
     if settings.key_column is not None:
-        keys = frame[settings.key_column].to_numpy(dtype=object)
+        keys = texts.pop(schema.columns.index(settings.key_column)).to_numpy(dtype=object)
         for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
             wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
+    names = [name for name in schema.columns if name != settings.key_column]
+    for position, name in enumerate(names):
+        if name not in schema.numeric:
+            frame.insert(position, name, texts[schema.columns.index(name)])
     for row, problem in sorted(wrong.items()):
         key = keys[row] if isinstance(keys[row], str) and keys[row] else places[row]
         yield _dead_row(path, int(rows[row]), problem, key)
     keep = np.setdiff1d(np.arange(len(rows)), list(wrong))
     if len(wrong):
         frame, keys, rows = frame.iloc[keep], keys[keep], rows[keep]
-    if settings.key_column == KEY:
-        frame = frame.drop(columns=KEY)
     yield from make_blocks(
-        frame, keys=keys.tolist(), rows=rows.tolist(), path=path, batch_size=settings.batch_size
+        frame, beside={KEY: keys}, rows=rows, path=path, batch_size=settings.batch_size
     )
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-import pandas as pd
 
-from template.blocks import make_image_block, row_keys
+from template.blocks import Block, make_image_block, row_keys
 from template.dead_letters import DeadLetter
 from template.sources.streams import (
     DAMAGE,
@@ -62,7 +61,7 @@ class IdxSplit:
         """What the split holds, for dead letters."""
         return f"{self.path} rows {self.start}-{self.stop - 1}"
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, then a dead letter for the rest if it is not readable."""
         header = self.header
         step = min(settings.batch_size, max(1, _MAX_BLOCK_BYTES // header.row_bytes))

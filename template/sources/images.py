@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from template.blocks import KEY, image_cells
+from template.blocks import KEY, Block, object_cells
 from template.dead_letters import DeadLetter, describe
 from template.sources.streams import DAMAGE, ReadSettings, UnreadableError, open_stream
 
@@ -35,7 +35,7 @@ class ImagesSplit:
         """What the split holds, for dead letters."""
         return f"{self.paths[0]} to {self.paths[-1]}"
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the images in blocks, and a dead letter for each that does not decode."""
         keys: list[str] = []
         images: list[np.ndarray] = []
@@ -98,5 +98,6 @@ def _read_image(path: str) -> np.ndarray:
     return decode_image(data)
 
 
-def _make_block(keys: Sequence[str], images: Sequence[np.ndarray]) -> pd.DataFrame:
-    return pd.DataFrame({KEY: keys, "image": image_cells(images)})
+def _make_block(keys: Sequence[str], images: Sequence[np.ndarray]) -> Block:
+    frame = pd.DataFrame({"image": object_cells(images)})
+    return Block(frame=frame, beside={KEY: object_cells(keys)}, index=frame.index)

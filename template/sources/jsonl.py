@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from template.blocks import KEY, make_blocks, mark_integers, row_keys
+from template.blocks import KEY, Block, make_blocks, object_cells, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
@@ -32,7 +32,7 @@ from template.sources.streams import ReadSettings, SourceFile, is_gzip, open_str
 class JsonlSplit(ChunkSplit):
     """Whole lines of a plain file."""
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
         yield from _read_chunk(self.read_chunk(), self.path, settings)
 
@@ -48,7 +48,7 @@ class JsonlGzipFile:
         """What the split holds, for dead letters."""
         return self.path
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
         for part in _scan(self.path):
             if isinstance(part, DeadLetter):
@@ -81,9 +81,7 @@ def _scan(path: str) -> Iterator[Chunk | DeadLetter]:
             )
 
 
-def _read_chunk(
-    chunk: Chunk, path: str, settings: ReadSettings
-) -> Iterator[pd.DataFrame | DeadLetter]:
+def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
     file_name = settings.file_name(path)
     lines = [line for line in io.BytesIO(chunk.data) if line not in BLANK_LINES]
     for start in range(0, len(lines), settings.batch_size):
@@ -96,7 +94,7 @@ def _read_chunk(
             key = row_keys(file_name, [row])[0]
             try:
                 record = parse_object(line)
-                if settings.key_column is not None or KEY in record:
+                if settings.key_column is not None:
                     key = take_key(record, settings.key_column)
             except ValueError as error:
                 yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
@@ -104,14 +102,16 @@ def _read_chunk(
             records.append(record)
             keys.append(key)
             rows.append(row)
-        frame = pd.DataFrame.from_records(records)
-        mark_integers(frame, find_integers(frame, records))
+        if not records:
+            continue
+        frame = pd.DataFrame.from_records(records, index=pd.RangeIndex(len(records)))
         yield from make_blocks(
             frame,
-            keys=keys,
+            beside={KEY: object_cells(keys)},
             rows=rows,
             path=path,
             batch_size=settings.batch_size,
+            integers=find_integers(frame, records),
         )
 
 
@@ -141,20 +141,13 @@ def find_integers(frame: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> 
     ]
 
 
-def take_key(record: dict[str, Any], key_column: str | None) -> str:
-    """Return the key of an object; a column that is itself called key is taken out of it.
+def take_key(record: dict[str, Any], key_column: str) -> str:
+    """Take the key out of an object, and return it.
 
     Raises:
-        ValueError: the object has no key, or a second one.
+        ValueError: the object has none.
     """
-    if key_column != KEY and KEY in record:
-        raise ValueError(
-            f"it has a field {KEY!r}, the name of the prediction's key: "
-            "pass --key_column=key, or rename the field"
-        )
-    value = record.get(key_column or KEY)
-    if key_column == KEY:
-        record.pop(KEY, None)
+    value = record.pop(key_column, None)
     if value is None or value == "":
         raise ValueError(f"no value in the key column {key_column!r}")
     return value if isinstance(value, str) else orjson.dumps(value).decode()

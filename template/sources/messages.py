@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from apache_beam.pvalue import PCollection, TaggedOutput
 
-from template.blocks import KEY, image_cells, mark_integers
+from template.blocks import KEY, Block, object_cells
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
-from template.messages import Message, Messages, attach_messages
+from template.messages import MESSAGES, Message, Messages
 from template.sources.images import decode_image
 from template.sources.jsonl import find_integers, parse_object, take_key
 
@@ -72,7 +72,7 @@ def decode_message(
     if message_format == "json":
         record = parse_object(message.payload)
         key = message.message_id
-        if key_column is not None or KEY in record:
+        if key_column is not None:
             key = take_key(record, key_column)
         if _IMAGE in record:
             record[_IMAGE] = _decode_json_image(record[_IMAGE])
@@ -125,7 +125,7 @@ def _decode_image(data: bytes, *, is_file: bool) -> np.ndarray:
     return decode_image(data) if is_file else np.frombuffer(data, np.uint8)
 
 
-@beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)
+@beam.typehints.with_output_types(Block, dead_letters=DeadLetter)
 class _DecodeDoFn(beam.DoFn):
     DEAD_LETTERS = "dead_letters"
 
@@ -153,15 +153,16 @@ class _DecodeDoFn(beam.DoFn):
             yield _make_block(names, rows)
 
 
-def _make_block(
-    names: tuple[str, ...], rows: list[tuple[Message, str, dict[str, Any]]]
-) -> pd.DataFrame:
-    keys = np.array([key for _, key, _ in rows], dtype=object)
-    columns: dict[str, Any] = {KEY: keys}
+def _make_block(names: tuple[str, ...], rows: list[tuple[Message, str, dict[str, Any]]]) -> Block:
+    columns: dict[str, Any] = {}
     for name in names:
         cells = [row[name] for _, _, row in rows]
-        columns[name] = image_cells(cells) if name == _IMAGE else cells
-    block = pd.DataFrame(columns)
-    mark_integers(block, find_integers(block, [row for _, _, row in rows]))
-    attach_messages(block, Messages(message for message, _, _ in rows))
-    return block
+        columns[name] = object_cells(cells) if name == _IMAGE else cells
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
+    return Block(
+        frame=frame,
+        beside={KEY: object_cells([key for _, key, _ in rows])},
+        index=frame.index,
+        attrs={MESSAGES: Messages(message for message, _, _ in rows)},
+        integers=tuple(find_integers(frame, [row for _, _, row in rows])),
+    )

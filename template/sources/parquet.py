@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from template.blocks import KEY, make_blocks, mark_integers, row_keys
+from template.blocks import KEY, Block, make_blocks, row_keys
 from template.dead_letters import DeadLetter
 from template.sources.columns import check_columns
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError, open_stream
@@ -36,14 +36,14 @@ class ParquetSplit:
         """What the split holds, for dead letters."""
         return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for those that cannot be read.
 
         Damage costs the rest of its row group.
         """
         yield from self._read_from(self.first_row, settings)
 
-    def _read_from(self, start: int, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def _read_from(self, start: int, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         row = self.first_row
         try:
             with open_stream(self.path) as stream:
@@ -144,7 +144,7 @@ def _check_damage(error: Exception) -> None:
 
 def _make_blocks(
     batch: pa.RecordBatch, first_row: int, path: str, settings: ReadSettings
-) -> Iterator[pd.DataFrame | DeadLetter]:
+) -> Iterator[Block | DeadLetter]:
     if not len(batch):
         return
     try:
@@ -163,8 +163,7 @@ def _make_blocks(
         for field, column in zip(batch.schema, batch.columns, strict=True)
         if pa.types.is_integer(field.type) and column.null_count
     ]
-    mark_integers(frame, integers)
-    keys = np.array(row_keys(settings.file_name(path), rows.tolist()), dtype=object)
+    keys = row_keys(settings.file_name(path), rows.tolist())
     if settings.key_column is not None:
         texts = np.array(_key_texts(batch.column(settings.key_column)), dtype=object)
         for position in np.flatnonzero(pd.isna(texts) | (texts == "")).tolist():
@@ -174,15 +173,15 @@ def _make_blocks(
                 source=f"{path} row {rows[position]}",
             )
         keep = ~(pd.isna(texts) | (texts == ""))
+        del frame[settings.key_column]
         frame, keys, rows = frame[keep], texts[keep], rows[keep]
-    if settings.key_column == KEY:
-        frame = frame.drop(columns=KEY)
     yield from make_blocks(
         frame,
-        keys=keys.tolist(),
-        rows=rows.tolist(),
+        beside={KEY: keys},
+        rows=rows,
         path=path,
         batch_size=settings.batch_size,
+        integers=integers,
     )
 
 

@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import apache_beam as beam
-import pandas as pd
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
+from template.blocks import Block
 from template.dead_letters import DEAD_LETTERS, ROWS_READ, DeadLetter, describe
 from template.parameters import ParameterError
 from template.sources.csv import split_csv
@@ -40,7 +40,7 @@ class Split(Protocol):
     def source(self) -> str:
         """What it holds, for dead letters."""
 
-    def read(self, settings: ReadSettings) -> Iterator[pd.DataFrame | DeadLetter]:
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield its rows in blocks, and dead letters for what cannot be read."""
 
 
@@ -193,7 +193,7 @@ class _SplitFile(beam.DoFn):
             yield from _dead_letter(element.file.path, error)
 
 
-@beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)
+@beam.typehints.with_output_types(Block, dead_letters=DeadLetter)
 class _ReadSplit(beam.DoFn):
     """Split -> blocks."""
 

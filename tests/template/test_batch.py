@@ -113,3 +113,76 @@ def test_csv_and_parquet_output(predict, write_idx, images, expected, tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["class_index"]) for row in rows] == indices
     assert list(rows[0]) == ["key", "class_index", "class_name", "score"]
+
+
+class Linear(BaseModel):
+    """Only ``load_model``: what it returns predicts DataFrames as scikit-learn's models do."""
+
+    def load_model(self, path, **opts):
+        return SumOfNumbers()
+
+
+class SumOfNumbers:
+    """Checks its argument as scikit-learn does: columns by name and order, numbers alone."""
+
+    feature_names_in_ = ("age", "visits")
+
+    def predict(self, X):
+        if list(X.columns) != list(self.feature_names_in_):
+            raise ValueError(f"The feature names should match, not {list(X.columns)}")
+        return X.to_numpy(dtype=float).sum(axis=1)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("key_column", [None, "id", "key"])
+def test_predict_gets_the_columns_of_the_input_and_nothing_else(
+    predict, tmp_path, suffix, key_column
+):
+    frame = pd.DataFrame({"age": [36.0, 51.0], "visits": [4.0, 0.0]})
+    if key_column:
+        frame.insert(1, key_column, ["ada", "eve"])
+    path = tmp_path / f"t.{suffix}"
+    write_table(frame, path)
+    rows = predict(path, model_class=Linear, key_column=key_column).by_key()
+    keys = ["ada", "eve"] if key_column else [f"t.{suffix}#0", f"t.{suffix}#1"]
+    assert rows == {key: {"key": key, "0": total} for key, total in zip(keys, [40, 51])}  # noqa: B905
+
+
+def write_table(frame, path):
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+
+
+class Echo(BaseModel):
+    """Returns the input's columns and one more."""
+
+    def load_model(self, path, **opts):
+        return True
+
+    def predict(self, df):
+        return df.assign(p=1)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_model_may_return_input_columns(predict, tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    write_table(pd.DataFrame({"id": ["x", "y"], "a": [1.5, 2.5]}), path)
+    rows = predict(path, model_class=Echo, key_column="id").by_key()
+    assert rows == {"x": {"key": "x", "a": 1.5, "p": 1}, "y": {"key": "y", "a": 2.5, "p": 1}}
+
+
+def test_an_input_column_named_key_costs_only_the_rows_for_which_it_is_returned(predict, tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a":1}\n{"a":2,"key":"k"}\n{"a":3}\n')
+    outcome = predict(path, model_class=Echo, batch_size=1)
+    assert {key: row["a"] for key, row in outcome.by_key().items()} == {
+        "t.jsonl#0": 1,
+        "t.jsonl#2": 3,
+    }
+    (letter,) = outcome.dead_letters
+    assert letter["key"] == "t.jsonl#1"
+    assert "predict returned a column 'key' that is there already" in letter["error"]

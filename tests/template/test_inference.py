@@ -153,7 +153,6 @@ def test_a_row_that_predict_drops_is_a_dead_letter():
     ("model_class", "key_column", "reason"),
     [
         (LostGpuModel, "id", "illegal memory access"),
-        (KeyModel, "id", "a column 'id' that is there already"),
         (AddModel, "name", "key_column 'name': the DataFrame has no such column, but id, a"),
     ],
 )
@@ -161,6 +160,13 @@ def test_what_halving_cannot_cure_fails_the_job(model_class, key_column, reason)
     transform = apply_model(model_class, key_column).with_exception_handling()
     with pytest.raises(Exception, match=reason):
         run(transform, frames([1, 2]))
+
+
+def test_a_key_column_that_predict_returns_costs_its_rows():
+    transform = apply_model(KeyModel).with_exception_handling()
+    records, letters, _ = run(transform, frames([1, 2]))
+    assert (records, [letter.key for letter in letters]) == ([], ["r1", "r2"])
+    assert "a column 'id' that is there already, because id are" in letters[0].error
 
 
 def test_an_empty_frame_is_no_row():
@@ -213,3 +219,10 @@ class CountingModel(AddModel):
     def predict(self, df):
         self.calls.append(len(df))
         return super().predict(df)
+
+
+def test_a_name_that_a_later_step_adds_costs_its_rows():
+    transform = apply_model(AddModel, reserved_columns=["message_id", "device"])
+    records, letters, _ = run(transform.with_exception_handling(), frames([1]))
+    assert records == []
+    assert "'device' that is there already, because id, message_id, device are" in letters[0].error

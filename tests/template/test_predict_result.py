@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
+from template.predict_result import (
+    EntryCountError,
+    TakenColumnError,
+    UnusablePredictionError,
+    join_predictions,
+)
 
 KEYS = {"key": np.array(["x", "y"], dtype=object)}
 
@@ -113,8 +118,10 @@ def test_other_types_are_refused_by_name(returned):
         joined(returned)
 
 
-def test_a_column_named_like_the_key_is_refused():
-    with pytest.raises(UnusablePredictionError, match="a column 'key' that is there already"):
+def test_a_name_that_is_taken_is_refused():
+    with pytest.raises(TakenColumnError, match="a column 'key' that is there already"):
         joined(pd.DataFrame({"key": [1, 2]}))
-    with pytest.raises(UnusablePredictionError, match="a column 'a' that is there already"):
+    with pytest.raises(TakenColumnError, match="'id' that is there already, because key, id are"):
+        join_predictions(KEYS, 2, pd.DataFrame({"id": [1, 2]}), reserved=["id"])
+    with pytest.raises(UnusablePredictionError, match="several columns 'a'"):
         joined(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]))

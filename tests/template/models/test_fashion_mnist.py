@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from template.blocks import image_cells
+from template.blocks import object_cells
 from template.models.fashion_mnist import CLASSES, FashionMnistModel, FashionMnistNetwork
 
 
@@ -21,8 +21,8 @@ def test_every_form_of_an_image_gives_the_same_prediction(model, images, expecte
     array = images(6)
     flat = array.reshape(6, 784)
     forms = [
-        pd.DataFrame({"image": image_cells(array)}),
-        pd.DataFrame({"image": image_cells(flat)}),
+        pd.DataFrame({"image": object_cells(array)}),
+        pd.DataFrame({"image": object_cells(flat)}),
         pd.DataFrame({"image": array.tolist()}),
         pd.DataFrame({"image": flat.astype(float).tolist()}),
         pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(1, 785)]),

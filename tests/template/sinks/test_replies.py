@@ -5,12 +5,10 @@ import json
 
 import apache_beam as beam
 import pandas as pd
-import pytest
 
 from template.blocks import KEY, MODEL_ID
 from template.dead_letters import DeadLetter
-from template.messages import Message, Messages, attach_messages
-from template.predict_result import UnusablePredictionError
+from template.messages import MESSAGES, Message, Messages
 from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
 
 
@@ -21,7 +19,7 @@ def message(number, payload=b"p", **attributes):
 def block(**columns):
     frame = pd.DataFrame({KEY: ["a", "b"], **columns})
     frame.attrs[MODEL_ID] = "gs://b/m.pth"
-    attach_messages(frame, Messages([message(1, shop="x"), message(2, content_type="image/png")]))
+    frame.attrs[MESSAGES] = Messages([message(1, shop="x"), message(2, content_type="image/png")])
     return frame
 
 
@@ -36,11 +34,6 @@ def test_a_reply_tells_its_message_and_its_model():
     assert first.attributes == {"shop": "x", "content_type": "application/json"}
     assert json.loads(second.data)["score"] is None
     assert second.attributes == {"content_type": "application/json"}
-
-
-def test_the_names_that_replies_use_are_taken():
-    with pytest.raises(UnusablePredictionError, match="a column 'message_id'"):
-        list(FormatReplies().process(block(message_id=[1, 2])))
 
 
 def test_a_reply_that_json_cannot_hold_is_a_dead_letter():

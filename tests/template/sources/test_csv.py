@@ -10,6 +10,7 @@ import pytest
 from template.dead_letters import DeadLetter
 from template.sources import csv as csv_source
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError
+from tests.template.support import join_blocks
 
 
 @pytest.fixture
@@ -28,8 +29,9 @@ def read(tmp_path):
             for part in parts:
                 (letters if isinstance(part, DeadLetter) else blocks).append(part)
         assert all(len(block) <= batch_size for block in blocks)
-        frame = pd.concat(blocks) if blocks else pd.DataFrame()
-        return frame, {letter.source.removeprefix(str(path)): letter.error for letter in letters}
+        return join_blocks(blocks), {
+            letter.source.removeprefix(str(path)): letter.error for letter in letters
+        }
 
     return run
 
@@ -121,10 +123,23 @@ def test_numbers_as_people_write_them(read):
 def test_key_column(read):
     frame, letters = read("id,a\n007,1\n,2\n9,3\n", key_column="id")
     assert frame["key"].tolist() == ["007", "9"]
-    assert frame["id"].tolist() == ["007", "9"]
+    assert list(frame.columns) == ["key", "a"]
     assert letters == {" row 1": "ValueError: no value in the key column 'id'"}
     frame, _ = read("key,a\nx,1\n", key_column="key")
     assert frame.to_dict("records") == [{"key": "x", "a": 1.0}]
+    frame, _ = read("a,id,b,n\np,x,q,1\n", key_column="id")
+    assert frame.to_dict("records") == [{"key": "x", "a": "p", "b": "q", "n": 1.0}]
+
+
+def test_a_column_that_is_named_key_is_one_of_the_frame(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("key,a\nx,1\n")
+    file = SourceFile(path=str(path), size=path.stat().st_size)
+    settings = ReadSettings(batch_size=10)
+    (split,) = csv_source.split_csv(file, settings)
+    (block,) = split.read(settings)
+    assert block.frame.to_dict("records") == [{"key": "x", "a": 1.0}]
+    assert block.beside["key"].tolist() == ["t.csv#0"]
 
 
 def test_a_bad_row_keeps_its_key(tmp_path):
@@ -143,8 +158,6 @@ def test_a_bad_row_keeps_its_key(tmp_path):
     ("text", "key_column", "reason"),
     [
         ("a,b\n1,2\n", "id", "no key column 'id'; its columns: a, b"),
-        ("key,b\n1,2\n", "b", "pass --key_column=key"),
-        ("key,b\n1,2\n", None, "pass --key_column=key"),
         ("a,b\r1,2\r3,4\r", None, "carriage returns alone"),
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),
         (b"a,\xff\n1,2\n", None, "its header line is not UTF-8"),
@@ -184,7 +197,7 @@ def test_splits_of_a_file_join_to_the_file(tmp_path):
     file = SourceFile(path=str(path), size=path.stat().st_size)
     splits = list(csv_source.split_csv(file, settings))
     assert len(splits) > 1
-    frame = pd.concat([block for split in splits for block in split.read(settings)])
+    frame = join_blocks([block for split in splits for block in split.read(settings)])
     assert frame.index.tolist() == list(range(rows))
     assert np.array_equal(frame["a"], values)
     assert frame["b"].iloc[-1] == f"line {rows - 1}\nof, {rows - 1}"

@@ -3,11 +3,11 @@
 import gzip
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from template.sources.idx import ROWS_PER_SPLIT, IdxSplit, split_idx
 from template.sources.streams import ReadSettings, SourceFile
+from tests.template.support import join_blocks
 
 
 def read_all(path, batch_size=1000):
@@ -39,7 +39,7 @@ def test_a_plain_file_is_split_and_every_row_is_read_once(write_idx):
         (2 * ROWS_PER_SPLIT, rows),
     ]
     assert max(map(len, blocks)) == 1000
-    whole = pd.concat(blocks)
+    whole = join_blocks(blocks)
     assert whole.index.tolist() == list(range(rows))
     assert np.array_equal(np.stack(whole["image"]), array)
 
@@ -53,7 +53,7 @@ def test_a_gzip_file_is_one_split(write_idx, images):
 def test_floats_are_read_in_the_order_of_this_machine(write_idx):
     array = np.linspace(0, 1, 3 * 4, dtype=np.float32).reshape(3, 2, 2)
     _, (block,) = read_all(write_idx(array))
-    stacked = np.stack(block["image"])
+    stacked = np.stack(block.frame["image"])
     assert stacked.dtype == np.dtype("float32")
     assert stacked.dtype.isnative
     assert np.array_equal(stacked, array)

@@ -9,6 +9,7 @@ import pytest
 from template.dead_letters import DeadLetter
 from template.sources import jsonl
 from template.sources.streams import ReadSettings, SourceFile
+from tests.template.support import join_blocks
 
 
 @pytest.fixture
@@ -25,8 +26,9 @@ def read(tmp_path):
             parts = [split] if isinstance(split, DeadLetter) else split.read(settings)
             for part in parts:
                 (letters if isinstance(part, DeadLetter) else blocks).append(part)
-        frame = pd.concat(blocks) if blocks else pd.DataFrame()
-        return frame, {letter.source.removeprefix(str(path)): letter.error for letter in letters}
+        return join_blocks(blocks), {
+            letter.source.removeprefix(str(path)): letter.error for letter in letters
+        }
 
     return run
 
@@ -43,13 +45,12 @@ def test_objects_become_rows(read, name):
 
 
 def test_lines_that_are_no_objects_are_dead_letters(read):
-    frame, letters = read(b'{"a":1}\n[1]\nnonsense\n{"a":\xff}\n{"key":1}\n{"a":2}\n', batch_size=2)
+    frame, letters = read(b'{"a":1}\n[1]\nnonsense\n{"a":\xff}\n{"a":2}\n', batch_size=2)
     assert frame["a"].tolist() == [1, 2]
-    assert frame.index.tolist() == [0, 5]
-    assert list(letters) == [" row 1", " row 2", " row 3", " row 4"]
+    assert frame.index.tolist() == [0, 4]
+    assert list(letters) == [" row 1", " row 2", " row 3"]
     assert letters[" row 1"] == "ValueError: a JSON list, not an object"
     assert letters[" row 2"].startswith("ValueError: not JSON:")
-    assert "pass --key_column=key" in letters[" row 4"]
 
 
 def test_key_column(read):
@@ -58,6 +59,19 @@ def test_key_column(read):
     assert list(letters) == [" row 1", " row 2"]
     frame, _ = read(b'{"key":"k","a":1}\n', key_column="key")
     assert frame.to_dict("records") == [{"key": "k", "a": 1}]
+    assert list(read(b'{"id":7,"a":1}\n', key_column="id")[0].columns) == ["key", "a"]
+
+
+def test_a_field_that_is_named_key_is_a_column(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b'{"key":"x","a":1}\n{}\n')
+    file = SourceFile(path=str(path), size=path.stat().st_size)
+    settings = ReadSettings(batch_size=1)
+    (split,) = jsonl.split_jsonl(file, settings)
+    first, empty = split.read(settings)
+    assert first.frame.to_dict("records") == [{"key": "x", "a": 1}]
+    assert first.beside["key"].tolist() == ["t.jsonl#0"]
+    assert (len(empty), empty.frame.shape) == (1, (1, 0))
 
 
 def test_a_big_file_is_split(tmp_path):
@@ -70,7 +84,7 @@ def test_a_big_file_is_split(tmp_path):
     file = SourceFile(path=str(path), size=path.stat().st_size)
     splits = list(jsonl.split_jsonl(file, settings))
     assert len(splits) > 1
-    frame = pd.concat([block for split in splits for block in split.read(settings)])
+    frame = join_blocks([block for split in splits for block in split.read(settings)])
     assert frame["a"].tolist() == list(range(rows)) == frame.index.tolist()
 
 

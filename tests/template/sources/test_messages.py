@@ -10,7 +10,7 @@ import pytest
 from apache_beam.testing.util import assert_that
 from PIL import Image
 
-from template.blocks import take_rows
+from template.blocks import KEY
 from template.messages import Message, Messages, find_messages
 from template.sources.messages import DecodeMessages, decode_message
 
@@ -36,7 +36,7 @@ def test_a_json_object_is_a_row():
 
 
 def test_the_key_column_is_the_key():
-    assert decode(b'{"id": "a7", "age": 3}', key_column="id") == ("a7", {"id": "a7", "age": 3})
+    assert decode(b'{"id": "a7", "age": 3}', key_column="id") == ("a7", {"age": 3})
     assert decode(b'{"id": 7}', key_column="id")[0] == "7"
     assert decode(b'{"key": "k", "age": 3}', key_column="key") == ("k", {"age": 3})
     assert decode(PIXELS.tobytes(), key_column="customer", customer="c1")[0] == "c1"
@@ -58,6 +58,10 @@ def test_an_image_in_json(image):
     assert columns["shop"] == 3
     assert columns["image"].dtype == np.uint8
     assert columns["image"].ravel().tolist() == PIXELS.tolist()
+
+
+def test_a_field_that_is_named_key_is_a_column():
+    assert decode(b'{"key": 1, "age": 3}') == ("id-1", {"key": 1, "age": 3})
 
 
 def test_numbers_that_are_no_bytes_stay_what_they_are():
@@ -94,7 +98,6 @@ def test_raw_images(payload, message_format, attributes):
         (b'{"image": ["a"]}', "auto", {}, "its pixels are not numbers"),
         (b'{"image": [[1], [1, 2]]}', "auto", {}, "inhomogeneous"),
         (b'{"image": "*"}', "auto", {}, "not base64"),
-        (b'{"key": 1}', "auto", {}, "pass --key_column=key"),
         (b"\x89PNG...", "auto", {}, "not a"),
         (b"x", "auto", {"content_type": "text/html"}, "'text/html': not application/json"),
     ],
@@ -117,11 +120,11 @@ def test_a_null_leaves_the_integers_of_other_messages_what_they_are():
 
     def check(blocks):
         (block,) = blocks
-        assert block["a"].dtype == np.float64
-        rows = take_rows(block, 2, 3)
-        assert (rows["a"].dtype, rows["b"].dtype) == (np.int64, np.float64)
+        assert block.frame["a"].dtype == np.float64
+        rows = block.take(2, 3)
+        assert (rows.frame["a"].dtype, rows.frame["b"].dtype) == (np.int64, np.float64)
         assert [each.message_id for each in find_messages(rows)] == ["id-2"]
-        assert take_rows(block, 1, 3)["a"].dtype == np.float64
+        assert block.take(1, 3).frame["a"].dtype == np.float64
 
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         blocks, _ = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages("json", None)
@@ -133,13 +136,14 @@ def test_messages_with_the_same_columns_become_one_block():
     batch = Messages(message(payload, number) for number, payload in enumerate(payloads))
 
     def check_blocks(blocks):
-        found = {tuple(sorted(block.columns)): block for block in blocks}
-        assert set(found) == {("a", "b", "key"), ("a", "key")}
-        block = found["a", "b", "key"]
-        assert block["a"].tolist() == [1, 5]
-        assert block["a"].dtype == np.int64
+        found = {tuple(sorted(block.frame.columns)): block for block in blocks}
+        assert set(found) == {("a", "b"), ("a",)}
+        block = found["a", "b"]
+        assert block.beside[KEY].tolist() == ["id-0", "id-3"]
+        assert block.frame["a"].tolist() == [1, 5]
+        assert block.frame["a"].dtype == np.int64
         assert [each.message_id for each in find_messages(block)] == ["id-0", "id-3"]
-        assert [each.message_id for each in find_messages(block.iloc[1:])] == ["id-3"]
+        assert [each.message_id for each in find_messages(block.take(1, 2))] == ["id-3"]
 
     def check_letters(letters):
         (letter,) = letters

@@ -10,6 +10,7 @@ import pytest
 from template.dead_letters import DeadLetter
 from template.sources import parquet
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError
+from tests.template.support import join_blocks
 
 
 def read(path, *, key_column=None, batch_size=1000):
@@ -29,7 +30,7 @@ def test_a_split_is_a_run_of_row_groups(tmp_path):
     splits, blocks, letters = read(path)
     assert [split.rows for split in splits] == [parquet.ROWS_PER_SPLIT] * 3 + [7]
     assert max(map(len, blocks)) <= 1000
-    frame = pd.concat(blocks)
+    frame = join_blocks(blocks)
     assert frame["a"].tolist() == list(range(rows)) == frame.index.tolist()
     assert frame["key"].iloc[-1] == f"t.parquet#{rows - 1}"
     assert letters == []
@@ -50,7 +51,8 @@ def test_key_column(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"id": pa.array([7, None, 9]), "a": [1.0, 2.0, 3.0]}), path)
     _, (block,), (letter,) = read(path, key_column="id")
-    assert block["key"].tolist() == ["7", "9"]
+    assert block.beside["key"].tolist() == ["7", "9"]
+    assert block.frame.to_dict("list") == {"a": [1.0, 3.0]}
     assert letter.source == f"{path} row 1"
     assert "no value in the key column 'id'" in letter.error
     with pytest.raises(UnreadableError, match="no key column 'x'; its columns: id, a"):
@@ -87,7 +89,7 @@ def test_a_text_that_is_not_utf8_costs_its_row_alone(tmp_path, key_column, keys)
     ids = [f"k{row}" for row in range(10)]
     pq.write_table(pa.table({"id": ids, "text": texts}), path)
     _, blocks, letters = read(path, key_column=key_column, batch_size=6)
-    assert sorted(pd.concat(blocks).index) == [0, 1, 2, 4, 5, 6, 7, 9]
+    assert sorted(join_blocks(blocks).index) == [0, 1, 2, 4, 5, 6, 7, 9]
     assert [(letter.key, letter.source) for letter in letters] == [
         (keys.format(row), f"{path} row {row}") for row in (3, 8)
     ]
@@ -103,8 +105,8 @@ def test_a_key_column_of_lists_is_refused(tmp_path):
 def test_a_pandas_index_is_a_column(tmp_path):
     path = tmp_path / "t.parquet"
     pd.DataFrame({"key": ["x", "y"], "a": [1, 2]}).set_index("key").to_parquet(path)
-    _, (block,), _ = read(path, key_column="key")
-    assert block.to_dict("records") == [{"key": "x", "a": 1}, {"key": "y", "a": 2}]
+    _, blocks, _ = read(path, key_column="key")
+    assert join_blocks(blocks).to_dict("records") == [{"key": "x", "a": 1}, {"key": "y", "a": 2}]
 
 
 def damage(path, row_group):
@@ -124,7 +126,7 @@ def test_damage_costs_its_row_group_and_nothing_else(predict, tmp_path):
     assert split.row_groups == tuple(range(8))
     assert letter.source == f"{path} rows 1400-2099"
     assert "rows 1400 to 2099 cannot be read: " in letter.error
-    frame = pd.concat(blocks)
+    frame = join_blocks(blocks)
     assert frame.index.tolist() == [*range(1400), *range(2100, 5000)]
     assert frame["a"].tolist() == [*values[:1400], *values[2100:]]
     (tmp_path / "text.parquet").write_bytes(b"this is no parquet")

@@ -1,0 +1,21 @@
+"""Helpers of the template's tests that are no fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from template.blocks import Block
+
+
+def join_blocks(blocks: Sequence[Block]) -> pd.DataFrame:
+    """Return all rows: what travels beside the frames, then their columns, by row number."""
+    frames = [
+        pd.DataFrame(
+            {**block.beside, **{name: column.array for name, column in block.frame.items()}},
+            index=block.index,
+        )
+        for block in blocks
+    ]
+    return pd.concat(frames) if frames else pd.DataFrame()
