@@ -17,11 +17,6 @@ if TYPE_CHECKING:
         FlexpackError,
         ImageError,
         InputError,
-        JobCancelled,
-        JobError,
-        JobFailed,
-        JobMismatch,
-        JobTimeout,
         LaunchUncertain,
         ServiceError,
         SpecConflict,
@@ -30,12 +25,14 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from launcher.finding import Finding, Severity
-    from launcher.google.storage import download_spec, upload_spec
+    from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
     from launcher.image.build import BuiltImage, build_image
     from launcher.image.plan import ImageOptions
     from launcher.image_reference import build_artifact_registry_name
     from launcher.jobs.dataflow import Dataflow
-    from launcher.jobs.diagnosis import Diagnosis, diagnose_job
+    from launcher.jobs.diagnosis import diagnose_job
+    from launcher.jobs.errors import JobCancelled, JobError, JobFailed, JobMismatch, JobTimeout
+    from launcher.jobs.failures import Diagnosis
     from launcher.jobs.records import (
         Job,
         JobMessage,
@@ -45,14 +42,10 @@ if TYPE_CHECKING:
         Metric,
         Milestone,
         RowCounts,
-        wait_for_job,
     )
     from launcher.jobs.verify import read_job_back
-    from launcher.launch.environment import (
-        EnvironmentOptions,
-        FlexTemplateRuntimeEnvironment,
-        build_environment,
-    )
+    from launcher.jobs.waiting import wait_for_job
+    from launcher.launch.environment import EnvironmentOptions, build_environment
     from launcher.launch.request import (
         LaunchConfig,
         LaunchFlexTemplateRequest,
@@ -64,6 +57,7 @@ if TYPE_CHECKING:
         build_template_metadata,
     )
     from launcher.package.spec import ContainerSpec, build_container_spec
+    from launcher.package.spec_storage import download_spec, upload_spec
     from launcher.preflight.parameters import check_parameters
 
 _HOMES = {
@@ -73,23 +67,23 @@ _HOMES = {
     "ContainerSpec": "launcher.package.spec",
     "CredentialsError": "launcher.errors",
     "Dataflow": "launcher.jobs.dataflow",
-    "Diagnosis": "launcher.jobs.diagnosis",
+    "Diagnosis": "launcher.jobs.failures",
     "EnvironmentOptions": "launcher.launch.environment",
     "Finding": "launcher.finding",
-    "FlexTemplateRuntimeEnvironment": "launcher.launch.environment",
+    "FlexTemplateRuntimeEnvironment": "launcher.google.runtime_environment",
     "FlexpackError": "launcher.errors",
     "ImageError": "launcher.errors",
     "ImageOptions": "launcher.image.plan",
     "InputError": "launcher.errors",
     "Job": "launcher.jobs.records",
-    "JobCancelled": "launcher.errors",
-    "JobError": "launcher.errors",
-    "JobFailed": "launcher.errors",
+    "JobCancelled": "launcher.jobs.errors",
+    "JobError": "launcher.jobs.errors",
+    "JobFailed": "launcher.jobs.errors",
     "JobMessage": "launcher.jobs.records",
-    "JobMismatch": "launcher.errors",
+    "JobMismatch": "launcher.jobs.errors",
     "JobObserver": "launcher.jobs.records",
     "JobState": "launcher.jobs.records",
-    "JobTimeout": "launcher.errors",
+    "JobTimeout": "launcher.jobs.errors",
     "LaunchConfig": "launcher.launch.request",
     "LaunchFlexTemplateRequest": "launcher.launch.request",
     "LaunchUncertain": "launcher.errors",
@@ -113,10 +107,10 @@ _HOMES = {
     "build_template_metadata": "launcher.package.metadata",
     "check_parameters": "launcher.preflight.parameters",
     "diagnose_job": "launcher.jobs.diagnosis",
-    "download_spec": "launcher.google.storage",
+    "download_spec": "launcher.package.spec_storage",
     "read_job_back": "launcher.jobs.verify",
-    "upload_spec": "launcher.google.storage",
-    "wait_for_job": "launcher.jobs.records",
+    "upload_spec": "launcher.package.spec_storage",
+    "wait_for_job": "launcher.jobs.waiting",
 }
 
 __all__ = [

@@ -16,10 +16,10 @@
     │   ├── ApiError            1  ... answered with an error
     │   ├── Unreachable         1  ... did not answer
     │   └── LaunchUncertain     1  ... may or may not have created the job
-    └── JobError                1  a job did not end well; carries the job
-        ├── JobFailed           1  it failed; carries its last error messages
+    └── JobError                1  a job did not end well; carries the job (launcher.jobs.errors)
+        ├── JobFailed           1  it failed; carries its last error messages and a diagnosis
         ├── JobCancelled        1  it was cancelled
-        ├── JobMismatch         1  it is another than was asked for
+        ├── JobMismatch         1  it is not the job that was requested
         └── JobTimeout          1  it still runs when the waiting ends
 
 Messages name the flag or field, what was given, and what to do next.
@@ -32,8 +32,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from launcher.jobs.diagnosis import Diagnosis
-    from launcher.jobs.records import Job, JobMessage
+    pass
 
 
 _TRANSIENT = frozenset(
@@ -150,43 +149,3 @@ class Unreachable(ServiceError):
 
 class LaunchUncertain(ServiceError):
     """A launch failed, and whether its job exists could not be found out either."""
-
-
-class JobError(FlexpackError):
-    """A job did not end well."""
-
-    def __init__(self, message: str, job: Job) -> None:
-        self.job = job
-        super().__init__(message)
-
-
-class JobFailed(JobError):
-    """A job failed.
-
-    Attributes:
-        messages: its last messages of importance ERROR, oldest first.
-        diagnosis: why, where ``launcher.jobs.diagnosis`` was asked.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        job: Job,
-        messages: Sequence[JobMessage],
-        diagnosis: Diagnosis | None = None,
-    ) -> None:
-        self.messages = tuple(messages)
-        self.diagnosis = diagnosis
-        super().__init__(message, job)
-
-
-class JobCancelled(JobError):
-    """A job was cancelled."""
-
-
-class JobMismatch(JobError):
-    """A job is not what was asked for; its message says whether it could be cancelled."""
-
-
-class JobTimeout(JobError):
-    """A job still runs when the waiting ends; it goes on running."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from launcher.accelerators.catalogue import (
     Accelerator,
@@ -18,9 +17,7 @@ from launcher.accelerators.catalogue import (
     find_default_machine,
     find_machine_problem,
 )
-
-if TYPE_CHECKING:
-    from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 
 # A CUDA image unpacks to about 6 GB, beside its compressed 3 GB, logs and the model; the
 # documentation asks for 50 at least.

@@ -7,10 +7,10 @@ from argparse import Namespace
 from launcher.commands.check import check_codes, refuse_errors
 from launcher.commands.environment import read_environment_options
 from launcher.errors import InputError
-from launcher.google.storage import upload_spec
 from launcher.launch.environment import build_environment
 from launcher.package.metadata import build_template_metadata, find_template
 from launcher.package.spec import build_container_spec, format_spec
+from launcher.package.spec_storage import upload_spec
 from launcher.preflight.accelerator import check_accelerator
 
 

@@ -40,7 +40,7 @@ from launcher.preflight.static import (
 from template.parameters import did_you_mean
 
 if TYPE_CHECKING:
-    from launcher.preflight.rehearsal.rehearse import Rehearsal
+    from launcher.preflight.rehearsal.stage import Rehearsal
 
 
 def check(args: Namespace) -> int:

@@ -14,13 +14,15 @@ from typing import Any
 from launcher.commands.connection import format_jobs_command, open_dataflow
 from launcher.commands.progress import format_count, open_progress
 from launcher.commands.table import print_table
-from launcher.errors import ApiError, InputError, JobFailed, JobTimeout
+from launcher.errors import ApiError, InputError
 from launcher.google.rest import to_rest
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose_job
-from launcher.jobs.records import MessageImportance, Metric, Milestone, RowCounts, wait_for_job
+from launcher.jobs.errors import JobFailed, JobTimeout
+from launcher.jobs.records import MessageImportance, Metric, Milestone, RowCounts
 from launcher.jobs.verify import ReadBack, format_compared
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.jobs.waiting import wait_for_job
 
 # A launcher has ten minutes or so, and workers with a large image and a GPU take up to thirty.
 _TIMEOUTS_SEC = {

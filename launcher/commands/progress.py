@@ -17,7 +17,6 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from launcher.errors import ServiceError
-from launcher.jobs.diagnosis import leave_out_libraries
 from launcher.jobs.records import (
     Job,
     JobMessage,
@@ -27,6 +26,7 @@ from launcher.jobs.records import (
     Metric,
     RowCounts,
 )
+from launcher.jobs.tracebacks import leave_out_libraries
 
 _COUNTER_LINE_EVERY_SEC = 5.0
 _LINE_WIDTH = 200

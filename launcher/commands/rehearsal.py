@@ -15,13 +15,8 @@ from launcher.jobs.dataflow import Dataflow
 from launcher.launch.request import LaunchConfig, build_launch_request
 from launcher.package.spec import ContainerSpec
 from launcher.preflight.rehearsal.messages import LocalTopics, read_messages
-from launcher.preflight.rehearsal.rehearse import (
-    BUCKET,
-    Rehearsal,
-    Stage,
-    rehearse,
-    write_images_file,
-)
+from launcher.preflight.rehearsal.rehearse import rehearse, write_images_file
+from launcher.preflight.rehearsal.stage import BUCKET, Rehearsal, Stage
 
 _PROJECT = "local-project"
 

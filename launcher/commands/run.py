@@ -13,14 +13,16 @@ from launcher.commands.check import check_codes, names_spec, refuse_errors
 from launcher.commands.connection import find_project, find_region, format_jobs_command
 from launcher.commands.environment import environment_values
 from launcher.commands.jobs import follow
-from launcher.errors import ApiError, CredentialsError, InputError, JobFailed, StorageError
+from launcher.errors import ApiError, CredentialsError, InputError, StorageError
 from launcher.finding import Finding
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.google.storage import read_object
 from launcher.google.transport import is_google
 from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose
-from launcher.jobs.records import Job, Milestone, have_workers_started
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.jobs.errors import JobFailed
+from launcher.jobs.records import Job, Milestone
+from launcher.jobs.waiting import have_workers_started
 from launcher.launch.fallback import Rung, build_ladder
 from launcher.launch.request import LaunchConfig, LaunchFlexTemplateRequest, build_launch_request
 from launcher.package.spec import parse_spec

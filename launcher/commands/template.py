@@ -13,7 +13,7 @@ from launcher.commands.connection import find_project, find_region
 from launcher.commands.environment import read_environment_options
 from launcher.commands.image import make_image, read_image_options
 from launcher.errors import ImageError
-from launcher.google.storage import check_bucket, upload_spec
+from launcher.google.storage import check_bucket
 from launcher.google.transport import find_endpoint, is_google
 from launcher.image.build import find_last_image
 from launcher.image.plan import plan_build
@@ -22,6 +22,7 @@ from launcher.launch.environment import build_environment
 from launcher.launch.export.gcloud import build_run_command, format_command
 from launcher.package.metadata import build_template_metadata
 from launcher.package.spec import build_container_spec
+from launcher.package.spec_storage import upload_spec
 from template.parameters import TEMPLATES, Template
 
 _LOCAL_IMAGE = "local/flexpack"

@@ -32,7 +32,6 @@ from launcher.demo.steps import (
     stage,
     start_emulator,
 )
-from launcher.emulator.pubsub import MISSING
 
 _SPEC = f"gs://{BUCKET}/templates/streaming.json"
 _PIXELS = 28 * 28
@@ -60,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_demo(rate: float, seconds: float, port: str) -> int:
     draw_garments()
-    if start_emulator(port).pubsub_host is None:
-        raise InputError(f"demo-streaming cannot run: {MISSING}")
+    emulator = start_emulator(port)
+    if emulator.pubsub_host is None:
+        raise InputError(f"demo-streaming cannot run: {emulator.pubsub_problem}")
 
     job_name = f"garments-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     topics = {name: _create_topic(f"{job_name}-{name}") for name in ("images", "out", "dead")}

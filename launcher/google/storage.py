@@ -1,4 +1,4 @@
-"""Container specs in Cloud Storage: writing and reading one, nothing else.
+"""Cloud Storage: buckets, and objects to read.
 
 Uses google-cloud-storage. With STORAGE_EMULATOR_HOST set it talks to that server and looks for no
 credentials. Every call has a time limit.
@@ -14,81 +14,15 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from launcher.errors import CredentialsError, InputError, SpecConflict, SpecError, StorageError
-from launcher.package.spec import ContainerSpec, format_spec, parse_spec
+from launcher.errors import CredentialsError, InputError, StorageError
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
 
 GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
 
-_TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
-_RETRY_FOR_SEC = 20.0
-
-
-def upload_spec(
-    spec: ContainerSpec,
-    template_file_gcs_path: str,
-    *,
-    client: Client | None = None,
-    retry_for_sec: float = _RETRY_FOR_SEC,
-) -> int:
-    """Write a spec and return the generation of its object.
-
-    Blocks, and retries what may pass. The spec replaces the generation that is there when the call
-    begins and no other: a concurrent writer is reported, never overwritten.
-
-    Raises:
-        InputError: the path is wrong or its bucket does not exist.
-        SpecConflict: somebody else wrote the object at the same time.
-        StorageError: Cloud Storage refused, or could not be reached.
-    """
-    from google.api_core.exceptions import PreconditionFailed
-    from google.cloud.storage.retry import DEFAULT_RETRY
-
-    data = format_spec(spec).encode()
-    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
-    with _explained("TEMPLATE_FILE_GCS_PATH", template_file_gcs_path):
-        blob = _find_blob(template_file_gcs_path, client)
-        current = blob.bucket.get_blob(blob.name, timeout=_TIMEOUT_SEC, retry=retry)
-        try:
-            blob.upload_from_string(
-                data,
-                content_type="application/json",
-                if_generation_match=current.generation if current else 0,
-                timeout=_TIMEOUT_SEC,
-                retry=retry,
-            )
-        except PreconditionFailed as error:
-            # A retried write whose first answer was lost finds its own work.
-            if blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry) != data:
-                raise SpecConflict(
-                    f"TEMPLATE_FILE_GCS_PATH {template_file_gcs_path}: the object changed while it "
-                    "was being written, and was left as it is; look at it, then build again"
-                ) from error
-        return int(blob.generation)
-
-
-def download_spec(
-    template_file_gcs_location: str,
-    *,
-    client: Client | None = None,
-    retry_for_sec: float = _RETRY_FOR_SEC,
-) -> ContainerSpec:
-    """Read a spec. Blocks, and retries what may pass.
-
-    Raises:
-        InputError: the path is wrong, or there is no such object.
-        SpecError: the object is no container spec.
-        StorageError: Cloud Storage refused, or could not be reached.
-    """
-    text = read_object(template_file_gcs_location, client=client, retry_for_sec=retry_for_sec)
-    try:
-        return parse_spec(text)
-    except SpecError as error:
-        raise SpecError(
-            f"--template-file-gcs-location {template_file_gcs_location}: {error}"
-        ) from error
+TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
+RETRY_FOR_SEC = 20.0
 
 
 def read_object(
@@ -96,7 +30,7 @@ def read_object(
     *,
     flag: str = "--template-file-gcs-location",
     client: Client | None = None,
-    retry_for_sec: float = _RETRY_FOR_SEC,
+    retry_for_sec: float = RETRY_FOR_SEC,
 ) -> bytes:
     """Return what an object holds. Blocks, and retries what may pass.
 
@@ -110,9 +44,9 @@ def read_object(
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
-    with _explained(flag, gcs_path):
-        blob = _find_blob(gcs_path, client)
-        content: bytes = blob.download_as_bytes(timeout=_TIMEOUT_SEC, retry=retry)
+    with explained(flag, gcs_path):
+        blob = find_blob(gcs_path, client)
+        content: bytes = blob.download_as_bytes(timeout=TIMEOUT_SEC, retry=retry)
         return content
 
 
@@ -131,13 +65,13 @@ def check_bucket(bucket: str, *, client: Client | None = None) -> None:
     from google.api_core.exceptions import Forbidden
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
+    retry = DEFAULT_RETRY.with_timeout(RETRY_FOR_SEC)
     if not GCS_OBJECT.fullmatch(f"gs://{bucket}/templates"):
         raise InputError(f"--bucket {bucket!r}: expected a bucket's name, for example my-bucket")
-    with _explained("--bucket", f"gs://{bucket}/templates"):
+    with explained("--bucket", f"gs://{bucket}/templates"):
         name = bucket.partition("/")[0]
         found = (client or _new_client()).list_blobs(
-            name, max_results=1, timeout=_TIMEOUT_SEC, retry=retry
+            name, max_results=1, timeout=TIMEOUT_SEC, retry=retry
         )
         with suppress(Forbidden):
             next(iter(found), None)
@@ -156,8 +90,8 @@ def read_first_match(
     """
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    retry = DEFAULT_RETRY.with_timeout(_RETRY_FOR_SEC)
-    with _explained("input", pattern):
+    retry = DEFAULT_RETRY.with_timeout(RETRY_FOR_SEC)
+    with explained("input", pattern):
         bucket, _, glob = pattern.removeprefix("gs://").partition("/")
         prefix = re.split(r"[*?\[]", glob)[0]
         try:
@@ -165,12 +99,12 @@ def read_first_match(
         except re.error as error:
             raise InputError(f"input {pattern}: cannot be read as a pattern: {error}") from error
         blobs = (client or _new_client()).list_blobs(
-            bucket, prefix=prefix, timeout=_TIMEOUT_SEC, retry=retry
+            bucket, prefix=prefix, timeout=TIMEOUT_SEC, retry=retry
         )
         for blob in blobs:
             if wanted.fullmatch(blob.name) and blob.size:
                 content: bytes = blob.download_as_bytes(
-                    end=limit_bytes - 1, timeout=_TIMEOUT_SEC, retry=retry
+                    end=limit_bytes - 1, timeout=TIMEOUT_SEC, retry=retry
                 )
                 return f"gs://{bucket}/{blob.name}", content
     raise InputError(f"input {pattern}: no object matches")
@@ -189,7 +123,7 @@ def _compile_glob(glob: str) -> re.Pattern[str]:
     return re.compile(regex, re.DOTALL)
 
 
-def _find_blob(gcs_path: str, client: Client | None) -> Blob:
+def find_blob(gcs_path: str, client: Client | None) -> Blob:
     bucket, _, name = gcs_path.removeprefix("gs://").partition("/")
     return (client or _new_client()).bucket(bucket).blob(name)
 
@@ -209,7 +143,7 @@ def _check_listens(server: str) -> None:
     url = urlsplit(server)
     try:
         address = (url.hostname or "", url.port or 80)
-        socket.create_connection(address, timeout=_TIMEOUT_SEC[0]).close()
+        socket.create_connection(address, timeout=TIMEOUT_SEC[0]).close()
     except ConnectionRefusedError as error:
         raise StorageError(
             f"STORAGE_EMULATOR_HOST {server}: nothing answers there; start the local Dataflow "
@@ -221,7 +155,7 @@ def _check_listens(server: str) -> None:
 
 
 @contextmanager
-def _explained(flag: str, gcs_path: str) -> Iterator[None]:
+def explained(flag: str, gcs_path: str) -> Iterator[None]:
     """Turn the libraries' exceptions into the launcher's, naming the flag that gave the path."""
     if not GCS_OBJECT.fullmatch(gcs_path):
         raise InputError(f"{flag} {gcs_path!r}: expected a Cloud Storage object, gs://BUCKET/PATH")

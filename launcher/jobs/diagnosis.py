@@ -2,120 +2,31 @@
 
 The service often reports a wrapper only ("See console logs"); the cause is in the file
 ``console_logs`` that the launcher leaves beside the staged job. What is known of failures, with
-the texts that give each away, is data in ``failures.json``; more specific ones stand first.
+the texts that give each away, is data in ``failures.json``.
 https://cloud.google.com/dataflow/docs/guides/troubleshoot-templates
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
-from launcher.errors import (
-    CredentialsError,
-    InputError,
-    JobFailed,
-    ServiceError,
-    StorageError,
-)
-from launcher.google.rest import from_rest
+from launcher.errors import CredentialsError, InputError, ServiceError, StorageError
 from launcher.google.storage import read_object
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.errors import JobFailed
+from launcher.jobs.failures import Diagnosis, Failure, load_failures
 from launcher.jobs.records import JobMessage, MessageImportance
+from launcher.jobs.tracebacks import find_last_traceback
 
-if TYPE_CHECKING:
-    from launcher.jobs.dataflow import Dataflow
-
-_TRACEBACK = "Traceback (most recent call last):"
 _LAUNCH_FOLDER = re.compile(r"gs://[^\s'\"]+/template_launches/[^\s/'\"]+")
 _EVIDENCE_LENGTH = 300
 _CONSOLE_TAIL_LINES = 8
 _LAUNCHERS_OWN = re.compile(r"python failed with exit status|Error: Template launch failed")
 _LAUNCH_FAILED = re.compile(r"launcher container|Template launch failed|(result|job) file")
 
-# Beam's compiled modules are named from its own folder.
-_LIBRARY_FRAME = re.compile(r'  File "(apache_beam/|.*/(site|dist)-packages/|<frozen )')
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A way in which launches and jobs fail.
-
-    Attributes:
-        title: what happens, in one sentence.
-        codes: findings of ``flexpack check`` and of the read-back that foretell it.
-        patterns: regular expressions of the texts by which it shows.
-        elsewhere: whether the same launch may succeed in another place or on another GPU.
-    """
-
-    id: str
-    title: str
-    codes: tuple[str, ...] = ()
-    patterns: tuple[str, ...] = ()
-    cause: str = ""
-    remedy: str = ""
-    elsewhere: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failures:
-    """The catalogue, and the day on which it was checked."""
-
-    checked: str
-    sources: tuple[str, ...]
-    failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What is known of one failed job.
-
-    Attributes:
-        failure: None where no pattern matched.
-        evidence: the line that matched.
-        traceback: the last one that the launcher or a worker printed.
-        console_tail: what the launcher printed last, where it failed and left no traceback.
-        console_logs: where the launcher's output was read.
-    """
-
-    failure: Failure | None = None
-    evidence: str = ""
-    traceback: str = ""
-    console_tail: str = ""
-    console_logs: str | None = None
-
-    def format(self) -> str:
-        """Return cause and remedy first, then what they rest on; empty where nothing is known.
-
-        A worker's traceback, which stands in the job's messages, is told where no cause is known.
-        """
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        if self.failure:
-            yield f"Cause ({self.failure.id}): {self.failure.cause}"
-            yield f"Remedy: {self.failure.remedy}"
-            yield f"Seen: {self.evidence}"
-        if self.traceback and (self.console_logs or not self.failure):  # else in the messages
-            yield f"Last traceback{f' of {self.console_logs}' if self.console_logs else ''}:"
-            yield from (f"    {line}" for line in leave_out_libraries(self.traceback))
-        elif self.console_tail:
-            yield f"Last lines of {self.console_logs}:"
-            yield from (f"    {line}" for line in self.console_tail.splitlines())
-
-
-@functools.cache
-def load_failures() -> Failures:
-    """Read ``failures.json``."""
-    text = resources.files(__package__).joinpath("failures.json").read_text(encoding="utf-8")
-    return from_rest(Failures, json.loads(text))
 
 
 def diagnose(
@@ -197,43 +108,6 @@ def read_console_logs(
             continue
         return path, content.decode(errors="replace")
     return None, ""
-
-
-def find_last_traceback(text: str) -> str:
-    """Return the last Python traceback in a text, up to the exception's message, or nothing."""
-    start = text.rfind(_TRACEBACK)
-    if start < 0:
-        return ""
-    lines = text[start:].splitlines()
-    kept = [lines[0]]
-    for line in lines[1:]:
-        kept.append(line)
-        # The exception's line is the first that is not indented.
-        if line and not line[0].isspace():
-            break
-    return "\n".join(kept).rstrip()
-
-
-def leave_out_libraries(text: str) -> Iterator[str]:
-    """Yield a text's lines, with a count in place of the frames of libraries in its tracebacks.
-
-    The last frame of each traceback stays, wherever it is.
-    """
-    head, *frames = re.split(r'(?m)^(?=  File ")', text)
-    left_out = 0
-    for number, frame in enumerate(frames, start=1):
-        is_last = number == len(frames) or any(line[:1].strip() for line in frame.splitlines())
-        if _LIBRARY_FRAME.match(frame) and not is_last:
-            left_out += 1
-            continue
-        if head:
-            yield from head.splitlines()
-            head = ""
-        if left_out:
-            yield f"  ... {left_out} frame{'s' if left_out > 1 else ''} of libraries"
-            left_out = 0
-        yield from frame.splitlines()
-    yield from head.splitlines()
 
 
 def _find_last_lines(console: str) -> str:

@@ -1,4 +1,4 @@
-"""Dataflow jobs: their states, records, counters, and waiting for one to end.
+"""Dataflow jobs: their states, messages, metrics and counters.
 
 The records mirror ``Job``, ``JobMessage`` and ``MetricUpdate`` of the Dataflow REST API, with the
 properties that the launcher uses:
@@ -7,17 +7,13 @@ https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.jo
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from launcher.errors import JobCancelled, JobFailed, JobTimeout, ServiceError
-
-if TYPE_CHECKING:
-    from launcher.jobs.dataflow import Dataflow
+from launcher.errors import ServiceError
 
 
 class JobState(StrEnum):
@@ -215,132 +211,3 @@ class JobObserver(Protocol):
 
     def on_outage(self, error: ServiceError) -> None:
         """Take the reason why this poll learnt nothing; the waiting goes on."""
-
-
-def wait_for_job(
-    dataflow: Dataflow,
-    job_id: str,
-    *,
-    until: Milestone = Milestone.ENDED,
-    timeout_sec: float = 24 * 60 * 60,
-    poll_interval_sec: float = 5.0,
-    outage_limit_sec: float = 300.0,
-    observer: JobObserver | None = None,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Job:
-    """Wait until a job has come so far or has ended well, and return it.
-
-    Blocks. Polls fast at first, because a job on the local Dataflow takes seconds, then every
-    ``poll_interval_sec``.
-
-    Args:
-        until: a streaming job ends only when somebody drains or cancels it.
-        timeout_sec: how long to wait for the job; it goes on running when that is over.
-        outage_limit_sec: how long Dataflow may be out of reach before the waiting gives up.
-
-    Raises:
-        JobFailed: it failed; carries its last error messages.
-        JobCancelled: it was cancelled.
-        JobTimeout: it has not come so far in time.
-        ServiceError: Dataflow refused to tell, or was out of reach for too long.
-    """
-    tail = _MessageTail(dataflow, job_id, until)
-    started = reached = clock()
-    while True:
-        now = clock()
-        try:
-            job = dataflow.get(job_id)
-            messages = tail.read() if observer or until is Milestone.WORKERS_STARTED else ()
-            if observer:  # What led to a state comes before it.
-                for message in messages:
-                    observer.on_message(message)
-                observer.on_metrics(dataflow.metrics(job_id))
-                observer.on_job(job)
-            if job.current_state.is_terminal:
-                return _checked(dataflow, job)
-            if until is Milestone.STAGED and job.current_state.is_staged:
-                return job
-            if until is Milestone.WORKERS_STARTED and tail.tells_of_workers:
-                return job
-            reached = now
-        except ServiceError as error:
-            if not error.is_transient or now - reached > outage_limit_sec:
-                raise
-            if observer:
-                observer.on_outage(error)
-            job = Job(id=job_id)
-        if now - started >= timeout_sec:
-            raise JobTimeout(
-                f"job {job_id} is {job.current_state} after {timeout_sec:g} s of waiting and goes "
-                f"on running; stop it with 'flexpack jobs cancel {job_id}'",
-                job,
-            )
-        pace = min(poll_interval_sec, 0.5 + (now - started) / 20)
-        sleep(min(pace, started + timeout_sec - now))
-
-
-def have_workers_started(dataflow: Dataflow, job_id: str) -> bool:
-    """Tell whether a job has come so far that workers started. Blocks for a request or a few."""
-    messages = dataflow.messages(job_id, minimum_importance=MessageImportance.DETAILED)
-    return any(_tells_of_workers(message) for message in messages)
-
-
-def _tells_of_workers(message: JobMessage) -> bool:
-    return message.message_text.startswith(_WORKERS_STARTED)
-
-
-# The service's words: when the machines are there, and when the workers on them are. Benchmarks of
-# Beam and of Google's templates take the second as the start of the work. Both have been DETAILED.
-_WORKERS_STARTED = (
-    "Workers have started successfully",
-    "All workers have finished the startup processes",
-)
-
-
-class _MessageTail:
-    """Reads each message of a job once."""
-
-    # Messages of the same moment may become visible apart: look back a little.
-    _LOOK_BACK = timedelta(seconds=60)
-
-    def __init__(self, dataflow: Dataflow, job_id: str, until: Milestone) -> None:
-        self._dataflow = dataflow
-        self._job_id = job_id
-        self._latest: datetime | None = None
-        self._seen: set[tuple[str, datetime | None, str]] = set()
-        # Detail is read for what it tells of the workers, and not passed on.
-        is_detailed = until is Milestone.WORKERS_STARTED
-        self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
-        self.tells_of_workers = False
-
-    def read(self) -> Sequence[JobMessage]:
-        """Return the messages that came since the last call."""
-        start_time = self._latest - self._LOOK_BACK if self._latest else None
-        fresh = []
-        for message in self._dataflow.messages(
-            self._job_id, minimum_importance=self._minimum, start_time=start_time
-        ):
-            key = (message.id, message.time, message.message_text)
-            if key in self._seen:
-                continue
-            self._seen.add(key)
-            if message.time and (self._latest is None or message.time > self._latest):
-                self._latest = message.time
-            if _tells_of_workers(message):
-                self.tells_of_workers = True
-            if message.message_importance is not MessageImportance.DETAILED:
-                fresh.append(message)
-        return fresh
-
-
-def _checked(dataflow: Dataflow, job: Job) -> Job:
-    """Return a job that has ended well, and raise what fits one that has not."""
-    if job.current_state.is_success:
-        return job
-    title = f"job {job.id} ({job.name})" if job.name else f"job {job.id}"
-    if job.current_state is JobState.CANCELLED:
-        raise JobCancelled(f"{title} was cancelled", job)
-    errors = dataflow.messages(job.id, minimum_importance=MessageImportance.ERROR)[-3:]
-    reasons = "\n".join(message.message_text.strip() for message in errors)
-    raise JobFailed(f"{title} failed: {reasons or 'it left no error message'}", job, errors)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from launcher.accelerators.catalogue import WORKER_ACCELERATOR
-from launcher.errors import JobMismatch, ServiceError
+from launcher.errors import ServiceError
 from launcher.finding import Finding, error, format_findings
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.image_reference import ImageReference
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.errors import JobMismatch
 from launcher.jobs.records import (
     Environment,
     Job,
@@ -23,10 +25,6 @@ from launcher.jobs.records import (
     Metric,
     WorkerPool,
 )
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
-
-if TYPE_CHECKING:
-    from launcher.jobs.dataflow import Dataflow
 
 _REMEDY = "Correct the template, or what is asked for."
 _GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLING, JobState.CANCELLED})

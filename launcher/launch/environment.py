@@ -1,15 +1,10 @@
-"""The runtime environment of a Flex Template job, made from options with gcloud's names.
-
-``FlexTemplateRuntimeEnvironment`` mirrors the REST schema; it serves twice, as the defaults of a
-container spec and in a launch request:
-https://cloud.google.com/dataflow/docs/reference/rest/v1b3/FlexTemplateRuntimeEnvironment
-"""
+"""The runtime environment of a Flex Template job, made from options with gcloud's names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 
 from launcher.accelerators.catalogue import (
     WORKER_ACCELERATOR,
@@ -19,44 +14,13 @@ from launcher.accelerators.catalogue import (
 )
 from launcher.accelerators.gpu_defaults import add_gpu_defaults
 from launcher.errors import InputError
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _GCS_FOLDER = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+(/.*)?")
 # https://cloud.google.com/dataflow/docs/guides/pipeline-options, under "labels"
 _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlexTemplateRuntimeEnvironment:
-    """Where and how a job runs; what is None is left to the template or the service."""
-
-    additional_experiments: tuple[str, ...] = ()
-    additional_pipeline_options: tuple[str, ...] = ()
-    additional_user_labels: Mapping[str, str] = field(default_factory=dict)
-    autoscaling_algorithm: str | None = None
-    disk_size_gb: int | None = None
-    dump_heap_on_oom: bool | None = None
-    enable_launcher_vm_serial_port_logging: bool | None = None
-    enable_streaming_engine: bool | None = None
-    flexrs_goal: str | None = None
-    ip_configuration: str | None = None
-    kms_key_name: str | None = None
-    launcher_machine_type: str | None = None
-    machine_type: str | None = None
-    max_workers: int | None = None
-    network: str | None = None
-    num_workers: int | None = None
-    save_heap_dumps_to_gcs_path: str | None = None
-    sdk_container_image: str | None = None
-    service_account_email: str | None = None
-    staging_location: str | None = None
-    streaming_mode: str | None = None
-    subnetwork: str | None = None
-    temp_location: str | None = None
-    worker_region: str | None = None
-    worker_zone: str | None = None
-    zone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +106,6 @@ def build_environment(
         image=image,
         on_all_workers=on_all_workers,
     )
-
-
-def overlay(
-    base: FlexTemplateRuntimeEnvironment, asked: FlexTemplateRuntimeEnvironment
-) -> FlexTemplateRuntimeEnvironment:
-    """Return the environment that a job gets: what the launch asks for over the template's."""
-    given = {
-        field.name: value
-        for field in fields(asked)
-        if (value := getattr(asked, field.name)) not in (None, (), {})
-    }
-    return replace(base, **given)
 
 
 def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:

@@ -14,13 +14,12 @@ from uuid import uuid4
 
 from launcher.accelerators.catalogue import encode_resource_hint
 from launcher.errors import InputError
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.google.storage import GCS_OBJECT
 from launcher.launch.environment import (
     EnvironmentOptions,
-    FlexTemplateRuntimeEnvironment,
     build_environment,
     find_option_problems,
-    overlay,
 )
 from launcher.package.spec import ContainerSpec
 
@@ -80,7 +79,7 @@ class LaunchFlexTemplateRequest:
 
     def environment_over(self, spec: ContainerSpec) -> FlexTemplateRuntimeEnvironment:
         """Return what the job gets: the request's environment over the template's."""
-        return overlay(spec.default_environment, self.launch_parameter.environment)
+        return self.launch_parameter.environment.over(spec.default_environment)
 
 
 def build_launch_request(

@@ -4,7 +4,7 @@ Mirrors ``ContainerSpec`` of the Dataflow REST API:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.flexTemplates/launch
 Its text equals what ``gcloud dataflow flex-template build --print-only`` writes for the same image
 and metadata, save that the fields of the metadata which gcloud drops are kept. Storing it is the
-business of ``launcher.google.storage``.
+business of ``launcher.package.spec_storage``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from launcher.errors import FormatError, SpecError
 from launcher.finding import format_findings, select_errors
 from launcher.google.rest import camel_case, from_rest, to_rest
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import TemplateMetadata, format_json
-from launcher.preflight.metadata import check_metadata
+from launcher.package.metadata_checks import check_metadata
 
 _MAPS = frozenset({"additionalUserLabels", "customMetadata"})
 

@@ -26,7 +26,7 @@ from launcher.accelerators.catalogue import (
 from launcher.accelerators.gpu_defaults import LAUNCHER_MACHINE_TYPE, MINIMUM_DISK_GB, ONE_PROCESS
 from launcher.errors import InputError
 from launcher.finding import Finding, error, warning
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.launch.request import HINT_PARAMETER
 
 _SERVICE_OPTIONS = ("dataflow_service_options", "dataflow_service_option", "experiments")

@@ -10,7 +10,7 @@ from launcher.accelerators.catalogue import Accelerator, find_machine_type, load
 from launcher.errors import InputError
 from launcher.finding import Finding, error, warning
 from launcher.google.rest import camel_case, from_rest
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.preflight.accelerator import count_sdk_processes
 from launcher.preflight.probe import ProbeError, run_probe
 

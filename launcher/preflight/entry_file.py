@@ -13,7 +13,7 @@ from pathlib import Path
 
 from launcher.errors import InputError
 from launcher.finding import Finding, error, warning
-from launcher.preflight.metadata import RESERVED_OPTIONS
+from launcher.package.metadata_checks import RESERVED_OPTIONS
 
 _AFTER_RUN = {
     "metrics": "there is no job yet whose metrics one could read",

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from launcher.finding import Finding, error, warning
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.package.metadata_checks import RESERVED_OPTIONS
 from launcher.preflight.image import check_image_reference
-from launcher.preflight.metadata import RESERVED_OPTIONS
 
 _SUBNETWORK = re.compile(
     r"(https://www\.googleapis\.com/compute/v1/projects/(?P<project>[^/]+)/)?"

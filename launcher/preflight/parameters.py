@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from launcher.finding import Finding, error, warning
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.package.egrep import compile_egrep
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
-from launcher.preflight.egrep import compile_egrep
 from template.parameters import did_you_mean
 
 # Pipeline options that the service takes as parameters although no metadata declares them, as seen

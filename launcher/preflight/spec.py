@@ -14,15 +14,15 @@ from typing import Any
 
 from launcher.finding import Finding, error, warning
 from launcher.google.rest import camel_case
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import (
     ParameterMetadata,
     ParameterMetadataEnumOption,
     TemplateMetadata,
 )
+from launcher.package.metadata_checks import check_metadata
 from launcher.package.spec import ContainerSpec, SDKInfo, parse_spec
 from launcher.preflight.image import check_image_reference
-from launcher.preflight.metadata import check_metadata
 from template.parameters import did_you_mean
 
 # Written by Google's own generator beside the documented fields; the service passes over them.

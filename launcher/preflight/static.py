@@ -15,6 +15,7 @@ from launcher.finding import Finding, warning
 from launcher.google.rest import from_rest
 from launcher.launch.request import LaunchFlexTemplateRequest
 from launcher.package.metadata import TemplateMetadata
+from launcher.package.metadata_checks import check_metadata
 from launcher.package.spec import ContainerSpec, with_rest_names
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
 from launcher.preflight.checkpoint import (
@@ -28,7 +29,6 @@ from launcher.preflight.dockerfile_reader import read_dockerfile
 from launcher.preflight.entry_file import check_entry_file
 from launcher.preflight.environment import check_environment, check_workers_image
 from launcher.preflight.locks import Lock, check_lock, read_lock
-from launcher.preflight.metadata import check_metadata
 from launcher.preflight.options import check_pipeline_options
 from launcher.preflight.parameters import check_parameters
 from launcher.preflight.probe import ProbeError

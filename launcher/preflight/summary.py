@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.jobs.diagnosis import Failure, load_failures
+from launcher.jobs.failures import Failure, load_failures
 from launcher.preflight.codes import CODES, Depth
 
 _TITLES = {

@@ -17,8 +17,8 @@ from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
 from launcher.finding import Finding, warning
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.google.transport import DEFAULT_ENDPOINT, OneAttemptHttp, open_session
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import TemplateMetadata
 
 _VERSIONS = {

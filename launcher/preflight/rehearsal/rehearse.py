@@ -10,90 +10,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launcher.errors import FlexpackError, JobFailed, JobTimeout, ServiceError
+from launcher.errors import FlexpackError, ServiceError
 from launcher.finding import Finding, error, warning
-from launcher.jobs.dataflow import Dataflow
-from launcher.jobs.records import (
-    Job,
-    JobMessage,
-    JobState,
-    Metric,
-    Milestone,
-    RowCounts,
-    wait_for_job,
-)
+from launcher.jobs.errors import JobFailed, JobTimeout
+from launcher.jobs.records import Job, JobMessage, JobState, Metric, Milestone, RowCounts
+from launcher.jobs.waiting import wait_for_job
 from launcher.launch.request import LaunchConfig, build_launch_request
 from launcher.package.spec import ContainerSpec, format_spec
-from launcher.preflight.rehearsal.messages import LocalTopics
 from launcher.preflight.rehearsal.sample import NoSample, read_sample
+from launcher.preflight.rehearsal.stage import BUCKET, REPORT, Played, Rehearsal, Stage
 from launcher.preflight.rehearsal.verdict import Verdict
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
-BUCKET = "rehearsal"
-REPORT = "FLEXPACK_REHEARSAL_REPORT"
-
 _READ_TYPES = frozenset({"GCS_READ_FILE", "GCS_READ_FOLDER", "GCS_READ_BUCKET"})
 _WRITE_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKET"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """Where a rehearsal is played.
-
-    Attributes:
-        dataflow: client of the local Dataflow.
-        bucket: an empty bucket of its Cloud Storage.
-        topics: of its Pub/Sub; None where Google's emulator is not installed.
-        messages: what a streaming job is given to read.
-        report: the file in which the processes note what they did.
-        python: the interpreter that has the image's packages.
-        launch_limit_sec: how long the launcher may take.
-        run_limit_sec: how long the sample may take after that.
-    """
-
-    dataflow: Dataflow
-    bucket: Bucket
-    topics: LocalTopics | None = None
-    messages: Sequence[bytes] = ()
-    report: Path
-    python: Path
-    launch_limit_sec: float = 120.0
-    run_limit_sec: float = 300.0
-    sleep: Callable[[float], None] = time.sleep
-
-
-@dataclass(frozen=True, kw_only=True)
-class Played:
-    """A rehearsal that is over.
-
-    Attributes:
-        staged_after_sec: None where the launcher staged no job.
-        has_sample: whether the job got a sample of its input.
-        failure: why the job did not end well.
-        replies: what a streaming job published.
-    """
-
-    job_id: str
-    staged_after_sec: float | None
-    has_sample: bool
-    failure: FlexpackError | None
-    replies: Sequence[bytes] = ()
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """What a rehearsal showed: what is wrong, and what was measured, in words."""
-
-    findings: Sequence[Finding]
-    figures: Sequence[str] = ()
 
 
 @dataclass

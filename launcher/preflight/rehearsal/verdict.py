@@ -6,16 +6,15 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from launcher.errors import JobTimeout
 from launcher.finding import Finding, error, warning
-from launcher.jobs.diagnosis import Diagnosis, diagnose
+from launcher.jobs.diagnosis import diagnose
+from launcher.jobs.errors import JobTimeout
+from launcher.jobs.failures import Diagnosis
 from launcher.jobs.records import MessageImportance, RowCounts
 from launcher.preflight.probe import ProbeError, run_probe
-
-if TYPE_CHECKING:
-    from launcher.preflight.rehearsal.rehearse import Played, Stage
+from launcher.preflight.rehearsal.stage import Played, Stage
 
 # https://cloud.google.com/dataflow/quotas: a job's graph and its request.
 _LARGEST_GRAPH_BYTES = 10_000_000

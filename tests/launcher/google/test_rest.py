@@ -11,7 +11,7 @@ import pytest
 
 from launcher.errors import FormatError
 from launcher.google.rest import camel_case, from_rest, to_rest
-from launcher.launch.environment import FlexTemplateRuntimeEnvironment
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import (
     ParameterMetadata,
     ParameterMetadataEnumOption,

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from launcher import Accelerator, EnvironmentOptions, build_environment
-from launcher.errors import JobMismatch
 from launcher.google.rest import from_rest
-from launcher.jobs.records import Job, wait_for_job
+from launcher.jobs.errors import JobMismatch
+from launcher.jobs.records import Job
 from launcher.jobs.verify import ReadBack, compare_with_asked, format_compared, read_job_back
+from launcher.jobs.waiting import wait_for_job
 
 ASKED = build_environment(EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1")
 WORKER_L4 = ASKED.additional_experiments[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from launcher.jobs.diagnosis import load_failures
+from launcher.jobs.failures import load_failures
 from launcher.preflight.summary import build_checks_table, is_caught
 from tests.launcher.jobs.test_diagnosis import TEXTS
 

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from launcher.finding import Finding, error, warning
+from launcher.package.egrep import compile_egrep
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
-from launcher.preflight.egrep import compile_egrep
 from template.parameters import did_you_mean
 
 # Options that the service itself passes to the entry file: a parameter of the name breaks every

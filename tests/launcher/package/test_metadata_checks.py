@@ -6,7 +6,7 @@ import pytest
 
 from launcher import ParameterMetadata, TemplateMetadata, build_template_metadata
 from launcher.package.metadata import ParameterMetadataEnumOption
-from launcher.preflight.metadata import PARAM_TYPES, check_metadata
+from launcher.package.metadata_checks import PARAM_TYPES, check_metadata
 from template.parameters import TEMPLATES
 
 

@@ -1,0 +1,50 @@
+# ruff: noqa: N818  the names say what happened, like subprocess.TimeoutExpired
+"""The exceptions of a job that did not end well; ``launcher.errors`` draws the whole tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from launcher.errors import FlexpackError
+from launcher.jobs.failures import Diagnosis
+from launcher.jobs.records import Job, JobMessage
+
+
+class JobError(FlexpackError):
+    """A job did not end well."""
+
+    def __init__(self, message: str, job: Job) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class JobFailed(JobError):
+    """A job failed.
+
+    Attributes:
+        messages: its last messages of importance ERROR, oldest first.
+        diagnosis: why, where ``launcher.jobs.diagnosis`` was asked.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        job: Job,
+        messages: Sequence[JobMessage],
+        diagnosis: Diagnosis | None = None,
+    ) -> None:
+        self.messages = tuple(messages)
+        self.diagnosis = diagnosis
+        super().__init__(message, job)
+
+
+class JobCancelled(JobError):
+    """A job was cancelled."""
+
+
+class JobMismatch(JobError):
+    """A job is not what was asked for; its message says whether it could be cancelled."""
+
+
+class JobTimeout(JobError):
+    """A job still runs when the waiting ends; it goes on running."""

@@ -1,0 +1,89 @@
+"""Known failures and their remedies, and the diagnosis that one of them is the cause.
+
+They are data in ``failures.json``, dated; more specific ones stand first.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+from launcher.google.rest import from_rest
+from launcher.jobs.tracebacks import leave_out_libraries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A way in which launches and jobs fail.
+
+    Attributes:
+        title: what happens, in one sentence.
+        codes: findings of ``flexpack check`` and of the read-back that foretell it.
+        patterns: regular expressions of the texts by which it shows.
+        elsewhere: whether the same launch may succeed in another place or on another GPU.
+    """
+
+    id: str
+    title: str
+    codes: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    cause: str = ""
+    remedy: str = ""
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """The catalogue, and the day on which it was checked."""
+
+    checked: str
+    sources: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of one failed job.
+
+    Attributes:
+        failure: None where no pattern matched.
+        evidence: the line that matched.
+        traceback: the last one that the launcher or a worker printed.
+        console_tail: what the launcher printed last, where it failed and left no traceback.
+        console_logs: where the launcher's output was read.
+    """
+
+    failure: Failure | None = None
+    evidence: str = ""
+    traceback: str = ""
+    console_tail: str = ""
+    console_logs: str | None = None
+
+    def format(self) -> str:
+        """Return cause and remedy first, then what they rest on; empty where nothing is known.
+
+        A worker's traceback, which stands in the job's messages, is told where no cause is known.
+        """
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        if self.failure:
+            yield f"Cause ({self.failure.id}): {self.failure.cause}"
+            yield f"Remedy: {self.failure.remedy}"
+            yield f"Seen: {self.evidence}"
+        if self.traceback and (self.console_logs or not self.failure):  # else in the messages
+            yield f"Last traceback{f' of {self.console_logs}' if self.console_logs else ''}:"
+            yield from (f"    {line}" for line in leave_out_libraries(self.traceback))
+        elif self.console_tail:
+            yield f"Last lines of {self.console_logs}:"
+            yield from (f"    {line}" for line in self.console_tail.splitlines())
+
+
+@functools.cache
+def load_failures() -> Failures:
+    """Read ``failures.json``."""
+    text = resources.files(__package__).joinpath("failures.json").read_text(encoding="utf-8")
+    return from_rest(Failures, json.loads(text))

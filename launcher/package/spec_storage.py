@@ -1,0 +1,77 @@
+"""Container specs in Cloud Storage: writing one, and reading one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher.errors import SpecConflict, SpecError
+from launcher.google.storage import RETRY_FOR_SEC, TIMEOUT_SEC, explained, find_blob, read_object
+from launcher.package.spec import ContainerSpec, format_spec, parse_spec
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Client
+
+
+def upload_spec(
+    spec: ContainerSpec,
+    template_file_gcs_path: str,
+    *,
+    client: Client | None = None,
+    retry_for_sec: float = RETRY_FOR_SEC,
+) -> int:
+    """Write a spec and return the generation of its object.
+
+    Blocks, and retries what may pass. The spec replaces the generation that is there when the call
+    begins and no other: a concurrent writer is reported, never overwritten.
+
+    Raises:
+        InputError: the path is wrong or its bucket does not exist.
+        SpecConflict: somebody else wrote the object at the same time.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    from google.api_core.exceptions import PreconditionFailed
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    data = format_spec(spec).encode()
+    retry = DEFAULT_RETRY.with_timeout(retry_for_sec)
+    with explained("TEMPLATE_FILE_GCS_PATH", template_file_gcs_path):
+        blob = find_blob(template_file_gcs_path, client)
+        current = blob.bucket.get_blob(blob.name, timeout=TIMEOUT_SEC, retry=retry)
+        try:
+            blob.upload_from_string(
+                data,
+                content_type="application/json",
+                if_generation_match=current.generation if current else 0,
+                timeout=TIMEOUT_SEC,
+                retry=retry,
+            )
+        except PreconditionFailed as error:
+            # A retried write whose first answer was lost finds its own work.
+            if blob.download_as_bytes(timeout=TIMEOUT_SEC, retry=retry) != data:
+                raise SpecConflict(
+                    f"TEMPLATE_FILE_GCS_PATH {template_file_gcs_path}: the object changed while it "
+                    "was being written, and was left as it is; look at it, then build again"
+                ) from error
+        return int(blob.generation)
+
+
+def download_spec(
+    template_file_gcs_location: str,
+    *,
+    client: Client | None = None,
+    retry_for_sec: float = RETRY_FOR_SEC,
+) -> ContainerSpec:
+    """Read a spec. Blocks, and retries what may pass.
+
+    Raises:
+        InputError: the path is wrong, or there is no such object.
+        SpecError: the object is no container spec.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    text = read_object(template_file_gcs_location, client=client, retry_for_sec=retry_for_sec)
+    try:
+        return parse_spec(text)
+    except SpecError as error:
+        raise SpecError(
+            f"--template-file-gcs-location {template_file_gcs_location}: {error}"
+        ) from error

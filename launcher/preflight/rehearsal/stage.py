@@ -1,0 +1,72 @@
+"""Where a rehearsal is played, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.errors import FlexpackError
+from launcher.finding import Finding
+from launcher.jobs.dataflow import Dataflow
+from launcher.preflight.rehearsal.messages import LocalTopics
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+BUCKET = "rehearsal"
+REPORT = "FLEXPACK_REHEARSAL_REPORT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where a rehearsal is played.
+
+    Attributes:
+        dataflow: client of the local Dataflow.
+        bucket: an empty bucket of its Cloud Storage.
+        topics: of its Pub/Sub; None where Google's emulator is not installed.
+        messages: what a streaming job is given to read.
+        report: the file in which the processes note what they did.
+        python: the interpreter that has the image's packages.
+        launch_limit_sec: how long the launcher may take.
+        run_limit_sec: how long the sample may take after that.
+    """
+
+    dataflow: Dataflow
+    bucket: Bucket
+    topics: LocalTopics | None = None
+    messages: Sequence[bytes] = ()
+    report: Path
+    python: Path
+    launch_limit_sec: float = 120.0
+    run_limit_sec: float = 300.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """A rehearsal that is over.
+
+    Attributes:
+        staged_after_sec: None where the launcher staged no job.
+        has_sample: whether the job got a sample of its input.
+        failure: why the job did not end well.
+        replies: what a streaming job published.
+    """
+
+    job_id: str
+    staged_after_sec: float | None
+    has_sample: bool
+    failure: FlexpackError | None
+    replies: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a rehearsal showed: what is wrong, and what was measured, in words."""
+
+    findings: Sequence[Finding]
+    figures: Sequence[str] = ()

@@ -1,0 +1,193 @@
+"""Which module may import which, and who may print: read from the source, type-only imports too."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Bottom up: a module imports from its own layer and from lower ones.
+LAYERS = (
+    {"launcher.errors", "launcher.finding", "launcher.image_reference"},
+    {"launcher.google"},
+    {"launcher.accelerators"},
+    {"launcher.package"},
+    {"launcher.launch"},
+    {"launcher.jobs"},
+    {"launcher.preflight"},
+    {"launcher.image"},
+    {"launcher.commands", "launcher.arguments"},
+    {"launcher.cli"},
+    {"launcher"},  # the public API
+    {"launcher.demo"},
+)
+# Beside the layers: it imports none of them, so that one typo cannot pass on both sides.
+EMULATOR = "launcher.emulator"
+DAEMON = "launcher.emulator.daemon"
+COVERAGE = "launcher.emulator.coverage"  # the README's table of its methods
+STARTS_EMULATORS = {"launcher.preflight", "launcher.commands", "launcher.demo"}
+
+# What runs in the environment of an image, in a process of its own.
+IN_THE_IMAGE = {"launcher.emulator.executor", "launcher.preflight.probes"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {
+    module_name(path): path
+    for folder in ("launcher", "template")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def read_imports(path: Path) -> set[str]:
+    """Return every module that a file imports, at whatever depth in the file the import stands."""
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = names & SOURCES.keys()
+            imported |= modules
+            if modules != names:
+                imported.add(node.module)
+    return imported
+
+
+IMPORTS = {module: read_imports(path) for module, path in SOURCES.items()}
+
+
+def is_in(module: str, packages: set[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def find_layer(module: str) -> int | None:
+    """Return the number of a module's layer; the most specific entry of the table wins."""
+    if not is_in(module, {"launcher"}) or is_in(module, {EMULATOR}):
+        return None
+    if module == "launcher":
+        return LAYERS.index({"launcher"})
+    return next(
+        (n for n, layer in enumerate(LAYERS) if is_in(module, layer - {"launcher"})),
+        None,
+    )
+
+
+def find_imports(of, what):
+    """Return ``module: imported`` for the modules and imports for which both functions hold."""
+    found = {
+        module: sorted(filter(what, imported)) for module, imported in IMPORTS.items() if of(module)
+    }
+    return {module: names for module, names in found.items() if names}
+
+
+def test_the_sources_are_read():
+    assert "template.parameters" in IMPORTS["launcher.package.metadata"]
+    assert "google.cloud.storage" in IMPORTS["launcher.google.storage"]
+    assert "launcher.jobs.records" in IMPORTS["launcher"]  # for type checkers only
+
+
+def test_every_module_has_a_layer_and_every_layer_its_modules():
+    layers = {module: find_layer(module) for module in SOURCES if is_in(module, {"launcher"})}
+    outside = {module for module, layer in layers.items() if layer is None}
+    assert outside == {module for module in SOURCES if is_in(module, {EMULATOR})}
+    for layer in LAYERS:
+        for package in layer:
+            assert package in SOURCES, package
+
+
+def test_imports_go_down():
+    upward = [
+        f"{module} imports {name}"
+        for module, imported in IMPORTS.items()
+        for name in sorted(imported)
+        if (layer := find_layer(module)) is not None and (find_layer(name) or 0) > layer
+    ]
+    assert upward == []
+
+
+def test_no_module_imports_itself_through_others():
+    try:
+        TopologicalSorter(
+            {module: imported & SOURCES.keys() for module, imported in IMPORTS.items()}
+        ).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_emulator_imports_none_of_the_layers():
+    def is_layered(name: str) -> bool:
+        return is_in(name, {"launcher"}) and not is_in(name, {EMULATOR})
+
+    assert find_imports(lambda module: is_in(module, {EMULATOR}), is_layered) == {}
+
+
+def test_of_the_emulator_only_its_daemon_is_imported():
+    found = find_imports(
+        lambda module: not is_in(module, {EMULATOR}), lambda name: is_in(name, {EMULATOR})
+    )
+    assert {name for names in found.values() for name in names} == {DAEMON, COVERAGE}
+    assert {module for module in found if not is_in(module, STARTS_EMULATORS)} == set()
+
+
+def test_the_launcher_knows_of_the_template_only_its_parameters():
+    def is_launcher(module: str) -> bool:
+        return is_in(module, {"launcher"}) and not is_in(module, {"launcher.demo"})
+
+    names = find_imports(is_launcher, lambda name: is_in(name, {"template"}))
+    assert {name for each in names.values() for name in each} == {"template.parameters"}
+
+
+def test_the_template_does_not_know_the_launcher():
+    def is_template(module: str) -> bool:
+        return is_in(module, {"template"})
+
+    assert find_imports(is_template, lambda name: is_in(name, {"launcher"})) == {}
+
+
+def test_the_parameter_table_needs_the_standard_library_only():
+    heavy = {"apache_beam", "numpy", "pandas", "torch", "template", "launcher"}
+    assert not {name for name in IMPORTS["template.parameters"] if is_in(name, heavy)}
+
+
+@pytest.mark.parametrize("package", ["apache_beam", "torch"])
+def test_only_what_runs_in_the_images_environment_imports_what_jobs_run_on(package):
+    def of(module: str) -> bool:
+        return is_in(module, {"launcher"}) and not is_in(module, IN_THE_IMAGE)
+
+    assert find_imports(of, lambda name: is_in(name, {package})) == {}
+
+
+def test_only_the_command_prints_and_exits():
+    may = {EMULATOR, "launcher.cli", "launcher.commands", "launcher.demo"}
+    found = []
+    for module, path in SOURCES.items():
+        if is_in(module, may) or not is_in(module, {"launcher"}):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            to_stream = any(keyword.arg == "file" for keyword in node.keywords)
+            if called in ("sys.exit", "exit", "input") or (called == "print" and not to_stream):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {called}")
+    assert found == []
+
+
+def test_no_module_is_long():
+    long = {module: n for module, path in SOURCES.items() if (n := count_lines(path)) > 400}
+    assert long == {}
+
+
+def count_lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
