@@ -21,7 +21,7 @@ from launcher.emulator import errors
 from launcher.emulator.bodies import read_json
 from launcher.emulator.discovery import Discovery, Method
 from launcher.emulator.faults import FaultQueue, fault_routes
-from launcher.emulator.guard import LOOPBACK_HOSTS, METADATA_HOST, LocalOnly
+from launcher.emulator.guard import LocalOnly
 from launcher.emulator.service import Call
 
 
@@ -70,7 +70,7 @@ def build_dataflow_app(
     ]
     return Starlette(
         routes=[*api, *fault_routes(faults), *routes],
-        middleware=[Middleware(LocalOnly, hosts=LOOPBACK_HOSTS | {METADATA_HOST})],
+        middleware=[Middleware(LocalOnly, metadata_server=True)],
         exception_handlers={
             errors.ApiError: _answer_error,
             HTTPException: _answer_routing_error,

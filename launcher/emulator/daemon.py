@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import logging
 import os
 import signal
@@ -16,9 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from launcher.emulator.instance import (
     EmulatorError,
@@ -27,9 +25,11 @@ from launcher.emulator.instance import (
     find_running,
     fingerprint_code,
     log_file,
+    open_private,
     state_file,
     write_state,
 )
+from launcher.emulator.lock import find_holder, hold_lock, is_data_dir, send_signal
 
 __all__ = [
     "DEFAULT_PORT",
@@ -91,15 +91,15 @@ def serve(
 
     folder = _make_folder(data_dir)
     with contextlib.ExitStack() as stack:
-        lock = stack.enter_context(_lock(folder))
-        if lock is None:
+        if not stack.enter_context(hold_lock(folder)):
             raise _AlreadyRunningError(
                 f"--data-dir {data_dir}: an emulator is running there; stop it with "
                 f"'flexpack emulator stop --data-dir {data_dir}', or choose another folder"
             )
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        # Whatever it and its executors write is this user's alone; the jobs' own code has the
+        # umask that it would have without them.
+        umask = os.umask(0o077)
+        stack.callback(os.umask, umask)
         # First of all, and while the rest is imported: Java takes its time.
         pubsub_emulator = pubsub.start(port=port + 2 if port else 0, folder=folder)
         if pubsub_emulator is not None:
@@ -137,6 +137,7 @@ def serve(
             dataflow_socket=dataflow_socket,
             storage_socket=storage_socket,
             data_dir=folder,
+            umask=umask,
             images=images,
             max_jobs=max_jobs,
             project_id=DEFAULT_PROJECT,
@@ -175,7 +176,7 @@ def start_detached(
         command.append(f"--images={images.resolve()}")
     if max_jobs is not None:
         command.append(f"--max-jobs={max_jobs}")
-    with log_file(folder).open("ab") as log:
+    with open_private(log_file(folder)) as log:
         started_at = log.tell()
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -204,19 +205,25 @@ def start_detached(
 
 
 def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
-    """Stop the emulator of a folder; return False where none was running.
+    """Stop the emulator of a folder; return False if none was running.
 
-    Blocks until its process has ended; one that has not after ``timeout_sec`` is killed.
+    Blocks until its process has ended; one that has not after ``timeout_sec`` is killed. No other
+    process is: the system names the one that holds the folder's lock. May be called by several
+    processes at once.
+
+    Raises:
+        EmulatorError: its process is another user's, or out of sight, or cannot be stopped.
     """
     folder = data_dir.resolve()
-    if not folder.is_dir() or _wait_until_unlocked(folder, 0):
+    pid = find_holder(folder)
+    if pid is None:
         return False
-    pid = int(_lock_file(folder).read_text())
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal_number)
-        if _wait_until_unlocked(folder, timeout_sec):
-            state_file(folder).unlink(missing_ok=True)
+        send_signal(folder, pid, signal_number)
+        deadline = time.monotonic() + timeout_sec
+        while find_holder(folder) == pid and time.monotonic() < deadline:
+            time.sleep(_POLL_SEC)
+        if find_holder(folder) != pid:
             _wait_until_ended(pid, timeout_sec)
             return True
     raise EmulatorError(f"process {pid} of the local Dataflow cannot be stopped")
@@ -270,9 +277,18 @@ def _check_options(port: int, storage_port: int | None, max_jobs: int | None) ->
 
 
 def _make_folder(data_dir: Path) -> Path:
+    """Make the folder, this user's alone: it holds the objects, parameters and logs of jobs."""
     folder = data_dir.resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            if any(folder.iterdir()) and not is_data_dir(folder):
+                raise EmulatorOptionError(
+                    f"--data-dir {data_dir}: other users may look into this folder, and it holds "
+                    f"files that are not the local Dataflow's; name a folder that does not exist, "
+                    f"or 'chmod 700 {data_dir}'"
+                )
+            folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(_LEAST_ROOM_BYTES))
     except OSError as error:
@@ -280,42 +296,6 @@ def _make_folder(data_dir: Path) -> Path:
             f"--data-dir {data_dir}: cannot be written ({error.strerror}); name another folder"
         ) from error
     return folder
-
-
-def _lock_file(folder: Path) -> Path:
-    return folder / "emulator.lock"
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[TextIO | None]:
-    """Hold the folder's lock and yield its file, or None where another process holds it.
-
-    The lock dies with its holder, whose process id the file tells.
-    """
-    try:
-        opened = _lock_file(folder).open("a")
-    except OSError as error:
-        raise EmulatorOptionError(
-            f"--data-dir {folder}: cannot be written ({error.strerror})"
-        ) from error
-    with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield file
-
-
-def _wait_until_unlocked(folder: Path, timeout_sec: float) -> bool:
-    deadline = time.monotonic() + timeout_sec
-    while True:
-        with _lock(folder) as lock:
-            if lock is not None:
-                return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL_SEC)
 
 
 def _wait_until_ended(pid: int, timeout_sec: float) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 IDENTITY_PATH = "/emulator/identity"
 _ASK_TIMEOUT_SEC = 2.0
@@ -59,6 +60,11 @@ def state_file(data_dir: Path) -> Path:
 
 def log_file(data_dir: Path) -> Path:
     return data_dir / "emulator.log"
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to append to it; a new one is this user's alone."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def fingerprint_code() -> str:

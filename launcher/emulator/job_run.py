@@ -84,6 +84,7 @@ class JobRun:
         endpoints: Mapping[str, str],
         events: JobEvents,
         run_dir: Path,
+        umask: int,
     ) -> None:
         self._job_id = job_id
         self._store = store
@@ -91,6 +92,7 @@ class JobRun:
         self._endpoints = endpoints
         self._events = events
         self._run_dir = run_dir
+        self._umask = umask
         self._temp_dir = job_temp.temp_dir_of(job_id)
         self._children = Children()
         self._cancelled = threading.Event()
@@ -182,6 +184,7 @@ class JobRun:
             order,
             image,
             env=self._environment(image),
+            umask=self._umask,
             children=self._children,
             store=self._store,
             report_line=report_line,
@@ -219,7 +222,7 @@ class JobRun:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
-        _tell(executor, Preparation(run_dir=self._run_dir, worker=worker))
+        _tell(executor, Preparation(run_dir=self._run_dir, umask=self._umask, worker=worker))
         return executor
 
     def _execute(self, job: Mapping[str, Any], executor: Child) -> None:

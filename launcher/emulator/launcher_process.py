@@ -217,6 +217,7 @@ def run_launcher(
     image: Image,
     *,
     env: Mapping[str, str],
+    umask: int,
     children: Children,
     store: ObjectStore,
     report_line: Callable[[str], None],
@@ -239,6 +240,7 @@ def run_launcher(
             command,
             cwd=image.workdir,
             env=env,
+            umask=umask,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

@@ -3,11 +3,13 @@
 Run as ``python -I -S leash.py FD COMMAND...`` by ``processes``, which holds the other end of the
 pipe FD. The command gets a session, and therefore a process group, of its own. The whole group is
 killed when the pipe closes, which the kernel does even when the emulator dies by kill -9, and when
-the command itself ends. The leash exits with the command's status, 128 + N for signal N.
-Standard library only, and little of it: it stands before every child.
+the command itself ends. The leash exits with the command's status, 128 + N for signal N. On Linux
+the kernel kills the command if the leash is killed. Standard library only, and little of it: it
+stands before every child.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -16,14 +18,20 @@ import time
 
 GRACE_SEC = 0.3
 """Between SIGTERM and SIGKILL."""
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
 def main(arguments: list[str]) -> int:
     pipe, command = int(arguments[0]), arguments[1:]
     os.set_inheritable(pipe, False)
+    leash = os.getpid()
     child = os.fork()
     if child == 0:
         os.setsid()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != leash:
+                os._exit(128 + signal.SIGKILL)
         _replace_by(command)
     signal.signal(signal.SIGTERM, lambda *_: _end_group(child))
     threading.Thread(target=_end_group_when_closed, args=(pipe, child), daemon=True).start()

@@ -24,7 +24,7 @@ class ChildrenClosedError(RuntimeError):
 
 
 class Child:
-    """One child process and all that it starts."""
+    """One child process and all that it starts; its umask is this process's unless it is given."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Child:
         *,
         cwd: Path,
         env: Mapping[str, str],
+        umask: int = -1,
         stdin: int | IO[Any] = subprocess.DEVNULL,
         stdout: int | IO[Any] = subprocess.DEVNULL,
         stderr: int | IO[Any] = subprocess.DEVNULL,
@@ -42,6 +43,7 @@ class Child:
                 [sys.executable, "-I", "-S", leash.__file__, str(leash_end), *command],
                 cwd=cwd,
                 env=env,
+                umask=umask,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

@@ -47,6 +47,7 @@ class Runtime:
         endpoints: Mapping[str, str],
         events: JobEvents,
         runs_dir: Path,
+        umask: int = -1,
         max_jobs: int = DEFAULT_MAX_JOBS,
     ) -> None:
         """
@@ -56,6 +57,7 @@ class Runtime:
             endpoints: variables that lead the jobs' processes to the local services.
             events: is told what happens to the jobs.
             runs_dir: gets a folder for every job, with the output of its processes.
+            umask: of the processes that run the jobs' own code; -1 for this process's.
             max_jobs: how many jobs run at once.
         """
         self._store = store
@@ -63,6 +65,7 @@ class Runtime:
         self._endpoints = endpoints
         self._events = events
         self._runs_dir = runs_dir
+        self._umask = umask
         self._max_jobs = max_jobs
         self._pool = ThreadPoolExecutor(max_jobs, thread_name_prefix="job")
         self._lock = threading.Lock()
@@ -109,6 +112,7 @@ class Runtime:
             endpoints=self._endpoints,
             events=self._events,
             run_dir=self._runs_dir / job_id,
+            umask=self._umask,
         )
 
         def run_and_forget() -> None:

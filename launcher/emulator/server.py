@@ -27,7 +27,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from launcher.emulator.app import build_dataflow_app
 from launcher.emulator.discovery import load_discovery
 from launcher.emulator.faults import TRANSPORT, FaultQueue
-from launcher.emulator.guard import LocalOnly
 from launcher.emulator.images import BadImagesFileError, load_images
 from launcher.emulator.instance import IDENTITY_PATH, EmulatorOptionError
 from launcher.emulator.job_store import JobStore
@@ -85,6 +84,7 @@ def serve_until_stopped(
     dataflow_socket: socket.socket,
     storage_socket: socket.socket,
     data_dir: Path,
+    umask: int,
     images: Path | None,
     max_jobs: int | None,
     project_id: str,
@@ -94,6 +94,7 @@ def serve_until_stopped(
     """Serve both ports until SIGTERM, SIGINT, or SIGHUP where it is not ignored.
 
     Args:
+        umask: of the processes that run the jobs' own code.
         images: the image registry file, or None for the kit's own image alone.
         max_jobs: how many jobs run at once, or None for what suits the machine.
         project_id: the project that the metadata server tells.
@@ -119,6 +120,7 @@ def serve_until_stopped(
             endpoints=endpoints,
             events=JobRecorder(jobs=jobs, messages=discovery.messages),
             runs_dir=data_dir / "runs",
+            umask=umask,
             max_jobs=max_jobs or DEFAULT_MAX_JOBS,
         )
         stack.callback(runtime.close)
@@ -137,7 +139,6 @@ def serve_until_stopped(
             ],
         )
         storage = build_storage_app(store, intercept=faults.play)
-        storage.add_middleware(LocalOnly)
         asyncio.run(
             serve_apps({dataflow: dataflow_socket, storage: storage_socket}, on_ready=on_ready)
         )

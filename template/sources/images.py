@@ -22,6 +22,8 @@ from template.sources.streams import DAMAGE, ReadSettings, UnreadableError, open
 
 FILES_PER_SPLIT = 256
 _MAX_BLOCK_BYTES = 64 << 20
+# Pillow knows many more, and for some it starts other programs: Ghostscript for EPS.
+_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +65,19 @@ def split_images(paths: Sequence[str]) -> Iterator[ImagesSplit]:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Decode a PNG, JPEG or other image to uint8, (H, W) or (H, W, 3).
+    """Decode a PNG, JPEG, WebP, BMP, GIF or TIFF image to uint8, (H, W) or (H, W, 3).
 
     Raises:
         UnreadableError: it does not decode.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             return _to_grey_or_rgb(image)
     except UnidentifiedImageError:
-        raise UnreadableError(f"not an image: it begins with {data[:16]!r}") from None
+        raise UnreadableError(
+            f"not an image in one of the formats {', '.join(_PILLOW_FORMATS)}: it begins with "
+            f"{data[:16]!r}"
+        ) from None
     except MemoryError:
         raise
     except Exception as error:  # decoders of damaged bytes raise whatever comes

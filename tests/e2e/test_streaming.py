@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from PIL import Image
 
 from launcher.emulator import daemon
 from launcher.emulator.pubsub import find_program
-from tests.streaming_job import ENDED, Job, kill, wait_until
+from tests.processes import find_descendants, find_listeners, is_loopback
+from tests.streaming_job import ENDED, Job, find_processes, kill, wait_until
 from tests.support import PROJECT, run
 
 pytestmark = pytest.mark.skipif(
@@ -185,6 +187,17 @@ def test_drain_predicts_what_is_buffered(launch, topics, pictures, expected):
     assert {each.json["key"] for each in received} == {each.json["message_id"] for each in received}
     assert job.metrics() == {"rows_read": 7, "predictions": 7, "dead_letters": 0}
     assert "not acknowledged" not in job.messages()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /proc")
+def test_every_socket_of_a_running_stream_is_on_loopback(launch, topics, emulator):
+    job = launch()
+    wait_until(lambda: "Executing operation" in job.messages(), job.messages)
+    (executor,) = find_processes("launcher.emulator.executor", job.id)
+    listeners = find_listeners({emulator.pid, *find_descendants(emulator.pid)})
+    assert len([pid for pid in listeners.values() if pid == executor]) >= 4
+    assert emulator.pubsub_port in {int(address.rpartition(":")[2]) for address in listeners}
+    assert [address for address in listeners if not is_loopback(address)] == []
 
 
 def test_messages_one_by_one(launch, lake, topics, pictures):

@@ -1,14 +1,15 @@
 """Entry of the executor process: ``python -m launcher.emulator.executor``.
 
 Started when a job is launched, ahead of its order, so that Beam is imported here and in a first
-worker while the launcher still runs. Exits when the job has ended, or when its standard input
-closes without an order.
+worker while the launcher still runs. Exits when the job has ended. When its standard input closes
+the emulator is dead, and it ends with its workers.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -27,7 +28,7 @@ def main() -> None:
     if not line:
         return
     preparation = Preparation.from_line(line)
-    processes = WorkerProcesses(preparation.run_dir)
+    processes = WorkerProcesses(preparation.run_dir, umask=preparation.umask)
 
     # Here and not above: it imports Beam, which takes seconds and may print.
     from launcher.emulator.executor.job import execute
@@ -43,8 +44,10 @@ def main() -> None:
 
 
 def _wait_for_drain(drain: threading.Event) -> None:
-    if sys.stdin.buffer.readline():  # There is nothing else to be told.
+    while sys.stdin.buffer.readline():  # There is nothing else to be told.
         drain.set()
+    # Closed: the emulator is dead. The leash, which would end this group, may be dead too.
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,13 @@ class WorkerEnvironment:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """What to do ahead of the order: start a worker of the image that the job will likely have."""
+    """What to do ahead of the order: start a worker of the image that the job will likely have.
+
+    ``umask`` is that of the workers; the executor's own keeps its files private.
+    """
 
     run_dir: Path
+    umask: int
     worker: WorkerEnvironment | None
 
     def to_line(self) -> bytes:
@@ -43,6 +47,7 @@ class Preparation:
         worker = record["worker"]
         return cls(
             run_dir=Path(record["run_dir"]),
+            umask=record["umask"],
             worker=WorkerEnvironment(**worker) if worker else None,
         )
 

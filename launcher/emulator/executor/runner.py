@@ -26,6 +26,7 @@ from apache_beam.runners.worker import bundle_processor
 from launcher.emulator.executor import events
 from launcher.emulator.executor.bundles import MAX_ATTEMPTS, BundleManager, WorkItemFailedError
 from launcher.emulator.executor.events import EventWriter
+from launcher.emulator.executor.loopback import bind_to_loopback
 from launcher.emulator.executor.metrics import JobMetrics, Values, read_values
 from launcher.emulator.executor.workers import Worker, WorkerDiedError, WorkerSetup
 
@@ -53,6 +54,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         self._operations: Mapping[str, str] = {}
         self._begun: set[str] = set()
         self._made_by_stages: Collection[str] = ()
+        bind_to_loopback()
         # Beam registers by class; this process runs one job only.
         worker_handlers.WorkerHandler.register_environment(
             common_urns.environments.DOCKER.urn, beam_runner_api_pb2.DockerPayload

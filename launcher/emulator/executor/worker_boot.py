@@ -2,20 +2,46 @@
 
 Run by path in the interpreter of the job's image, which knows nothing of this package. Imports the
 SDK harness, which takes seconds, and only then waits for the variables that tell it where to
-connect: one JSON line on standard input.
+connect: one JSON line on standard input. When that closes the executor is dead, and the worker ends
+with it.
 """
 
+import io
 import json
 import os
+import signal
 import sys
+import threading
+import time
 
+executor = os.getppid()
 if not sys.flags.isolated:
     # The directory of the image in place of this file's own, as in a container.
     sys.path[0] = os.getcwd()  # noqa: PTH109 - a string is what belongs there
 
-from apache_beam.runners.worker import sdk_worker_main
+from apache_beam.runners.worker import sdk_worker_main  # noqa: E402 - see above
 
-line = sys.stdin.readline()
-if line:
-    os.environ.update(json.loads(line))
-    sdk_worker_main.main(sys.argv)
+
+def end_with(executor: int, lifeline: io.FileIO) -> None:
+    """Wait until the lifeline closes, then end; with the whole group if the executor is dead."""
+    while lifeline.read(1):
+        pass
+    for _ in range(20):  # A process that dies closes its files before its children are orphans.
+        if os.getppid() != executor:
+            os.killpg(0, signal.SIGKILL)
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+lifeline = io.FileIO(os.dup(0))
+line = b""
+while not line.endswith(b"\n"):
+    piece = lifeline.read(1 << 16)
+    if not piece:
+        sys.exit()
+    line += piece
+# The job's own code finds nothing to read, as in a container.
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+threading.Thread(target=end_with, args=(executor, lifeline), daemon=True).start()
+os.environ.update(json.loads(line))
+sdk_worker_main.main(sys.argv)

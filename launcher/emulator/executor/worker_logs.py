@@ -19,6 +19,7 @@ from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from launcher.emulator.executor import events
 from launcher.emulator.executor.events import EventWriter
+from launcher.emulator.executor.loopback import HOST
 
 _MOST_PER_LINE = 50
 """Entries passed on of one line of code; Dataflow throttles too."""
@@ -54,7 +55,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         # A worker holds one thread for as long as it lives.
         server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
         beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(logs, server)
-        logs.address = f"localhost:{server.add_insecure_port('localhost:0')}"
+        logs.address = f"{HOST}:{server.add_insecure_port(f'{HOST}:0')}"
         server.start()
         try:
             yield logs

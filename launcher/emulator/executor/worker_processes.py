@@ -1,6 +1,7 @@
 """Processes of SDK workers: how they are started, and one of them ahead of time.
 
-They live in the executor's process group, and therefore not longer than the executor.
+They live in the executor's process group, which the leash ends with the executor, and end
+themselves when the executor dies without a leash.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _STOCK_BOOT = _HERE / "stock_boot.py"
 class WorkerProcess:
     """A worker that has begun to import the SDK harness and waits for its variables."""
 
-    def __init__(self, environment: WorkerEnvironment, worker_id: str, run_dir: Path) -> None:
+    def __init__(
+        self, environment: WorkerEnvironment, worker_id: str, run_dir: Path, umask: int
+    ) -> None:
         self.environment = environment
         self.worker_id = worker_id
         self.log = run_dir / f"{worker_id}.log"
@@ -36,21 +39,26 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                umask=umask,
             )
 
     def begin(self, variables: Mapping[str, str]) -> None:
-        """Let the harness connect."""
+        """Let the harness connect.
+
+        Its standard input stays open: when it closes, the worker knows that the executor is dead.
+        """
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # Whoever waits for the process notices its death.
             self.process.stdin.write(json.dumps(variables).encode() + b"\n")
-            self.process.stdin.close()
+            self.process.stdin.flush()
 
 
 class WorkerProcesses:
     """Starts the worker processes of a job; thread-safe but for ``prestart``."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, *, umask: int) -> None:
         self._run_dir = run_dir
+        self._umask = umask
         self._numbers = itertools.count(1)
         self._prestarted: list[WorkerProcess] = []
 
@@ -68,4 +76,5 @@ class WorkerProcesses:
         return self._new(environment)
 
     def _new(self, environment: WorkerEnvironment) -> WorkerProcess:
-        return WorkerProcess(environment, f"worker-{next(self._numbers)}", self._run_dir)
+        worker_id = f"worker-{next(self._numbers)}"
+        return WorkerProcess(environment, worker_id, self._run_dir, self._umask)

@@ -18,6 +18,7 @@ from typing import Any
 from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
+from launcher.emulator.executor.loopback import HOST
 from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcess, WorkerProcesses
@@ -91,6 +92,9 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._closed = False
         self._death: WorkerDiedError | WorkerStoppedError | None = None
+
+    def host_from_worker(self) -> str:
+        return HOST
 
     def start_worker(self) -> None:
         with self._lock:

@@ -33,7 +33,7 @@ def media_headers(stored: StoredObject) -> dict[str, str]:
         "Last-Modified": format_datetime(stored.updated, usegmt=True),
         "Accept-Ranges": "bytes",
         "Cache-Control": settings.cache_control,
-        "Content-Disposition": settings.content_disposition,
+        "Content-Disposition": _attachment(settings.content_disposition),
         "Content-Encoding": settings.content_encoding,
         "Content-Language": settings.content_language,
         "X-Goog-Generation": str(stored.generation),
@@ -45,6 +45,12 @@ def media_headers(stored: StoredObject) -> dict[str, str]:
     }
     # Header values are Latin-1 on the wire.
     return {k: quote(v, safe="".join(map(chr, range(32, 127)))) for k, v in headers.items() if v}
+
+
+def _attachment(disposition: str | None) -> str:
+    """Return a disposition under which no browser shows the object as a page of this machine's."""
+    own = disposition or ""
+    return own if own.lower().startswith("attachment") else "attachment"
 
 
 def media_response(

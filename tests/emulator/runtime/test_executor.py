@@ -71,7 +71,7 @@ def test_orders_arrive_as_they_were_written() -> None:
     )
     assert ExecutionOrder.from_line(order.to_line()) == order
     for worker in (WORKER, None):
-        preparation = Preparation(run_dir=Path("/runs/1"), worker=worker)
+        preparation = Preparation(run_dir=Path("/runs/1"), umask=0o022, worker=worker)
         assert Preparation.from_line(preparation.to_line()) == preparation
 
 

@@ -79,7 +79,7 @@ def test_both_ports_are_guarded(data_dir: Path) -> None:
 
 
 def test_a_killed_emulator_is_noticed_and_its_jobs_fail(data_dir: Path) -> None:
-    data_dir.mkdir()
+    data_dir.mkdir(mode=0o700)
     jobs = JobStore(data_dir / "jobs.sqlite3")
     record = jobs.create(project_id="p", region="r", name="j", state=JobState.QUEUED, document={})
     jobs.close()
@@ -164,6 +164,65 @@ def test_an_emulator_that_does_not_answer_is_stopped(data_dir: Path) -> None:
     os.kill(info.pid, signal.SIGSTOP)
     assert daemon.stop(data_dir, timeout_sec=0.2) is True
     assert os.WTERMSIG(os.waitpid(info.pid, 0)[1]) == signal.SIGKILL
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with any emulator."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield process
+        process.kill()
+
+
+def test_several_stops_at_once_stop_the_emulator_and_nothing_else(
+    data_dir: Path, bystander: subprocess.Popen[bytes]
+) -> None:
+    for _ in range(3):
+        start(data_dir)
+        # What an earlier version wrote there, whose number has gone to another process since.
+        (data_dir / "emulator.lock").write_text(str(bystander.pid))
+        code = "import sys; from pathlib import Path; from launcher.emulator import daemon; "
+        code += "daemon.stop(Path(sys.argv[1]))"
+        stops = [subprocess.Popen([sys.executable, "-c", code, data_dir]) for _ in range(6)]
+        assert [stop.wait(60) for stop in stops] == [0] * 6
+        assert find_running(data_dir) is None
+        assert bystander.poll() is None
+
+
+@pytest.mark.parametrize("content", ["", "no number", "-1", "0"])
+def test_what_the_lock_file_holds_does_not_matter(data_dir: Path, content: str) -> None:
+    start(data_dir)
+    (data_dir / "emulator.lock").write_text(content)
+    assert daemon.stop(data_dir) is True
+    (data_dir / "emulator.lock").write_text(content)
+    assert daemon.stop(data_dir) is False
+    start(data_dir)
+
+
+def test_a_lock_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    data_dir = tmp_path / "broken"
+    (data_dir / "emulator.lock").mkdir(parents=True)
+    with pytest.raises(daemon.EmulatorError, match=r"emulator\.lock cannot be read \(Is a dir"):
+        daemon.stop(data_dir)
+
+
+def test_a_folder_that_was_open_to_others_is_closed(data_dir: Path) -> None:
+    start(data_dir)
+    daemon.stop(data_dir)
+    data_dir.chmod(0o755)
+    start(data_dir)
+    assert data_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_others_is_not_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "thesis.txt").touch()
+    with pytest.raises(daemon.EmulatorOptionError, match=f"--data-dir {folder}: other users may"):
+        daemon.start_detached(port=0, data_dir=folder)
+    assert folder.stat().st_mode & 0o777 == 0o777
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
 def test_one_folder_has_one_emulator(data_dir: Path) -> None:

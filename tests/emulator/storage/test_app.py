@@ -225,3 +225,21 @@ def test_resources_fit_the_official_schemas(endpoint, bucket):
         assert response.status_code == 200, (path, response.text)
         found = list(schema_errors({"$ref": schema}, response.json(), schemas, schema))
         assert found == []
+
+
+@pytest.mark.parametrize("disposition", [None, "inline", 'attachment; filename="b.html"'])
+def test_a_stored_page_is_not_shown_as_one(endpoint, bucket, disposition):
+    blob = bucket.blob("page.html")
+    blob.content_disposition = disposition
+    blob.upload_from_string("<script>alert(1)</script>", content_type="text/html")
+    path = f"/storage/v1/b/{bucket.name}/o/page.html?alt=media"
+    for root in ("", "/download"):
+        answer = call(endpoint, "GET", f"{root}{path}")
+        assert answer.text == "<script>alert(1)</script>"
+        assert answer.headers["Content-Type"] == "text/html"
+        own = disposition if disposition and disposition != "inline" else "attachment"
+        assert answer.headers["Content-Disposition"] == own
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+    blob.reload()
+    assert blob.content_disposition == disposition

@@ -55,7 +55,7 @@ def test_a_transparent_palette_is_converted():
 
 
 def test_damage_says_why():
-    with pytest.raises(UnreadableError, match="not an image: it begins with b'hello"):
+    with pytest.raises(UnreadableError, match=r"one of the formats .*, TIFF: it begins with b'hel"):
         decode_image(b"hello, this is text")
     with pytest.raises(UnreadableError, match=r"not a readable image: .*[Tt]runcated"):
         decode_image(encode(COLOUR, "JPEG")[:-30])
@@ -105,3 +105,21 @@ def test_good_images_are_predicted_beside_bad_ones(predict, images, expected, tm
     assert "image of shape (4, 6):" in errors[f"{tmp_path}/small.png"]["error"]
     for key, letter in errors.items():
         assert letter["source"] == key
+
+
+@pytest.mark.parametrize("format_", ["EPS", "PDF", "PPM", "ICO", "TGA"])
+def test_no_other_decoder_of_pillow_is_reached(format_, tmp_path, monkeypatch):
+    started = tmp_path / "started"
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {started}\nexit 1\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(UnreadableError, match="not an image in one of the formats"):
+        decode_image(encode(COLOUR, format_))
+    assert not started.exists()
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP", "BMP", "TIFF"])
+def test_formats_without_loss_are_exact(format_):
+    options = {"lossless": True} if format_ == "WEBP" else {}
+    assert np.array_equal(decode_image(encode(COLOUR, format_, **options)), np.asarray(COLOUR))
