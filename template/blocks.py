@@ -22,6 +22,8 @@ from pandas.api.extensions import ExtensionArray
 from pandas.api.types import infer_dtype
 
 KEY = "key"
+IMAGE = "image"
+"""The column that holds images, each an array (H, W) or (H, W, C) in a cell of its own."""
 _LARGEST_EXACT = 2**53  # of the integers, as floats
 SOURCE = "source"
 """The entry of ``attrs`` that names the file of all rows, where there is one."""
@@ -128,17 +130,6 @@ beam.coders.registry.register_coder(pd.DataFrame, FrameCoder)
 def row_keys(file_name: str, rows: Sequence[int]) -> np.ndarray:
     """Return ``<file name>#<row number>`` for each row number."""
     return object_cells([f"{file_name}#{row}" for row in rows])
-
-
-def make_image_block(images: np.ndarray, *, keys: np.ndarray, rows: range, path: str) -> Block:
-    """Return images of one file as a block, without copying them."""
-    frame = pd.DataFrame({"image": object_cells(images)}, copy=False)
-    return Block(
-        frame=frame,
-        beside={KEY: keys},
-        index=pd.RangeIndex(rows.start, rows.stop),
-        attrs={SOURCE: path},
-    )
 
 
 def make_blocks(

@@ -15,8 +15,11 @@ import apache_beam as beam
 import pandas as pd
 from apache_beam.io.gcp.pubsub import PubsubMessage
 
-from template.blocks import Block
+from template.blocks import MODEL_ID, Block
 
+MESSAGE_ID = "message_id"
+REPLY_COLUMNS = (MESSAGE_ID, MODEL_ID)
+"""What a reply holds besides the key, the columns that are passed through and the prediction."""
 MESSAGES = "messages"
 """The entry of ``attrs`` that holds the messages of all rows of a block."""
 

@@ -12,6 +12,7 @@ names.
 from __future__ import annotations
 
 import argparse
+import csv
 import difflib
 import importlib
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
+from template.blocks import KEY
+from template.messages import REPLY_COLUMNS
 from template.model import BaseModel
 from template.parameters import (
     BATCH,
@@ -60,6 +63,7 @@ class PredictConfig:
     batch_size: int
     device: str
     prediction_accelerator: str | None = None
+    passthrough_columns: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:
@@ -99,6 +103,7 @@ class StreamConfig:
     batch_size: int
     max_batch_duration_ms: int
     device: str
+    passthrough_columns: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> StreamConfig:
@@ -208,6 +213,27 @@ def find_model_class(reference: str) -> type[BaseModel]:
     return found
 
 
+def parse_passthrough_columns(text: str, taken: Sequence[str]) -> tuple[str, ...]:
+    """Return the names in a line of CSV, so that one with a comma in it can be quoted.
+
+    Raises:
+        ParameterError: one is there twice, or is the name of something else that is written.
+    """
+    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    flag = f"--passthrough_columns {text!r}"
+    for position, name in enumerate(names):
+        if not name:
+            raise ParameterError(f"{flag}: a name is empty; separate names by single commas")
+        if name in names[:position]:
+            raise ParameterError(f"{flag}: names {name!r} twice")
+        if name in taken:
+            raise ParameterError(
+                f"{flag}: {name!r} cannot be passed through, because every prediction has a "
+                f"{name!r} of its own; rename the input's column"
+            )
+    return tuple(names)
+
+
 def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, Any], list[str]]:
     """Return the values by parameter name, and what is wrong with the others."""
     given = options.view_as(TemplateOptions)
@@ -215,9 +241,13 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
     problems = []
     for parameter in template.parameters:
         try:
-            values[parameter.name] = _parse(parameter, getattr(given, parameter.name))
+            value: Any = _parse(parameter, getattr(given, parameter.name))
             if parameter.name == "model_class":
-                values[parameter.name] = find_model_class(str(values[parameter.name]))
+                value = find_model_class(str(value))
+            if parameter.name == "passthrough_columns":
+                taken = (KEY, *(REPLY_COLUMNS if template.streaming else ()))
+                value = parse_passthrough_columns(value or "", taken)
+            values[parameter.name] = value
         except ParameterError as error:
             problems.append(str(error))
     return values, problems

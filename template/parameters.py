@@ -122,6 +122,18 @@ _KEY_COLUMN = Parameter(
     group="Input",
     is_optional=True,
 )
+_PASSTHROUGH_COLUMNS = Parameter(
+    name="passthrough_columns",
+    label="Columns to pass through",
+    help_text=(
+        "Input columns, separated by commas, that are written beside the prediction as they were "
+        "read: columns of a table, fields of a JSON object, attributes of another message. "
+        "Example: zip,customer_id"
+    ),
+    param_type=ParamType.TEXT,
+    group="Input",
+    is_optional=True,
+)
 _MODEL_PATH = Parameter(
     name="model_path",
     label="Model weights",
@@ -225,6 +237,7 @@ BATCH = Template(
             ),
         ),
         _KEY_COLUMN,
+        _PASSTHROUGH_COLUMNS,
         Parameter(
             name="output",
             label="Output prefix",
@@ -313,6 +326,7 @@ STREAMING = Template(
             ),
         ),
         _KEY_COLUMN,
+        _PASSTHROUGH_COLUMNS,
         Parameter(
             name="output_topic",
             label="Output topic",

@@ -11,14 +11,10 @@ from apache_beam.io.gcp.pubsub import ReadFromPubSub, WriteToPubSub
 
 from template.blocks import KEY
 from template.inference import ApplyModel
+from template.messages import REPLY_COLUMNS
 from template.model_swap import WatchModels
 from template.options import StreamConfig
-from template.sinks.replies import (
-    REPLY_COLUMNS,
-    FormatDeadLetters,
-    FormatReplies,
-    WriteDeadLetterFiles,
-)
+from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
 from template.sources.batching import BatchMessages
 from template.sources.messages import DecodeMessages
 
@@ -38,7 +34,8 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
         pipeline
         | "Read" >> ReadFromPubSub(subscription=config.input_subscription, with_attributes=True)
         | "Batch" >> BatchMessages(config.batch_size, config.max_batch_duration_ms)
-        | "Decode" >> DecodeMessages(config.message_format, config.key_column)
+        | "Decode"
+        >> DecodeMessages(config.message_format, config.key_column, config.passthrough_columns)
     )
     predictions, unpredicted = (
         blocks

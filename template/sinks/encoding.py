@@ -6,8 +6,10 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import base64
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +22,7 @@ from pandas.api.types import infer_dtype
 from template.blocks import KEY
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
 
+_NEEDS_QUOTES = frozenset(',"\n\r')
 _JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 Encoded = TypeVar("Encoded")
@@ -75,9 +78,18 @@ def json_lines(block: pd.DataFrame) -> bytes:
 
 
 def csv_rows(block: pd.DataFrame) -> CsvRows:
-    """Return a block as CSV; lists and the like are JSON in their cells."""
-    text = block.map(_csv_cell).to_csv(index=False, header=False)
-    return CsvRows(columns=tuple(block.columns), text=text.encode())
+    """Return a block as CSV; lists and the like are JSON in their cells, bytes are base64.
+
+    None and NaN are an empty field, an empty text is ``""``.
+    """
+    columns = [list(map(_csv_field, column.tolist())) for _, column in block.items()]
+    lines = [",".join(fields) + "\n" for fields in zip(*columns, strict=True)]
+    return CsvRows(columns=tuple(block.columns), text="".join(lines).encode())
+
+
+def csv_header(columns: Sequence[str]) -> bytes:
+    """Return the header line of CSV."""
+    return (",".join(map(_csv_field, columns)) + "\n").encode()
 
 
 def arrow_table(block: pd.DataFrame) -> pa.Table:
@@ -105,13 +117,31 @@ def _plain(value: Any) -> Any:
     """Return what orjson does not know as something that it does."""
     if value is pd.NA or value is pd.NaT:
         return None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        # A JSON number has as many digits as it needs.
+        return orjson.Fragment(str(value)) if value.is_finite() else None
     for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
         if hasattr(value, convert):
             return getattr(value, convert)()
     raise TypeError(f"a {type(value).__name__}, which JSON cannot hold")
 
 
-def _csv_cell(cell: Any) -> Any:
-    if isinstance(cell, list | dict | tuple | np.ndarray | torch.Tensor):
-        return orjson.dumps(cell, _plain, _JSON_OPTIONS).decode()
-    return cell
+def _csv_field(cell: Any) -> str:
+    if isinstance(cell, str):
+        # The csv module leaves a lone carriage return unquoted, which readers take for a line end.
+        if not cell or not _NEEDS_QUOTES.isdisjoint(cell):
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return ""
+    if isinstance(cell, bool | np.bool_ | int | np.integer | Decimal):
+        return str(cell)
+    if isinstance(cell, float | np.floating):
+        return "" if np.isnan(cell) else repr(float(cell))
+    if isinstance(cell, bytes):
+        return base64.b64encode(cell).decode()
+    if hasattr(cell, "isoformat"):
+        return str(cell.isoformat())
+    return _csv_field(orjson.dumps(cell, _plain, _JSON_OPTIONS).decode())

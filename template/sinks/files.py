@@ -26,7 +26,14 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from template.dead_letters import DeadLetter
-from template.sinks.encoding import CsvRows, arrow_table, csv_rows, encode_block, json_lines
+from template.sinks.encoding import (
+    CsvRows,
+    arrow_table,
+    csv_header,
+    csv_rows,
+    encode_block,
+    json_lines,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -151,8 +158,7 @@ class _CsvSink(_Sink):
     def write_record(self, file_handle: _CsvFile, value: CsvRows) -> None:
         if file_handle.columns is None:
             file_handle.columns = value.columns
-            header = pd.DataFrame(columns=list(value.columns)).to_csv(index=False)
-            file_handle.handle.write(header.encode())
+            file_handle.handle.write(csv_header(value.columns))
         _check_columns("csv", value.columns, file_handle.columns)
         file_handle.handle.write(value.text)
 

@@ -23,16 +23,12 @@ from apache_beam.pvalue import TaggedOutput
 
 from template.blocks import KEY, MODEL_ID
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
-from template.messages import Message, find_messages
+from template.messages import MESSAGE_ID, Message, find_messages
 from template.sinks.encoding import encode_block, json_lines
 from template.sources.messages import CONTENT_TYPE
 
 LATENCIES = Metrics.distribution("flexpack", "latency_ms")
 """From a message's publication to its prediction, in milliseconds."""
-
-_MESSAGE_ID = "message_id"
-REPLY_COLUMNS = (_MESSAGE_ID, MODEL_ID)
-"""What a reply holds besides the key and the prediction."""
 
 _JSON = "application/json"
 # Pub/Sub's limits: https://cloud.google.com/pubsub/quotas#resource_limits
@@ -59,7 +55,7 @@ class FormatReplies(beam.DoFn):
         assert messages is not None, "a stream's blocks are of messages"
         rows = element.assign(
             **{
-                _MESSAGE_ID: [message.message_id for message in messages],
+                MESSAGE_ID: [message.message_id for message in messages],
                 MODEL_ID: element.attrs[MODEL_ID],
             }
         )
@@ -128,7 +124,7 @@ def _reply_lines(rows: pd.DataFrame) -> list[tuple[str, Message, bytes]]:
 def _to_json(letter: DeadLetter) -> bytes:
     record = letter.to_json()
     message = _message(letter)
-    record[_MESSAGE_ID] = message.message_id
+    record[MESSAGE_ID] = message.message_id
     if len(message.payload) > _MOST_PAYLOAD_BYTES:
         # With it the letter would be refused, again and again.
         record["payload"] = None

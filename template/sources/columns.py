@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import numpy as np
+
+from template.blocks import IMAGE, object_cells
 from template.sources.streams import ReadSettings, UnreadableError
 
 
 def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
-    """Check that the key column is there, and that no two are named alike.
+    """Check that the columns that a job names are there, and that no two are named alike.
 
     Raises:
         UnreadableError: one of these does not hold.
@@ -20,3 +23,27 @@ def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
     key_column = settings.key_column
     if key_column is not None and key_column not in names:
         raise UnreadableError(f"no key column {key_column!r}; its columns: {', '.join(names)}")
+    check_passthrough(names, settings.passthrough_columns)
+
+
+def copy_images(
+    images: np.ndarray | Sequence[np.ndarray], settings: ReadSettings
+) -> dict[str, np.ndarray]:
+    """Return copies of images for the column that is passed through, if it is."""
+    if IMAGE not in settings.passthrough_columns:
+        return {}
+    return {IMAGE: object_cells([image.copy() for image in images])}
+
+
+def check_passthrough(names: Collection[str], passthrough_columns: Sequence[str]) -> None:
+    """Check that the columns to pass through are there.
+
+    Raises:
+        UnreadableError: one is not.
+    """
+    for column in passthrough_columns:
+        if column not in names:
+            raise UnreadableError(
+                f"no column {column!r}, which passthrough_columns names; "
+                f"its columns: {', '.join(names) or 'none'}"
+            )

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from template.blocks import KEY, Block, make_blocks, row_keys
+from template.blocks import KEY, Block, Cells, make_blocks, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
@@ -281,6 +281,16 @@ def _make_blocks(
         keys = texts.pop(schema.columns.index(settings.key_column)).to_numpy(dtype=object)
         for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
             wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
+    beside: dict[str, Cells] = {KEY: keys}
+    for name in settings.passthrough_columns:
+        position = schema.columns.index(name)
+        if position in texts:
+            text = texts[position]
+        elif name == settings.key_column:
+            text = pd.Series(keys)
+        else:  # what is not UTF-8 is no number either
+            text = _convert(fields[position], numeric=False)[0].to_pandas()
+        beside[name] = text.to_numpy(dtype=object)
     names = [name for name in schema.columns if name != settings.key_column]
     for position, name in enumerate(names):
         if name not in schema.numeric:
@@ -290,9 +300,10 @@ def _make_blocks(
         yield _dead_row(path, int(rows[row]), problem, key)
     keep = np.setdiff1d(np.arange(len(rows)), list(wrong))
     if len(wrong):
-        frame, keys, rows = frame.iloc[keep], keys[keep], rows[keep]
+        frame, rows = frame.iloc[keep], rows[keep]
+        beside = {name: cells[keep] for name, cells in beside.items()}
     yield from make_blocks(
-        frame, beside={KEY: keys}, rows=rows, path=path, batch_size=settings.batch_size
+        frame, beside=beside, rows=rows, path=path, batch_size=settings.batch_size
     )
 
 

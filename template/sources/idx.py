@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 
-from template.blocks import Block, make_image_block, row_keys
+from template.blocks import IMAGE, KEY, SOURCE, Block, object_cells, row_keys
 from template.dead_letters import DeadLetter
+from template.sources.columns import check_passthrough, copy_images
 from template.sources.streams import (
     DAMAGE,
     ReadSettings,
@@ -74,11 +76,13 @@ class IdxSplit:
                 if rows:
                     images = data[: len(rows) * header.row_bytes].view(header.dtype)
                     images = images.astype(images.dtype.newbyteorder("="), copy=False)
-                    yield make_image_block(
-                        images.reshape(len(rows), *header.shape),
-                        keys=row_keys(settings.file_name(self.path), rows),
-                        rows=rows,
-                        path=self.path,
+                    images = images.reshape(len(rows), *header.shape)
+                    keys = row_keys(settings.file_name(self.path), rows)
+                    yield Block(
+                        frame=pd.DataFrame({IMAGE: object_cells(images)}, copy=False),
+                        beside={KEY: keys, **copy_images(images, settings)},
+                        index=pd.RangeIndex(rows.start, rows.stop),
+                        attrs={SOURCE: self.path},
                     )
                 if problem:
                     yield _missing_rows(self.path, rows.stop, self.stop, problem)
@@ -89,6 +93,7 @@ class IdxSplit:
 
 def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
     """Yield the splits of a file, checked against its header and its size."""
+    check_passthrough((IMAGE,), settings.passthrough_columns)
     with open_stream(file.path) as stream:
         header = read_header(stream)
     if is_gzip(file.path):

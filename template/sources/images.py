@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from template.blocks import KEY, Block, object_cells
+from template.blocks import IMAGE, KEY, Block, object_cells
 from template.dead_letters import DeadLetter, describe
+from template.sources.columns import check_passthrough, copy_images
 from template.sources.streams import DAMAGE, ReadSettings, UnreadableError, open_stream
 
 FILES_PER_SPLIT = 256
@@ -44,6 +45,7 @@ class ImagesSplit:
         size = 0
         for path in self.paths:
             try:
+                check_passthrough((IMAGE,), settings.passthrough_columns)
                 image = _read_image(path)
             except UnreadableError as error:
                 yield DeadLetter(key=path, error=describe(error), source=path)
@@ -52,10 +54,10 @@ class ImagesSplit:
             images.append(image)
             size += image.nbytes
             if len(images) == settings.batch_size or size >= _MAX_BLOCK_BYTES:
-                yield _make_block(keys, images)
+                yield _make_block(keys, images, settings)
                 keys, images, size = [], [], 0
         if images:
-            yield _make_block(keys, images)
+            yield _make_block(keys, images, settings)
 
 
 def split_images(paths: Sequence[str]) -> Iterator[ImagesSplit]:
@@ -103,6 +105,7 @@ def _read_image(path: str) -> np.ndarray:
     return decode_image(data)
 
 
-def _make_block(keys: Sequence[str], images: Sequence[np.ndarray]) -> Block:
-    frame = pd.DataFrame({"image": object_cells(images)})
-    return Block(frame=frame, beside={KEY: object_cells(keys)}, index=frame.index)
+def _make_block(keys: Sequence[str], images: Sequence[np.ndarray], settings: ReadSettings) -> Block:
+    frame = pd.DataFrame({IMAGE: object_cells(images)})
+    beside = {KEY: object_cells(keys), **copy_images(images, settings)}
+    return Block(frame=frame, beside=beside, index=frame.index)

@@ -7,8 +7,11 @@ start. Types are JSON's own; a field that a row of a block lacks is NaN.
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from types import NoneType
 from typing import Any
 
@@ -25,7 +28,11 @@ from template.sources.chunks import (
     read_chunks,
     read_records,
 )
+from template.sources.columns import check_passthrough
 from template.sources.streams import ReadSettings, SourceFile, is_gzip, open_stream
+
+_BOM = b"\xef\xbb\xbf"
+_LONG_NUMBER = re.compile(rb"\d{19}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +93,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
     lines = [line for line in io.BytesIO(chunk.data) if line not in BLANK_LINES]
     for start in range(0, len(lines), settings.batch_size):
         records: list[dict[str, Any]] = []
-        keys: list[str] = []
+        beside: list[list[Any]] = []
         rows: list[int] = []
         for row, line in enumerate(
             lines[start : start + settings.batch_size], chunk.first_row + start
@@ -94,20 +101,26 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
             key = row_keys(file_name, [row])[0]
             try:
                 record = parse_object(line)
+                passed = find_passthrough(record, line, settings.passthrough_columns)
                 if settings.key_column is not None:
-                    key = take_key(record, settings.key_column)
+                    key = take_key(record, line, settings.key_column)
             except ValueError as error:
                 yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
                 continue
             records.append(record)
-            keys.append(key)
+            beside.append([key, *passed])
             rows.append(row)
         if not records:
             continue
         frame = pd.DataFrame.from_records(records, index=pd.RangeIndex(len(records)))
         yield from make_blocks(
             frame,
-            beside={KEY: object_cells(keys)},
+            beside={
+                name: object_cells(values)
+                for name, values in zip(
+                    (KEY, *settings.passthrough_columns), zip(*beside, strict=True), strict=True
+                )
+            },
             rows=rows,
             path=path,
             batch_size=settings.batch_size,
@@ -122,7 +135,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
         ValueError: it holds none.
     """
     try:
-        record = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+        record = orjson.loads(line.removeprefix(_BOM))
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
@@ -141,13 +154,43 @@ def find_integers(frame: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> 
     ]
 
 
-def take_key(record: dict[str, Any], key_column: str) -> str:
-    """Take the key out of an object, and return it.
+def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[str]) -> list[Any]:
+    """Return JSON's own values of some fields, which share no memory with ``record``.
+
+    Raises:
+        UnreadableError: it lacks one.
+    """
+    if not columns:
+        return []
+    check_passthrough(record, columns)
+    again = record
+    if _LONG_NUMBER.search(line):
+        again = _parse_exactly(line)
+    elif any(isinstance(record[column], list | dict) for column in columns):
+        again = parse_object(line)
+    return [again[column] for column in columns]
+
+
+def _parse_exactly(line: bytes) -> dict[str, Any]:
+    """Parse an object with all digits of its integers; orjson makes floats of long ones."""
+    record: dict[str, Any] = json.loads(line.removeprefix(_BOM), parse_int=_exact_integer)
+    return record
+
+
+def _exact_integer(digits: str) -> int | Decimal:
+    number = Decimal(digits)
+    return int(digits) if -(2**63) <= number < 2**64 else number  # what orjson writes as it is
+
+
+def take_key(record: dict[str, Any], line: bytes, key_column: str) -> str:
+    """Take the key out of the object in ``line``, and return it.
 
     Raises:
         ValueError: the object has none.
     """
     value = record.pop(key_column, None)
+    if isinstance(value, float) and abs(value) >= 2**63:
+        value = str(_parse_exactly(line)[key_column])
     if value is None or value == "":
         raise ValueError(f"no value in the key column {key_column!r}")
     return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
+from pandas.arrays import ArrowExtensionArray
 
-from template.blocks import KEY, Block, make_blocks, row_keys
+from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
 from template.dead_letters import DeadLetter
 from template.sources.columns import check_columns
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError, open_stream
@@ -163,21 +163,25 @@ def _make_blocks(
         for field, column in zip(batch.schema, batch.columns, strict=True)
         if pa.types.is_integer(field.type) and column.null_count
     ]
-    keys = row_keys(settings.file_name(path), rows.tolist())
+    beside: dict[str, Cells] = {KEY: row_keys(settings.file_name(path), rows.tolist())}
+    for name in settings.passthrough_columns:
+        beside[name] = ArrowExtensionArray(pa.chunked_array([batch.column(name)]))
     if settings.key_column is not None:
-        texts = np.array(_key_texts(batch.column(settings.key_column)), dtype=object)
-        for position in np.flatnonzero(pd.isna(texts) | (texts == "")).tolist():
+        keys, problems = _read_keys(batch.column(settings.key_column), settings.key_column)
+        for position, problem in problems.items():
             yield DeadLetter(
-                key=keys[position],
-                error=f"ValueError: no value in the key column {settings.key_column!r}",
+                key=beside[KEY][position],
+                error=f"ValueError: {problem}",
                 source=f"{path} row {rows[position]}",
             )
-        keep = ~(pd.isna(texts) | (texts == ""))
         del frame[settings.key_column]
-        frame, keys, rows = frame[keep], texts[keep], rows[keep]
+        beside[KEY] = keys
+        keep = np.setdiff1d(np.arange(len(batch)), list(problems))
+        frame, rows = frame.iloc[keep], rows[keep]
+        beside = {name: cells[keep] for name, cells in beside.items()}
     yield from make_blocks(
         frame,
-        beside={KEY: keys},
+        beside=beside,
         rows=rows,
         path=path,
         batch_size=settings.batch_size,
@@ -201,11 +205,26 @@ def _unreadable_row(
                 problem = f"column {name!r}: {value[:_SHOWN_BYTES]!r} is not UTF-8"
         else:
             if name == settings.key_column:
-                key = _key_texts(column)[0] or key
+                key = _read_keys(column, name)[0][0] or key
     return DeadLetter(key=key, error=f"ValueError: {problem}", source=f"{path} row {row}")
 
 
-def _key_texts(column: pa.Array) -> list[str | None]:
-    """Return keys as text, by Arrow: a pandas column of integers with gaps would read 7.0."""
-    texts: list[str | None] = pa.compute.cast(column, pa.string()).to_pylist()
-    return texts
+def _read_keys(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str]]:
+    """Return keys as text, and what is wrong with the others by position.
+
+    By Arrow: a pandas column of integers with gaps would read 7.0.
+    """
+    problems: dict[int, str] = {}
+    try:
+        texts: list[str | None] = pa.compute.cast(column, pa.string()).to_pylist()
+    except pa.ArrowInvalid:  # bytes that are no text
+        texts = []
+        for position, value in enumerate(column.to_pylist()):
+            text = None if value is None else value.decode(errors="replace")
+            if text is not None and text.encode() != value:
+                problems[position] = f"key column {name!r}: {value[:_SHOWN_BYTES]!r} is not UTF-8"
+            texts.append(text)
+    for position, text in enumerate(texts):
+        if not text:
+            problems[position] = f"no value in the key column {name!r}"
+    return object_cells(texts), problems

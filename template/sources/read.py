@@ -72,6 +72,8 @@ class ReadBlocks(beam.PTransform):
         key_column: column of tables that holds the keys; without it the keys are
             ``<file name>#<row number from 0>``, where a file below folders that the pattern leaves
             open is named with them: ``day=1/part-0.csv``. The key of an image file is its path.
+        passthrough_columns: columns that travel beside the frame as they were read. A file (or a
+            row of JSON) that lacks one is a dead letter.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class ReadBlocks(beam.PTransform):
         input_format: str = AUTO,
         batch_size: int,
         key_column: str | None = None,
+        passthrough_columns: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self._pattern = pattern
@@ -89,6 +92,7 @@ class ReadBlocks(beam.PTransform):
         self._settings = ReadSettings(
             batch_size=batch_size,
             key_column=key_column,
+            passthrough_columns=passthrough_columns,
             folder=begin["folder"] if begin else "",
         )
 

@@ -34,6 +34,7 @@ class ReadSettings:
 
     batch_size: int
     key_column: str | None = None
+    passthrough_columns: tuple[str, ...] = ()
     folder: str = ""
 
     def file_name(self, path: str) -> str:

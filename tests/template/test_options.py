@@ -5,7 +5,13 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from template.model import BaseModel
 from template.models.fashion_mnist import FashionMnistModel
-from template.options import PredictConfig, TemplateOptions, check_flags, find_model_class
+from template.options import (
+    PredictConfig,
+    StreamConfig,
+    TemplateOptions,
+    check_flags,
+    find_model_class,
+)
 from template.parameters import BATCH, ParameterError
 
 REQUIRED = ["--input=a.csv", "--output=out/p", "--model_path=w.pth"]
@@ -19,7 +25,8 @@ def test_defaults_are_those_of_the_table():
     made = config()
     for parameter in BATCH.parameters:
         if parameter.is_optional and parameter.name != "model_class":
-            assert getattr(made, parameter.name) == parameter.default
+            empty = () if parameter.name == "passthrough_columns" else None
+            assert getattr(made, parameter.name) == (parameter.default or empty)
     assert made.model_class is FashionMnistModel
     assert made.input == "a.csv"
 
@@ -124,3 +131,34 @@ def test_a_module_that_fails_says_how(tmp_path, monkeypatch):
 
 class OwnModel(BaseModel):
     """A model of the tests."""
+
+
+def test_passthrough_columns_are_names_between_commas():
+    assert config("--passthrough_columns=zip, id").passthrough_columns == ("zip", "id")
+    assert config('--passthrough_columns="a, b",c').passthrough_columns == ("a, b", "c")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("zip,zip", "names 'zip' twice"),
+        ("zip,,id", "a name is empty"),
+        ("key", "'key' cannot be passed through, because every prediction has a 'key' of its own"),
+    ],
+)
+def test_passthrough_columns_that_cannot_be_written_are_refused(given, reason):
+    with pytest.raises(ParameterError, match=f"--passthrough_columns '{given}': {reason}"):
+        config(f"--passthrough_columns={given}")
+
+
+def test_the_names_that_replies_use_cannot_be_passed_through_in_streams():
+    flags = [
+        "--input_subscription=projects/some-project/subscriptions/images",
+        "--output_topic=projects/some-project/topics/predictions",
+        "--dead_letter_output=gs://b/letters",
+        "--model_path=gs://bucket/model.pth",
+        "--passthrough_columns=model_id",
+    ]
+    with pytest.raises(ParameterError, match="'model_id' cannot be passed through"):
+        StreamConfig.from_options(PipelineOptions(flags))
+    assert config("--passthrough_columns=model_id").passthrough_columns == ("model_id",)

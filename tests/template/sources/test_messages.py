@@ -28,7 +28,7 @@ def png(array):
 
 
 def decode(payload, message_format="auto", key_column=None, **attributes):
-    return decode_message(message(payload, **attributes), message_format, key_column)
+    return decode_message(message(payload, **attributes), message_format, key_column)[:2]
 
 
 def test_a_json_object_is_a_row():
@@ -62,6 +62,27 @@ def test_an_image_in_json(image):
 
 def test_a_field_that_is_named_key_is_a_column():
     assert decode(b'{"key": 1, "age": 3}') == ("id-1", {"key": 1, "age": 3})
+
+
+def passed(payload, *names, **attributes):
+    return decode_message(message(payload, **attributes), "auto", None, names).passed
+
+
+def test_fields_and_attributes_are_passed_through_as_they_came():
+    pixels = base64.b64encode(PIXELS.tobytes()).decode()
+    payload = orjson.dumps({"image": pixels, "zip": "00501", "tags": [1]})
+    assert passed(payload, "zip", "image", "tags") == ["00501", pixels, [1]]
+    assert passed(b'{"n":123456789012345678901234}', "n") == [123456789012345678901234]
+    assert passed(PIXELS.tobytes(), "shop", shop="x7") == ["x7"]
+    columns, copies = decode_message(message(b'{"tags":[1]}'), "json", None, ["tags"])[1:]
+    assert copies[0] is not columns["tags"]
+
+
+def test_a_message_without_a_column_to_pass_through_lists_its_own():
+    with pytest.raises(ValueError, match=r"no column 'zip', which .*; its columns: age, name"):
+        passed(b'{"age": 3, "name": "x"}', "zip")
+    with pytest.raises(ValueError, match=r"no column 'zip', which .*; its columns: shop"):
+        passed(PIXELS.tobytes(), "zip", shop="x7")
 
 
 def test_numbers_that_are_no_bytes_stay_what_they_are():

@@ -95,6 +95,17 @@ def test_a_text_that_is_not_utf8_costs_its_row_alone(tmp_path, key_column, keys)
     ]
 
 
+def test_a_key_of_bytes_that_are_no_text_costs_its_row_alone(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": [b"a", b"\xff", None, b"d"], "n": [0, 1, 2, 3]}), path)
+    _, (block,), letters = read(path, key_column="id")
+    assert (block.beside["key"].tolist(), block.frame["n"].tolist()) == (["a", "d"], [0, 3])
+    assert {letter.key: letter.error for letter in letters} == {
+        "t.parquet#1": r"ValueError: key column 'id': b'\xff' is not UTF-8",
+        "t.parquet#2": "ValueError: no value in the key column 'id'",
+    }
+
+
 def test_a_key_column_of_lists_is_refused(tmp_path):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"id": [[1]]}), path)
