@@ -3,8 +3,14 @@ main module does not exist on the workers.
 """
 
 import sys
+from pathlib import Path
 
-from template.run import run
+# Python puts the folder of this file first. There, a user's own module named ``model`` or ``files``
+# would be the template's.
+_own_folder = Path(__file__).resolve().parent
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _own_folder]
+
+from template.run import run  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(run(sys.argv[1:]))
