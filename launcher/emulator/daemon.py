@@ -37,6 +37,7 @@ __all__ = [
     "EmulatorError",
     "EmulatorInfo",
     "EmulatorOptionError",
+    "build_coverage",
     "environment",
     "find_running",
     "serve",
@@ -247,6 +248,13 @@ def environment(info: EmulatorInfo, *, project: str) -> dict[str, str]:
             else {}
         ),
     }
+
+
+def build_coverage() -> str:
+    """Return the README's section on what the local Dataflow covers of Google's APIs."""
+    from launcher.emulator.service import coverage
+
+    return coverage.build_coverage()
 
 
 def _client_variables(info: EmulatorInfo) -> dict[str, str]:

@@ -19,30 +19,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from launcher.emulator.processes import Child
+from launcher.emulator.runtime.processes import Child
+from launcher.emulator.runtime.subscriptions import REMEDY
 
 _LOG = logging.getLogger(__name__)
 
-HOST_VARIABLE = "PUBSUB_EMULATOR_HOST"
-"""The variable by which the Google clients find it."""
-
-_NEEDS = (
-    "it needs Java, and 'gcloud components install pubsub-emulator' or 'apt-get install "
-    "google-cloud-cli-pubsub-emulator'"
-)
-NOT_FOUND = f"Google's emulator was not found; {_NEEDS}"
-MISSING = (
-    "this is a streaming job, and the local Dataflow runs without Pub/Sub: when it was started, "
-    f"Google's Pub/Sub emulator was not found or did not work; {_NEEDS}. Then "
-    "'flexpack emulator stop' and start it again."
-)
+NOT_FOUND = f"Google's emulator was not found; {REMEDY}"
 
 _PROGRAM = Path("platform", "pubsub-emulator", "bin", "cloud-pubsub-emulator")
 _ASK_TIMEOUT_SEC = 5.0
 # Ten times as long as it takes, and well within the time that a start may take.
 _START_TIMEOUT_SEC = 15.0
 _MOST_STARTS = 3
-_CALL_TIMEOUT_SEC = 5.0
 _POLL_SEC = 0.05
 # One that lives shorter is started again later and later.
 _SOON_SEC = 10.0
@@ -92,25 +80,6 @@ def start(*, port: int, folder: Path) -> PubSubEmulator | None:
     """
     program = find_program()
     return PubSubEmulator(program, port=port, folder=folder) if program else None
-
-
-def delete_subscription(host: str, subscription: str) -> str | None:
-    """Delete a subscription, which need not exist.
-
-    Returns:
-        Why it could not be deleted, or None.
-    """
-    connection = http.client.HTTPConnection(host, timeout=_CALL_TIMEOUT_SEC)
-    try:
-        connection.request("DELETE", f"/v1/{subscription}")
-        answer = connection.getresponse()
-        if answer.status in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
-            return None
-        return f"status {answer.status}: {answer.read().decode(errors='replace')}"
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or type(error).__name__
-    finally:
-        connection.close()
 
 
 class PubSubEmulator:

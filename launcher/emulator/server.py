@@ -18,24 +18,25 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from launcher.emulator.app import build_dataflow_app
-from launcher.emulator.discovery import load_discovery
-from launcher.emulator.faults import TRANSPORT, FaultQueue
-from launcher.emulator.images import BadImagesFileError, load_images
 from launcher.emulator.instance import IDENTITY_PATH, EmulatorOptionError
-from launcher.emulator.job_store import JobStore
-from launcher.emulator.job_temp import remove_left_over
-from launcher.emulator.metadata_server import metadata_routes
-from launcher.emulator.operations import answer_call
-from launcher.emulator.recorder import JobRecorder
-from launcher.emulator.runtime import DEFAULT_MAX_JOBS, Runtime
-from launcher.emulator.service import DEFAULT_REGION, Service
+from launcher.emulator.runtime.images import BadImagesFileError, load_images
+from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, Runtime
+from launcher.emulator.runtime.temp import remove_left_over
+from launcher.emulator.service.app import build_dataflow_app
+from launcher.emulator.service.discovery import load_discovery
+from launcher.emulator.service.faults import TRANSPORT, FaultQueue
+from launcher.emulator.service.guard import LocalOnly
+from launcher.emulator.service.job_store import JobStore
+from launcher.emulator.service.metadata_server import metadata_routes
+from launcher.emulator.service.methods import DEFAULT_REGION, Service
+from launcher.emulator.service.operations import answer_call
+from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.methods import MethodTable
 from launcher.emulator.storage.store import ObjectStore
@@ -139,9 +140,11 @@ def serve_until_stopped(
             ],
         )
         storage = build_storage_app(store, intercept=faults.play)
-        asyncio.run(
-            serve_apps({dataflow: dataflow_socket, storage: storage_socket}, on_ready=on_ready)
-        )
+        apps: dict[ASGIApp, socket.socket] = {
+            LocalOnly(dataflow, metadata_server=True): dataflow_socket,
+            LocalOnly(storage): storage_socket,
+        }
+        asyncio.run(serve_apps(apps, on_ready=on_ready))
 
 
 def identity_route() -> Route:
@@ -164,7 +167,7 @@ class Connection(H11Protocol):
 class _Server(uvicorn.Server):
     """A server that leaves signals to whoever runs several of them, and says when it answers."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -189,7 +192,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve_apps(
-    apps: Mapping[Starlette, socket.socket], *, on_ready: Callable[[], None]
+    apps: Mapping[ASGIApp, socket.socket], *, on_ready: Callable[[], None]
 ) -> None:
     """Serve each app on its socket until a signal, then let requests under way end."""
     servers = {_Server(app): listener for app, listener in apps.items()}

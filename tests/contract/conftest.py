@@ -17,7 +17,7 @@ import pytest
 from google.cloud import storage
 
 from launcher.emulator import daemon
-from launcher.emulator.discovery import load_discovery
+from launcher.emulator.service.discovery import load_discovery
 from tests.contract.templates import SOURCES
 from tests.support import PROJECT, open_storage
 

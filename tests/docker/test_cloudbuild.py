@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from launcher.emulator.schema import Messages
+from launcher.emulator.service.schema import Messages
 from launcher.image.engines.cloud_build import build_command
 from launcher.image.plan import BuildPlan
 from tests.support import PROJECT_ROOT, run

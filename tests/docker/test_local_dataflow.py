@@ -76,7 +76,7 @@ def test_the_containers_end_with_the_emulator(emulator_with_image):
 USE_LAYOUT = """
 import subprocess, sys
 from pathlib import Path
-from launcher.emulator.images import load_images
+from launcher.emulator.runtime.images import load_images
 image = load_images(Path(sys.argv[1]), workdir=Path()).find(sys.argv[2])
 program = "import os, sys; print(sys.executable, os.getcwd(), os.environ['OWN'])"
 subprocess.run([image.python, "-c", program], env=image.environment({}), check=True)

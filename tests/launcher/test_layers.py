@@ -28,11 +28,22 @@ LAYERS = (
 # Beside the layers: it imports none of them, so that one typo cannot pass on both sides.
 EMULATOR = "launcher.emulator"
 DAEMON = "launcher.emulator.daemon"
-COVERAGE = "launcher.emulator.coverage"  # the README's table of its methods
+EXECUTOR = "launcher.emulator.executor"
+# Bottom up, like LAYERS. The executor process stands apart: nobody imports it.
+ROOMS = (
+    {"launcher.emulator.storage"},
+    {"launcher.emulator.runtime"},
+    {"launcher.emulator.pubsub"},
+    {"launcher.emulator.service"},
+    {"launcher.emulator.instance", "launcher.emulator.lock", "launcher.emulator.server"},
+    {DAEMON},
+)
+# What the two ends of the executor's pipes share.
+EXECUTOR_MAY_IMPORT = {"launcher.emulator.runtime.events", "launcher.emulator.runtime.execution"}
 STARTS_EMULATORS = {"launcher.preflight", "launcher.commands", "launcher.demo"}
 
 # What runs in the environment of an image, in a process of its own.
-IN_THE_IMAGE = {"launcher.emulator.executor", "launcher.preflight.probes"}
+IN_THE_IMAGE = {EXECUTOR, "launcher.preflight.probes"}
 
 
 def module_name(path: Path) -> str:
@@ -83,6 +94,20 @@ def find_layer(module: str) -> int | None:
     )
 
 
+def find_room(module: str) -> int | None:
+    """Return the number of a module's room in the emulator; None outside, and in the executor."""
+    return next((n for n, rooms in enumerate(ROOMS) if is_in(module, rooms)), None)
+
+
+def find_upward_imports(find_place) -> list[str]:
+    return [
+        f"{module} imports {name}"
+        for module, imported in IMPORTS.items()
+        for name in sorted(imported)
+        if (place := find_place(module)) is not None and (find_place(name) or 0) > place
+    ]
+
+
 def find_imports(of, what):
     """Return ``module: imported`` for the modules and imports for which both functions hold."""
     found = {
@@ -107,13 +132,7 @@ def test_every_module_has_a_layer_and_every_layer_its_modules():
 
 
 def test_imports_go_down():
-    upward = [
-        f"{module} imports {name}"
-        for module, imported in IMPORTS.items()
-        for name in sorted(imported)
-        if (layer := find_layer(module)) is not None and (find_layer(name) or 0) > layer
-    ]
-    assert upward == []
+    assert find_upward_imports(find_layer) == []
 
 
 def test_no_module_imports_itself_through_others():
@@ -136,8 +155,32 @@ def test_of_the_emulator_only_its_daemon_is_imported():
     found = find_imports(
         lambda module: not is_in(module, {EMULATOR}), lambda name: is_in(name, {EMULATOR})
     )
-    assert {name for names in found.values() for name in names} == {DAEMON, COVERAGE}
+    assert {name for names in found.values() for name in names} == {DAEMON}
     assert {module for module in found if not is_in(module, STARTS_EMULATORS)} == set()
+
+
+def test_the_rooms_of_the_emulator_have_an_order():
+    modules = {module for module in SOURCES if is_in(module, {EMULATOR})} - {EMULATOR}
+    without = {module for module in modules if find_room(module) is None}
+    assert without == {module for module in modules if is_in(module, {EXECUTOR})}
+    assert find_upward_imports(find_room) == []
+
+
+def test_nobody_imports_the_executor_which_shares_its_pipes_only():
+    def is_executor(module: str) -> bool:
+        return is_in(module, {EXECUTOR})
+
+    assert find_imports(lambda module: not is_executor(module), is_executor) == {}
+    shared = find_imports(
+        is_executor, lambda name: is_in(name, {EMULATOR}) and not is_executor(name)
+    )
+    assert {name for names in shared.values() for name in names} == EXECUTOR_MAY_IMPORT
+    assert (
+        find_imports(
+            lambda module: module in EXECUTOR_MAY_IMPORT, lambda name: is_in(name, {"launcher"})
+        )
+        == {}
+    )
 
 
 def test_the_launcher_knows_of_the_template_only_its_parameters():

@@ -14,9 +14,9 @@ import sys
 import threading
 import traceback
 
-from launcher.emulator.executor.events import EventWriter
-from launcher.emulator.executor.order import ExecutionOrder, Preparation
 from launcher.emulator.executor.worker_processes import WorkerProcesses
+from launcher.emulator.runtime.events import EventWriter
+from launcher.emulator.runtime.execution import ExecutionOrder, Preparation
 
 
 def main() -> None:

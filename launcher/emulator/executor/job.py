@@ -8,15 +8,12 @@ import traceback
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from launcher.emulator.executor import events
 from launcher.emulator.executor.errors import (
     BadMessageError,
     MissingResourceError,
     UnsupportedPipelineError,
 )
-from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
-from launcher.emulator.executor.order import ExecutionOrder
 from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
 from launcher.emulator.executor.services import check_services
 from launcher.emulator.executor.stream_limits import check_limits
@@ -24,6 +21,9 @@ from launcher.emulator.executor.stream_runner import StreamRunner
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcesses
 from launcher.emulator.executor.workers import WorkerSetup
+from launcher.emulator.runtime import events
+from launcher.emulator.runtime.events import EventWriter
+from launcher.emulator.runtime.execution import ExecutionOrder
 
 
 def execute(

@@ -23,12 +23,12 @@ from apache_beam.runners.portability.fn_api_runner import (
 )
 from apache_beam.runners.worker import bundle_processor
 
-from launcher.emulator.executor import events
+from launcher.emulator.executor.beam_internals import bind_to_loopback
 from launcher.emulator.executor.bundles import MAX_ATTEMPTS, BundleManager, WorkItemFailedError
-from launcher.emulator.executor.events import EventWriter
-from launcher.emulator.executor.loopback import bind_to_loopback
 from launcher.emulator.executor.metrics import JobMetrics, Values, read_values
 from launcher.emulator.executor.workers import Worker, WorkerDiedError, WorkerSetup
+from launcher.emulator.runtime import events
+from launcher.emulator.runtime.events import EventWriter
 
 _METRICS_PERIOD_SEC = 0.5
 _CHANNEL_URNS = (bundle_processor.DATA_INPUT_URN, bundle_processor.DATA_OUTPUT_URN)

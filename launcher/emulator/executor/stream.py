@@ -24,15 +24,15 @@ from apache_beam.runners.portability.fn_api_runner import execution
 from apache_beam.runners.worker import bundle_processor
 from apache_beam.utils.timestamp import Timestamp
 
-from launcher.emulator.executor import events
 from launcher.emulator.executor.bundles import BundleManager
-from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics
 from launcher.emulator.executor.pubsub import Committer, Receipt, Sources
 from launcher.emulator.executor.pubsub_messages import MessageReader, read_replies
 from launcher.emulator.executor.pubsub_steps import PubSubSteps
 from launcher.emulator.executor.side_inputs import SideInputs
 from launcher.emulator.executor.timers import Family, Timers
+from launcher.emulator.runtime import events
+from launcher.emulator.runtime.events import EventWriter
 
 _MESSAGES_AT_ONCE = 2000
 _LONGEST_WAIT_SEC = 0.2

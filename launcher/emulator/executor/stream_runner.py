@@ -13,8 +13,6 @@ from apache_beam.runners.portability.fn_api_runner import (
     worker_handlers,
 )
 
-from launcher.emulator.executor import events
-from launcher.emulator.executor.events import EventWriter
 from launcher.emulator.executor.metrics import JobMetrics
 from launcher.emulator.executor.pubsub import (
     Committer,
@@ -27,6 +25,8 @@ from launcher.emulator.executor.pubsub_steps import PubSubSteps, open_channels, 
 from launcher.emulator.executor.runner import EmulatorRunner
 from launcher.emulator.executor.stream import Stream
 from launcher.emulator.executor.workers import WorkerSetup
+from launcher.emulator.runtime import events
+from launcher.emulator.runtime.events import EventWriter
 
 
 class StreamRunner(EmulatorRunner):

@@ -17,9 +17,9 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-from launcher.emulator.executor import events
-from launcher.emulator.executor.events import EventWriter
-from launcher.emulator.executor.loopback import HOST
+from launcher.emulator.executor.beam_internals import HOST
+from launcher.emulator.runtime import events
+from launcher.emulator.runtime.events import EventWriter
 
 _MOST_PER_LINE = 50
 """Entries passed on of one line of code; Dataflow throttles too."""

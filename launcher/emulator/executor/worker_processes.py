@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from launcher.emulator.executor.order import WorkerEnvironment
+from launcher.emulator.runtime.execution import WorkerEnvironment
 
 _HERE = Path(__file__).parent
 _BOOT = _HERE / "worker_boot.py"

@@ -18,10 +18,10 @@ from typing import Any
 from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
-from launcher.emulator.executor.loopback import HOST
-from launcher.emulator.executor.order import ExecutionOrder
+from launcher.emulator.executor.beam_internals import HOST
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcess, WorkerProcesses
+from launcher.emulator.runtime.execution import ExecutionOrder
 
 BUNDLE_ID_PREFIX = "bundle-"
 """Instructions to process a bundle have ids that begin so; Beam numbers all others itself."""

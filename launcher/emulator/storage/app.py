@@ -11,12 +11,10 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from launcher.emulator.guard import LocalOnly
 from launcher.emulator.storage.batch import MEDIA_TYPE as BATCH_MEDIA_TYPE
 from launcher.emulator.storage.batch import BatchPart, build_batch_body, parse_batch
 from launcher.emulator.storage.calls import Call, parse_json
@@ -80,7 +78,6 @@ def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_dire
                 methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             )
         ],
-        middleware=[Middleware(LocalOnly)],
         exception_handlers={StorageError: _on_storage_error, Exception: _on_internal_error},
     )
 

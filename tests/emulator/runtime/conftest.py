@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
-from launcher.emulator.images import ImageRegistry, load_images
-from launcher.emulator.metadata_server import metadata_routes
-from launcher.emulator.runtime import LaunchOrder, Runtime
+from launcher.emulator.runtime.images import ImageRegistry, load_images
+from launcher.emulator.runtime.job_runner import LaunchOrder, Runtime
+from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.storage import ObjectStore, build_storage_app
 
 TERMINAL = ("JOB_STATE_DONE", "JOB_STATE_FAILED")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.emulator.images import (
+from launcher.emulator.runtime.images import (
     BadImagesFileError,
     Image,
     StockImage,

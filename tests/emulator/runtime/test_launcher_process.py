@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from googleapiclient import discovery_cache
 
-from launcher.emulator import launcher_process
-from launcher.emulator.images import Image
-from launcher.emulator.job_temp import temp_dir_of
-from launcher.emulator.launcher_process import LaunchOrder, build_command, build_flags
+from launcher.emulator.runtime import launcher_process
+from launcher.emulator.runtime.images import Image
+from launcher.emulator.runtime.launcher_process import LaunchOrder, build_command, build_flags
+from launcher.emulator.runtime.temp import temp_dir_of
 from tests.emulator.runtime.conftest import Bench
 from tests.emulator.runtime.test_processes import eventually, is_gone
 

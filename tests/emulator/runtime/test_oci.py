@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.emulator.images import BadImagesFileError, load_images
-from launcher.emulator.oci import resolve_layout
+from launcher.emulator.runtime.images import BadImagesFileError, load_images
+from launcher.emulator.runtime.oci import resolve_layout
 
 REFERENCE = "registry/flexpack:1"
 

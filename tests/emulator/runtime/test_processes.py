@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.emulator.processes import Child, Children, ChildrenClosedError
+from launcher.emulator.runtime.processes import Child, Children, ChildrenClosedError
 
 # A child with a child of its own, deaf to SIGTERM, that tells both process ids.
 FAMILY = """
@@ -27,7 +27,7 @@ print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).p
 PARENT = """
 import os, subprocess, sys, time
 from pathlib import Path
-from launcher.emulator.processes import Child
+from launcher.emulator.runtime.processes import Child
 child = Child(
     [sys.executable, "-c", sys.argv[1]], cwd=Path("/"), env=dict(os.environ), stdout=sys.stdout
 )

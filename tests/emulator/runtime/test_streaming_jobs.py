@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launcher.emulator.runtime import JobOrder
+from launcher.emulator.runtime.job_runner import JobOrder
 
 
 def test_without_pubsub_a_streaming_job_says_what_to_install(bench) -> None:

@@ -16,18 +16,19 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from launcher.emulator.app import build_dataflow_app
 from launcher.emulator.daemon import environment
-from launcher.emulator.discovery import Discovery, load_discovery
-from launcher.emulator.faults import FaultQueue
 from launcher.emulator.instance import EmulatorInfo
-from launcher.emulator.job_store import JobStore
-from launcher.emulator.metadata_server import metadata_routes
-from launcher.emulator.operations import answer_call
-from launcher.emulator.recorder import JobRecorder
-from launcher.emulator.runtime import JobOrder, LaunchOrder
+from launcher.emulator.runtime.job_runner import JobOrder, LaunchOrder
 from launcher.emulator.server import Connection
-from launcher.emulator.service import Service
+from launcher.emulator.service.app import build_dataflow_app
+from launcher.emulator.service.discovery import Discovery, load_discovery
+from launcher.emulator.service.faults import FaultQueue
+from launcher.emulator.service.guard import LocalOnly
+from launcher.emulator.service.job_store import JobStore
+from launcher.emulator.service.metadata_server import metadata_routes
+from launcher.emulator.service.methods import Service
+from launcher.emulator.service.operations import answer_call
+from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.store import ObjectStore
 
 SPEC_PATH = "gs://templates/batch.json"
@@ -132,7 +133,7 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
         check_responses=True,
     )
     events = JobRecorder(jobs=jobs, messages=discovery.messages)
-    with TestClient(app, base_url="http://localhost:9100") as http:
+    with TestClient(LocalOnly(app, metadata_server=True), base_url="http://localhost:9100") as http:
         local = Local(http, jobs, store, runtime, events, service)
         store.create_bucket("templates")
         local.write_spec(SPEC)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from launcher.emulator.coverage import build_coverage, find_ignored
-from launcher.emulator.discovery import Discovery, Method
-from launcher.emulator.operations import OPERATIONS
+from launcher.emulator.service.coverage import build_coverage, find_ignored
+from launcher.emulator.service.discovery import Discovery, Method
+from launcher.emulator.service.operations import OPERATIONS
 from tests.emulator.service.conftest import SPEC_PATH, Local
 from tests.support import BIN, run
 

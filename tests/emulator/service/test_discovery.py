@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.emulator.discovery import Discovery
-from launcher.emulator.errors import ApiError
-from launcher.emulator.operations import OPERATIONS
+from launcher.emulator.service.discovery import Discovery
+from launcher.emulator.service.errors import ApiError
+from launcher.emulator.service.operations import OPERATIONS
 from tests.emulator.service.conftest import Local
 
 

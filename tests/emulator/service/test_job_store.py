@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.emulator.job_store import JobStore
-from launcher.emulator.jobs import (
+from launcher.emulator.runtime.states import IllegalTransitionError, JobState
+from launcher.emulator.service.job_records import (
     ActiveNameError,
     JobFilter,
     JobRecord,
@@ -18,7 +18,7 @@ from launcher.emulator.jobs import (
     TimeRange,
     UnknownJobError,
 )
-from launcher.emulator.states import IllegalTransitionError, JobState
+from launcher.emulator.service.job_store import JobStore
 
 
 class Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.emulator.metadata_server import project_number
+from launcher.emulator.service.metadata_server import project_number
 from tests.emulator.service.conftest import Local
 
 FLAVOR = {"Metadata-Flavor": "Google"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from launcher.emulator.discovery import Discovery
-from launcher.emulator.errors import ApiError
+from launcher.emulator.service.discovery import Discovery
+from launcher.emulator.service.errors import ApiError
 
 
 def refusals(discovery: Discovery, message: str, value: object) -> list[str]:

@@ -16,6 +16,7 @@ import uvicorn
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from launcher.emulator.service.guard import LocalOnly
 from launcher.emulator.storage import ObjectStore, build_storage_app
 
 _SERVE = """
@@ -42,7 +43,9 @@ def endpoint(tmp_path_factory) -> Iterator[str]:
     """The address of a server in a thread of this process, shared by all tests."""
     store = ObjectStore(tmp_path_factory.mktemp("gcs"))
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(build_storage_app(store), log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(LocalOnly(build_storage_app(store)), log_level="warning")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://localhost:{listener.getsockname()[1]}"

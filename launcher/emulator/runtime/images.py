@@ -1,0 +1,241 @@
+"""The image registry: which environment of this machine stands for a container image.
+
+There need be no Docker: an image is an interpreter, a working directory and environment variables,
+or else a built image with all of these (``oci``). ``local/...`` is the kit's own environment; a
+file ``images.toml`` names the others::
+
+    ["europe-west1-docker.pkg.dev/my-project/repo/sample:1"]
+    python  = "/path/to/python"                 # default: the emulator's own interpreter
+    workdir = "/path/to/sample"                 # default: the current directory
+    env     = { FLEX_TEMPLATE_PYTHON_PY_FILE = "getting_started.py" }
+
+    ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
+    oci = "localhost/flexpack:1.0"              # in place of python and workdir; or "oci:FOLDER"
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from launcher.emulator.runtime import oci
+
+PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
+"""Variable of an image that names its entry file, as on Dataflow."""
+
+_LOCAL = "local/"
+_KEYS = ("python", "workdir", "env", "oci")
+
+# What a container would have of its own and a process on this machine has to be given.
+_INHERITED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    # The GPU, where the machine has one.
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+)
+
+# https://cloud.google.com/dataflow/docs/guides/using-custom-containers names both.
+_STOCK_BEAM = re.compile(
+    r"(?:gcr\.io/cloud-dataflow/v1beta3|(?:docker\.io/)?apache)"
+    r"/beam_python(?P<python>[\d.]+)_sdk:(?P<beam>[^@]+)"
+)
+
+
+class UnknownImage(LookupError):  # noqa: N818
+    """No environment stands for that image; the message says what to write into images.toml."""
+
+
+class BadImagesFileError(ValueError):
+    """``images.toml`` cannot be used; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What stands for a container image.
+
+    Attributes:
+        root: the files of a built image; None where it has those of this machine. ``workdir`` is
+            the path from here, whatever it is called inside.
+    """
+
+    python: Path
+    workdir: Path
+    env: Mapping[str, str]
+    root: Path | None = None
+
+    def find_file(self, name: str) -> Path:
+        """Return where a file is that the image calls ``name``, absolute or from its workdir."""
+        if self.root is not None and name.startswith("/"):
+            return self.root / name.lstrip("/")
+        return self.workdir / name
+
+    def environment(
+        self, endpoints: Mapping[str, str], *, own: Mapping[str, str] = os.environ
+    ) -> dict[str, str]:
+        """Return all variables of a process in this image.
+
+        A clean base out of ``own``, the image's variables, those of the local services
+        (``endpoints``), and the working directory on the module path. A built image has nothing
+        of this machine.
+        """
+        if self.root is not None:
+            return {"HOME": "/root", **self.env, **endpoints}
+        base = {name: own[name] for name in _INHERITED if name in own}
+        path = os.pathsep.join((str(self.python.parent), own.get("PATH", os.defpath)))
+        modules = [str(self.workdir), *filter(None, [self.env.get("PYTHONPATH")])]
+        return {
+            **base,
+            "PATH": path,
+            **self.env,
+            **endpoints,
+            "PYTHONPATH": os.pathsep.join(modules),
+        }
+
+
+@dataclass(frozen=True)
+class StockImage:
+    """One of Beam's own images: Beam and nothing of the user's."""
+
+    python_version: str
+    beam_version: str
+
+
+@dataclass(frozen=True)
+class ImageRegistry:
+    """Images by reference."""
+
+    local: Image
+    images: Mapping[str, Image] = field(default_factory=dict)
+
+    def find(self, reference: str) -> Image:
+        """Return what stands for an image.
+
+        Raises:
+            UnknownImage: nothing does.
+        """
+        if reference in self.images:
+            return self.images[reference]
+        if reference.startswith(_LOCAL):
+            return self.local
+        near = difflib.get_close_matches(reference, self.images, n=1, cutoff=0.8)
+        raise UnknownImage(
+            f"image {reference!r} is not known here"
+            + (f"; did you mean {near[0]!r}?" if near else ".")
+            + " To run it, start the emulator with --images images.toml, and in that file:\n"
+            f'["{reference}"]\n'
+            'python  = "/path/to/python"    # an interpreter with the packages of the image\n'
+            'workdir = "/path/to/template"  # the directory that is WORKDIR in the image\n'
+            f'env     = {{ {PY_FILE} = "main.py" }}'
+        )
+
+
+def find_stock_image(reference: str) -> StockImage | None:
+    """Return which of Beam's own images a reference names, or None."""
+    match = _STOCK_BEAM.fullmatch(reference)
+    return StockImage(match["python"], match["beam"]) if match else None
+
+
+def load_images(path: Path | None, *, workdir: Path) -> ImageRegistry:
+    """Read ``images.toml``; without a path only ``local/...`` is known.
+
+    Args:
+        path: the file; paths in it are relative to its directory.
+        workdir: working directory of ``local/...``, and of images that name none.
+
+    Raises:
+        BadImagesFileError: the file cannot be read, or an entry cannot be right.
+    """
+    local = Image(Path(sys.executable), workdir, {PY_FILE: str(_template_entry_file())})
+    if path is None:
+        return ImageRegistry(local)
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadImagesFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadImagesFileError(f"{path}: not a TOML file: {error}") from error
+    images = {
+        reference: _parse_image(f"{path}: [{reference!r}]", entry, path.parent, workdir)
+        for reference, entry in document.items()
+    }
+    return ImageRegistry(local, images)
+
+
+def _parse_image(where: str, entry: Any, folder: Path, workdir: Path) -> Image:
+    if not isinstance(entry, dict):
+        raise BadImagesFileError(
+            f"{where}: an image is a table of {', '.join(_KEYS)}; is its name in quotes?"
+        )
+    for key in entry:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_KEYS)}."
+            raise BadImagesFileError(f"{where}: unknown key {key!r}; {hint}")
+    env = entry.get("env", {})
+    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
+        raise BadImagesFileError(f"{where}: env must be a table of strings, not {env!r}")
+    if "oci" in entry:
+        return _mount_oci_image(where, entry, folder, env)
+    directory = _path(where, "workdir", entry, folder) or workdir
+    if not directory.is_dir():
+        raise BadImagesFileError(f"{where}: workdir {str(directory)!r} is not a directory")
+    return Image(_find_python(where, entry, folder), directory, env)
+
+
+def _mount_oci_image(
+    where: str, entry: Mapping[str, Any], folder: Path, env: Mapping[str, str]
+) -> Image:
+    reference = entry["oci"]
+    if not isinstance(reference, str) or not reference:
+        raise BadImagesFileError(f"{where}: oci must name an image, not {reference!r}")
+    if other := sorted({"python", "workdir"}.intersection(entry)):
+        raise BadImagesFileError(f"{where}: an image has its own {other[0]}; leave it out")
+    try:
+        mounted = oci.mount_image(oci.resolve_layout(reference, folder))
+    except oci.OciError as error:
+        raise BadImagesFileError(f"{where}: oci {reference!r}: {error}") from error
+    workdir = mounted.root / mounted.workdir.relative_to("/")
+    return Image(mounted.python, workdir, {**mounted.env, **env}, mounted.root)
+
+
+def _find_python(where: str, entry: Mapping[str, Any], folder: Path) -> Path:
+    path = _path(where, "python", entry, folder)
+    if path is None:
+        return Path(sys.executable)
+    name = entry["python"]
+    found = shutil.which(name if os.sep not in name else path)
+    if found is None:
+        raise BadImagesFileError(f"{where}: python {name!r} is not an executable file")
+    return Path(found)
+
+
+def _path(where: str, key: str, entry: Mapping[str, Any], folder: Path) -> Path | None:
+    value = entry.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise BadImagesFileError(f"{where}: {key} must be a path, not {value!r}")
+    return (folder / Path(value).expanduser()).absolute()
+
+
+def _template_entry_file() -> Path:
+    # Found without importing it: the emulator must not load what runs in the image.
+    spec = importlib.util.find_spec("template")
+    if spec is None or not spec.submodule_search_locations:
+        raise BadImagesFileError("the package 'template' is not installed beside the launcher")
+    return Path(spec.submodule_search_locations[0]) / "main.py"

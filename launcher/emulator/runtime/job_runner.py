@@ -1,0 +1,144 @@
+"""The runtime: what happens between an accepted launch and a finished job.
+
+Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
+the order in which they came. Decides nothing about requests, its orders are valid; keeps no record,
+the service does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.emulator.runtime import events as importances
+from launcher.emulator.runtime.images import ImageRegistry
+from launcher.emulator.runtime.job_events import JobEvents
+from launcher.emulator.runtime.job_run import JobRun
+from launcher.emulator.runtime.launcher_process import LaunchOrder
+from launcher.emulator.storage import ObjectStore
+
+__all__ = ["DEFAULT_MAX_JOBS", "JobEvents", "JobOrder", "LaunchOrder", "Runtime"]
+
+DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
+"""How many jobs run at once: each is three processes that import Beam."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOrder:
+    """A ``Job`` that a client submitted itself, as Beam's DataflowRunner does."""
+
+    job_id: str
+    job: Mapping[str, Any]
+
+
+class Runtime:
+    """Runs jobs; thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        images: ImageRegistry,
+        endpoints: Mapping[str, str],
+        events: JobEvents,
+        runs_dir: Path,
+        umask: int = -1,
+        max_jobs: int = DEFAULT_MAX_JOBS,
+    ) -> None:
+        """
+        Args:
+            store: the local Cloud Storage.
+            images: what stands for container images.
+            endpoints: variables that lead the jobs' processes to the local services.
+            events: is told what happens to the jobs.
+            runs_dir: gets a folder for every job, with the output of its processes.
+            umask: of the processes that run the jobs' own code; -1 for this process's.
+            max_jobs: how many jobs run at once.
+        """
+        self._store = store
+        self._images = images
+        self._endpoints = endpoints
+        self._events = events
+        self._runs_dir = runs_dir
+        self._umask = umask
+        self._max_jobs = max_jobs
+        self._pool = ThreadPoolExecutor(max_jobs, thread_name_prefix="job")
+        self._lock = threading.Lock()
+        self._runs: dict[str, tuple[JobRun, Future[None]]] = {}
+
+    def launch(self, order: LaunchOrder) -> None:
+        """Start a Flex Template: its launcher, then its job. Returns at once."""
+        self._start(order.job_id, lambda run: run.launch(order))
+
+    def execute(self, order: JobOrder) -> None:
+        """Start a submitted job. Returns at once."""
+        self._start(order.job_id, lambda run: run.execute(order.job))
+
+    def drain(self, job_id: str) -> None:
+        """Let a streaming job end with the messages that it has. Returns at once."""
+        with self._lock:
+            found = self._runs.get(job_id)
+        if found is not None:
+            found[0].drain()
+
+    def cancel(self, job_id: str) -> None:
+        """Kill the processes of a job, or let it wait no longer; block until they are gone.
+
+        Reports nothing.
+        """
+        with self._lock:
+            found = self._runs.get(job_id)
+        if found is not None:
+            self._stop(job_id, *found)
+
+    def close(self) -> None:
+        """Kill all that runs; block until it is gone. Reports nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            runs = dict(self._runs)
+        for job_id, (run, ended) in runs.items():
+            self._stop(job_id, run, ended)
+
+    def _start(self, job_id: str, work: Callable[[JobRun], None]) -> None:
+        run = JobRun(
+            job_id,
+            store=self._store,
+            images=self._images,
+            endpoints=self._endpoints,
+            events=self._events,
+            run_dir=self._runs_dir / job_id,
+            umask=self._umask,
+        )
+
+        def run_and_forget() -> None:
+            try:
+                work(run)
+            finally:
+                self._forget(job_id)
+
+        with self._lock:
+            ahead = len(self._runs)
+            self._runs[job_id] = run, self._pool.submit(run_and_forget)
+        if ahead >= self._max_jobs:
+            self._events.message(
+                job_id,
+                importances.BASIC,
+                f"The local Dataflow runs no more than {self._max_jobs} jobs at once; this one "
+                "waits for its turn.",
+            )
+
+    def _stop(self, job_id: str, run: JobRun, ended: Future[None]) -> None:
+        if ended.cancel():  # It was still waiting.
+            self._forget(job_id)
+        else:
+            run.cancel()
+            wait([ended])  # Its processes are gone: it has nothing left to wait for.
+
+    def _forget(self, job_id: str) -> None:
+        with self._lock:
+            self._runs.pop(job_id, None)

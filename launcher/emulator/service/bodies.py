@@ -1,0 +1,30 @@
+"""Request bodies, read up to a limit: nobody can fill the memory of the local Dataflow with one."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.requests import Request
+
+from launcher.emulator.service import errors
+
+BODY_LIMIT_BYTES = 20 * 1024 * 1024
+"""The largest request that Dataflow takes."""
+
+
+async def read_json(request: Request) -> object:
+    """Return the JSON of a request's body, an empty object where there is none.
+
+    Raises:
+        ApiError: 413, it is too large; 400, it is not JSON.
+    """
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > BODY_LIMIT_BYTES:
+            raise errors.payload_too_large(BODY_LIMIT_BYTES)
+    if not content:
+        return {}
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise errors.invalid_argument(f"Invalid JSON payload received. {error}.") from error

@@ -1,0 +1,356 @@
+"""The job store: jobs, their messages and their metrics, in one SQLite file.
+
+Everything that the local Dataflow knows about jobs is here, under one lock, and survives a
+``kill -9``. Does not run anything; the runtime does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from launcher.emulator.runtime.states import IllegalTransitionError, JobState, check_transition
+from launcher.emulator.service.job_records import (
+    IMPORTANCES,
+    ActiveNameError,
+    JobFilter,
+    JobRecord,
+    Message,
+    PageTokenError,
+    TimeRange,
+    UnknownJobError,
+    format_time,
+    new_job_id,
+)
+
+_TERMINAL = ", ".join(f"'{state}'" for state in JobState if state.is_terminal)
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    project_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_time TEXT NOT NULL,
+    create_time TEXT NOT NULL,
+    terminal INTEGER NOT NULL GENERATED ALWAYS AS (state IN ({_TERMINAL})) STORED,
+    document BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS active_names ON jobs (project_id, region, name)
+    WHERE NOT terminal;
+CREATE TABLE IF NOT EXISTS messages (
+    seq INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL REFERENCES jobs (id),
+    time TEXT NOT NULL,
+    importance INTEGER NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS messages_of_job ON messages (job_id, seq);
+CREATE TABLE IF NOT EXISTS metrics (
+    job_id TEXT PRIMARY KEY REFERENCES jobs (id),
+    time TEXT NOT NULL,
+    updates BLOB NOT NULL
+);
+"""
+_JOB_COLUMNS = "id, project_id, region, name, state, state_time, create_time, document"
+
+
+class JobStore:
+    """Jobs, messages and metrics on disk. Safe to call from any thread; no call blocks long."""
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def now(self) -> str:
+        """Return the time as records write it."""
+        return format_time(self._clock())
+
+    def create(
+        self,
+        *,
+        project_id: str,
+        region: str,
+        name: str,
+        state: JobState,
+        document: Mapping[str, Any],
+    ) -> JobRecord:
+        """Record a new job.
+
+        Raises:
+            ActiveNameError: an active job of the project and region has that name.
+        """
+        now = self._clock()
+        record = JobRecord(
+            id=new_job_id(now),
+            project_id=project_id,
+            region=region,
+            name=name,
+            state=state,
+            state_time=format_time(now),
+            create_time=format_time(now),
+            document=document,
+        )
+        try:
+            with self._lock, self._db:
+                self._db.execute(
+                    f"INSERT INTO jobs ({_JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                    (
+                        record.id,
+                        project_id,
+                        region,
+                        name,
+                        state,
+                        record.state_time,
+                        record.create_time,
+                        orjson.dumps(document),
+                    ),
+                )
+        except sqlite3.IntegrityError as error:
+            raise ActiveNameError(name) from error
+        return record
+
+    def get(self, job_id: str) -> JobRecord:
+        """Return a job.
+
+        Raises:
+            UnknownJobError: there is none of that id.
+        """
+        rows = self._rows(f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,))  # noqa: S608
+        if not rows:
+            raise UnknownJobError(job_id)
+        return _record(rows[0])
+
+    def find_active(self, *, project_id: str, region: str, name: str) -> JobRecord | None:
+        """Return the active job of that name, if there is one."""
+        rows = self._rows(
+            f"SELECT {_JOB_COLUMNS} FROM jobs "  # noqa: S608
+            "WHERE project_id = ? AND region = ? AND name = ? AND NOT terminal",
+            (project_id, region, name),
+        )
+        return _record(rows[0]) if rows else None
+
+    def list_jobs(
+        self, wanted: JobFilter, *, page_size: int, page_token: str = ""
+    ) -> tuple[Sequence[JobRecord], str]:
+        """Return a page of jobs and the token of the next page, empty after the last.
+
+        Active jobs come first, the newest first; then terminated ones, the last to end first.
+
+        Raises:
+            PageTokenError: the token is not from here.
+        """
+        conditions: list[tuple[str, Sequence[object]]] = [("project_id = ?", (wanted.project_id,))]
+        if wanted.region is not None:
+            conditions.append(("region = ?", (wanted.region,)))
+        if wanted.name is not None:
+            conditions.append(("name = ?", (wanted.name,)))
+        if wanted.terminal is not None:
+            conditions.append(("terminal = ?", (wanted.terminal,)))
+        conditions += _within("create_time", wanted.created)
+        ended = _within("state_time", wanted.terminated)
+        if ended:
+            conditions += [("terminal", ()), *ended]
+        if page_token:
+            terminal, time, seq = _decode_token(page_token, 3)
+            conditions.append(
+                (
+                    "terminal > ? OR (terminal = ? AND (order_time, seq) < (?, ?))",
+                    (int(terminal), int(terminal), time, int(seq)),
+                )
+            )
+        where = " AND ".join(f"({condition})" for condition, _ in conditions)
+        rows = self._rows(
+            "SELECT * FROM (SELECT "  # noqa: S608
+            f"{_JOB_COLUMNS}, terminal, "
+            "CASE WHEN terminal THEN state_time ELSE create_time END AS order_time, seq FROM jobs) "
+            f"WHERE {where} ORDER BY terminal, order_time DESC, seq DESC LIMIT ?",
+            [*(value for _, values in conditions for value in values), page_size + 1],
+        )
+        page = rows[:page_size]
+        more = len(rows) > page_size
+        return [_record(row) for row in page], _encode_token(page[-1][-3:]) if more else ""
+
+    def transition(
+        self,
+        job_id: str,
+        wanted: JobState,
+        *,
+        requested: JobState | None = None,
+        unless: JobState | None = None,
+    ) -> JobRecord:
+        """Take a job to another state.
+
+        Args:
+            job_id: the job.
+            wanted: the state.
+            requested: what a caller had asked for.
+            unless: a state that this caller may not take it from, though the table allows it.
+
+        Raises:
+            UnknownJobError: there is no such job.
+            IllegalTransitionError: the table of transitions, or ``unless``, does not allow it.
+        """
+        with self._lock, self._db:
+            record = self.get(job_id)
+            if record.state is unless:
+                raise IllegalTransitionError(job_id, record.state, wanted)
+            check_transition(job_id, record.state, wanted)
+            document = dict(record.document)
+            if requested is not None:
+                document["requestedState"] = requested.value
+            self._db.execute(
+                "UPDATE jobs SET state = ?, state_time = ?, document = ? WHERE id = ?",
+                (wanted, self.now(), orjson.dumps(document), job_id),
+            )
+            return self.get(job_id)
+
+    def update_document(self, job_id: str, fields: Mapping[str, Any]) -> None:
+        """Set fields of a job's document.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        with self._lock, self._db:
+            document = {**self.get(job_id).document, **fields}
+            self._db.execute(
+                "UPDATE jobs SET document = ? WHERE id = ?", (orjson.dumps(document), job_id)
+            )
+
+    def fail_interrupted(self, text: str) -> Sequence[str]:
+        """Fail every job that is not terminal, with that error message; return their ids."""
+        with self._lock, self._db:
+            ids = [row[0] for row in self._db.execute("SELECT id FROM jobs WHERE NOT terminal")]
+            for job_id in ids:
+                self.transition(job_id, JobState.FAILED)
+                self.add_message(job_id, "JOB_MESSAGE_ERROR", text)
+            return ids
+
+    def add_message(self, job_id: str, importance: str, text: str) -> None:
+        """Add a message to a job.
+
+        Raises:
+            ValueError: the importance is not one of ``IMPORTANCES``.
+        """
+        # A worker's output may hold what is no text in UTF-8.
+        encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        with self._lock, self._db:
+            self._db.execute(
+                "INSERT INTO messages (job_id, time, importance, text) VALUES (?, ?, ?, ?)",
+                (job_id, self.now(), IMPORTANCES.index(importance), encodable),
+            )
+
+    def list_messages(
+        self,
+        job_id: str,
+        *,
+        minimum_importance: str = IMPORTANCES[0],
+        within: TimeRange,
+        page_size: int,
+        page_token: str = "",
+    ) -> tuple[Sequence[Message], str]:
+        """Return a page of a job's messages, the oldest first, and the token of the next page.
+
+        Raises:
+            PageTokenError: the token is not from here.
+        """
+        after = int(_decode_token(page_token, 1)[0]) if page_token else 0
+        conditions = [
+            ("job_id = ?", (job_id,)),
+            ("importance >= ?", (IMPORTANCES.index(minimum_importance),)),
+            ("seq > ?", (after,)),
+            *_within("time", within),
+        ]
+        where = " AND ".join(condition for condition, _ in conditions)
+        rows = self._rows(
+            f"SELECT seq, time, importance, text FROM messages WHERE {where} "  # noqa: S608
+            "ORDER BY seq LIMIT ?",
+            [*(value for _, values in conditions for value in values), page_size + 1],
+        )
+        page = [
+            Message(seq=seq, time=time, importance=IMPORTANCES[importance], text=text)
+            for seq, time, importance, text in rows[:page_size]
+        ]
+        more = len(rows) > page_size
+        return page, _encode_token([page[-1].seq]) if more else ""
+
+    def put_metrics(self, job_id: str, updates: Iterable[Mapping[str, Any]]) -> None:
+        """Replace a job's metrics; one whose value is as before keeps its update time."""
+        now = self.now()
+        with self._lock, self._db:
+            before = {_without_time(update): update for update in self.metrics(job_id)[1]}
+            after = [
+                before.get(_without_time(update), {**update, "updateTime": now})
+                for update in updates
+            ]
+            self._db.execute(
+                "INSERT OR REPLACE INTO metrics (job_id, time, updates) VALUES (?, ?, ?)",
+                (job_id, now, orjson.dumps(after)),
+            )
+
+    def metrics(self, job_id: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
+        """Return when a job's metrics were last reported (empty: never), and the metrics."""
+        rows = self._rows("SELECT time, updates FROM metrics WHERE job_id = ?", (job_id,))
+        return (rows[0][0], orjson.loads(rows[0][1])) if rows else ("", [])
+
+    def _rows(self, statement: str, values: Sequence[object]) -> Sequence[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(statement, values).fetchall()
+
+
+def _record(row: Sequence[Any]) -> JobRecord:
+    job_id, project_id, region, name, state, state_time, create_time, document = row[:8]
+    return JobRecord(
+        id=job_id,
+        project_id=project_id,
+        region=region,
+        name=name,
+        state=JobState(state),
+        state_time=state_time,
+        create_time=create_time,
+        document=orjson.loads(document),
+    )
+
+
+def _within(column: str, times: TimeRange) -> Sequence[tuple[str, Sequence[object]]]:
+    bounds = ((f"{column} >= ?", times.start), (f"{column} < ?", times.end))
+    return [(condition, (value,)) for condition, value in bounds if value]
+
+
+def _without_time(update: Mapping[str, Any]) -> bytes:
+    fields = {name: value for name, value in update.items() if name != "updateTime"}
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+def _encode_token(values: Iterable[object]) -> str:
+    return base64.urlsafe_b64encode("|".join(map(str, values)).encode()).decode()
+
+
+def _decode_token(token: str, length: int) -> Sequence[str]:
+    try:
+        values = base64.urlsafe_b64decode(token.encode()).decode().split("|")
+    except (binascii.Error, UnicodeError) as error:
+        raise PageTokenError(token) from error
+    numbers = (values[0], values[-1])  # between them there may be a time
+    if len(values) != length or not all(number.isdecimal() for number in numbers):
+        raise PageTokenError(token)
+    return values

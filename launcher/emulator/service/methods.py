@@ -1,0 +1,372 @@
+"""The methods of the Dataflow API that the local Dataflow implements, one function each.
+
+Calls arrive checked against the discovery document, and answers are written by it; here is only
+what they do. ``operations`` says which method is which.
+https://cloud.google.com/dataflow/docs/reference/rest
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from launcher.emulator.runtime.job_runner import JobOrder, LaunchOrder
+from launcher.emulator.runtime.states import IllegalTransitionError, JobState
+from launcher.emulator.service import errors, shortage
+from launcher.emulator.service.discovery import Method
+from launcher.emulator.service.faults import JOB_FAULTS, FaultKind, FaultQueue
+from launcher.emulator.service.job_records import (
+    ActiveNameError,
+    JobFilter,
+    JobRecord,
+    PageTokenError,
+    TimeRange,
+    UnknownJobError,
+    parse_time,
+)
+from launcher.emulator.service.job_store import JobStore
+from launcher.emulator.service.launch_rules import JOB_NAME, Launch, check_launch, find_spec
+from launcher.emulator.service.recorder import SERVICE_FIELDS
+from launcher.emulator.service.schema import Messages
+from launcher.emulator.storage.errors import Conflict, InvalidRequest
+from launcher.emulator.storage.store import ObjectStore
+
+_LOG = logging.getLogger(__name__)
+
+DEFAULT_REGION = "us-central1"
+"""Where the region-less methods work. UNCONFIRMED: that it is so on Dataflow."""
+
+_LARGEST_PAGE = 1000
+_EPOCH = "1970-01-01T00:00:00Z"
+_TERMINAL_BY_FILTER = {"ACTIVE": False, "TERMINATED": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of one method; ``query`` and ``body`` are in the canonical form of the schema."""
+
+    method: Method
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Mapping[str, Any]
+
+    @property
+    def project_id(self) -> str:
+        return self.path["projectId"]
+
+    @property
+    def region(self) -> str:
+        return self.path.get("location") or self.query.get("location") or DEFAULT_REGION
+
+    @property
+    def job_id(self) -> str:
+        return self.path["jobId"]
+
+
+class Executor(Protocol):
+    """What the service needs of the runtime."""
+
+    def launch(self, order: LaunchOrder) -> None: ...
+
+    def execute(self, order: JobOrder) -> None: ...
+
+    def drain(self, job_id: str) -> None: ...
+
+    def cancel(self, job_id: str) -> None: ...
+
+
+class Service:
+    """The implemented methods. Thread-safe; calls block on the disk only."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        store: ObjectStore,
+        runtime: Executor,
+        messages: Messages,
+        faults: FaultQueue,
+    ) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._runtime = runtime
+        self._messages = messages
+        self._faults = faults
+        self._cancellations = ThreadPoolExecutor(max_workers=4, thread_name_prefix="cancel")
+
+    def close(self) -> None:
+        """Wait for the cancellations under way; others do not start."""
+        self._cancellations.shutdown(wait=True, cancel_futures=True)
+
+    def launch_flex_template(self, call: Call) -> Mapping[str, Any]:
+        parameter = call.body.get("launchParameter", {})
+        spec = find_spec(parameter, self._store, self._messages)
+        launch = check_launch(
+            parameter,
+            spec,
+            project_id=call.project_id,
+            region=call.region,
+            messages=self._messages,
+        )
+        language = spec["sdkInfo"]["language"]
+        if language != "PYTHON":
+            raise errors.unimplemented(call.method.id, f"sdkInfo.language {language}")
+        if self._find_active(call, launch.job_name):
+            raise errors.active_job_name(launch.job_name)
+        if call.body.get("validateOnly"):
+            return {}  # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch.
+        if launch.staging_bucket is not None:
+            self._provide_bucket(launch.staging_bucket)
+        record = self._create(call, launch.job_name, JobState.QUEUED, launch.document())
+        if fault := self._faults.take(call.method.id, JOB_FAULTS):
+            self._fail_for_want(record, launch, fault.kind)
+        else:
+            order = _launch_order(record, launch)
+            self._start(record, lambda: self._runtime.launch(order))
+        # The job of this answer has no state, and its state's time is the epoch, as on Dataflow
+        # (seen in published output of gcloud; UNCONFIRMED for the REST API).
+        job = record.to_json()
+        fields = ("id", "projectId", "name", "location", "createTime", "startTime")
+        return {"job": {name: job[name] for name in fields} | {"currentStateTime": _EPOCH}}
+
+    def create_job(self, call: Call) -> Mapping[str, Any]:
+        job = call.body
+        name = job.get("name", "")
+        if not JOB_NAME.fullmatch(name):
+            raise errors.invalid_job_name()
+        active = self._find_active(call, name)
+        # A client tells by the request id whether the active job of that name is its own, of an
+        # earlier try (Beam's apiclient.submit_job_description).
+        if active and active.document.get("clientRequestId") and job.get("clientRequestId"):
+            return active.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
+        document = {key: value for key, value in job.items() if key not in SERVICE_FIELDS}
+        record = self._create(call, name, JobState.PENDING, document)
+        order = JobOrder(job_id=record.id, job=job)
+        self._start(record, lambda: self._runtime.execute(order))
+        return record.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
+
+    def get_template(self, call: Call) -> Mapping[str, Any]:
+        # UNCONFIRMED: what Dataflow answers for the spec of a Flex Template beyond the schema.
+        path = call.query.get("gcsPath", "")
+        if not path:
+            raise errors.invalid_argument("The query parameter gcsPath must name a template.")
+        spec = find_spec({"containerSpecGcsPath": path}, self._store, self._messages)
+        metadata = spec.get("metadata", {})
+        runtime = {"sdkInfo": spec["sdkInfo"], "parameters": metadata.get("parameters", [])}
+        return {
+            "status": {},
+            "templateType": "FLEX",
+            "metadata": metadata,
+            "runtimeMetadata": runtime,
+        }
+
+    def get_job(self, call: Call) -> Mapping[str, Any]:
+        return self._find(call).to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
+
+    def list_jobs(self, call: Call) -> Mapping[str, Any]:
+        return self._list(call, region=call.region)
+
+    def aggregate_jobs(self, call: Call) -> Mapping[str, Any]:
+        return self._list(call, region=call.query.get("location") or None)
+
+    def update_job(self, call: Call) -> Mapping[str, Any]:
+        wanted = call.body.get("requestedState", "JOB_STATE_UNKNOWN")
+        if call.query.get("updateMask"):
+            if wanted != "JOB_STATE_UNKNOWN":
+                raise errors.state_and_mask()
+            raise errors.unimplemented(call.method.id, "updateMask")
+        record = self._find(call)
+        if wanted == JobState.CANCELLED:
+            return self._cancel(record).to_json()
+        if wanted in (JobState.DRAINED, JobState.DRAINING):
+            if record.state.is_terminal:
+                raise errors.job_terminated("drain", record.id, record.state)
+            # What the spec says of a job that is still in its launcher need not be so: gcloud's
+            # build drops "streaming" from the metadata.
+            launched = record.state is not JobState.QUEUED
+            if launched and record.document.get("type") != "JOB_TYPE_STREAMING":
+                raise errors.drain_not_allowed(record.id)
+            return self._drain(record).to_json()
+        raise errors.transition_not_allowed(record.id, record.state, wanted)
+
+    def list_job_messages(self, call: Call) -> Mapping[str, Any]:
+        record = self._find(call)
+        importance = call.query.get("minimumImportance", "JOB_MESSAGE_IMPORTANCE_UNKNOWN")
+        if importance == "JOB_MESSAGE_IMPORTANCE_UNKNOWN":
+            importance = "JOB_MESSAGE_DEBUG"
+        try:
+            page, token = self._jobs.list_messages(
+                record.id,
+                minimum_importance=importance,
+                within=_time_range(call, "startTime", "endTime"),
+                page_size=_page_size(call),
+                page_token=call.query.get("pageToken", ""),
+            )
+        except PageTokenError as error:
+            raise errors.invalid_argument("The page token is invalid.") from error
+        messages = [
+            {
+                "id": f"{message.seq:016x}",
+                "time": message.time,
+                "messageText": message.text,
+                "messageImportance": message.importance,
+            }
+            for message in page
+        ]
+        return {"jobMessages": messages, "nextPageToken": token}
+
+    def get_job_metrics(self, call: Call) -> Mapping[str, Any]:
+        record = self._find(call)
+        time, updates = self._jobs.metrics(record.id)
+        since = parse_time(call.query.get("startTime", ""))
+        return {
+            "metricTime": time or self._jobs.now(),
+            "metrics": [update for update in updates if update["updateTime"] >= since],
+        }
+
+    def _find(self, call: Call) -> JobRecord:
+        try:
+            record = self._jobs.get(call.job_id)
+        except UnknownJobError as error:
+            raise errors.job_not_found(call.job_id) from error
+        if (record.project_id, record.region) != (call.project_id, call.region):
+            raise errors.job_not_found(call.job_id)
+        return record
+
+    def _find_active(self, call: Call, name: str) -> JobRecord | None:
+        return self._jobs.find_active(project_id=call.project_id, region=call.region, name=name)
+
+    def _list(self, call: Call, *, region: str | None) -> Mapping[str, Any]:
+        wanted = JobFilter(
+            project_id=call.project_id,
+            region=region,
+            name=call.query.get("name") or None,
+            terminal=_TERMINAL_BY_FILTER.get(call.query.get("filter", "")),
+            created=_time_range(call, "createTimeRange.startTime", "createTimeRange.endTime"),
+            terminated=_time_range(
+                call, "terminationTimeRange.startTime", "terminationTimeRange.endTime"
+            ),
+        )
+        try:
+            page, token = self._jobs.list_jobs(
+                wanted, page_size=_page_size(call), page_token=call.query.get("pageToken", "")
+            )
+        except PageTokenError as error:
+            raise errors.invalid_argument("The page token is invalid.") from error
+        summaries = [record.to_json("JOB_VIEW_SUMMARY") for record in page]
+        return {"jobs": summaries, "nextPageToken": token}
+
+    def _create(
+        self, call: Call, name: str, state: JobState, document: Mapping[str, Any]
+    ) -> JobRecord:
+        try:
+            return self._jobs.create(
+                project_id=call.project_id,
+                region=call.region,
+                name=name,
+                state=state,
+                document=document,
+            )
+        except ActiveNameError as error:
+            raise errors.active_job_name(name) from error
+
+    def _start(self, record: JobRecord, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except Exception as error:
+            # Whatever it was: a job that nobody runs must not look as if it were waiting.
+            self._jobs.transition(record.id, JobState.FAILED)
+            self._jobs.add_message(
+                record.id, "JOB_MESSAGE_ERROR", f"The job did not start: {error}"
+            )
+            raise
+
+    def _fail_for_want(self, record: JobRecord, launch: Launch, kind: FaultKind) -> None:
+        # Dataflow takes minutes to find out. UNCONFIRMED: that the job does not look RUNNING then.
+        if kind is FaultKind.NO_CAPACITY:
+            text = shortage.no_capacity(
+                launch.environment, project_id=record.project_id, region=record.region
+            )
+        else:
+            text = shortage.no_quota(launch.environment, region=record.region)
+        self._jobs.transition(record.id, JobState.PENDING)
+        self._jobs.add_message(record.id, "JOB_MESSAGE_ERROR", text)
+        self._jobs.transition(record.id, JobState.FAILED)
+
+    def _provide_bucket(self, bucket: str) -> None:
+        try:
+            self._store.create_bucket(bucket)
+        except Conflict:
+            _LOG.debug("%s is there already", bucket)
+        except InvalidRequest as error:
+            raise errors.invalid_argument(
+                f"There is no staging location, and gs://{bucket} cannot be one: {error}"
+            ) from error
+
+    def _cancel(self, record: JobRecord) -> JobRecord:
+        # The label force_cancel_job makes no difference: a job's processes are killed either way.
+        # UNCONFIRMED: that Dataflow takes it only half an hour after a plain cancellation.
+        try:
+            cancelling = self._jobs.transition(
+                record.id, JobState.CANCELLING, requested=JobState.CANCELLED
+            )
+        except IllegalTransitionError as error:
+            if error.current is JobState.CANCELLING:
+                return record
+            raise errors.job_terminated("cancel", record.id, error.current) from error
+        self._cancellations.submit(self._finish_cancellation, record.id)
+        return cancelling
+
+    def _drain(self, record: JobRecord) -> JobRecord:
+        try:
+            draining = self._jobs.transition(
+                record.id, JobState.DRAINING, requested=JobState.DRAINED
+            )
+        except IllegalTransitionError as error:
+            if error.current is JobState.DRAINING:
+                return record
+            raise errors.transition_not_allowed(
+                record.id, error.current, JobState.DRAINED
+            ) from error
+        self._runtime.drain(record.id)
+        return draining
+
+    def _finish_cancellation(self, job_id: str) -> None:
+        try:
+            self._runtime.cancel(job_id)
+        except Exception as error:
+            _LOG.exception("cancelling %s failed", job_id)
+            self._jobs.add_message(
+                job_id, "JOB_MESSAGE_ERROR", f"The job's processes could not be stopped: {error}"
+            )
+            self._jobs.transition(job_id, JobState.FAILED)
+        else:
+            self._jobs.transition(job_id, JobState.CANCELLED)
+
+
+def _launch_order(record: JobRecord, launch: Launch) -> LaunchOrder:
+    return LaunchOrder(
+        job_id=record.id,
+        job_name=record.name,
+        project_id=record.project_id,
+        region=record.region,
+        image=launch.image,
+        parameters=launch.parameters,
+        environment=launch.environment,
+        staging_location=launch.staging_location,
+        temp_location=launch.temp_location,
+        launch_timeout_sec=launch.launch_timeout_sec,
+    )
+
+
+def _page_size(call: Call) -> int:
+    return min(call.query.get("pageSize") or _LARGEST_PAGE, _LARGEST_PAGE)
+
+
+def _time_range(call: Call, start: str, end: str) -> TimeRange:
+    return TimeRange(
+        start=parse_time(call.query.get(start, "")), end=parse_time(call.query.get(end, ""))
+    )
