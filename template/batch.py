@@ -23,6 +23,7 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         batch_size=config.batch_size,
         key_column=config.key_column,
         passthrough_columns=config.passthrough_columns,
+        max_image_pixels=config.max_image_pixels,
     )
     model = config.model_class(config.model_path)
     predict = ApplyModel(model=model, key_column=KEY, device=config.device)

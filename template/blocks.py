@@ -24,6 +24,8 @@ from pandas.api.types import infer_dtype
 KEY = "key"
 IMAGE = "image"
 """The column that holds images, each an array (H, W) or (H, W, C) in a cell of its own."""
+MAX_BLOCK_BYTES = 64 << 20
+"""The bytes of decoded images at which a block is complete, whatever ``batch_size`` is."""
 _LARGEST_EXACT = 2**53  # of the integers, as floats
 SOURCE = "source"
 """The entry of ``attrs`` that names the file of all rows, where there is one."""

@@ -26,6 +26,7 @@ from template.messages import REPLY_COLUMNS
 from template.model import BaseModel
 from template.parameters import (
     BATCH,
+    MAX_IMAGE_PIXELS,
     STREAMING,
     TEMPLATES,
     Parameter,
@@ -64,6 +65,7 @@ class PredictConfig:
     device: str
     prediction_accelerator: str | None = None
     passthrough_columns: tuple[str, ...] = ()
+    max_image_pixels: int = MAX_IMAGE_PIXELS
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:
@@ -104,6 +106,7 @@ class StreamConfig:
     max_batch_duration_ms: int
     device: str
     passthrough_columns: tuple[str, ...] = ()
+    max_image_pixels: int = MAX_IMAGE_PIXELS
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> StreamConfig:

@@ -155,6 +155,21 @@ _MODEL_CLASS = Parameter(
     default="template.models.fashion_mnist:FashionMnistModel",
     regex=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
 )
+MAX_IMAGE_PIXELS = 178_956_970
+"""Beyond it Pillow refuses to decode, unless it is asked to."""
+_MAX_IMAGE_PIXELS = Parameter(
+    name="max_image_pixels",
+    label="Largest image",
+    help_text=(
+        "Width times height, in pixels, beyond which an image is a dead letter and not decoded: a "
+        "small file may hold an image that fills a worker's memory. Example: 25000000"
+    ),
+    param_type=ParamType.NUMBER,
+    group="Input",
+    is_optional=True,
+    default=MAX_IMAGE_PIXELS,
+    regex=_POSITIVE,
+)
 _BATCH_SIZE = Parameter(
     name="batch_size",
     label="Batch size",
@@ -228,7 +243,11 @@ BATCH = Template(
                     label="IDX",
                     description="Image arrays as in MNIST: *-idx3-ubyte, also gzipped.",
                 ),
-                EnumOption(value="images", label="Images", description="*.png, *.jpg, *.jpeg."),
+                EnumOption(
+                    value="images",
+                    label="Images",
+                    description="*.png, *.jpg, *.webp, *.bmp, *.gif, *.tif.",
+                ),
                 EnumOption(value="csv", label="CSV", description="*.csv, with a header line."),
                 EnumOption(
                     value="jsonl", label="JSON Lines", description="*.jsonl: an object a line."
@@ -238,6 +257,7 @@ BATCH = Template(
         ),
         _KEY_COLUMN,
         _PASSTHROUGH_COLUMNS,
+        _MAX_IMAGE_PIXELS,
         Parameter(
             name="output",
             label="Output prefix",
@@ -300,8 +320,8 @@ STREAMING = Template(
             label="Message format",
             help_text=(
                 "What a message holds; auto goes by its attribute content_type "
-                "(application/json, image/png, application/octet-stream) or, without one, by its "
-                "first bytes. Example: json"
+                "(application/json, image/png, application/octet-stream for raw pixels) or, "
+                "without one, by its first bytes: JSON or an image file. Example: json"
             ),
             param_type=ParamType.ENUM,
             group="Input",
@@ -327,6 +347,7 @@ STREAMING = Template(
         ),
         _KEY_COLUMN,
         _PASSTHROUGH_COLUMNS,
+        _MAX_IMAGE_PIXELS,
         Parameter(
             name="output_topic",
             label="Output topic",

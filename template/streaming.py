@@ -16,7 +16,7 @@ from template.model_swap import WatchModels
 from template.options import StreamConfig
 from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
 from template.sources.batching import BatchMessages
-from template.sources.messages import DecodeMessages
+from template.sources.messages import DecodeMessages, MessageSettings
 
 
 def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> None:
@@ -35,7 +35,14 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
         | "Read" >> ReadFromPubSub(subscription=config.input_subscription, with_attributes=True)
         | "Batch" >> BatchMessages(config.batch_size, config.max_batch_duration_ms)
         | "Decode"
-        >> DecodeMessages(config.message_format, config.key_column, config.passthrough_columns)
+        >> DecodeMessages(
+            MessageSettings(
+                message_format=config.message_format,
+                key_column=config.key_column,
+                passthrough_columns=config.passthrough_columns,
+                max_image_pixels=config.max_image_pixels,
+            )
+        )
     )
     predictions, unpredicted = (
         blocks

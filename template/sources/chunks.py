@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
-from template.sources.streams import DAMAGE, UnreadableError, open_stream
+from template.sources.streams import DAMAGE, UnreadableError, open_stored
 
 CHUNK_BYTES = 8 << 20
 MAX_RECORD_BYTES = 64 << 20
@@ -63,7 +63,7 @@ class ChunkSplit:
 
     def read_chunk(self) -> Chunk:
         """Read the chunk from the file."""
-        with open_stream(self.path) as stream:
+        with open_stored(self.path) as stream:
             stream.seek(self.offset)
             data = stream.read(self.size)
         return Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)

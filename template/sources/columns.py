@@ -20,10 +20,25 @@ def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise UnreadableError(f"it has several columns {repeated[0]!r}: rename all but one")
+    check_folder_columns(names, settings)
     key_column = settings.key_column
     if key_column is not None and key_column not in names:
         raise UnreadableError(f"no key column {key_column!r}; its columns: {', '.join(names)}")
     check_passthrough(names, settings.passthrough_columns)
+
+
+def check_folder_columns(names: Collection[str], settings: ReadSettings) -> None:
+    """Check that no folder gives a column that the file or row has itself.
+
+    Raises:
+        UnreadableError: one does.
+    """
+    for name in settings.folder_columns:
+        if name in names:
+            raise UnreadableError(
+                f"column {name!r} is in it, and its folder '{name}=...' is column {name!r} too: "
+                "rename one, or name the folder in --input without a wildcard"
+            )
 
 
 def copy_images(

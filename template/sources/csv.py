@@ -33,6 +33,7 @@ from template.sources.chunks import (
 )
 from template.sources.columns import check_columns
 from template.sources.streams import (
+    GZIP_MAGIC,
     ReadSettings,
     SourceFile,
     UnreadableError,
@@ -43,7 +44,6 @@ from template.sources.streams import (
 _TYPE_SAMPLE = 1000
 _SHOWN_TEXT = 200
 _BOM = b"\xef\xbb\xbf"
-_GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_SEPARATORS = re.compile("[;\t|]")
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -93,10 +93,10 @@ def split_csv(
     file: SourceFile, settings: ReadSettings
 ) -> Iterator[CsvSplit | CsvGzipFile | DeadLetter]:
     """Yield the splits of a file; a plain file is read once to find where its records end."""
-    if is_gzip(file.path):
-        yield CsvGzipFile(path=file.path)
-        return
     with open_stream(file.path) as stream:
+        if is_gzip(stream):
+            yield CsvGzipFile(path=file.path)
+            return
         for part in _scan(stream, file.path, settings):
             if isinstance(part, DeadLetter):
                 yield part
@@ -125,8 +125,8 @@ def _scan(
 def _parse_header(header: bytes, settings: ReadSettings) -> tuple[str, ...]:
     if header.startswith(_UTF16_BOMS):
         raise UnreadableError("encoded in UTF-16: save it as UTF-8")
-    if header.startswith(_GZIP_MAGIC):
-        raise UnreadableError("not a CSV file but a gzip file: name it *.gz")
+    if header.startswith(GZIP_MAGIC):
+        raise UnreadableError("compressed with gzip twice: compress it once")
     try:
         text = header.removeprefix(_BOM).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:

@@ -17,17 +17,18 @@ class Format(StrEnum):
 
 
 _NAMES = {
-    Format.IDX: ("*-idx?-ubyte", "*-idx?-ubyte.gz", "*.idx?-ubyte", "*.idx?-ubyte.gz"),
-    Format.IMAGES: ("*.png", "*.jpg", "*.jpeg"),
-    Format.CSV: ("*.csv", "*.csv.gz"),
-    Format.JSONL: ("*.jsonl", "*.jsonl.gz", "*.ndjson", "*.ndjson.gz"),
+    Format.IDX: ("*-idx?-ubyte", "*.idx?-ubyte"),
+    Format.IMAGES: ("*.png", "*.jpg", "*.jpeg", "*.webp", "*.bmp", "*.gif", "*.tif", "*.tiff"),
+    Format.CSV: ("*.csv",),
+    Format.JSONL: ("*.jsonl", "*.ndjson"),
     Format.PARQUET: ("*.parquet",),
 }
 
 
 def find_format(path: str) -> Format | None:
-    """Return the format that a file's name tells, or None."""
+    """Return the format that a file's name says, with or without ``.gz``, or None."""
+    name = path.lower().removesuffix(".gz")
     for format_, names in _NAMES.items():
-        if any(fnmatch.fnmatchcase(path.lower(), name) for name in names):
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in names):
             return format_
     return None

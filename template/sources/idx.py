@@ -15,22 +15,24 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from template.blocks import IMAGE, KEY, SOURCE, Block, object_cells, row_keys
+from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, SOURCE, Block, object_cells, row_keys
 from template.dead_letters import DeadLetter
-from template.sources.columns import check_passthrough, copy_images
+from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.streams import (
     DAMAGE,
+    GZIP_MAGIC,
     ReadSettings,
     SourceFile,
     UnreadableError,
     is_gzip,
+    open_stored,
     open_stream,
     read_up_to,
 )
 
 ROWS_PER_SPLIT = 16_384
 _MAX_ROW_BYTES = 64 << 20
-_MAX_BLOCK_BYTES = 64 << 20
+_MAX_RANK = 8
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -57,6 +59,7 @@ class IdxSplit:
     header: IdxHeader
     start: int
     stop: int
+    compressed: bool
 
     @property
     def source(self) -> str:
@@ -66,8 +69,9 @@ class IdxSplit:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, then a dead letter for the rest if it is not readable."""
         header = self.header
-        step = min(settings.batch_size, max(1, _MAX_BLOCK_BYTES // header.row_bytes))
-        with open_stream(self.path) as stream:
+        step = min(settings.batch_size, max(1, MAX_BLOCK_BYTES // header.row_bytes))
+        opened = open_stream if self.compressed else open_stored
+        with opened(self.path) as stream:
             stream.seek(header.offset + self.start * header.row_bytes)
             for start in range(self.start, self.stop, step):
                 wanted = min(step, self.stop - start)
@@ -87,22 +91,24 @@ class IdxSplit:
                 if problem:
                     yield _missing_rows(self.path, rows.stop, self.stop, problem)
                     return
-            if is_gzip(self.path):
+            if self.compressed:
                 yield from _check_end(stream, self.path, header.rows)
 
 
 def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
     """Yield the splits of a file, checked against its header and its size."""
     check_passthrough((IMAGE,), settings.passthrough_columns)
+    check_folder_columns((IMAGE,), settings)
     with open_stream(file.path) as stream:
         header = read_header(stream)
-    if is_gzip(file.path):
-        yield IdxSplit(path=file.path, header=header, start=0, stop=header.rows)
+        compressed = is_gzip(stream)
+    if compressed:
+        yield IdxSplit(path=file.path, header=header, start=0, stop=header.rows, compressed=True)
         return
     there, extra = divmod(file.size - header.offset, header.row_bytes)
     for start in range(0, min(there, header.rows), ROWS_PER_SPLIT):
         stop = min(start + ROWS_PER_SPLIT, there, header.rows)
-        yield IdxSplit(path=file.path, header=header, start=start, stop=stop)
+        yield IdxSplit(path=file.path, header=header, start=start, stop=stop, compressed=False)
     if there < header.rows:
         yield _missing_rows(file.path, there, header.rows, "the file ends too early")
     elif there > header.rows or extra:
@@ -113,17 +119,19 @@ def read_header(stream: BinaryIO) -> IdxHeader:
     """Read the header of an IDX file of images.
 
     Raises:
-        UnreadableError: it is none, or one of labels.
+        UnreadableError: it is none, or one of labels, or its rows are too large.
     """
     data, problem = read_up_to(stream, 4)
     magic = data.tobytes()
     if problem:
         raise UnreadableError(f"not an IDX file: {problem}")
-    if magic[:2] == b"\x1f\x8b":
-        raise UnreadableError("not an IDX file but a gzip file: name it *.gz")
+    if magic[:2] == GZIP_MAGIC:
+        raise UnreadableError("compressed with gzip twice: compress it once")
     if magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not magic[3]:
         raise UnreadableError(f"not an IDX file: it begins with {magic.hex()}, not with 0000")
     rank = magic[3]
+    if rank > _MAX_RANK:
+        raise UnreadableError(f"its IDX header announces {rank} dimensions, more than {_MAX_RANK}")
     dims, problem = read_up_to(stream, 4 * rank)
     if problem:
         raise UnreadableError(f"its IDX header is cut off: {problem}")

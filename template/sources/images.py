@@ -1,37 +1,64 @@
-"""Image files, decoded by Pillow.
+"""Image files, decoded by Pillow: PNG, JPEG, WebP, BMP, GIF and TIFF.
 
-Grey images (and black-and-white ones) become arrays (H, W); 16 bits are cut to the upper 8. All
-others become RGB arrays (H, W, 3): palettes, CMYK and other colour spaces are converted, an alpha
-channel is dropped, and the EXIF orientation is not applied, as in torchvision's ImageFolder.
-A split is a group of files; the key of an image is the path of its file.
+Grey images (and black-and-white ones) become uint8 arrays (H, W); 16 bits are cut to the upper 8.
+Grey images of 32 bits, of floats and of signed numbers keep their values and type. All others
+become uint8 RGB arrays (H, W, 3): palettes, CMYK and other colour spaces are converted, an alpha
+channel is dropped, and the EXIF orientation is not applied, as in torchvision's ImageFolder. Of
+several frames or pages the first is read. A split is a group of files; the key of an image is the
+path of its file.
 """
 
 from __future__ import annotations
 
 import io
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from template.blocks import IMAGE, KEY, Block, object_cells
+from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, object_cells
 from template.dead_letters import DeadLetter, describe
-from template.sources.columns import check_passthrough, copy_images
-from template.sources.streams import DAMAGE, ReadSettings, UnreadableError, open_stream
+from template.sources.columns import check_folder_columns, check_passthrough, copy_images
+from template.sources.folders import folder_names
+from template.sources.streams import (
+    DAMAGE,
+    ReadSettings,
+    UnreadableError,
+    is_gzip,
+    open_stream,
+)
 
 FILES_PER_SPLIT = 256
-_MAX_BLOCK_BYTES = 64 << 20
 # Pillow knows many more, and for some it starts other programs: Ghostscript for EPS.
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+_SIGNATURES = (
+    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF, and TIFF beyond 4 GB
+)
+_BMP_HEADER_BYTES = (12, 16, 40, 52, 56, 64, 108, 124)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_READ_BYTES = 1 << 20
+_MAX_FILE_BYTES = 512 << 20
+_STRIP_PIXELS = 4 << 20
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+_UNSIGNED, _SIGNED = 1, 2  # sample formats of TIFF
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesSplit:
-    """A group of image files."""
+    """A group of image files, whose folders give the same columns."""
 
     paths: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """One of the files."""
+        return self.paths[0]
 
     @property
     def source(self) -> str:
@@ -46,63 +73,170 @@ class ImagesSplit:
         for path in self.paths:
             try:
                 check_passthrough((IMAGE,), settings.passthrough_columns)
-                image = _read_image(path)
+                check_folder_columns((IMAGE,), settings)
+                image = _read_image(path, settings.max_image_pixels)
             except UnreadableError as error:
                 yield DeadLetter(key=path, error=describe(error), source=path)
                 continue
             keys.append(path)
             images.append(image)
             size += image.nbytes
-            if len(images) == settings.batch_size or size >= _MAX_BLOCK_BYTES:
+            if len(images) == settings.batch_size or size >= MAX_BLOCK_BYTES:
                 yield _make_block(keys, images, settings)
                 keys, images, size = [], [], 0
         if images:
             yield _make_block(keys, images, settings)
 
 
-def split_images(paths: Sequence[str]) -> Iterator[ImagesSplit]:
+def split_images(paths: Sequence[str], settings: ReadSettings) -> Iterator[ImagesSplit]:
     """Group the files."""
-    for start in range(0, len(paths), FILES_PER_SPLIT):
-        yield ImagesSplit(paths=tuple(paths[start : start + FILES_PER_SPLIT]))
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for path in paths:
+        alike[folder_names(path, settings)].append(path)
+    for group in alike.values():
+        for start in range(0, len(group), FILES_PER_SPLIT):
+            yield ImagesSplit(paths=tuple(group[start : start + FILES_PER_SPLIT]))
 
 
-def decode_image(data: bytes) -> np.ndarray:
-    """Decode a PNG, JPEG, WebP, BMP, GIF or TIFF image to uint8, (H, W) or (H, W, 3).
+def is_image_file(data: bytes) -> bool:
+    """Say whether bytes begin as an image file does that ``decode_image`` reads."""
+    if data.startswith(b"BM"):  # two letters are too few to go by
+        return len(data) >= 18 and int.from_bytes(data[14:18], "little") in _BMP_HEADER_BYTES
+    if data.startswith(b"RIFF"):
+        return data[8:12] == b"WEBP"
+    return data.startswith(_SIGNATURES)
+
+
+def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
+    """Decode a PNG, JPEG, WebP, BMP, GIF or TIFF image, to (H, W) or (H, W, 3).
+
+    Args:
+        data: the file.
+        max_pixels: width times height beyond which an image is refused undecoded.
 
     Raises:
-        UnreadableError: it does not decode.
+        UnreadableError: it does not decode, or is larger.
     """
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # the job wants more than Pillow lets through
     try:
+        if data.startswith(_PNG_SIGNATURE):
+            _check_png(data)
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
-            return _to_grey_or_rgb(image)
+            _check_size(image, max_pixels)
+            return _to_array(image)
+    except UnreadableError:
+        raise
     except UnidentifiedImageError:
         raise UnreadableError(
             f"not an image in one of the formats {', '.join(_PILLOW_FORMATS)}: it begins with "
             f"{data[:16]!r}"
         ) from None
+    except Image.DecompressionBombError as error:
+        raise UnreadableError(f"more than max_image_pixels ({max_pixels}): {error}") from None
     except MemoryError:
         raise
     except Exception as error:  # decoders of damaged bytes raise whatever comes
         raise UnreadableError(f"not a readable image: {describe(error)}") from error
 
 
-def _to_grey_or_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16-bit PNG
-        return (np.asarray(image).clip(0, 0xFFFF) >> 8).astype(np.uint8)
-    if image.mode in ("1", "L", "LA"):
-        return np.array(image.convert("L"))
-    if "transparency" in image.info:  # Pillow wants a palette's transparency resolved first
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+def _check_png(data: bytes) -> None:
+    """Compare the checksums of a PNG's critical chunks, which Pillow skips for the pixels.
+
+    Raises:
+        UnreadableError: one is wrong. A chunk that is cut off is left to the decoder.
+    """
+    view = memoryview(data)
+    start = len(_PNG_SIGNATURE)
+    while start + 12 <= len(data):
+        end = start + 8 + int.from_bytes(view[start : start + 4])
+        name = bytes(view[start + 4 : start + 8])
+        is_critical = name[:1].isupper()
+        if is_critical and end + 4 <= len(data):
+            checksum = int.from_bytes(view[end : end + 4])
+            if zlib.crc32(view[start + 4 : end]) != checksum:
+                raise UnreadableError(f"the image is damaged: wrong checksum of its chunk {name!r}")
+        if name == b"IEND":
+            return
+        start = end + 4
 
 
-def _read_image(path: str) -> np.ndarray:
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise UnreadableError(
+            f"more than max_image_pixels ({max_pixels}): {image.width} x {image.height} = {pixels}"
+        )
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    """Convert a large image in strips: Pillow and numpy would hold several copies of it."""
+    width, height = image.size
+    if width * height <= _STRIP_PIXELS:
+        return _to_grey_or_rgb(image)
+    rows = max(1, _STRIP_PIXELS // width)
+    array: np.ndarray | None = None
+    for top in range(0, height, rows):
+        strip = _to_grey_or_rgb(image, (0, top, width, min(top + rows, height)))
+        if array is None:
+            array = np.empty((height, *strip.shape[1:]), strip.dtype)
+        array[top : top + len(strip)] = strip
+    assert array is not None
+    return array
+
+
+def _to_grey_or_rgb(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    mode, info = image.mode, image.info
+    part = image if box is None else image.crop(box)
+    if mode == "RGB":
+        return np.array(part)
+    if mode in ("1", "L", "LA"):
+        grey = np.array(part if mode == "L" else part.convert("L"))
+        return grey.view(np.int8) if _tag(image, _SAMPLE_FORMAT, _UNSIGNED) == _SIGNED else grey
+    if mode.startswith("I;16"):
+        return _cut_to_8_bits(np.array(part).astype(np.uint16), image)
+    if mode == "I":  # 32 bits, or 16 bits with a sign; Pillow reads those without a sign as such
+        integers = np.array(part)
+        is_unsigned = _tag(image, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
+        return integers.view(np.uint32) if is_unsigned else integers
+    if mode == "F":
+        return np.array(part)
+    if "transparency" in info:  # Pillow wants a palette's transparency resolved first
+        part = part.convert("RGBA")
+    return np.array(part.convert("RGB"))
+
+
+def _cut_to_8_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
+    bits = _tag(image, _BITS_PER_SAMPLE, 16)
+    if _tag(image, _PHOTOMETRIC, 1) == 0:  # white is 0: Pillow inverts 8 bits, but not 16
+        values = np.uint16(2**bits - 1) - values
+    return (values >> (bits - 8)).astype(np.uint8)
+
+
+def _tag(image: Image.Image, tag: int, default: int) -> int:
+    """Return a number that a TIFF file says of its first sample; the default for other files."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return default
+    value = image.tag_v2.get(tag, default)
+    return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _read_image(path: str, max_pixels: int) -> np.ndarray:
     with open_stream(path) as stream:
         try:
-            data = stream.read()
+            data = _read_up_to_limit(stream) if is_gzip(stream) else stream.read()
         except DAMAGE as error:
             raise UnreadableError(f"the file is damaged: {error}") from error
-    return decode_image(data)
+    return decode_image(data, max_pixels)
+
+
+def _read_up_to_limit(stream: BinaryIO) -> bytes:
+    data = bytearray()
+    while chunk := stream.read(_READ_BYTES):
+        data += chunk
+        if len(data) > _MAX_FILE_BYTES:
+            raise UnreadableError(f"it decompresses to more than {_MAX_FILE_BYTES >> 20} MiB")
+    return bytes(data)
 
 
 def _make_block(keys: Sequence[str], images: Sequence[np.ndarray], settings: ReadSettings) -> Block:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import NoneType
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import pandas as pd
@@ -28,10 +28,10 @@ from template.sources.chunks import (
     read_chunks,
     read_records,
 )
-from template.sources.columns import check_passthrough
+from template.sources.columns import check_folder_columns, check_passthrough
 from template.sources.streams import ReadSettings, SourceFile, is_gzip, open_stream
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 
@@ -57,35 +57,34 @@ class JsonlGzipFile:
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
-        for part in _scan(self.path):
-            if isinstance(part, DeadLetter):
-                yield part
-            else:
-                yield from _read_chunk(part, self.path, settings)
+        with open_stream(self.path) as stream:
+            for part in _scan(stream, self.path):
+                if isinstance(part, DeadLetter):
+                    yield part
+                else:
+                    yield from _read_chunk(part, self.path, settings)
 
 
 def split_jsonl(
     file: SourceFile, settings: ReadSettings
 ) -> Iterator[JsonlSplit | JsonlGzipFile | DeadLetter]:
     """Yield the splits of a file; a plain file is read once to count its lines."""
-    if is_gzip(file.path):
-        yield JsonlGzipFile(path=file.path)
-        return
-    for part in _scan(file.path):
-        if isinstance(part, DeadLetter):
-            yield part
-            continue
-        yield JsonlSplit.of(file.path, part)
+    with open_stream(file.path) as stream:
+        if is_gzip(stream):
+            yield JsonlGzipFile(path=file.path)
+            return
+        for part in _scan(stream, file.path):
+            if isinstance(part, DeadLetter):
+                yield part
+            else:
+                yield JsonlSplit.of(file.path, part)
 
 
-def _scan(path: str) -> Iterator[Chunk | DeadLetter]:
-    with open_stream(path) as stream:
-        try:
-            yield from read_chunks(read_records(stream, quotes=False))
-        except UnreadableRestError as error:
-            yield DeadLetter(
-                key=None, error=describe(error), source=f"{path} rows {error.first_row}-"
-            )
+def _scan(stream: BinaryIO, path: str) -> Iterator[Chunk | DeadLetter]:
+    try:
+        yield from read_chunks(read_records(stream, quotes=False))
+    except UnreadableRestError as error:
+        yield DeadLetter(key=None, error=describe(error), source=f"{path} rows {error.first_row}-")
 
 
 def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
@@ -101,6 +100,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
             key = row_keys(file_name, [row])[0]
             try:
                 record = parse_object(line)
+                check_folder_columns(record, settings)
                 passed = find_passthrough(record, line, settings.passthrough_columns)
                 if settings.key_column is not None:
                     key = take_key(record, line, settings.key_column)
@@ -135,7 +135,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
         ValueError: it holds none.
     """
     try:
-        record = orjson.loads(line.removeprefix(_BOM))
+        record = orjson.loads(line.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(record, dict):
@@ -173,7 +173,7 @@ def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[s
 
 def _parse_exactly(line: bytes) -> dict[str, Any]:
     """Parse an object with all digits of its integers; orjson makes floats of long ones."""
-    record: dict[str, Any] = json.loads(line.removeprefix(_BOM), parse_int=_exact_integer)
+    record: dict[str, Any] = json.loads(line.removeprefix(BOM), parse_int=_exact_integer)
     return record
 
 

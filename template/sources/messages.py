@@ -7,11 +7,12 @@ types of its neighbours.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import apache_beam as beam
 import numpy as np
@@ -21,9 +22,10 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from template.blocks import IMAGE, KEY, Block, object_cells
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
 from template.messages import MESSAGES, Message, Messages
+from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.columns import check_passthrough
-from template.sources.images import decode_image
-from template.sources.jsonl import find_integers, find_passthrough, parse_object, take_key
+from template.sources.images import decode_image, is_image_file
+from template.sources.jsonl import BOM, find_integers, find_passthrough, parse_object, take_key
 
 CONTENT_TYPE = "content_type"
 """The attribute that tells what a message holds, where ``message_format`` does not."""
@@ -31,32 +33,56 @@ CONTENT_TYPE = "content_type"
 _FORMATS: Mapping[str, str] = MappingProxyType(
     {"application/json": "json", "application/octet-stream": "pixels"}
 )
-_IMAGE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
+_OTHER_FILES: Mapping[bytes, str] = MappingProxyType(
+    {
+        b"\x1f\x8b": "gzip",
+        b"PK\x03\x04": "ZIP",
+        b"%PDF": "PDF",
+        b"8BPS": "Photoshop",
+        b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
+        b"\xffO\xffQ": "JPEG 2000",
+        b"\x93NUMPY": "NumPy",
+        b"<?xml": "XML",
+        b"<svg": "SVG",
+        b"\xff\xfe": "UTF-16",
+        b"\xfe\xff": "UTF-16",
+    }
+)
+_LARGEST_EXACT = 2**53  # of the integers, as floats
+_SHOWN_BYTES = 16
 
 
 class UndecodableError(ValueError):
     """A message does not hold what it should; the message says what it does."""
 
 
-class DecodeMessages(beam.PTransform):
-    """Decodes batches of messages; the result is ``(blocks, dead_letters)``.
+@dataclass(frozen=True, kw_only=True)
+class MessageSettings:
+    """How messages are read.
 
-    Args:
+    Attributes:
         message_format: "auto", "json", "image" or "pixels".
         key_column: the field of a JSON object, or the attribute of another message, that is the
             row's key; the message's id if it is None.
         passthrough_columns: fields, or attributes, that travel beside the frame as they came. A
             message that lacks one is a dead letter.
+        max_image_pixels: width times height beyond which an image is a dead letter.
+        max_block_bytes: the bytes of decoded images at which a block is complete.
     """
 
-    def __init__(
-        self,
-        message_format: str,
-        key_column: str | None,
-        passthrough_columns: tuple[str, ...] = (),
-    ) -> None:
+    message_format: str = "auto"
+    key_column: str | None = None
+    passthrough_columns: tuple[str, ...] = ()
+    max_image_pixels: int = MAX_IMAGE_PIXELS
+    max_block_bytes: int = 512 << 20
+
+
+class DecodeMessages(beam.PTransform):
+    """Decodes batches of messages; the result is ``(blocks, dead_letters)``."""
+
+    def __init__(self, settings: MessageSettings) -> None:
         super().__init__()
-        self._dofn = _DecodeDoFn(message_format, key_column, passthrough_columns)
+        self._dofn = _DecodeDoFn(settings)
 
     def expand(self, batches: PCollection[Messages]) -> tuple[PCollection, PCollection]:
         """Decode; a block holds at most as many rows as its batch."""
@@ -74,100 +100,149 @@ class Row(NamedTuple):
     passed: list[Any]
 
 
-def decode_message(
-    message: Message,
-    message_format: str,
-    key_column: str | None,
-    passthrough_columns: Sequence[str] = (),
-) -> Row:
+def decode_message(message: Message, settings: MessageSettings) -> Row:
     """Return the row that a message holds.
 
     Raises:
         ValueError: it does not hold one.
     """
+    message_format, key_column = settings.message_format, settings.key_column
+    passthrough_columns = settings.passthrough_columns
     if message_format == "auto":
         message_format = _find_format(message)
+    key = message.message_id
     if message_format == "json":
         record = parse_object(message.payload)
         passed = find_passthrough(record, message.payload, passthrough_columns)
-        key = message.message_id
         if key_column is not None:
             key = take_key(record, message.payload, key_column)
         if IMAGE in record:
-            record[IMAGE] = _decode_json_image(record[IMAGE])
+            record[IMAGE] = _decode_json_image(record[IMAGE], settings)
         return Row(key, record, passed)
-    key = message.message_id
     if key_column is not None:
         key = message.attributes.get(key_column, "")
         if not key:
             raise UndecodableError(f"no attribute {key_column!r}, which is to be its key")
     check_passthrough(message.attributes, passthrough_columns)
     passed = [message.attributes[name] for name in passthrough_columns]
-    image = _decode_image(message.payload, is_file=message_format == "image")
+    decode = _decode_file if message_format == "image" else _decode_pixels
+    image = decode(message.payload, settings)
     return Row(key, {IMAGE: image}, passed)
 
 
 def _find_format(message: Message) -> str:
     content_type = message.attributes.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
-    if not content_type:
-        if message.payload.startswith(_IMAGE_MAGIC):
-            return "image"
-        return "json" if message.payload.lstrip()[:1] == b"{" else "pixels"
     if content_type.startswith("image/"):
         return "image"
-    if content_type not in _FORMATS:
+    if content_type in _FORMATS:
+        return _FORMATS[content_type]
+    if content_type:
         raise UndecodableError(
             f"attribute {CONTENT_TYPE} is {content_type!r}: not {', '.join(_FORMATS)} or image/..."
         )
-    return _FORMATS[content_type]
+    if not message.payload:
+        raise UndecodableError("it is empty")
+    if is_image_file(message.payload):
+        return "image"
+    if message.payload.removeprefix(BOM).lstrip()[:1] in (b"{", b"["):
+        return "json"
+    raise UndecodableError(
+        f"neither a JSON object nor an image file: it begins with {_show(message.payload)}; raw "
+        f"pixels need message_format=pixels or attribute {CONTENT_TYPE}=application/octet-stream"
+    )
 
 
-def _decode_json_image(value: Any) -> np.ndarray:
+def _decode_json_image(value: Any, settings: MessageSettings) -> np.ndarray:
     if isinstance(value, str):
-        try:
-            data = base64.b64decode(value, validate=True)
-        except binascii.Error as error:
-            raise UndecodableError(f"field {IMAGE}: not base64: {error}") from None
-        return _decode_image(data, is_file=data.startswith(_IMAGE_MAGIC))
+        data, media_type = _decode_base64(value)
+        if media_type.startswith("image/") or is_image_file(data):
+            return _decode_file(data, settings)
+        if media_type in ("", "application/octet-stream") and not _find_other_file(data):
+            return _decode_pixels(data, settings)
+        raise UndecodableError(
+            f"field {IMAGE}: base64 of neither an image file nor raw pixels: {media_type} "
+            f"{_show(data)}"
+        )
     if not isinstance(value, list):
         raise UndecodableError(
             f"field {IMAGE}: a JSON {type(value).__name__}, not a list of pixels or base64"
         )
     pixels = np.asarray(value)  # a ragged list raises
+    if not pixels.size:
+        raise UndecodableError(f"field {IMAGE}: it holds no image: it is empty")
     if pixels.dtype.kind not in "iuf":
         raise UndecodableError(f"field {IMAGE}: its pixels are not numbers")
-    if pixels.dtype.kind == "i" and pixels.size and pixels.min() >= 0 and pixels.max() <= 255:
+    if pixels.dtype.kind == "f" and _has_large_integer(value):
+        raise UndecodableError(f"field {IMAGE}: an integer beyond 2**53 among other numbers")
+    if pixels.dtype.kind == "i" and pixels.min() >= 0 and pixels.max() <= 255:
         return pixels.astype(np.uint8)
     return pixels
 
 
-def _decode_image(data: bytes, *, is_file: bool) -> np.ndarray:
+def _decode_base64(text: str) -> tuple[bytes, str]:
+    """Decode base64 in any of its dialects; return the media type that a data: URI says, or ""."""
+    media_type = ""
+    if text[:5].lower() == "data:":
+        head, _, text = text[5:].partition(",")
+        media_type, *options = head.lower().split(";")
+        if "base64" not in options:
+            raise UndecodableError(f"field {IMAGE}: a data: URI that is not in base64")
+        text = unquote(text)
+    packed = "".join(text.split()).replace("-", "+").replace("_", "/")  # URL-safe
+    if not packed.endswith("="):
+        packed += "=" * (-len(packed) % 4)
+    try:
+        return base64.b64decode(packed, validate=True), media_type
+    except ValueError as error:
+        raise UndecodableError(f"field {IMAGE}: not base64: {error}") from None
+
+
+def _has_large_integer(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_has_large_integer, value))
+    return isinstance(value, int) and abs(value) > _LARGEST_EXACT
+
+
+def _decode_file(data: bytes, settings: MessageSettings) -> np.ndarray:
+    _check_not_empty(data)
+    return decode_image(data, settings.max_image_pixels)
+
+
+def _decode_pixels(data: bytes, settings: MessageSettings) -> np.ndarray:
+    _check_not_empty(data)
+    return np.frombuffer(bytearray(data), np.uint8)  # its own, to be written to
+
+
+def _check_not_empty(data: bytes) -> None:
     if not data:
         raise UndecodableError("it holds no image: it is empty")
-    return decode_image(data) if is_file else np.frombuffer(data, np.uint8)
+
+
+def _show(data: bytes) -> str:
+    name = _find_other_file(data)
+    return f"{data[:_SHOWN_BYTES]!r}" + (f" ({name})" if name else "")
+
+
+def _find_other_file(data: bytes) -> str | None:
+    """Return the name of a format that is not read, if bytes begin as a file of it."""
+    if data[4:8] == b"ftyp":
+        return "HEIF, AVIF or video"
+    return next((name for start, name in _OTHER_FILES.items() if data.startswith(start)), None)
 
 
 @beam.typehints.with_output_types(Block, dead_letters=DeadLetter)
 class _DecodeDoFn(beam.DoFn):
     DEAD_LETTERS = "dead_letters"
 
-    def __init__(
-        self,
-        message_format: str,
-        key_column: str | None,
-        passthrough_columns: tuple[str, ...],
-    ) -> None:
-        self._message_format = message_format
-        self._key_column = key_column
-        self._passthrough_columns = passthrough_columns
+    def __init__(self, settings: MessageSettings) -> None:
+        self._settings = settings
 
     def process(self, element: Messages) -> Iterator[Any]:
-        alike: dict[tuple[str, ...], list[tuple[Message, Row]]] = defaultdict(list)
+        alike: dict[frozenset[str], list[tuple[Message, Row]]] = defaultdict(list)
+        size = 0
         for message in element:
             try:
-                row = decode_message(
-                    message, self._message_format, self._key_column, self._passthrough_columns
-                )
+                row = decode_message(message, self._settings)
             except Exception as error:  # a payload may provoke whatever a decoder raises
                 DEAD_LETTERS.inc()
                 letter = DeadLetter(
@@ -178,19 +253,23 @@ class _DecodeDoFn(beam.DoFn):
                 )
                 yield TaggedOutput(self.DEAD_LETTERS, letter)
             else:
-                alike[tuple(sorted(row.columns))].append((message, row))
-        for found in alike.values():
-            yield self._make_block(found)
+                alike[frozenset(row.columns)].append((message, row))
+                size += row.columns[IMAGE].nbytes if IMAGE in row.columns else 0
+            if size >= self._settings.max_block_bytes:
+                yield from map(self._make_block, alike.values())
+                alike.clear()
+                size = 0
+        yield from map(self._make_block, alike.values())
 
     def _make_block(self, found: Sequence[tuple[Message, Row]]) -> Block:
         rows = [row for _, row in found]
         columns: dict[str, Any] = {}
-        for name in sorted(rows[0].columns):
+        for name in rows[0].columns:  # in the first message's order
             cells = [row.columns[name] for row in rows]
             columns[name] = object_cells(cells) if name == IMAGE else cells
         frame = pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
         beside = {KEY: object_cells([row.key for row in rows])}
-        for position, name in enumerate(self._passthrough_columns):
+        for position, name in enumerate(self._settings.passthrough_columns):
             beside[name] = object_cells([row.passed[position] for row in rows])
         return Block(
             frame=frame,

@@ -6,20 +6,20 @@ from the file to the model within one worker. Memory is bounded by a split, not 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
 from template.blocks import Block
 from template.dead_letters import DEAD_LETTERS, ROWS_READ, DeadLetter, describe
-from template.parameters import ParameterError
+from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.csv import split_csv
+from template.sources.find import AUTO, find_files, find_folder
+from template.sources.folders import add_folder_columns, without_folder_columns
 from template.sources.formats import Format, find_format
 from template.sources.idx import split_idx
 from template.sources.images import ImagesSplit, split_images
@@ -27,14 +27,15 @@ from template.sources.jsonl import split_jsonl
 from template.sources.parquet import split_parquet
 from template.sources.streams import ReadSettings, SourceFile, UnreadableError
 
-AUTO = "auto"
 _DEAD_LETTERS = "dead_letters"  # as in the output types below
-_LITERAL = re.compile(r"(?P<folder>[^*?\[]*/)")
-"""What a pattern begins with: folders without wildcards."""
 
 
 class Split(Protocol):
     """A part of the input that one worker reads at a stretch."""
+
+    @property
+    def path(self) -> str:
+        """The file that it is of; of several files, whose folders give the same columns, one."""
 
     @property
     def source(self) -> str:
@@ -74,6 +75,7 @@ class ReadBlocks(beam.PTransform):
             open is named with them: ``day=1/part-0.csv``. The key of an image file is its path.
         passthrough_columns: columns that travel beside the frame as they were read. A file (or a
             row of JSON) that lacks one is a dead letter.
+        max_image_pixels: width times height beyond which an image is a dead letter.
     """
 
     def __init__(
@@ -84,16 +86,17 @@ class ReadBlocks(beam.PTransform):
         batch_size: int,
         key_column: str | None = None,
         passthrough_columns: tuple[str, ...] = (),
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         super().__init__()
         self._pattern = pattern
         self._input_format = input_format
-        begin = _LITERAL.match(pattern)
         self._settings = ReadSettings(
             batch_size=batch_size,
             key_column=key_column,
             passthrough_columns=passthrough_columns,
-            folder=begin["folder"] if begin else "",
+            max_image_pixels=max_image_pixels,
+            folder=find_folder(pattern),
         )
 
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection]:
@@ -101,7 +104,7 @@ class ReadBlocks(beam.PTransform):
         files, unknown = (
             pbegin
             | "Start" >> beam.Impulse()
-            | "FindFiles" >> _parted(_FindFiles(self._pattern, self._input_format))
+            | "FindFiles" >> _parted(_FindFiles(self._pattern, self._input_format, self._settings))
         )
         splits, unsplit = (
             files
@@ -117,36 +120,6 @@ class ReadBlocks(beam.PTransform):
         return blocks, dead_letters
 
 
-def find_files(pattern: str) -> list[SourceFile]:
-    """Return the files that match, by path.
-
-    Raises:
-        ParameterError: there is none, or the place cannot be listed.
-    """
-    try:
-        matched = FileSystems.match([pattern])[0].metadata_list
-    except Exception as error:  # every filesystem has its own exceptions
-        raise ParameterError(f"--input {pattern!r}: cannot be listed: {error}") from error
-    if not matched:
-        raise ParameterError(f"--input {pattern!r}: no file matches this pattern")
-    files = [SourceFile(path=found.path, size=found.size_in_bytes) for found in matched]
-    return sorted(files, key=lambda file: file.path)
-
-
-def check_input(pattern: str, input_format: str) -> None:
-    """Check, before a job is launched, that there is something to read; lists the files.
-
-    Raises:
-        ParameterError: no file matches, or no name of those that do tells a format.
-    """
-    files = find_files(pattern)
-    if input_format == AUTO and not any(find_format(file.path) for file in files):
-        raise ParameterError(
-            f"--input {pattern!r}: the name {files[0].path!r} tells no format; pass "
-            f"--input_format, one of {', '.join(Format)}"
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class _FormattedFile:
     file: SourceFile
@@ -160,9 +133,10 @@ def _parted(fn: beam.DoFn) -> Any:
 class _FindFiles(beam.DoFn):
     """Pattern -> files with their format; image files in groups, as the splits that they are."""
 
-    def __init__(self, pattern: str, input_format: str) -> None:
+    def __init__(self, pattern: str, input_format: str, settings: ReadSettings) -> None:
         self._pattern = pattern
         self._input_format = input_format
+        self._settings = settings
 
     def process(self, _: bytes) -> Iterator[Any]:
         images = []
@@ -177,7 +151,7 @@ class _FindFiles(beam.DoFn):
                 images.append(file.path)
             else:
                 yield _FormattedFile(file=file, format=format_)
-        yield from split_images(images)
+        yield from split_images(images, self._settings)
 
 
 class _SplitFile(beam.DoFn):
@@ -191,7 +165,8 @@ class _SplitFile(beam.DoFn):
             yield element
             return
         try:
-            for part in _SPLITTERS[element.format](element.file, self._settings):
+            settings = without_folder_columns(element.file.path, self._settings)
+            for part in _SPLITTERS[element.format](element.file, settings):
                 yield from _count(part) if isinstance(part, DeadLetter) else (part,)
         except UnreadableError as error:
             yield from _dead_letter(element.file.path, error)
@@ -206,12 +181,12 @@ class _ReadSplit(beam.DoFn):
 
     def process(self, split: Split) -> Iterator[Any]:
         try:
-            for part in split.read(self._settings):
+            for part in split.read(without_folder_columns(split.path, self._settings)):
                 if isinstance(part, DeadLetter):
                     yield from _count(part)
                 else:
                     ROWS_READ.inc(len(part))
-                    yield part
+                    yield add_folder_columns(part, self._settings)
         except UnreadableError as error:
             yield from _dead_letter(split.source, error)
 

@@ -1,4 +1,4 @@
-"""Files as byte streams, decompressed by their name, and how far a damaged one can be read."""
+"""Files as byte streams, decompressed by their content, and how far a damaged one can be read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from template.parameters import MAX_IMAGE_PIXELS
+
+GZIP_MAGIC = b"\x1f\x8b"
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a truncated or corrupt gzip file raises."""
 
@@ -30,12 +33,16 @@ class ReadSettings:
     """How rows are cut into blocks and named.
 
     ``folder`` is where all files are, with its last slash: what a pattern begins with.
+    An image of more than ``max_image_pixels`` is not decoded. ``folder_columns`` are the columns
+    that a file's folders below ``folder`` give.
     """
 
     batch_size: int
     key_column: str | None = None
     passthrough_columns: tuple[str, ...] = ()
+    max_image_pixels: int = MAX_IMAGE_PIXELS
     folder: str = ""
+    folder_columns: frozenset[str] = frozenset()
 
     def file_name(self, path: str) -> str:
         """Return what keys call a file, one name for each file: its path below ``folder``."""
@@ -49,14 +56,9 @@ class UnreadableError(ValueError):
     """A file, or the rest of one, cannot be read; the message says why."""
 
 
-def is_gzip(path: str) -> bool:
-    """Tell by the name whether a file is compressed."""
-    return path.lower().endswith(".gz")
-
-
 @contextmanager
-def open_stream(path: str) -> Iterator[BinaryIO]:
-    """Open a file for reading; ``*.gz`` is decompressed, strictly: a truncated one raises.
+def open_stored(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading as it is stored, whatever the object's Content-Encoding says.
 
     Raises:
         UnreadableError: it cannot be opened.
@@ -66,7 +68,31 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
     except Exception as error:  # every filesystem has its own exceptions
         raise UnreadableError(f"cannot be opened: {error}") from error
     with raw:
-        yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if is_gzip(path) else raw
+        yield raw
+
+
+@contextmanager
+def open_stream(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading; gzip is decompressed, strictly: a truncated file raises.
+
+    A file is gzip if it begins so, or if its name ends in ``.gz``. To find out costs a read at the
+    file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
+
+    Raises:
+        UnreadableError: it cannot be opened.
+    """
+    with open_stored(path) as raw:
+        begins_so = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        raw.seek(0)
+        if begins_so or path.lower().endswith(".gz"):
+            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+        else:
+            yield raw
+
+
+def is_gzip(stream: BinaryIO) -> bool:
+    """Say whether ``open_stream`` decompresses, so that the file is read from its start alone."""
+    return isinstance(stream, gzip.GzipFile)
 
 
 def read_up_to(stream: BinaryIO, size: int) -> tuple[np.ndarray, str | None]:

@@ -100,7 +100,9 @@ def test_csv_writes_each_type_in_one_way():
     assert csv_rows(block).text == expected
 
 
-@pytest.mark.parametrize("cell", [{"a"}, object(), 1j, pd.Period("2026-01")], ids=repr)
+@pytest.mark.parametrize(
+    "cell", [{"a"}, object(), 1j, pd.Period("2026-01")], ids=lambda cell: type(cell).__name__
+)
 def test_what_csv_cannot_hold_is_a_dead_letter_and_no_text_of_an_object(cell):
     cells = np.array([1, None], dtype=object)
     cells[1] = cell

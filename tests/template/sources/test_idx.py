@@ -107,8 +107,9 @@ def test_files_that_hold_no_images_are_one_dead_letter_each(predict, write_idx, 
         "header": (b"\0\0\x08\x03\0\0", "its IDX header is cut off"),
         "labels": (b"\0\0\x08\x01\0\0\0\x02\1\2", "an IDX file of 2 labels, not of images"),
         "huge": (b"\0\0\x08\x03" + b"\xff" * 12, "its IDX header announces images of shape"),
+        "ranks": (b"\0\0\x08\xff" + b"\0\0\0\1" * 255, "announces 255 dimensions, more than 8"),
         "zero": (b"\0\0\x08\x02\0\0\0\1\0\0\0\0", "announces images of shape (0,)"),
-        "gzipped": (gzip.compress(b"\0\0\x08\x03"), "name it *.gz"),
+        "twice": (gzip.compress(gzip.compress(b"\0\0\x08\x03")), "compressed with gzip twice"),
     }
     for name, (content, _) in reasons.items():
         (tmp_path / f"{name}-idx3-ubyte").write_bytes(content)

@@ -2,19 +2,26 @@
 
 import gzip
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from template.sources.images import FILES_PER_SPLIT, decode_image, split_images
-from template.sources.streams import UnreadableError
+from template.parameters import MAX_IMAGE_PIXELS
+from template.sources import images as images_source
+from template.sources.images import FILES_PER_SPLIT, split_images
+from template.sources.streams import ReadSettings, UnreadableError
 
 
 def encode(image, format_="PNG", **options):
     buffer = io.BytesIO()
     image.save(buffer, format_, **options)
     return buffer.getvalue()
+
+
+def decode_image(data, max_pixels=MAX_IMAGE_PIXELS):
+    return images_source.decode_image(data, max_pixels)
 
 
 GREY = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 10)
@@ -65,7 +72,7 @@ def test_damage_says_why():
 
 def test_files_are_grouped():
     paths = [str(number) for number in range(2 * FILES_PER_SPLIT + 1)]
-    assert [len(split.paths) for split in split_images(paths)] == [
+    assert [len(split.paths) for split in split_images(paths, ReadSettings(batch_size=1))] == [
         FILES_PER_SPLIT,
         FILES_PER_SPLIT,
         1,
@@ -123,3 +130,104 @@ def test_no_other_decoder_of_pillow_is_reached(format_, tmp_path, monkeypatch):
 def test_formats_without_loss_are_exact(format_):
     options = {"lossless": True} if format_ == "WEBP" else {}
     assert np.array_equal(decode_image(encode(COLOUR, format_, **options)), np.asarray(COLOUR))
+
+
+def tiff(array, *, photometric=1):
+    """Write a TIFF of one strip by hand: Pillow does not write all that it reads."""
+    height, width = array.shape
+    fields = {
+        256: width,
+        257: height,
+        258: array.itemsize * 8,
+        259: 1,
+        262: photometric,
+        277: 1,
+        278: height,
+        279: array.nbytes,
+        339: {"u": 1, "i": 2, "f": 3}[array.dtype.kind],
+    }
+    start = 8 + 2 + 12 * (len(fields) + 1) + 4
+    fields[273] = start
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(fields.items())
+    )
+    head = b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + b"\0" * 4
+    return head + array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[0.0, -1.5, 300.25], [np.nan, np.inf, 1e30]], dtype=np.float32),
+        np.array([[0, 255, 65536], [-1, 2**31 - 1, -(2**31)]], dtype=np.int32),
+        np.array([[0, 255, 65536], [1, 2**31, 2**32 - 1]], dtype=np.uint32),
+        np.array([[0, 127, -128]], dtype=np.int8),
+        np.array([[0, 200, 255]], dtype=np.uint8),
+    ],
+    ids=lambda values: values.dtype.name,
+)
+def test_values_of_other_types_are_exact(values):
+    decoded = decode_image(tiff(values))
+    assert decoded.dtype == values.dtype
+    assert np.array_equal(decoded, values, equal_nan=True)
+
+
+def test_signed_16_bits_are_values():
+    values = np.array([[0, 300, -300, 32767, -32768]], dtype=np.int16)
+    assert decode_image(tiff(values)).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(("photometric", "expected"), [(1, [0, 1, 255]), (0, [255, 254, 0])])
+def test_sixteen_bits_of_tiff_are_cut_as_those_of_png(photometric, expected):
+    deep = np.array([[0, 256, 65535]], dtype=np.uint16)
+    assert decode_image(tiff(deep, photometric=photometric)).tolist() == [expected]
+
+
+@pytest.mark.parametrize("format_", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_of_several_frames_the_first_is_read(format_):
+    options = {"lossless": True} if format_ == "WEBP" else {}
+    frames = encode(GREY, format_, save_all=True, append_images=[COLOUR.convert("L")], **options)
+    array = decode_image(frames)
+    grey = array if array.ndim == 2 else array[..., 0]  # WebP has no grey
+    assert np.array_equal(grey, np.asarray(GREY))
+
+
+def test_an_image_beyond_the_limit_is_refused_undecoded():
+    small_file = encode(Image.new("RGB", (5000, 4000)))
+    with pytest.raises(UnreadableError, match=r"max_image_pixels \(19999999\): 5000 x 4000 = 2"):
+        decode_image(small_file, 19_999_999)
+    assert decode_image(small_file, 20_000_000).shape == (4000, 5000, 3)
+    cut_off = encode(Image.new("1", (20_000, 20_000)))[:1000]
+    with pytest.raises(UnreadableError, match=r"more than max_image_pixels \(178956970\)"):
+        decode_image(cut_off)
+    with pytest.raises(UnreadableError, match="not a readable image: OSError"):
+        decode_image(cut_off, 400_000_000)
+
+
+def test_a_large_image_is_converted_in_strips_to_the_same_values():
+    ramp = np.arange(3000 * 1999 * 3, dtype=np.uint8).reshape(1999, 3000, 3)
+    alpha = Image.fromarray(ramp)
+    alpha.putalpha(7)
+    assert np.array_equal(decode_image(encode(Image.fromarray(ramp))), ramp)
+    assert np.array_equal(decode_image(encode(alpha)), ramp)
+    assert np.array_equal(decode_image(encode(Image.fromarray(ramp[..., 0]))), ramp[..., 0])
+
+
+def test_a_png_with_a_wrong_checksum_is_damaged():
+    data = bytearray(encode(COLOUR))
+    position = data.index(b"IDAT") + 12
+    for bit in range(8):
+        data[position] ^= 1 << bit
+        with pytest.raises(UnreadableError, match=r"damaged: wrong checksum of its chunk b'IDAT'"):
+            decode_image(bytes(data))
+        data[position] ^= 1 << bit
+    assert np.array_equal(decode_image(bytes(data)), np.asarray(COLOUR))
+
+
+def test_files_whose_folders_give_other_columns_are_other_splits():
+    settings = ReadSettings(batch_size=1, folder="in/")
+    paths = ["in/a.png", "in/label=cat/b.png", "in/c.png", "in/label=dog/d.png"]
+    assert [split.paths for split in split_images(paths, settings)] == [
+        ("in/a.png", "in/c.png"),
+        ("in/label=cat/b.png", "in/label=dog/d.png"),
+    ]

@@ -1,7 +1,9 @@
 """What messages hold, and what becomes of those that hold something else."""
 
 import base64
+import gzip
 import io
+from urllib.parse import quote
 
 import apache_beam as beam
 import numpy as np
@@ -12,8 +14,14 @@ from PIL import Image
 
 from template.blocks import KEY
 from template.messages import Message, Messages, find_messages
-from template.sources.messages import DecodeMessages, decode_message
+from template.sources.messages import (
+    DecodeMessages,
+    MessageSettings,
+    UndecodableError,
+    decode_message,
+)
 
+JSON = MessageSettings(message_format="json")
 PIXELS = np.arange(784, dtype=np.uint8)
 
 
@@ -27,8 +35,12 @@ def png(array):
     return stream.getvalue()
 
 
+PNG = png(PIXELS.reshape(28, 28))
+
+
 def decode(payload, message_format="auto", key_column=None, **attributes):
-    return decode_message(message(payload, **attributes), message_format, key_column)[:2]
+    settings = MessageSettings(message_format=message_format, key_column=key_column)
+    return decode_message(message(payload, **attributes), settings)[:2]
 
 
 def test_a_json_object_is_a_row():
@@ -39,7 +51,7 @@ def test_the_key_column_is_the_key():
     assert decode(b'{"id": "a7", "age": 3}', key_column="id") == ("a7", {"age": 3})
     assert decode(b'{"id": 7}', key_column="id")[0] == "7"
     assert decode(b'{"key": "k", "age": 3}', key_column="key") == ("k", {"age": 3})
-    assert decode(PIXELS.tobytes(), key_column="customer", customer="c1")[0] == "c1"
+    assert decode(PNG, key_column="customer", customer="c1")[0] == "c1"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +77,8 @@ def test_a_field_that_is_named_key_is_a_column():
 
 
 def passed(payload, *names, **attributes):
-    return decode_message(message(payload, **attributes), "auto", None, names).passed
+    settings = MessageSettings(passthrough_columns=names)
+    return decode_message(message(payload, **attributes), settings).passed
 
 
 def test_fields_and_attributes_are_passed_through_as_they_came():
@@ -73,8 +86,10 @@ def test_fields_and_attributes_are_passed_through_as_they_came():
     payload = orjson.dumps({"image": pixels, "zip": "00501", "tags": [1]})
     assert passed(payload, "zip", "image", "tags") == ["00501", pixels, [1]]
     assert passed(b'{"n":123456789012345678901234}', "n") == [123456789012345678901234]
-    assert passed(PIXELS.tobytes(), "shop", shop="x7") == ["x7"]
-    columns, copies = decode_message(message(b'{"tags":[1]}'), "json", None, ["tags"])[1:]
+    assert passed(PNG, "shop", shop="x7") == ["x7"]
+    columns, copies = decode_message(
+        message(b'{"tags":[1]}'), MessageSettings(passthrough_columns=("tags",))
+    )[1:]
     assert copies[0] is not columns["tags"]
 
 
@@ -82,7 +97,7 @@ def test_a_message_without_a_column_to_pass_through_lists_its_own():
     with pytest.raises(ValueError, match=r"no column 'zip', which .*; its columns: age, name"):
         passed(b'{"age": 3, "name": "x"}', "zip")
     with pytest.raises(ValueError, match=r"no column 'zip', which .*; its columns: shop"):
-        passed(PIXELS.tobytes(), "zip", shop="x7")
+        passed(PNG, "zip", shop="x7")
 
 
 def test_numbers_that_are_no_bytes_stay_what_they_are():
@@ -97,7 +112,6 @@ def test_numbers_that_are_no_bytes_stay_what_they_are():
         (png(PIXELS.reshape(28, 28)), "auto", {}),
         (png(PIXELS.reshape(28, 28)), "auto", {"content_type": "image/png"}),
         (PIXELS.tobytes(), "pixels", {}),
-        (PIXELS.tobytes(), "auto", {}),
         (PIXELS.tobytes(), "auto", {"content_type": "application/octet-stream"}),
         # The parameter is stronger than the attribute.
         (PIXELS.tobytes(), "pixels", {"content_type": "application/json"}),
@@ -132,7 +146,7 @@ def test_a_missing_key_is_an_error():
     with pytest.raises(ValueError, match="no value in the key column 'id'"):
         decode(b'{"age": 3}', key_column="id")
     with pytest.raises(ValueError, match="no attribute 'id'"):
-        decode(PIXELS.tobytes(), key_column="id")
+        decode(PNG, key_column="id")
 
 
 def test_a_null_leaves_the_integers_of_other_messages_what_they_are():
@@ -148,7 +162,7 @@ def test_a_null_leaves_the_integers_of_other_messages_what_they_are():
         assert block.take(1, 3).frame["a"].dtype == np.float64
 
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        blocks, _ = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages("json", None)
+        blocks, _ = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages(JSON)
         assert_that(blocks, check)
 
 
@@ -173,8 +187,112 @@ def test_messages_with_the_same_columns_become_one_block():
         assert letter.to_json()["payload"] == base64.b64encode(b"nonsense{").decode()
 
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        blocks, letters = (
-            pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages("json", None)
-        )
+        blocks, letters = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages(JSON)
         assert_that(blocks, check_blocks, label="blocks")
         assert_that(letters, check_letters, label="letters")
+
+
+@pytest.mark.parametrize(
+    ("payload", "seen"),
+    [
+        (PIXELS.tobytes(), r"begins with b'\\x00\\x01"),
+        (b"age,name\n3,x\n", "begins with b'age,name"),
+        (b"BMW drives", "begins with b'BMW drives"),
+        (gzip.compress(b'{"age": 3}'), r"begins with b'\\x1f\\x8b.* \(gzip\)"),
+        ('{"age": 3}'.encode("utf-16"), r"\(UTF-16\)"),
+        (b"\x00\x00\x00\x1cftypavif" + bytes(20), r"\(HEIF, AVIF or video\)"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "begins with b'RIFF"),
+    ],
+)
+def test_what_is_neither_json_nor_an_image_is_never_pixels(payload, seen):
+    with pytest.raises(UndecodableError, match=f"neither .* {seen}.*message_format=pixels"):
+        decode(payload)
+
+
+def test_json_with_a_byte_order_mark_is_json():
+    assert decode(b'\xef\xbb\xbf {"image": [1, 2], "age": 3}')[1]["age"] == 3
+    with pytest.raises(ValueError, match="a JSON list, not an object"):
+        decode(b'\xef\xbb\xbf[{"age": 3}]')
+
+
+@pytest.mark.parametrize("image", [PIXELS.tobytes(), PNG], ids=["pixels", "png"])
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda data: base64.encodebytes(data).decode(),
+        lambda data: base64.b64encode(data).decode().replace("A", "A\r\n "),
+        lambda data: base64.urlsafe_b64encode(data).decode(),
+        lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
+        lambda data: "data:;base64," + base64.b64encode(data).decode(),
+        lambda data: "data:;base64," + quote(base64.b64encode(data).decode()),
+    ],
+    ids=["lines", "spaces", "url-safe", "unpadded", "data URI", "quoted data URI"],
+)
+def test_every_dialect_of_base64_is_read(encode, image):
+    pixels = decode(orjson.dumps({"image": encode(image)}))[1]["image"]
+    assert (pixels.dtype, pixels.ravel().tolist()) == (np.uint8, PIXELS.tolist())
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        ("data:image/png," + quote(PNG), "a data: URI that is not in base64"),
+        ("data:image/png;base64,AAAA", "not an image in one of the formats"),
+        ("data:text/plain;base64,AAAA", "neither an image file nor raw pixels: text/plain"),
+        (base64.b64encode(b"%PDF-1.7 ").decode(), r"b'%PDF-1.7 ' \(PDF\)"),
+        ("AAAA*", "not base64"),
+        ("AAA=A", "not base64"),
+        ("Ä" * 4, "not base64"),
+        ([], "it is empty"),
+        ([9007199254740993, 0.5], r"an integer beyond 2\*\*53"),
+        ([[None, 1]], "its pixels are not numbers"),
+    ],
+)
+def test_an_image_in_json_is_exact_or_refused(image, reason):
+    with pytest.raises(ValueError, match=reason):
+        decode(orjson.dumps({"image": image}))
+
+
+def test_large_integers_in_an_image_stay_exact():
+    assert decode(b'{"image":[9007199254740993, -1]}')[1]["image"].tolist() == [
+        9007199254740993,
+        -1,
+    ]
+    assert decode(b'{"image":[1e300, 0.5]}')[1]["image"].tolist() == [1e300, 0.5]
+
+
+@pytest.mark.parametrize("message_format", ["pixels", "image"])
+def test_an_image_may_be_written_to(message_format):
+    payload = PIXELS.tobytes() if message_format == "pixels" else PNG
+    decode(payload, message_format)[1]["image"][0] = 7
+
+
+def test_an_image_beyond_the_limit_is_refused():
+    with pytest.raises(ValueError, match=r"max_image_pixels \(783\): 28 x 28 = 784"):
+        decode_message(message(PNG), MessageSettings(max_image_pixels=783))
+
+
+def check_blocks(payloads, settings, check):
+    """Check what the pipeline's step makes of a batch."""
+    batch = Messages(message(payload, number) for number, payload in enumerate(payloads))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        blocks, _ = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages(settings)
+        assert_that(blocks, check)
+
+
+def test_columns_are_in_the_order_of_the_first_message():
+    def check(blocks):
+        (block,) = blocks
+        assert list(block.frame.columns) == ["z", "a", "m"]
+        assert block.frame.to_numpy().tolist() == [[1, 2, 3], [4, 5, 6]]
+
+    check_blocks([b'{"z": 1, "a": 2, "m": 3}', b'{"m": 6, "a": 5, "z": 4}'], JSON, check)
+
+
+def test_a_block_is_bounded_by_what_its_images_decode_to():
+    def check(blocks):
+        assert [len(block) for block in blocks] == [3, 3, 2]
+        keys = [key for block in blocks for key in block.beside[KEY]]
+        assert keys == [f"id-{number}" for number in range(8)]
+
+    check_blocks([PNG] * 8, MessageSettings(max_block_bytes=3 * 784), check)

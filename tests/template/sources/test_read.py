@@ -1,12 +1,14 @@
-"""Finding files and telling their format."""
+"""Files of several formats and folders in one job."""
 
-import apache_beam as beam
+import gzip
+import io
+
+import numpy as np
 import pandas as pd
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from PIL import Image
 
-from template.parameters import ParameterError
-from template.sources import Format, ReadBlocks, check_input, find_files, find_format
+from template.sources import Format, find_format
 
 
 @pytest.mark.parametrize(
@@ -20,39 +22,19 @@ from template.sources import Format, ReadBlocks, check_input, find_files, find_f
         ("a/b.csv.gz", Format.CSV),
         ("a/b.jsonl", Format.JSONL),
         ("a/b.parquet", Format.PARQUET),
+        ("a/b.parquet.gz", Format.PARQUET),
+        ("a/b.webp", Format.IMAGES),
+        ("a/b.bmp", Format.IMAGES),
+        ("a/b.gif", Format.IMAGES),
+        ("a/b.tif", Format.IMAGES),
+        ("a/b.tiff", Format.IMAGES),
+        ("a/b.png.gz", Format.IMAGES),
         ("a/b.txt", None),
         ("a/csv", None),
     ],
 )
 def test_the_name_tells_the_format(path, format_):
     assert find_format(path) is format_
-
-
-def test_files_are_found_by_pattern(tmp_path):
-    for name in ("b.csv", "a.csv", "c.txt"):
-        (tmp_path / name).write_text("x")
-    assert [file.path for file in find_files(f"{tmp_path}/*.csv")] == [
-        f"{tmp_path}/a.csv",
-        f"{tmp_path}/b.csv",
-    ]
-
-
-def test_a_pattern_that_matches_nothing_is_named(tmp_path):
-    with pytest.raises(ParameterError, match=r"--input '.*/none-\*': no file matches"):
-        find_files(f"{tmp_path}/none-*")
-    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    _ = pipeline | ReadBlocks(f"{tmp_path}/none-*", batch_size=10)
-    with pytest.raises(Exception, match="no file matches this pattern"):
-        pipeline.run()
-
-
-def test_names_that_tell_no_format_stop_the_launch(tmp_path):
-    (tmp_path / "data.txt").write_text("x")
-    with pytest.raises(ParameterError, match=r"data\.txt' tells no format; pass --input_format"):
-        check_input(f"{tmp_path}/*", "auto")
-    check_input(f"{tmp_path}/*", "csv")
-    (tmp_path / "data.csv").write_text("x")
-    check_input(f"{tmp_path}/*", "auto")
 
 
 def test_formats_mix_and_unknown_names_are_dead_letters(predict, write_idx, images, tmp_path):
@@ -87,3 +69,35 @@ def test_files_of_one_name_in_several_folders_have_keys_of_their_own(
 def test_a_named_format_overrides_the_name(predict, write_idx, images):
     outcome = predict(write_idx(images(3), "images.bin"), input_format="idx")
     assert set(outcome.by_key()) == {"images.bin#0", "images.bin#1", "images.bin#2"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "idx3-ubyte", "png"])
+def test_gzip_is_recognized_by_its_content(predict, write_idx, images, expected, tmp_path, suffix):
+    (image,) = images(1)
+    pixels = pd.DataFrame([image.ravel()], columns=[f"pixel{n}" for n in range(1, 785)])
+    content = {
+        "csv": lambda: pixels.to_csv(index=False).encode(),
+        "jsonl": lambda: pixels.to_json(orient="records", lines=True).encode(),
+        "idx3-ubyte": lambda: write_idx(image[np.newaxis], "other").read_bytes(),
+        "png": lambda: encode_png(image),
+    }[suffix]()
+    (tmp_path / f"part.{suffix}").write_bytes(gzip.compress(content))
+    outcome = predict(tmp_path / f"part.{suffix}")
+    assert outcome.dead_letters == []
+    (row,) = outcome.predictions
+    assert row["class_index"] == expected(image[np.newaxis])[0][0]
+
+
+def encode_png(image):
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_what_lies_beside_the_input_is_not_input(predict, write_idx, images, tmp_path):
+    write_idx(images(2), "part-idx3-ubyte")
+    for name in ("_SUCCESS", "_metadata", ".part-idx3-ubyte.crc", "_temporary/0/part-idx3-ubyte"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"no input")
+    outcome = predict(tmp_path / "**")
+    assert (len(outcome.predictions), outcome.dead_letters) == (2, [])

@@ -1,0 +1,98 @@
+"""The files that a pattern means: what matches, without what lies there beside the input.
+
+Not input are the placeholders of folders, and what begins with ``.`` or ``_``, as Spark, BigQuery
+and Arrow have it: ``_SUCCESS``, ``_metadata``, ``_temporary/``, ``.part-0.csv.crc``. A pattern that
+names such files itself (``_*.csv``) means them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from apache_beam.io.filesystems import FileSystems
+
+from template.parameters import ParameterError
+from template.sources.formats import Format, find_format
+from template.sources.streams import SourceFile
+
+AUTO = "auto"
+_HIDDEN = (".", "_")
+_PLACEHOLDERS = ("/", "_$folder$")
+_SHOWN_FILES = 5
+_LITERAL = re.compile(r"(?P<folder>[^*?\[]*/)")
+
+_log = logging.getLogger(__name__)
+
+
+def find_files(pattern: str) -> list[SourceFile]:
+    """Return the files to read, by path.
+
+    Raises:
+        ParameterError: there is none, or the place cannot be listed.
+    """
+    try:
+        matched = FileSystems.match([pattern])[0].metadata_list
+    except Exception as error:  # every filesystem has its own exceptions
+        raise ParameterError(f"--input {pattern!r}: cannot be listed: {error}") from error
+    found = [file for file in matched if not file.path.endswith(_PLACEHOLDERS)]
+    if [file.path for file in found] == [pattern] and Path(pattern).is_dir():
+        folder = pattern.rstrip("/")
+        raise ParameterError(f"--input {pattern!r}: is a folder: write '{folder}/*'")
+    if not found:
+        raise ParameterError(f"--input {pattern!r}: no file matches this pattern{_hint(pattern)}")
+    files = [file for file in found if not _is_hidden(file.path, pattern)]
+    hidden = sorted(file.path for file in found if _is_hidden(file.path, pattern))
+    if not files:
+        raise ParameterError(
+            f"--input {pattern!r}: only files or folders that begin with '.' or '_' match, which "
+            f"are not input unless the pattern names them: {_some(hidden)}"
+        )
+    if hidden:
+        _log.info("not input, because the name begins with '.' or '_': %s", _some(hidden))
+    return sorted(
+        (SourceFile(path=file.path, size=file.size_in_bytes) for file in files),
+        key=lambda file: file.path,
+    )
+
+
+def check_input(pattern: str, input_format: str) -> None:
+    """Check, before a job is launched, that there is something to read; lists the files.
+
+    Raises:
+        ParameterError: no file matches, or no name of those that do tells a format.
+    """
+    files = find_files(pattern)
+    if input_format == AUTO and not any(find_format(file.path) for file in files):
+        raise ParameterError(
+            f"--input {pattern!r}: the name {files[0].path!r} tells no format; pass "
+            f"--input_format, one of {', '.join(Format)}"
+        )
+
+
+def find_folder(pattern: str) -> str:
+    """Return the folder that a pattern begins with, with its last slash: it has no wildcards."""
+    begin = _LITERAL.match(pattern)
+    return begin["folder"] if begin else ""
+
+
+def _is_hidden(path: str, pattern: str) -> bool:
+    folder = find_folder(pattern)
+    named = {name[:1] for name in pattern.removeprefix(folder).split("/")}
+    below = path.removeprefix(folder).split("/")
+    return any(name.startswith(_HIDDEN) and name[0] not in named for name in below)
+
+
+def _hint(pattern: str) -> str:
+    """Say how to write brackets, which stand for one of the characters between them."""
+    if "[" not in pattern:
+        return ""
+    escaped = pattern.replace("[", "[[]")
+    return f"; to match a bracket itself, write '[[]' for '[': {escaped!r}"
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = len(paths) - _SHOWN_FILES
+    return ", ".join(paths[:_SHOWN_FILES]) + (f" and {more} more" if more > 0 else "")
