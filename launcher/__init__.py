@@ -10,161 +10,125 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from launcher.accelerators.catalogue import Accelerator
-    from launcher.errors import (
-        ApiError,
-        CredentialsError,
-        FlexpackError,
-        ImageError,
-        InputError,
-        LaunchUncertain,
-        ServiceError,
-        SpecConflict,
-        SpecError,
-        StorageError,
-        Unreachable,
+    from launcher.accelerators.catalogue import Accelerator as Accelerator
+    from launcher.errors import ApiError as ApiError
+    from launcher.errors import CredentialsError as CredentialsError
+    from launcher.errors import FlexpackError as FlexpackError
+    from launcher.errors import ImageError as ImageError
+    from launcher.errors import InputError as InputError
+    from launcher.errors import LaunchUncertain as LaunchUncertain
+    from launcher.errors import ServiceError as ServiceError
+    from launcher.errors import SpecConflict as SpecConflict
+    from launcher.errors import SpecError as SpecError
+    from launcher.errors import StorageError as StorageError
+    from launcher.errors import Unreachable as Unreachable
+    from launcher.finding import Finding as Finding
+    from launcher.finding import Severity as Severity
+    from launcher.google.runtime_environment import (
+        FlexTemplateRuntimeEnvironment as FlexTemplateRuntimeEnvironment,
     )
-    from launcher.finding import Finding, Severity
-    from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
-    from launcher.image.build import BuiltImage, build_image
-    from launcher.image.plan import ImageOptions
-    from launcher.image_reference import build_artifact_registry_name
-    from launcher.jobs.dataflow import Dataflow
-    from launcher.jobs.diagnosis import diagnose_job
-    from launcher.jobs.errors import JobCancelled, JobError, JobFailed, JobMismatch, JobTimeout
-    from launcher.jobs.failures import Diagnosis
-    from launcher.jobs.records import (
-        Job,
-        JobMessage,
-        JobObserver,
-        JobState,
-        MessageImportance,
-        Metric,
-        Milestone,
-        RowCounts,
+    from launcher.image.build import BuiltImage as BuiltImage
+    from launcher.image.build import build_image as build_image
+    from launcher.image.plan import ImageOptions as ImageOptions
+    from launcher.image_reference import (
+        build_artifact_registry_name as build_artifact_registry_name,
     )
-    from launcher.jobs.verify import read_job_back
-    from launcher.jobs.waiting import wait_for_job
-    from launcher.launch.environment import EnvironmentOptions, build_environment
-    from launcher.launch.request import (
-        LaunchConfig,
-        LaunchFlexTemplateRequest,
-        build_launch_request,
-    )
-    from launcher.package.metadata import (
-        ParameterMetadata,
-        TemplateMetadata,
-        build_template_metadata,
-    )
-    from launcher.package.spec import ContainerSpec, build_container_spec
-    from launcher.package.spec_storage import download_spec, upload_spec
-    from launcher.preflight.parameters import check_parameters
+    from launcher.jobs.dataflow import Dataflow as Dataflow
+    from launcher.jobs.diagnosis import diagnose_job as diagnose_job
+    from launcher.jobs.errors import JobCancelled as JobCancelled
+    from launcher.jobs.errors import JobError as JobError
+    from launcher.jobs.errors import JobFailed as JobFailed
+    from launcher.jobs.errors import JobMismatch as JobMismatch
+    from launcher.jobs.errors import JobTimeout as JobTimeout
+    from launcher.jobs.failures import Diagnosis as Diagnosis
+    from launcher.jobs.following import FollowedJob as FollowedJob
+    from launcher.jobs.following import follow_job as follow_job
+    from launcher.jobs.records import Job as Job
+    from launcher.jobs.records import JobMessage as JobMessage
+    from launcher.jobs.records import JobObserver as JobObserver
+    from launcher.jobs.records import JobState as JobState
+    from launcher.jobs.records import MessageImportance as MessageImportance
+    from launcher.jobs.records import Metric as Metric
+    from launcher.jobs.records import Milestone as Milestone
+    from launcher.jobs.records import RowCounts as RowCounts
+    from launcher.jobs.verify import Comparison as Comparison
+    from launcher.jobs.verify import verify_job as verify_job
+    from launcher.jobs.waiting import wait_for_job as wait_for_job
+    from launcher.launch.environment import build_environment as build_environment
+    from launcher.launch.fallback import Fallback as Fallback
+    from launcher.launch.options import EnvironmentOptions as EnvironmentOptions
+    from launcher.launch.options import LaunchConfig as LaunchConfig
+    from launcher.launch.plan import LaunchPlan as LaunchPlan
+    from launcher.launch.request import LaunchFlexTemplateRequest as LaunchFlexTemplateRequest
+    from launcher.launch.request import build_launch_request as build_launch_request
+    from launcher.package.metadata import ParameterMetadata as ParameterMetadata
+    from launcher.package.metadata import TemplateMetadata as TemplateMetadata
+    from launcher.package.metadata import build_template_metadata as build_template_metadata
+    from launcher.package.spec import ContainerSpec as ContainerSpec
+    from launcher.package.spec import build_container_spec as build_container_spec
+    from launcher.package.spec_storage import download_spec as download_spec
+    from launcher.package.spec_storage import upload_spec as upload_spec
+    from launcher.preflight.parameters import check_parameters as check_parameters
+    from launcher.workflow import RunObserver as RunObserver
+    from launcher.workflow import RunResult as RunResult
+    from launcher.workflow import run_template as run_template
 
-_HOMES = {
-    "Accelerator": "launcher.accelerators.catalogue",
-    "ApiError": "launcher.errors",
-    "BuiltImage": "launcher.image.build",
-    "ContainerSpec": "launcher.package.spec",
-    "CredentialsError": "launcher.errors",
-    "Dataflow": "launcher.jobs.dataflow",
-    "Diagnosis": "launcher.jobs.failures",
-    "EnvironmentOptions": "launcher.launch.environment",
-    "Finding": "launcher.finding",
-    "FlexTemplateRuntimeEnvironment": "launcher.google.runtime_environment",
-    "FlexpackError": "launcher.errors",
-    "ImageError": "launcher.errors",
-    "ImageOptions": "launcher.image.plan",
-    "InputError": "launcher.errors",
-    "Job": "launcher.jobs.records",
-    "JobCancelled": "launcher.jobs.errors",
-    "JobError": "launcher.jobs.errors",
-    "JobFailed": "launcher.jobs.errors",
-    "JobMessage": "launcher.jobs.records",
-    "JobMismatch": "launcher.jobs.errors",
-    "JobObserver": "launcher.jobs.records",
-    "JobState": "launcher.jobs.records",
-    "JobTimeout": "launcher.jobs.errors",
-    "LaunchConfig": "launcher.launch.request",
-    "LaunchFlexTemplateRequest": "launcher.launch.request",
-    "LaunchUncertain": "launcher.errors",
-    "MessageImportance": "launcher.jobs.records",
-    "Metric": "launcher.jobs.records",
-    "Milestone": "launcher.jobs.records",
-    "ParameterMetadata": "launcher.package.metadata",
-    "RowCounts": "launcher.jobs.records",
-    "ServiceError": "launcher.errors",
-    "Severity": "launcher.finding",
-    "SpecConflict": "launcher.errors",
-    "SpecError": "launcher.errors",
-    "StorageError": "launcher.errors",
-    "TemplateMetadata": "launcher.package.metadata",
-    "Unreachable": "launcher.errors",
-    "build_artifact_registry_name": "launcher.image_reference",
-    "build_container_spec": "launcher.package.spec",
-    "build_environment": "launcher.launch.environment",
-    "build_image": "launcher.image.build",
-    "build_launch_request": "launcher.launch.request",
-    "build_template_metadata": "launcher.package.metadata",
-    "check_parameters": "launcher.preflight.parameters",
-    "diagnose_job": "launcher.jobs.diagnosis",
-    "download_spec": "launcher.package.spec_storage",
-    "read_job_back": "launcher.jobs.verify",
-    "upload_spec": "launcher.package.spec_storage",
-    "wait_for_job": "launcher.jobs.waiting",
+# Every public name, by the module that has it.
+_NAMES = {
+    "launcher.accelerators.catalogue": ("Accelerator",),
+    "launcher.errors": (
+        "ApiError",
+        "CredentialsError",
+        "FlexpackError",
+        "ImageError",
+        "InputError",
+        "LaunchUncertain",
+        "ServiceError",
+        "SpecConflict",
+        "SpecError",
+        "StorageError",
+        "Unreachable",
+    ),
+    "launcher.finding": ("Finding", "Severity"),
+    "launcher.google.runtime_environment": ("FlexTemplateRuntimeEnvironment",),
+    "launcher.image.build": ("BuiltImage", "build_image"),
+    "launcher.image.plan": ("ImageOptions",),
+    "launcher.image_reference": ("build_artifact_registry_name",),
+    "launcher.jobs.dataflow": ("Dataflow",),
+    "launcher.jobs.diagnosis": ("diagnose_job",),
+    "launcher.jobs.errors": ("JobCancelled", "JobError", "JobFailed", "JobMismatch", "JobTimeout"),
+    "launcher.jobs.failures": ("Diagnosis",),
+    "launcher.jobs.following": ("FollowedJob", "follow_job"),
+    "launcher.jobs.records": (
+        "Job",
+        "JobMessage",
+        "JobObserver",
+        "JobState",
+        "MessageImportance",
+        "Metric",
+        "Milestone",
+        "RowCounts",
+    ),
+    "launcher.jobs.verify": ("Comparison", "verify_job"),
+    "launcher.jobs.waiting": ("wait_for_job",),
+    "launcher.launch.environment": ("build_environment",),
+    "launcher.launch.fallback": ("Fallback",),
+    "launcher.launch.options": ("EnvironmentOptions", "LaunchConfig"),
+    "launcher.launch.plan": ("LaunchPlan",),
+    "launcher.launch.request": ("LaunchFlexTemplateRequest", "build_launch_request"),
+    "launcher.package.metadata": (
+        "ParameterMetadata",
+        "TemplateMetadata",
+        "build_template_metadata",
+    ),
+    "launcher.package.spec": ("ContainerSpec", "build_container_spec"),
+    "launcher.package.spec_storage": ("download_spec", "upload_spec"),
+    "launcher.preflight.parameters": ("check_parameters",),
+    "launcher.workflow": ("RunObserver", "RunResult", "run_template"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "Accelerator",
-    "ApiError",
-    "BuiltImage",
-    "ContainerSpec",
-    "CredentialsError",
-    "Dataflow",
-    "Diagnosis",
-    "EnvironmentOptions",
-    "Finding",
-    "FlexTemplateRuntimeEnvironment",
-    "FlexpackError",
-    "ImageError",
-    "ImageOptions",
-    "InputError",
-    "Job",
-    "JobCancelled",
-    "JobError",
-    "JobFailed",
-    "JobMessage",
-    "JobMismatch",
-    "JobObserver",
-    "JobState",
-    "JobTimeout",
-    "LaunchConfig",
-    "LaunchFlexTemplateRequest",
-    "LaunchUncertain",
-    "MessageImportance",
-    "Metric",
-    "Milestone",
-    "ParameterMetadata",
-    "RowCounts",
-    "ServiceError",
-    "Severity",
-    "SpecConflict",
-    "SpecError",
-    "StorageError",
-    "TemplateMetadata",
-    "Unreachable",
-    "build_artifact_registry_name",
-    "build_container_spec",
-    "build_environment",
-    "build_image",
-    "build_launch_request",
-    "build_template_metadata",
-    "check_parameters",
-    "diagnose_job",
-    "download_spec",
-    "read_job_back",
-    "upload_spec",
-    "wait_for_job",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:

@@ -1,19 +1,17 @@
-"""The ``flexpack`` command: which command is called, and how errors are shown.
+"""The ``flexpack`` command: which commands there are, and how errors are shown.
 
-Nothing heavy is imported until a command runs, so that ``--help`` answers at once; of the modules
-outside ``launcher.commands``, only this one prints or exits.
+A command's module is loaded only when it is called, so that ``--help`` answers at once. Of the
+modules outside ``launcher.commands``, only this one prints or exits.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from launcher.arguments import emulator, jobs, launch, package
-from launcher.arguments.parser import CommandParser
+from launcher.commands.parser import CommandParser, add_command
 from launcher.errors import FlexpackError
 
 _INTERRUPTED = 130
@@ -22,10 +20,10 @@ _INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 it failed, 2 bad input."""
     try:
-        args = _parse(argv)
-        module, _, function = args.command.partition(":")
-        command = getattr(importlib.import_module(module), function)
-        status: int = command(args)
+        args, unknown = build_parser().parse_known_args(argv)
+        if unknown:
+            args.parser.refuse(unknown[0])
+        status: int = args.run(args)
         sys.stdout.flush()
     except FlexpackError as error:
         print(f"flexpack: {error}", file=sys.stderr)
@@ -50,20 +48,74 @@ def build_parser() -> argparse.ArgumentParser:
         '  eval "$(flexpack emulator env)"  # points flexpack, gcloud, google clients at it',
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    package.add_build(commands)
-    launch.add_check(commands)
-    launch.add_run(commands)
-    jobs.add_jobs(commands)
-    launch.add_accelerators(commands)
-    package.add_image(commands)
-    package.add_template(commands)
-    emulator.add_emulator(commands)
-    package.add_metadata(commands)
+    add_command(commands, "build", "make a template's container spec and upload it", _build)
+    add_command(commands, "check", "find what would fail, before it is launched", _check)
+    add_command(commands, "run", "launch a template and follow its job", _run)
+    add_command(commands, "jobs", "list, follow and end jobs, however they were launched", _jobs)
+    add_command(commands, "accelerators", "list the GPUs of Dataflow workers", _accelerators)
+    add_command(commands, "image", "build and test the container image", _image)
+    add_command(
+        commands,
+        "template",
+        "make every template: image, container spec, and what to type to launch it",
+        _template,
+    )
+    add_command(commands, "emulator", "start, use and stop the local Dataflow", _emulator)
+    add_command(
+        commands, "metadata", "write metadata/*.json and the README's generated tables", _metadata
+    )
     return parser
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    args, unknown = build_parser().parse_known_args(argv)
-    if unknown:
-        args.parser.refuse(unknown[0])
-    return args
+def _accelerators(parser: CommandParser) -> None:
+    from launcher.commands.accelerators import add_flags
+
+    add_flags(parser)
+
+
+def _build(parser: CommandParser) -> None:
+    from launcher.commands.build import add_flags
+
+    add_flags(parser)
+
+
+def _check(parser: CommandParser) -> None:
+    from launcher.commands.check import add_flags
+
+    add_flags(parser)
+
+
+def _emulator(parser: CommandParser) -> None:
+    from launcher.commands.emulator import add_flags
+
+    add_flags(parser)
+
+
+def _image(parser: CommandParser) -> None:
+    from launcher.commands.image import add_flags
+
+    add_flags(parser)
+
+
+def _jobs(parser: CommandParser) -> None:
+    from launcher.commands.jobs import add_flags
+
+    add_flags(parser)
+
+
+def _metadata(parser: CommandParser) -> None:
+    from launcher.commands.metadata import add_flags
+
+    add_flags(parser)
+
+
+def _run(parser: CommandParser) -> None:
+    from launcher.commands.run import add_flags
+
+    add_flags(parser)
+
+
+def _template(parser: CommandParser) -> None:
+    from launcher.commands.template import add_flags
+
+    add_flags(parser)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 
 from launcher.accelerators.catalogue import AcceleratorType, load_catalogue
-from launcher.commands.table import print_table
-from launcher.google.rest import to_rest
+from launcher.commands.output import print_json, print_table
+from launcher.commands.parser import CommandParser
 
 
-def accelerators(args: Namespace) -> int:
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's flags, and what runs it."""
+    parser.set_defaults(run=_run)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def _run(args: Namespace) -> int:
     """Show the GPUs that Dataflow supports, and what each goes with."""
     catalogue = load_catalogue()
     if args.format == "json":
-        print(json.dumps(to_rest(catalogue), indent=2))
+        print_json(catalogue)
         return 0
     print_table(
         ("ACCELERATOR", "COUNT", "MEMORY_GB", "CAPABILITY", "MACHINE_TYPES", "QUOTA"),

@@ -1,109 +1,200 @@
-"""``flexpack check``, and the checks before ``flexpack run``."""
+"""``flexpack check``."""
 
 from __future__ import annotations
 
-import json
+import argparse
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from launcher.commands.connection import find_project, find_region
-from launcher.commands.environment import environment_values
-from launcher.commands.table import print_table
-from launcher.errors import InputError, SpecError
+from launcher.commands.options import (
+    add_environment_options,
+    add_ignore,
+    add_launch_options,
+    add_place,
+    read_options,
+)
+from launcher.commands.output import print_json, print_table
+from launcher.commands.parser import CommandParser, Items, Number, set_example
+from launcher.errors import InputError
 from launcher.finding import (
+    CODES,
     Finding,
     format_findings,
+    refuse_unknown_codes,
     select_errors,
     without_ignored,
 )
-from launcher.google.rest import to_rest
-from launcher.google.storage import read_object
 from launcher.google.transport import find_endpoint, is_google
-from launcher.launch.environment import EnvironmentOptions
-from launcher.launch.request import LaunchConfig, build_launch_request
-from launcher.package.spec import ContainerSpec, parse_spec
-from launcher.preflight.codes import CODES
-from launcher.preflight.spec import check_spec_text
-from launcher.preflight.static import (
+from launcher.launch.options import LaunchConfig, list_options
+from launcher.launch.request import build_launch_request
+from launcher.package.spec import ContainerSpec, read_spec
+from launcher.package.spec_storage import read_spec_text
+from launcher.preflight.subject import (
+    Launch,
     ProjectFiles,
+    Subject,
     Tools,
-    check_checkpoint_file,
-    check_launch,
-    check_project,
     find_project_files,
+    read_project,
 )
-from template.parameters import did_you_mean
-
-if TYPE_CHECKING:
-    from launcher.preflight.rehearsal.stage import Rehearsal
 
 
-def check(args: Namespace) -> int:
-    """Check a template's files and a launch of it; return 1 where a finding is an ERROR."""
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's flags, and what runs it."""
+    parser.set_defaults(run=_run)
+    set_example(
+        parser,
+        "flexpack check --rehearse \\\n"
+        "    --template-file-gcs-location gs://my-bucket/templates/batch.json \\\n"
+        "    --parameters 'input=gs://my-bucket/in/*.csv' \\\n"
+        "    --parameters output=gs://my-bucket/out/churn \\\n"
+        "    --parameters model_path=gs://my-bucket/churn.pth",
+    )
+    parser.add_argument(
+        "--template-file-gcs-location",
+        metavar="PATH",
+        help="check a launch of this container spec too, gs://... or a local file",
+    )
+    parser.add_argument("--job-name", default="checked", help=argparse.SUPPRESS)
+    add_launch_options(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_ignore(parser)
+    parser.add_argument("--codes", action="store_true", help="list the codes and what they mean")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="launch on a local Dataflow with the network off, and predict a sample of the input",
+    )
+    parser.add_argument(
+        "--sample",
+        action=Items,
+        default=(),
+        metavar="FILE",
+        help="messages for a rehearsed streaming job: a file with a JSON message a line, or an "
+        "image; repeat the flag for each",
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="ask the project, reading only, as you are logged in"
+    )
+    parser.add_argument(
+        "--rehearse-timeout-sec",
+        type=Number(1, float),
+        default=120.0,
+        metavar="SECONDS",
+        help="how long the rehearsed launcher may take (default: 120)",
+    )
+    files = parser.add_argument_group("files of the template; what is not named is looked for")
+    files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
+    files.add_argument("--dockerfile", metavar="FILE")
+    files.add_argument("--lock", action="append", metavar="FILE", help="requirements; repeatable")
+    files.add_argument("--entry-file", metavar="FILE", help="what the launcher runs")
+    files.add_argument("--metadata-file", action="append", metavar="FILE", help="repeatable")
+    files.add_argument(
+        "--checkpoint", metavar="FILE", help="the weights; default: the parameter model_path"
+    )
+    files.add_argument(
+        "--python",
+        default=sys.executable,
+        metavar="FILE",
+        help="interpreter with the image's packages (default: this one)",
+    )
+    add_place(parser)
+    add_environment_options(parser, "the job's environment; what is not given, the spec decides")
+
+
+def _run(args: Namespace) -> int:
     if args.codes:
-        print_table(
-            ("CODE", "DEPTH", "MEANING"),
-            [(code.name, code.depth, code.meaning) for code in CODES],
-        )
+        rows = [(code.name, code.depth, code.meaning) for code in CODES]
+        print_table(("CODE", "DEPTH", "MEANING"), rows)
         return 0
-    check_codes(args.ignore)
+    refuse_unknown_codes(args.ignore)
     if args.sample and not args.rehearse:
         raise InputError("--sample: needs --rehearse, which publishes it")
     files = _read_project_files(args)
-    project = check_project(files)
-    looked_at = [str(path) for path in project.read]
-    findings = list(project.findings)
-    figures: Sequence[str] = ()
-    tools = Tools(python=Path(args.python), root=Path(args.project_root))
-    checkpoint = _find_checkpoint(args)
-    if checkpoint:
-        looked_at.append(str(checkpoint))
-    if args.template_file_gcs_location:
-        looked_at.append(args.template_file_gcs_location)
-        text = read_spec_text(args.template_file_gcs_location)
-        with names_spec(args.template_file_gcs_location):
-            findings += check_spec_text(text)
-            spec = parse_spec(text)
-        config = _read_config(args)
-        findings += check_launch(
-            build_launch_request(config, spec),
-            spec,
-            region=config.region,
-            tools=tools,
-            torch_build=project.torch_build,
-            checkpoint=checkpoint,
-        )
-        if args.rehearse:
-            rehearsal = _rehearse(args, config, spec, files)
-            findings += rehearsal.findings
-            figures = rehearsal.figures
-        if args.live:
-            findings += _ask(args, config, spec)
-    elif flags := _find_launch_flags(args):
-        raise InputError(f"{flags[0]}: needs --template-file-gcs-location, the template to launch")
-    elif checkpoint:
-        model_class = args.parameters.get("model_class")
-        findings += check_checkpoint_file(checkpoint, model_class=model_class, tools=tools)[1]
+    subject = Subject(
+        tools=Tools(python=Path(args.python), root=Path(args.project_root)),
+        project=read_project(files),
+        checkpoint=_find_checkpoint(args),
+        model_class=args.parameters.get("model_class"),
+    )
+    location = args.template_file_gcs_location
+    looked_at = [str(path) for path in (*files.all, subject.checkpoint, location) if path]
     if not looked_at:
         raise InputError(
             f"--project-root {args.project_root}: nothing to check there; name the template's "
             "spec with --template-file-gcs-location, or files with --dockerfile, --entry-file"
         )
-    if figures and args.format == "text":
-        print(f"Rehearsed: {', '.join(figures)}.")
-    return report(without_ignored(findings, args.ignore), looked_at, args.format)
+    findings: list[Finding] = []
+    if location:
+        findings += _check_launch(args, subject, files)
+    elif flag := next(_find_launch_flags(args), None):
+        raise InputError(f"{flag}: needs --template-file-gcs-location, the template to launch")
+    else:
+        findings += _check(subject)
+    return _report(without_ignored(findings, args.ignore), looked_at, args.format)
 
 
-def report(findings: Sequence[Finding], looked_at: Sequence[str], output_format: str) -> int:
+def _check(subject: Subject, *, live: bool = False) -> Iterator[Finding]:
+    # Loaded only here, so that --help answers at once.
+    from launcher.preflight.live.cloud import Cloud
+    from launcher.preflight.suite import run_checks
+
+    return run_checks(subject, Cloud() if live else None)
+
+
+def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> list[Finding]:
+    if args.live:
+        _refuse_local_live()
+    text = read_spec_text(args.template_file_gcs_location)
+    spec = read_spec(text, args.template_file_gcs_location)
+    config = _read_config(args)
+    launch = Launch.of(
+        build_launch_request(config, spec), spec, project=config.project, region=config.region
+    )
+    findings = list(_check(replace(subject, spec_text=text, launch=launch), live=args.live))
+    if args.rehearse:
+        findings += _rehearse(args, config, spec, files, subject.tools)
+    return findings
+
+
+def _rehearse(
+    args: Namespace, config: LaunchConfig, spec: ContainerSpec, files: ProjectFiles, tools: Tools
+) -> Sequence[Finding]:
+    if files.entry_file is None:
+        raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")
+    # The local Dataflow is started for nothing else, and imported only then.
+    from launcher.preflight.rehearsal.play import RehearsalOptions, play_rehearsal
+
+    options = RehearsalOptions(
+        entry_file=files.entry_file,
+        launch_limit_sec=args.rehearse_timeout_sec,
+        sample=args.sample,
+    )
+    rehearsal = play_rehearsal(config, spec, options, tools)
+    if rehearsal.figures and args.format == "text":
+        print(f"Rehearsed: {', '.join(rehearsal.figures)}.")
+    return rehearsal.findings
+
+
+def _refuse_local_live() -> None:
+    endpoint = find_endpoint()
+    if not is_google(endpoint):
+        raise InputError(
+            f"--live: asks Google Cloud, but this shell launches at {endpoint}, which has no "
+            "rights or quotas to ask for; use a shell without the variables of 'flexpack emulator "
+            "env'"
+        )
+
+
+def _report(findings: Sequence[Finding], looked_at: Sequence[str], output_format: str) -> int:
     """Print findings; return the exit status."""
     errors = select_errors(findings)
     if output_format == "json":
-        print(json.dumps([to_rest(finding) for finding in findings], indent=2))
+        print_json(findings)
         return 1 if errors else 0
     if findings:
         print(format_findings(findings))
@@ -112,114 +203,6 @@ def report(findings: Sequence[Finding], looked_at: Sequence[str], output_format:
         f"{', '.join(looked_at)}."
     )
     return 1 if errors else 0
-
-
-def refuse_errors(
-    findings: Sequence[Finding], ignored: Sequence[str] = (), *, done: str = "launched"
-) -> None:
-    """Print warnings to standard error, and stop a command at an ERROR.
-
-    Args:
-        done: what the command would have done.
-
-    Raises:
-        InputError: there is one.
-    """
-    kept = without_ignored(findings, ignored)
-    errors = select_errors(kept)
-    if errors:
-        raise InputError(
-            f"the check found {len(errors)} error{'s' if len(errors) > 1 else ''}; nothing was "
-            f"{done}. --ignore CODE passes over one.\n{format_findings(kept)}"
-        )
-    if kept:
-        print(f"flexpack: {format_findings(kept)}", file=sys.stderr)
-
-
-def check_codes(codes: Sequence[str]) -> None:
-    """Refuse codes that do not exist.
-
-    Raises:
-        InputError: one does not.
-    """
-    known = [code.name for code in CODES]
-    for code in codes:
-        if code not in known:
-            raise InputError(
-                f"--ignore {code!r}: no such code{did_you_mean(code, known) or '.'} "
-                "'flexpack check --codes' lists them"
-            )
-
-
-@contextmanager
-def names_spec(location: str) -> Iterator[None]:
-    """Name the file in what is said of a spec that cannot be read."""
-    try:
-        yield
-    except SpecError as error:
-        raise SpecError(
-            f"--template-file-gcs-location {location}: no container spec, as 'flexpack build' "
-            f"writes it: {error}"
-        ) from error
-
-
-def read_spec_text(location: str) -> bytes:
-    """Return a spec's text from Cloud Storage or from a local file.
-
-    Raises:
-        InputError: there is none.
-    """
-    if location.startswith("gs://"):
-        return read_object(location)
-    try:
-        return Path(location).read_bytes()
-    except OSError as problem:
-        raise InputError(
-            f"--template-file-gcs-location {location}: {problem.strerror}; expected "
-            "gs://BUCKET/PATH.json, or a file of this machine"
-        ) from problem
-
-
-def _rehearse(
-    args: Namespace, config: LaunchConfig, spec: ContainerSpec, files: ProjectFiles
-) -> Rehearsal:
-    if files.entry_file is None:
-        raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")
-    # The local Dataflow is started for nothing else, and imported only then.
-    from launcher.commands.rehearsal import play_rehearsal
-
-    return play_rehearsal(
-        config,
-        spec,
-        entry_file=files.entry_file,
-        root=Path(args.project_root),
-        python=Path(args.python),
-        launch_limit_sec=args.rehearse_timeout_sec,
-        sample=args.sample,
-    )
-
-
-def _ask(args: Namespace, config: LaunchConfig, spec: ContainerSpec) -> list[Finding]:
-    endpoint = find_endpoint()
-    if not is_google(endpoint):
-        raise InputError(
-            f"--live: asks Google Cloud, but this shell launches at {endpoint}, which has no "
-            "rights or quotas to ask for; use a shell without the variables of 'flexpack emulator "
-            "env'"
-        )
-    # The Google clients are loaded only where they are asked.
-    from launcher.preflight.live import Cloud, Launch, check_live
-
-    request = build_launch_request(config, spec)
-    launch = Launch(
-        project=find_project(args),
-        region=config.region,
-        image=spec.image,
-        environment=request.environment_over(spec),
-        parameters=dict(request.launch_parameter.parameters),
-        metadata=spec.metadata,
-    )
-    return list(check_live(Cloud(), launch))
 
 
 def _read_project_files(args: Namespace) -> ProjectFiles:
@@ -237,29 +220,29 @@ def _read_project_files(args: Namespace) -> ProjectFiles:
 
 def _read_config(args: Namespace) -> LaunchConfig:
     location = args.template_file_gcs_location
-    return LaunchConfig(
+    return read_options(
+        LaunchConfig,
+        args,
         job_name=args.job_name,
         # A local spec is checked as if it were uploaded.
         template_file_gcs_location=location if location.startswith("gs://") else "gs://local/spec",
-        project=args.project or "not-asked",
+        project=find_project(args) if args.live else args.project or "not-asked",
         region=find_region(args),
-        parameters=args.parameters,
-        right_fitting=args.right_fitting,
-        **environment_values(args),
     )
 
 
-def _find_launch_flags(args: Namespace) -> list[str]:
-    """Return the flags that say something of a launch, of which there is none without a spec."""
-    options = EnvironmentOptions()
-    named = {
-        name: value != getattr(options, name) for name, value in environment_values(args).items()
-    }
-    for name in ("rehearse", "live", "right_fitting"):
-        named[name] = getattr(args, name)
-    # A checkpoint can be checked by itself, by the class that shall load it.
-    named["parameters"] = bool(args.parameters.keys() - {"model_path", "model_class"})
-    return [f"--{name.replace('_', '-')}" for name, is_given in named.items() if is_given]
+def _find_launch_flags(args: Namespace) -> Iterator[str]:
+    """Yield the flags that say something of a launch, of which there is none without a spec."""
+    for flag in ("rehearse", "live"):
+        if getattr(args, flag):
+            yield f"--{flag}"
+    for declared in list_options(LaunchConfig):
+        given = getattr(args, declared.name)
+        if declared.name == "parameters":
+            # A checkpoint can be checked by itself, by the class that loads it.
+            given = given.keys() - {"model_path", "model_class"}
+        if given:
+            yield declared.flag
 
 
 def _find_checkpoint(args: Namespace) -> Path | None:

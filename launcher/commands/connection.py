@@ -1,4 +1,4 @@
-"""Which project and region a command means."""
+"""Which project and region a command is for: flags, else what the shell says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shlex
 from argparse import Namespace
 
 from launcher.errors import InputError
-from launcher.jobs.dataflow import Dataflow
 
 # An id may be scoped by a domain, and the service takes the number for it.
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+")
@@ -53,18 +52,13 @@ def find_region(args: Namespace) -> str:
     return region
 
 
-def open_dataflow(args: Namespace) -> Dataflow:
-    """Return the client for the project and region that a command means."""
-    return Dataflow(find_project(args), find_region(args))
-
-
-def format_jobs_command(verb: str, job_id: str, dataflow: Dataflow) -> str:
+def format_jobs_command(verb: str, job_id: str, project: str, region: str) -> str:
     """Return a ``flexpack jobs`` command to copy, with the flags that are not the defaults."""
     words = ["flexpack", "jobs", verb, job_id]
-    if dataflow.project != _default_project():
-        words += ["--project", dataflow.project]
-    if dataflow.region != _default_region():
-        words += ["--region", dataflow.region]
+    if project != _default_project():
+        words += ["--project", project]
+    if region != _default_region():
+        words += ["--region", region]
     return shlex.join(words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from argparse import Namespace
@@ -9,16 +10,59 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from launcher.arguments.emulator import DEFAULT_DATA_DIR
+from launcher.commands.parser import CommandParser, Number, add_verb, add_verbs, set_example
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
 
+DEFAULT_DATA_DIR = ".flexpack"
 _START_TIMEOUT_SEC = 30.0
 # An image that images.toml names may have to be unpacked first.
 _START_WITH_IMAGES_TIMEOUT_SEC = 600.0
 
 
-def start(args: Namespace) -> int:
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's verbs with their flags."""
+    verbs = add_verbs(parser)
+    start = add_verb(
+        verbs, "start", "serve Dataflow, Cloud Storage and Pub/Sub on this machine", _start
+    )
+    set_example(start, 'flexpack emulator start --detach && eval "$(flexpack emulator env)"')
+    start.add_argument(
+        "--port",
+        type=Number(0),
+        default=9100,
+        help="of Dataflow; 0 picks free ones (default: 9100)",
+    )
+    start.add_argument(
+        "--storage-port", type=Number(0), help="of Cloud Storage (default: the one after --port)"
+    )
+    start.add_argument(
+        "--images", metavar="FILE", help="images.toml: which environment stands for which image"
+    )
+    start.add_argument(
+        "--max-jobs",
+        type=Number(1),
+        metavar="N",
+        help="run so many jobs at once, the others wait (default: one a core, 4 or more)",
+    )
+    start.add_argument("--detach", action="store_true", help="return once it serves")
+    env = add_verb(verbs, "env", "print shell commands that point every client at it", _env)
+    env.add_argument(
+        "--project",
+        default=os.environ.get("CLOUDSDK_CORE_PROJECT") or "local-project",
+        help="that the clients use (default: CLOUDSDK_CORE_PROJECT, local-project)",
+    )
+    stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
+    for verb in (start, env, stop):
+        verb.add_argument(
+            "--data-dir",
+            default=DEFAULT_DATA_DIR,
+            metavar="DIR",
+            help="where its jobs and objects are kept (default: %(default)s)",
+        )
+
+
+def _start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
     data_dir = Path(args.data_dir)
     images = Path(args.images) if args.images else None
@@ -50,7 +94,7 @@ def start(args: Namespace) -> int:
     return 0
 
 
-def env(args: Namespace) -> int:
+def _env(args: Namespace) -> int:
     """Print shell commands that point every client at the local Dataflow."""
     with _explained():
         info = daemon.find_running(Path(args.data_dir))
@@ -65,7 +109,7 @@ def env(args: Namespace) -> int:
     return 0
 
 
-def stop(args: Namespace) -> int:
+def _stop(args: Namespace) -> int:
     """Stop the local Dataflow and the jobs that it runs."""
     with _explained():
         was_running = daemon.stop(Path(args.data_dir))

@@ -6,7 +6,7 @@ import dataclasses
 from argparse import Namespace
 from typing import Any
 
-from launcher.launch.environment import EnvironmentOptions
+from launcher.launch.options import EnvironmentOptions
 
 
 def read_environment_options(args: Namespace) -> EnvironmentOptions:

@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, add_verbs
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.build import BuiltImage, find_last_image, remember_disk_size, run_build
@@ -22,15 +23,65 @@ _ROOT = Path()
 _STEP_WIDTH = 60
 
 
-def tag(args: Namespace) -> int:
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's verbs with their flags."""
+    verbs = add_verbs(parser)
+    tag = add_verb(verbs, "tag", "print the image's name and tag, inferred from git", _tag)
+    build = add_verb(verbs, "build", "build the image with docker, buildah or Cloud Build", _build)
+    for verb in (tag, build):
+        verb.add_argument(
+            "--project", help="with --region: of the Artifact Registry (default: a local image)"
+        )
+        verb.add_argument("--region", help="see --project")
+        add_build_flags(verb, "name without tag; default: from project and region")
+    build.add_argument("--push", action="store_true", help="push it, report its digest")
+    test = add_verb(verbs, "test", "enter the image, play launcher and worker", _test)
+    test.add_argument("--image", metavar="IMAGE", help="default: the last one built")
+    test.add_argument("--engine", metavar="NAME", help="docker or buildah; default: what is there")
+    test.add_argument("--no-size", action="store_true", help="leave out the layers' sizes")
+    lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
+    lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
+
+
+def add_build_flags(parser: CommandParser, image_help: str) -> None:
+    """Add how an image is built."""
+    group = parser.add_argument_group("how the image is built")
+    group.add_argument("--image", metavar="NAME", help=image_help)
+    group.add_argument(
+        "--repository", default="flexpack", help="in Artifact Registry (default: flexpack)"
+    )
+    group.add_argument("--tag", help="default: from git, TAG or TAG.devN-gHASH[-tTREE]")
+    group.add_argument("--flavour", help="torch's build: cu130 (default), cu126 or cpu")
+    group.add_argument(
+        "--engine", metavar="NAME", help="docker, buildah or cloudbuild; default: what is there"
+    )
+    group.add_argument(
+        "--build-arg",
+        action=KeyValues,
+        default={},
+        metavar="NAME=VALUE",
+        help="an ARG of docker/Dockerfile, such as PYTHON_IMAGE; repeat the flag for each",
+    )
+    group.add_argument("--pip-conf", metavar="FILE", help="pip.conf for an index of your own")
+    group.add_argument("--ca-bundle", metavar="FILE", help="certificates that pip.conf refers to")
+    group.add_argument(
+        "--volume",
+        action=Items,
+        default=(),
+        metavar="FOLDER",
+        help="a folder of wheels that the build may read (buildah)",
+    )
+
+
+def _tag(args: Namespace) -> int:
     """Print the image's name and tag."""
     print(plan_build(_ROOT, read_image_options(args)).reference)
     return 0
 
 
-def build(args: Namespace) -> int:
+def _build(args: Namespace) -> int:
     """Build the image, and with ``--push`` push it."""
-    image = make_image(args, push=args.push)
+    image = make_image(read_image_options(args), engine=args.engine, push=args.push)
     if image.pinned:
         print(f"Pushed {image.reference}\n  by digest   {image.pinned}")
         print(f"Make the templates:  make template IMAGE={image.pinned} ...")
@@ -40,16 +91,15 @@ def build(args: Namespace) -> int:
     return 0
 
 
-def make_image(args: Namespace, *, push: bool) -> BuiltImage:
-    """Build an image as the flags say, telling with which engine."""
-    options = read_image_options(args)
+def make_image(options: ImageOptions, *, engine: str | None, push: bool) -> BuiltImage:
+    """Build an image, and print with which engine."""
     plan = plan_build(_ROOT, options, push=push)
-    choice = choose_engine(args.engine, local=not push)
+    choice = choose_engine(engine, local=not push)
     print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
     return run_build(plan, choice.engine, push=push)
 
 
-def test(args: Namespace) -> int:
+def _test(args: Namespace) -> int:
     """Enter an image and play both of its roles; then measure it."""
     reference = args.image or _last_reference()
     engine = choose_engine(args.engine, local=True).engine
@@ -80,8 +130,8 @@ def test(args: Namespace) -> int:
     return 0
 
 
-def lock(args: Namespace) -> int:
-    """Pin the packages of the image anew."""
+def _lock(args: Namespace) -> int:
+    """Pin the packages of the image again."""
     flavours = [find_flavour(name) for name in args.flavours] or load_flavours()
     results = write_locks(_ROOT, flavours, environ=os.environ)
     for result in results:
@@ -96,12 +146,12 @@ def lock(args: Namespace) -> int:
 def _show_size(reference: str, engine: LocalEngine, flavour: str) -> list[Finding]:
     print("Measuring it, layer by layer.", flush=True)
     size = measure_image(reference, engine)
-    print_size(size)
+    _print_size(size)
     remember_disk_size(_ROOT, reference, size.disk_size_gb)
     return check_size(size, find_flavour(flavour))
 
 
-def print_size(size: ImageSize) -> None:
+def _print_size(size: ImageSize) -> None:
     """Print the layers of an image and what a worker needs for it."""
     print(f"  {'compressed':>12}  {'unpacked':>12}  layer")
     for layer in size.layers:

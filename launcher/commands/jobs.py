@@ -2,42 +2,71 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
-from launcher.commands.connection import format_jobs_command, open_dataflow
-from launcher.commands.progress import format_count, open_progress
-from launcher.commands.table import print_table
+from launcher.commands.connection import find_project, find_region, format_jobs_command
+from launcher.commands.display import RunDisplay
+from launcher.commands.options import add_place, add_timeout
+from launcher.commands.output import print_json, print_table
+from launcher.commands.parser import Command, CommandParser, Number, add_verb, add_verbs
+from launcher.commands.progress import format_count
 from launcher.errors import ApiError, InputError
-from launcher.google.rest import to_rest
-from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.jobs.dataflow import Dataflow
-from launcher.jobs.diagnosis import diagnose_job
-from launcher.jobs.errors import JobFailed, JobTimeout
-from launcher.jobs.records import MessageImportance, Metric, Milestone, RowCounts
-from launcher.jobs.verify import ReadBack, format_compared
-from launcher.jobs.waiting import wait_for_job
-
-# A launcher has ten minutes or so, and workers with a large image and a GPU take up to thirty.
-_TIMEOUTS_SEC = {
-    Milestone.STAGED: 30 * 60.0,
-    Milestone.WORKERS_STARTED: 60 * 60.0,
-    Milestone.ENDED: 24 * 60 * 60.0,
-}
+from launcher.jobs.following import follow_job
+from launcher.jobs.records import MessageImportance, Metric, RowCounts
 
 
-def list_jobs(args: Namespace) -> int:
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's verbs with their flags."""
+    verbs = add_verbs(parser)
+
+    def add(name: str, help_text: str, run: Command) -> CommandParser:
+        verb = add_verb(verbs, name, help_text, run)
+        if run is not _list:
+            verb.add_argument("job_id", metavar="JOB_ID")
+        add_place(verb)
+        return verb
+
+    listing = add("list", "list jobs, newest first", _list)
+    listing.add_argument("--status", choices=("all", "active", "terminated"), default="all")
+    listing.add_argument("--name", help="only jobs of this name")
+    listing.add_argument("--limit", type=Number(1), default=20, metavar="N", help="default: 20")
+    describe = add("describe", "show a job: state, times, labels, rows", _describe)
+    messages = add("messages", "show a job's messages", _messages)
+    messages.add_argument(
+        "--importance",
+        choices=("debug", "detailed", "basic", "warning", "error"),
+        default="basic",
+        help="this and above (default: basic)",
+    )
+    metrics = add("metrics", "show a job's metrics", _metrics)
+    metrics.add_argument(
+        "--source",
+        choices=("user", "service", "all"),
+        default="user",
+        help="whose metrics (default: user, the pipeline's own)",
+    )
+    for verb in (listing, describe, messages, metrics):
+        verb.add_argument("--format", choices=("text", "json"), default="text")
+    add_timeout(add("wait", "follow a job to its end, exit by its outcome", _wait), "a day")
+    cancel = add("cancel", "stop a job at once", _cancel)
+    cancel.add_argument(
+        "--force", action="store_true", help="for a job whose cancelling has hung for 30 minutes"
+    )
+    add("drain", "let a streaming job finish what it has read, then stop", _drain)
+
+
+def _list(args: Namespace) -> int:
     """List jobs, newest first."""
-    dataflow = open_dataflow(args)
+    dataflow = _open(args)
     jobs = dataflow.list(status=args.status.upper(), name=args.name, limit=args.limit)
     if args.format == "json":
-        _print_json(jobs)
+        print_json(jobs)
     elif not jobs:
         print(f"No such jobs of {dataflow.project} in {dataflow.region}.")
     else:
@@ -48,13 +77,13 @@ def list_jobs(args: Namespace) -> int:
     return 0
 
 
-def describe(args: Namespace) -> int:
+def _describe(args: Namespace) -> int:
     """Show one job: its state, times, labels, and how many rows it has handled."""
-    dataflow = open_dataflow(args)
+    dataflow = _open(args)
     with _found(args.job_id, dataflow):
         job = dataflow.get(args.job_id)
     if args.format == "json":
-        _print_json(job)
+        print_json(job)
         return 0
     lines = [
         ("job id", job.id),
@@ -81,14 +110,14 @@ def describe(args: Namespace) -> int:
     return 0
 
 
-def messages(args: Namespace) -> int:
+def _messages(args: Namespace) -> int:
     """Show a job's messages, oldest first."""
     importance = MessageImportance[args.importance.upper()]
-    dataflow = open_dataflow(args)
+    dataflow = _open(args)
     with _found(args.job_id, dataflow):
         found = dataflow.messages(args.job_id, minimum_importance=importance)
     if args.format == "json":
-        _print_json(found)
+        print_json(found)
         return 0
     for message in found:
         level = message.message_importance.removeprefix("JOB_MESSAGE_")
@@ -98,9 +127,9 @@ def messages(args: Namespace) -> int:
     return 0
 
 
-def metrics(args: Namespace) -> int:
+def _metrics(args: Namespace) -> int:
     """Show a job's metrics, by default the pipeline's own."""
-    dataflow = open_dataflow(args)
+    dataflow = _open(args)
     with _found(args.job_id, dataflow):
         all_metrics = dataflow.metrics(args.job_id)
     found = [
@@ -110,7 +139,7 @@ def metrics(args: Namespace) -> int:
         or (args.source == "service") == metric.name.origin.startswith("dataflow")
     ]
     if args.format == "json":
-        _print_json(found)
+        print_json(found)
         return 0
     committed = [metric for metric in found if not metric.is_tentative]
     if committed:
@@ -131,95 +160,50 @@ def metrics(args: Namespace) -> int:
     return 0
 
 
-def wait(args: Namespace) -> int:
+def _wait(args: Namespace) -> int:
     """Follow a job to its end."""
-    dataflow = open_dataflow(args)
-    with _found(args.job_id, dataflow):
-        follow(dataflow, args.job_id, timeout_sec=args.timeout_sec)
+    dataflow = _open(args)
+    display = RunDisplay(sys.stdout, args.job_id, dataflow.project, dataflow.region)
+    try:
+        with _found(args.job_id, dataflow):
+            followed = follow_job(
+                dataflow, args.job_id, timeout_sec=args.timeout_sec, observer=display
+            )
+    except KeyboardInterrupt:
+        display.show_interrupted()
+        raise
+    finally:
+        display.on_followed()
+    display.show_end(followed.job, followed.counts)
     return 0
 
 
-def cancel(args: Namespace) -> int:
+def _cancel(args: Namespace) -> int:
     """Cancel a job."""
-    dataflow = open_dataflow(args)
+    dataflow = _open(args)
     with _found(args.job_id, dataflow):
         dataflow.cancel(args.job_id, force=args.force)
     print(f"Cancelling {args.job_id}; what it has not written is lost.")
-    print(f"Follow it:  {format_jobs_command('wait', args.job_id, dataflow)}")
+    print(f"Follow it:  {_format_wait(args.job_id, dataflow)}")
     return 0
 
 
-def drain(args: Namespace) -> int:
+def _drain(args: Namespace) -> int:
     """Drain a streaming job."""
-    dataflow = open_dataflow(args)
+    dataflow = _open(args)
     with _found(args.job_id, dataflow):
         dataflow.drain(args.job_id)
     print(f"Draining {args.job_id}: it finishes what it has read, then stops.")
-    print(f"Follow it:  {format_jobs_command('wait', args.job_id, dataflow)}")
+    print(f"Follow it:  {_format_wait(args.job_id, dataflow)}")
     return 0
 
 
-def follow(
-    dataflow: Dataflow,
-    job_id: str,
-    *,
-    until: Milestone = Milestone.ENDED,
-    timeout_sec: float | None = None,
-    asked: FlexTemplateRuntimeEnvironment | None = None,
-) -> None:
-    """Show a job's progress until it ends or has come so far.
+def _open(args: Namespace) -> Dataflow:
+    return Dataflow(find_project(args), find_region(args))
 
-    Args:
-        timeout_sec: how long to wait; None for ``_TIMEOUTS_SEC``.
-        asked: what the launch asked for, where this is known; the job is compared with it.
 
-    Raises:
-        JobError: it did not end well, is not what was asked for, or did not come so far in time.
-    """
-    if timeout_sec is None:
-        timeout_sec = _TIMEOUTS_SEC[until]
-    try:
-        with open_progress(sys.stdout) as progress:
-            observer = ReadBack(dataflow, asked, progress) if asked else progress
-            job = wait_for_job(
-                dataflow, job_id, until=until, timeout_sec=timeout_sec, observer=observer
-            )
-    except JobFailed as error:
-        again = format_jobs_command("messages", job_id, dataflow)
-        diagnosis = diagnose_job(
-            dataflow, error, staging_location=asked.staging_location if asked else None
-        )
-        known = diagnosis.format()
-        raise JobFailed(
-            f"job {job_id} failed"
-            + (f".\n{known}\nIts" if known else "; its")
-            + f" messages stand above, and again with '{again} --importance error'",
-            error.job,
-            error.messages,
-            diagnosis,
-        ) from error
-    except JobTimeout as error:
-        if until is Milestone.ENDED:
-            raise
-        raise JobTimeout(f"{error}. The job was not read back", error.job) from error
-    except KeyboardInterrupt:
-        print(f"The job goes on. Stop it:  {format_jobs_command('cancel', job_id, dataflow)}")
-        raise
-    finally:
-        if summary := progress.summarize():
-            print(summary, flush=True)
-    if job.current_state.is_terminal:
-        counts = RowCounts.from_metrics(dataflow.metrics(job_id))
-        if counts.dead_letters and not counts.predictions:
-            print(
-                "flexpack: warning: nothing was predicted; every row is a dead letter, and each "
-                "tells its reason: in the files OUTPUT-errors-*, or at the dead-letter topic",
-                file=sys.stderr,
-            )
-    if until is not Milestone.ENDED and isinstance(observer, ReadBack):
-        print(format_compared(observer.compared or ()))
-        if not job.current_state.is_terminal:
-            print(f"The job goes on. Follow it:  {format_jobs_command('wait', job_id, dataflow)}")
+def _format_wait(job_id: str, dataflow: Dataflow) -> str:
+    return format_jobs_command("wait", job_id, dataflow.project, dataflow.region)
 
 
 @contextmanager
@@ -235,15 +219,6 @@ def _found(job_id: str, dataflow: Dataflow) -> Iterator[None]:
             f"JOB_ID {job_id!r}: there is no such job of {dataflow.project} in {dataflow.region}; "
             f"'flexpack jobs list {place}' shows the ids, and --region names another region"
         ) from error
-
-
-def _print_json(records: Any) -> None:
-    """Print a record, or several, as the REST API writes them."""
-    if isinstance(records, Sequence):
-        json_object: Any = [to_rest(record) for record in records]
-    else:
-        json_object = to_rest(records)
-    print(json.dumps(json_object, indent=2))
 
 
 def _format(time: datetime | None) -> str:

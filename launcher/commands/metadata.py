@@ -5,15 +5,28 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from launcher.commands.parser import CommandParser
 from launcher.emulator import daemon
+from launcher.launch.options import build_options_table
 from launcher.package.metadata import check_metadata_files, write_metadata
 from launcher.preflight.summary import build_checks_table
 
 
-def metadata(args: Namespace) -> int:
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's flags, and what runs it."""
+    parser.set_defaults(run=_run)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if stale")
+    parser.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
+
+
+def _run(args: Namespace) -> int:
     """Write the metadata files and the README's generated parts, or check them."""
     root = Path(args.project_root)
-    sections = {"checks": build_checks_table(), "coverage": daemon.build_coverage()}
+    sections = {
+        "launch options": build_options_table(),
+        "checks": build_checks_table(),
+        "coverage": daemon.build_coverage(),
+    }
     if args.check:
         check_metadata_files(root, sections)
         print("The metadata files and the README's generated parts are up to date.")

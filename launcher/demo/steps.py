@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from launcher import FlexpackError, cli
-from launcher.arguments.emulator import DEFAULT_DATA_DIR
+from launcher.commands.emulator import DEFAULT_DATA_DIR
 from launcher.emulator import daemon
 
 BUCKET = "flexpack-demo"
@@ -49,6 +49,7 @@ def draw_garments() -> None:
     """Draw IMAGES and LABELS and train WEIGHTS, where that has not been done."""
     if not WEIGHTS.exists():  # written last
         print("drawing garments and training the network on them, once", flush=True)
+        _DATA_DIR.mkdir(mode=0o700, exist_ok=True)  # as the local Dataflow wants its folder
         run_python("template.demo.train", str(_GARMENTS))
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from launcher import Dataflow, FlexpackError, InputError, RowCounts, wait_for_job
-from launcher.arguments.parser import CommandParser, Number
+from launcher.commands.parser import CommandParser, Number
 from launcher.demo.steps import (
     BUCKET,
     IMAGES,

@@ -15,7 +15,7 @@ from typing import Any
 
 from launcher.accelerators.gpu_defaults import recommend_disk_size_gb
 from launcher.errors import ImageError
-from launcher.finding import Finding, warning
+from launcher.finding import IMAGE_SIZE, Finding, warning
 from launcher.image.flavours import Flavour
 
 _GB = 1e9
@@ -86,7 +86,7 @@ def check_size(size: ImageSize, flavour: Flavour) -> list[Finding]:
     biggest = max(size.layers, key=lambda layer: layer.compressed_bytes)
     return [
         warning(
-            "image-size",
+            IMAGE_SIZE,
             f"the image is {compressed:.2f} GB compressed; the budget of {flavour.name} is "
             f"{flavour.compressed_budget_gb:g} GB. Its biggest layer, "
             f"{biggest.compressed_bytes / _GB:.2f} GB: {describe_step(biggest.created_by)}",

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
+from launcher.errors import FormatError
+from launcher.finding import CODES
 from launcher.google.rest import from_rest
 from launcher.jobs.tracebacks import leave_out_libraries
 
@@ -21,7 +23,7 @@ class Failure:
 
     Attributes:
         title: what happens, in one sentence.
-        codes: findings of ``flexpack check`` and of the read-back that foretell it.
+        codes: findings of ``flexpack check`` and of the verification that foretell it.
         patterns: regular expressions of the texts by which it shows.
         elsewhere: whether the same launch may succeed in another place or on another GPU.
     """
@@ -63,9 +65,9 @@ class Diagnosis:
     console_logs: str | None = None
 
     def format(self) -> str:
-        """Return cause and remedy first, then what they rest on; empty where nothing is known.
+        """Return cause and remedy first, then what they rest on; empty if nothing is known.
 
-        A worker's traceback, which stands in the job's messages, is told where no cause is known.
+        A worker's traceback, which stands in the job's messages, is shown if no cause is known.
         """
         return "\n".join(self._lines())
 
@@ -84,6 +86,15 @@ class Diagnosis:
 
 @functools.cache
 def load_failures() -> Failures:
-    """Read ``failures.json``."""
+    """Read ``failures.json``.
+
+    Raises:
+        FormatError: a failure is foretold by a finding that does not exist.
+    """
     text = resources.files(__package__).joinpath("failures.json").read_text(encoding="utf-8")
-    return from_rest(Failures, json.loads(text))
+    catalogue = from_rest(Failures, json.loads(text))
+    known = {code.name for code in CODES}
+    for failure in catalogue.failures:
+        if unknown := set(failure.codes) - known:
+            raise FormatError(f"{failure.id}: no such codes of findings: {sorted(unknown)}")
+    return catalogue

@@ -1,80 +1,79 @@
-"""Whether a launched job is what was asked for: GPUs, image, disk and machine type.
+"""Whether a launched job is the one that was requested: GPUs, image, disk and machine type.
 
-What a launch asks for can get lost on its way through template, launcher and service, and the job
+What a launch requests can get lost on its way through template, launcher and service, and the job
 then runs for hours on other machines. Compared as soon as the launcher has staged the job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from launcher.accelerators.catalogue import WORKER_ACCELERATOR
 from launcher.errors import ServiceError
-from launcher.finding import Finding, error, format_findings
+from launcher.finding import (
+    JOB_ACCELERATOR,
+    JOB_DISK,
+    JOB_IMAGE,
+    JOB_MACHINE,
+    Finding,
+    error,
+    format_findings,
+)
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.image_reference import ImageReference
 from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.errors import JobMismatch
-from launcher.jobs.records import (
-    Environment,
-    Job,
-    JobMessage,
-    JobObserver,
-    JobState,
-    Metric,
-    WorkerPool,
-)
+from launcher.jobs.records import Environment, Job, WorkerPool
 
-_REMEDY = "Correct the template, or what is asked for."
-_GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLING, JobState.CANCELLED})
+_REMEDY = "Correct the template, or the request."
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One thing that a launch asked for, and whether the job has it.
+class Comparison:
+    """One thing that a launch requested, and whether the job has it.
 
     Attributes:
         name: what it is.
-        is_told: whether the job tells of it at all.
-        mismatch: what the job has instead; None where it is the same, or not told.
+        is_reported: whether the job reports it at all.
+        mismatch: what the job has instead; None if it is the same, or not reported.
     """
 
     name: str
-    is_told: bool
+    is_reported: bool
     mismatch: Finding | None
 
 
-def read_job_back(
-    dataflow: Dataflow, job_id: str, asked: FlexTemplateRuntimeEnvironment
-) -> tuple[Asked, ...]:
-    """Compare a staged job with what was asked for, and cancel it if it is another.
+def verify_job(
+    dataflow: Dataflow, job_id: str, requested: FlexTemplateRuntimeEnvironment
+) -> tuple[Comparison, ...]:
+    """Compare a staged job with what was requested, and cancel it if it differs.
 
-    Blocks for one request, or two. Nothing is repeated that the client does not repeat.
+    Blocks for one request, or two. Retries nothing that the client does not retry.
 
     Args:
-        asked: the launch's environment over the template's, ``request.environment_over(spec)``.
+        requested: the launch's environment over the template's, ``request.environment_over(spec)``.
 
     Returns:
-        What was asked for, each with what the job tells of it.
+        Each thing that was requested, compared with what the job reports.
 
     Raises:
-        JobMismatch: the job is another; it was cancelled, unless it had ended or the service
-            refused, which the message says.
+        JobMismatch: the job differs; it was cancelled, unless it had ended or the service refused,
+            which the message says.
         ServiceError: Dataflow did not answer.
     """
     job = dataflow.get(job_id, view="JOB_VIEW_ALL")
-    compared = tuple(compare_with_asked(job, asked))
-    if findings := [item.mismatch for item in compared if item.mismatch]:
+    comparisons = tuple(compare_job(job, requested))
+    if findings := [item.mismatch for item in comparisons if item.mismatch]:
         raise JobMismatch(
-            f"job {job.id} is not what was asked for, and {_end(dataflow, job)}.\n"
+            f"job {job.id} is not what was requested, and {_cancel(dataflow, job)}.\n"
             f"{format_findings(findings)}",
             job,
         )
-    return compared
+    return comparisons
 
 
-def _end(dataflow: Dataflow, job: Job) -> str:
+def _cancel(dataflow: Dataflow, job: Job) -> str:
     """Cancel a job that still runs; return what became of it."""
     if job.current_state.is_terminal:
         return "has ended already"
@@ -85,95 +84,64 @@ def _end(dataflow: Dataflow, job: Job) -> str:
     return "was cancelled"
 
 
-@dataclass
-class ReadBack(JobObserver):
-    """An observer that reads the job back once, and passes everything on to another one."""
-
-    dataflow: Dataflow
-    asked: FlexTemplateRuntimeEnvironment
-    inner: JobObserver
-    compared: tuple[Asked, ...] | None = field(default=None, init=False)
-
-    def on_job(self, job: Job) -> None:
-        """Read the job back, the first time that it is staged.
-
-        Raises:
-            JobMismatch: it is another than was asked for, and was cancelled.
-        """
-        self.inner.on_job(job)
-        state = job.current_state
-        if self.compared is None and state.is_staged and state not in _GIVEN_UP:
-            self.compared = read_job_back(self.dataflow, job.id, self.asked)
-
-    def on_message(self, message: JobMessage) -> None:
-        """Pass it on."""
-        self.inner.on_message(message)
-
-    def on_metrics(self, metrics: Sequence[Metric]) -> None:
-        """Pass it on."""
-        self.inner.on_metrics(metrics)
-
-    def on_outage(self, error: ServiceError) -> None:
-        """Pass it on."""
-        self.inner.on_outage(error)
-
-
-def compare_with_asked(job: Job, asked: FlexTemplateRuntimeEnvironment) -> Iterator[Asked]:
-    """Yield what was asked for, each compared with what the job tells."""
+def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator[Comparison]:
+    """Yield what was requested, each compared with what the job reports."""
     environment = job.environment or Environment()
     pools = environment.worker_pools
     pool = pools[0] if pools else WorkerPool()
-    told = list(_read_options(environment))
-    for experiment in asked.additional_experiments:
+    reported = list(_read_options(environment))
+    for experiment in requested.additional_experiments:
         if experiment.startswith(f"{WORKER_ACCELERATOR}="):
             mismatch = error(
-                "job-accelerator",
-                f"asked for {experiment}, and the job has no such option: its workers would have "
+                JOB_ACCELERATOR,
+                f"requested {experiment}, and the job has no such option: its workers would have "
                 "no GPU",
                 _REMEDY,
             )
-            yield Asked(
-                "accelerator", bool(told), mismatch if told and experiment not in told else None
+            yield Comparison(
+                "accelerator",
+                bool(reported),
+                mismatch if reported and experiment not in reported else None,
             )
-    if machine_type := asked.machine_type:
+    if machine_type := requested.machine_type:
         mismatch = error(
-            "job-machine",
-            f"asked for {machine_type}, and the workers are {pool.machine_type}",
+            JOB_MACHINE,
+            f"requested {machine_type}, and the workers are {pool.machine_type}",
             _REMEDY,
         )
         is_same = pool.machine_type in ("", machine_type)
-        yield Asked("machine type", bool(pool.machine_type), None if is_same else mismatch)
-    if disk_size_gb := asked.disk_size_gb:
+        yield Comparison("machine type", bool(pool.machine_type), None if is_same else mismatch)
+    if disk_size_gb := requested.disk_size_gb:
         mismatch = error(
-            "job-disk",
-            f"asked for disks of {disk_size_gb} GB, and the workers' have "
+            JOB_DISK,
+            f"requested disks of {disk_size_gb} GB, and the workers' have "
             f"{pool.disk_size_gb or 'the default size'}",
             "Let the template set disk_size_gb in its own options.",
         )
         is_same = pool.disk_size_gb == disk_size_gb or not pools
-        yield Asked("disk", bool(pools), None if is_same else mismatch)
-    if wanted := asked.sdk_container_image:
+        yield Comparison("disk", bool(pools), None if is_same else mismatch)
+    if wanted := requested.sdk_container_image:
         images = {image.container_image for image in pool.sdk_harness_container_images} - {""}
         mismatch = error(
-            "job-image",
-            f"asked for the image {wanted}, and the workers run {', '.join(sorted(images))}",
+            JOB_IMAGE,
+            f"requested the image {wanted}, and the workers run {', '.join(sorted(images))}",
             _REMEDY,
         )
         is_same = not images or any(_is_same_image(image, wanted) for image in images)
-        yield Asked("image", bool(images), None if is_same else mismatch)
+        yield Comparison("image", bool(images), None if is_same else mismatch)
 
 
-def format_compared(compared: Sequence[Asked]) -> str:
-    """Return in one sentence what a job that is as asked was compared by."""
-    told = [item.name for item in compared if item.is_told]
-    untold = [item.name for item in compared if not item.is_told]
-    sentences = [f"As asked for: {', '.join(told)}."] if told else []
-    sentences += [f"The job tells nothing of: {', '.join(untold)}."] if untold else []
-    return " ".join(sentences) or "Nothing was asked for that could be compared."
+def format_comparisons(comparisons: Sequence[Comparison]) -> str:
+    """Return in a sentence or two by what a verified job was compared."""
+    reported = [item.name for item in comparisons if item.is_reported]
+    unreported = [item.name for item in comparisons if not item.is_reported]
+    sentences = [f"As requested: {', '.join(reported)}."] if reported else []
+    sentences += [f"The job does not report: {', '.join(unreported)}."] if unreported else []
+    return " ".join(sentences) or "Nothing was requested that could be compared."
 
 
 def _read_options(environment: Environment) -> Iterator[str]:
-    """Yield experiments and service options, wherever the job tells them."""
+    """Yield experiments and service options, wherever the job reports them."""
     yield from environment.experiments
     yield from environment.service_options
     options = environment.sdk_pipeline_options.get("options", {})

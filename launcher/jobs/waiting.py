@@ -18,6 +18,8 @@ from launcher.jobs.records import (
     Milestone,
 )
 
+_GIVEN_UP = frozenset({JobState.FAILED, JobState.CANCELLING, JobState.CANCELLED})
+
 
 def wait_for_job(
     dataflow: Dataflow,
@@ -28,6 +30,7 @@ def wait_for_job(
     poll_interval_sec: float = 5.0,
     outage_limit_sec: float = 300.0,
     observer: JobObserver | None = None,
+    on_staged: Callable[[Job], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Job:
@@ -40,6 +43,8 @@ def wait_for_job(
         until: a streaming job ends only when somebody drains or cancels it.
         timeout_sec: how long to wait for the job; it goes on running when that is over.
         outage_limit_sec: how long Dataflow may be out of reach before the waiting gives up.
+        on_staged: called once with the job, as soon as its launcher has staged it and while it
+            is not ending badly; what it raises ends the waiting.
 
     Raises:
         JobFailed: it failed; carries its last error messages.
@@ -59,11 +64,14 @@ def wait_for_job(
                     observer.on_message(message)
                 observer.on_metrics(dataflow.metrics(job_id))
                 observer.on_job(job)
+            if on_staged and job.current_state.is_staged and job.current_state not in _GIVEN_UP:
+                on_staged(job)
+                on_staged = None
             if job.current_state.is_terminal:
                 return _checked(dataflow, job)
             if until is Milestone.STAGED and job.current_state.is_staged:
                 return job
-            if until is Milestone.WORKERS_STARTED and tail.tells_of_workers:
+            if until is Milestone.WORKERS_STARTED and tail.reports_workers:
                 return job
             reached = now
         except ServiceError as error:
@@ -85,10 +93,10 @@ def wait_for_job(
 def have_workers_started(dataflow: Dataflow, job_id: str) -> bool:
     """Tell whether a job has come so far that workers started. Blocks for a request or a few."""
     messages = dataflow.messages(job_id, minimum_importance=MessageImportance.DETAILED)
-    return any(_tells_of_workers(message) for message in messages)
+    return any(_reports_workers(message) for message in messages)
 
 
-def _tells_of_workers(message: JobMessage) -> bool:
+def _reports_workers(message: JobMessage) -> bool:
     return message.message_text.startswith(_WORKERS_STARTED)
 
 
@@ -114,7 +122,7 @@ class _MessageTail:
         # Detail is read for what it tells of the workers, and not passed on.
         is_detailed = until is Milestone.WORKERS_STARTED
         self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
-        self.tells_of_workers = False
+        self.reports_workers = False
 
     def read(self) -> Sequence[JobMessage]:
         """Return the messages that came since the last call."""
@@ -129,8 +137,8 @@ class _MessageTail:
             self._seen.add(key)
             if message.time and (self._latest is None or message.time > self._latest):
                 self._latest = message.time
-            if _tells_of_workers(message):
-                self.tells_of_workers = True
+            if _reports_workers(message):
+                self.reports_workers = True
             if message.message_importance is not MessageImportance.DETAILED:
                 fresh.append(message)
         return fresh

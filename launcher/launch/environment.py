@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from launcher.accelerators.catalogue import (
     WORKER_ACCELERATOR,
-    Accelerator,
     encode_worker_accelerator,
     find_type_problem,
 )
 from launcher.accelerators.gpu_defaults import add_gpu_defaults
 from launcher.errors import InputError
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.launch.options import EnvironmentOptions, list_options
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _GCS_FOLDER = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+(/.*)?")
@@ -23,33 +24,13 @@ _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnvironmentOptions:
-    """What a user may say about the environment, named like gcloud's flags.
-
-    ``accelerator``, ``disk_size_gb`` and ``sdk_container_image`` have no gcloud flag.
-    """
-
-    accelerator: Accelerator | None = None
-    additional_experiments: tuple[str, ...] = ()
-    additional_pipeline_options: tuple[str, ...] = ()
-    additional_user_labels: Mapping[str, str] = field(default_factory=dict)
-    dataflow_kms_key: str | None = None
-    disable_public_ips: bool = False
-    disk_size_gb: int | None = None
-    enable_streaming_engine: bool = False
-    launcher_machine_type: str | None = None
-    max_workers: int | None = None
-    network: str | None = None
-    num_workers: int | None = None
-    sdk_container_image: str | None = None
-    service_account_email: str | None = None
-    staging_location: str | None = None
-    subnetwork: str | None = None
-    temp_location: str | None = None
-    worker_machine_type: str | None = None
-    worker_region: str | None = None
-    worker_zone: str | None = None
+# The options that are merged with the template's, or that others depend on.
+_MERGED = {
+    "accelerator",
+    "additional_experiments",
+    "additional_pipeline_options",
+    "additional_user_labels",
+}
 
 
 def build_environment(
@@ -77,26 +58,13 @@ def build_environment(
         raise InputError("\n".join(problems))
     base = base or FlexTemplateRuntimeEnvironment()
     environment = FlexTemplateRuntimeEnvironment(
+        **_plain_fields(options),
         additional_experiments=_experiments(options, base, on_all_workers),
         additional_pipeline_options=_pipeline_options(options, base),
         additional_user_labels={**base.additional_user_labels, **options.additional_user_labels},
-        disk_size_gb=options.disk_size_gb,
-        enable_streaming_engine=options.enable_streaming_engine or None,
-        ip_configuration="WORKER_IP_PRIVATE" if options.disable_public_ips else None,
-        kms_key_name=options.dataflow_kms_key,
-        launcher_machine_type=options.launcher_machine_type,
-        machine_type=options.worker_machine_type,
-        max_workers=options.max_workers,
-        network=options.network,
-        num_workers=options.num_workers,
-        sdk_container_image=options.sdk_container_image,
-        service_account_email=options.service_account_email,
-        staging_location=options.staging_location,
-        subnetwork=options.subnetwork,
-        temp_location=options.temp_location or options.staging_location,
-        worker_region=options.worker_region,
-        worker_zone=options.worker_zone,
     )
+    if environment.temp_location is None:
+        environment = replace(environment, temp_location=options.staging_location)
     if options.accelerator is None:
         return environment
     return add_gpu_defaults(
@@ -106,6 +74,17 @@ def build_environment(
         image=image,
         on_all_workers=on_all_workers,
     )
+
+
+def _plain_fields(options: EnvironmentOptions) -> dict[str, Any]:
+    """Return the fields that one option each sets as it is."""
+    values = {}
+    for declared in list_options(EnvironmentOptions):
+        option, given = declared.option, getattr(options, declared.name)
+        if option.rest and declared.name not in _MERGED:
+            is_switch = declared.type is bool
+            values[option.rest] = (option.rest_value if given else None) if is_switch else given
+    return values
 
 
 def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from launcher.accelerators.catalogue import Accelerator
 from launcher.errors import InputError
-from launcher.launch.request import LaunchConfig
+from launcher.launch.options import LaunchConfig
 from template.parameters import did_you_mean
 
 _KEYS = ("region", "worker_region", "worker_zone", "accelerator", "worker_machine_type")
@@ -23,14 +23,14 @@ _LONGEST_NAME = 63
 
 
 @dataclass(frozen=True)
-class Rung:
-    """What one rung changes; ``text`` is how the user wrote it."""
+class Fallback:
+    """What one fallback changes of the launch; ``text`` is how the user wrote it."""
 
     text: str
     changes: Mapping[str, Any]
 
     @classmethod
-    def parse(cls, text: str) -> Rung:
+    def parse(cls, text: str) -> Fallback:
         """Read ``KEY=VALUE[,KEY=VALUE...]``, the keys being names of flags.
 
         Raises:
@@ -42,7 +42,7 @@ class Rung:
             key = name.strip().removeprefix("--").replace("-", "_")
             if key not in _KEYS:
                 raise InputError(
-                    f"--fallback {text!r}: {name!r} cannot change from rung to rung"
+                    f"--fallback {text!r}: {name!r} cannot be changed by a fallback"
                     f"{did_you_mean(key, _KEYS)}; what can: {', '.join(_KEYS)}"
                 )
             if not equals or not value or key in changes:
@@ -54,17 +54,19 @@ class Rung:
         return cls(text, changes)
 
 
-def build_ladder(config: LaunchConfig, rungs: Sequence[Rung]) -> tuple[LaunchConfig, ...]:
-    """Return the launch itself and, for each rung, the launch that it describes.
+def apply_fallbacks(
+    config: LaunchConfig, fallbacks: Sequence[Fallback]
+) -> tuple[LaunchConfig, ...]:
+    """Return the launch itself and, for each fallback, the launch that it describes.
 
-    Every rung changes the first launch, not the rung before. Each has a job name and a launch id of
-    its own. What no longer fits a change is dropped, unless the rung gives it: the zone with
+    Every fallback changes the first launch, not the one before. Each has a job name and a launch id
+    of its own. What no longer fits a change is dropped, unless the fallback gives it: the zone with
     another region, the machine type with another accelerator.
     """
     configs = [config]
-    for number, rung in enumerate(rungs, start=2):
+    for number, fallback in enumerate(fallbacks, start=2):
         suffix = f"-{number}"
-        changes = dict(rung.changes)
+        changes = dict(fallback.changes)
         if changes.keys() & {"region", "worker_region"}:
             changes = {"worker_zone": None, "worker_region": None} | changes
         if "worker_zone" in changes:

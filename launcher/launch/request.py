@@ -1,4 +1,4 @@
-"""The launch request, and the configuration that it is built from.
+"""The launch request, built from a ``LaunchConfig``.
 
 ``build_launch_request`` is pure: what it returns is what ``--dry-run`` shows and what
 ``launcher.jobs.dataflow`` sends. The records mirror ``LaunchFlexTemplateRequest``:
@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from uuid import uuid4
 
 from launcher.accelerators.catalogue import encode_resource_hint
 from launcher.errors import InputError
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.google.storage import GCS_OBJECT
 from launcher.launch.environment import (
-    EnvironmentOptions,
     build_environment,
     find_option_problems,
 )
+from launcher.launch.options import LaunchConfig
 from launcher.package.spec import ContainerSpec
 
 # The label by which a client recognises its own job after a launch whose answer it never got.
@@ -31,31 +30,6 @@ HINT_PARAMETER = "prediction_accelerator"
 
 _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _LAUNCH_ID = re.compile(r"[-_a-z0-9]{1,63}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LaunchConfig(EnvironmentOptions):
-    """Everything that a launch can be told, named like gcloud's flags.
-
-    Attributes:
-        template_file_gcs_location: the container spec, ``gs://BUCKET/OBJECT.json``.
-        parameters: the template's parameters.
-        launch_id: marks the job as this launch's. Give one of your own, for example the id of a
-            task run, to have a repeated task find the job that its first try launched, while it
-            runs.
-        launch_timeout_sec: how long the service waits for the launcher; None takes its default.
-        right_fitting: whether only the prediction step gets the accelerator, the other steps run
-            on workers without one.
-    """
-
-    job_name: str
-    template_file_gcs_location: str
-    project: str
-    region: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    launch_id: str = field(default_factory=lambda: uuid4().hex)
-    launch_timeout_sec: int | None = None
-    right_fitting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

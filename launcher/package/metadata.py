@@ -18,6 +18,7 @@ from launcher.errors import InputError, StaleFiles
 from launcher.google.rest import to_rest
 from template.parameters import TEMPLATES, Parameter, Template
 
+_EXAMPLE = "Example: "
 _NO_SECTIONS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -74,6 +75,15 @@ def build_template_metadata(template: Template) -> TemplateMetadata:
         supports_exactly_once=template.supports_exactly_once,
         default_streaming_mode=template.default_streaming_mode,
     )
+
+
+def build_example_parameters(template: Template) -> dict[str, str]:
+    """Return a value for every parameter that a launch must give: the example in its help."""
+    return {
+        parameter.name: parameter.help_text.partition(_EXAMPLE)[2] or parameter.name.upper()
+        for parameter in template.parameters
+        if not parameter.is_optional
+    }
 
 
 def find_template(name: str) -> Template:

@@ -9,7 +9,21 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    METADATA_DEFAULT,
+    METADATA_DUPLICATE,
+    METADATA_EMPTY,
+    METADATA_ENUM,
+    METADATA_PARENT,
+    METADATA_REGEX,
+    METADATA_REGEX_ANCHOR,
+    METADATA_REGEX_DIALECT,
+    METADATA_RESERVED,
+    METADATA_TYPE,
+    Finding,
+    error,
+    warning,
+)
 from launcher.package.egrep import compile_egrep
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
 from template.parameters import did_you_mean
@@ -58,7 +72,7 @@ def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
         # Specs of 2019 have none, and launch.
         findings.append(
             warning(
-                "metadata-empty",
+                METADATA_EMPTY,
                 "name: empty; gcloud builds no template from such metadata, and the Console shows "
                 "one without a title",
                 "Give the template a name.",
@@ -69,7 +83,7 @@ def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
         if count > 1:
             findings.append(
                 error(
-                    "metadata-duplicate",
+                    METADATA_DUPLICATE,
                     f"parameters: {name!r} is declared {count} times",
                     "Keep one of them.",
                 )
@@ -88,26 +102,26 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
     ):
         if not text:
             yield error(
-                "metadata-empty",
+                METADATA_EMPTY,
                 f"{where}: {field} is empty",
                 "gcloud and the Console need name, label and helpText of every parameter.",
             )
     if parameter.name in RESERVED_OPTIONS:
         yield error(
-            "metadata-reserved",
+            METADATA_RESERVED,
             f"{where}: the service sets this option itself",
             "Remove the parameter; the entry file gets the option without it.",
         )
     if parameter.parent_name and parameter.parent_name not in names:
         yield error(
-            "metadata-parent",
+            METADATA_PARENT,
             f"{where}: parentName {parameter.parent_name!r} is no parameter of the template"
             f"{did_you_mean(parameter.parent_name, names)}",
             "Name a declared parameter, or remove parentName.",
         )
     if parameter.param_type and parameter.param_type not in PARAM_TYPES:
         yield error(
-            "metadata-type",
+            METADATA_TYPE,
             f"{where}: paramType {parameter.param_type!r} does not exist"
             f"{did_you_mean(parameter.param_type, PARAM_TYPES)}",
             f"One of {', '.join(sorted(PARAM_TYPES))}.",
@@ -118,13 +132,11 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
 def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]:
     options = [option.value for option in parameter.enum_options]
     if parameter.param_type == "ENUM" and not options:
-        yield error(
-            "metadata-enum", f"{where}: an ENUM without enumOptions", "List its enumOptions."
-        )
+        yield error(METADATA_ENUM, f"{where}: an ENUM without enumOptions", "List its enumOptions.")
     default = parameter.default_value
     if default is not None and options and default not in options:
         yield error(
-            "metadata-default",
+            METADATA_DEFAULT,
             f"{where}: defaultValue {default!r} is none of its enumOptions",
             f"One of {', '.join(options)}.",
         )
@@ -133,7 +145,7 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
             pattern = compile_egrep(regex)
         except re.error as problem:
             yield error(
-                "metadata-regex",
+                METADATA_REGEX,
                 f"{where}: regex {regex!r} cannot be read: {problem}",
                 "Write a POSIX-egrep regular expression.",
             )
@@ -141,7 +153,7 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
         yield from _check_dialect(regex, where)
         if default and not pattern.search(default):  # Google's templates write "" for none
             yield error(
-                "metadata-default",
+                METADATA_DEFAULT,
                 f"{where}: defaultValue {default!r} does not match its own regex {regex!r}",
                 "Change the default or the regex.",
             )
@@ -151,13 +163,13 @@ def _check_dialect(regex: str, where: str) -> Iterator[Finding]:
     """Yield where the service may read a regex otherwise than Python does."""
     if match := _NOT_EGREP.search(regex):
         yield warning(
-            "metadata-regex-dialect",
+            METADATA_REGEX_DIALECT,
             f"{where}: regex {regex!r} has {match[0]!r}, which POSIX egrep does not know",
             "Write [0-9] for \\d, a blank for \\s, and no lookaround or backreference.",
         )
     if not _ANCHORED.fullmatch(regex):
         yield warning(
-            "metadata-regex-anchor",
+            METADATA_REGEX_ANCHOR,
             f"{where}: regex {regex!r} is not anchored, and whether the whole value has to match "
             "is not documented",
             f"Write ^({regex})$.",

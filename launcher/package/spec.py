@@ -103,6 +103,21 @@ def parse_spec(text: str | bytes) -> ContainerSpec:
         raise SpecError(f"not a Flex Template's container spec: {error}") from error
 
 
+def read_spec(text: str | bytes, location: str) -> ContainerSpec:
+    """Return the spec that a file holds.
+
+    Raises:
+        SpecError: it holds none; the message names the file.
+    """
+    try:
+        return parse_spec(text)
+    except SpecError as error:
+        raise SpecError(
+            f"--template-file-gcs-location {location}: no container spec, as 'flexpack build' "
+            f"writes it: {error}"
+        ) from error
+
+
 def with_rest_names(document: Any) -> Any:
     """Return a spec or its metadata with the REST API's names for fields in snake_case.
 

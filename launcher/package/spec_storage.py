@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launcher.errors import SpecConflict, SpecError
+from launcher.errors import InputError, SpecConflict
 from launcher.google.storage import RETRY_FOR_SEC, TIMEOUT_SEC, explained, find_blob, read_object
-from launcher.package.spec import ContainerSpec, format_spec, parse_spec
+from launcher.package.spec import ContainerSpec, format_spec, read_spec
 
 if TYPE_CHECKING:
     from google.cloud.storage import Client
@@ -69,9 +70,22 @@ def download_spec(
         StorageError: Cloud Storage refused, or could not be reached.
     """
     text = read_object(template_file_gcs_location, client=client, retry_for_sec=retry_for_sec)
+    return read_spec(text, template_file_gcs_location)
+
+
+def read_spec_text(location: str) -> bytes:
+    """Return a spec's text from Cloud Storage or from a local file.
+
+    Raises:
+        InputError: there is none.
+        StorageError: Cloud Storage refused, or could not be reached.
+    """
+    if location.startswith("gs://"):
+        return read_object(location)
     try:
-        return parse_spec(text)
-    except SpecError as error:
-        raise SpecError(
-            f"--template-file-gcs-location {template_file_gcs_location}: {error}"
-        ) from error
+        return Path(location).read_bytes()
+    except OSError as problem:
+        raise InputError(
+            f"--template-file-gcs-location {location}: {problem.strerror}; expected "
+            "gs://BUCKET/PATH.json, or a file of this machine"
+        ) from problem

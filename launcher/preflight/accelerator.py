@@ -25,7 +25,30 @@ from launcher.accelerators.catalogue import (
 )
 from launcher.accelerators.gpu_defaults import LAUNCHER_MACHINE_TYPE, MINIMUM_DISK_GB, ONE_PROCESS
 from launcher.errors import InputError
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    GPU_CAPABILITY,
+    GPU_DISK,
+    GPU_DRIVER,
+    GPU_FLEXRS,
+    GPU_IDLE,
+    GPU_MACHINE,
+    GPU_MISSING,
+    GPU_MPS,
+    GPU_NOT_ASKED,
+    GPU_PLACEMENT,
+    GPU_PROCESSES,
+    GPU_SECURE_BOOT,
+    GPU_SYNTAX,
+    GPU_TORCH_CPU,
+    GPU_TWICE,
+    GPU_TYPE,
+    GPU_UNUSED,
+    GPU_ZONE,
+    LAUNCHER_SMALL,
+    Finding,
+    error,
+    warning,
+)
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.launch.request import HINT_PARAMETER
 
@@ -73,7 +96,7 @@ def check_accelerator(
     hint = parameters.get(HINT_PARAMETER)
     if len(options) > 1 or (options and hint):
         yield error(
-            "gpu-twice",
+            GPU_TWICE,
             f"the accelerator is given {len(options) + bool(hint)} times: "
             + ", ".join([*options, *([f"{HINT_PARAMETER}={hint}"] if hint else [])]),
             "Keep one: --accelerator for all workers, with --right-fitting for the prediction "
@@ -89,7 +112,7 @@ def check_accelerator(
         try:
             accelerator = decode_accelerator(text)
         except InputError as problem:
-            yield error("gpu-syntax", str(problem), "Let --accelerator write it.")
+            yield error(GPU_SYNTAX, str(problem), "Let --accelerator write it.")
         else:
             yield from _check_one(accelerator, environment, on_all_workers=bool(options))
             yield from _check_driver(accelerator, torch_build)
@@ -115,14 +138,14 @@ def _check_without(
         gpu, count = built_in
         wanted = Accelerator(gpu.type, count)
         yield error(
-            "gpu-not-asked",
+            GPU_NOT_ASKED,
             f"--worker-machine-type {machine}: has {count} {gpu.type} built in, and Compute "
             "Engine does not create it unless the job asks for them",
             f"Add --accelerator {wanted}, which sends {encode_worker_accelerator(wanted)}.",
         )
     elif parameters.get("device") in ("cuda", "GPU"):
         yield error(
-            "gpu-missing",
+            GPU_MISSING,
             f"--parameters device={parameters['device']}: the job asks for no accelerator, so "
             "that no worker has a GPU",
             "Add --accelerator nvidia-l4:1, or pass --parameters device=cpu.",
@@ -135,7 +158,7 @@ def _check_right_fitting(
     """Yield what gives a GPU to steps that a hint of the prediction step leaves without."""
     if default and (options := _service_options(default)):
         yield error(
-            "gpu-twice",
+            GPU_TWICE,
             f"the template asks for {', '.join(options)} on all workers, and the launch for a GPU "
             "of the prediction step alone; whether a launch can take a template's experiments "
             "back is not documented",
@@ -143,7 +166,7 @@ def _check_right_fitting(
         )
     elif environment.machine_type and find_built_in(environment.machine_type):
         yield error(
-            "gpu-not-asked",
+            GPU_NOT_ASKED,
             f"--worker-machine-type {environment.machine_type}: has GPUs built in, and with right "
             "fitting the workers of the other steps ask for none",
             "Leave the flag out: the prediction step's workers get a machine that fits.",
@@ -154,7 +177,7 @@ def _check_placement(environment: FlexTemplateRuntimeEnvironment) -> Iterator[Fi
     for option in environment.additional_pipeline_options:
         if f"{WORKER_ACCELERATOR}=" in option:
             yield warning(
-                "gpu-placement",
+                GPU_PLACEMENT,
                 f"--additional-pipeline-options {option}: that a Flex Template takes an "
                 "accelerator from there is not documented",
                 "Give it as --accelerator, which puts it into additionalExperiments.",
@@ -165,39 +188,39 @@ def _check_one(
     accelerator: Accelerator, environment: FlexTemplateRuntimeEnvironment, *, on_all_workers: bool
 ) -> Iterator[Finding]:
     if problem := find_type_problem(accelerator):
-        yield error("gpu-type", f"--accelerator '{accelerator}': {problem}", "Take another.")
+        yield error(GPU_TYPE, f"--accelerator '{accelerator}': {problem}", "Take another.")
         return
     machine = environment.machine_type
     if machine and on_all_workers and (problem := find_machine_problem(accelerator, machine)):
         yield error(
-            "gpu-machine",
+            GPU_MACHINE,
             f"--worker-machine-type {machine}: {problem}",
             f"Leave the flag out, or take {find_default_machine(accelerator)}.",
         )
     if not machine and on_all_workers:
         yield error(
-            "gpu-machine",
+            GPU_MACHINE,
             f"--accelerator '{accelerator}': no worker machine type is given, and Dataflow's "
             "default has room for no GPU",
             f"Add --worker-machine-type {find_default_machine(accelerator)}.",
         )
     if accelerator.mps and ONE_PROCESS in environment.additional_experiments:
         yield error(
-            "gpu-mps",
+            GPU_MPS,
             f"mps and {ONE_PROCESS}: MPS shares the GPU between processes, and there is one only",
             "Drop one of the two.",
         )
     processes = count_sdk_processes(environment)
     if not accelerator.mps and processes and processes > accelerator.count:
         yield warning(
-            "gpu-processes",
+            GPU_PROCESSES,
             f"{machine or 'the worker'} starts {processes} SDK processes, and each loads its own "
             f"model onto {accelerator.count} GPU{'s' if accelerator.count > 1 else ''}",
             f"Add --additional-experiments {ONE_PROCESS}, or share the GPU with :mps.",
         )
     if accelerator.count > 1 and processes == 1:
         yield warning(
-            "gpu-idle",
+            GPU_IDLE,
             f"--accelerator '{accelerator}': one SDK process predicts on one GPU, the other "
             f"{accelerator.count - 1} idle unless the model spreads itself",
             f"Take --accelerator {accelerator.type}:1 and more workers.",
@@ -208,7 +231,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
     catalogue = load_catalogue()
     if accelerator.driver == NO_DRIVER:
         yield error(
-            "gpu-driver",
+            GPU_DRIVER,
             f"--accelerator '{accelerator}': installs no NVIDIA driver, so that CUDA finds no GPU",
             f"Take --accelerator {accelerator.type}:{accelerator.count}.",
         )
@@ -216,7 +239,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
     build = catalogue.find_build(torch_build) if torch_build else None
     if torch_build == "cpu":
         yield error(
-            "gpu-torch-cpu",
+            GPU_TORCH_CPU,
             f"--accelerator '{accelerator}': the image's torch is built without CUDA",
             "Install a CUDA build of torch in the image.",
         )
@@ -224,7 +247,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
         return
     if not build.has_kernels_for(gpu):
         yield error(
-            "gpu-capability",
+            GPU_CAPABILITY,
             f"--accelerator '{accelerator}': compute capability {gpu.compute_capability}, and the "
             f"image's torch ({build.build}) holds kernels for "
             f"{', '.join(build.compute_capabilities)}",
@@ -235,7 +258,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
     if minimum and version and version < minimum:
         found = warning if accelerator.driver == DEFAULT_DRIVER else error
         yield found(
-            "gpu-driver",
+            GPU_DRIVER,
             f"--accelerator '{accelerator}': driver {version}, and the image's torch "
             f"({build.build}, CUDA {build.cuda}) needs {minimum} or newer",
             f"Take --accelerator {accelerator.type}:{accelerator.count}:{LATEST_DRIVER}.",
@@ -255,41 +278,41 @@ def _check_surroundings(
     options = [*environment.additional_experiments, *environment.additional_pipeline_options]
     if parameters.get("device") == "cpu":
         yield warning(
-            "gpu-unused",
+            GPU_UNUSED,
             "--parameters device=cpu: the job pays for GPUs and predicts on the CPU",
             "Drop --accelerator, or the parameter.",
         )
     if (environment.disk_size_gb or 0) < MINIMUM_DISK_GB:
         given = environment.disk_size_gb or "the service's default of about 25"
         yield warning(
-            "gpu-disk",
+            GPU_DISK,
             f"--disk-size-gb {given}: a CUDA image fills it while it is unpacked",
             f"Take --disk-size-gb {MINIMUM_DISK_GB} or more.",
         )
     zone = environment.worker_zone or environment.zone
     if zone:
         yield warning(
-            "gpu-zone",
+            GPU_ZONE,
             f"--worker-zone {zone}: where this one zone has no such GPU left, the job fails",
             "Leave the zone to Dataflow, and list other places with --fallback.",
         )
     launcher = environment.launcher_machine_type
     if launcher in (None, "n1-standard-1", "f1-micro", "g1-small", "e2-micro", "e2-small"):
         yield warning(
-            "launcher-small",
+            LAUNCHER_SMALL,
             f"--launcher-machine-type {launcher or '(n1-standard-1)'}: little memory for a "
             "launcher that imports torch",
             f"Take --launcher-machine-type {LAUNCHER_MACHINE_TYPE}.",
         )
     if any("enable_secure_boot" in option for option in options):
         yield warning(
-            "gpu-secure-boot",
+            GPU_SECURE_BOOT,
             "enable_secure_boot: reported to keep the NVIDIA driver from loading",
             "If the workers find no GPU, remove it.",
         )
     if environment.flexrs_goal:
         yield error(
-            "gpu-flexrs",
+            GPU_FLEXRS,
             f"flexrsGoal {environment.flexrs_goal}: FlexRS takes no GPUs",
             "Remove flexrsGoal.",
         )

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.accelerators.catalogue import Accelerator, find_machine_type, load_catalogue
 from launcher.errors import InputError
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    CHECKPOINT_MISFIT,
+    CHECKPOINT_PICKLED,
+    CHECKPOINT_UNASKED,
+    CHECKPOINT_UNREADABLE,
+    MODEL_BFLOAT16,
+    MODEL_GPU_MEMORY,
+    MODEL_LOAD,
+    MODEL_MEMORY,
+    Finding,
+    error,
+    warning,
+)
 from launcher.google.rest import camel_case, from_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.preflight.accelerator import count_sdk_processes
@@ -38,7 +50,7 @@ def read_checkpoint(
     """Load a checkpoint in a process of the image's environment. Blocks.
 
     Args:
-        model_class: ``module:Class`` whose ``load_model`` shall load it too.
+        model_class: ``module:Class`` whose ``load_model`` must load it too.
 
     Raises:
         InputError: there is no such file.
@@ -53,29 +65,56 @@ def read_checkpoint(
     return from_rest(Checkpoint, {camel_case(key): value for key, value in answer.items()})
 
 
-def check_checkpoint(path: Path, checkpoint: Checkpoint) -> Iterator[Finding]:
-    """Yield why the workers will not load the checkpoint."""
+def check_checkpoint(
+    path: Path, model_class: str | None, *, python: Path, root: Path
+) -> Generator[Finding, None, Checkpoint | None]:
+    """Yield why the workers will not load a checkpoint, and return what it holds. May block.
+
+    Args:
+        model_class: ``module:Class`` whose ``load_model`` must load it too; None if not known.
+        python: the interpreter that has the image's packages.
+        root: working directory of its process.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        checkpoint = read_checkpoint(path, model_class=model_class, python=python, root=root)
+    except ProbeError as problem:
+        yield warning(
+            CHECKPOINT_UNASKED,
+            f"{path}: not checked: {problem}",
+            "Name with --python the interpreter that has the image's packages.",
+        )
+        return None
+    yield from _judge(path, checkpoint)
+    return checkpoint
+
+
+def _judge(path: Path, checkpoint: Checkpoint) -> Iterator[Finding]:
     detail = checkpoint.detail or ""
     match checkpoint.problem:
         case "pickled":
             yield error(
-                "checkpoint-pickled",
+                CHECKPOINT_PICKLED,
                 f"{path}: holds pickled objects, which torch.load refuses (weights_only): {detail}",
                 "Save the weights alone: torch.save(model.state_dict(), PATH).",
             )
         case "no-state-dict":
             yield error(
-                "checkpoint-pickled",
+                CHECKPOINT_PICKLED,
                 f"{path}: holds a {detail}, not a state_dict",
                 "Save the weights alone: torch.save(model.state_dict(), PATH).",
             )
         case "unreadable":
             yield error(
-                "checkpoint-unreadable", f"{path}: cannot be loaded: {detail}", "Save it anew."
+                CHECKPOINT_UNREADABLE,
+                f"{path}: cannot be loaded: {detail}",
+                "Save it again.",
             )
         case "misfit":
             yield error(
-                "checkpoint-misfit",
+                CHECKPOINT_MISFIT,
                 f"{path}: the model class does not load it: {detail}",
                 "Name the class whose weights these are (--parameters model_class=MODULE:CLASS).",
             )
@@ -96,7 +135,7 @@ def check_model_size(
         available = gpu.memory_gb * accelerator.count
         if needed > available:
             yield error(
-                "model-gpu-memory",
+                MODEL_GPU_MEMORY,
                 f"{processes} SDK process{'es' if processes > 1 else ''} x ({size_gb:.1f} GB model "
                 f"+ {_CONTEXT_GB} GB for CUDA) = {needed:.1f} GB, and "
                 f"{accelerator.count} {gpu.type} have {available} GB",
@@ -104,7 +143,7 @@ def check_model_size(
             )
         if "bfloat16" in checkpoint.dtypes and not gpu.has_bfloat16:
             yield error(
-                "model-bfloat16",
+                MODEL_BFLOAT16,
                 f"the weights are bfloat16, and {gpu.type} (compute capability "
                 f"{gpu.compute_capability}) does not compute in it",
                 "Take nvidia-l4 or newer, or convert the weights to float16 or float32.",
@@ -112,14 +151,14 @@ def check_model_size(
     worker = find_machine_type(machine)
     if worker and processes * size_gb > worker.memory_gb * 0.8:
         yield error(
-            "model-memory",
+            MODEL_MEMORY,
             f"{processes} SDK process{'es' if processes > 1 else ''} x {size_gb:.1f} GB model, and "
             f"{machine} has {worker.memory_gb:g} GB of memory",
             "Start fewer processes, or take a machine type with more memory.",
         )
     if processes > 1 and size_gb >= _LARGE_MODEL_GB:
         yield warning(
-            "model-load",
+            MODEL_LOAD,
             f"each of {processes} SDK processes of a worker loads the model of {size_gb:.1f} GB",
             "Start one process (no_use_multiple_sdk_containers), which loads it once.",
         )

@@ -9,20 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from launcher.finding import Finding, error, warning
-from launcher.image_reference import ImageReference
-from launcher.preflight.dockerfile_reader import Dockerfile
-from launcher.preflight.locks import Lock
-
-BOOT = "/opt/apache/beam/boot"
-LAUNCHER = "/opt/google/dataflow/python_template_launcher"
-PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
-DEFAULT_ENVIRONMENT = "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"
-LAUNCH_INSTALLS = (
-    "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE",
-    "FLEX_TEMPLATE_PYTHON_SETUP_FILE",
+from launcher.finding import (
+    IMAGE_BOOT,
+    IMAGE_ENVIRONMENT,
+    IMAGE_LAUNCHER,
+    IMAGE_SIZE,
+    IMAGE_VERSIONS,
+    IMAGE_WEIGHTS,
+    Finding,
+    error,
+    warning,
 )
-DRIVER_LIBRARIES = "/usr/local/nvidia/lib64"
+from launcher.preflight.dockerfile_reader import Base, Dockerfile
+from launcher.preflight.image_rules import (
+    BOOT,
+    DEFAULT_ENVIRONMENT,
+    LAUNCHER,
+    ImageSettings,
+    check_settings,
+    check_tag,
+)
+from launcher.preflight.locks import Lock
 
 _BEAM_IMAGE = re.compile(r"(?:^|/)beam_python(?P<python>\d\.\d+)_sdk(?::(?P<beam>[^@]+))?")
 _PYTHON_IMAGE = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)")
@@ -31,7 +38,6 @@ _CUDA_IMAGE = re.compile(r"(?:^|/)(nvidia/cuda|pytorch/pytorch|nvidia/pytorch)(?
 _BEAM_PIN = re.compile(r"apache[-_]beam(?:\[[^\]]*\])?==(?P<beam>[0-9][^\s\"';]*)")
 _VIRTUAL_ENVIRONMENT = re.compile(r"-m venv\s|\bvirtualenv\s|\bconda create\s|\buv venv\b")
 _WEIGHTS = re.compile(r"\.(pth?|bin|safetensors|onnx|ckpt)$")
-_LOCAL_ADDRESS = re.compile(r"(^|//|@)(localhost|127\.0\.0\.1|0\.0\.0\.0)([:/]|$)")
 
 
 def check_dockerfile(dockerfile: Dockerfile, locks: Sequence[Lock] = ()) -> list[Finding]:
@@ -41,13 +47,12 @@ def check_dockerfile(dockerfile: Dockerfile, locks: Sequence[Lock] = ()) -> list
         locks: the requirement files that the image installs, where known.
     """
     return [
-        *_check_bases(dockerfile),
+        *(found for base in dict.fromkeys(dockerfile.bases) for found in _check_base(base)),
+        *check_settings(_read_settings(dockerfile, locks)),
+        *_check_programs(dockerfile),
         *_check_versions(dockerfile, locks),
-        *_check_roles(dockerfile),
-        *_check_launch_time(dockerfile),
         *_check_interpreter(dockerfile),
         *_check_cuda(dockerfile, locks),
-        *_check_env(dockerfile),
         *_check_contents(dockerfile),
     ]
 
@@ -62,22 +67,25 @@ def has_launcher(dockerfile: Dockerfile) -> bool:
     return dockerfile.copies_file(LAUNCHER) or bool(_LAUNCHER_BASE.search(dockerfile.base))
 
 
-def _check_bases(dockerfile: Dockerfile) -> Iterator[Finding]:
-    for base in dict.fromkeys(dockerfile.bases):
-        image = ImageReference.parse(base.image)
-        if base.image != "scratch" and image.digest is None and image.tag in (None, "latest"):
-            yield warning(
-                "image-tag",
-                f"{dockerfile.path}: FROM {base.image}: moves, and the image with it",
-                "Name a version, best by digest.",
-            )
-        if base.platform and not base.platform.startswith(("linux/amd64", "$")):
-            yield error(
-                "image-platform",
-                f"{dockerfile.path}: FROM --platform={base.platform}: Dataflow's launcher and GPU "
-                "workers are linux/amd64",
-                "Build with --platform linux/amd64.",
-            )
+def _check_base(base: Base) -> Iterator[Finding]:
+    if base.image != "scratch":
+        yield from check_tag(f"FROM {base.image}", base.image)
+
+
+def _read_settings(dockerfile: Dockerfile, locks: Sequence[Lock]) -> ImageSettings:
+    entrypoint = dockerfile.entrypoint
+    if entrypoint is None and dockerfile.copies_file(BOOT):
+        entrypoint = ()  # the base's starts something else
+    return ImageSettings(
+        where=str(dockerfile.path),
+        platforms=tuple(base.platform for base in dockerfile.bases if base.platform),
+        entrypoint=entrypoint,
+        env=dockerfile.env,
+        has_boot=has_boot(dockerfile),
+        installs_packages=any("pip install" in command for command in dockerfile.runs),
+        uses_cuda=bool(_find_cuda_builds(locks)) and not _CUDA_IMAGE.search(dockerfile.base),
+        is_whole=False,
+    )
 
 
 def _check_versions(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Finding]:
@@ -104,69 +112,32 @@ def _check_versions(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[F
         if len(set(found.values())) > 1:
             places = ", ".join(f"{version} in {place}" for place, version in found.items())
             yield error(
-                "image-versions",
+                IMAGE_VERSIONS,
                 f"{dockerfile.path}: {what} is {places}; {symptom}",
                 f"Give all of them one version of {what}, best from one build argument.",
             )
 
 
-def _check_roles(dockerfile: Dockerfile) -> Iterator[Finding]:
-    path = dockerfile.path
-    entrypoint = dockerfile.entrypoint
-    starts_launcher = bool(entrypoint) and "python_template_launcher" in " ".join(entrypoint or ())
-    if has_boot(dockerfile) and starts_launcher:
-        yield error(
-            "image-entrypoint",
-            f"{path}: ENTRYPOINT starts the launcher, and as a worker the image would crash on "
-            "the flag --logging_endpoint",
-            f'Write ENTRYPOINT ["{BOOT}"]; the launcher VM starts the launcher by its path.',
-        )
-    if dockerfile.copies_file(BOOT) and entrypoint is None:
-        yield error(
-            "image-entrypoint",
-            f"{path}: no ENTRYPOINT, so that workers start what {dockerfile.base} starts",
-            f'Write ENTRYPOINT ["{BOOT}"].',
-        )
+def _check_programs(dockerfile: Dockerfile) -> Iterator[Finding]:
+    path, entrypoint = dockerfile.path, dockerfile.entrypoint
     if entrypoint and entrypoint[0] == BOOT and not has_boot(dockerfile):
         yield error(
-            "image-boot",
+            IMAGE_BOOT,
             f"{path}: ENTRYPOINT {BOOT}, which no COPY brings into the image",
             "COPY --from=apache/beam_pythonX.Y_sdk:VERSION /opt/apache/beam /opt/apache/beam",
         )
-    if not has_boot(dockerfile):
+    elif not has_boot(dockerfile):
         yield warning(
-            "image-boot",
+            IMAGE_BOOT,
             f"{path}: holds no {BOOT}, so that it cannot be the workers' image",
             "COPY --from=apache/beam_pythonX.Y_sdk:VERSION /opt/apache/beam /opt/apache/beam",
         )
     if not has_launcher(dockerfile):
         yield error(
-            "image-launcher",
+            IMAGE_LAUNCHER,
             f"{path}: holds no {LAUNCHER}, which the launcher VM starts",
             f"COPY it from gcr.io/dataflow-templates-base/python311-template-launcher-base:TAG to "
             f"{LAUNCHER}.",
-        )
-    if PY_FILE not in dockerfile.env:
-        yield error(
-            "image-entry-file",
-            f"{path}: does not set {PY_FILE}; the launcher ends with 'could not determine py file "
-            "from env'",
-            f"ENV {PY_FILE}=/path/in/the/image/main.py",
-        )
-
-
-def _check_launch_time(dockerfile: Dockerfile) -> Iterator[Finding]:
-    installs = any("pip install" in command for command in dockerfile.runs)
-    for name in LAUNCH_INSTALLS:
-        value = dockerfile.env.get(name)
-        if not value:
-            continue
-        found = error if has_boot(dockerfile) and installs else warning
-        yield found(
-            "image-launch-installs",
-            f"{dockerfile.path}: {name}={value}: at every launch the launcher downloads all "
-            "packages again, and runs out of its time",
-            "Remove the variable and install the packages in the image.",
         )
 
 
@@ -176,7 +147,7 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
     made = next((run for run in dockerfile.runs if _VIRTUAL_ENVIRONMENT.search(run)), None)
     if made:
         yield error(
-            "image-environment",
+            IMAGE_ENVIRONMENT,
             f"{dockerfile.path}: packages in a virtual environment ({made.strip()[:60]}), and "
             "Beam's boot program makes one of its own that does not see them",
             f"Install into the global interpreter, or set ENV {DEFAULT_ENVIRONMENT}=1 with the "
@@ -185,7 +156,7 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
     commands = " ".join(dockerfile.runs)
     if re.search(r"apt(-get)? .*\bpython3(\.\d+)?\b", commands) and "venv" not in commands:
         yield warning(
-            "image-environment",
+            IMAGE_ENVIRONMENT,
             f"{dockerfile.path}: Python from the distribution without its venv package: Beam's "
             "boot program stops at 'ensurepip is not available'",
             f"Install python3-venv too, or set ENV {DEFAULT_ENVIRONMENT}=1.",
@@ -194,39 +165,25 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
 
 def _check_cuda(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Finding]:
     match = _CUDA_IMAGE.search(dockerfile.base)
-    builds = {lock.torch_build for lock in locks} - {None, "cpu"}
+    builds = _find_cuda_builds(locks)
     if match and "devel" in (match["tag"] or ""):
         yield warning(
-            "image-size",
+            IMAGE_SIZE,
             f"{dockerfile.path}: FROM {dockerfile.base}: the devel image holds compilers that no "
             "worker needs, gigabytes that each worker pulls",
             "Take the base image; torch's wheels bring CUDA's libraries.",
         )
     elif match and builds:
         yield warning(
-            "image-size",
-            f"{dockerfile.path}: FROM {dockerfile.base} and torch ({', '.join(map(str, builds))}) "
+            IMAGE_SIZE,
+            f"{dockerfile.path}: FROM {dockerfile.base} and torch ({', '.join(builds)}) "
             "both bring CUDA's libraries, which makes start-up slow and fills the disk",
             "Take a plain Python base, python:3.11-slim-bookworm.",
         )
-    libraries = dockerfile.env.get("LD_LIBRARY_PATH", "")
-    if builds and not match and DRIVER_LIBRARIES not in libraries:
-        yield warning(
-            "image-driver-path",
-            f"{dockerfile.path}: LD_LIBRARY_PATH lacks {DRIVER_LIBRARIES}, where Dataflow "
-            "mounts the GPU's driver",
-            f"ENV LD_LIBRARY_PATH={DRIVER_LIBRARIES} PATH=/usr/local/nvidia/bin:${{PATH}}",
-        )
 
 
-def _check_env(dockerfile: Dockerfile) -> Iterator[Finding]:
-    for name, value in dockerfile.env.items():
-        if name.endswith("_EMULATOR_HOST") or _LOCAL_ADDRESS.search(value):
-            yield error(
-                "image-local-address",
-                f"{dockerfile.path}: ENV {name}={value}: on Dataflow nothing answers there",
-                "Remove it from the image; set it where you run an emulator.",
-            )
+def _find_cuda_builds(locks: Sequence[Lock]) -> set[str]:
+    return {lock.torch_build for lock in locks if lock.torch_build} - {"cpu"}
 
 
 def _check_contents(dockerfile: Dockerfile) -> Iterator[Finding]:
@@ -234,7 +191,7 @@ def _check_contents(dockerfile: Dockerfile) -> Iterator[Finding]:
         for source in copy.sources:
             if _WEIGHTS.search(source):
                 yield warning(
-                    "image-weights",
+                    IMAGE_WEIGHTS,
                     f"{dockerfile.path}: COPY {source}: weights in the image are pulled by every "
                     "launcher and worker, and change the image with each training",
                     "Keep them in Cloud Storage and name them as a parameter.",

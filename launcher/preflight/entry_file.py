@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    ENTRY_AFTER_RUN,
+    ENTRY_DEFINES,
+    ENTRY_MODEL,
+    ENTRY_OPTIONS,
+    ENTRY_PARSE_ARGS,
+    ENTRY_POISON,
+    ENTRY_SILENT_CPU,
+    ENTRY_STREAM_BATCHES,
+    ENTRY_SYNTAX,
+    ENTRY_WAITS,
+    Finding,
+    error,
+    warning,
+)
 from launcher.package.metadata_checks import RESERVED_OPTIONS
 
 _AFTER_RUN = {
@@ -58,7 +72,7 @@ def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
             tree = ast.parse(current.read_text(encoding="utf-8"), filename=str(current))
         except (SyntaxError, UnicodeDecodeError) as problem:
             findings.append(
-                error("entry-syntax", f"{_shorten(current, root)}: {problem}", "Correct the file.")
+                error(ENTRY_SYNTAX, f"{_shorten(current, root)}: {problem}", "Correct the file.")
             )
             continue
         source = SourceFile(_shorten(current, root), tree, current == path)
@@ -101,7 +115,7 @@ def _check_definitions(source: SourceFile) -> Iterator[Finding]:
             bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
             if any(base.endswith(_ON_WORKERS) for base in bases):
                 yield warning(
-                    "entry-defines",
+                    ENTRY_DEFINES,
                     f"{source.at(node)}: class {node.name} is defined in the entry file, whose "
                     "globals do not exist on the workers",
                     "Move it into a module of a package that the image holds, and import it.",
@@ -110,7 +124,7 @@ def _check_definitions(source: SourceFile) -> Iterator[Finding]:
             node, (ast.FunctionDef, ast.ClassDef, ast.If)
         ):
             yield warning(
-                "entry-model",
+                ENTRY_MODEL,
                 f"{source.at(node)}: loads a model when the launcher starts, which makes the "
                 "launch slow and the job's graph as large as the model",
                 "Load it on the workers: in DoFn.setup or a ModelHandler's load_model.",
@@ -126,7 +140,7 @@ def _check_flags(source: SourceFile) -> Iterator[Finding]:
             and not (node.args and isinstance(node.args[0], ast.List) and not node.args[0].elts)
         ):
             yield error(
-                "entry-parse-args",
+                ENTRY_PARSE_ARGS,
                 f"{source.at(node)}: parse_args() exits with status 2 at the flags that the "
                 "launcher adds (--runner, --project, --template_location and others)",
                 "Call parse_known_args() and hand what it does not know to PipelineOptions.",
@@ -156,7 +170,7 @@ def _check_options(source: SourceFile) -> Iterator[Finding]:
 
 def _overwritten(source: SourceFile, node: ast.AST, option: str) -> Finding:
     return error(
-        "entry-options",
+        ENTRY_OPTIONS,
         f"{source.at(node)}: sets {option}, which the launcher owns; with another value the "
         "launch ends without its job file",
         "Remove it; the launcher passes the right one as a flag.",
@@ -178,7 +192,7 @@ def _check_after_run(source: SourceFile) -> Iterator[Finding]:
             continue
         if node.func.attr in _AFTER_RUN:
             yield error(
-                "entry-after-run",
+                ENTRY_AFTER_RUN,
                 f"{source.at(node)}: calls {node.func.attr}() on what run() returned, and in the "
                 f"launcher {_AFTER_RUN[node.func.attr]}",
                 "Do it where the job is launched: flexpack jobs metrics, or "
@@ -186,7 +200,7 @@ def _check_after_run(source: SourceFile) -> Iterator[Finding]:
             )
         elif node.func.attr == "wait_until_finish":
             yield warning(
-                "entry-waits",
+                ENTRY_WAITS,
                 f"{source.at(node)}: waits for the job in the launcher, which only stages it",
                 "Wait where the job is launched (flexpack run --wait), or only where there is no "
                 "template_location.",
@@ -204,7 +218,7 @@ def _check_inference(source: SourceFile) -> Iterator[Finding]:
         if name == "RunInference" and "with_exception_handling" not in text:
             effect = "stalls the pipeline for ever" if streams else "fails the whole job"
             yield warning(
-                "entry-poison",
+                ENTRY_POISON,
                 f"{source.at(node)}: RunInference without with_exception_handling(): one bad "
                 f"record {effect}",
                 "Add .with_exception_handling() and write the failures somewhere.",
@@ -214,14 +228,14 @@ def _check_inference(source: SourceFile) -> Iterator[Finding]:
         device = keywords.get("device")
         if isinstance(device, ast.Constant) and str(device.value).lower() in ("gpu", "cuda"):
             yield warning(
-                "entry-silent-cpu",
+                ENTRY_SILENT_CPU,
                 f"{source.at(node)}: {name}(device={device.value!r}) predicts on the CPU, at the "
                 "price of a GPU, where CUDA is not usable",
                 "Raise in load_model where torch.cuda.is_available() is false.",
             )
         if streams and "max_batch_duration_secs" not in keywords:
             yield warning(
-                "entry-stream-batches",
+                ENTRY_STREAM_BATCHES,
                 f"{source.at(node)}: {name} in a streaming pipeline without "
                 "max_batch_duration_secs: its batches hold one element each",
                 "Pass max_batch_duration_secs, for example 0.1.",

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    LOCAL_ADDRESS,
+    NETWORK_PRIVATE,
+    NETWORK_SUBNETWORK,
+    OPTIONS_RESERVED,
+    WORKERS_IMAGE,
+    WORKERS_IMAGE_DIFFERS,
+    Finding,
+    error,
+    warning,
+)
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata_checks import RESERVED_OPTIONS
-from launcher.preflight.image import check_image_reference
+from launcher.preflight.image_rules import ON_THIS_MACHINE, check_image_reference
 
 _SUBNETWORK = re.compile(
     r"(https://www\.googleapis\.com/compute/v1/projects/(?P<project>[^/]+)/)?"
     r"regions/(?P<region>[a-z0-9-]+)/subnetworks/(?P<name>[a-z]([-a-z0-9]*[a-z0-9])?)"
 )
-_LOCAL_ADDRESS = re.compile(r"(^|[/@=])(localhost|127\.0\.0\.1|0\.0\.0\.0)([:/]|$)")
 
 
 def check_environment(
@@ -34,15 +43,15 @@ def check_environment(
         name = option.removeprefix("--").partition("=")[0]
         if name in RESERVED_OPTIONS:
             yield error(
-                "options-reserved",
+                OPTIONS_RESERVED,
                 f"--additional-pipeline-options {option}: the launcher sets {name} itself, and "
                 "another value leaves the launch without its job file",
                 "Remove it.",
             )
     for name, value in parameters.items():
-        if _LOCAL_ADDRESS.search(value):
+        if ON_THIS_MACHINE.search(value):
             yield warning(
-                "local-address",
+                LOCAL_ADDRESS,
                 f"--parameters {name}={value}: an address of this machine, which no worker reaches",
                 "Give an address that the workers reach.",
             )
@@ -60,7 +69,7 @@ def check_workers_image(
     if not workers:
         # A pipeline without packages of its own runs on the stock image, as Google's samples do.
         yield warning(
-            "workers-image",
+            WORKERS_IMAGE,
             "sdkContainerImage: not set, so that the workers run Beam's stock image, which has "
             "neither torch nor the template's code",
             f"Add --sdk-container-image {image}.",
@@ -68,7 +77,7 @@ def check_workers_image(
         return
     if workers != image:
         yield warning(
-            "workers-image-differs",
+            WORKERS_IMAGE_DIFFERS,
             f"--sdk-container-image {workers}: not the launcher's image {image}; Beam, Python and "
             "the packages of both have to be the same",
             "Use one image for both, unless you build them together.",
@@ -84,7 +93,7 @@ def _check_network(
         match = _SUBNETWORK.fullmatch(subnetwork)
         if not match:
             yield error(
-                "network-subnetwork",
+                NETWORK_SUBNETWORK,
                 f"--subnetwork {subnetwork!r}: not the form that Dataflow reads",
                 "Write regions/REGION/subnetworks/NAME, or for a shared network "
                 "https://www.googleapis.com/compute/v1/projects/PROJECT/regions/REGION/"
@@ -92,14 +101,14 @@ def _check_network(
             )
         elif region and match["region"] != (environment.worker_region or region):
             yield error(
-                "network-subnetwork",
+                NETWORK_SUBNETWORK,
                 f"--subnetwork {subnetwork}: is in {match['region']}, the workers are in "
                 f"{environment.worker_region or region}",
                 "Name a subnetwork of the workers' region.",
             )
     if environment.ip_configuration == "WORKER_IP_PRIVATE" and not subnetwork:
         yield warning(
-            "network-private",
+            NETWORK_PRIVATE,
             "--disable-public-ips without --subnetwork: launcher and workers reach Google only "
             "where the default subnetwork has Private Google Access",
             "Name a subnetwork that has it; flexpack check --live looks.",

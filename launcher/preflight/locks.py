@@ -18,7 +18,15 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from launcher.errors import InputError
-from launcher.finding import Finding, Severity, error, warning
+from launcher.finding import (
+    LOCK_ADVISORY,
+    LOCK_CONFLICT,
+    LOCK_UNPINNED,
+    Finding,
+    Severity,
+    error,
+    warning,
+)
 from launcher.google.rest import from_rest
 
 # Which CUDA a plain torch wheel is built for shows in what is installed beside it.
@@ -118,7 +126,7 @@ def check_lock(lock: Lock) -> Iterator[Finding]:
     if lock.unpinned:
         more = f" and {len(lock.unpinned) - 3} more" if len(lock.unpinned) > 3 else ""
         yield warning(
-            "lock-unpinned",
+            LOCK_UNPINNED,
             f"{lock.path}: not pinned to one version: {', '.join(lock.unpinned[:3])}{more}; the "
             "image of tomorrow is another than today's",
             "Lock them, for example with uv pip compile --generate-hashes.",
@@ -139,9 +147,9 @@ def _check_advisories(lock: Lock) -> Iterator[Finding]:
             if other is None or other not in SpecifierSet(advisory.beside.versions):
                 continue
             beside = f" beside {advisory.beside.package} {other}"
-        yield Finding(
-            advisory.severity,
-            "lock-advisory",
+        found = error if advisory.severity is Severity.ERROR else warning
+        yield found(
+            LOCK_ADVISORY,
             f"{lock.path}: {advisory.package} {version}{beside}: {advisory.problem} "
             f"({advisory.source}, as of {table.checked})",
             advisory.remedy,
@@ -166,7 +174,7 @@ def _check_against_beam(lock: Lock) -> Iterator[Finding]:
         version = lock.pins.get(canonicalize_name(requirement.name))
         if version is not None and not requirement.specifier.contains(version, prereleases=True):
             yield error(
-                "lock-conflict",
+                LOCK_CONFLICT,
                 f"{lock.path}: {requirement.name} {version}, and apache-beam {pinned} asks for "
                 f"{requirement.specifier}",
                 "Lock again from the requirements, with apache-beam among them.",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from launcher.accelerators.gpu_defaults import THREADS_OPTION
-from launcher.finding import Finding, error, warning
+from launcher.finding import OPTIONS_UNASKED, OPTIONS_UNKNOWN, Finding, error, warning
 from launcher.preflight.probe import ProbeError, run_probe
 
 # Spares the import of Beam where nothing else is given.
@@ -36,7 +36,7 @@ def check_pipeline_options(
         unknown = run_probe("options", asked, python=python, root=root, timeout_sec=timeout_sec)
     except ProbeError as problem:
         yield warning(
-            "options-unasked",
+            OPTIONS_UNASKED,
             f"--additional-pipeline-options {', '.join(asked)}: not checked: {problem}",
             "Name with --python the interpreter that has the image's packages.",
         )
@@ -44,7 +44,7 @@ def check_pipeline_options(
     for name, nearest in unknown.items():
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         yield error(
-            "options-unknown",
+            OPTIONS_UNKNOWN,
             f"--additional-pipeline-options {name}: Beam has no such option and drops it{hint}",
             "Correct it; a parameter of the template goes into --parameters.",
         )

@@ -10,8 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    PARAMETER_ENUM,
+    PARAMETER_LOCAL_PATH,
+    PARAMETER_MISSING,
+    PARAMETER_REGEX,
+    PARAMETER_REGEX_UNREADABLE,
+    PARAMETER_TWICE,
+    PARAMETER_UNKNOWN,
+    Finding,
+    error,
+    warning,
+)
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.launch.options import EnvironmentOptions, list_options
 from launcher.package.egrep import compile_egrep
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
 from template.parameters import did_you_mean
@@ -36,18 +48,9 @@ _WRITTEN_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER"})
 
 # What users try as parameters, and the flag that does it.
 _FLAGS = {
-    "accelerator": "--accelerator",
-    "disk_size_gb": "--disk-size-gb",
-    "experiments": "--additional-experiments",
-    "labels": "--additional-user-labels",
-    "max_workers": "--max-workers",
-    "network": "--network",
-    "no_use_public_ips": "--disable-public-ips",
-    "service_account_email": "--service-account-email",
-    "subnetwork": "--subnetwork",
-    "use_public_ips": "--disable-public-ips",
-    "worker_accelerator": "--accelerator",
-    "worker_machine_type": "--worker-machine-type",
+    name: declared.flag
+    for declared in list_options(EnvironmentOptions)
+    for name in (declared.name, *declared.option.beam_names)
 }
 
 
@@ -97,15 +100,15 @@ def _missing(parameter: ParameterMetadata, parameters: Mapping[str, str]) -> Fin
                 f"It stands in the value of {name}: repeat the flag for each parameter, "
                 f"--parameters {name}=VALUE --parameters {parameter.name}=VALUE."
             )
-    return error("parameter-missing", f"--parameters {parameter.name}: missing", remedy)
+    return error(PARAMETER_MISSING, f"--parameters {parameter.name}: missing", remedy)
 
 
 def _unknown(name: str, declared: list[str]) -> Finding:
     message = f"--parameters {name}: the template has no such parameter"
     if name in _FLAGS:
-        return error("parameter-unknown", message, f"Use the flag {_FLAGS[name]} instead.")
+        return error(PARAMETER_UNKNOWN, message, f"Use the flag {_FLAGS[name]} instead.")
     return error(
-        "parameter-unknown",
+        PARAMETER_UNKNOWN,
         f"{message}{did_you_mean(name, declared)}",
         f"It takes {', '.join(declared) or 'no parameters'}.",
     )
@@ -115,7 +118,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     given = f"--parameters {parameter.name}={value}"
     if parameter.param_type in _WRITTEN_TYPES and value and not value.startswith("gs://"):
         yield warning(
-            "parameter-local-path",
+            PARAMETER_LOCAL_PATH,
             f"{given}: not in Cloud Storage; each worker writes to its own disk, and that is lost "
             "with the worker",
             "Give gs://BUCKET/PATH, unless the workers share this file system.",
@@ -123,7 +126,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     options = [option.value for option in parameter.enum_options]
     if options and value not in options:
         yield error(
-            "parameter-enum",
+            PARAMETER_ENUM,
             f"{given}: none of the template's options",
             f"One of {', '.join(options)}.",
         )
@@ -134,14 +137,14 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
             matches = compile_egrep(regex).search(value) is not None
         except re.error as problem:
             yield warning(
-                "parameter-regex-unreadable",
+                PARAMETER_REGEX_UNREADABLE,
                 f"{given}: not checked, the template's regex {regex!r} cannot be read: {problem}",
                 "The service will check it; its regular expressions are of another kind.",
             )
             continue
         if not matches:
             yield error(
-                "parameter-regex",
+                PARAMETER_REGEX,
                 f"{given}: does not match {regex}",
                 parameter.help_text or "Change the value.",
             )
@@ -151,7 +154,7 @@ def _check_not_twice(name: str, environment: FlexTemplateRuntimeEnvironment) -> 
     field = RUNTIME_PARAMETERS[name]
     if field is not None and getattr(environment, field) is not None:
         yield error(
-            "parameter-twice",
+            PARAMETER_TWICE,
             f"--parameters {name}: given as a parameter and as the environment's {field} too",
             "The service takes it in one place only: drop the parameter.",
         )

@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from launcher.finding import Finding, error, warning
-from launcher.google.rest import camel_case
+from launcher.errors import FormatError, InputError
+from launcher.finding import SPEC_FIELD_UNKNOWN, SPEC_SDK, SPEC_SNAKE_CASE, Finding, error, warning
+from launcher.google.rest import camel_case, from_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import (
     ParameterMetadata,
@@ -21,8 +23,8 @@ from launcher.package.metadata import (
     TemplateMetadata,
 )
 from launcher.package.metadata_checks import check_metadata
-from launcher.package.spec import ContainerSpec, SDKInfo, parse_spec
-from launcher.preflight.image import check_image_reference
+from launcher.package.spec import ContainerSpec, SDKInfo, parse_spec, with_rest_names
+from launcher.preflight.image_rules import check_image_reference
 from template.parameters import did_you_mean
 
 # Written by Google's own generator beside the documented fields; the service passes over them.
@@ -56,6 +58,8 @@ def check_spec_text(text: str | bytes) -> list[Finding]:
     Raises:
         SpecError: it is no JSON, or no container spec.
     """
+    if not text:
+        return []
     spec = parse_spec(text)
     document: Mapping[str, Any] = json.loads(text)
     sdk_info = document.get("sdkInfo", document.get("sdk_info"))
@@ -68,6 +72,22 @@ def check_spec_text(text: str | bytes) -> list[Finding]:
         *_check_spec(spec),
         *(check_metadata(spec.metadata) if spec.metadata else ()),
     ]
+
+
+def check_metadata_file(path: Path) -> list[Finding]:
+    """Return what is wrong with a metadata file.
+
+    Raises:
+        InputError: it cannot be read, or is no metadata.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        metadata = from_rest(TemplateMetadata, with_rest_names(document), where=path.name)
+    except OSError as problem:
+        raise InputError(f"--metadata-file {path}: {problem.strerror}") from problem
+    except (ValueError, FormatError) as problem:
+        raise InputError(f"--metadata-file {path}: {problem}") from problem
+    return [*check_metadata_fields(document, where=path.name), *check_metadata(metadata)]
 
 
 def check_metadata_fields(document: object, *, where: str) -> Iterator[Finding]:
@@ -103,13 +123,13 @@ def _check_fields(where: str, document: object, known: Collection[str]) -> Itera
         path = f"{where}.{key}" if where else key
         if _SNAKE_CASE.fullmatch(key) and camel_case(key) in known:
             yield warning(
-                "spec-snake-case",
+                SPEC_SNAKE_CASE,
                 f"{path}: the REST API writes {camel_case(key)!r}, and gcloud reads nothing else",
                 f"Rename it to {camel_case(key)}.",
             )
         else:
             yield warning(
-                "spec-field-unknown",
+                SPEC_FIELD_UNKNOWN,
                 f"{path}: no such field{did_you_mean(key, known)}",
                 "Remove it, or correct its name: nobody reads it.",
             )
@@ -118,7 +138,7 @@ def _check_fields(where: str, document: object, known: Collection[str]) -> Itera
 def _check_spec(spec: ContainerSpec) -> Iterator[Finding]:
     if spec.sdk_info.language not in ("PYTHON", "JAVA", "GO", "YAML"):
         yield error(
-            "spec-sdk",
+            SPEC_SDK,
             f"sdkInfo.language {spec.sdk_info.language!r}: not one of PYTHON, JAVA, GO, YAML",
             'For a Python pipeline: "sdkInfo": {"language": "PYTHON"}.',
         )

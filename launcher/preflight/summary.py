@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from launcher.finding import CODES, Depth
 from launcher.jobs.failures import Failure, load_failures
-from launcher.preflight.codes import CODES, Depth
 
 _TITLES = {
     Depth.STATIC: "`check`",
     Depth.REHEARSAL: "`--rehearse`",
     Depth.LIVE: "`--live`",
-    Depth.READ_BACK: "read back",
+    Depth.VERIFY: "verified",
 }
 
 

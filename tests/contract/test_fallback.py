@@ -1,4 +1,4 @@
-"""The capacity ladder of ``flexpack run``; the running emulator plays the failures."""
+"""The fallbacks of ``flexpack run``; the running emulator plays the failures."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def faults(local_dataflow: LocalDataflow) -> Iterator[Faults]:
 
 
 @pytest.fixture
-def climb(local_dataflow: LocalDataflow) -> Callable[..., CompletedProcess[str]]:
-    """Run a template with two rungs to fall back to; expect that exit status."""
+def fall_back(local_dataflow: LocalDataflow) -> Callable[..., CompletedProcess[str]]:
+    """Run a template with two fallbacks; expect that exit status."""
 
-    def climb(name: str, entry_file: str, status: int, *flags: str) -> CompletedProcess[str]:
+    def fall_back(name: str, entry_file: str, status: int, *flags: str) -> CompletedProcess[str]:
         return run(
             *(str(BIN / "flexpack"), "run", name, f"--project={PROJECT}", f"--region={REGION}"),
             f"--template-file-gcs-location={local_dataflow.spec_path(entry_file)}",
@@ -37,16 +37,16 @@ def climb(local_dataflow: LocalDataflow) -> Callable[..., CompletedProcess[str]]
             status=status,
         )
 
-    return climb
+    return fall_back
 
 
 def test_the_third_launch_finds_its_machines(
-    faults: Faults, climb: Callable[..., CompletedProcess[str]]
+    faults: Faults, fall_back: Callable[..., CompletedProcess[str]]
 ) -> None:
     faults.queue(LAUNCH, "no-capacity")
     faults.queue(LAUNCH, "no-quota")
 
-    told = climb("climbs", "count.py", 0, "--wait").stdout.splitlines()
+    told = fall_back("climbs", "count.py", 0, "--wait").stdout.splitlines()
 
     assert faults.met() == ["no-capacity", "no-quota"]
     steps = [line for line in told if line.startswith(("Launched", "A quota", "No", "JOB_STATE"))]
@@ -69,9 +69,9 @@ def test_the_third_launch_finds_its_machines(
 
 
 def test_a_failure_of_another_kind_stops_at_once(
-    climb: Callable[..., CompletedProcess[str]],
+    fall_back: Callable[..., CompletedProcess[str]],
 ) -> None:
-    done = climb("stops", "asks_for_metrics.py", 1, "--wait")
+    done = fall_back("stops", "asks_for_metrics.py", 1, "--wait")
 
     assert "Trying" not in done.stdout
     assert [line for line in done.stdout.splitlines() if line.startswith("Launched")] == [
@@ -80,16 +80,18 @@ def test_a_failure_of_another_kind_stops_at_once(
     assert "Cause (metrics-in-launcher)" in done.stderr
 
 
-def test_without_wait_it_is_climbed_until_workers_have_started(
-    local_dataflow: LocalDataflow, faults: Faults, climb: Callable[..., CompletedProcess[str]]
+def test_without_wait_fallbacks_are_tried_until_workers_have_started(
+    local_dataflow: LocalDataflow,
+    faults: Faults,
+    fall_back: Callable[..., CompletedProcess[str]],
 ) -> None:
     faults.queue(LAUNCH, "no-capacity")
 
-    told = climb("climbs-on", "holds.py", 0).stdout
+    told = fall_back("climbs-on", "holds.py", 0).stdout
 
     assert faults.met() == ["no-capacity"]
     assert "Launched climbs-on-2 in europe-west4." in told
-    assert "As asked for: accelerator, machine type, disk, image." in told
+    assert "As requested: accelerator, machine type, disk, image." in told
     (job_id,) = re.findall(r"The job goes on\. Follow it:  flexpack jobs wait (\S+)", told)
     region = "--region=europe-west4"
     flexpack = (str(BIN / "flexpack"), "jobs")

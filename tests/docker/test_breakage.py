@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher.image.checks import BOOT, LAUNCHER, PY_FILE
 from launcher.image.engines.buildah import Buildah
 from launcher.image.testing import check_image
+from launcher.preflight.image_rules import BOOT, LAUNCHER, PY_FILE
 from tests.docker import standins
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]

@@ -9,10 +9,10 @@ import subprocess
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from launcher.image.checks import BOOT, LAUNCHER
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.locks import read_lock, read_pin
 from launcher.image.plan import DOCKERFILE, IGNORE_FILE
+from launcher.preflight.image_rules import BOOT, LAUNCHER
 from tests.support import BIN, PROJECT_ROOT
 
 TEXT = (PROJECT_ROOT / DOCKERFILE).read_text()

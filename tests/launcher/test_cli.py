@@ -42,6 +42,7 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
 
 def find_examples(parser):
     """Yield the example in the help of every command."""
+    parser.add_own()
     title, _, example = (parser.epilog or "").partition("example:\n")
     if example:
         assert title == ""
@@ -56,7 +57,7 @@ def test_the_examples_in_the_help_are_commands():
     assert {words[1] for words in examples} == {"build", "check", "run", "template", "emulator"}
     for words in examples:
         assert words[0] == "flexpack"
-        assert build_parser().parse_args(words[1:]).command
+        assert build_parser().parse_args(words[1:]).run
 
 
 def test_the_installed_command_exits_with_the_status():

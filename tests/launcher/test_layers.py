@@ -20,7 +20,8 @@ LAYERS = (
     {"launcher.jobs"},
     {"launcher.preflight"},
     {"launcher.image"},
-    {"launcher.commands", "launcher.arguments"},
+    {"launcher.workflow"},
+    {"launcher.commands"},
     {"launcher.cli"},
     {"launcher"},  # the public API
     {"launcher.demo"},

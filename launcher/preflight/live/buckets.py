@@ -6,8 +6,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.finding import Finding, error, warning
-from launcher.preflight.live.cloud import Cloud, Launch, Missing
+from launcher.finding import (
+    BUCKET_MISSING,
+    BUCKET_REGION,
+    OBJECT_MISSING,
+    OUTPUT_EXISTS,
+    Finding,
+    error,
+    warning,
+)
+from launcher.preflight.live.cloud import Cloud, Missing
+from launcher.preflight.subject import Launch
 
 # Multi-regions, and how the names of their regions begin.
 # https://cloud.google.com/storage/docs/locations
@@ -44,7 +53,7 @@ def check_buckets(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             answer = _get_bucket(cloud, bucket)
         except Missing:
             yield error(
-                "bucket-missing",
+                BUCKET_MISSING,
                 f"{flag} {location}: there is no bucket {bucket!r}",
                 f"gcloud storage buckets create gs://{bucket} --location {region}",
             )
@@ -54,7 +63,7 @@ def check_buckets(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         placement = answer.get("customPlacementConfig", {}).get("dataLocations", [])
         if place and place != region and not inside and region.upper() not in placement:
             yield warning(
-                "bucket-region",
+                BUCKET_REGION,
                 f"{flag} {location}: the bucket is in {place}, the workers are in {region}: slow, "
                 "and the traffic is billed",
                 f"Use a bucket in {region}, or launch in the bucket's region.",
@@ -71,7 +80,7 @@ def check_objects(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             _get_object(cloud, bucket, path)
         except Missing:
             yield error(
-                "object-missing",
+                OBJECT_MISSING,
                 f"--parameters {name}={location}: there is no such object",
                 "Correct the path, or upload the file.",
             )
@@ -90,7 +99,7 @@ def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         earlier = [name for name in names if _SHARD.match(name.removeprefix(prefix))]
         if earlier:
             yield warning(
-                "output-exists",
+                OUTPUT_EXISTS,
                 f"--parameters {name}={location}: files of an earlier run are there, "
                 f"gs://{bucket}/{earlier[0]} for one; the job replaces those of the same name, and "
                 "the others stay beside its own",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -16,10 +15,8 @@ from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
-from launcher.finding import Finding, warning
-from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.finding import LIVE_UNASKED, Finding, warning
 from launcher.google.transport import DEFAULT_ENDPOINT, OneAttemptHttp, open_session
-from launcher.package.metadata import TemplateMetadata
 
 _VERSIONS = {
     "artifactregistry": "v1",
@@ -30,32 +27,6 @@ _VERSIONS = {
     "serviceusage": "v1",
     "storage": "v1",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """What is about to be launched, as far as the project is concerned.
-
-    Attributes:
-        environment: the launch's environment over the template's.
-        image: the template's image.
-    """
-
-    project: str
-    region: str
-    image: str
-    environment: FlexTemplateRuntimeEnvironment
-    parameters: dict[str, str] = field(default_factory=dict)
-    metadata: TemplateMetadata | None = None
-
-    def find_parameters(self, *param_types: str) -> dict[str, str]:
-        """Return the parameters of these types that are given."""
-        declared = self.metadata.parameters if self.metadata else ()
-        return {
-            item.name: self.parameters[item.name]
-            for item in declared
-            if item.param_type in param_types and self.parameters.get(item.name)
-        }
 
 
 class Unanswered(Exception):  # noqa: N818  like subprocess.TimeoutExpired
@@ -126,7 +97,7 @@ class Cloud:
 def unasked(what: str, problem: Exception) -> Finding:
     """Return the finding that a question has no answer: what is not known need not be well."""
     return warning(
-        "live-unasked",
+        LIVE_UNASKED,
         f"{what}: could not ask: {problem}",
         "Ask somebody who may, or launch and see.",
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from launcher.accelerators.gpu_defaults import recommend_disk_size_gb
-from launcher.finding import Finding, error
+from launcher.finding import IMAGE_ARCHITECTURE, IMAGE_MISSING, IMAGE_UNPACKED, Finding, error
 from launcher.image_reference import ImageReference, find_repository
-from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered
+from launcher.preflight.live.cloud import Cloud, Missing, Unanswered
+from launcher.preflight.subject import Launch
 
 # Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
 _UNPACKED_SHARE = 2.0
@@ -32,7 +33,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         found = None
     if found is None:
         yield error(
-            "image-missing",
+            IMAGE_MISSING,
             f"--sdk-container-image {text}: there is no such image",
             "Push it, or correct the name; flexpack image build pushes the template's.",
         )
@@ -40,7 +41,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     architectures = {item.get("architecture") for item in found.get("imageManifests", ())} - {None}
     if architectures and "amd64" not in architectures:
         yield error(
-            "image-architecture",
+            IMAGE_ARCHITECTURE,
             f"--sdk-container-image {text}: is for {', '.join(sorted(map(str, architectures)))}, "
             "and the workers are linux/amd64",
             "Build it with --platform linux/amd64.",
@@ -50,7 +51,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     disk_gb = launch.environment.disk_size_gb or DEFAULT_DISK_GB
     if compressed_gb + unpacked_gb + _SYSTEM_GB > disk_gb:
         yield error(
-            "image-unpacked",
+            IMAGE_UNPACKED,
             f"--sdk-container-image {text}: {compressed_gb:.1f} GB compressed, about "
             f"{unpacked_gb:.1f} GB unpacked, and the workers' disks have {disk_gb} GB",
             "Take --disk-size-gb "

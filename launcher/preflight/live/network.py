@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.finding import Finding, error
-from launcher.preflight.live.cloud import Cloud, Launch, Missing
+from launcher.finding import NETWORK_CUSTOM, NETWORK_MISSING, NETWORK_PRIVATE_ACCESS, Finding, error
+from launcher.preflight.live.cloud import Cloud, Missing
+from launcher.preflight.subject import Launch
 
 
 def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
@@ -24,14 +25,14 @@ def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             )
         except Missing:
             yield error(
-                "network-missing",
+                NETWORK_MISSING,
                 f"--network {name}: there is no such network in {project}",
                 "Name one with --network, or its subnetwork with --subnetwork.",
             )
             return
         if not network.get("autoCreateSubnetworks"):
             yield error(
-                "network-custom",
+                NETWORK_CUSTOM,
                 f"--network {name}: has no subnetworks of its own making, and none is named",
                 f"Add --subnetwork regions/{region}/subnetworks/NAME.",
             )
@@ -43,7 +44,7 @@ def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         )
     except Missing:
         yield error(
-            "network-missing",
+            NETWORK_MISSING,
             f"--subnetwork {name}: there is no such subnetwork in {region} of {project}",
             "Correct the name or the region.",
         )
@@ -51,7 +52,7 @@ def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     private = environment.ip_configuration == "WORKER_IP_PRIVATE"
     if private and not subnetwork.get("privateIpGoogleAccess"):
         yield error(
-            "network-private-access",
+            NETWORK_PRIVATE_ACCESS,
             f"--disable-public-ips: subnetwork {name} has Private Google Access off, so that the "
             "launcher cannot pull its images",
             f"gcloud compute networks subnets update {name} --region {region} "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.finding import Finding, error
+from launcher.finding import PERMISSION_MISSING, Finding, error
 from launcher.preflight.live.buckets import find_locations, split
-from launcher.preflight.live.cloud import Cloud, Launch
+from launcher.preflight.live.cloud import Cloud
 from launcher.preflight.live.worker_account import find_worker_account
+from launcher.preflight.subject import Launch
 
 _PROJECT = {"dataflow.jobs.create": "roles/dataflow.developer"}
 _BUCKET = {
@@ -56,7 +57,7 @@ def check_caller(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 
 def _missing(where: str, permission: str, role: str) -> Finding:
     return error(
-        "permission-missing",
+        PERMISSION_MISSING,
         f"{where}: you lack the permission {permission}",
         f"Ask for {role}, which has it.",
     )

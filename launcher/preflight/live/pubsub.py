@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.finding import Finding, error
-from launcher.preflight.live.cloud import Cloud, Launch, Missing
+from launcher.finding import PUBSUB_MISSING, Finding, error
+from launcher.preflight.live.cloud import Cloud, Missing
+from launcher.preflight.subject import Launch
 
 
 def check_pubsub(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
@@ -19,7 +20,7 @@ def check_pubsub(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             continue
         if answer.get("topic") == "_deleted-topic_":
             yield error(
-                "pubsub-missing",
+                PUBSUB_MISSING,
                 f"--parameters {name}={path}: the subscription's topic was deleted",
                 "Name a subscription of a topic that there is.",
             )
@@ -40,7 +41,7 @@ def _get_topic(cloud: Cloud, path: str) -> dict[str, Any]:
 
 def _missing(name: str, path: str, kind: str) -> Finding:
     return error(
-        "pubsub-missing",
+        PUBSUB_MISSING,
         f"--parameters {name}={path}: there is none",
         f"gcloud pubsub {kind} create {path}",
     )

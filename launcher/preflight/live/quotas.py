@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from launcher.accelerators.catalogue import count_vcpus, load_catalogue
-from launcher.finding import Finding, error
+from launcher.finding import QUOTA_SHORT, Finding, error
 from launcher.preflight.accelerator import find_accelerator
-from launcher.preflight.live.cloud import Cloud, Launch, Unanswered
+from launcher.preflight.live.cloud import Cloud, Unanswered
 from launcher.preflight.live.image import DEFAULT_DISK_GB
+from launcher.preflight.subject import Launch
 
 # Families whose vCPUs count against CPUS; the GPU families have metrics of their own.
 _COUNTED_IN_CPUS = ("n1-", "e2-", "custom-")
@@ -32,7 +33,7 @@ def check_quotas(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         limit, usage = float(quota.get("limit", 0)), float(quota.get("usage", 0))
         if needed > limit - usage:
             yield error(
-                "quota-short",
+                QUOTA_SHORT,
                 f"--max-workers {workers}: needs {needed:g} {metric} in {region}, and of "
                 f"{limit:g} there {'is' if usage == 1 else 'are'} {usage:g} in use",
                 "Lower --max-workers, ask for more quota, or add --fallback region=REGION.",

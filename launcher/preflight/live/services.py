@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.finding import Finding, error
-from launcher.preflight.live.cloud import Cloud, Launch
+from launcher.finding import API_DISABLED, Finding, error
+from launcher.preflight.live.cloud import Cloud
+from launcher.preflight.subject import Launch
 
 _ALWAYS = ("compute", "dataflow", "logging", "storage")
 
@@ -28,7 +29,7 @@ def check_services(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         name = str(service.get("name", "")).rpartition("/")[2]
         if service.get("state") != "ENABLED":
             yield error(
-                "api-disabled",
+                API_DISABLED,
                 f"--project {launch.project}: the API {name} is not enabled",
                 f"gcloud services enable {name} --project {launch.project}",
             )

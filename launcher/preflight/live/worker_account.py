@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from launcher.finding import Finding, warning
+from launcher.finding import WORKER_PERMISSION, WORKER_ROLE, Finding, warning
 from launcher.image_reference import ImageReference, find_repository
 from launcher.preflight.live.buckets import find_locations, split
-from launcher.preflight.live.cloud import Cloud, Launch, Missing, Unanswered, unasked
+from launcher.preflight.live.cloud import Cloud, Missing, Unanswered, unasked
+from launcher.preflight.subject import Launch
 
 _WORKER = "roles/dataflow.worker"
 # A policy can name whoever has one of these in the project: "projectEditor:my-project".
@@ -76,7 +77,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     roles = _find_roles(policy, {member})
     if _WORKER not in roles and not roles & {"roles/owner", "roles/editor"}:
         yield warning(
-            "worker-role",
+            WORKER_ROLE,
             f"{where}: the project's policy gives it no {_WORKER}",
             f"gcloud projects add-iam-policy-binding {launch.project} "
             f"--member {member} --role {_WORKER}",
@@ -95,7 +96,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             continue  # Another check tells of it.
         for permission in sorted(lacking):
             yield warning(
-                "worker-permission",
+                WORKER_PERMISSION,
                 f"{resource.where}: neither its policy nor the project's gives {account} the "
                 f"permission {permission}",
                 f"{resource.grant} --member {member} --role {resource.needed[permission]}",

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.errors import FlexpackError, ServiceError
-from launcher.finding import Finding, error, warning
+from launcher.finding import REHEARSAL_LAUNCH, REHEARSAL_SAMPLE, Finding, error, warning
 from launcher.jobs.errors import JobFailed, JobTimeout
 from launcher.jobs.records import Job, JobMessage, JobState, Metric, Milestone, RowCounts
 from launcher.jobs.waiting import wait_for_job
-from launcher.launch.request import LaunchConfig, build_launch_request
+from launcher.launch.options import LaunchConfig
+from launcher.launch.request import build_launch_request
 from launcher.package.spec import ContainerSpec, format_spec
 from launcher.preflight.rehearsal.sample import NoSample, read_sample
 from launcher.preflight.rehearsal.stage import BUCKET, REPORT, Played, Rehearsal, Stage
@@ -117,7 +118,7 @@ def rehearse(config: LaunchConfig, spec: ContainerSpec, stage: Stage) -> Rehears
     try:
         job = stage.dataflow.launch(build_launch_request(local, spec))
     except ServiceError as problem:
-        refused = error("rehearsal-launch", str(problem), "Correct the request.")
+        refused = error(REHEARSAL_LAUNCH, str(problem), "Correct the request.")
         return Rehearsal([*unsampled, refused])
     verdict = Verdict(stage, _play(stage, job.id, has_sample=not unsampled))
     return Rehearsal([*unsampled, *verdict.findings], verdict.figures)
@@ -168,7 +169,7 @@ def _localize_files(
                 sample = read_sample(value)
             except NoSample as problem:
                 yield warning(
-                    "rehearsal-sample",
+                    REHEARSAL_SAMPLE,
                     f"--parameters {name}: the launch is rehearsed without a sample: {problem}",
                     "Name an input that you may read, or a local file.",
                 )
@@ -191,7 +192,7 @@ def _localize_topics(
         return
     if stage.topics is None:
         yield warning(
-            "rehearsal-sample",
+            REHEARSAL_SAMPLE,
             "only the launcher is rehearsed: Google's Pub/Sub emulator, which gives a streaming "
             "job its messages, is not installed",
             "gcloud components install pubsub-emulator, or apt-get install "
@@ -200,7 +201,7 @@ def _localize_topics(
         return
     if not stage.messages or not read:
         yield warning(
-            "rehearsal-sample",
+            REHEARSAL_SAMPLE,
             "only the launcher is rehearsed: the streaming job has no messages to read",
             "Name some with --sample: a file with a JSON message a line, or image files."
             if read

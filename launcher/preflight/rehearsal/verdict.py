@@ -8,7 +8,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from launcher.finding import Finding, error, warning
+from launcher.finding import (
+    REHEARSAL_DEAD_LETTERS,
+    REHEARSAL_GRAPH,
+    REHEARSAL_LAUNCH,
+    REHEARSAL_NETWORK,
+    REHEARSAL_RUN,
+    REHEARSAL_SLOW,
+    REHEARSAL_STEP,
+    Finding,
+    error,
+    warning,
+)
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.errors import JobTimeout
 from launcher.jobs.failures import Diagnosis
@@ -49,7 +60,7 @@ class Verdict:
             diagnosis, reason = self._find_reason()
             known = diagnosis.failure
             yield error(
-                "rehearsal-launch",
+                REHEARSAL_LAUNCH,
                 f"the launcher staged no job within {limit:g} s or failed: {reason}"
                 + (f" ({known.cause})" if known else ""),
                 known.remedy if known else "Mend what the entry file says.",
@@ -58,7 +69,7 @@ class Verdict:
         self.figures.append(f"the launcher took {staged_after_sec:.1f} s")
         if staged_after_sec > limit * _SLOW_LAUNCH_SHARE:
             yield warning(
-                "rehearsal-slow",
+                REHEARSAL_SLOW,
                 f"the launcher took {staged_after_sec:.0f} s of {limit:g} s",
                 "Build the pipeline without reading data or loading models.",
             )
@@ -73,7 +84,7 @@ class Verdict:
         asked = sorted({note["network"] for note in notes if "network" in note})
         if asked:
             yield error(
-                "rehearsal-network",
+                REHEARSAL_NETWORK,
                 f"the launcher or a worker wanted the network: {', '.join(asked[:5])}",
                 "Install packages in the image, and let the pipeline read through Beam's sources.",
             )
@@ -86,7 +97,7 @@ class Verdict:
             if slow:
                 listed = ", ".join(f"{name} {sec:.0f} s" for name, sec in slow.items())
                 yield warning(
-                    "rehearsal-slow",
+                    REHEARSAL_SLOW,
                     f"the launcher's imports are slow: {listed}",
                     "Import on the workers what only they need.",
                 )
@@ -96,7 +107,7 @@ class Verdict:
             graph = self._measure_graph()
         except ProbeError as problem:
             yield warning(
-                "rehearsal-graph", f"the job's graph was not measured: {problem}", "See --python."
+                REHEARSAL_GRAPH, f"the job's graph was not measured: {problem}", "See --python."
             )
             return
         self.figures.append(f"the job's graph has {graph['bytes'] / 1e3:,.0f} kB")
@@ -104,7 +115,7 @@ class Verdict:
             self.figures.append(f"its largest step is {step!r} with {size / 1e3:,.0f} kB")
         if graph["bytes"] > _LARGEST_GRAPH_BYTES:
             yield error(
-                "rehearsal-graph",
+                REHEARSAL_GRAPH,
                 f"the job's graph has {graph['bytes'] / 1e6:.0f} MB, and Dataflow takes "
                 f"{_LARGEST_GRAPH_BYTES / 1e6:.0f}",
                 "Read data and load models on the workers.",
@@ -112,7 +123,7 @@ class Verdict:
         for step, size in graph["steps"].items():
             if size > _LARGE_STEP_BYTES:
                 yield warning(
-                    "rehearsal-step",
+                    REHEARSAL_STEP,
                     f"step {step!r} carries {size / 1e6:.1f} MB to every worker",
                     "Do not keep data or a model in an attribute of a DoFn: load it in setup.",
                 )
@@ -137,7 +148,7 @@ class Verdict:
         if isinstance(failure, JobTimeout):
             _, reason = self._find_reason()
             yield warning(
-                "rehearsal-run",
+                REHEARSAL_RUN,
                 f"the sample was not through after {self._stage.run_limit_sec:g} s: {reason}",
                 "Look for what is slow on a CPU, or name a smaller input.",
             )
@@ -145,7 +156,7 @@ class Verdict:
             diagnosis, reason = self._find_reason()
             known = diagnosis.failure
             yield error(
-                "rehearsal-run",
+                REHEARSAL_RUN,
                 f"the pipeline failed on a sample of the input: {reason}",
                 known.remedy if known else "Mend what it says.",
             )
@@ -156,7 +167,7 @@ class Verdict:
             )
         if counts.dead_letters:
             yield warning(
-                "rehearsal-dead-letters",
+                REHEARSAL_DEAD_LETTERS,
                 f"{counts.dead_letters:,} of {counts.rows_read:,} rows of the sample could not be "
                 f"predicted{self._find_dead_letter()}",
                 "Look at the input, or at the model's predict.",

@@ -42,8 +42,8 @@ def test_wait_shows_progress_and_exits_by_the_outcome(flexpack, cloud):
     assert "ERROR: Traceback\n" in out
     assert "\n            boom\n" in out
     assert err == (
-        f"flexpack: job {job_id} failed; its messages stand above, and again with "
-        f"'flexpack jobs messages {job_id} --importance error'\n"
+        f"flexpack: job {job_id} failed; its messages: flexpack jobs messages {job_id} "
+        "--importance error --project my-project --region us-central1\n"
     )
 
 

@@ -87,7 +87,7 @@ def test_run_says_how_to_go_on(flexpack, service, template):
         f"  job id   {job_id}\n"
         f"  follow   flexpack jobs wait {job_id}\n"
         f"  cancel   flexpack jobs cancel {job_id}\n"
-        "The job was not read back: --async does not look whether it is what was asked for.\n"
+        "The job was not verified: --async does not compare it with what was requested.\n"
     )
     assert service.jobs[0]["labels"].keys() == {"flexpack-launch-id"}
 

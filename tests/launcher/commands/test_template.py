@@ -10,10 +10,10 @@ import urllib.request
 
 import pytest
 
-from launcher.commands.template import example_parameters
 from launcher.image.build import BuiltImage, remember_image
 from launcher.image.plan import ImageOptions, plan_build
 from launcher.image_reference import build_artifact_registry_name
+from launcher.package.metadata import build_example_parameters
 from template.parameters import TEMPLATES
 from tests.support import PROJECT_ROOT, open_storage, run
 
@@ -148,5 +148,5 @@ def list_jobs(emulator_env):
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
 def test_the_examples_are_values_that_the_template_takes(template):
     parameters = {parameter.name: parameter for parameter in template.parameters}
-    for name, value in example_parameters(template).items():
+    for name, value in build_example_parameters(template).items():
         assert parameters[name].parse(value)

@@ -163,7 +163,7 @@ def test_another_kind_of_path_is_refused(client, path):
 @pytest.mark.parametrize("data", [b"{", b"\xff", json.dumps({"name": "classic"}).encode()])
 def test_what_is_no_spec_is_refused_by_its_path(storage, client, data):
     storage.store.write("my-bucket", "templates/batch.json", data)
-    with pytest.raises(SpecError, match=f"--template-file-gcs-location {PATH}: not"):
+    with pytest.raises(SpecError, match=f"--template-file-gcs-location {PATH}: no container spec"):
         download_spec(PATH, client=client)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.image.checks import BOOT
 from launcher.image.config import ImageConfig
 from launcher.image.probe import Attempt, Facts, Package, ProbedFile
+from launcher.preflight.image_rules import BOOT
 
 PROGRAM = ProbedFile(exists=True, executable=True, readable_by_all=True, machine="amd64")
 

@@ -30,7 +30,7 @@ def test_a_good_image_passes(config, facts):
             "image-entrypoint",
             "python_template_launcher",
         ),
-        ({"entrypoint": ()}, "image-entrypoint", "[]"),
+        ({"entrypoint": ()}, "image-entrypoint", "no ENTRYPOINT"),
         (
             {"history": ("RUN pip install --index-url https://pypi.example.com/simple",)},
             "image-address",
@@ -54,7 +54,7 @@ def test_configurations_that_fail(config, changes, code, words):
         ("STORAGE_EMULATOR_HOST", "http://localhost:9101", "image-local-address"),
         ("PUBSUB_EMULATOR_HOST", "localhost:8085", "image-local-address"),
         ("PIP_INDEX_URL", "https://user:secret@pypi.example.com/simple", "image-address"),
-        ("PROXY", "127.0.0.1:3128", "image-address"),
+        ("PROXY", "127.0.0.1:3128", "image-local-address"),
         ("RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT", "0", "image-environment"),
         ("LD_LIBRARY_PATH", "/usr/local/cuda/lib64", "image-driver-path"),
         ("FLEX_TEMPLATE_PYTHON_PY_FILE", "", "image-entry-file"),

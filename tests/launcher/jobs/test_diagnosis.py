@@ -8,10 +8,10 @@ from datetime import date
 import pytest
 
 from launcher.cli import main
+from launcher.finding import CODES, Depth
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.failures import load_failures
 from launcher.jobs.tracebacks import find_last_traceback, leave_out_libraries
-from launcher.preflight.codes import CODES, Depth
 
 # What Dataflow, the launcher, Beam, torch and pip print, with the failure that it gives away.
 TEXTS = [

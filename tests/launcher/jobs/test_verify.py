@@ -1,4 +1,4 @@
-"""A launched job against what was asked for."""
+"""A launched job against what was requested."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import json
 
 import pytest
 
-from launcher import Accelerator, EnvironmentOptions, build_environment
+from launcher import (
+    Accelerator,
+    EnvironmentOptions,
+    Milestone,
+    build_environment,
+    follow_job,
+    verify_job,
+)
 from launcher.google.rest import from_rest
 from launcher.jobs.errors import JobMismatch
 from launcher.jobs.records import Job
-from launcher.jobs.verify import ReadBack, compare_with_asked, format_compared, read_job_back
-from launcher.jobs.waiting import wait_for_job
+from launcher.jobs.verify import compare_job, format_comparisons
 
-ASKED = build_environment(EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1")
-WORKER_L4 = ASKED.additional_experiments[0]
-
-
-class Quiet:
-    """An observer that only counts."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def on_job(self, job):
-        self.calls += 1
-
-    on_message = on_metrics = on_outage = on_job
+REQUESTED = build_environment(
+    EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1"
+)
+WORKER_L4 = REQUESTED.additional_experiments[0]
 
 
 def staged(**changes):
@@ -38,29 +34,21 @@ def staged(**changes):
     return {"experiments": [WORKER_L4, "use_runner_v2"], "workerPools": [pool]}
 
 
-def wait(dataflow, service, environment, state="JOB_STATE_DONE"):
+def follow(dataflow, service, environment):
     job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment=environment)
-    inner = Quiet()
-    observer = ReadBack(dataflow, ASKED, inner)
-
-    def then_end(seconds):
-        job["currentState"] = state
-
-    wait_for_job(dataflow, job["id"], observer=observer, sleep=then_end)
-    assert inner.calls >= 4
-    return observer
+    return follow_job(dataflow, job["id"], until=Milestone.STAGED, requested=REQUESTED)
 
 
-def test_a_job_as_asked_for_goes_on(dataflow, service):
-    observer = wait(dataflow, service, staged())
-    names = [(item.name, item.is_told) for item in observer.compared]
+def test_a_requested_job_goes_on(dataflow, service):
+    followed = follow(dataflow, service, staged())
+    names = [(item.name, item.is_reported) for item in followed.comparisons]
     assert names == [("accelerator", True), ("machine type", True), ("disk", True), ("image", True)]
     assert not [call for call in service.calls if call[0] == "PUT"]
 
 
 def expect_cancelled(dataflow, service, environment, code, message):
     with pytest.raises(JobMismatch) as caught:
-        wait(dataflow, service, environment)
+        follow(dataflow, service, environment)
     assert f"ERROR {code}: " in str(caught.value)
     assert message in str(caught.value)
     assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
@@ -73,7 +61,7 @@ def test_accelerator_lost(dataflow, service):
 
 
 def test_disk_not_applied(dataflow, service):
-    message = "asked for disks of 50 GB, and the workers' have 25"
+    message = "requested disks of 50 GB, and the workers' have 25"
     expect_cancelled(dataflow, service, staged(diskSizeGb=25), "job-disk", message)
 
 
@@ -84,7 +72,7 @@ def test_disk_not_applied(dataflow, service):
         (
             staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}]),
             "job-image",
-            "asked for the image h/i:1, and the workers run apache/beam:2.77.0",
+            "requested the image h/i:1, and the workers run apache/beam:2.77.0",
         ),
     ],
 )
@@ -94,7 +82,7 @@ def test_another_job_is_cancelled_with_the_reason(dataflow, service, environment
 
 def test_the_accelerator_may_be_a_service_option(dataflow, service):
     environment = staged() | {"experiments": [], "serviceOptions": [WORKER_L4]}
-    wait(dataflow, service, environment)
+    follow(dataflow, service, environment)
 
 
 @pytest.mark.parametrize(
@@ -110,36 +98,36 @@ def test_the_accelerator_may_be_a_service_option(dataflow, service):
 def test_the_digest_of_a_tag_passes_and_another_tag_does_not(told, is_same):
     image = [{"containerImage": told}]
     job = from_rest(Job, {"id": "1", "environment": staged(sdkHarnessContainerImages=image)})
-    (compared,) = [item for item in compare_with_asked(job, ASKED) if item.name == "image"]
+    (compared,) = [item for item in compare_job(job, REQUESTED) if item.name == "image"]
     assert (compared.mismatch is None) is is_same
 
 
-def test_a_job_that_has_ended_is_told_and_not_cancelled(dataflow, service):
+def test_a_job_that_has_ended_is_reported_and_not_cancelled(dataflow, service):
     job = service.add_job(
         "fashion", currentState="JOB_STATE_DONE", environment=staged(diskSizeGb=25)
     )
-    with pytest.raises(JobMismatch, match="is not what was asked for, and has ended already"):
-        read_job_back(dataflow, job["id"], ASKED)
+    with pytest.raises(JobMismatch, match="is not what was requested, and has ended already"):
+        verify_job(dataflow, job["id"], REQUESTED)
     assert not [call for call in service.calls if call[0] == "PUT"]
 
 
-def test_a_job_that_cannot_be_cancelled_is_told_with_the_reason(dataflow, service):
+def test_a_job_that_cannot_be_cancelled_is_reported_with_the_reason(dataflow, service):
     job = service.add_job(
         "fashion", currentState="JOB_STATE_RUNNING", environment=staged(diskSizeGb=25)
     )
     service.update_faults.append((403, "You may not."))
     with pytest.raises(JobMismatch) as caught:
-        read_job_back(dataflow, job["id"], ASKED)
+        verify_job(dataflow, job["id"], REQUESTED)
     assert "goes on, because it could not be cancelled (" in str(caught.value)
     assert "You may not." in str(caught.value)
     assert "ERROR job-disk: " in str(caught.value)
 
 
-def test_what_the_job_does_not_tell_is_named(dataflow, service):
+def test_what_the_job_does_not_report_is_named(dataflow, service):
     job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment={})
-    compared = read_job_back(dataflow, job["id"], ASKED)
-    assert format_compared(compared) == (
-        "The job tells nothing of: accelerator, machine type, disk, image."
+    comparisons = verify_job(dataflow, job["id"], REQUESTED)
+    assert format_comparisons(comparisons) == (
+        "The job does not report: accelerator, machine type, disk, image."
     )
 
 
@@ -164,17 +152,17 @@ def test_run_cancels_another_job(launch, service, flags):
     service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": wrong}
     status, _, err = launch(*flags)
     assert status == 1
-    assert "is not what was asked for, and was cancelled." in err
-    assert "asked for the image h/i:1, and the workers run apache/beam:2.77.0" in err
+    assert "is not what was requested, and was cancelled." in err
+    assert "requested the image h/i:1, and the workers run apache/beam:2.77.0" in err
     assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
 
 
-def test_run_reads_the_job_back_and_leaves_it_running(launch, service):
+def test_run_verifies_the_job_and_leaves_it_running(launch, service):
     service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": staged()}
     status, out, _ = launch()
     assert status == 0
     assert "JOB_STATE_RUNNING\n" in out
-    assert "As asked for: accelerator, machine type, disk, image.\n" in out
+    assert "As requested: accelerator, machine type, disk, image.\n" in out
     assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0]['id']}\n")
 
 
@@ -190,14 +178,14 @@ def test_run_gives_up_in_time(launch, service):
     status, _, err = launch("--timeout-sec=0")
     assert status == 1
     assert "is JOB_STATE_QUEUED after 0 s of waiting and goes on running; stop it with" in err
-    assert "The job was not read back" in err
+    assert "The job was not verified" in err
 
 
-def test_async_reads_nothing_back(launch, service):
+def test_async_verifies_nothing(launch, service):
     service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
     status, out, _ = launch("--async")
     assert status == 0
-    assert "The job was not read back" in out
+    assert "The job was not verified" in out
     assert service.calls[-1][0] == "POST"
     status, _, err = launch("--async", "--wait")
     assert status == 2

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from launcher import Accelerator, InputError
-from launcher.launch.fallback import Rung, build_ladder
+from launcher import Accelerator, Fallback, InputError
+from launcher.launch.fallback import apply_fallbacks
 
 SPEC = "gs://my-bucket/t.json"
 NO_CAPACITY = (
@@ -19,7 +19,7 @@ NO_CAPACITY = (
 QUOTA = "QUOTA_EXCEEDED: Quota 'NVIDIA_L4_GPUS' exceeded. Limit: 1.0 in region europe-west4."
 
 
-def test_each_rung_changes_the_launch(config):
+def test_each_fallback_changes_the_launch(config):
     config = replace(
         config,
         accelerator=Accelerator("nvidia-l4"),
@@ -31,7 +31,7 @@ def test_each_rung_changes_the_launch(config):
         "accelerator=nvidia-tesla-t4:1",
         "worker-zone=us-central1-b,worker_machine_type=g2-standard-4",
     ]
-    first, elsewhere, other_gpu, other_zone = build_ladder(config, [*map(Rung.parse, texts)])
+    first, elsewhere, other_gpu, other_zone = apply_fallbacks(config, [*map(Fallback.parse, texts)])
     assert first is config
     assert (elsewhere.job_name, elsewhere.region) == ("fashion-2", "europe-west4")
     assert (elsewhere.worker_zone, elsewhere.worker_machine_type) == (None, "g2-standard-8")
@@ -42,14 +42,14 @@ def test_each_rung_changes_the_launch(config):
 
 
 def test_long_names_stay_legal(config):
-    (_, second) = build_ladder(replace(config, job_name="a" * 63), [Rung.parse("region=x")])
+    (_, second) = apply_fallbacks(replace(config, job_name="a" * 63), [Fallback.parse("region=x")])
     assert second.job_name == "a" * 61 + "-2"
 
 
 @pytest.mark.parametrize("text", ["regoin=x", "region", "region=", "region=a,region=b", ""])
-def test_other_rungs_are_refused(text):
+def test_other_fallbacks_are_refused(text):
     with pytest.raises(InputError, match=f"--fallback '{text}'"):
-        Rung.parse(text)
+        Fallback.parse(text)
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ A test is called after the failure's id in ``launcher/jobs/failures.json``.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,10 @@ from launcher import (
     build_template_metadata,
 )
 from launcher.cli import main
-from launcher.preflight.live import Cloud, Launch, check_live
+from launcher.finding import CODES, Depth
+from launcher.preflight.live.cloud import Cloud
+from launcher.preflight.subject import Launch, Subject, Tools
+from launcher.preflight.suite import run_checks
 from template.parameters import BATCH, STREAMING
 from tests.launcher.preflight.google_apis import GoogleApis
 
@@ -39,6 +44,12 @@ LAUNCH = Launch(
     parameters={"input": "gs://my-bucket/a.csv", "model_path": "gs://my-bucket/m.pth"},
     metadata=build_template_metadata(BATCH),
 )
+
+
+def find_live(cloud: Cloud, launch: Launch) -> list[Finding]:
+    live = {code.name for code in CODES if code.depth is Depth.LIVE}
+    subject = Subject(tools=Tools(python=Path(sys.executable)), launch=launch)
+    return [finding for finding in run_checks(subject, cloud) if finding.code in live]
 
 
 class Project:
@@ -173,7 +184,7 @@ class Project:
 
     def check_all(self, launch: Launch = LAUNCH, timeout_sec: float = 5.0) -> list[Finding]:
         cloud = Cloud(endpoint=self.apis.endpoint, timeout_sec=timeout_sec)
-        return list(check_live(cloud, launch))
+        return find_live(cloud, launch)
 
 
 def _last(path: str) -> str:
@@ -371,7 +382,7 @@ def test_what_cannot_be_asked_is_a_warning(cloud):
 
 def test_without_a_network_every_question_is_a_warning():
     cloud = Cloud(endpoint="http://localhost:1/", timeout_sec=1)
-    findings = list(check_live(cloud, LAUNCH))
+    findings = find_live(cloud, LAUNCH)
     assert len(findings) == 8
     assert {finding.code for finding in findings} == {"live-unasked"}
 

@@ -9,8 +9,7 @@ import pytest
 from launcher import FlexTemplateRuntimeEnvironment, Severity
 from launcher.package.spec import parse_spec
 from launcher.preflight.parameters import check_parameters
-from launcher.preflight.spec import check_spec_text
-from launcher.preflight.static import check_metadata_file
+from launcher.preflight.spec import check_metadata_file, check_spec_text
 
 GCS = "^gs:\\/\\/[^\\n\\r]+$"
 OLD_METADATA = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -23,10 +23,19 @@ class CommandParser(argparse.ArgumentParser):
             **options,
         )
         self._given: Sequence[str] = ()
+        self.load: Load | None = None
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._given = sys.argv[1:] if args is None else args
+        self.add_own()
         return super().parse_known_args(args, namespace)
+
+    def add_own(self) -> None:
+        """Load the command and add its flags, the first time."""
+        load, self.load = self.load, None
+        if load:
+            self.set_defaults(parser=self)
+            load(self)
 
     def error(self, message: str) -> NoReturn:
         # Where something is missing, a flag that does not exist was often meant to be it.
@@ -125,30 +134,37 @@ class Items(argparse.Action):
         setattr(namespace, self.dest, (*getattr(namespace, self.dest), *items))
 
 
-def add_group(commands: Any, name: str, help_text: str) -> Any:
-    """Add a command that has commands of its own, and return what they are added to."""
-    group = commands.add_parser(name, help=help_text, description=_sentence(help_text))
-    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+Command = Callable[[argparse.Namespace], int]
+Load = Callable[[CommandParser], None]
 
 
-def add_command(
-    commands: Any, name: str, command: str, help_text: str, *, example: str = ""
-) -> CommandParser:
-    """Add a command.
+def add_command(commands: Any, name: str, help_text: str, load: Load) -> None:
+    """Add a command whose module is loaded only when it is called.
 
     Args:
-        command: where its function is, as ``module:function``.
-        example: a call of it, for its help.
+        load: loads the module, which adds its flags and what runs it to the parser.
     """
-    parser: CommandParser = commands.add_parser(
-        name,
-        help=help_text,
-        description=_sentence(help_text),
-        epilog=f"example:\n  {example}" if example else None,
-    )
-    parser.set_defaults(command=f"launcher.commands.{command}", parser=parser)
+    _add_parser(commands, name, help_text).load = load
+
+
+def add_verb(verbs: Any, name: str, help_text: str, run: Command) -> CommandParser:
+    """Add a command below another one, and return its parser for the flags."""
+    parser = _add_parser(verbs, name, help_text)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+def add_verbs(parser: CommandParser) -> Any:
+    """Make a command one of several verbs, and return what ``add_verb`` takes."""
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def set_example(parser: CommandParser, example: str) -> None:
+    """Show a call of a command at the end of its help."""
+    parser.epilog = f"example:\n  {example}"
+
+
+def _add_parser(commands: Any, name: str, help_text: str) -> CommandParser:
+    sentence = f"{help_text[0].upper()}{help_text[1:]}."
+    parser: CommandParser = commands.add_parser(name, help=help_text, description=sentence)
+    return parser

@@ -1,9 +1,9 @@
-"""``flexpack check --rehearse``: a local Dataflow of its own, for one launch."""
+"""A local Dataflow of its own, for the rehearsal of one launch."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from google.auth.credentials import AnonymousCredentials
@@ -12,39 +12,46 @@ from google.cloud import storage
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
 from launcher.jobs.dataflow import Dataflow
-from launcher.launch.request import LaunchConfig, build_launch_request
+from launcher.launch.options import LaunchConfig
+from launcher.launch.request import build_launch_request
 from launcher.package.spec import ContainerSpec
 from launcher.preflight.rehearsal.messages import LocalTopics, read_messages
 from launcher.preflight.rehearsal.rehearse import rehearse, write_images_file
 from launcher.preflight.rehearsal.stage import BUCKET, Rehearsal, Stage
+from launcher.preflight.subject import Tools
 
 _PROJECT = "local-project"
 
 
+@dataclass(frozen=True, kw_only=True)
+class RehearsalOptions:
+    """How a launch is rehearsed.
+
+    Attributes:
+        entry_file: the program that the launcher runs.
+        launch_limit_sec: how long the launcher may take.
+        sample: files that hold a streaming job's messages.
+    """
+
+    entry_file: Path
+    launch_limit_sec: float = 120.0
+    sample: tuple[str, ...] = ()
+
+
 def play_rehearsal(
-    config: LaunchConfig,
-    spec: ContainerSpec,
-    *,
-    entry_file: Path,
-    root: Path,
-    python: Path,
-    launch_limit_sec: float,
-    sample: Sequence[str] = (),
+    config: LaunchConfig, spec: ContainerSpec, options: RehearsalOptions, tools: Tools
 ) -> Rehearsal:
     """Start a local Dataflow, rehearse the launch on it, and stop it. Blocks.
-
-    Args:
-        sample: files that hold a streaming job's messages.
 
     Raises:
         InputError: a file of the sample cannot be used.
     """
-    if sample and not (spec.metadata and spec.metadata.streaming):
+    if options.sample and not (spec.metadata and spec.metadata.streaming):
         raise InputError(
             "--sample: holds messages, for a streaming template; a batch template reads a sample "
             "of its own input"
         )
-    messages = read_messages(sample)
+    messages = read_messages(options.sample)
     environment = build_launch_request(config, spec).launch_parameter.environment
     workers = environment.sdk_container_image or spec.default_environment.sdk_container_image
     with tempfile.TemporaryDirectory(prefix="flexpack-rehearsal-") as name:
@@ -53,9 +60,9 @@ def play_rehearsal(
         write_images_file(
             folder / "images.toml",
             images={spec.image, workers or spec.image},
-            python=python,
-            root=root,
-            entry=entry_file,
+            python=tools.python,
+            root=tools.root,
+            entry=options.entry_file,
             report=report,
         )
         try:
@@ -76,8 +83,8 @@ def play_rehearsal(
                 topics=LocalTopics(info.pubsub_host, _PROJECT) if info.pubsub_host else None,
                 messages=messages,
                 report=report,
-                python=python,
-                launch_limit_sec=launch_limit_sec,
+                python=tools.python,
+                launch_limit_sec=options.launch_limit_sec,
             )
             return rehearse(config, spec, stage)
         finally:

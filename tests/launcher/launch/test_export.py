@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 
+from launcher import LaunchConfig
 from launcher.errors import InputError
-from launcher.launch.export.gcloud import build_run_command, escape_dict, format_command
+from launcher.launch.export import build_gcloud_command, escape_dict, format_command
 
 # gcloud's own reader of dictionaries, in its own interpreter.
 READER = """
@@ -29,15 +30,15 @@ VALUES = [
 
 
 def test_the_command():
-    words = build_run_command(
-        "my-job",
+    config = LaunchConfig(
+        job_name="my-job",
         template_file_gcs_location="gs://b/t.json",
         project="p",
         region="r",
         staging_location="gs://b/s",
         parameters={"input": "gs://b/a,b", "output": "o"},
     )
-    assert words == [
+    assert build_gcloud_command(config) == [
         *("gcloud", "dataflow", "flex-template", "run", "my-job"),
         "--template-file-gcs-location=gs://b/t.json",
         "--project=p",

@@ -1,0 +1,96 @@
+"""Following a job: waiting for it, verifying that it is the requested one, saying why it failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.diagnosis import diagnose_job
+from launcher.jobs.errors import JobFailed, JobTimeout
+from launcher.jobs.records import Job, JobObserver, Milestone, RowCounts
+from launcher.jobs.verify import Comparison, verify_job
+from launcher.jobs.waiting import wait_for_job
+
+# A launcher has ten minutes or so, and workers with a large image and a GPU take up to thirty.
+_TIMEOUTS_SEC = {
+    Milestone.STAGED: 30 * 60.0,
+    Milestone.WORKERS_STARTED: 60 * 60.0,
+    Milestone.ENDED: 24 * 60 * 60.0,
+}
+
+
+@dataclass(frozen=True)
+class FollowedJob:
+    """A job that has come as far as it was followed.
+
+    Attributes:
+        counts: its rows so far; all of them if it has ended.
+        comparisons: what was requested, compared with what the job reports; None if it was not
+            verified.
+    """
+
+    job: Job
+    counts: RowCounts
+    comparisons: tuple[Comparison, ...] | None = None
+
+
+def follow_job(
+    dataflow: Dataflow,
+    job_id: str,
+    *,
+    until: Milestone = Milestone.ENDED,
+    timeout_sec: float | None = None,
+    requested: FlexTemplateRuntimeEnvironment | None = None,
+    observer: JobObserver | None = None,
+) -> FollowedJob:
+    """Wait until a job has come so far or has ended well; diagnose it if it fails. Blocks.
+
+    Args:
+        timeout_sec: how long to wait; default half an hour until it is staged, an hour until
+            workers have started, a day until it ends.
+        requested: what the launch requested, where this is known; the job is verified against it
+            as soon as it is staged, and cancelled if it differs.
+
+    Raises:
+        JobFailed: it failed; carries the diagnosis.
+        JobCancelled: it was cancelled.
+        JobMismatch: it is not the job that was requested.
+        JobTimeout: it has not come so far in time, and goes on.
+        ServiceError: Dataflow refused, or was out of reach for too long.
+    """
+    comparisons: tuple[Comparison, ...] | None = None
+
+    def verify(job: Job) -> None:
+        nonlocal comparisons
+        if requested is not None:
+            comparisons = verify_job(dataflow, job.id, requested)
+
+    try:
+        job = wait_for_job(
+            dataflow,
+            job_id,
+            until=until,
+            timeout_sec=_TIMEOUTS_SEC[until] if timeout_sec is None else timeout_sec,
+            observer=observer,
+            on_staged=verify,
+        )
+    except JobFailed as error:
+        staging_location = requested.staging_location if requested else None
+        diagnosis = diagnose_job(dataflow, error, staging_location=staging_location)
+        known = diagnosis.format()
+        raise JobFailed(
+            f"job {job_id} failed"
+            + (f".\n{known}\nIts" if known else "; its")
+            + f" messages: flexpack jobs messages {job_id} --importance error "
+            f"--project {dataflow.project} --region {dataflow.region}",
+            error.job,
+            error.messages,
+            diagnosis,
+        ) from error
+    except JobTimeout as error:
+        if requested is None or comparisons is not None:
+            raise
+        raise JobTimeout(f"{error}. The job was not verified", error.job) from error
+    counts = RowCounts.from_metrics(dataflow.metrics(job_id))
+    return FollowedJob(job, counts, comparisons)

@@ -1,0 +1,77 @@
+"""A launch written for others to run: as a shell command of flexpack or gcloud, or in Python.
+
+https://cloud.google.com/sdk/gcloud/reference/dataflow/flex-template/run
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from launcher.errors import InputError
+from launcher.launch.options import LaunchConfig
+
+_DELIMITERS = ",~;|#%!@+&*"
+
+
+def build_flexpack_command(config: LaunchConfig) -> list[str]:
+    """Return ``flexpack run`` for a launch as a list of words."""
+    words = ["flexpack", "run", config.job_name, *_place_flags(config)]
+    return words + [f"--parameters={name}={value}" for name, value in config.parameters.items()]
+
+
+def build_gcloud_command(config: LaunchConfig) -> list[str]:
+    """Return ``gcloud dataflow flex-template run`` for a launch as a list of words."""
+    words = ["gcloud", "dataflow", "flex-template", "run", config.job_name, *_place_flags(config)]
+    return words + ([f"--parameters={escape_dict(config.parameters)}"] if config.parameters else [])
+
+
+def _place_flags(config: LaunchConfig) -> list[str]:
+    return [
+        f"--template-file-gcs-location={config.template_file_gcs_location}",
+        f"--project={config.project}",
+        f"--region={config.region}",
+        f"--staging-location={config.staging_location}",
+    ]
+
+
+def format_python(config: LaunchConfig) -> str:
+    """Return the Python lines that launch a template and follow its job to the end."""
+    values = "".join(f"        {name!r}: {value!r},\n" for name, value in config.parameters.items())
+    return f"""from launcher import LaunchConfig, run_template
+
+config = LaunchConfig(
+    job_name={config.job_name!r},
+    template_file_gcs_location={config.template_file_gcs_location!r},
+    project={config.project!r},
+    region={config.region!r},
+    staging_location={config.staging_location!r},
+    parameters={{
+{values}    }},
+)
+print(run_template(config).counts)"""
+
+
+def escape_dict(values: Mapping[str, str]) -> str:
+    """Return values as gcloud reads a dictionary.
+
+    gcloud splits at commas, or at what stands between two circumflexes in front:
+    https://cloud.google.com/sdk/gcloud/reference/topic/escaping
+
+    Raises:
+        InputError: the values hold every character that could stand between them.
+    """
+    pairs = [f"{key}={value}" for key, value in values.items()]
+    free = [delimiter for delimiter in _DELIMITERS if not any(delimiter in pair for pair in pairs)]
+    if not free:
+        raise InputError("--parameters: too many special characters; use gcloud's --flags-file")
+    joined = free[0].join(pairs)
+    return joined if free[0] == "," else f"^{free[0]}^{joined}"
+
+
+def format_command(words: list[str]) -> str:
+    """Return a command for a shell, one flag a line."""
+    command = [word for word in words if not word.startswith("--")]
+    flags = [word for word in words if word.startswith("--")]
+    lines = [shlex.join(command), *(f"    {shlex.quote(flag)}" for flag in flags)]
+    return " \\\n".join(lines)

@@ -1,1 +1,0 @@
-"""A launch, written for another tool: one module for each."""

@@ -1,0 +1,203 @@
+"""The options of a launch, each declared once: name, type, default, help and REST field.
+
+From a declaration follow the flag of ``flexpack run``, ``build`` and ``check``, the field of the
+request's environment, and the row in the README's table. To add an option, add a field here.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from uuid import uuid4
+
+from launcher.accelerators.catalogue import Accelerator
+from launcher.google.rest import camel_case
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+
+_REST_FIELDS = frozenset(field.name for field in fields(FlexTemplateRuntimeEnvironment))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """What is declared of one option beside its name and type.
+
+    Attributes:
+        metavar: how the help calls its value.
+        rest: the field of the runtime environment that it sets, as it is or by the code of
+            ``launcher.launch.environment``.
+        rest_value: what a switch sets the field to.
+        commas: whether one flag may hold several values, between commas.
+        beam_names: pipeline options of Beam for the same thing.
+    """
+
+    help: str
+    metavar: str | None = None
+    rest: str | None = None
+    rest_value: Any = True
+    commas: bool = False
+    beam_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An option of a record: the field's name and type, and what is declared."""
+
+    name: str
+    type: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+def _option(help_text: str, *, default: Any = None, **declared: Any) -> Any:
+    option = Option(help=help_text, **declared)
+    if option.rest not in (None, *_REST_FIELDS):
+        raise AttributeError(f"FlexTemplateRuntimeEnvironment has no field {option.rest!r}")
+    metadata = {"option": option}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentOptions:
+    """What a user may say about the environment, named like gcloud's flags.
+
+    ``accelerator``, ``disk_size_gb`` and ``sdk_container_image`` have no gcloud flag.
+    """
+
+    accelerator: Accelerator | None = _option(
+        "GPUs of each worker, for example nvidia-l4:1; see 'flexpack accelerators'",
+        metavar="TYPE[:COUNT[:DRIVER]][:mps]",
+        rest="additional_experiments",
+        beam_names=("worker_accelerator",),
+    )
+    worker_machine_type: str | None = _option(
+        "default with --accelerator: the smallest that takes the GPUs",
+        metavar="TYPE",
+        rest="machine_type",
+    )
+    num_workers: int | None = _option("workers to start with", metavar="N", rest="num_workers")
+    max_workers: int | None = _option("most workers at once", metavar="N", rest="max_workers")
+    disk_size_gb: int | None = _option("of each worker", metavar="GB", rest="disk_size_gb")
+    sdk_container_image: str | None = _option(
+        "the workers' image", metavar="IMAGE", rest="sdk_container_image"
+    )
+    launcher_machine_type: str | None = _option(
+        "of the launcher's VM", metavar="TYPE", rest="launcher_machine_type"
+    )
+    staging_location: str | None = _option(
+        "for the job's files, gs://BUCKET/FOLDER (default: a bucket that Dataflow makes)",
+        metavar="GCS_FOLDER",
+        rest="staging_location",
+    )
+    temp_location: str | None = _option(
+        "default: staging location", metavar="GCS_FOLDER", rest="temp_location"
+    )
+    worker_region: str | None = _option(
+        "default: the job's", metavar="REGION", rest="worker_region"
+    )
+    worker_zone: str | None = _option(
+        "default: Dataflow chooses one", metavar="ZONE", rest="worker_zone"
+    )
+    service_account_email: str | None = _option(
+        "as whom launcher and workers act", metavar="EMAIL", rest="service_account_email"
+    )
+    network: str | None = _option("of launcher and workers", metavar="NETWORK", rest="network")
+    subnetwork: str | None = _option(
+        "regions/REGION/subnetworks/NAME, or its URL", metavar="SUBNETWORK", rest="subnetwork"
+    )
+    disable_public_ips: bool = _option(
+        "give workers private addresses only",
+        default=False,
+        rest="ip_configuration",
+        rest_value="WORKER_IP_PRIVATE",
+        beam_names=("use_public_ips", "no_use_public_ips"),
+    )
+    dataflow_kms_key: str | None = _option(
+        "that encrypts the job's data", metavar="KEY", rest="kms_key_name"
+    )
+    enable_streaming_engine: bool = _option(
+        "keep a streaming job's state in the service",
+        default=False,
+        rest="enable_streaming_engine",
+    )
+    additional_experiments: tuple[str, ...] = _option(
+        "of Dataflow, between commas",
+        default=(),
+        metavar="NAME,...",
+        commas=True,
+        rest="additional_experiments",
+        beam_names=("experiments",),
+    )
+    additional_pipeline_options: tuple[str, ...] = _option(
+        "repeat the flag for each; the value may hold commas",
+        default=(),
+        metavar="NAME=VALUE",
+        rest="additional_pipeline_options",
+    )
+    additional_user_labels: Mapping[str, str] = _option(
+        "of the job, between commas",
+        default={},
+        metavar="KEY=VALUE,...",
+        commas=True,
+        rest="additional_user_labels",
+        beam_names=("labels",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchConfig(EnvironmentOptions):
+    """Everything that a launch takes, named like gcloud's flags.
+
+    Attributes:
+        template_file_gcs_location: the container spec, ``gs://BUCKET/OBJECT.json``.
+        parameters: the template's parameters.
+        launch_id: marks the job as this launch's. Give one of your own, for example the id of a
+            task run, to have a repeated task find the job that its first try launched, while it
+            runs.
+        launch_timeout_sec: how long the service waits for the launcher; None takes its default.
+        right_fitting: whether only the prediction step gets the accelerator, the other steps run
+            on workers without one.
+    """
+
+    job_name: str
+    template_file_gcs_location: str
+    project: str
+    region: str
+    parameters: Mapping[str, str] = _option(
+        "a parameter of the template; repeat the flag for each. The value may hold commas",
+        default={},
+        metavar="KEY=VALUE",
+    )
+    launch_id: str = field(default_factory=lambda: uuid4().hex)
+    right_fitting: bool = _option(
+        "give the accelerator to the prediction step only, not to every worker", default=False
+    )
+    launch_timeout_sec: int | None = _option(
+        "how long the service waits for the template's launcher", metavar="SECONDS"
+    )
+
+
+def list_options(record: type[EnvironmentOptions]) -> Iterator[Declared]:
+    """Yield the options that a record declares, those of its base first."""
+    types = typing.get_type_hints(record)
+    for each in fields(record):
+        if option := each.metadata.get("option"):
+            yield Declared(each.name, types[each.name], option)
+
+
+def build_options_table() -> str:
+    """Return the README's table of options, in Markdown."""
+    lines = ["| flag | Python | REST | meaning |", "|---|---|---|---|"]
+    for declared in list_options(LaunchConfig):
+        option = declared.option
+        rest = f"`environment.{camel_case(option.rest)}`" if option.rest else ""
+        metavar = f" {option.metavar}" if option.metavar else ""
+        lines.append(f"| `{declared.flag}{metavar}` | `{declared.name}` | {rest} | {option.help} |")
+    return "\n".join(lines)

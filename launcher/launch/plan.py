@@ -1,0 +1,49 @@
+"""A launch and its fallbacks, planned: the requests that may be sent, in their order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.launch.fallback import Fallback, apply_fallbacks
+from launcher.launch.options import LaunchConfig
+from launcher.launch.request import LaunchFlexTemplateRequest, build_launch_request
+from launcher.package.spec import ContainerSpec
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """One launch that may be tried.
+
+    Attributes:
+        requested: what the job is expected to run on: the request's environment over the
+            template's, where the template is known.
+        fallback: what it changes of the first launch; None for the first itself.
+    """
+
+    config: LaunchConfig
+    request: LaunchFlexTemplateRequest
+    requested: FlexTemplateRuntimeEnvironment
+    fallback: Fallback | None = None
+
+
+def plan_launches(
+    config: LaunchConfig, fallbacks: Sequence[Fallback] = (), *, spec: ContainerSpec | None = None
+) -> tuple[LaunchPlan, ...]:
+    """Return the launch, and one for each fallback.
+
+    Args:
+        spec: the template, where it could be read.
+
+    Raises:
+        InputError: an option of one of them is wrong.
+    """
+    plans = []
+    configs = apply_fallbacks(config, fallbacks)
+    for each, fallback in zip(configs, (None, *fallbacks), strict=True):
+        request = build_launch_request(each, spec)
+        environment = request.launch_parameter.environment
+        requested = request.environment_over(spec) if spec else environment
+        plans.append(LaunchPlan(each, request, requested, fallback))
+    return tuple(plans)

@@ -1,0 +1,175 @@
+"""The rules about images: for the names of images, and for what a Dockerfile or an image says.
+
+https://cloud.google.com/dataflow/docs/guides/build-container-image and
+https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from launcher.finding import (
+    IMAGE_DRIVER_PATH,
+    IMAGE_ENTRY_FILE,
+    IMAGE_ENTRYPOINT,
+    IMAGE_LAUNCH_INSTALLS,
+    IMAGE_LOCAL_ADDRESS,
+    IMAGE_PLATFORM,
+    IMAGE_REGISTRY,
+    IMAGE_TAG,
+    Finding,
+    error,
+    warning,
+)
+from launcher.image_reference import ImageReference
+
+BOOT = "/opt/apache/beam/boot"
+LAUNCHER = "/opt/google/dataflow/python_template_launcher"
+PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
+DEFAULT_ENVIRONMENT = "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"
+ON_THIS_MACHINE = re.compile(r"(^|[/@=])(localhost|127\.0\.0\.1|0\.0\.0\.0)([:/]|$)")
+
+_LAUNCH_INSTALLS = (
+    "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE",
+    "FLEX_TEMPLATE_PYTHON_SETUP_FILE",
+    "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES",
+)
+_DRIVER_LIBRARIES = "/usr/local/nvidia/lib64"
+
+# Hosts at which Dataflow's workers authenticate by their service account.
+_GOOGLE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
+# Hosts of images that need no credentials.
+_PUBLIC_HOSTS = frozenset({"docker.io", "mcr.microsoft.com", "nvcr.io", "quay.io", "local"})
+
+
+def check_image_reference(where: str, text: str) -> Iterator[Finding]:
+    """Yield what is risky about an image that launcher or workers pull.
+
+    Args:
+        where: the field or flag that names it.
+    """
+    image = ImageReference.parse(text)
+    if image.host == "local":  # stands for the kit's own environment on the local Dataflow
+        return
+    yield from check_tag(f"{where} {text!r}", text)
+    if _GOOGLE_HOST.fullmatch(image.host):
+        return
+    if image.host in _PUBLIC_HOSTS:
+        return
+    if image.host.startswith(("localhost", "127.")):
+        yield error(
+            IMAGE_REGISTRY,
+            f"{where} {text!r}: a registry on this machine, which no worker reaches",
+            "Push the image to Artifact Registry: REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME.",
+        )
+        return
+    yield warning(
+        IMAGE_REGISTRY,
+        f"{where} {text!r}: workers cannot authenticate at {image.host}; the secrets of a spec "
+        "are for the launcher alone",
+        "Unless it is public, copy the image to Artifact Registry "
+        "(REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME).",
+    )
+
+
+def check_tag(where: str, text: str) -> Iterator[Finding]:
+    """Yield that the name of an image may mean another image tomorrow."""
+    image = ImageReference.parse(text)
+    if image.digest is None and image.tag in (None, "latest"):
+        yield warning(
+            IMAGE_TAG,
+            f"{where}: {'the tag latest' if image.tag else 'no tag'}, so that launcher and workers "
+            "may have different images",
+            "Name the image by digest (IMAGE@sha256:...) or by a tag that never moves.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """What an image says of how it is run, read from its Dockerfile or from itself.
+
+    Attributes:
+        where: how messages call it.
+        platforms: what it is made for, as far as that is said.
+        entrypoint: None if it is the base image's.
+        has_boot: whether it holds Beam's boot program.
+        installs_packages: whether its packages are in it already.
+        uses_cuda: whether its torch is built for CUDA and its base is not.
+        is_whole: whether a base image can add to it no more, as to a Dockerfile.
+    """
+
+    where: str
+    platforms: tuple[str, ...]
+    entrypoint: tuple[str, ...] | None
+    env: Mapping[str, str]
+    has_boot: bool = True
+    installs_packages: bool = True
+    uses_cuda: bool = True
+    is_whole: bool = True
+
+
+def check_settings(image: ImageSettings) -> Iterator[Finding]:
+    """Yield what would fail or mislead launcher or workers of the image."""
+    for platform in image.platforms:
+        if not platform.startswith(("linux/amd64", "$")):
+            yield error(
+                IMAGE_PLATFORM,
+                f"{image.where}: is for {platform}; Dataflow's launcher and GPU workers are "
+                "linux/amd64",
+                "Build with --platform linux/amd64.",
+            )
+    yield from _check_entrypoint(image)
+    if not image.env.get(PY_FILE):
+        yield error(
+            IMAGE_ENTRY_FILE,
+            f"{image.where}: does not set {PY_FILE}; the launcher ends with 'could not determine "
+            "py file from env'",
+            f"ENV {PY_FILE}=/path/in/the/image/main.py",
+        )
+    for name in _LAUNCH_INSTALLS:
+        if value := image.env.get(name):
+            found = error if image.has_boot and image.installs_packages else warning
+            yield found(
+                IMAGE_LAUNCH_INSTALLS,
+                f"{image.where}: {name}={value}: at every launch the launcher downloads all "
+                "packages again, and runs out of its time",
+                "Remove the variable and install the packages in the image.",
+            )
+    libraries = image.env.get("LD_LIBRARY_PATH", "").split(":")
+    if image.uses_cuda and _DRIVER_LIBRARIES not in libraries:
+        found = error if image.is_whole else warning
+        yield found(
+            IMAGE_DRIVER_PATH,
+            f"{image.where}: LD_LIBRARY_PATH lacks {_DRIVER_LIBRARIES}, where Dataflow mounts the "
+            "GPU's driver",
+            f"ENV LD_LIBRARY_PATH={_DRIVER_LIBRARIES} PATH=/usr/local/nvidia/bin:${{PATH}}",
+        )
+    for name, value in image.env.items():
+        if name.endswith("_EMULATOR_HOST") or ON_THIS_MACHINE.search(value):
+            yield error(
+                IMAGE_LOCAL_ADDRESS,
+                f"{image.where}: ENV {name}={value}: on Dataflow nothing answers there",
+                "Remove it from the image; set it where you run an emulator.",
+            )
+
+
+def _check_entrypoint(image: ImageSettings) -> Iterator[Finding]:
+    if image.entrypoint is None or not image.has_boot or image.entrypoint[:1] == (BOOT,):
+        return
+    given = " ".join(image.entrypoint)
+    if not given:
+        problem = "no ENTRYPOINT, so that workers do not start Beam's boot program"
+    elif "python_template_launcher" in given or image.is_whole:
+        problem = (
+            f"ENTRYPOINT {given}: as a worker the image would crash on the flag --logging_endpoint "
+            "of Beam's boot program"
+        )
+    else:  # a script of a Dockerfile, which may start the boot program itself
+        return
+    yield error(
+        IMAGE_ENTRYPOINT,
+        f"{image.where}: {problem}",
+        f'Write ENTRYPOINT ["{BOOT}"]; the launcher VM starts the launcher by its path.',
+    )
