@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
@@ -29,11 +29,20 @@ MAX_BLOCK_BYTES = 64 << 20
 _LARGEST_EXACT = 2**53  # of the integers, as floats
 SOURCE = "source"
 """The entry of ``attrs`` that names the file of all rows, where there is one."""
+SPLIT = "split"
+"""The entry of ``attrs`` that is the ``SplitOrigin`` of a block read from files."""
 MODEL_ID = "model_id"
 """The entry of a block of predictions' ``attrs`` that names its model, by ``ModelFile.id``."""
 
 Cells = np.ndarray | ExtensionArray
 """A column that travels beside a frame."""
+
+
+class SplitOrigin(NamedTuple):
+    """The split that a block was read from, and whether the job has no other."""
+
+    source: str
+    is_only: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +55,9 @@ class Block:
         index: where each row is: its number in the file, or its position among the messages.
         attrs: what holds for all rows, and is kept with their predictions; see ``SOURCE``.
         integers: the columns that are floats only because some rows have no integer in them.
+        origin: makes the columns as they were read again, after ``predict`` was given the frame
+            and may have changed arrays and lists in its cells. Without it, ``predict`` gets copies
+            of them. ``beside`` must not share any with the frame of a block that has one.
     """
 
     frame: pd.DataFrame
@@ -53,6 +65,7 @@ class Block:
     index: pd.Index
     attrs: Mapping[Any, Any] = field(default_factory=dict)
     integers: tuple[str, ...] = ()
+    origin: Callable[[], pd.DataFrame] | None = None
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame, key_columns: Sequence[str]) -> Block:
@@ -110,11 +123,29 @@ class _PickleCoder(beam.coders.Coder):
 
 
 class BlockCoder(_PickleCoder):
-    """The coder of blocks."""
+    """The coder of blocks: what a block was pickled to is its origin from then on."""
+
+    def encode(self, value: Block) -> bytes:
+        """Pickle a block without its origin."""
+        return super().encode(replace(value, origin=None))
+
+    def decode(self, encoded: bytes) -> Block:
+        """Unpickle a block."""
+        block: Block = super().decode(encoded)
+        return replace(block, origin=_PickledBlock(encoded))
 
     def estimate_size(self, value: Block) -> int:
         """Return the bytes of the frame's data."""
         return frame_bytes(value.frame)
+
+
+@dataclass(frozen=True)
+class _PickledBlock:
+    encoded: bytes
+
+    def __call__(self) -> pd.DataFrame:
+        block: Block = pickle.loads(self.encoded)  # noqa: S301  (it has been unpickled before)
+        return block.frame
 
 
 class FrameCoder(_PickleCoder):
@@ -132,6 +163,11 @@ beam.coders.registry.register_coder(pd.DataFrame, FrameCoder)
 def row_keys(file_name: str, rows: Sequence[int]) -> np.ndarray:
     """Return ``<file name>#<row number>`` for each row number."""
     return object_cells([f"{file_name}#{row}" for row in rows])
+
+
+def image_frame(images: Sequence[np.ndarray] | np.ndarray) -> pd.DataFrame:
+    """Return a frame of images, which are not copied."""
+    return pd.DataFrame({IMAGE: object_cells(images)}, copy=False)
 
 
 def make_blocks(

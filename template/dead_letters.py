@@ -15,11 +15,15 @@ import pandas as pd
 from apache_beam.metrics import Metrics
 
 from template.blocks import Block, row_source
-from template.messages import Message, find_messages
+from template.messages import Message, find_message
 
 ROWS_READ = Metrics.counter("flexpack", "rows_read")
 PREDICTIONS = Metrics.counter("flexpack", "predictions")
 DEAD_LETTERS = Metrics.counter("flexpack", "dead_letters")
+NOT_TRIED_ALONE = Metrics.counter("flexpack", "not_tried_alone")
+"""Of the dead letters, those of rows that only failed together with others: see ``failures``."""
+
+_LONGEST_ERROR = 10_000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +41,10 @@ class DeadLetter:
     message: Message | None = None
 
     @classmethod
-    def of_row(cls, row: Block | pd.DataFrame, key: str, error: str) -> DeadLetter:
-        """Return the dead letter of a block, or of predictions, of one row."""
-        messages = find_messages(row)
-        message = messages[0] if messages else None
-        source = message.source if message else row_source(row, 0, key)
+    def of_row(cls, rows: Block | pd.DataFrame, position: int, key: str, error: str) -> DeadLetter:
+        """Return the dead letter of a row of a block, or of predictions."""
+        message = find_message(rows, position)
+        source = message.source if message else row_source(rows, position, key)
         return cls(key=key, error=error, source=source, message=message)
 
     def to_json(self) -> dict[str, Any]:
@@ -54,6 +57,17 @@ class DeadLetter:
 
 def describe(error: BaseException) -> str:
     """Return type and message of an exception, as a dead letter's ``error``."""
-    # What is no text in UTF-8, a lone surrogate, could not be written.
-    message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    name = type(error).__name__
+    try:
+        message = str(error)
+    except Exception as second:  # what a foreign class does
+        message = f"(its message cannot be read: {type(second).__name__})"
+    if len(message) > _LONGEST_ERROR:  # Pub/Sub, for one, refuses what is too large
+        message = f"{message[:_LONGEST_ERROR]}... ({len(message):,} characters)"
+    message = utf8(message)
+    return f"{name}: {message}" if message else name
+
+
+def utf8(text: str) -> str:
+    """Return text that can be written and logged: a lone surrogate is not, in UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from template.dead_letters import describe
+
 CPU = "cpu"
 CUDA = "cuda"
 _DRIVER_VERSION = Path("/proc/driver/nvidia/version")
@@ -61,7 +63,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
-        sign in str(error)
+        sign in describe(error)
         for sign in ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
     )
 

@@ -7,35 +7,23 @@ https://beam.apache.org/documentation/ml/about-ml/
 
 from __future__ import annotations
 
-import copy
-import gc
-import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 import pandas as pd
-from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, ModelMetadata, RunInference
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
-from template.blocks import MODEL_ID, Block, frame_bytes
-from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter, describe
-from template.device import (
-    is_device_failure,
-    is_out_of_memory,
-    release_memory,
-    resolve_device,
-)
+from template.blocks import Block, frame_bytes
+from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+from template.failures import Failures
 from template.model import BaseModel
-from template.model_swap import ModelFile
-from template.predict_result import UnusablePredictionError, join_predictions
-
-_log = logging.getLogger(__name__)
-
-MODELS_REFUSED = Metrics.counter("flexpack", "models_refused")
-_SAMPLE_ROWS = 4
+from template.model_swap import ModelFile, ServingModel
+from template.predict_result import UnusablePredictionError
+from template.predictor import Part, Predictor
 
 
 class ApplyModel(beam.PTransform):
@@ -76,26 +64,38 @@ class ApplyModel(beam.PTransform):
         self._device = device
         self._model_metadata_pcoll = model_metadata_pcoll
         self._handles_exceptions = False
+        self._gives_up = False
 
-    def with_exception_handling(self) -> ApplyModel:
+    def with_exception_handling(self, *, gives_up: bool = False) -> ApplyModel:
         """Make the result ``(predictions, dead_letters)``; one bad row then fails nothing.
 
-        Where ``predict`` raises, or returns a wrong number of entries, the block is halved until
-        the rows that make it raise stand alone: they become dead letters, the others are
-        predicted. An out-of-memory error is met in the same way. What halving cannot cure fails
-        the bundle: a lost GPU, or a return value of an unusable type.
+        If ``predict`` raises, or returns fewer entries than rows, the block is halved until the
+        rows without a prediction stand alone: they become dead letters, the others are predicted.
+        An out-of-memory error is met in the same way. What halving cannot cure fails the bundle: a
+        lost GPU, or a return value of an unusable type or size.
+
+        After some blocks that failed wholly and alike no block is halved until a row succeeds;
+        ``template.failures`` has the numbers.
+
+        Args:
+            gives_up: whether the bundle fails if none of many rows of several splits, or of the
+                only one, is predicted. Only for blocks of the templates' own sources.
         """
         self._handles_exceptions = True
+        self._gives_up = gives_up
         return self
 
     def expand(self, blocks: PCollection) -> PCollection | tuple[PCollection, PCollection]:
         """Apply RunInference to the blocks."""
-        handler = _BlockModelHandler(
+        handler = BlockModelHandler(
             self._model,
-            self._key_columns,
-            self._device,
-            self._handles_exceptions,
-            self._reserved_columns,
+            PredictSettings(
+                key_columns=tuple(self._key_columns),
+                reserved_columns=self._reserved_columns,
+                device=self._device,
+                handles_exceptions=self._handles_exceptions,
+                gives_up=self._gives_up,
+            ),
         )
         results = blocks | "RunInference" >> RunInference(
             handler, model_metadata_pcoll=self._model_metadata_pcoll
@@ -108,210 +108,85 @@ class ApplyModel(beam.PTransform):
         return routed["predictions"]
 
 
-class _Present:
-    """The model that predicts in this process now, and some rows that it has predicted.
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """How a model is called, as ``ApplyModel`` describes it."""
 
-    A model that is loaded before there are such rows is compared with ``earlier`` on the first
-    ones, and ``refused`` then.
-    """
+    key_columns: tuple[str, ...]
+    reserved_columns: tuple[str, ...] = ()
+    device: str = "auto"
+    handles_exceptions: bool = False
+    gives_up: bool = False
 
-    model: BaseModel | None = None
-    sample: Block | None = None
-    earlier: BaseModel | None = None
-    refused: BaseModel | None = None
+    def make_predictor(self, model: BaseModel, model_id: str) -> Predictor:
+        """Return the predictor of a loaded model."""
+        return Predictor(
+            model,
+            model_id=model_id,
+            key_columns=self.key_columns,
+            reserved_columns=self.reserved_columns,
+            failures=Failures(gives_up=self.gives_up),
+        )
 
 
-class _BlockModelHandler(
-    ModelHandler["Block | pd.DataFrame", "pd.DataFrame | DeadLetter", BaseModel]
-):
-    """Runs a BaseModel in RunInference; the model that it loads is the BaseModel itself."""
+class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]):
+    """Runs a BaseModel in RunInference; what it loads is the ``ServingModel`` of the process."""
 
-    def __init__(
-        self,
-        model: BaseModel,
-        key_columns: Sequence[str],
-        device: str,
-        handles_exceptions: bool,
-        reserved_columns: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, model: BaseModel, settings: PredictSettings) -> None:
         super().__init__()
-        self._given = self._model = model
-        self._key_columns = list(key_columns)
-        self._device = device
-        self._handles_exceptions = handles_exceptions
-        self._reserved_columns = tuple(reserved_columns)
+        self._model = model
+        self._settings = settings
+        self._file: ModelFile | None = None
         # Every thread has its own copy of this handler; whichever is first loads for all of them.
         self._shared = Shared()
-        self._present: _Present | None = None
+        self._serving: ServingModel | None = None
 
-    def _find_present(self) -> _Present:
-        if self._present is None:
-            self._present = self._shared.acquire(_Present)
-        return self._present
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_serving": None}
 
-    def load_model(self) -> BaseModel:
-        present = self._find_present()
-        earlier = None
-        try:
-            model = self._load(self._model)
-            earlier = self._find_earlier(present)
-            if earlier is not None and present.sample is not None:
-                self._check_like(earlier, model, present.sample)
-        except Exception as error:
-            if self._model is self._given:
-                raise
-            model = self._load(self._given) if present.model is None else present.model
-            _refuse(self._model, model, error)
-        else:
-            _log.info("model %s serves", _model_id(model))
-            present.earlier = earlier if present.sample is None else None
-        present.model = model
-        return model
+    def load_model(self) -> ServingModel:
+        """Load the launched model, or the one that ``update_model_path`` names."""
+        if self._serving is None:
+            self._serving = self._shared.acquire(self._make_serving_model)
+        self._serving.load(self._file)
+        return self._serving
 
-    def _find_earlier(self, present: _Present) -> BaseModel | None:
-        """Return what a new model has to be like; None for the model that is launched."""
-        if present.model is not None:
-            return present.earlier or present.model
-        if self._model is self._given:
-            return None
-        try:
-            return self._load(self._given)
-        except Exception as error:
-            release_memory()
-            _log.warning(
-                "model %s is compared with none, because %s does not load: %s",
-                _model_id(self._model),
-                _model_id(self._given),
-                describe(error),
-            )
-            return None
-
-    def _load(self, given: BaseModel) -> BaseModel:
-        model = copy.copy(given)
-        model.device = resolve_device(self._device)
-        model.ensure_model()
-        # What the imports and the model hold lives as long as the process. Unfrozen, the garbage
-        # collector walks it again and again: 5 % of the CPU time of a small model.
-        gc.freeze()
-        return model
-
-    def _check_like(self, earlier: BaseModel, model: BaseModel, sample: Block) -> None:
-        """Check on some rows that a new model predicts what the one before it does."""
-        now, then = (self._predict(sample, each) for each in (earlier, model))
-        if list(now.columns) != list(then.columns):
-            raise UnusablePredictionError(
-                f"predict returned the columns {', '.join(then.columns)}, "
-                f"not {', '.join(now.columns)}"
-            )
-
-    def _check_late(self, model: BaseModel, earlier: BaseModel, sample: Block) -> None:
-        """Check a model that was loaded before there were rows, on the first that tell."""
-        try:
-            self._predict(sample, earlier)
-        except Exception as error:
-            _log.info("no rows to compare models on, the next may do: %s", describe(error))
-            return
-        present = self._find_present()
-        present.earlier = None
-        try:
-            self._check_like(earlier, model, sample)
-        except Exception as error:
-            _refuse(model, earlier, error)
-            present.model, present.refused = earlier, model
+    def _make_serving_model(self) -> ServingModel:
+        settings = self._settings
+        return ServingModel(self._model, settings.device, settings.make_predictor)
 
     def update_model_path(self, model_path: str | None = None) -> None:
+        """Note the id of the model to load next."""
         if model_path:
-            file = ModelFile.from_id(model_path)
-            self._model = copy.copy(self._model)
-            self._model.model_path, self._model.model_version = file.path, file.version
+            self._file = ModelFile.from_id(model_path)
 
     def should_skip_batching(self) -> bool:
+        """Take each block as one batch."""
         return True
 
     def get_num_bytes(self, batch: Block | pd.DataFrame) -> int:
+        """Return the bytes of a block, for RunInference's metrics."""
         return frame_bytes(batch.frame if isinstance(batch, Block) else batch)
 
     def run_inference(
         self,
         batch: Block | pd.DataFrame,
-        model: BaseModel,
+        model: ServingModel,
         inference_args: Mapping[str, Any] | None = None,
-    ) -> list[pd.DataFrame | DeadLetter]:
+    ) -> list[Part]:
+        """Predict a block, by whatever model serves now."""
         block = batch if isinstance(batch, Block) else self._make_block(batch)
-        present = self._find_present()
-        earlier = present.earlier
-        if earlier is not None and model is present.model:
-            self._check_late(model, earlier, block.take(0, _SAMPLE_ROWS))
-        if model is present.refused and present.model is not None:
-            model = present.model
-        if self._handles_exceptions:
-            parts = list(self._predict_or_halve(block, model))
-        else:
-            parts = [self._predict(block, model)]
-        if present.sample is None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
-            present.sample = block.take(0, _SAMPLE_ROWS)
-        if len(parts) > 1:
-            _log.warning("predict failed on a block of %d rows, which was halved", len(batch))
-        return parts
+        return model.predict(block, halves=self._settings.handles_exceptions)
 
     def _make_block(self, frame: pd.DataFrame) -> Block:
-        missing = [column for column in self._key_columns if column not in frame]
+        key_columns = self._settings.key_columns
+        missing = [column for column in key_columns if column not in frame]
         if missing:
             raise UnusablePredictionError(
                 f"key_column {missing[0]!r}: the DataFrame has no such column, but "
                 f"{', '.join(map(str, frame.columns))}"
             )
-        return Block.of_frame(frame, self._key_columns)
-
-    def _predict(self, block: Block, model: BaseModel) -> pd.DataFrame:
-        # A copy: predict may change its argument, and a halved block is predicted again.
-        rows = block.frame.copy()
-        predictions = join_predictions(
-            block.beside, len(block), model.predict(rows), self._reserved_columns
-        )
-        predictions.index = block.index
-        predictions.attrs = {**block.attrs, MODEL_ID: _model_id(model)}
-        return predictions
-
-    def _predict_or_halve(
-        self, block: Block, model: BaseModel
-    ) -> Iterator[pd.DataFrame | DeadLetter]:
-        try:
-            predictions = self._predict(block, model)
-        except Exception as error:
-            if isinstance(error, UnusablePredictionError) or is_device_failure(error):
-                raise
-            failure = describe(error)
-            out_of_memory = is_out_of_memory(error)
-        else:
-            yield predictions
-            return
-        # Past the handler the traceback is gone, and with it the tensors of the failed batch.
-        if not len(block):
-            return
-        if len(block) == 1:
-            key = ", ".join(str(block.beside[column][0]) for column in self._key_columns)
-            yield DeadLetter.of_row(block, key, failure)
-            return
-        if out_of_memory:
-            release_memory()
-        half = len(block) // 2
-        for start, stop in ((0, half), (half, len(block))):
-            yield from self._predict_or_halve(block.take(start, stop), model)
-
-
-def _refuse(model: BaseModel, serving: BaseModel, error: Exception) -> None:
-    MODELS_REFUSED.inc()
-    _log.error(
-        "model %s is refused, %s keeps serving: %s",
-        _model_id(model),
-        _model_id(serving),
-        describe(error),
-    )
-
-
-def _model_id(model: BaseModel) -> str:
-    return ModelFile(model.model_path, model.model_version).id
+        return Block.of_frame(frame, key_columns)
 
 
 @beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)

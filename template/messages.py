@@ -88,3 +88,9 @@ def find_messages(rows: Block | pd.DataFrame) -> Messages | None:
     """Return the messages that rows are from, by their index; None if they are from files."""
     messages: Messages | None = rows.attrs.get(MESSAGES)
     return None if messages is None else Messages(messages[number] for number in rows.index)
+
+
+def find_message(rows: Block | pd.DataFrame, position: int) -> Message | None:
+    """Return the message that the row at ``position`` is from; None if it is from a file."""
+    messages: Messages | None = rows.attrs.get(MESSAGES)
+    return None if messages is None else messages[rows.index[position]]

@@ -1,15 +1,21 @@
-"""WatchModels: the newest file of a pattern, for RunInference's model updates.
+"""The model that serves in a process, and its updates.
 
-In the place of Beam's ``WatchFilePattern``, which needs a matching file before the job starts, lets
-every prediction wait for it, and never looks at a name again: here a file that is overwritten is
-another model. A timer that sets itself again looks for files; it needs no splittable DoFn and no
-shuffle.
+``ServingModel`` loads models, lets a newer one serve or refuses it, and frees what it replaces.
+``WatchModels`` finds the newest file of a pattern, in the place of Beam's ``WatchFilePattern``,
+which needs a matching file before the job starts, lets every prediction wait for it, and never
+looks at a name again: here a file that is overwritten is another model. A timer that sets itself
+again looks for files; it needs no splittable DoFn and no shuffle.
 https://beam.apache.org/documentation/ml/side-input-updates/
 """
 
 from __future__ import annotations
 
+import copy
+import gc
+import logging
 import re
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +23,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import apache_beam as beam
+import pandas as pd
 from apache_beam.coders import StrUtf8Coder
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelMetadata
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.timeutil import TimeDomain
@@ -27,8 +35,22 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 
+from template.blocks import Block
+from template.dead_letters import describe
+from template.device import release_memory, resolve_device
+from template.model import BaseModel
+from template.predict_result import UnusablePredictionError
+from template.predictor import Part, Predictor
+from template.rows import Rows
+
 INTERVAL_SEC = 10.0
 """Between two looks for files."""
+MODELS_REFUSED = Metrics.counter("flexpack", "models_refused")
+_SAMPLE_ROWS = 4
+_A_MODEL_DIED = threading.Event()
+"""What is garbage since then may be frozen. One for the process, as its collector is."""
+
+_log = logging.getLogger(__name__)
 
 _ID = re.compile(r"(?P<path>.+)#(?P<version>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)")
 
@@ -46,10 +68,170 @@ class ModelFile:
         return f"{self.path}#{self.version}" if self.version else self.path
 
     @classmethod
+    def of(cls, model: BaseModel) -> ModelFile:
+        """Return the file of a model."""
+        return cls(model.model_path, model.model_version)
+
+    @classmethod
     def from_id(cls, model_id: str) -> ModelFile:
         """Return the file of an id."""
         match = _ID.fullmatch(model_id)
         return cls(**match.groupdict()) if match else cls(model_id)
+
+
+class ServingModel:
+    """The model that predicts in this process, for all of its threads.
+
+    Args:
+        launched: the model that the job was launched with; not loaded yet.
+        device: "auto", "cuda" or "cpu".
+        make_predictor: makes the predictor of a loaded model, which has the given id.
+    """
+
+    def __init__(
+        self,
+        launched: BaseModel,
+        device: str,
+        make_predictor: Callable[[BaseModel, str], Predictor],
+    ) -> None:
+        self._launched = launched
+        self._device = device
+        self._make_predictor = make_predictor
+        self._lock = threading.Lock()
+        self._serving: Predictor | None = None
+        self._sample: Block | None = None
+        """Some rows that were predicted, to compare models on."""
+        self._unlike: Predictor | None = None
+        """What the serving model is still to be compared with, on the first rows that allow it."""
+
+    def load(self, file: ModelFile | None = None) -> None:
+        """Load the launched model or, with ``file``, a newer one, and let it serve.
+
+        A newer one that does not load, or does not predict the columns of the one before it, is
+        refused, logged and counted.
+
+        Raises:
+            Exception: the launched model does not load.
+        """
+        if self._serving is None:
+            gc.freeze()  # the imports: only what loading leaves behind is searched for garbage
+        if file is not None and (self._serving is None or self._serving.model_id != file.id):
+            self._load_or_refuse(file)
+        elif self._serving is None:
+            self._serving = self._load(ModelFile.of(self._launched))
+        _free_garbage()
+
+    def predict(self, block: Block, *, halves: bool) -> list[Part]:
+        """Return the predictions of a block or, with ``halves``, dead letters as well.
+
+        Raises:
+            Exception: see ``Predictor.predict`` and ``Predictor.predict_or_halve``.
+        """
+        if _A_MODEL_DIED.is_set():  # a thread was still busy with it when it was replaced
+            _free_garbage()
+        sample = None
+        if self._sample is None or self._unlike is not None:
+            sample = Rows(block).take(0, _SAMPLE_ROWS)
+            with self._lock:
+                self._compare_late(sample)
+        predictor = self._serving
+        assert predictor is not None, "RunInference loads before it predicts"
+        parts: list[Part] = (
+            predictor.predict_or_halve(block) if halves else [predictor.predict(block)]
+        )
+        if sample is not None and len(parts) == 1 and isinstance(parts[0], pd.DataFrame):
+            self._sample = sample
+        return parts
+
+    def _load_or_refuse(self, file: ModelFile) -> None:
+        try:
+            newer = self._load(file)
+            earlier = self._unlike or self._serving or self._try_launched(file)
+            if earlier is not None and self._sample is not None:
+                _check_alike(earlier, newer, self._sample)
+                earlier = None
+        except Exception as error:
+            if self._serving is None:
+                self._serving = self._load(ModelFile.of(self._launched))
+            _refuse(file.id, self._serving, error)
+        else:
+            _log.info("model %s serves", newer.model_id)
+            self._serving, self._unlike = newer, earlier
+
+    def _try_launched(self, newer: ModelFile) -> Predictor | None:
+        """Return the launched model, which a newer one that comes first has to be like."""
+        launched = ModelFile.of(self._launched)
+        try:
+            return self._load(launched)
+        except Exception as error:
+            _log.warning(
+                "model %s is compared with none, because %s does not load: %s",
+                newer.id,
+                launched.id,
+                describe(error),
+            )
+            return None
+
+    def _compare_late(self, sample: Block) -> None:
+        """Compare a model that was loaded before there were rows, on the first that allow it."""
+        earlier, serving = self._unlike, self._serving
+        if earlier is None or serving is None:
+            return  # Another thread has done it.
+        try:
+            earlier.predict(sample)
+        except Exception as error:
+            _log.info("no rows to compare models on, the next may do: %s", describe(error))
+            return
+        try:
+            _check_alike(earlier, serving, sample)
+        except Exception as error:
+            _refuse(serving.model_id, earlier, error)
+            self._serving = earlier
+        self._unlike = None
+
+    def _load(self, file: ModelFile) -> Predictor:
+        model = copy.copy(self._launched)
+        model.model_path, model.model_version = file.path, file.version
+        model.device = resolve_device(self._device)
+        try:
+            model.ensure_model()
+        except Exception:
+            raise
+        except BaseException as error:  # SystemExit: Beam's worker would hang
+            raise RuntimeError(f"load_model raised {describe(error)}") from error
+        predictor = self._make_predictor(model, file.id)
+        weakref.finalize(predictor, _A_MODEL_DIED.set).atexit = False
+        return predictor
+
+
+def _check_alike(earlier: Predictor, newer: Predictor, sample: Block) -> None:
+    """Check on some rows that a new model predicts what the one before it does."""
+    then, now = (list(each.predict(sample).columns) for each in (earlier, newer))
+    if now != then:
+        raise UnusablePredictionError(
+            f"predict returned the columns {', '.join(now)}, not {', '.join(then)}"
+        )
+
+
+def _refuse(model_id: str, serving: Predictor, error: Exception) -> None:
+    MODELS_REFUSED.inc()
+    _log.error(
+        "model %s is refused, %s keeps serving: %s", model_id, serving.model_id, describe(error)
+    )
+
+
+def _free_garbage() -> None:
+    """Free what a load or a replaced model left behind, and spare the collector what stays.
+
+    What the imports and the model hold lives as long as the process: walked again and again, it
+    costs 5 % of the CPU time of a small model. But garbage that is frozen stays, with its memory
+    and its sockets: after a model has died all of it has to be thawed.
+    """
+    if _A_MODEL_DIED.is_set():
+        _A_MODEL_DIED.clear()
+        gc.unfreeze()
+    release_memory()
+    gc.freeze()
 
 
 class WatchModels(beam.PTransform):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import numbers
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -15,9 +17,20 @@ from template.blocks import Cells
 
 COLUMN = "prediction"
 
+_SINGLE = (np.generic, numbers.Number, str, bytes, datetime.date, datetime.timedelta)
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+
 
 class EntryCountError(ValueError):
     """predict returned another number of entries than it was given rows."""
+
+    def __init__(self, entries: int, rows: int) -> None:
+        super().__init__(f"predict returned {entries} entries for {rows} rows")
+        self.entries = entries
+        self.rows = rows
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.entries, self.rows)
 
 
 class TakenColumnError(ValueError):
@@ -36,9 +49,11 @@ def join_predictions(
 ) -> pd.DataFrame:
     """Return the columns beside the prediction and what ``predict`` returned, row by row.
 
-    A DataFrame keeps its columns; a Series has its name or "prediction"; arrays, tensors (of any
-    device) and sequences become the column "prediction", with a list per row where they have more
-    than one dimension; a sequence of mappings becomes columns; None adds no column.
+    A DataFrame keeps its columns, a mapping of arrays or lists has them by name, and so have a
+    sequence of mappings and a structured array. A Series has its name or "prediction"; arrays,
+    tensors (of any device) and lists become the column "prediction", with a list per row if they
+    have more than one dimension. A single value (of no dimension: what ``squeeze`` leaves of one
+    row) is one entry. None adds no column.
 
     The rows that predict was given count from 0: a DataFrame or Series with the same numbers in
     another order, sorted or grouped by predict, is put back into theirs. With any other index it
@@ -47,15 +62,17 @@ def join_predictions(
     Raises:
         EntryCountError: not one entry per row.
         TakenColumnError: a column named like one of ``beside`` or ``reserved``.
-        UnusablePredictionError: a type that is none of these, a sequence of columns, or two
-            columns of one name.
+        UnusablePredictionError: a type that is none of these, a sequence of columns, columns of
+            different lengths, or two of one name.
     """
+    if isinstance(returned, str | bytes) and rows != 1:
+        raise _unusable_type(returned)
     columns = _to_frame(returned)
     if columns is None:
         return pd.DataFrame(beside)
     if len(columns) != rows:
         _check_no_columns(returned, rows)
-        raise EntryCountError(f"predict returned {len(columns)} entries for {rows} rows")
+        raise EntryCountError(len(columns), rows)
     columns = _in_order(columns)
     names = list(map(str, columns.columns))
     if len(set(names)) < len(names):
@@ -84,21 +101,81 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
         return returned
     if isinstance(returned, pd.Series):
         return returned.to_frame(COLUMN if returned.name is None else returned.name)
+    if isinstance(returned, Mapping):
+        return _join_columns(returned)
+    if isinstance(returned, np.ndarray) and returned.dtype.names and returned.ndim == 1:
+        return pd.DataFrame({name: returned[name] for name in returned.dtype.names})
+    if isinstance(returned, tuple) and any(map(_is_column, returned)):
+        raise UnusablePredictionError(
+            f"predict returned a {type(returned).__name__} of {len(returned)} arrays, which may be "
+            "columns or rows: return a dict of them, {'name': array, ...}, for columns, or a list "
+            "with one entry per row"
+        )
+    if isinstance(returned, Sequence) and returned and all(map(_is_record, returned)):
+        return _join_records(returned)
+    return pd.DataFrame({COLUMN: _to_column(returned)})
+
+
+def _to_column(returned: Any) -> Any:
+    """Return one entry per row, as pandas takes a column."""
     if isinstance(returned, torch.Tensor):
         returned = _tensor_to_array(returned)
-    if isinstance(returned, np.ndarray) and returned.ndim > 0:
-        return pd.DataFrame({COLUMN: returned if returned.ndim == 1 else _cells(returned.tolist())})
-    if isinstance(returned, Sequence) and not isinstance(returned, str | bytes):
-        entries: list[Any] = [
-            _tensor_to_array(entry) if isinstance(entry, torch.Tensor) else entry
-            for entry in returned
-        ]
-        if entries and all(isinstance(entry, Mapping) for entry in entries):
-            return _join_records(entries)
-        return pd.DataFrame({COLUMN: _typed(_cells(entries))})
-    raise UnusablePredictionError(
-        f"predict returned a {type(returned).__name__}: return a DataFrame, Series, array, tensor "
-        "or sequence with one entry per row, or None"
+    if isinstance(returned, np.ma.MaskedArray):
+        return _typed(_cells(np.atleast_1d(returned).tolist()))
+    if isinstance(returned, np.ndarray):
+        returned = np.atleast_1d(returned)
+        return returned if returned.ndim == 1 else _cells(returned.tolist())
+    if isinstance(returned, _SINGLE):
+        return _typed(_cells([returned]))
+    if isinstance(returned, Sequence):
+        return _typed(
+            _cells(
+                [
+                    _tensor_to_array(entry) if isinstance(entry, torch.Tensor) else entry
+                    for entry in returned
+                ]
+            )
+        )
+    raise _unusable_type(returned)
+
+
+def _unusable_type(returned: Any) -> UnusablePredictionError:
+    return UnusablePredictionError(
+        f"predict returned a {type(returned).__name__}: return a DataFrame, Series, dict of "
+        "arrays, array, tensor or list with one entry per row, or None"
+    )
+
+
+def _join_columns(columns: Mapping[Any, Any]) -> pd.DataFrame:
+    """Return the frame of a mapping from names to columns."""
+    made = {}
+    for name, values in columns.items():
+        if values is None or isinstance(values, Mapping | pd.DataFrame):
+            raise UnusablePredictionError(
+                f"predict returned a {type(columns).__name__} whose {name!r} is "
+                f"{'None' if values is None else f'a {type(values).__name__}'}: "
+                "give each column as an array, a tensor or a list with one entry per row"
+            )
+        if isinstance(values, pd.Series):
+            made[name] = _in_order(values.to_frame()).iloc[:, 0].array
+        else:
+            made[name] = _to_column(values)
+    if len({len(values) for values in made.values()}) != 1:
+        lengths = ", ".join(f"{name!r} has {len(values)} entries" for name, values in made.items())
+        raise UnusablePredictionError(
+            f"predict returned a {type(columns).__name__} without one entry per row in every "
+            f"column: {lengths or 'it is empty'}"
+        )
+    return pd.DataFrame(made)
+
+
+def _is_record(entry: Any) -> bool:
+    return isinstance(entry, Mapping)
+
+
+def _is_column(entry: Any) -> bool:
+    return isinstance(entry, pd.Series | pd.DataFrame) or (
+        isinstance(entry, np.ndarray | torch.Tensor) and entry.ndim > 0
     )
 
 
@@ -151,8 +228,13 @@ def _cells(entries: Sequence[Any]) -> np.ndarray:
 
 
 def _tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:  # numpy has no such type
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+        raise UnusablePredictionError(
+            f"predict returned a tensor of layout {tensor.layout}, {tensor.dtype} on "
+            f"{tensor.device}: return one that numpy can hold, by to_dense() or dequantize()"
+        )
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:  # bfloat16, float8
         tensor = tensor.float()
     array: np.ndarray = tensor.numpy()
     return array

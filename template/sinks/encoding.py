@@ -54,7 +54,7 @@ def encode_block(
     if len(block) <= 1:
         PREDICTIONS.dec()
         DEAD_LETTERS.inc()
-        yield DeadLetter.of_row(block, str(block[KEY].iloc[0]), failure)
+        yield DeadLetter.of_row(block, 0, str(block[KEY].iloc[0]), failure)
         return
     half = len(block) // 2
     yield from encode_block(block.iloc[:half], encode)

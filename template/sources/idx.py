@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, SOURCE, Block, object_cells, row_keys
+from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, SOURCE, Block, image_frame, row_keys
 from template.dead_letters import DeadLetter
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.streams import (
@@ -83,16 +83,27 @@ class IdxSplit:
                     images = images.reshape(len(rows), *header.shape)
                     keys = row_keys(settings.file_name(self.path), rows)
                     yield Block(
-                        frame=pd.DataFrame({IMAGE: object_cells(images)}, copy=False),
+                        frame=image_frame(images),
                         beside={KEY: keys, **copy_images(images, settings)},
                         index=pd.RangeIndex(rows.start, rows.stop),
                         attrs={SOURCE: self.path},
+                        origin=_Pixels(images.copy()),
                     )
                 if problem:
                     yield _missing_rows(self.path, rows.stop, self.stop, problem)
                     return
             if self.compressed:
                 yield from _check_end(stream, self.path, header.rows)
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """The images of a block in one array, which nobody changes."""
+
+    images: np.ndarray
+
+    def __call__(self) -> pd.DataFrame:
+        return image_frame(self.images.copy())
 
 
 def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:

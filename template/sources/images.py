@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, object_cells
+from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, image_frame, object_cells
 from template.dead_letters import DeadLetter, describe
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.folders import folder_names
@@ -68,24 +68,27 @@ class ImagesSplit:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the images in blocks, and a dead letter for each that does not decode."""
         keys: list[str] = []
+        files: list[bytes] = []
         images: list[np.ndarray] = []
         size = 0
         for path in self.paths:
             try:
                 check_passthrough((IMAGE,), settings.passthrough_columns)
                 check_folder_columns((IMAGE,), settings)
-                image = _read_image(path, settings.max_image_pixels)
+                file = _read_file(path)
+                image = decode_image(file, settings.max_image_pixels)
             except UnreadableError as error:
                 yield DeadLetter(key=path, error=describe(error), source=path)
                 continue
             keys.append(path)
+            files.append(file)
             images.append(image)
-            size += image.nbytes
+            size += max(image.nbytes, len(file))
             if len(images) == settings.batch_size or size >= MAX_BLOCK_BYTES:
-                yield _make_block(keys, images, settings)
-                keys, images, size = [], [], 0
+                yield _make_block(keys, files, images, settings)
+                keys, files, images, size = [], [], [], 0
         if images:
-            yield _make_block(keys, images, settings)
+            yield _make_block(keys, files, images, settings)
 
 
 def split_images(paths: Sequence[str], settings: ReadSettings) -> Iterator[ImagesSplit]:
@@ -221,13 +224,12 @@ def _tag(image: Image.Image, tag: int, default: int) -> int:
     return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _read_image(path: str, max_pixels: int) -> np.ndarray:
+def _read_file(path: str) -> bytes:
     with open_stream(path) as stream:
         try:
-            data = _read_up_to_limit(stream) if is_gzip(stream) else stream.read()
+            return _read_up_to_limit(stream) if is_gzip(stream) else stream.read()
         except DAMAGE as error:
             raise UnreadableError(f"the file is damaged: {error}") from error
-    return decode_image(data, max_pixels)
 
 
 def _read_up_to_limit(stream: BinaryIO) -> bytes:
@@ -239,7 +241,27 @@ def _read_up_to_limit(stream: BinaryIO) -> bytes:
     return bytes(data)
 
 
-def _make_block(keys: Sequence[str], images: Sequence[np.ndarray], settings: ReadSettings) -> Block:
-    frame = pd.DataFrame({IMAGE: object_cells(images)})
-    beside = {KEY: object_cells(keys), **copy_images(images, settings)}
-    return Block(frame=frame, beside=beside, index=frame.index)
+def _make_block(
+    keys: Sequence[str],
+    files: Sequence[bytes],
+    images: Sequence[np.ndarray],
+    settings: ReadSettings,
+) -> Block:
+    frame = image_frame(images)
+    return Block(
+        frame=frame,
+        beside={KEY: object_cells(keys), **copy_images(images, settings)},
+        index=frame.index,
+        origin=_ImageFiles(tuple(files), settings.max_image_pixels),
+    )
+
+
+@dataclass(frozen=True)
+class _ImageFiles:
+    """The bytes of image files: far fewer than those of their pixels."""
+
+    files: tuple[bytes, ...]
+    max_pixels: int
+
+    def __call__(self) -> pd.DataFrame:
+        return image_frame([decode_image(file, self.max_pixels) for file in self.files])

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import orjson
 import pandas as pd
 
-from template.blocks import KEY, Block, make_blocks, object_cells, row_keys
+from template.blocks import KEY, SOURCE, Block, object_cells, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.chunks import (
     BLANK_LINES,
@@ -92,6 +92,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
     lines = [line for line in io.BytesIO(chunk.data) if line not in BLANK_LINES]
     for start in range(0, len(lines), settings.batch_size):
         records: list[dict[str, Any]] = []
+        parsed: list[bytes] = []
         beside: list[list[Any]] = []
         rows: list[int] = []
         for row, line in enumerate(
@@ -108,24 +109,44 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
                 yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
                 continue
             records.append(record)
+            parsed.append(line)
             beside.append([key, *passed])
             rows.append(row)
         if not records:
             continue
-        frame = pd.DataFrame.from_records(records, index=pd.RangeIndex(len(records)))
-        yield from make_blocks(
-            frame,
+        frame = _make_frame(records)
+        yield Block(
+            frame=frame,
             beside={
                 name: object_cells(values)
                 for name, values in zip(
                     (KEY, *settings.passthrough_columns), zip(*beside, strict=True), strict=True
                 )
             },
-            rows=rows,
-            path=path,
-            batch_size=settings.batch_size,
-            integers=find_integers(frame, records),
+            index=pd.Index(rows),
+            attrs={SOURCE: path},
+            integers=tuple(find_integers(frame, records)),
+            origin=_JsonLines(tuple(parsed), settings.key_column),
         )
+
+
+@dataclass(frozen=True)
+class _JsonLines:
+    """The lines of a block: to keep them costs nothing, to copy lists costs as much as to parse."""
+
+    lines: tuple[bytes, ...]
+    key_column: str | None
+
+    def __call__(self) -> pd.DataFrame:
+        records = list(map(parse_object, self.lines))
+        if self.key_column is not None:
+            for record in records:
+                del record[self.key_column]
+        return _make_frame(records)
+
+
+def _make_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame.from_records(records, index=pd.RangeIndex(len(records)))
 
 
 def parse_object(line: bytes) -> dict[str, Any]:

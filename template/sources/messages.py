@@ -263,11 +263,8 @@ class _DecodeDoFn(beam.DoFn):
 
     def _make_block(self, found: Sequence[tuple[Message, Row]]) -> Block:
         rows = [row for _, row in found]
-        columns: dict[str, Any] = {}
-        for name in rows[0].columns:  # in the first message's order
-            cells = [row.columns[name] for row in rows]
-            columns[name] = object_cells(cells) if name == IMAGE else cells
-        frame = pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
+        messages = Messages(message for message, _ in found)
+        frame = _make_frame(rows)
         beside = {KEY: object_cells([row.key for row in rows])}
         for position, name in enumerate(self._settings.passthrough_columns):
             beside[name] = object_cells([row.passed[position] for row in rows])
@@ -275,6 +272,27 @@ class _DecodeDoFn(beam.DoFn):
             frame=frame,
             beside=beside,
             index=frame.index,
-            attrs={MESSAGES: Messages(message for message, _ in found)},
+            attrs={MESSAGES: messages},
             integers=tuple(find_integers(frame, [row.columns for row in rows])),
+            origin=_Decoded(messages, self._settings),
         )
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The messages of a block, and how they were decoded."""
+
+    messages: Messages
+    settings: MessageSettings
+
+    def __call__(self) -> pd.DataFrame:
+        return _make_frame([decode_message(message, self.settings) for message in self.messages])
+
+
+def _make_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the columns of rows that have the same, in the order of the first."""
+    columns: dict[str, Any] = {}
+    for name in rows[0].columns:
+        cells = [row.columns[name] for row in rows]
+        columns[name] = object_cells(cells) if name == IMAGE else cells
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))

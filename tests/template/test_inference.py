@@ -57,6 +57,20 @@ class KeyModel(AddModel):
         return df
 
 
+class ConstantModel(AddModel):
+    """Returns three entries, whatever it is given."""
+
+    def predict(self, df):
+        return ["cat", "dog", "bird"]
+
+
+class MeanModel(AddModel):
+    """Returns one entry, whatever it is given."""
+
+    def predict(self, df):
+        return torch.tensor(df["a"].to_numpy()).float().mean()
+
+
 def frames(*groups):
     return [pd.DataFrame({"id": [f"r{a}" for a in group], "a": group}) for group in groups]
 
@@ -153,6 +167,8 @@ def test_a_row_that_predict_drops_is_a_dead_letter():
     ("model_class", "key_column", "reason"),
     [
         (LostGpuModel, "id", "illegal memory access"),
+        (ConstantModel, "id", "predict returned 3 entries for 1 rows: return one for each row"),
+        (MeanModel, "id", r"predict returned 1 entries for 2 rows, but 2 \(1 and 1\) for the two"),
         (AddModel, "name", "key_column 'name': the DataFrame has no such column, but id, a"),
     ],
 )

@@ -39,6 +39,16 @@ def joined(returned):
         ([torch.tensor([1, 2]), torch.tensor([3])], {"prediction": [[1, 2], [3]]}),
         ([np.arange(2), np.arange(2)], {"prediction": [[0, 1], [0, 1]]}),
         ([{"a": 1, "b": 2}, OrderedDict(a=3, b=4)], {"a": [1, 3], "b": [2, 4]}),
+        (
+            {"a": np.array([1, 2]), "b": torch.tensor([[0.5, 1], [2, 3]]), "c": ["p", None]},
+            {"a": [1, 2], "b": [[0.5, 1.0], [2.0, 3.0]], "c": ["p", None]},
+        ),
+        (OrderedDict(a=pd.Series(["q", "p"], index=[1, 0])), {"a": ["p", "q"]}),
+        (np.array([(1, 0.5), (2, 1.5)], dtype="i4,f8"), {"f0": [1, 2], "f1": [0.5, 1.5]}),
+        (np.ma.array([2**60 + 1, 7], mask=[0, 1]), {"prediction": [2**60 + 1, None]}),
+        (torch.tensor([1 + 2j, 3]).conj().imag, {"prediction": [-2.0, 0.0]}),
+        (torch.tensor([1.0, 2.0]).to(torch.float8_e5m2), {"prediction": [1.0, 2.0]}),
+        (tuple(torch.tensor([1, 2])), {"prediction": [1, 2]}),
     ],
     ids=str,
 )
@@ -79,16 +89,64 @@ def test_rows_that_predict_put_into_another_order_find_theirs(index, order):
 
 
 @pytest.mark.parametrize(
+    ("returned", "value"),
+    [
+        (torch.tensor([[2.5]]).squeeze(), 2.5),
+        (np.array(7), 7),
+        (np.float32(0.5), 0.5),
+        (0.5, 0.5),
+        (2**60 + 1, 2**60 + 1),
+        ("cat", "cat"),
+        ({"prediction": torch.tensor(3)}, 3),
+    ],
+    ids=str,
+)
+def test_a_single_value_is_the_entry_of_one_row(returned, value):
+    keys = {"key": np.array(["x"], dtype=object)}
+    assert join_predictions(keys, 1, returned).to_dict("list") == {
+        "key": ["x"],
+        "prediction": [value],
+    }
+
+
+def test_columns_in_the_place_of_entries_are_refused():
+    keys = {"key": np.array(list("abcd"), dtype=object)}
+    with pytest.raises(UnusablePredictionError, match="2 columns of 4 entries: return one entry"):
+        join_predictions(keys, 4, [np.zeros((4, 2)), np.zeros(4)])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize(
     "returned",
     [
         (torch.zeros(4), torch.zeros(4)),
-        [np.zeros((4, 2)), np.zeros(4)],
-        torch.ones((4, 2)).max(dim=1),
+        (np.zeros(2), ["p", "q"]),
+        torch.ones((2, 2)).max(dim=1),
+        (pd.Series([1, 2]), pd.Series([1, 2])),
     ],
+    ids=str,
 )
-def test_columns_in_the_place_of_entries_are_refused(returned):
-    with pytest.raises(UnusablePredictionError, match="2 columns of 4 entries: return one entry"):
-        join_predictions({"key": np.array(list("abcd"), dtype=object)}, 4, returned)
+def test_a_tuple_of_arrays_is_refused_whatever_the_number_of_rows(returned, rows):
+    keys = {"key": np.array(list("abcd")[:rows], dtype=object)}
+    with pytest.raises(UnusablePredictionError, match=r"of 2 arrays.* return a dict of them"):
+        join_predictions(keys, rows, returned)
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        ({"a": [1, 2], "b": [1, 2, 3]}, "'a' has 2 entries, 'b' has 3 entries"),
+        ({"a": [1, 2], "b": 1}, "'a' has 2 entries, 'b' has 1 entries"),
+        ({}, "it is empty"),
+        ({"a": None}, "whose 'a' is None"),
+        ({"a": {"b": [1, 2]}}, "whose 'a' is a dict"),
+        (torch.eye(2).to_sparse(), "layout torch.sparse_coo"),
+    ],
+    ids=str,
+)
+def test_columns_that_are_none_are_refused(returned, problem):
+    with pytest.raises(UnusablePredictionError, match=problem):
+        joined(returned)
 
 
 def test_types_of_columns_are_kept():
@@ -105,14 +163,21 @@ def test_types_of_columns_are_kept():
 
 @pytest.mark.parametrize(
     "returned",
-    [[1, 2, 3], np.arange(3), ["ab"] * 3, [torch.tensor(1)] * 3, pd.DataFrame({"a": [1, 2, 3]})],
+    [
+        [1, 2, 3],
+        np.arange(3),
+        ["ab"] * 3,
+        [torch.tensor(1)] * 3,
+        pd.DataFrame({"a": [1, 2, 3]}),
+        {"a": [1, 2, 3]},
+    ],
 )
 def test_a_wrong_number_of_entries_says_both_numbers(returned):
     with pytest.raises(EntryCountError, match="predict returned 3 entries for 2 rows"):
         joined(returned)
 
 
-@pytest.mark.parametrize("returned", ["ab", 7, {"a": [1, 2]}, iter([1, 2]), np.float64(1)])
+@pytest.mark.parametrize("returned", ["ab", {1, 2}, iter([1, 2]), object()])
 def test_other_types_are_refused_by_name(returned):
     with pytest.raises(UnusablePredictionError, match=f"returned a {type(returned).__name__}"):
         joined(returned)

@@ -1,0 +1,241 @@
+"""Calls of a model's ``predict``: on a block, on one row of it, on its halves.
+
+All of them are one step, ``_attempt``: some rows, as they were read, give predictions or a
+``Failure``. A block whose attempt fails is halved until the rows that cannot be predicted stand
+alone. What no row can be blamed for raises: a result of an unusable kind or size, a lost GPU.
+"""
+
+from __future__ import annotations
+
+import dis
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import pandas as pd
+
+from template.blocks import MODEL_ID, Block
+from template.dead_letters import NOT_TRIED_ALONE, DeadLetter, describe
+from template.device import is_device_failure, release_memory
+from template.failures import Failure, Failures
+from template.model import BaseModel
+from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
+from template.rows import Rows, own_frame
+
+Part = pd.DataFrame | DeadLetter
+"""Predictions of some rows of a block, or one row that has none."""
+
+
+class Predictor:
+    """Predicts blocks with one loaded model; the threads of a process share it.
+
+    Args:
+        model: the model, loaded.
+        model_id: its name in predictions and messages.
+        key_columns: the columns beside a block that are its key.
+        reserved_columns: names that ``predict`` must not return.
+        failures: where failed calls are noted.
+    """
+
+    def __init__(
+        self,
+        model: BaseModel,
+        *,
+        model_id: str,
+        key_columns: Sequence[str],
+        reserved_columns: Sequence[str],
+        failures: Failures,
+    ) -> None:
+        self.model_id = model_id
+        self._model = model
+        self._key_columns = key_columns
+        self._reserved_columns = reserved_columns
+        self._failures = failures
+        self._checked = False
+
+    def predict(self, block: Block) -> pd.DataFrame:
+        """Return the predictions of a block.
+
+        Raises:
+            Exception: what ``predict`` raised, or what is wrong with its result.
+        """
+        rows = Rows(block)
+        self._check(rows, 0, len(rows))
+        try:
+            predictions = self._call(rows, 0, len(rows))
+        except Exception:
+            raise
+        except BaseException as error:
+            if _is_ctrl_c(error):
+                raise
+            # A thread of Beam's worker that ends by SystemExit would never answer.
+            raise RuntimeError(f"predict raised {describe(error)}") from error
+        return self._accept(rows, 0, len(rows), predictions)
+
+    def predict_or_halve(self, block: Block) -> list[Part]:
+        """Return the predictions of the rows that have one, and the others as dead letters.
+
+        Raises:
+            UnusablePredictionError: no row can be blamed for what ``predict`` returned: its type,
+                more entries than rows, another number for a block than for its halves.
+            NothingPredictedError: it is time to give up.
+        """
+        rows = Rows(block)
+        failed: dict[int, Failure] = {}
+        parts = list(self._predict_parts(rows, failed)) if len(rows) else []
+        if failed:
+            wholly = len(failed) == len(rows)
+            self._failures.note_block(block, failed.values(), wholly=wholly)
+        return parts
+
+    def _predict_parts(self, rows: Rows, failed: dict[int, Failure]) -> Iterator[Part]:
+        """Predict a block; ``failed`` gets the rows without a prediction."""
+        stop = len(rows)
+        tried_alone: dict[int, Failure] = {}
+        if not self._failures.are_all_alike:
+            self._check(rows, 0, stop)
+        elif stop > 1:
+            # The one in the middle: a first row is more often an odd one, a header for instance.
+            middle = stop // 2
+            alone = self._attempt(rows, middle, middle + 1)
+            if isinstance(alone, Failure):
+                tried_alone[middle] = alone
+            else:
+                self._accept(rows, middle, middle + 1, alone)
+        outcome = self._attempt(rows, 0, stop)
+        is_in_vain = self._failures.are_all_alike and stop > 1
+        if isinstance(outcome, Failure) and is_in_vain and not outcome.entries:
+            for position in range(stop):
+                failed[position] = tried_alone.get(position, outcome)
+                tried = position in tried_alone
+                yield self._dead_letter(rows, position, failed[position], tried_alone=tried)
+        else:
+            yield from self._settle(rows, 0, stop, outcome, failed)
+
+    def _settle(
+        self,
+        rows: Rows,
+        start: int,
+        stop: int,
+        outcome: pd.DataFrame | Failure,
+        failed: dict[int, Failure],
+    ) -> Iterator[Part]:
+        """Yield what comes of rows that were attempted together."""
+        if isinstance(outcome, pd.DataFrame):
+            yield self._accept(rows, start, stop, outcome)
+            return
+        if stop - start == 1:
+            failed[start] = outcome
+            yield self._dead_letter(rows, start, outcome)
+            return
+        middle = (start + stop) // 2
+        halves = ((start, middle), (middle, stop))
+        outcomes = [self._attempt(rows, *half) for half in halves]
+        _check_sum(stop - start, outcome, outcomes)
+        for half, each in zip(halves, outcomes, strict=True):
+            yield from self._settle(rows, *half, each, failed)
+
+    def _check(self, rows: Rows, start: int, stop: int) -> None:
+        """Check that the number of entries is no coincidence, once before a result is accepted.
+
+        A list of as many columns as there are rows looks like one entry per row: a row alone gives
+        it away. One that raises proves nothing.
+        """
+        if not self._checked and stop - start > 1:
+            outcome = self._attempt(rows, start, start + 1)
+            self._checked = isinstance(outcome, pd.DataFrame) or outcome.entries is not None
+
+    def _accept(self, rows: Rows, start: int, stop: int, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Return predictions that are one for each row."""
+        if start == stop:
+            return predictions
+        if not self._checked and stop - start > 1:
+            predictions = own_frame(predictions)
+            self._check(rows, start, stop)
+        self._checked = True  # or a row alone is what this model cannot predict
+        self._failures.note_success()
+        return predictions
+
+    def _attempt(self, rows: Rows, start: int, stop: int) -> pd.DataFrame | Failure:
+        """Call ``predict`` on some rows.
+
+        The predictions share nothing with the model, which may write the next ones into the same
+        memory.
+        """
+        try:
+            predictions = self._call(rows, start, stop)
+            return predictions if (start, stop) == (0, len(rows)) else own_frame(predictions)
+        except UnusablePredictionError:
+            raise
+        except BaseException as error:
+            if is_device_failure(error) or _is_ctrl_c(error):
+                raise
+            failure = self._failures.note(error, _frames_of_model(error))
+        # Past the handler the traceback is gone, and with it the tensors of the failed call.
+        if failure.out_of_memory:
+            release_memory()
+        return failure
+
+    def _call(self, rows: Rows, start: int, stop: int) -> pd.DataFrame:
+        part = rows.take(start, stop)
+        returned = self._model.predict(part.frame)
+        try:
+            predictions = join_predictions(part.beside, len(part), returned, self._reserved_columns)
+        except EntryCountError as error:
+            if error.entries <= error.rows:
+                raise
+            raise UnusablePredictionError(f"{error}: return one for each row") from None
+        predictions.index = part.index
+        predictions.attrs = {**part.attrs, MODEL_ID: self.model_id}
+        return predictions
+
+    def _dead_letter(
+        self, rows: Rows, position: int, failure: Failure, *, tried_alone: bool = True
+    ) -> DeadLetter:
+        block = rows.block
+        key = ", ".join(str(block.beside[column][position]) for column in self._key_columns)
+        error = failure.error
+        if not tried_alone:
+            NOT_TRIED_ALONE.inc()
+            error += f" (not tried alone: its block of {len(rows)} rows failed, as those before it)"
+        return DeadLetter.of_row(block, position, key, error)
+
+
+def _check_sum(rows: int, outcome: Failure, outcomes: Sequence[pd.DataFrame | Failure]) -> None:
+    """Check that predict returns as many entries for rows as for the halves of them together."""
+    first, second = (each.entries if isinstance(each, Failure) else len(each) for each in outcomes)
+    if outcome.entries is None or first is None or second is None:
+        return  # It raised: nobody knows how many there would be.
+    if outcome.entries != first + second:
+        raise UnusablePredictionError(
+            f"predict returned {outcome.entries} entries for {rows} rows, but {first + second} "
+            f"({first} and {second}) for the two halves of them: return one entry for each row, "
+            "and none for a row that has no prediction"
+        )
+
+
+def _frames_of_model(error: BaseException) -> TracebackType | None:
+    """Return the traceback from ``predict`` on; None if it did return."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    if frames is not None and frames.tb_frame.f_code is join_predictions.__code__:
+        return None
+    return frames
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Say whether somebody at the terminal wants the program to end, and not the model.
+
+    A signal reaches the main thread alone, and never where a ``raise`` is executed.
+    """
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return True
+    return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] != "RAISE_VARARGS"
