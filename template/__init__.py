@@ -2,3 +2,5 @@
 
 Never imports ``launcher``.
 """
+
+__version__ = "0.1.0"

@@ -1,23 +1,36 @@
 """The batch pipeline, from files to predictions.
 
-files -> splits -> blocks -> ApplyModel -> predictions
+files -> splits -> blocks -> ApplyModel -> predictions -> files, record, verdict
                       \\-> dead letters <-/
 """
 
 from __future__ import annotations
 
-import apache_beam as beam
+from datetime import UTC, datetime
 
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    WorkerOptions,
+)
+
+from template import __version__
 from template.blocks import KEY
 from template.inference import ApplyModel
 from template.options import PredictConfig
+from template.parameters import BATCH
 from template.sinks.files import WriteDeadLetters, WritePredictions
+from template.sinks.finalize import FinalizeRun
+from template.sinks.record import LaunchFacts
+from template.sinks.start import StartRun
 from template.sources import ReadBlocks
 
 
 def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
     """Add the steps of a batch prediction to a pipeline."""
-    blocks, unread = pipeline | "Read" >> ReadBlocks(
+    start = pipeline | "Start" >> StartRun(config.output, config.model_path)
+    blocks, unread, inputs = pipeline | "Read" >> ReadBlocks(
         config.input,
         input_format=config.input_format,
         batch_size=config.batch_size,
@@ -30,11 +43,31 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
     if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU
         predict = predict.with_resource_hints(accelerator=config.prediction_accelerator)
     predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling()
-    unwritten = predictions | "WritePredictions" >> WritePredictions(
-        config.output, config.output_format
+    files, unwritten = predictions | "WritePredictions" >> WritePredictions(
+        config.output_format, start
     )
-    _ = (
+    dead_letter_files = (
         (unread, unpredicted, unwritten)
         | "DeadLetters" >> beam.Flatten()
-        | "WriteDeadLetters" >> WriteDeadLetters(config.output)
+        | "WriteDeadLetters" >> WriteDeadLetters(start)
+    )
+    _ = (start, inputs, files, dead_letter_files) | "Finalize" >> FinalizeRun(
+        config.output,
+        describe_launch(config, pipeline.options),
+        config.max_dead_letter_share,
+    )
+
+
+def describe_launch(config: PredictConfig, options: PipelineOptions) -> LaunchFacts:
+    """Return what the record of a run says of its launch."""
+    parameters = {parameter.name: getattr(config, parameter.name) for parameter in BATCH.parameters}
+    model = config.model_class
+    parameters["model_class"] = f"{model.__module__}:{model.__qualname__}"
+    return LaunchFacts(
+        job_name=options.view_as(GoogleCloudOptions).job_name,
+        template=BATCH.name,
+        version=__version__,
+        image=options.view_as(WorkerOptions).sdk_container_image,
+        parameters=parameters,
+        time=datetime.now(UTC),
     )

@@ -20,6 +20,7 @@ from template.messages import Message, find_message
 ROWS_READ = Metrics.counter("flexpack", "rows_read")
 PREDICTIONS = Metrics.counter("flexpack", "predictions")
 DEAD_LETTERS = Metrics.counter("flexpack", "dead_letters")
+UNREAD_FILES = Metrics.counter("flexpack", "unread_files")
 NOT_TRIED_ALONE = Metrics.counter("flexpack", "not_tried_alone")
 """Of the dead letters, those of rows that only failed together with others: see ``failures``."""
 
@@ -32,13 +33,15 @@ class DeadLetter:
 
     ``key`` is None where the row has no key or stands for a file; ``error`` is type and message;
     ``source`` names the file and, where there is one, the row (from 0), or the message's id.
-    ``message`` is the message, where it is one.
+    ``message`` is the message, where it is one. ``is_unread_file`` says that nothing of a file of
+    tables or images could be read.
     """
 
     key: str | None
     error: str
     source: str
     message: Message | None = None
+    is_unread_file: bool = False
 
     @classmethod
     def of_row(cls, rows: Block | pd.DataFrame, position: int, key: str, error: str) -> DeadLetter:
@@ -49,7 +52,11 @@ class DeadLetter:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that is written; a message's payload is base64 in it."""
-        record = {"key": self.key, "error": self.error, "source": self.source}
+        record = {
+            "key": None if self.key is None else utf8(self.key),
+            "error": utf8(self.error),
+            "source": utf8(self.source),
+        }
         if self.message is not None:
             record["payload"] = base64.b64encode(self.message.payload).decode()
         return record

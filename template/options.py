@@ -15,6 +15,7 @@ import argparse
 import csv
 import difflib
 import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,7 @@ class PredictConfig:
     prediction_accelerator: str | None = None
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
+    max_dead_letter_share: float | None = None
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:
@@ -80,6 +82,11 @@ class PredictConfig:
             problems.append(
                 f"--output {output!r}: names a folder; add what the files' names begin with: "
                 f"{output}predictions"
+            )
+        if wildcard := re.search(r"[*?\[]", output):
+            problems.append(
+                f"--output {output!r}: holds {wildcard[0]!r}, which patterns use; files could not "
+                "be told from others"
             )
         if problems:
             raise ParameterError("\n".join(problems))
@@ -256,7 +263,7 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
     return values, problems
 
 
-def _parse(parameter: Parameter, value: object) -> str | int | None:
+def _parse(parameter: Parameter, value: object) -> str | int | float | None:
     if value is None or value == "":
         if not parameter.is_optional:
             raise ParameterError(f"--{parameter.name}: is required. {parameter.help_text}")

@@ -3,105 +3,33 @@
 From these records follow the Beam options (``template.options``), the metadata JSON
 (``launcher.package.metadata``) and the parameter table of the README. Standard library only,
 because the launcher imports this module and must answer without Beam or torch.
-
-Field names and ``ParamType`` mirror ``ParameterMetadata`` of the Dataflow REST API:
-https://cloud.google.com/dataflow/docs/reference/rest/v1b3/ParameterMetadata
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from template.parameter_records import (
+    EnumOption,
+    Parameter,
+    ParamType,
+    Template,
+)
 
-
-class ParamType(StrEnum):
-    """The input picker that the Cloud Console shows (``ParameterMetadata.paramType``)."""
-
-    TEXT = "TEXT"
-    NUMBER = "NUMBER"
-    ENUM = "ENUM"
-    GCS_READ_FILE = "GCS_READ_FILE"
-    GCS_WRITE_FILE = "GCS_WRITE_FILE"
-    PUBSUB_TOPIC = "PUBSUB_TOPIC"
-    PUBSUB_SUBSCRIPTION = "PUBSUB_SUBSCRIPTION"
-
-
-class ParameterError(ValueError):
-    """A parameter is unknown, missing or has a value that its declaration refuses."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnumOption:
-    """One choice of an ``ENUM`` parameter."""
-
-    value: str
-    label: str
-    description: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parameter:
-    """One template parameter.
-
-    ``regex`` is anchored and written in the dialect that Python and POSIX egrep read alike: no
-    ``\\d``, no lookaround, no backreference. A ``NUMBER`` is a whole number.
-    """
-
-    name: str
-    label: str
-    help_text: str
-    param_type: ParamType
-    group: str
-    is_optional: bool = False
-    default: str | int | None = None
-    regex: str | None = None
-    enum_options: tuple[EnumOption, ...] = ()
-
-    def parse(self, value: str) -> str | int:
-        """Return the value in its own type.
-
-        Raises:
-            ParameterError: it does not match the regex, or is none of the options.
-        """
-        options = [option.value for option in self.enum_options]
-        if options and value not in options:
-            raise ParameterError(
-                f"--{self.name} {value!r}: not one of {', '.join(options)}"
-                f"{did_you_mean(value, options)}"
-            )
-        if self.regex and not re.fullmatch(self.regex, value):
-            raise ParameterError(
-                f"--{self.name} {value!r}: does not match {self.regex}. {self.help_text}"
-            )
-        return int(value) if self.param_type is ParamType.NUMBER else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """A Flex Template: its names, its streaming modes and the parameters that it takes.
-
-    A streaming template says which of Dataflow's streaming modes it supports; the default is
-    "AT_LEAST_ONCE" or "EXACTLY_ONCE". A batch template has none of them.
-    """
-
-    name: str
-    title: str
-    description: str
-    streaming: bool
-    supports_at_least_once: bool | None = None
-    supports_exactly_once: bool | None = None
-    default_streaming_mode: str | None = None
-    parameters: tuple[Parameter, ...]
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest of ``names``, or the empty string."""
-    nearest = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
-
+__all__ = [
+    "BATCH",
+    "MAX_IMAGE_PIXELS",
+    "STREAMING",
+    "TEMPLATES",
+    "EnumOption",
+    "ParamType",
+    "Parameter",
+    "ParameterError",
+    "Template",
+    "did_you_mean",
+]
+from template.parameter_records import (
+    ParameterError,
+    did_you_mean,
+)
 
 _PATH = r"^(gs://[a-z0-9][-_.a-z0-9]+/.+|[^:]+)$"
 _POSITIVE = r"^[1-9][0-9]*$"
@@ -263,7 +191,7 @@ BATCH = Template(
             label="Output prefix",
             help_text=(
                 "Prefix of the prediction files; dead letters go to the same prefix followed by "
-                "-errors. Example: gs://my-bucket/predictions/2026-11-22/fashion"
+                "-errors, the record of the run to <output>-run.json. Example: gs://my-bucket/predictions/2026-11-22/fashion"
             ),
             param_type=ParamType.GCS_WRITE_FILE,
             group="Output",
@@ -282,6 +210,19 @@ BATCH = Template(
                 EnumOption(value="csv", label="CSV", description="With a header line."),
                 EnumOption(value="parquet", label="Parquet", description="Columnar."),
             ),
+        ),
+        Parameter(
+            name="max_dead_letter_share",
+            label="Largest share of dead letters",
+            help_text=(
+                "Share of the rows read, from 0 to 1, that may be dead letters; with more the job "
+                "fails after it has written everything. Without it the job fails if it predicts "
+                "none of its rows; with 1 it never fails for that. Example: 0.01"
+            ),
+            param_type=ParamType.NUMBER,
+            group="Output",
+            is_optional=True,
+            regex=r"^(0|1|0?\.[0-9]+|1\.0+)$",
         ),
         _MODEL_PATH,
         _MODEL_CLASS,

@@ -19,6 +19,7 @@ from template.options import PredictConfig, StreamConfig, check_flags, choose_te
 from template.parameters import ParameterError
 from template.sources import check_input
 from template.streaming import build_streaming_pipeline
+from template.verdict import find_verdict
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,7 +37,14 @@ def run(argv: Sequence[str]) -> int:
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    result = pipeline.run()
+    try:
+        result = pipeline.run()
+    except RuntimeError as error:  # of a runner that runs in this process
+        verdict = find_verdict(error)
+        if verdict is None:
+            raise
+        print(verdict, file=sys.stderr)
+        return 1
     if options.view_as(GoogleCloudOptions).template_location:
         return 0
     return 0 if result.wait_until_finish() == PipelineState.DONE else 1

@@ -7,15 +7,18 @@ written.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import torch
 from pandas.api.types import infer_dtype
 
@@ -30,10 +33,10 @@ Encoded = TypeVar("Encoded")
 
 @dataclass(frozen=True, kw_only=True)
 class CsvRows:
-    """Rows of CSV without a header line."""
+    """Rows of CSV: for each column the fields of all rows, quoted if they need it."""
 
-    columns: tuple[str, ...]
-    text: bytes
+    rows: int
+    fields: Mapping[str, Sequence[str]]
 
 
 def encode_block(
@@ -82,9 +85,9 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
 
     None and NaN are an empty field, an empty text is ``""``.
     """
-    columns = [list(map(_csv_field, column.tolist())) for _, column in block.items()]
-    lines = [",".join(fields) + "\n" for fields in zip(*columns, strict=True)]
-    return CsvRows(columns=tuple(block.columns), text="".join(lines).encode())
+    fields = {str(name): list(map(_csv_field, column.tolist())) for name, column in block.items()}
+    "".join(chain.from_iterable(fields.values())).encode()  # what is not UTF-8 raises here
+    return CsvRows(rows=len(block), fields=fields)
 
 
 def csv_header(columns: Sequence[str]) -> bytes:
@@ -93,11 +96,13 @@ def csv_header(columns: Sequence[str]) -> bytes:
 
 
 def arrow_table(block: pd.DataFrame) -> pa.Table:
-    """Return a block as Arrow, each column in the type of its values."""
+    """Return a block as Arrow, each column in the type of its values, which Parquet can hold."""
     columns = {name: _arrow_cells(column) for name, column in block.items()}
-    return pa.Table.from_pandas(
+    table = pa.Table.from_pandas(
         pd.DataFrame(columns, copy=False), preserve_index=False
     ).replace_schema_metadata()
+    pyarrow.parquet.ParquetWriter(io.BytesIO(), table.schema).close()
+    return table
 
 
 def _arrow_cells(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
+from template.dead_letters import DeadLetter, describe
+from template.file_versions import FileVersion
+from template.sources.splits import SplitId
 from template.sources.streams import DAMAGE, UnreadableError, open_stored
 
 CHUNK_BYTES = 8 << 20
@@ -39,22 +42,30 @@ class ChunkSplit:
     """A chunk of a plain file that is read later, perhaps elsewhere."""
 
     path: str
+    generation: str
     first_row: int
     rows: int
     offset: int
     size: int
 
     @classmethod
-    def of(cls, path: str, chunk: Chunk, **more: Any) -> Self:
+    def of(cls, file: FileVersion, chunk: Chunk, **more: Any) -> Self:
         """Return the split of a chunk; ``more`` are the fields of the format."""
         return cls(
-            path=path,
+            path=file.path,
+            generation=file.generation,
             first_row=chunk.first_row,
             rows=chunk.rows,
             offset=chunk.offset,
             size=len(chunk.data),
             **more,
         )
+
+    @property
+    def id(self) -> SplitId:
+        """Which part of which file it is."""
+        span = f"bytes {self.offset}-{self.offset + self.size - 1}"
+        return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
     def source(self) -> str:
@@ -75,6 +86,15 @@ class UnreadableRestError(UnreadableError):
     def __init__(self, first_row: int, problem: str) -> None:
         super().__init__(f"it cannot be read from row {first_row} on: {problem}")
         self.first_row = first_row
+
+    def to_dead_letter(self, path: str) -> DeadLetter:
+        """Return the dead letter that stands for all of these rows."""
+        return DeadLetter(
+            key=None,
+            error=describe(self),
+            source=f"{path} rows {self.first_row}-",
+            is_unread_file=self.first_row == 0,
+        )
 
 
 class BrokenRecordError(Exception):

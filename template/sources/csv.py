@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from template.blocks import KEY, Block, Cells, make_blocks, row_keys
-from template.dead_letters import DeadLetter, describe
+from template.dead_letters import DeadLetter
+from template.file_versions import FileVersion
 from template.sources.chunks import (
     BLANK_LINES,
     Chunk,
@@ -32,10 +33,10 @@ from template.sources.chunks import (
     read_records,
 )
 from template.sources.columns import check_columns
+from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
     GZIP_MAGIC,
     ReadSettings,
-    SourceFile,
     UnreadableError,
     is_gzip,
     open_stream,
@@ -72,6 +73,12 @@ class CsvGzipFile:
     """A gzip file, which can only be read from its start."""
 
     path: str
+    generation: str
+
+    @property
+    def id(self) -> SplitId:
+        """Which file it is."""
+        return SplitId(path=self.path, generation=self.generation, range=WHOLE)
 
     @property
     def source(self) -> str:
@@ -90,19 +97,19 @@ class CsvGzipFile:
 
 
 def split_csv(
-    file: SourceFile, settings: ReadSettings
+    file: FileVersion, settings: ReadSettings
 ) -> Iterator[CsvSplit | CsvGzipFile | DeadLetter]:
     """Yield the splits of a file; a plain file is read once to find where its records end."""
     with open_stream(file.path) as stream:
         if is_gzip(stream):
-            yield CsvGzipFile(path=file.path)
+            yield CsvGzipFile(path=file.path, generation=file.generation)
             return
         for part in _scan(stream, file.path, settings):
             if isinstance(part, DeadLetter):
                 yield part
                 continue
             schema, chunk = part
-            yield CsvSplit.of(file.path, chunk, schema=schema)
+            yield CsvSplit.of(file, chunk, schema=schema)
 
 
 def _scan(
@@ -119,7 +126,7 @@ def _scan(
             schema = schema or _infer_schema(columns, chunk, settings)
             yield schema, chunk
     except UnreadableRestError as error:
-        yield DeadLetter(key=None, error=describe(error), source=f"{path} rows {error.first_row}-")
+        yield error.to_dead_letter(path)
 
 
 def _parse_header(header: bytes, settings: ReadSettings) -> tuple[str, ...]:

@@ -12,11 +12,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from apache_beam.io.filesystems import FileSystems
-
+from template.file_versions import FileVersion, match_files
 from template.parameters import ParameterError
 from template.sources.formats import Format, find_format
-from template.sources.streams import SourceFile
 
 AUTO = "auto"
 _HIDDEN = (".", "_")
@@ -27,14 +25,14 @@ _LITERAL = re.compile(r"(?P<folder>[^*?\[]*/)")
 _log = logging.getLogger(__name__)
 
 
-def find_files(pattern: str) -> list[SourceFile]:
+def find_files(pattern: str) -> list[FileVersion]:
     """Return the files to read, by path.
 
     Raises:
         ParameterError: there is none, or the place cannot be listed.
     """
     try:
-        matched = FileSystems.match([pattern])[0].metadata_list
+        matched = match_files(pattern)
     except Exception as error:  # every filesystem has its own exceptions
         raise ParameterError(f"--input {pattern!r}: cannot be listed: {error}") from error
     found = [file for file in matched if not file.path.endswith(_PLACEHOLDERS)]
@@ -44,7 +42,7 @@ def find_files(pattern: str) -> list[SourceFile]:
     if not found:
         raise ParameterError(f"--input {pattern!r}: no file matches this pattern{_hint(pattern)}")
     files = [file for file in found if not _is_hidden(file.path, pattern)]
-    hidden = sorted(file.path for file in found if _is_hidden(file.path, pattern))
+    hidden = [file.path for file in found if _is_hidden(file.path, pattern)]
     if not files:
         raise ParameterError(
             f"--input {pattern!r}: only files or folders that begin with '.' or '_' match, which "
@@ -52,10 +50,7 @@ def find_files(pattern: str) -> list[SourceFile]:
         )
     if hidden:
         _log.info("not input, because the name begins with '.' or '_': %s", _some(hidden))
-    return sorted(
-        (SourceFile(path=file.path, size=file.size_in_bytes) for file in files),
-        key=lambda file: file.path,
-    )
+    return files
 
 
 def check_input(pattern: str, input_format: str) -> None:

@@ -17,12 +17,13 @@ import pandas as pd
 
 from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, SOURCE, Block, image_frame, row_keys
 from template.dead_letters import DeadLetter
+from template.file_versions import FileVersion
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
+from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
     DAMAGE,
     GZIP_MAGIC,
     ReadSettings,
-    SourceFile,
     UnreadableError,
     is_gzip,
     open_stored,
@@ -56,10 +57,17 @@ class IdxSplit:
     """The rows from ``start`` to ``stop`` of a file."""
 
     path: str
+    generation: str
     header: IdxHeader
     start: int
     stop: int
     compressed: bool
+
+    @property
+    def id(self) -> SplitId:
+        """Which part of which file it is."""
+        span = WHOLE if self.compressed else f"rows {self.start}-{self.stop - 1}"
+        return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
     def source(self) -> str:
@@ -106,7 +114,7 @@ class _Pixels:
         return image_frame(self.images.copy())
 
 
-def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
+def split_idx(file: FileVersion, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
     """Yield the splits of a file, checked against its header and its size."""
     check_passthrough((IMAGE,), settings.passthrough_columns)
     check_folder_columns((IMAGE,), settings)
@@ -114,16 +122,29 @@ def split_idx(file: SourceFile, settings: ReadSettings) -> Iterator[IdxSplit | D
         header = read_header(stream)
         compressed = is_gzip(stream)
     if compressed:
-        yield IdxSplit(path=file.path, header=header, start=0, stop=header.rows, compressed=True)
+        yield _new_split(file, header, 0, header.rows, compressed=True)
         return
     there, extra = divmod(file.size - header.offset, header.row_bytes)
     for start in range(0, min(there, header.rows), ROWS_PER_SPLIT):
         stop = min(start + ROWS_PER_SPLIT, there, header.rows)
-        yield IdxSplit(path=file.path, header=header, start=start, stop=stop, compressed=False)
+        yield _new_split(file, header, start, stop, compressed=False)
     if there < header.rows:
         yield _missing_rows(file.path, there, header.rows, "the file ends too early")
     elif there > header.rows or extra:
         yield _extra_bytes(file.path, header.rows)
+
+
+def _new_split(
+    file: FileVersion, header: IdxHeader, start: int, stop: int, *, compressed: bool
+) -> IdxSplit:
+    return IdxSplit(
+        path=file.path,
+        generation=file.generation,
+        header=header,
+        start=start,
+        stop=stop,
+        compressed=compressed,
+    )
 
 
 def read_header(stream: BinaryIO) -> IdxHeader:
@@ -175,6 +196,7 @@ def _missing_rows(path: str, start: int, stop: int, problem: str) -> DeadLetter:
         key=None,
         error=f"UnreadableError: rows {start} to {stop - 1} are missing: {problem}",
         source=f"{path} rows {start}-{stop - 1}",
+        is_unread_file=start == 0,
     )
 
 

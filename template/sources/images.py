@@ -10,6 +10,7 @@ path of its file.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zlib
 from collections import defaultdict
@@ -23,8 +24,10 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, image_frame, object_cells
 from template.dead_letters import DeadLetter, describe
+from template.file_versions import FileVersion
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.folders import folder_names
+from template.sources.splits import SplitId
 from template.sources.streams import (
     DAMAGE,
     ReadSettings,
@@ -54,6 +57,13 @@ class ImagesSplit:
     """A group of image files, whose folders give the same columns."""
 
     paths: tuple[str, ...]
+    generation: str
+
+    @property
+    def id(self) -> SplitId:
+        """Which files of which versions they are."""
+        span = f"{len(self.paths)} files"
+        return SplitId(path=self.paths[0], generation=self.generation, range=span)
 
     @property
     def path(self) -> str:
@@ -91,14 +101,18 @@ class ImagesSplit:
             yield _make_block(keys, files, images, settings)
 
 
-def split_images(paths: Sequence[str], settings: ReadSettings) -> Iterator[ImagesSplit]:
+def split_images(files: Sequence[FileVersion], settings: ReadSettings) -> Iterator[ImagesSplit]:
     """Group the files."""
-    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for path in paths:
-        alike[folder_names(path, settings)].append(path)
-    for group in alike.values():
-        for start in range(0, len(group), FILES_PER_SPLIT):
-            yield ImagesSplit(paths=tuple(group[start : start + FILES_PER_SPLIT]))
+    alike: dict[tuple[str, ...], list[FileVersion]] = defaultdict(list)
+    for file in files:
+        alike[folder_names(file.path, settings)].append(file)
+    for similar in alike.values():
+        for start in range(0, len(similar), FILES_PER_SPLIT):
+            group = similar[start : start + FILES_PER_SPLIT]
+            digest = hashlib.sha256(repr([(file.path, file.generation) for file in group]).encode())
+            yield ImagesSplit(
+                paths=tuple(file.path for file in group), generation=digest.hexdigest()[:16]
+            )
 
 
 def is_image_file(data: bytes) -> bool:

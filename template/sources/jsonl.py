@@ -20,6 +20,7 @@ import pandas as pd
 
 from template.blocks import KEY, SOURCE, Block, object_cells, row_keys
 from template.dead_letters import DeadLetter, describe
+from template.file_versions import FileVersion
 from template.sources.chunks import (
     BLANK_LINES,
     Chunk,
@@ -29,7 +30,8 @@ from template.sources.chunks import (
     read_records,
 )
 from template.sources.columns import check_folder_columns, check_passthrough
-from template.sources.streams import ReadSettings, SourceFile, is_gzip, open_stream
+from template.sources.splits import WHOLE, SplitId
+from template.sources.streams import ReadSettings, is_gzip, open_stream
 
 BOM = b"\xef\xbb\xbf"
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -49,6 +51,12 @@ class JsonlGzipFile:
     """A gzip file, which can only be read from its start."""
 
     path: str
+    generation: str
+
+    @property
+    def id(self) -> SplitId:
+        """Which file it is."""
+        return SplitId(path=self.path, generation=self.generation, range=WHOLE)
 
     @property
     def source(self) -> str:
@@ -66,25 +74,25 @@ class JsonlGzipFile:
 
 
 def split_jsonl(
-    file: SourceFile, settings: ReadSettings
+    file: FileVersion, settings: ReadSettings
 ) -> Iterator[JsonlSplit | JsonlGzipFile | DeadLetter]:
     """Yield the splits of a file; a plain file is read once to count its lines."""
     with open_stream(file.path) as stream:
         if is_gzip(stream):
-            yield JsonlGzipFile(path=file.path)
+            yield JsonlGzipFile(path=file.path, generation=file.generation)
             return
         for part in _scan(stream, file.path):
             if isinstance(part, DeadLetter):
                 yield part
             else:
-                yield JsonlSplit.of(file.path, part)
+                yield JsonlSplit.of(file, part)
 
 
 def _scan(stream: BinaryIO, path: str) -> Iterator[Chunk | DeadLetter]:
     try:
         yield from read_chunks(read_records(stream, quotes=False))
     except UnreadableRestError as error:
-        yield DeadLetter(key=None, error=describe(error), source=f"{path} rows {error.first_row}-")
+        yield error.to_dead_letter(path)
 
 
 def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:

@@ -14,8 +14,10 @@ from pandas.arrays import ArrowExtensionArray
 
 from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
 from template.dead_letters import DeadLetter
+from template.file_versions import FileVersion
 from template.sources.columns import check_columns
-from template.sources.streams import ReadSettings, SourceFile, UnreadableError, open_stream
+from template.sources.splits import SplitId
+from template.sources.streams import ReadSettings, UnreadableError, open_stream
 
 ROWS_PER_SPLIT = 16_384
 _SHOWN_BYTES = 200
@@ -27,9 +29,16 @@ class ParquetSplit:
     """Some row groups of a file, which hold ``rows`` rows from ``first_row`` on."""
 
     path: str
+    generation: str
     row_groups: tuple[int, ...]
     first_row: int
     rows: int
+
+    @property
+    def id(self) -> SplitId:
+        """Which part of which file it is."""
+        span = f"row groups {self.row_groups[0]}-{self.row_groups[-1]}"
+        return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
     def source(self) -> str:
@@ -81,6 +90,7 @@ class ParquetSplit:
             parts.append(
                 ParquetSplit(
                     path=self.path,
+                    generation=self.generation,
                     row_groups=(group,),
                     first_row=first_row,
                     rows=counts[group],
@@ -90,7 +100,7 @@ class ParquetSplit:
         return parts
 
 
-def split_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
+def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
     """Yield the splits of a file, by its metadata alone."""
     with open_stream(file.path) as stream:
         try:
@@ -108,7 +118,11 @@ def split_parquet(file: SourceFile, settings: ReadSettings) -> Iterator[ParquetS
         rows += count
         if rows >= ROWS_PER_SPLIT or group == len(counts) - 1:
             yield ParquetSplit(
-                path=file.path, row_groups=tuple(groups), first_row=first_row, rows=rows
+                path=file.path,
+                generation=file.generation,
+                row_groups=tuple(groups),
+                first_row=first_row,
+                rows=rows,
             )
             first_row += rows
             rows = 0

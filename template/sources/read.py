@@ -15,7 +15,8 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
 from template.blocks import Block
-from template.dead_letters import DEAD_LETTERS, ROWS_READ, DeadLetter, describe
+from template.dead_letters import DEAD_LETTERS, ROWS_READ, UNREAD_FILES, DeadLetter, describe
+from template.file_versions import FileVersion
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.csv import split_csv
 from template.sources.find import AUTO, find_files, find_folder
@@ -23,15 +24,22 @@ from template.sources.folders import add_folder_columns, without_folder_columns
 from template.sources.formats import Format, find_format
 from template.sources.idx import split_idx
 from template.sources.images import ImagesSplit, split_images
+from template.sources.inputs import InputFiles
 from template.sources.jsonl import split_jsonl
 from template.sources.parquet import split_parquet
-from template.sources.streams import ReadSettings, SourceFile, UnreadableError
+from template.sources.splits import WHOLE, SplitId
+from template.sources.streams import ReadSettings, UnreadableError
 
 _DEAD_LETTERS = "dead_letters"  # as in the output types below
+_INPUTS = "inputs"
 
 
 class Split(Protocol):
     """A part of the input that one worker reads at a stretch."""
+
+    @property
+    def id(self) -> SplitId:
+        """Which part of the input it is."""
 
     @property
     def path(self) -> str:
@@ -49,7 +57,7 @@ class Splitter(Protocol):
     """Cuts a file into splits; may raise UnreadableError."""
 
     def __call__(
-        self, file: SourceFile, settings: ReadSettings
+        self, file: FileVersion, settings: ReadSettings
     ) -> Iterator[Split | DeadLetter]: ...
 
 
@@ -64,7 +72,7 @@ _SPLITTERS: Mapping[Format, Splitter] = MappingProxyType(
 
 
 class ReadBlocks(beam.PTransform):
-    """Reads the files of a pattern; the result is ``(blocks, dead_letters)``.
+    """Reads the files of a pattern; the result is ``(blocks, dead_letters, input_files)``.
 
     Args:
         pattern: file or file pattern of any Beam filesystem.
@@ -99,15 +107,16 @@ class ReadBlocks(beam.PTransform):
             folder=find_folder(pattern),
         )
 
-    def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection]:
+    def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection, PCollection[InputFiles]]:
         """Find, split and read."""
-        files, unknown = (
+        find = _FindFiles(self._pattern, self._input_format, self._settings)
+        found = (
             pbegin
             | "Start" >> beam.Impulse()
-            | "FindFiles" >> _parted(_FindFiles(self._pattern, self._input_format, self._settings))
+            | "FindFiles" >> beam.ParDo(find).with_outputs(_DEAD_LETTERS, _INPUTS, main="main")
         )
         splits, unsplit = (
-            files
+            found["main"]
             | "SpreadFiles" >> beam.Reshuffle()
             | "SplitFiles" >> _parted(_SplitFile(self._settings))
         )
@@ -116,13 +125,13 @@ class ReadBlocks(beam.PTransform):
             | "SpreadSplits" >> beam.Reshuffle()
             | "ReadSplits" >> _parted(_ReadSplit(self._settings))
         )
-        dead_letters = (unknown, unsplit, unread) | "DeadLetters" >> beam.Flatten()
-        return blocks, dead_letters
+        dead_letters = (found[_DEAD_LETTERS], unsplit, unread) | "DeadLetters" >> beam.Flatten()
+        return blocks, dead_letters, found[_INPUTS]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _FormattedFile:
-    file: SourceFile
+    file: FileVersion
     format: Format
 
 
@@ -140,15 +149,17 @@ class _FindFiles(beam.DoFn):
 
     def process(self, _: bytes) -> Iterator[Any]:
         images = []
-        for file in find_files(self._pattern):
+        files = find_files(self._pattern)
+        yield TaggedOutput(_INPUTS, InputFiles.of(files))
+        for file in files:
             format_ = (
                 find_format(file.path) if self._input_format == AUTO else Format(self._input_format)
             )
             if format_ is None:
                 error = UnreadableError("its name tells no format: pass --input_format")
-                yield from _dead_letter(file.path, error)
+                yield from _unread_file(file.path, error)
             elif format_ is Format.IMAGES:
-                images.append(file.path)
+                images.append(file)
             else:
                 yield _FormattedFile(file=file, format=format_)
         yield from split_images(images, self._settings)
@@ -169,7 +180,7 @@ class _SplitFile(beam.DoFn):
             for part in _SPLITTERS[element.format](element.file, settings):
                 yield from _count(part) if isinstance(part, DeadLetter) else (part,)
         except UnreadableError as error:
-            yield from _dead_letter(element.file.path, error)
+            yield from _unread_file(element.file.path, error)
 
 
 @beam.typehints.with_output_types(Block, dead_letters=DeadLetter)
@@ -180,22 +191,29 @@ class _ReadSplit(beam.DoFn):
         self._settings = settings
 
     def process(self, split: Split) -> Iterator[Any]:
+        is_untouched = split.id.range == WHOLE
         try:
             for part in split.read(without_folder_columns(split.path, self._settings)):
+                is_untouched = False
                 if isinstance(part, DeadLetter):
                     yield from _count(part)
                 else:
                     ROWS_READ.inc(len(part))
                     yield add_folder_columns(part, self._settings)
         except UnreadableError as error:
-            yield from _dead_letter(split.source, error)
+            if is_untouched:
+                yield from _unread_file(split.path, error)
+            else:
+                yield from _count(DeadLetter(key=None, error=describe(error), source=split.source))
 
 
-def _dead_letter(path: str, error: UnreadableError) -> Iterator[TaggedOutput]:
-    yield from _count(DeadLetter(key=None, error=describe(error), source=path))
+def _unread_file(path: str, error: UnreadableError) -> Iterator[TaggedOutput]:
+    letter = DeadLetter(key=None, error=describe(error), source=path, is_unread_file=True)
+    yield from _count(letter)
 
 
 def _count(letter: DeadLetter) -> Iterator[TaggedOutput]:
     ROWS_READ.inc()
     DEAD_LETTERS.inc()
+    UNREAD_FILES.inc(letter.is_unread_file)
     yield TaggedOutput(_DEAD_LETTERS, letter)

@@ -13,19 +13,12 @@ import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from template.dead_letters import utf8
 from template.parameters import MAX_IMAGE_PIXELS
 
 GZIP_MAGIC = b"\x1f\x8b"
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a truncated or corrupt gzip file raises."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """A file to read; ``size`` in bytes, as it is stored."""
-
-    path: str
-    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +40,8 @@ class ReadSettings:
     def file_name(self, path: str) -> str:
         """Return what keys call a file, one name for each file: its path below ``folder``."""
         if self.folder and path.startswith(self.folder):
-            return path.removeprefix(self.folder)
-        name: str = FileSystems.split(path)[1]
-        return name
+            return utf8(path.removeprefix(self.folder))
+        return utf8(FileSystems.split(path)[1])
 
 
 class UnreadableError(ValueError):

@@ -32,10 +32,11 @@ class Lake:
         return [blob.name for blob in self.bucket.list_blobs(prefix=prefix)]
 
     def read_rows(self, prefix: str) -> list[dict]:
-        """Return the JSON rows of every object below the prefix."""
+        """Return the JSON rows of every file of rows below the prefix."""
         return [
             json.loads(line)
             for blob in self.bucket.list_blobs(prefix=prefix)
+            if blob.name.endswith(".jsonl")
             for line in blob.download_as_bytes().splitlines()
         ]
 

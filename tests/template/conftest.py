@@ -14,16 +14,22 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from template.batch import build_batch_pipeline
 from template.models.fashion_mnist import FashionMnistModel, FashionMnistNetwork
 from template.options import PredictConfig
+from template.verdict import RunFailedError
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job left: rows of the result files, dead letters, counters, names of the files."""
+    """What a job left: rows of the result files, dead letters, counters, names of the files.
+
+    ``record`` is the run's, ``failure`` the text of the exception that the job ended with.
+    """
 
     predictions: list
     dead_letters: list
     counters: dict
     files: list
+    record: dict
+    failure: str | None
 
     def by_key(self):
         assert len({row["key"] for row in self.predictions}) == len(self.predictions)
@@ -32,7 +38,10 @@ class Outcome:
 
 @pytest.fixture
 def predict(tmp_path, weights):
-    """Run a job over ``input``; checks that every row read is predicted or dead-lettered."""
+    """Run a job over ``input``; checks that every row read is predicted or dead-lettered.
+
+    Unless ``max_dead_letter_share`` is given, no share of dead letters fails it.
+    """
 
     def run(input, **settings):
         output = tmp_path / "out" / "result"
@@ -47,27 +56,46 @@ def predict(tmp_path, weights):
                 "model_class": FashionMnistModel,
                 "batch_size": 1024,
                 "device": "cpu",
+                "max_dead_letter_share": 1,
                 **settings,
             }
         )
         pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
         build_batch_pipeline(pipeline, config)
-        result = pipeline.run()
-        result.wait_until_finish()
-        counters = {"rows_read": 0, "predictions": 0, "dead_letters": 0}
-        for counter in result.metrics().query()["counters"]:
-            if counter.key.metric.namespace == "flexpack":
-                counters[counter.key.metric.name] += counter.committed
-        files = sorted(output.parent.iterdir())
+        record_file = output.parent / f"{output.name}-run.json"
+        failure = None
+        try:
+            result = pipeline.run()
+        except RunFailedError as error:
+            failure = str(error)
+            counters = _counts(record_file)
+        else:
+            result.wait_until_finish()
+            counters = dict.fromkeys(_counts(record_file), 0)
+            for counter in result.metrics().query()["counters"]:
+                if counter.key.metric.name in counters:
+                    counters[counter.key.metric.name] += counter.committed
+            assert counters == _counts(record_file)
+        record = json.loads(record_file.read_text())
+        files = sorted(set(output.parent.iterdir()) - {record_file})
+        assert sorted(each["path"] for each in record["output_files"]) == [
+            str(file) for file in files if file.name.startswith(f"{output.name}-")
+        ]
+        del counters["unread_files"]
         predictions = [row for file in files if "-errors-" not in file.name for row in _rows(file)]
         dead_letters = [row for file in files if "-errors-" in file.name for row in _rows(file)]
         assert counters["rows_read"] == counters["predictions"] + counters["dead_letters"]
         assert counters["dead_letters"] == len(dead_letters)
         if settings.get("output_format", "jsonl") == "jsonl":
             assert counters["predictions"] == len(predictions)
-        return Outcome(predictions, dead_letters, counters, [file.name for file in files])
+        names = [file.name for file in files]
+        return Outcome(predictions, dead_letters, counters, names, record, failure)
 
     return run
+
+
+def _counts(record_file):
+    return json.loads(record_file.read_text())["counts"]
 
 
 def _rows(file):

@@ -15,7 +15,7 @@ def test_run_waits_and_returns_zero(write_idx, images, weights, tmp_path):
     output = tmp_path / "out" / "p"
     flags = [f"--input={write_idx(images(5))}", f"--output={output}", f"--model_path={weights}"]
     assert run(["--runner=FnApiRunner", "--device=cpu", *flags]) == 0
-    (file,) = output.parent.iterdir()
+    (file,) = output.parent.glob("*.jsonl")
     assert len(file.read_text().splitlines()) == 5
 
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from template.dead_letters import DeadLetter
+from template.file_versions import FileVersion
 from template.sources import csv as csv_source
-from template.sources.streams import ReadSettings, SourceFile, UnreadableError
+from template.sources.streams import ReadSettings, UnreadableError
 from tests.template.support import join_blocks
 
 
@@ -22,7 +23,7 @@ def read(tmp_path):
         data = text if isinstance(text, bytes) else text.encode()
         path.write_bytes(gzip.compress(data) if name.lower().endswith(".gz") else data)
         settings = ReadSettings(batch_size=batch_size, key_column=key_column)
-        file = SourceFile(path=str(path), size=path.stat().st_size)
+        file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
         blocks, letters = [], []
         for split in csv_source.split_csv(file, settings):
             parts = [split] if isinstance(split, DeadLetter) else split.read(settings)
@@ -134,7 +135,7 @@ def test_key_column(read):
 def test_a_column_that_is_named_key_is_one_of_the_frame(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("key,a\nx,1\n")
-    file = SourceFile(path=str(path), size=path.stat().st_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     settings = ReadSettings(batch_size=10)
     (split,) = csv_source.split_csv(file, settings)
     (block,) = split.read(settings)
@@ -145,7 +146,7 @@ def test_a_column_that_is_named_key_is_one_of_the_frame(tmp_path):
 def test_a_bad_row_keeps_its_key(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("id,a\nw,0\nx,1\ny,2\nz,three\n,four\n")
-    file = SourceFile(path=str(path), size=path.stat().st_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     settings = ReadSettings(batch_size=10, key_column="id")
 
     (split,) = csv_source.split_csv(file, settings)
@@ -194,7 +195,7 @@ def test_splits_of_a_file_join_to_the_file(tmp_path):
         "a,b\n" + "".join(f'{v},"line {i}\nof, {i}"\n' for i, v in enumerate(values)) + "\n"
     )
     settings = ReadSettings(batch_size=4096)
-    file = SourceFile(path=str(path), size=path.stat().st_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     splits = list(csv_source.split_csv(file, settings))
     assert len(splits) > 1
     frame = join_blocks([block for split in splits for block in split.read(settings)])

@@ -5,14 +5,17 @@ import gzip
 import numpy as np
 import pytest
 
+from template.file_versions import FileVersion
 from template.sources.idx import ROWS_PER_SPLIT, IdxSplit, split_idx
-from template.sources.streams import ReadSettings, SourceFile
+from template.sources.streams import ReadSettings
 from tests.template.support import join_blocks
 
 
 def read_all(path, batch_size=1000):
     settings = ReadSettings(batch_size=batch_size)
-    splits = list(split_idx(SourceFile(path=str(path), size=path.stat().st_size), settings))
+    splits = list(
+        split_idx(FileVersion(path=str(path), size=path.stat().st_size, generation="1"), settings)
+    )
     return splits, [part for split in splits for part in split.read(settings)]
 
 

@@ -1,5 +1,6 @@
 """Image files: modes, damage and keys."""
 
+import dataclasses
 import gzip
 import io
 import struct
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from template.file_versions import FileVersion
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources import images as images_source
 from template.sources.images import FILES_PER_SPLIT, split_images
@@ -71,12 +73,18 @@ def test_damage_says_why():
 
 
 def test_files_are_grouped():
-    paths = [str(number) for number in range(2 * FILES_PER_SPLIT + 1)]
-    assert [len(split.paths) for split in split_images(paths, ReadSettings(batch_size=1))] == [
-        FILES_PER_SPLIT,
-        FILES_PER_SPLIT,
-        1,
+    settings = ReadSettings(batch_size=1)
+    files = [
+        FileVersion(path=f"{number}.png", size=1, generation="1")
+        for number in range(2 * FILES_PER_SPLIT + 1)
     ]
+    splits = list(split_images(files, settings))
+    assert [len(split.paths) for split in splits] == [FILES_PER_SPLIT, FILES_PER_SPLIT, 1]
+    files[0] = dataclasses.replace(files[0], generation="2")
+    again = list(split_images(files, settings))
+    assert (splits[0].id.path, splits[0].id.range) == ("0.png", "256 files")
+    assert splits[0].id != again[0].id
+    assert splits[1:] == again[1:]
 
 
 def test_a_damaged_gzip_file_costs_one_image(predict, images, tmp_path):
@@ -227,7 +235,8 @@ def test_a_png_with_a_wrong_checksum_is_damaged():
 def test_files_whose_folders_give_other_columns_are_other_splits():
     settings = ReadSettings(batch_size=1, folder="in/")
     paths = ["in/a.png", "in/label=cat/b.png", "in/c.png", "in/label=dog/d.png"]
-    assert [split.paths for split in split_images(paths, settings)] == [
+    files = [FileVersion(path=path, size=1, generation="1") for path in paths]
+    assert [split.paths for split in split_images(files, settings)] == [
         ("in/a.png", "in/c.png"),
         ("in/label=cat/b.png", "in/label=dog/d.png"),
     ]

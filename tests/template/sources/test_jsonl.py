@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from template.dead_letters import DeadLetter
+from template.file_versions import FileVersion
 from template.sources import jsonl
-from template.sources.streams import ReadSettings, SourceFile
+from template.sources.streams import ReadSettings
 from tests.template.support import join_blocks
 
 
@@ -20,7 +21,7 @@ def read(tmp_path):
         path = tmp_path / name
         path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
         settings = ReadSettings(batch_size=batch_size, key_column=key_column)
-        file = SourceFile(path=str(path), size=path.stat().st_size)
+        file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
         blocks, letters = [], []
         for split in jsonl.split_jsonl(file, settings):
             parts = [split] if isinstance(split, DeadLetter) else split.read(settings)
@@ -65,7 +66,7 @@ def test_key_column(read):
 def test_a_field_that_is_named_key_is_a_column(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_bytes(b'{"key":"x","a":1}\n{}\n')
-    file = SourceFile(path=str(path), size=path.stat().st_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     settings = ReadSettings(batch_size=1)
     (split,) = jsonl.split_jsonl(file, settings)
     first, empty = split.read(settings)
@@ -81,7 +82,7 @@ def test_a_big_file_is_split(tmp_path):
         b"".join(orjson.dumps({"a": row, "text": "x" * 60}) + b"\n" for row in range(rows))
     )
     settings = ReadSettings(batch_size=5000)
-    file = SourceFile(path=str(path), size=path.stat().st_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     splits = list(jsonl.split_jsonl(file, settings))
     assert len(splits) > 1
     frame = join_blocks([block for split in splits for block in split.read(settings)])

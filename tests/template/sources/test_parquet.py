@@ -8,14 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from template.dead_letters import DeadLetter
+from template.file_versions import FileVersion
 from template.sources import parquet
-from template.sources.streams import ReadSettings, SourceFile, UnreadableError
+from template.sources.streams import ReadSettings, UnreadableError
 from tests.template.support import join_blocks
 
 
 def read(path, *, key_column=None, batch_size=1000):
     settings = ReadSettings(batch_size=batch_size, key_column=key_column)
-    file = SourceFile(path=str(path), size=path.stat().st_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     splits = list(parquet.split_parquet(file, settings))
     parts = [part for split in splits for part in split.read(settings)]
     blocks = [part for part in parts if not isinstance(part, DeadLetter)]

@@ -1,0 +1,112 @@
+"""Which version of a file is read: its generation in Cloud Storage, its checksum elsewhere.
+
+Beam's filesystems know size and time only; two versions of an object can have both alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+_GCS = "gs://"
+_GCS_PATH = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.*)", re.DOTALL)
+_WILDCARD = re.compile(r"[*?\[]")
+_CHUNK_BYTES = 8 << 20
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileVersion:
+    """A file as it is at one time.
+
+    Attributes:
+        path: ``gs://...`` or local.
+        size: in bytes, as it is stored.
+        generation: in Cloud Storage the object's; elsewhere the time at which it was written, in
+            seconds since 1970.
+        sha256: of the contents, if somebody computed it.
+    """
+
+    path: str
+    size: int
+    generation: str
+    sha256: str | None = None
+
+
+def match_files(pattern: str) -> list[FileVersion]:
+    """Return the files that match a pattern of Beam's, by path; blocks while it lists them.
+
+    Raises:
+        Exception: the place cannot be listed; every filesystem has its own.
+    """
+    if pattern.startswith(_GCS):
+        found = _match_objects(pattern)
+    else:
+        found = [
+            FileVersion(
+                path=file.path,
+                size=file.size_in_bytes,
+                generation=f"{file.last_updated_in_seconds:.6f}",
+            )
+            for file in FileSystems.match([pattern])[0].metadata_list
+        ]
+    return sorted(found, key=lambda file: file.path)
+
+
+def find_version(path: str) -> FileVersion | None:
+    """Return the version of a single file, with the checksum of one that is not in Cloud Storage.
+
+    None if there is no such file; whoever needs it says so.
+    """
+    if _WILDCARD.search(path):
+        return None
+    try:
+        (found,) = match_files(path)
+        if path.startswith(_GCS):
+            return found
+        digest = hashlib.sha256()
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except Exception as error:  # every filesystem has its own exceptions
+        _log.warning("no version of %s is known: %s", path, error)
+        return None
+    return FileVersion(
+        path=path, size=found.size, generation=found.generation, sha256=digest.hexdigest()
+    )
+
+
+def _match_objects(pattern: str) -> list[FileVersion]:
+    """Match as ``GCSFileSystem`` does, in one listing with generations."""
+    filesystem: Any = FileSystems.get_filesystem(pattern)
+    if pattern.endswith("/"):
+        pattern += "*"
+    match = _GCS_PATH.fullmatch(pattern)
+    if match is None:
+        raise ValueError(f"{pattern!r} is not gs://BUCKET/NAME")
+    client = filesystem._gcsIO().client  # the job's own credentials and endpoint
+    bucket = client.bucket(match["bucket"])
+    prefix = _WILDCARD.split(match["name"], maxsplit=1)[0]
+    if prefix == match["name"]:
+        blob = bucket.get_blob(prefix)
+        blobs = [] if blob is None else [blob]
+    else:
+        fields = "items(name,size,generation),nextPageToken"
+        blobs = client.list_blobs(bucket, prefix=prefix, fields=fields)
+    matches = re.compile(filesystem.translate_pattern(pattern)).match
+    found = (
+        FileVersion(
+            path=f"{_GCS}{bucket.name}/{blob.name}",
+            size=blob.size or 0,
+            generation=str(blob.generation),
+        )
+        for blob in blobs
+    )
+    return [file for file in found if prefix == match["name"] or matches(file.path)]

@@ -1,0 +1,77 @@
+"""The first step of a run: what there is before a row is read, and whether it can write."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import PBegin, PCollection
+
+from template.file_versions import FileVersion, find_version
+from template.sinks.writers import create_file
+
+
+class OutputError(RuntimeError):
+    """Results cannot be written to this place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStart:
+    """What a run knows when it starts.
+
+    Attributes:
+        run_id: of this run alone.
+        time: when it started.
+        temp_folder: where its files are until all of them are written.
+        model: the file of the model as it is then; None if there is none.
+    """
+
+    run_id: str
+    time: datetime
+    temp_folder: str
+    model: FileVersion | None
+
+
+class StartRun(beam.PTransform):
+    """Makes the ``RunStart`` of a run, once the output is known to be writable."""
+
+    def __init__(self, output: str, model_path: str) -> None:
+        super().__init__()
+        self._dofn = _StartDoFn(output, model_path)
+
+    def expand(self, begin: PBegin) -> PCollection[RunStart]:
+        """Start; the result is one element."""
+        return begin | beam.Impulse() | "PrepareOutput" >> beam.ParDo(self._dofn)
+
+
+@beam.typehints.with_output_types(RunStart)
+class _StartDoFn(beam.DoFn):
+    def __init__(self, output: str, model_path: str) -> None:
+        self._output = output
+        self._model_path = model_path
+
+    def process(self, _: bytes) -> Iterator[RunStart]:
+        run_id = uuid.uuid4().hex
+        folder, name = FileSystems.split(self._output)
+        temp_folder = FileSystems.join(folder, f"beam-temp-{name}-{run_id}")
+        try:
+            FileSystems.mkdirs(temp_folder)
+            probe = FileSystems.join(temp_folder, "probe")
+            with create_file(probe) as file:
+                file.write(b"flexpack")
+            FileSystems.delete([probe])
+        except Exception as error:  # every filesystem has its own exceptions
+            raise OutputError(
+                f"--output {self._output!r}: cannot be written; check that the place exists and "
+                f"that the job's service account may write there: {error}"
+            ) from error
+        yield RunStart(
+            run_id=run_id,
+            time=datetime.now(UTC),
+            temp_folder=temp_folder,
+            model=find_version(self._model_path),
+        )

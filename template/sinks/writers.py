@@ -1,0 +1,249 @@
+"""Writers of one temporary file each: JSON Lines, CSV, Parquet and dead letters.
+
+A writer says whether an element fits its file before it gets it. Predictions of other columns, or
+of types that no column of the file can hold, go to a file of their own: nothing is lost or changed
+for the sake of a neighbour.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from template.dead_letters import DeadLetter
+from template.sinks.encoding import CsvRows, csv_header
+
+_ROW_GROUP_BYTES = 16 << 20  # in memory
+_MOST_REASONS = 1000  # that a writer counts each by itself
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFile:
+    """A file that a bundle has written.
+
+    Attributes:
+        path: its temporary place.
+        rows: how many it holds.
+        columns: name, and in Parquet type, of each column; empty for JSON Lines.
+        reasons: of dead letters, with their counts; rare ones may be left out.
+        unread_files: how many of the dead letters stand for a file that could not be read at all.
+    """
+
+    path: str
+    rows: int
+    columns: tuple[str, ...] = ()
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    unread_files: int = 0
+
+
+class Writer(Protocol):
+    """Writes elements to a file that it creates."""
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether the file can hold an element."""
+
+    def write(self, value: Any) -> None:
+        """Write an element."""
+
+    def close(self) -> WrittenFile:
+        """Complete the file."""
+
+
+def create_file(path: str) -> BinaryIO:
+    """Create a file whose bytes are stored as they are written, whatever its name."""
+    file: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return file
+
+
+class JsonlWriter:
+    """Writes lines."""
+
+    suffix = ".jsonl"
+
+    def __init__(self, folder: str) -> None:
+        self._path = FileSystems.join(folder, f"{uuid.uuid4()}{self.suffix}")
+        self._file = create_file(self._path)
+        self._rows = 0
+
+    def accepts(self, value: bytes) -> bool:
+        """Return True: lines need not be alike."""
+        return True
+
+    def write(self, value: bytes) -> None:
+        """Write lines."""
+        self._file.write(value)
+        self._rows += value.count(b"\n")
+
+    def close(self) -> WrittenFile:
+        """Complete the file."""
+        self._file.close()
+        return WrittenFile(path=self._path, rows=self._rows)
+
+
+class DeadLetterWriter(JsonlWriter):
+    """Writes dead letters, a line each, and counts their reasons."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self._reasons: Counter[str] = Counter()
+        self._unread_files = 0
+
+    def write(self, value: Any) -> None:
+        """Write a dead letter."""
+        letter: DeadLetter = value
+        record = letter.to_json()
+        super().write(orjson.dumps(record) + b"\n")
+        self._unread_files += letter.is_unread_file
+        reason = record["error"][:_REASON_LENGTH]
+        if reason in self._reasons or len(self._reasons) < _MOST_REASONS:
+            self._reasons[reason] += 1
+
+    def close(self) -> WrittenFile:
+        """Complete the file."""
+        self._file.close()
+        return WrittenFile(
+            path=self._path,
+            rows=self._rows,
+            reasons=dict(self._reasons),
+            unread_files=self._unread_files,
+        )
+
+
+class CsvWriter:
+    """Writes a header, and rows that have no column that is not in it."""
+
+    suffix = ".csv"
+
+    def __init__(self, folder: str) -> None:
+        self._path = FileSystems.join(folder, f"{uuid.uuid4()}{self.suffix}")
+        self._file = create_file(self._path)
+        self._columns: tuple[str, ...] = ()
+        self._rows = 0
+
+    def accepts(self, value: CsvRows) -> bool:
+        """Return whether the file has the columns of the rows."""
+        return not self._columns or set(value.fields).issubset(self._columns)
+
+    def write(self, value: CsvRows) -> None:
+        """Write rows; fields of a column that they do not have are empty."""
+        if not self._columns:
+            self._columns = tuple(value.fields)
+            self._file.write(csv_header(self._columns))
+        absent = [""] * value.rows
+        fields = [value.fields.get(column, absent) for column in self._columns]
+        lines = [",".join(row) + "\n" for row in zip(*fields, strict=True)]
+        self._file.write("".join(lines).encode())
+        self._rows += value.rows
+
+    def close(self) -> WrittenFile:
+        """Complete the file."""
+        self._file.close()
+        return WrittenFile(path=self._path, rows=self._rows, columns=self._columns)
+
+
+class ParquetWriter:
+    """Gathers tables into row groups; the first one decides the types of the columns.
+
+    For each column that is the type that holds all its values, and text if it has none.
+    """
+
+    suffix = ".parquet"
+
+    def __init__(self, folder: str) -> None:
+        self._path = FileSystems.join(folder, f"{uuid.uuid4()}{self.suffix}")
+        self._file = create_file(self._path)
+        self._writer: pyarrow.parquet.ParquetWriter | None = None
+        self._schema = pa.schema([])
+        self._tables: list[pa.Table] = []  # of the next row group, all of the same schema
+        self._size = 0
+        self._rows = 0
+
+    def accepts(self, value: pa.Table) -> bool:
+        """Return whether the file has, or can still have, columns that hold the table's values."""
+        try:
+            self._fit(value)
+        except pa.ArrowException:
+            return False
+        return True
+
+    def write(self, value: pa.Table) -> None:
+        """Write a table that the file accepts; columns that it does not have are null."""
+        self._schema, self._tables, table = self._fit(value)
+        self._tables.append(table)
+        self._size += value.nbytes
+        self._rows += len(value)
+        if self._size >= _ROW_GROUP_BYTES:
+            self._write_row_group()
+
+    def close(self) -> WrittenFile:
+        """Complete the file."""
+        if self._tables:
+            self._write_row_group()
+        assert self._writer is not None, "a file is opened for a table"
+        self._writer.close()
+        self._file.close()
+        columns = tuple(f"{field.name} {field.type}" for field in self._schema)
+        return WrittenFile(path=self._path, rows=self._rows, columns=columns)
+
+    def _fit(self, value: pa.Table) -> tuple[pa.Schema, list[pa.Table], pa.Table]:
+        """Return the schema that holds a table too, and all tables in it.
+
+        Raises:
+            pa.ArrowException: there is none.
+        """
+        schema = self._schema
+        if not schema.names:
+            return value.schema, [], value
+        if not set(value.schema.names).issubset(schema.names):
+            raise pa.ArrowTypeError("the file does not have all columns of the table")
+        if self._writer is None:
+            schema = pa.unify_schemas([schema, value.schema], promote_options="permissive")
+        return schema, [_cast(table, schema) for table in self._tables], _cast(value, schema)
+
+    def _write_row_group(self) -> None:
+        if self._writer is None:
+            self._schema = pa.schema(
+                [
+                    (field.name, pa.string() if pa.types.is_null(field.type) else field.type)
+                    for field in self._schema
+                ]
+            )
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, self._schema)
+        rows = pa.concat_tables([_cast(table, self._schema) for table in self._tables])
+        self._writer.write_table(rows, row_group_size=max(1, len(rows)))
+        self._tables, self._size = [], 0
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table with the columns of a schema, null if it does not have them.
+
+    Raises:
+        pa.ArrowException: a column cannot hold a value as it is.
+    """
+    if table.schema == schema:
+        return table
+    columns = []
+    for field_ in schema:
+        if field_.name not in table.schema.names:
+            columns.append(pa.nulls(len(table), field_.type))
+            continue
+        column = table.column(field_.name)
+        if pa.types.is_nested(field_.type):
+            # A cast of structs would drop the fields that the file does not have.
+            kinds = [pa.schema([("", type_)]) for type_ in (field_.type, column.type)]
+            if pa.unify_schemas(kinds, promote_options="permissive").types[0] != field_.type:
+                raise pa.ArrowTypeError(f"{column.type} is wider than {field_.type}")
+        if pa.types.is_binary(field_.type) and pa.types.is_string(column.type):
+            raise pa.ArrowTypeError("a text is not bytes")
+        columns.append(column.cast(field_.type))
+    return pa.table(columns, schema=schema)
