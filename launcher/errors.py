@@ -12,7 +12,7 @@
     │   └── SpecConflict        1  the spec changed while it was being written
     ├── ImageError              1  a container image could not be built, pushed or looked into
     ├── FormatError             1  JSON that does not have the shape of its REST schema
-    ├── ServiceError            1  Dataflow
+    ├── ServiceError            1  Dataflow, or another of Google's APIs
     │   ├── ApiError            1  ... answered with an error
     │   ├── Unreachable         1  ... did not answer
     │   └── LaunchUncertain     1  ... may or may not have created the job
@@ -87,7 +87,7 @@ class FormatError(FlexpackError):
 
 
 class ServiceError(FlexpackError):
-    """A request to Dataflow did not succeed.
+    """A request to Dataflow, or to another of Google's APIs, did not succeed.
 
     Attributes:
         is_transient: whether the same request may succeed a little later.
@@ -97,7 +97,7 @@ class ServiceError(FlexpackError):
 
 
 class ApiError(ServiceError):
-    """Dataflow answered with an error.
+    """The service answered with an error.
 
     Attributes:
         status_code: HTTP status, for example 400.
@@ -110,6 +110,7 @@ class ApiError(ServiceError):
         self,
         action: str,
         *,
+        service: str = "Dataflow",
         status_code: int,
         status: str = "",
         message: str = "",
@@ -121,7 +122,7 @@ class ApiError(ServiceError):
         self.details = tuple(details)
         self.is_transient = status_code in _TRANSIENT
         code = f"{status_code} {status}".strip()
-        super().__init__(f"{action}: Dataflow answered {code}: {self._explanation()}")
+        super().__init__(f"{action}: {service} answered {code}: {self._explanation()}")
 
     @property
     def violations(self) -> tuple[tuple[str, str], ...]:
@@ -142,7 +143,7 @@ class ApiError(ServiceError):
 
 
 class Unreachable(ServiceError):
-    """Dataflow did not answer: no connection, a dropped one, or no answer in time."""
+    """The service did not answer: no connection, a dropped one, or no answer in time."""
 
     is_transient = True
 

@@ -11,10 +11,11 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from launcher.errors import CredentialsError, InputError, StorageError
+from launcher.errors import ApiError, InputError, StorageError, Unreachable
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
@@ -23,6 +24,7 @@ GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
 
 TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
 RETRY_FOR_SEC = 20.0
+_ENDPOINT = "https://storage.googleapis.com/"
 
 
 def read_object(
@@ -159,37 +161,31 @@ def explained(flag: str, gcs_path: str) -> Iterator[None]:
     """Turn the libraries' exceptions into the launcher's, naming the flag that gave the path."""
     if not GCS_OBJECT.fullmatch(gcs_path):
         raise InputError(f"{flag} {gcs_path!r}: expected a Cloud Storage object, gs://BUCKET/PATH")
-    import requests
-    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
-    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+    from launcher.google.calls import translated
 
+    where = f"{flag} {gcs_path}"
+    server = os.environ.get("STORAGE_EMULATOR_HOST", _ENDPOINT)
     try:
-        yield
-    except NotFound as error:
-        bucket = gcs_path.removeprefix("gs://").partition("/")[0]
-        if "bucket does not exist" in str(error):
+        with translated(
+            where, service="Cloud Storage", endpoint=server, timeout_sec=TIMEOUT_SEC[1]
+        ):
+            yield
+    except ApiError as error:
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            bucket = gcs_path.removeprefix("gs://").partition("/")[0]
+            if "bucket does not exist" in error.service_message:
+                raise InputError(
+                    f"{where}: there is no bucket {bucket!r}; create it with "
+                    f"'gcloud storage buckets create gs://{bucket}'"
+                ) from error
             raise InputError(
-                f"{flag} {gcs_path}: there is no bucket {bucket!r}; create it with "
-                f"'gcloud storage buckets create gs://{bucket}'"
+                f"{where}: there is no such object; 'flexpack build' writes it"
             ) from error
-        raise InputError(
-            f"{flag} {gcs_path}: there is no such object; 'flexpack build' writes it"
-        ) from error
-    except (Forbidden, Unauthorized) as error:
-        raise StorageError(
-            f"{flag} {gcs_path}: Cloud Storage refused: {error.message}. You need the role "
-            "Storage Object User (roles/storage.objectUser) on the bucket"
-        ) from error
-    except DefaultCredentialsError as error:
-        raise CredentialsError(
-            "no Google credentials: run 'gcloud auth application-default login', or for the "
-            'local Dataflow eval "$(flexpack emulator env)"'
-        ) from error
-    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
-        server = os.environ.get("STORAGE_EMULATOR_HOST", "Cloud Storage")
-        cause = getattr(error, "cause", None) or error  # a retry that has given up tells its last
-        if isinstance(cause, requests.ConnectionError):
+        if error.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
             raise StorageError(
-                f"{flag} {gcs_path}: no connection to {server}; look at your network"
+                f"{where}: Cloud Storage refused: {error.service_message}. You need the role "
+                "Storage Object User (roles/storage.objectUser) on the bucket"
             ) from error
-        raise StorageError(f"{flag} {gcs_path}: no answer from {server}: {error}") from error
+        raise StorageError(str(error)) from error
+    except Unreachable as error:
+        raise StorageError(str(error)) from error

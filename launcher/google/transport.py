@@ -17,6 +17,11 @@ from launcher.errors import CredentialsError
 
 DEFAULT_ENDPOINT = "https://dataflow.googleapis.com/"
 
+NO_CREDENTIALS = (
+    "no Google credentials: run 'gcloud auth application-default login', or for the local "
+    'Dataflow eval "$(flexpack emulator env)"'
+)
+
 _ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _CONNECT_TIMEOUT_SEC = 10.0
@@ -45,10 +50,7 @@ def open_session(endpoint: str) -> requests.Session:
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
     except DefaultCredentialsError as error:
-        raise CredentialsError(
-            "no Google credentials: run 'gcloud auth application-default login', or for the "
-            'local Dataflow eval "$(flexpack emulator env)"'
-        ) from error
+        raise CredentialsError(NO_CREDENTIALS) from error
     session: requests.Session = google.auth.transport.requests.AuthorizedSession(credentials)
     return session
 
@@ -62,6 +64,7 @@ class OneAttemptHttp:
 
     def __init__(self, session: requests.Session, *, timeout_sec: float) -> None:
         self._session = session
+        self.timeout_sec = timeout_sec
         self._timeout = (min(_CONNECT_TIMEOUT_SEC, timeout_sec), timeout_sec)
 
     def request(

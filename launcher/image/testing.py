@@ -15,7 +15,7 @@ from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
 from launcher.image.locks import read_lock
 from launcher.image.probe import PROBE, Facts, parse_facts
-from launcher.image.sbom import build_sbom, format_sbom
+from launcher.image.sbom import build_sbom
 from launcher.image.size import ImageSize, read_size
 from launcher.image_reference import read_reference
 
@@ -47,7 +47,7 @@ def check_image(root: Path, reference: str, engine: LocalEngine) -> ImageReport:
     findings = [*check_config(config), *check_facts(facts, config, lock=read_lock(root, flavour))]
     sbom = root / FOLDER / f"{read_reference(reference).tag or 'image'}.cdx.json"
     sbom.parent.mkdir(parents=True, exist_ok=True)
-    sbom.write_text(format_sbom(build_sbom(reference, config, facts)))
+    sbom.write_text(build_sbom(reference, config, facts))
     return ImageReport(config, facts, tuple(findings), sbom)
 
 

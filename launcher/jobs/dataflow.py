@@ -16,20 +16,13 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
-from google.auth.exceptions import GoogleAuthError, TransportError
 from googleapiclient import discovery
-from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
-from launcher.errors import (
-    ApiError,
-    CredentialsError,
-    LaunchUncertain,
-    ServiceError,
-    Unreachable,
-)
+from launcher.errors import ApiError, LaunchUncertain, ServiceError
+from launcher.google.calls import execute
 from launcher.google.rest import format_time, from_rest, to_rest
-from launcher.google.transport import OneAttemptHttp, find_endpoint, is_google, open_session
+from launcher.google.transport import OneAttemptHttp, find_endpoint, open_session
 from launcher.jobs.records import Job, JobMessage, JobState, MessageImportance, Metric
 from launcher.launch.request import LAUNCH_ID_LABEL, LaunchFlexTemplateRequest
 
@@ -286,51 +279,8 @@ class Dataflow:
         if self._http is None:
             session = self._session or open_session(self.endpoint)
             self._http = OneAttemptHttp(session, timeout_sec=self._timeout_sec)
-        try:
-            answer = call.execute(http=self._http)
-        except HttpError as error:
-            raise _api_error(action, error) from error
-        except GoogleAuthError as error:
-            if error.retryable or isinstance(error, TransportError):
-                # A token is fetched every hour, from a server that may be out of reach for once.
-                raise Unreachable(
-                    f"{action}: no answer to a question for a token: {error}"
-                ) from error
-            raise CredentialsError(
-                f"{action}: {error}\nLog in again: 'gcloud auth application-default login'"
-            ) from error
-        except requests.Timeout as error:
-            raise Unreachable(
-                f"{action}: no answer from {self.endpoint} within {self._timeout_sec:g} s"
-            ) from error
-        except requests.ConnectionError as error:
-            remedy = "look at your network" if is_google(self.endpoint) else "is it running?"
-            raise Unreachable(
-                f"{action}: no connection to {self.endpoint}, or one that dropped; {remedy}"
-            ) from error
-        except requests.RequestException as error:
-            raise Unreachable(f"{action}: no answer from {self.endpoint}: {error}") from error
-        if not isinstance(answer, dict):  # googleapiclient hands over what is not JSON as text
-            raise Unreachable(f"{action}: {self.endpoint} answered no JSON but {answer!r:.80}")
-        return answer
+        return execute(call, self._http, action=action, service="Dataflow", endpoint=self.endpoint)
 
 
 def _has_status(failure: ServiceError, status: HTTPStatus) -> bool:
     return isinstance(failure, ApiError) and failure.status_code == status
-
-
-def _api_error(action: str, error: HttpError) -> ApiError:
-    """Read Google's error body; a proxy's page in its place gives its first line."""
-    text = error.content.decode(errors="replace")
-    try:
-        body = json.loads(text)["error"]
-        return ApiError(
-            action,
-            status_code=error.status_code,
-            status=body.get("status", ""),
-            message=body.get("message", ""),
-            details=body.get("details", ()),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message = text.strip().partition("\n")[0][:200] or error.reason
-        return ApiError(action, status_code=error.status_code, message=message)

@@ -5,17 +5,17 @@ google-api-python-client with the discovery documents that it ships: building a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import requests
-from google.auth.exceptions import GoogleAuthError
 from googleapiclient import discovery
-from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
+from launcher.errors import ApiError, CredentialsError, ServiceError
 from launcher.finding import LIVE_UNASKED, Finding, warning
+from launcher.google.calls import execute
 from launcher.google.transport import DEFAULT_ENDPOINT, OneAttemptHttp, open_session
 
 _VERSIONS = {
@@ -55,7 +55,6 @@ class Cloud:
         self._endpoint = endpoint
         session = requests.Session() if endpoint else open_session(DEFAULT_ENDPOINT)
         self._http = OneAttemptHttp(session, timeout_sec=timeout_sec)
-        self._timeout_sec = timeout_sec
         self._services: dict[str, Any] = {}
 
     def ask(self, api: str, question: Callable[[Any], HttpRequest]) -> dict[str, Any]:
@@ -65,21 +64,17 @@ class Cloud:
             Missing: the service answers that there is no such thing.
             Unanswered: it does not answer, or not this caller.
         """
+        endpoint = self._endpoint or f"https://{api}.googleapis.com/"
         try:
-            answer: dict[str, Any] = question(self._open(api)).execute()
-        except HttpError as problem:
-            if problem.status_code == 404:
-                raise Missing(_reason(problem)) from problem
-            raise Unanswered(f"{api}: {problem.status_code} {_reason(problem)}") from problem
-        except GoogleAuthError as problem:
-            raise Unanswered(f"{api}: {problem}") from problem
-        except requests.Timeout as problem:
-            raise Unanswered(f"{api}: no answer within {self._timeout_sec:g} s") from problem
-        except requests.ConnectionError as problem:
-            raise Unanswered(f"{api}: no connection, or one that dropped") from problem
-        except requests.RequestException as problem:
-            raise Unanswered(f"{api}: no answer: {problem}") from problem
-        return answer
+            return execute(
+                question(self._open(api)), self._http, action=api, service=api, endpoint=endpoint
+            )
+        except ApiError as problem:
+            if problem.status_code == HTTPStatus.NOT_FOUND:
+                raise Missing(problem.service_message) from problem
+            raise Unanswered(f"{api}: {problem.status_code} {problem.service_message}") from problem
+        except (ServiceError, CredentialsError) as problem:
+            raise Unanswered(str(problem)) from problem
 
     def _open(self, api: str) -> Any:
         if api not in self._services:  # compute's document alone takes a second to read
@@ -101,10 +96,3 @@ def unasked(what: str, problem: Exception) -> Finding:
         f"{what}: could not ask: {problem}",
         "Ask somebody who may, or launch and see.",
     )
-
-
-def _reason(problem: HttpError) -> str:
-    try:
-        return str(json.loads(problem.content)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(problem.reason)

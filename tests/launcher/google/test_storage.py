@@ -195,7 +195,10 @@ def test_a_refusal_says_what_is_needed():
 
 def test_no_answer_is_told(storage):
     client = connect("http://127.0.0.1:1")
-    with pytest.raises(StorageError, match="no connection to Cloud Storage; look"):
+    with pytest.raises(
+        StorageError,
+        match="no connection to https://storage.googleapis.com/, or one that dropped; look",
+    ):
         download_spec(PATH, client=client, retry_for_sec=0.1)
 
 

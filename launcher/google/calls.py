@@ -1,0 +1,100 @@
+"""One request to a Google API, and the one translation of what can go wrong with it.
+
+Whatever library sent the request (googleapiclient, google-cloud-storage), its exceptions become
+``ApiError``, ``Unreachable`` or ``CredentialsError``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from googleapiclient.errors import HttpError
+from googleapiclient.http import HttpRequest
+
+from launcher.errors import ApiError, CredentialsError, Unreachable
+from launcher.google.transport import NO_CREDENTIALS, OneAttemptHttp, is_google
+
+
+def execute(
+    call: HttpRequest, http: OneAttemptHttp, *, action: str, service: str, endpoint: str
+) -> dict[str, Any]:
+    """Send a request once and return its answer. Blocks for at most the time limit of ``http``.
+
+    Args:
+        action: what is done, for messages.
+        service: who answers, for messages.
+
+    Raises:
+        ApiError: the service answered with an error.
+        Unreachable: it did not answer, or no JSON.
+        CredentialsError: the credentials are no longer good.
+    """
+    with translated(action, service=service, endpoint=endpoint, timeout_sec=http.timeout_sec):
+        answer = call.execute(http=http)
+    if not isinstance(answer, dict):  # googleapiclient hands over what is not JSON as text
+        raise Unreachable(f"{action}: {endpoint} answered no JSON but {answer!r:.80}")
+    return answer
+
+
+@contextmanager
+def translated(action: str, *, service: str, endpoint: str, timeout_sec: float) -> Iterator[None]:
+    """Turn the exceptions of Google's libraries and of requests into the launcher's."""
+    from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
+
+    try:
+        yield
+    except HttpError as error:
+        raise _read_error_body(action, service, error) from error
+    except GoogleAPICallError as error:
+        if not isinstance(error.code, int):
+            raise Unreachable(f"{action}: no answer from {endpoint}: {error}") from error
+        raise ApiError(
+            action, service=service, status_code=int(error.code), message=error.message or ""
+        ) from error
+    except DefaultCredentialsError as error:
+        raise CredentialsError(NO_CREDENTIALS) from error
+    except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
+        # A retry that has given up carries the last error.
+        cause = getattr(error, "cause", None) or error
+        raise _explain(cause, action, endpoint, timeout_sec) from error
+
+
+def _explain(
+    cause: Exception, action: str, endpoint: str, timeout_sec: float
+) -> Unreachable | CredentialsError:
+    if isinstance(cause, GoogleAuthError):
+        if cause.retryable or isinstance(cause, TransportError):
+            # A token is fetched every hour, from a server that may be out of reach for once.
+            return Unreachable(f"{action}: could not fetch an access token: {cause}")
+        return CredentialsError(
+            f"{action}: {cause}\nLog in again: 'gcloud auth application-default login'"
+        )
+    if isinstance(cause, requests.Timeout):
+        return Unreachable(f"{action}: no answer from {endpoint} within {timeout_sec:g} s")
+    if isinstance(cause, requests.ConnectionError):
+        remedy = "look at your network" if is_google(endpoint) else "is it running?"
+        return Unreachable(f"{action}: no connection to {endpoint}, or one that dropped; {remedy}")
+    return Unreachable(f"{action}: no answer from {endpoint}: {cause}")
+
+
+def _read_error_body(action: str, service: str, error: HttpError) -> ApiError:
+    """Read Google's error body; a proxy's page in its place gives its first line."""
+    text = error.content.decode(errors="replace")
+    try:
+        body = json.loads(text)["error"]
+        return ApiError(
+            action,
+            service=service,
+            status_code=error.status_code,
+            status=body.get("status", ""),
+            message=body.get("message", ""),
+            details=body.get("details", ()),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message = text.strip().partition("\n")[0][:200] or error.reason
+        return ApiError(action, service=service, status_code=error.status_code, message=message)
