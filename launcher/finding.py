@@ -1,6 +1,7 @@
 """What a check returns, and every kind of finding that there is.
 
-To add a kind, add its code to the table at the end: its name, its depth and what it means.
+To add a kind, add its code to the table at the end: its name, how deep a check must look for it,
+and what it means.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ class Depth(StrEnum):
 class Code:
     """One kind of finding."""
 
-    name: str
     depth: Depth
     meaning: str
+
+    @property
+    def name(self) -> str:
+        """What users call it: GPU_TWICE is ``gpu-twice``."""
+        return _NAMES[self]
 
 
 @dataclass(frozen=True)
@@ -121,194 +126,151 @@ def without_ignored(findings: Iterable[Finding], ignored: Collection[str]) -> li
     return sorted(kept, key=lambda finding: finding.severity is not Severity.ERROR)
 
 
-def _static(name: str, meaning: str) -> Code:
-    return Code(name, Depth.STATIC, meaning)
+def _static(meaning: str) -> Code:
+    return Code(Depth.STATIC, meaning)
 
 
-def _image(name: str, meaning: str) -> Code:
-    return Code(name, Depth.IMAGE, meaning)
+def _image(meaning: str) -> Code:
+    return Code(Depth.IMAGE, meaning)
 
 
-def _rehearsal(name: str, meaning: str) -> Code:
-    return Code(name, Depth.REHEARSAL, meaning)
+def _rehearsal(meaning: str) -> Code:
+    return Code(Depth.REHEARSAL, meaning)
 
 
-def _live(name: str, meaning: str) -> Code:
-    return Code(name, Depth.LIVE, meaning)
+def _live(meaning: str) -> Code:
+    return Code(Depth.LIVE, meaning)
 
 
-def _verify(name: str, meaning: str) -> Code:
-    return Code(name, Depth.VERIFY, meaning)
+def _verify(meaning: str) -> Code:
+    return Code(Depth.VERIFY, meaning)
 
 
-CHECKPOINT_MISFIT = _static("checkpoint-misfit", "The model class does not load the checkpoint.")
-CHECKPOINT_PICKLED = _static(
-    "checkpoint-pickled", "The checkpoint holds pickled objects, not weights alone."
-)
-CHECKPOINT_UNASKED = _static("checkpoint-unasked", "The checkpoint could not be checked.")
-CHECKPOINT_UNREADABLE = _static(
-    "checkpoint-unreadable", "The checkpoint is no file of torch.save, or broken."
-)
-ENTRY_AFTER_RUN = _static(
-    "entry-after-run", "The entry file asks for metrics or cancels after run()."
-)
-ENTRY_DEFINES = _static("entry-defines", "The entry file defines classes that the workers need.")
-ENTRY_MODEL = _static("entry-model", "The model is loaded while the pipeline is built.")
-ENTRY_OPTIONS = _static("entry-options", "The code sets an option that the launcher owns.")
-ENTRY_PARSE_ARGS = _static("entry-parse-args", "The entry file refuses the launcher's flags.")
-ENTRY_POISON = _static("entry-poison", "RunInference without handling of exceptions.")
-ENTRY_SILENT_CPU = _static(
-    "entry-silent-cpu", "A model handler that falls back from the GPU to the CPU."
-)
-ENTRY_STREAM_BATCHES = _static(
-    "entry-stream-batches", "Streaming inference whose batches do not wait for company."
-)
-ENTRY_SYNTAX = _static("entry-syntax", "A file is not Python.")
-ENTRY_WAITS = _static("entry-waits", "The launcher waits for a job that it only stages.")
-GPU_CAPABILITY = _static("gpu-capability", "The image's torch has no kernels for the GPU.")
-GPU_DISK = _static("gpu-disk", "The workers' disk is too small for a CUDA image.")
-GPU_DRIVER = _static("gpu-driver", "The NVIDIA driver is missing, or too old for the image's CUDA.")
-GPU_FLEXRS = _static("gpu-flexrs", "FlexRS takes no GPUs.")
-GPU_IDLE = _static("gpu-idle", "GPUs that no process uses.")
-GPU_MACHINE = _static("gpu-machine", "The machine type does not go with the accelerator.")
-GPU_MISSING = _static("gpu-missing", "The job predicts on a GPU and requests none.")
-GPU_MPS = _static("gpu-mps", "MPS with a single process.")
-GPU_NOT_ASKED = _static("gpu-not-asked", "A machine type with GPUs, without the accelerator.")
-GPU_PLACEMENT = _static(
-    "gpu-placement", "The accelerator stands where a Flex Template may not read it."
-)
-GPU_PROCESSES = _static("gpu-processes", "Several SDK processes, each with a model on the one GPU.")
-GPU_SECURE_BOOT = _static("gpu-secure-boot", "Secure Boot may keep the NVIDIA driver from loading.")
-GPU_SYNTAX = _static("gpu-syntax", "A worker_accelerator that cannot be read.")
-GPU_TORCH_CPU = _static("gpu-torch-cpu", "GPUs, and a torch without CUDA.")
-GPU_TWICE = _static("gpu-twice", "The accelerator is requested twice.")
-GPU_TYPE = _static("gpu-type", "Dataflow has no such GPU, or not so many on a worker.")
-GPU_UNUSED = _static("gpu-unused", "GPUs, and the prediction is on the CPU.")
-GPU_ZONE = _static("gpu-zone", "A pinned zone, which may have no GPU left.")
-IMAGE_BOOT = _static("image-boot", "The image holds no boot program for workers.")
-IMAGE_DRIVER_PATH = _static(
-    "image-driver-path", "The image does not look for the driver where it is mounted."
-)
-IMAGE_ENTRY_FILE = _static("image-entry-file", "The image does not name its entry file.")
-IMAGE_ENTRYPOINT = _static("image-entrypoint", "The image starts the wrong program as a worker.")
-IMAGE_ENVIRONMENT = _static(
-    "image-environment", "Packages where Beam's boot program does not see them."
-)
-IMAGE_LAUNCH_INSTALLS = _static(
-    "image-launch-installs", "Packages are downloaded again at every launch."
-)
-IMAGE_LAUNCHER = _static("image-launcher", "The image holds no launcher program.")
-IMAGE_LOCAL_ADDRESS = _static(
-    "image-local-address", "The image points at an address of a developer's machine."
-)
-IMAGE_PLATFORM = _static("image-platform", "The image is built for another processor.")
-IMAGE_REGISTRY = _static("image-registry", "Workers cannot pull from the image's registry.")
-IMAGE_SIZE = _static("image-size", "The image holds gigabytes that no worker needs.")
-IMAGE_TAG = _static("image-tag", "A reference to an image that moves.")
-IMAGE_VERSIONS = _static("image-versions", "Beam or Python differ between the parts of the image.")
-IMAGE_WEIGHTS = _static("image-weights", "Weights inside the image.")
-LAUNCHER_SMALL = _static("launcher-small", "The launcher VM has too little memory.")
-LOCAL_ADDRESS = _static("local-address", "A parameter points at an address of this machine.")
-LOCK_ADVISORY = _static("lock-advisory", "A version of a package that is known to be bad.")
-LOCK_CONFLICT = _static("lock-conflict", "Pinned versions that Beam does not take.")
-LOCK_UNPINNED = _static("lock-unpinned", "Packages without a pinned version.")
-METADATA_DEFAULT = _static("metadata-default", "A default that its own declaration refuses.")
-METADATA_DUPLICATE = _static("metadata-duplicate", "A parameter declared twice.")
-METADATA_EMPTY = _static("metadata-empty", "A field that must not be empty.")
-METADATA_ENUM = _static("metadata-enum", "An ENUM without options.")
-METADATA_PARENT = _static("metadata-parent", "A parentName that names no parameter.")
-METADATA_REGEX = _static("metadata-regex", "A regular expression that cannot be read.")
-METADATA_REGEX_ANCHOR = _static(
-    "metadata-regex-anchor", "A regular expression that is not anchored."
-)
-METADATA_REGEX_DIALECT = _static(
-    "metadata-regex-dialect", "A regular expression that egrep reads otherwise."
-)
-METADATA_RESERVED = _static("metadata-reserved", "A parameter that the service passes itself.")
-METADATA_TYPE = _static("metadata-type", "A paramType that does not exist.")
-MODEL_BFLOAT16 = _static("model-bfloat16", "bfloat16 weights on a GPU that does not compute in it.")
-MODEL_GPU_MEMORY = _static(
-    "model-gpu-memory", "The models of all processes are too much for the GPU."
-)
-MODEL_LOAD = _static("model-load", "Every process of a worker loads a large model.")
-MODEL_MEMORY = _static("model-memory", "The models of all processes are too much for the worker.")
-NETWORK_PRIVATE = _static(
-    "network-private", "Private addresses on a network that may not reach Google."
-)
-NETWORK_SUBNETWORK = _static("network-subnetwork", "A subnetwork in another form or region.")
-OPTIONS_RESERVED = _static("options-reserved", "A pipeline option that the launcher sets itself.")
-OPTIONS_UNASKED = _static("options-unasked", "The pipeline options could not be checked.")
-OPTIONS_UNKNOWN = _static("options-unknown", "A pipeline option that Beam does not know.")
-PARAMETER_ENUM = _static("parameter-enum", "A value that is none of the parameter's options.")
-PARAMETER_LOCAL_PATH = _static(
-    "parameter-local-path", "Results would be written to the disks of the workers."
-)
-PARAMETER_MISSING = _static("parameter-missing", "A required parameter is missing.")
-PARAMETER_REGEX = _static("parameter-regex", "A value that does not match the parameter's regex.")
-PARAMETER_REGEX_UNREADABLE = _static(
-    "parameter-regex-unreadable", "A value that could not be matched."
-)
-PARAMETER_TWICE = _static("parameter-twice", "A value both as a parameter and in the environment.")
-PARAMETER_UNKNOWN = _static("parameter-unknown", "A parameter that the template does not have.")
-SPEC_FIELD_UNKNOWN = _static("spec-field-unknown", "A field of the spec that nobody reads.")
-SPEC_SDK = _static("spec-sdk", "The spec does not name its SDK's language.")
-SPEC_SNAKE_CASE = _static("spec-snake-case", "A field in snake_case.")
-WORKERS_IMAGE = _static("workers-image", "The workers would run Beam's stock image.")
-WORKERS_IMAGE_DIFFERS = _static(
-    "workers-image-differs", "Launcher and workers run different images."
-)
+CHECKPOINT_MISFIT = _static("The model class does not load the checkpoint.")
+CHECKPOINT_PICKLED = _static("The checkpoint holds pickled objects, not weights alone.")
+CHECKPOINT_UNASKED = _static("The checkpoint could not be checked.")
+CHECKPOINT_UNREADABLE = _static("The checkpoint is no file of torch.save, or broken.")
+ENTRY_AFTER_RUN = _static("The entry file asks for metrics or cancels after run().")
+ENTRY_DEFINES = _static("The entry file defines classes that the workers need.")
+ENTRY_MODEL = _static("The model is loaded while the pipeline is built.")
+ENTRY_OPTIONS = _static("The code sets an option that the launcher owns.")
+ENTRY_PARSE_ARGS = _static("The entry file refuses the launcher's flags.")
+ENTRY_POISON = _static("RunInference without handling of exceptions.")
+ENTRY_SILENT_CPU = _static("A model handler that falls back from the GPU to the CPU.")
+ENTRY_STREAM_BATCHES = _static("Streaming inference whose batches do not wait for company.")
+ENTRY_SYNTAX = _static("A file is not Python.")
+ENTRY_WAITS = _static("The launcher waits for a job that it only stages.")
+GPU_CAPABILITY = _static("The image's torch has no kernels for the GPU.")
+GPU_DISK = _static("The workers' disk is too small for a CUDA image.")
+GPU_DRIVER = _static("The NVIDIA driver is missing, or too old for the image's CUDA.")
+GPU_FLEXRS = _static("FlexRS takes no GPUs.")
+GPU_IDLE = _static("GPUs that no process uses.")
+GPU_MACHINE = _static("The machine type does not go with the accelerator.")
+GPU_MISSING = _static("The job predicts on a GPU and requests none.")
+GPU_MPS = _static("MPS with a single process.")
+GPU_NOT_ASKED = _static("A machine type with GPUs, without the accelerator.")
+GPU_PLACEMENT = _static("The accelerator stands where a Flex Template may not read it.")
+GPU_PROCESSES = _static("Several SDK processes, each with a model on the one GPU.")
+GPU_SECURE_BOOT = _static("Secure Boot may keep the NVIDIA driver from loading.")
+GPU_SYNTAX = _static("A worker_accelerator that cannot be read.")
+GPU_TORCH_CPU = _static("GPUs, and a torch without CUDA.")
+GPU_TWICE = _static("The accelerator is requested twice.")
+GPU_TYPE = _static("Dataflow has no such GPU, or not so many on a worker.")
+GPU_UNUSED = _static("GPUs, and the prediction is on the CPU.")
+GPU_ZONE = _static("A pinned zone, which may have no GPU left.")
+IMAGE_BOOT = _static("The image holds no boot program for workers.")
+IMAGE_DRIVER_PATH = _static("The image does not look for the driver where it is mounted.")
+IMAGE_ENTRY_FILE = _static("The image does not name its entry file.")
+IMAGE_ENTRYPOINT = _static("The image starts the wrong program as a worker.")
+IMAGE_ENVIRONMENT = _static("Packages where Beam's boot program does not see them.")
+IMAGE_LAUNCH_INSTALLS = _static("Packages are downloaded again at every launch.")
+IMAGE_LAUNCHER = _static("The image holds no launcher program.")
+IMAGE_LOCAL_ADDRESS = _static("The image points at an address of a developer's machine.")
+IMAGE_PLATFORM = _static("The image is built for another processor.")
+IMAGE_REGISTRY = _static("Workers cannot pull from the image's registry.")
+IMAGE_SIZE = _static("The image holds gigabytes that no worker needs.")
+IMAGE_TAG = _static("A reference to an image that moves.")
+IMAGE_VERSIONS = _static("Beam or Python differ between the parts of the image.")
+IMAGE_WEIGHTS = _static("Weights inside the image.")
+LAUNCHER_SMALL = _static("The launcher VM has too little memory.")
+LOCAL_ADDRESS = _static("A parameter points at an address of this machine.")
+LOCK_ADVISORY = _static("A version of a package that is known to be bad.")
+LOCK_CONFLICT = _static("Pinned versions that Beam does not take.")
+LOCK_UNPINNED = _static("Packages without a pinned version.")
+METADATA_DEFAULT = _static("A default that its own declaration refuses.")
+METADATA_DUPLICATE = _static("A parameter declared twice.")
+METADATA_EMPTY = _static("A field that must not be empty.")
+METADATA_ENUM = _static("An ENUM without options.")
+METADATA_PARENT = _static("A parentName that names no parameter.")
+METADATA_REGEX = _static("A regular expression that cannot be read.")
+METADATA_REGEX_ANCHOR = _static("A regular expression that is not anchored.")
+METADATA_REGEX_DIALECT = _static("A regular expression that egrep reads otherwise.")
+METADATA_RESERVED = _static("A parameter that the service passes itself.")
+METADATA_TYPE = _static("A paramType that does not exist.")
+MODEL_BFLOAT16 = _static("bfloat16 weights on a GPU that does not compute in it.")
+MODEL_GPU_MEMORY = _static("The models of all processes are too much for the GPU.")
+MODEL_LOAD = _static("Every process of a worker loads a large model.")
+MODEL_MEMORY = _static("The models of all processes are too much for the worker.")
+NETWORK_PRIVATE = _static("Private addresses on a network that may not reach Google.")
+NETWORK_SUBNETWORK = _static("A subnetwork in another form or region.")
+OPTIONS_RESERVED = _static("A pipeline option that the launcher sets itself.")
+OPTIONS_UNASKED = _static("The pipeline options could not be checked.")
+OPTIONS_UNKNOWN = _static("A pipeline option that Beam does not know.")
+PARAMETER_ENUM = _static("A value that is none of the parameter's options.")
+PARAMETER_LOCAL_PATH = _static("Results would be written to the disks of the workers.")
+PARAMETER_MISSING = _static("A required parameter is missing.")
+PARAMETER_REGEX = _static("A value that does not match the parameter's regex.")
+PARAMETER_REGEX_UNREADABLE = _static("A value that could not be matched.")
+PARAMETER_TWICE = _static("A value both as a parameter and in the environment.")
+PARAMETER_UNKNOWN = _static("A parameter that the template does not have.")
+SPEC_FIELD_UNKNOWN = _static("A field of the spec that nobody reads.")
+SPEC_SDK = _static("The spec does not name its SDK's language.")
+SPEC_SNAKE_CASE = _static("A field in snake_case.")
+WORKERS_IMAGE = _static("The workers would run Beam's stock image.")
+WORKERS_IMAGE_DIFFERS = _static("Launcher and workers run different images.")
 
-IMAGE_ADDRESS = _image("image-address", "The image remembers an address of whoever built it.")
-IMAGE_EXAMPLE = _image("image-example", "The example model cannot be used in the image.")
-IMAGE_LABEL = _image("image-label", "A label says other versions than the image holds.")
-IMAGE_LAUNCH = _image("image-launch", "The entry file stages no job.")
-IMAGE_PACKAGES = _image("image-packages", "Packages in the image do not fit each other.")
-IMAGE_PREDICTION = _image(
-    "image-prediction", "A worker of the image does not predict what torch does."
-)
+IMAGE_ADDRESS = _image("The image remembers an address of whoever built it.")
+IMAGE_EXAMPLE = _image("The example model cannot be used in the image.")
+IMAGE_LABEL = _image("A label says other versions than the image holds.")
+IMAGE_LAUNCH = _image("The entry file stages no job.")
+IMAGE_PACKAGES = _image("Packages in the image do not fit each other.")
+IMAGE_PREDICTION = _image("A worker of the image does not predict what torch does.")
 
-REHEARSAL_DEAD_LETTERS = _rehearsal(
-    "rehearsal-dead-letters", "Rows of the sample could not be predicted."
-)
-REHEARSAL_GRAPH = _rehearsal("rehearsal-graph", "The job's graph is too large.")
-REHEARSAL_LAUNCH = _rehearsal("rehearsal-launch", "The launcher fails, or does not end in time.")
-REHEARSAL_NETWORK = _rehearsal(
-    "rehearsal-network", "Launcher or workers need a network that there may not be."
-)
-REHEARSAL_RUN = _rehearsal("rehearsal-run", "The pipeline fails on a sample of the input.")
-REHEARSAL_SAMPLE = _rehearsal("rehearsal-sample", "There is no sample of the input.")
-REHEARSAL_SLOW = _rehearsal("rehearsal-slow", "The launcher takes long.")
-REHEARSAL_STEP = _rehearsal("rehearsal-step", "A step carries much data with it.")
+REHEARSAL_DEAD_LETTERS = _rehearsal("Rows of the sample could not be predicted.")
+REHEARSAL_GRAPH = _rehearsal("The job's graph is too large.")
+REHEARSAL_LAUNCH = _rehearsal("The launcher fails, or does not end in time.")
+REHEARSAL_NETWORK = _rehearsal("Launcher or workers need a network that there may not be.")
+REHEARSAL_RUN = _rehearsal("The pipeline fails on a sample of the input.")
+REHEARSAL_SAMPLE = _rehearsal("There is no sample of the input.")
+REHEARSAL_SLOW = _rehearsal("The launcher takes long.")
+REHEARSAL_STEP = _rehearsal("A step carries much data with it.")
 
-API_DISABLED = _live("api-disabled", "An API that the job needs is not enabled.")
-BUCKET_MISSING = _live("bucket-missing", "A bucket does not exist.")
-BUCKET_REGION = _live("bucket-region", "A bucket is far from the workers.")
-IMAGE_ARCHITECTURE = _live("image-architecture", "The image is for another processor.")
-IMAGE_MISSING = _live("image-missing", "The image is not in its registry.")
-IMAGE_UNPACKED = _live("image-unpacked", "The image does not fit on the workers' disks.")
-LIVE_UNASKED = _live("live-unasked", "A question to the project got no answer.")
-NETWORK_CUSTOM = _live(
-    "network-custom", "A network without subnetworks of its own, and none is named."
-)
-NETWORK_MISSING = _live("network-missing", "A network or subnetwork does not exist.")
-NETWORK_PRIVATE_ACCESS = _live(
-    "network-private-access", "Private addresses without Private Google Access."
-)
-OBJECT_MISSING = _live("object-missing", "A file to read does not exist.")
-OUTPUT_EXISTS = _live(
-    "output-exists", "Result files of an earlier run would stay beside the job's."
-)
-PERMISSION_MISSING = _live("permission-missing", "The caller lacks a permission.")
-PUBSUB_MISSING = _live("pubsub-missing", "A topic or subscription does not exist.")
-QUOTA_SHORT = _live("quota-short", "A quota is too small for all workers.")
-WORKER_PERMISSION = _live(
-    "worker-permission", "The workers' service account lacks a right on what it uses."
-)
-WORKER_ROLE = _live("worker-role", "The workers' service account lacks its role.")
+API_DISABLED = _live("An API that the job needs is not enabled.")
+BUCKET_MISSING = _live("A bucket does not exist.")
+BUCKET_REGION = _live("A bucket is far from the workers.")
+IMAGE_ARCHITECTURE = _live("The image is for another processor.")
+IMAGE_MISSING = _live("The image is not in its registry.")
+IMAGE_UNPACKED = _live("The image does not fit on the workers' disks.")
+LIVE_UNASKED = _live("A question to the project got no answer.")
+NETWORK_CUSTOM = _live("A network without subnetworks of its own, and none is named.")
+NETWORK_MISSING = _live("A network or subnetwork does not exist.")
+NETWORK_PRIVATE_ACCESS = _live("Private addresses without Private Google Access.")
+OBJECT_MISSING = _live("A file to read does not exist.")
+OUTPUT_EXISTS = _live("Result files of an earlier run would stay beside the job's.")
+PERMISSION_MISSING = _live("The caller lacks a permission.")
+PUBSUB_MISSING = _live("A topic or subscription does not exist.")
+QUOTA_SHORT = _live("A quota is too small for all workers.")
+WORKER_PERMISSION = _live("The workers' service account lacks a right on what it uses.")
+WORKER_ROLE = _live("The workers' service account lacks its role.")
 
-JOB_ACCELERATOR = _verify("job-accelerator", "The job lacks the accelerator that was requested.")
-JOB_DISK = _verify("job-disk", "The workers' disks are not as large as requested.")
-JOB_IMAGE = _verify("job-image", "The workers run another image than requested.")
-JOB_MACHINE = _verify("job-machine", "The workers are other machines than requested.")
+JOB_ACCELERATOR = _verify("The job lacks the accelerator that was requested.")
+JOB_DISK = _verify("The workers' disks are not as large as requested.")
+JOB_IMAGE = _verify("The workers run another image than requested.")
+JOB_MACHINE = _verify("The workers are other machines than requested.")
 
-CODES = tuple(each for each in [*globals().values()] if isinstance(each, Code))
+_NAMES = {
+    each: name.lower().replace("_", "-")
+    for name, each in [*globals().items()]
+    if isinstance(each, Code)
+}
+CODES = tuple(_NAMES)

@@ -80,10 +80,11 @@ def _plain_fields(options: EnvironmentOptions) -> dict[str, Any]:
     """Return the fields that one option each sets as it is."""
     values = {}
     for declared in list_options(EnvironmentOptions):
-        option, given = declared.option, getattr(options, declared.name)
-        if option.rest and declared.name not in _MERGED:
+        given = getattr(options, declared.name)
+        if declared.rest and declared.name not in _MERGED:
             is_switch = declared.type is bool
-            values[option.rest] = (option.rest_value if given else None) if is_switch else given
+            on = declared.option.rest_value if given else None
+            values[declared.rest] = on if is_switch else given
     return values
 
 

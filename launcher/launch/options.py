@@ -14,9 +14,6 @@ from uuid import uuid4
 
 from launcher.accelerators.catalogue import Accelerator
 from launcher.google.rest import camel_case
-from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
-
-_REST_FIELDS = frozenset(field.name for field in fields(FlexTemplateRuntimeEnvironment))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +23,7 @@ class Option:
     Attributes:
         metavar: how the help calls its value.
         rest: the field of the runtime environment that it sets, as it is or by the code of
-            ``launcher.launch.environment``.
+            ``launcher.launch.environment``, if it has another name; None if it sets none.
         rest_value: what a switch sets the field to.
         commas: whether one flag may hold several values, between commas.
         beam_names: pipeline options of Beam for the same thing.
@@ -34,7 +31,7 @@ class Option:
 
     help: str
     metavar: str | None = None
-    rest: str | None = None
+    rest: str | None = ""
     rest_value: Any = True
     commas: bool = False
     beam_names: tuple[str, ...] = ()
@@ -49,16 +46,18 @@ class Declared:
     option: Option
 
     @property
+    def rest(self) -> str | None:
+        """The field of the runtime environment that it sets."""
+        return self.name if self.option.rest == "" else self.option.rest
+
+    @property
     def flag(self) -> str:
         """The option on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
 
 def _option(help_text: str, *, default: Any = None, **declared: Any) -> Any:
-    option = Option(help=help_text, **declared)
-    if option.rest not in (None, *_REST_FIELDS):
-        raise AttributeError(f"FlexTemplateRuntimeEnvironment has no field {option.rest!r}")
-    metadata = {"option": option}
+    metadata = {"option": Option(help=help_text, **declared)}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -82,35 +81,22 @@ class EnvironmentOptions:
         metavar="TYPE",
         rest="machine_type",
     )
-    num_workers: int | None = _option("workers to start with", metavar="N", rest="num_workers")
-    max_workers: int | None = _option("most workers at once", metavar="N", rest="max_workers")
-    disk_size_gb: int | None = _option("of each worker", metavar="GB", rest="disk_size_gb")
-    sdk_container_image: str | None = _option(
-        "the workers' image", metavar="IMAGE", rest="sdk_container_image"
-    )
-    launcher_machine_type: str | None = _option(
-        "of the launcher's VM", metavar="TYPE", rest="launcher_machine_type"
-    )
+    num_workers: int | None = _option("workers to start with", metavar="N")
+    max_workers: int | None = _option("most workers at once", metavar="N")
+    disk_size_gb: int | None = _option("of each worker", metavar="GB")
+    sdk_container_image: str | None = _option("the workers' image", metavar="IMAGE")
+    launcher_machine_type: str | None = _option("of the launcher's VM", metavar="TYPE")
     staging_location: str | None = _option(
         "for the job's files, gs://BUCKET/FOLDER (default: a bucket that Dataflow makes)",
         metavar="GCS_FOLDER",
-        rest="staging_location",
     )
-    temp_location: str | None = _option(
-        "default: staging location", metavar="GCS_FOLDER", rest="temp_location"
-    )
-    worker_region: str | None = _option(
-        "default: the job's", metavar="REGION", rest="worker_region"
-    )
-    worker_zone: str | None = _option(
-        "default: Dataflow chooses one", metavar="ZONE", rest="worker_zone"
-    )
-    service_account_email: str | None = _option(
-        "as whom launcher and workers act", metavar="EMAIL", rest="service_account_email"
-    )
-    network: str | None = _option("of launcher and workers", metavar="NETWORK", rest="network")
+    temp_location: str | None = _option("default: staging location", metavar="GCS_FOLDER")
+    worker_region: str | None = _option("default: the job's", metavar="REGION")
+    worker_zone: str | None = _option("default: Dataflow chooses one", metavar="ZONE")
+    service_account_email: str | None = _option("as whom launcher and workers act", metavar="EMAIL")
+    network: str | None = _option("of launcher and workers", metavar="NETWORK")
     subnetwork: str | None = _option(
-        "regions/REGION/subnetworks/NAME, or its URL", metavar="SUBNETWORK", rest="subnetwork"
+        "regions/REGION/subnetworks/NAME, or its URL", metavar="SUBNETWORK"
     )
     disable_public_ips: bool = _option(
         "give workers private addresses only",
@@ -125,28 +111,24 @@ class EnvironmentOptions:
     enable_streaming_engine: bool = _option(
         "keep a streaming job's state in the service",
         default=False,
-        rest="enable_streaming_engine",
     )
     additional_experiments: tuple[str, ...] = _option(
         "of Dataflow, between commas",
         default=(),
         metavar="NAME,...",
         commas=True,
-        rest="additional_experiments",
         beam_names=("experiments",),
     )
     additional_pipeline_options: tuple[str, ...] = _option(
         "repeat the flag for each; the value may hold commas",
         default=(),
         metavar="NAME=VALUE",
-        rest="additional_pipeline_options",
     )
     additional_user_labels: Mapping[str, str] = _option(
         "of the job, between commas",
         default={},
         metavar="KEY=VALUE,...",
         commas=True,
-        rest="additional_user_labels",
         beam_names=("labels",),
     )
 
@@ -174,13 +156,16 @@ class LaunchConfig(EnvironmentOptions):
         "a parameter of the template; repeat the flag for each. The value may hold commas",
         default={},
         metavar="KEY=VALUE",
+        rest=None,
     )
     launch_id: str = field(default_factory=lambda: uuid4().hex)
     right_fitting: bool = _option(
-        "give the accelerator to the prediction step only, not to every worker", default=False
+        "give the accelerator to the prediction step only, not to every worker",
+        default=False,
+        rest=None,
     )
     launch_timeout_sec: int | None = _option(
-        "how long the service waits for the template's launcher", metavar="SECONDS"
+        "how long the service waits for the template's launcher", metavar="SECONDS", rest=None
     )
 
 
@@ -197,7 +182,7 @@ def build_options_table() -> str:
     lines = ["| flag | Python | REST | meaning |", "|---|---|---|---|"]
     for declared in list_options(LaunchConfig):
         option = declared.option
-        rest = f"`environment.{camel_case(option.rest)}`" if option.rest else ""
+        rest = f"`environment.{camel_case(declared.rest)}`" if declared.rest else ""
         metavar = f" {option.metavar}" if option.metavar else ""
         lines.append(f"| `{declared.flag}{metavar}` | `{declared.name}` | {rest} | {option.help} |")
     return "\n".join(lines)

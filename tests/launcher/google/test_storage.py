@@ -197,7 +197,7 @@ def test_no_answer_is_told(storage):
     client = connect("http://127.0.0.1:1")
     with pytest.raises(
         StorageError,
-        match="no connection to https://storage.googleapis.com/, or one that dropped; look",
+        match=r"no connection to https://storage\.googleapis\.com/, or one that dropped; look",
     ):
         download_spec(PATH, client=client, retry_for_sec=0.1)
 
