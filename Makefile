@@ -69,7 +69,7 @@ format: $(READY)  ## format the code
 	@$(BIN)/ruff check --fix --select I .
 	@$(BIN)/ruff format .
 
-metadata: $(READY)  ## write metadata/*.json and the README's generated tables
+metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 	@$(BIN)/flexpack metadata
 
 lock: $(READY)  ## pin the image's packages anew: docker/locks/*.txt

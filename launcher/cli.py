@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_command(commands, "emulator", "start, use and stop the local Dataflow", _emulator)
     add_command(
-        commands, "metadata", "write metadata/*.json and the README's generated tables", _metadata
+        commands, "metadata", "write metadata/*.json and the documents' generated tables", _metadata
     )
     return parser
 

@@ -20,7 +20,7 @@ def add_flags(parser: CommandParser) -> None:
 
 
 def _run(args: Namespace) -> int:
-    """Write the metadata files and the README's generated parts, or check them."""
+    """Write the metadata files and the documents' generated parts, or check them."""
     root = Path(args.project_root)
     sections = {
         "launch options": build_options_table(),
@@ -29,7 +29,7 @@ def _run(args: Namespace) -> int:
     }
     if args.check:
         check_metadata_files(root, sections)
-        print("The metadata files and the README's generated parts are up to date.")
+        print("The metadata files and the documents' generated parts are up to date.")
         return 0
     changed = write_metadata(root, sections)
     for path in changed:

@@ -251,7 +251,7 @@ def environment(info: EmulatorInfo, *, project: str) -> dict[str, str]:
 
 
 def build_coverage() -> str:
-    """Return the README's section on what the local Dataflow covers of Google's APIs."""
+    """Return the documentation of what the local Dataflow covers of Google's APIs."""
     from launcher.emulator.service import coverage
 
     return coverage.build_coverage()

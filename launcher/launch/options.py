@@ -1,7 +1,7 @@
 """The options of a launch, each declared once: name, type, default, help and REST field.
 
 From a declaration follow the flag of ``flexpack run``, ``build`` and ``check``, the field of the
-request's environment, and the row in the README's table. To add an option, add a field here.
+request's environment, and the row in the documents' table. To add an option, add a field here.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def list_options(record: type[EnvironmentOptions]) -> Iterator[Declared]:
 
 
 def build_options_table() -> str:
-    """Return the README's table of options, in Markdown."""
+    """Return the table of options for the documentation, in Markdown."""
     lines = ["| flag | Python | REST | meaning |", "|---|---|---|---|"]
     for declared in list_options(LaunchConfig):
         option = declared.option

@@ -2,13 +2,14 @@
 
 The records mirror ``TemplateMetadata`` and ``ParameterMetadata`` of the Dataflow REST API:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/TemplateMetadata
-They follow from the declarations in ``template.parameters``, as do the files and the parameter
-table of the README that this module writes.
+They follow from the declarations in ``template.parameters``, as do the files and the tables of
+parameters in the documents that this module writes.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,17 @@ from types import MappingProxyType
 from launcher.errors import InputError, StaleFiles
 from launcher.google.rest import to_rest
 from template.parameters import TEMPLATES, Parameter, Template
+
+DOCUMENTS = (
+    "README.md",
+    "template/README.md",
+    "launcher/README.md",
+    "launcher/emulator/README.md",
+    "docker/README.md",
+    "metadata/README.md",
+    "tests/README.md",
+)
+"""The documents of a project, some of which have generated parts; not every project has all."""
 
 _EXAMPLE = "Example: "
 _NO_SECTIONS: Mapping[str, str] = MappingProxyType({})
@@ -105,12 +117,12 @@ def format_json(json_object: Mapping[str, object]) -> str:
 
 
 def write_metadata(root: Path, sections: Mapping[str, str] = _NO_SECTIONS) -> list[Path]:
-    """Write ``metadata/*.json`` and the README's generated parts; return the files that changed.
+    """Write ``metadata/*.json`` and the documents' generated parts; return the files that changed.
 
     Args:
         root: the project's root folder.
-        sections: further parts of the README besides the parameter tables, by the name of their
-            marks: ``<!-- name -->`` and ``<!-- /name -->``.
+        sections: further parts of the documents besides the parameter tables, by the name of
+            their marks: ``<!-- name -->`` and ``<!-- /name -->``.
     """
     changed = []
     for path, text in _build_files(root, sections).items():
@@ -121,7 +133,7 @@ def write_metadata(root: Path, sections: Mapping[str, str] = _NO_SECTIONS) -> li
 
 
 def check_metadata_files(root: Path, sections: Mapping[str, str] = _NO_SECTIONS) -> None:
-    """Compare ``metadata/*.json`` and the README's generated parts with the code.
+    """Compare ``metadata/*.json`` and the documents' generated parts with the code.
 
     Args:
         root, sections: as for ``write_metadata``.
@@ -136,8 +148,7 @@ def check_metadata_files(root: Path, sections: Mapping[str, str] = _NO_SECTIONS)
     ]
     if stale:
         raise StaleFiles(
-            f"{', '.join(map(str, stale))}: not what the code declares; "
-            "write anew with 'flexpack metadata'"
+            f"{', '.join(map(str, stale))}: not what the code declares; run 'flexpack metadata'"
         )
 
 
@@ -172,16 +183,17 @@ def _build_files(root: Path, sections: Mapping[str, str]) -> dict[Path, str]:
         + "\n"
         for template in TEMPLATES
     }
-    readme = root / "README.md"
-    if readme.exists():
-        text = readme.read_text(encoding="utf-8")
-        tables = {
-            f"parameters:{template.name}": "\n".join(_table_lines(template.parameters))
-            for template in TEMPLATES
-        }
-        for name, section in {**tables, **sections}.items():
-            text = _replace_section(text, name, section)
-        files[readme] = text
+    tables = {
+        f"parameters:{template.name}": "\n".join(_table_lines(template.parameters))
+        for template in TEMPLATES
+    }
+    parts = {"parameters": "\n".join(_short_table_lines()), **tables, **sections}
+    for document in map(root.joinpath, DOCUMENTS):
+        if document.exists():
+            text = document.read_text(encoding="utf-8")
+            for name, part in parts.items():
+                text = _replace_section(text, name, part)
+            files[document] = text
     return files
 
 
@@ -195,19 +207,46 @@ def _replace_section(text: str, name: str, section: str) -> str:
     return f"{before}{begin}\n{section}\n{end}{after}"
 
 
+def _short_table_lines() -> Iterable[str]:
+    """Yield a table of all parameters, each in one sentence."""
+    yield "| parameter | template | default | meaning |"
+    yield "|---|---|---|---|"
+    templates: dict[str, list[Template]] = {}
+    parameters: dict[str, Parameter] = {}
+    for template in TEMPLATES:
+        for parameter in template.parameters:
+            templates.setdefault(parameter.name, []).append(template)
+            parameters.setdefault(parameter.name, parameter)
+    for name, parameter in parameters.items():
+        both = len(templates[name]) == len(TEMPLATES)
+        cells = (
+            f"`{name}`",
+            "both" if both else ", ".join(template.name for template in templates[name]),
+            _default(parameter),
+            re.split(r"(?<=[.:;]) ", parameter.help_text)[0].rstrip(".:;"),
+        )
+        yield _row(cells)
+
+
+def _default(parameter: Parameter) -> str:
+    if parameter.default is not None:
+        return f"`{parameter.default}`"
+    return "none" if parameter.is_optional else "**required**"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def _table_lines(parameters: Iterable[Parameter]) -> Iterable[str]:
     yield "| parameter | type | default | meaning |"
     yield "|---|---|---|---|"
     for parameter in parameters:
         values = " ".join(f"`{option.value}`" for option in parameter.enum_options)
-        if parameter.default is not None:
-            default = f"`{parameter.default}`"
-        else:
-            default = "none" if parameter.is_optional else "**required**"
         cells = (
             f"`{parameter.name}`",
             values or parameter.param_type.value,
-            default,
+            _default(parameter),
             parameter.help_text,
         )
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield _row(cells)

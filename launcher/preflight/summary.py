@@ -1,4 +1,4 @@
-"""The README's table of known failures, and at which depth each is caught."""
+"""The table of known failures in launcher/README.md, and at which depth each is caught."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's sessions, run as a reader would run them.
+"""The sessions of the README and of the rooms' pages, run as a reader would run them.
 
 ``<!-- session: NAME -->`` before a console block makes its ``$`` lines part of a shell session of
 that name; ``fails`` after the name says that they exit with an error. ``<!-- file: NAME -->``
@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from launcher.emulator.pubsub import find_program
+from launcher.package.metadata import DOCUMENTS
 from tests.support import BIN, PROJECT_ROOT
 
 _BLOCK = re.compile(
@@ -47,11 +48,15 @@ class Block:
 
 
 def read_blocks() -> list[Block]:
-    text = (PROJECT_ROOT / "README.md").read_text()
     return [
         Block(found["kind"], found["name"], bool(found["fails"]), found["content"])
-        for found in _BLOCK.finditer(text)
+        for found in _BLOCK.finditer(read_documents())
     ]
+
+
+def read_documents() -> str:
+    """Return all pages as one text: a session that the README begins goes on in the others."""
+    return "\n".join((PROJECT_ROOT / name).read_text() for name in DOCUMENTS)
 
 
 def build_script(blocks: list[Block]) -> str:
@@ -188,6 +193,18 @@ def test_demo_on_real_images(project, fashion_mnist):
 
 
 def test_every_console_block_is_a_session():
-    text = (PROJECT_ROOT / "README.md").read_text()
+    sessions = sum(block.kind == "session" for block in read_blocks())
+    assert read_documents().count("```console") == sessions
 
-    assert text.count("```console") == sum(block.kind == "session" for block in read_blocks())
+
+def test_links_lead_to_files_and_headings():
+    for name in DOCUMENTS:
+        page = PROJECT_ROOT / name
+        for target in re.findall(r"\]\(((?!https?:)[^)]+)\)", page.read_text()):
+            path, _, anchor = target.partition("#")
+            linked = page if not path else page.parent / path
+            assert linked.exists(), f"{name}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.+)$", linked.read_text().lower(), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", each).replace(" ", "-") for each in titles}
+                assert anchor in anchors, f"{name}: {target}"

@@ -1,7 +1,7 @@
 """What the local Dataflow covers of Google's APIs, computed and never typed.
 
 From the discovery documents and from the tables by which calls are answered. ``flexpack metadata``
-writes it into the README.
+writes it into launcher/emulator/README.md.
 """
 
 from __future__ import annotations
