@@ -25,6 +25,7 @@ from template.sinks.finalize import FinalizeRun
 from template.sinks.record import LaunchFacts
 from template.sinks.start import StartRun
 from template.sources import ReadBlocks
+from template.sources.csv_header import DELIMITERS
 
 
 def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
@@ -37,6 +38,8 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         key_column=config.key_column,
         passthrough_columns=config.passthrough_columns,
         max_image_pixels=config.max_image_pixels,
+        csv_delimiter=DELIMITERS.get(config.csv_delimiter),
+        column_types=config.column_types,
     )
     model = config.model_class(config.model_path)
     predict = ApplyModel(model=model, key_column=KEY, device=config.device)

@@ -58,6 +58,8 @@ class Block:
         origin: makes the columns as they were read again, after ``predict`` was given the frame
             and may have changed arrays and lists in its cells. Without it, ``predict`` gets copies
             of them. ``beside`` must not share any with the frame of a block that has one.
+        misfits: for each row, what its dead letter says if ``predict`` fails on it alone, because
+            of cells that do not fit their columns; empty if all do.
     """
 
     frame: pd.DataFrame
@@ -65,7 +67,8 @@ class Block:
     index: pd.Index
     attrs: Mapping[Any, Any] = field(default_factory=dict)
     integers: tuple[str, ...] = ()
-    origin: Callable[[], pd.DataFrame] | None = None
+    origin: Callable[[], Mapping[str, Any] | pd.DataFrame] | None = None
+    misfits: Sequence[str] = ()
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame, key_columns: Sequence[str]) -> Block:
@@ -100,6 +103,7 @@ class Block:
             index=self.index[start:stop],
             attrs=self.attrs,
             integers=self.integers,
+            misfits=self.misfits[start:stop],
         )
 
 
@@ -178,6 +182,7 @@ def make_blocks(
     path: str,
     batch_size: int,
     integers: Sequence[str] = (),
+    misfits: Sequence[str] = (),
 ) -> Iterator[Block]:
     """Cut the rows of one file into blocks, which share the memory of ``frame``."""
     index = pd.Index(rows)
@@ -191,6 +196,7 @@ def make_blocks(
             index=index[start:stop],
             attrs={SOURCE: path},
             integers=tuple(integers),
+            misfits=misfits[start:stop],
         )
 
 

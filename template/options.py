@@ -16,8 +16,8 @@ import csv
 import difflib
 import importlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
@@ -35,6 +35,7 @@ from template.parameters import (
     Template,
     did_you_mean,
 )
+from template.sources.csv_cells import COLUMN_TYPES
 
 _TYPO_SIMILARITY = 0.8
 
@@ -68,6 +69,8 @@ class PredictConfig:
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
     max_dead_letter_share: float | None = None
+    csv_delimiter: str = "auto"
+    column_types: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:
@@ -244,6 +247,29 @@ def parse_passthrough_columns(text: str, taken: Sequence[str]) -> tuple[str, ...
     return tuple(names)
 
 
+def parse_column_types(text: str) -> dict[str, str]:
+    """Return the type of each column in a line of CSV of ``name:type``.
+
+    Raises:
+        ParameterError: one has another form, or is there twice.
+    """
+    flag = f"--column_types {text!r}"
+    types: dict[str, str] = {}
+    for entry in next(csv.reader([text], skipinitialspace=True), []):
+        name, colon, type_ = (part.strip() for part in entry.rpartition(":"))
+        if not colon or not name:
+            raise ParameterError(f"{flag}: {entry!r} is not a name and a type: zip:text,age:number")
+        if type_ not in COLUMN_TYPES:
+            raise ParameterError(
+                f"{flag}: column {name!r}: no type {type_!r}, but {', '.join(COLUMN_TYPES)}"
+                f"{did_you_mean(type_, COLUMN_TYPES)}"
+            )
+        if name in types:
+            raise ParameterError(f"{flag}: names {name!r} twice")
+        types[name] = type_
+    return types
+
+
 def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, Any], list[str]]:
     """Return the values by parameter name, and what is wrong with the others."""
     given = options.view_as(TemplateOptions)
@@ -257,6 +283,8 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
             if parameter.name == "passthrough_columns":
                 taken = (KEY, *(REPLY_COLUMNS if template.streaming else ()))
                 value = parse_passthrough_columns(value or "", taken)
+            if parameter.name == "column_types":
+                value = parse_column_types(value or "")
             values[parameter.name] = value
         except ParameterError as error:
             problems.append(str(error))

@@ -183,6 +183,36 @@ BATCH = Template(
                 EnumOption(value="parquet", label="Parquet", description="*.parquet."),
             ),
         ),
+        Parameter(
+            name="csv_delimiter",
+            label="CSV delimiter",
+            help_text=(
+                "What separates the fields of CSV; auto goes by each file's first records, or by "
+                "Excel's line sep=;. Example: semicolon"
+            ),
+            param_type=ParamType.ENUM,
+            group="Input",
+            is_optional=True,
+            default="auto",
+            enum_options=(
+                EnumOption(value="auto", label="Automatic", description="By the first records."),
+                EnumOption(value="comma", label="Comma", description="a,b"),
+                EnumOption(value="semicolon", label="Semicolon", description="a;b"),
+                EnumOption(value="tab", label="Tab", description="Tab-separated values."),
+                EnumOption(value="pipe", label="Pipe", description="a|b"),
+            ),
+        ),
+        Parameter(
+            name="column_types",
+            label="Types of CSV columns",
+            help_text=(
+                "Columns of CSV that are text or number whatever their first thousand values are, "
+                "as name:type, separated by commas. Example: zip:text,age:number"
+            ),
+            param_type=ParamType.TEXT,
+            group="Input",
+            is_optional=True,
+        ),
         _KEY_COLUMN,
         _PASSTHROUGH_COLUMNS,
         _MAX_IMAGE_PIXELS,

@@ -194,7 +194,8 @@ class Predictor:
     ) -> DeadLetter:
         block = rows.block
         key = ", ".join(str(block.beside[column][position]) for column in self._key_columns)
-        error = failure.error
+        # A row fails because of the cells that do not fit their columns.
+        error = block.misfits[position] if block.misfits else failure.error
         if not tried_alone:
             NOT_TRIED_ALONE.inc()
             error += f" (not tried alone: its block of {len(rows)} rows failed, as those before it)"

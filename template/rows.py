@@ -81,9 +81,9 @@ def _restore(block: Block) -> Block:
     """Return a block with the cells that it had before ``predict`` was given them."""
     assert block.origin is not None
     frame = block.frame.copy(deep=False)
-    for name, column in block.origin().items():
-        if column.dtype == object:  # the others were copied before
-            frame[name] = column.to_numpy()
+    for name, cells in block.origin().items():
+        if name in frame and frame[name].dtype == object:  # the others were copied before
+            frame[name] = np.asarray(cells)
     return replace(block, frame=frame)
 
 

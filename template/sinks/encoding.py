@@ -24,9 +24,9 @@ from pandas.api.types import infer_dtype
 
 from template.blocks import KEY
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+from template.sinks.json_values import column_holds_infinity, dump_json
 
 _NEEDS_QUOTES = frozenset(',"\n\r')
-_JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 Encoded = TypeVar("Encoded")
 
@@ -65,7 +65,7 @@ def encode_block(
 
 
 def json_lines(block: pd.DataFrame) -> bytes:
-    """Return a block as JSON Lines; NaN and None become null."""
+    """Return a block as JSON Lines; NaN and None become null, see ``json_values``."""
     names = list(block.columns)
     rows = zip(*[column.tolist() for _, column in block.items()], strict=True)
     records = [dict(zip(names, row)) for row in rows]  # noqa: B905  (the hot loop)
@@ -73,11 +73,13 @@ def json_lines(block: pd.DataFrame) -> bytes:
         return b""
     # One call for all records is many times faster than one call for each. No JSON string holds
     # this boundary, because a quote inside of one is escaped; a nested object may.
-    lines = orjson.dumps(records, _plain, _JSON_OPTIONS)[1:-1]
+    lines = dump_json(
+        records, lambda _: any(column_holds_infinity(column) for _, column in block.items())
+    )[1:-1]
     start = b"{%b:" % orjson.dumps(names[0])
     if lines.count(b"}," + start) == len(records) - 1:
         return lines.replace(b"}," + start, b"}\n" + start) + b"\n"
-    return b"".join([orjson.dumps(record, _plain, _JSON_OPTIONS) + b"\n" for record in records])
+    return b"".join([dump_json(record) + b"\n" for record in records])
 
 
 def csv_rows(block: pd.DataFrame) -> CsvRows:
@@ -106,31 +108,18 @@ def arrow_table(block: pd.DataFrame) -> pa.Table:
 
 
 def _arrow_cells(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column with lists for tensors and for arrays of several dimensions."""
+    """Return a column with cells that Arrow takes."""
     if column.dtype != object or infer_dtype(column, skipna=True) == "string":
         return column
-    cells = [
-        cell.tolist()
-        if isinstance(cell, torch.Tensor) or (isinstance(cell, np.ndarray) and cell.ndim > 1)
-        else cell
-        for cell in column
-    ]
-    return pd.Series(cells, index=column.index, dtype=object)
+    return pd.Series(map(_arrow_cell, column), index=column.index, dtype=object)
 
 
-def _plain(value: Any) -> Any:
-    """Return what orjson does not know as something that it does."""
-    if value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Decimal):
-        # A JSON number has as many digits as it needs.
-        return orjson.Fragment(str(value)) if value.is_finite() else None
-    for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
-        if hasattr(value, convert):
-            return getattr(value, convert)()
-    raise TypeError(f"a {type(value).__name__}, which JSON cannot hold")
+def _arrow_cell(cell: Any) -> Any:
+    if isinstance(cell, torch.Tensor) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
+        return cell.tolist()
+    if type(cell) is int and not -(2**63) <= cell < 2**64:
+        return Decimal(cell)
+    return cell
 
 
 def _csv_field(cell: Any) -> str:
@@ -149,4 +138,4 @@ def _csv_field(cell: Any) -> str:
         return base64.b64encode(cell).decode()
     if hasattr(cell, "isoformat"):
         return str(cell.isoformat())
-    return _csv_field(orjson.dumps(cell, _plain, _JSON_OPTIONS).decode())
+    return _csv_field(dump_json(cell).decode())

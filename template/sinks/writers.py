@@ -164,6 +164,7 @@ class ParquetWriter:
         self._file = create_file(self._path)
         self._writer: pyarrow.parquet.ParquetWriter | None = None
         self._schema = pa.schema([])
+        self._valueless: set[str] = set()  # the columns that were null in every row
         self._tables: list[pa.Table] = []  # of the next row group, all of the same schema
         self._size = 0
         self._rows = 0
@@ -178,8 +179,12 @@ class ParquetWriter:
 
     def write(self, value: pa.Table) -> None:
         """Write a table that the file accepts; columns that it does not have are null."""
+        is_first = not self._schema.names
         self._schema, self._tables, table = self._fit(value)
         self._tables.append(table)
+        empty = set(_find_valueless(value))
+        absent = set(self._schema.names) - set(value.schema.names)
+        self._valueless = empty if is_first else self._valueless & (empty | absent)
         self._size += value.nbytes
         self._rows += len(value)
         if self._size >= _ROW_GROUP_BYTES:
@@ -207,7 +212,13 @@ class ParquetWriter:
         if not set(value.schema.names).issubset(schema.names):
             raise pa.ArrowTypeError("the file does not have all columns of the table")
         if self._writer is None:
-            schema = pa.unify_schemas([schema, value.schema], promote_options="permissive")
+            # A column of rows that all lack an integer is of floats, and decides nothing.
+            empty = _find_valueless(value)
+            types = [field for field in value.schema if field.name not in empty]
+            for field in types:
+                if field.name in self._valueless:
+                    schema = schema.set(schema.get_field_index(field.name), field)
+            schema = pa.unify_schemas([schema, pa.schema(types)], promote_options="permissive")
         return schema, [_cast(table, schema) for table in self._tables], _cast(value, schema)
 
     def _write_row_group(self) -> None:
@@ -224,6 +235,15 @@ class ParquetWriter:
         self._tables, self._size = [], 0
 
 
+def _find_valueless(table: pa.Table) -> list[str]:
+    """Return the columns that are null in every row."""
+    return [
+        name
+        for name, column in zip(table.schema.names, table.columns, strict=True)
+        if column.null_count == len(column)
+    ]
+
+
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table with the columns of a schema, null if it does not have them.
 
@@ -234,10 +254,10 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
         return table
     columns = []
     for field_ in schema:
-        if field_.name not in table.schema.names:
+        column = table.column(field_.name) if field_.name in table.schema.names else None
+        if column is None or column.null_count == len(column):
             columns.append(pa.nulls(len(table), field_.type))
             continue
-        column = table.column(field_.name)
         if pa.types.is_nested(field_.type):
             # A cast of structs would drop the fields that the file does not have.
             kinds = [pa.schema([("", type_)]) for type_ in (field_.type, column.type)]

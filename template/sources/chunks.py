@@ -1,30 +1,39 @@
 """Text files as chunks of whole records, read once and line by line.
 
 A chunk knows its first row and its place in the file, so that plain files can be split into
-chunks that many workers read. Blank lines are no rows. A record of CSV may hold newlines inside
-quotes; whether a line ends a record is decided by the rules that the csv module applies, so that
-a stray quote within a field means nothing.
+chunks that many workers read. Blank lines are not rows; of JSON Lines, neither are lines of white
+space. A record of CSV may hold newlines inside quotes; whether a line ends a record is decided by
+the rules that the csv module applies, so that a stray quote within a field means nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO, Self
 
 from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
 from template.sources.splits import SplitId
-from template.sources.streams import DAMAGE, UnreadableError, open_stored
+from template.sources.streams import DAMAGE, UnreadableError, open_stored, read_up_to
 
+BOM = b"\xef\xbb\xbf"
 CHUNK_BYTES = 8 << 20
 MAX_RECORD_BYTES = 64 << 20
-BLANK_LINES = (b"\n", b"\r\n")
-# Fields up to the end of the line: quoted (and what may follow the quotes) or not. Possessive, so
-# that a line is read once. It does not match a line that ends inside quotes.
-_FIELD = rb'(?:"[^"]*+(?:""[^"]*+)*+"[^,]*+|[^",][^,]*+)?+'
-_COMPLETE = re.compile(rb"%s(?:,%s)*+" % (_FIELD, _FIELD))
+_HEAD_BYTES = 64 << 10
+_NOT_TEXT = {
+    b"\xff\xfe": "encoded in UTF-16: save it as UTF-8",
+    b"\xfe\xff": "encoded in UTF-16: save it as UTF-8",
+    b"\x00\x00\xfe\xff": "encoded in UTF-32: save it as UTF-8",
+    b"\x1f\x8b": "compressed with gzip twice: compress it once",
+    b"PK\x03\x04": "a ZIP file, as Excel workbooks are: unpack it, or export the sheet as text",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: export the sheet as CSV",
+    b"PAR1\x15": "a Parquet file: name it *.parquet",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd: use gzip, or none",
+    b"BZh91AY": "compressed with bzip2: use gzip, or none",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,29 +110,71 @@ class BrokenRecordError(Exception):
     """The next record cannot be read."""
 
 
-def read_records(stream: BinaryIO, *, quotes: bool) -> Iterator[bytes]:
-    """Yield records with their line ends; blank lines as they are.
+@dataclass(frozen=True, kw_only=True)
+class LongLine:
+    """A line that is not read, because of its ``size`` in bytes."""
 
-    Args:
-        stream: where to read.
-        quotes: whether newlines inside quotes belong to the record, as in CSV.
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostRow:
+    """A row that cannot be read, unlike those after it."""
+
+    row: int
+    problem: str
+
+    def to_dead_letter(self, path: str, key: str) -> DeadLetter:
+        """Return the dead letter of the row."""
+        return DeadLetter(
+            key=key, error=f"ValueError: {self.problem}", source=f"{path} row {self.row}"
+        )
+
+
+def read_head(stream: BinaryIO) -> tuple[bytes, int]:
+    """Return the first bytes of a text file, and how many of them are a byte order mark.
+
+    The next read begins behind the mark.
+
+    Raises:
+        UnreadableError: it is not text, or not in UTF-8.
     """
+    head = bytes(read_up_to(stream, _HEAD_BYTES)[0])
+    for magic, problem in _NOT_TEXT.items():
+        if head.startswith(magic):
+            raise UnreadableError(f"not a text file in UTF-8, but {problem}")
+    if b"\x00" in head[:2]:
+        raise UnreadableError("not a text file in UTF-8, but encoded in UTF-16: save it as UTF-8")
+    start = len(BOM) if head.startswith(BOM) else 0
+    stream.seek(start)
+    return head, start
+
+
+def read_records(
+    stream: BinaryIO, *, delimiter: bytes, max_bytes: int = MAX_RECORD_BYTES
+) -> Iterator[bytes]:
+    """Yield records of CSV with their line ends, which may be inside quotes; blank lines as well.
+
+    Raises:
+        BrokenRecordError: a record is not closed, or is too long: the end of it is not known.
+    """
+    complete = _complete_record(delimiter)
     lines: list[bytes] = []
     size = 0
     while True:
-        try:
-            line = stream.readline(MAX_RECORD_BYTES)
-        except DAMAGE as error:
-            raise BrokenRecordError(f"the file is damaged: {error}") from error
+        line = _read_line(stream, max_bytes)
         if not line:
             break
         size += len(line)
-        if size >= MAX_RECORD_BYTES:
+        if size >= max_bytes:
             raise BrokenRecordError(
-                f"a record is longer than {MAX_RECORD_BYTES >> 20} MiB"
-                f"{'; is a quote not closed?' if quotes else ''}"
+                f"a record is longer than {max_bytes >> 20} MiB; is a quote not closed?"
             )
-        if quotes and _ends_inside_quotes(line, starts_inside=bool(lines)):
+        if b'"' not in line:
+            is_open = bool(lines)
+        else:
+            is_open = not complete.fullmatch(b'"' + line if lines else line)
+        if is_open:
             lines.append(line)
             continue
         yield b"".join([*lines, line]) if lines else line
@@ -133,9 +184,37 @@ def read_records(stream: BinaryIO, *, quotes: bool) -> Iterator[bytes]:
         raise BrokenRecordError("a quoted field is not closed")
 
 
+def read_lines(
+    stream: BinaryIO, *, max_bytes: int = MAX_RECORD_BYTES
+) -> Iterator[bytes | LongLine]:
+    """Yield lines with their ends.
+
+    Raises:
+        BrokenRecordError: the file is damaged.
+    """
+    while line := _read_line(stream, max_bytes):
+        if len(line) < max_bytes or line.endswith(b"\n"):
+            yield line
+            continue
+        size = len(line)
+        while line and not line.endswith(b"\n"):
+            line = _read_line(stream, max_bytes)
+            size += len(line)
+        yield LongLine(size=size)
+
+
+def is_blank_record(record: bytes) -> bool:
+    """Say whether CSV has no row there: a line of spaces is one."""
+    return record in (b"\n", b"\r\n")
+
+
 def read_chunks(
-    records: Iterator[bytes], *, offset: int = 0, chunk_bytes: int = CHUNK_BYTES
-) -> Iterator[Chunk]:
+    records: Iterator[bytes | LongLine],
+    *,
+    is_blank: Callable[[bytes], bool],
+    offset: int = 0,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Iterator[Chunk | LostRow]:
     """Gather records into chunks of about ``chunk_bytes``.
 
     Raises:
@@ -145,12 +224,15 @@ def read_chunks(
     while True:
         parts: list[bytes] = []
         size = rows = 0
-        broken = None
+        broken = lost = None
         try:
             for record in records:
+                if isinstance(record, LongLine):
+                    lost = record
+                    break
                 parts.append(record)
                 size += len(record)
-                rows += record not in BLANK_LINES
+                rows += not is_blank(record)
                 if size >= chunk_bytes:
                     break
         except BrokenRecordError as error:
@@ -161,11 +243,28 @@ def read_chunks(
         offset += size
         if broken is not None:
             raise UnreadableRestError(first_row, str(broken)) from broken
-        if not parts:
+        if lost is not None:
+            yield LostRow(row=first_row, problem=f"a line of {lost.size:,} bytes is too long")
+            first_row += 1
+            offset += lost.size
+        elif not parts:
             return
 
 
-def _ends_inside_quotes(line: bytes, *, starts_inside: bool) -> bool:
-    if b'"' not in line:
-        return starts_inside
-    return not _COMPLETE.fullmatch(b'"' + line if starts_inside else line)
+def _read_line(stream: BinaryIO, max_bytes: int) -> bytes:
+    try:
+        return stream.readline(max_bytes)
+    except DAMAGE as error:
+        raise BrokenRecordError(f"the file is damaged: {error}") from error
+
+
+@cache
+def _complete_record(delimiter: bytes) -> re.Pattern[bytes]:
+    """Return what matches a line unless it ends inside quotes.
+
+    Fields are quoted (and what may follow the quotes) or not. Possessive, so that a line is read
+    once.
+    """
+    other = rb"[^%b]" % re.escape(delimiter)
+    field = rb'(?:"[^"]*+(?:""[^"]*+)*+"%b*+|(?!")%b++)?+' % (other, other)
+    return re.compile(rb"%b(?:%b%b)*+" % (field, re.escape(delimiter), field))

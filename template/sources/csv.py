@@ -1,60 +1,64 @@
-"""CSV files with a header line, comma-separated, UTF-8.
+"""CSV files with a header line, UTF-8.
 
-Header names follow ``pandas.read_csv``: a repeated ``a`` becomes ``a.1``, an empty name
-``Unnamed: 0``. The type of a column belongs to the file, not to the block: it is numeric (float64)
-when most of the first 1000 values that the file holds for it are numbers, else text; an empty
-value is NaN or None. A row with a wrong number of fields, or with text in a numeric column, is a
-dead letter.
+The type of a column belongs to the file, not to the block: it is float64 if most of the first 1000
+values that the file holds for it are numbers, else text; ``column_types`` decides otherwise. A row
+with cells that do not fit, texts or integers that float64 does not hold, travels in a block of its
+kind, see ``template.sources.kinds``. A row with a wrong number of fields is a dead letter.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 
 from template.blocks import KEY, Block, Cells, make_blocks, row_keys
 from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
+from template.parameters import did_you_mean
 from template.sources.chunks import (
-    BLANK_LINES,
     Chunk,
     ChunkSplit,
     UnreadableRestError,
+    is_blank_record,
     read_chunks,
+    read_head,
     read_records,
 )
 from template.sources.columns import check_columns
+from template.sources.csv_cells import (
+    NUMBER,
+    SHOWN_TEXT,
+    Numbers,
+    TypeSample,
+    read_numbers,
+    read_texts,
+)
+from template.sources.csv_header import find_delimiter, find_separator_line, parse_header
+from template.sources.csv_records import BadRecord, Parsed, parse_records
+from template.sources.kinds import Group, Kind, group_rows, make_cells
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
-    GZIP_MAGIC,
     ReadSettings,
     UnreadableError,
     is_gzip,
     open_stream,
 )
 
-_TYPE_SAMPLE = 1000
-_SHOWN_TEXT = 200
-_BOM = b"\xef\xbb\xbf"
-_OTHER_SEPARATORS = re.compile("[;\t|]")
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_SHOWN_MISFITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvSchema:
-    """The columns of a file, and which of them are numeric."""
+    """The columns of a file, which of them are numeric, and what separates them."""
 
     columns: tuple[str, ...]
     numeric: frozenset[str]
+    delimiter: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +76,17 @@ class CsvSplit(ChunkSplit):
 class CsvGzipFile:
     """A gzip file, which can only be read from its start."""
 
-    path: str
-    generation: str
+    file: FileVersion
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self.file.path
 
     @property
     def id(self) -> SplitId:
         """Which file it is."""
-        return SplitId(path=self.path, generation=self.generation, range=WHOLE)
+        return SplitId(path=self.path, generation=self.file.generation, range=WHOLE)
 
     @property
     def source(self) -> str:
@@ -86,14 +94,18 @@ class CsvGzipFile:
         return self.path
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-        """Yield the rows in blocks, and a dead letter for each that does not parse."""
+        """Yield the rows in blocks, and a dead letter for each that does not parse.
+
+        What decides the types is read before, so that no more than a chunk is held.
+        """
         with open_stream(self.path) as stream:
-            for part in _scan(stream, self.path, settings):
+            schema, _, _ = _begin(stream, self.file, settings)
+        with open_stream(self.path) as stream:
+            for part in _scan(stream, self.path, settings)[1]:
                 if isinstance(part, DeadLetter):
                     yield part
                 else:
-                    schema, chunk = part
-                    yield from _read_chunk(chunk, schema, self.path, settings)
+                    yield from _read_chunk(part, schema, self.path, settings)
 
 
 def split_csv(
@@ -102,164 +114,101 @@ def split_csv(
     """Yield the splits of a file; a plain file is read once to find where its records end."""
     with open_stream(file.path) as stream:
         if is_gzip(stream):
-            yield CsvGzipFile(path=file.path, generation=file.generation)
+            yield CsvGzipFile(file=file)
             return
-        for part in _scan(stream, file.path, settings):
+        schema, splits, parts = _begin(stream, file, settings)
+        for split in splits:
+            yield split if isinstance(split, DeadLetter) else replace(split, schema=schema)
+        for part in parts:
             if isinstance(part, DeadLetter):
                 yield part
-                continue
-            schema, chunk = part
-            yield CsvSplit.of(file, chunk, schema=schema)
+            else:
+                yield CsvSplit.of(file, part, schema=schema)
+
+
+def _begin(
+    stream: BinaryIO, file: FileVersion, settings: ReadSettings
+) -> tuple[CsvSchema, list[CsvSplit | DeadLetter], Iterator[Chunk | DeadLetter]]:
+    """Return the schema of a file, splits of what had to be read for it, and what follows."""
+    schema, parts = _scan(stream, file.path, settings)
+    declared = settings.column_types
+    sample = TypeSample(
+        [name for name in schema.columns if name not in (*declared, settings.key_column)]
+    )
+    splits: list[CsvSplit | DeadLetter] = []
+    while sample.wanted and (part := next(parts, None)) is not None:
+        if isinstance(part, DeadLetter):
+            splits.append(part)
+            continue
+        splits.append(CsvSplit.of(file, part, schema=schema))
+        wanted = sample.wanted
+        for parsed in parse_records(
+            part.data, part.rows, schema.columns, schema.delimiter, wanted=wanted
+        ):
+            if isinstance(parsed, Parsed):
+                for name, column in zip(wanted, parsed.columns, strict=True):
+                    sample.add(name, column)
+    numbers = {name for name, type_ in declared.items() if type_ == NUMBER}
+    numeric = sample.find_numeric() | numbers - {settings.key_column}
+    return replace(schema, numeric=numeric), splits, parts
 
 
 def _scan(
     stream: BinaryIO, path: str, settings: ReadSettings
-) -> Iterator[tuple[CsvSchema, Chunk] | DeadLetter]:
-    records = read_records(stream, quotes=True)
-    schema = None
+) -> tuple[CsvSchema, Iterator[Chunk | DeadLetter]]:
+    """Return the columns of a file, whose types are not known yet, and its records."""
+    head, start = read_head(stream)
+    size, named = find_separator_line(head)
+    delimiter = settings.csv_delimiter or named or find_delimiter(head[start + size :])
+    start += size
+    stream.seek(start)
+    records = read_records(stream, delimiter=delimiter.encode())
+    columns: tuple[str, ...] = ()
     try:
-        header = next(read_chunks(records, chunk_bytes=1), None)
-        if header is None:
-            return
-        columns = _parse_header(header.data, settings)
-        for chunk in read_chunks(records, offset=header.offset + len(header.data)):
-            schema = schema or _infer_schema(columns, chunk, settings)
-            yield schema, chunk
+        header = next(read_chunks(records, is_blank=is_blank_record, chunk_bytes=1), None)
+        if header is not None:
+            assert isinstance(header, Chunk), "records of CSV are never skipped"
+            columns = parse_header(header.data, delimiter)
+            check_columns(columns, settings)
+            _check_types(columns, settings)
+            start = header.offset + start + len(header.data)
+    except UnreadableRestError as error:
+        return _untyped(columns, delimiter), iter([error.to_dead_letter(path)])
+    return _untyped(columns, delimiter), _read_rest(records, start, path)
+
+
+def _untyped(columns: tuple[str, ...], delimiter: str) -> CsvSchema:
+    return CsvSchema(columns=columns, numeric=frozenset(), delimiter=delimiter)
+
+
+def _read_rest(records: Iterator[bytes], offset: int, path: str) -> Iterator[Chunk | DeadLetter]:
+    try:
+        for chunk in read_chunks(records, is_blank=is_blank_record, offset=offset):
+            assert isinstance(chunk, Chunk), "records of CSV are never skipped"
+            yield chunk
     except UnreadableRestError as error:
         yield error.to_dead_letter(path)
 
 
-def _parse_header(header: bytes, settings: ReadSettings) -> tuple[str, ...]:
-    if header.startswith(_UTF16_BOMS):
-        raise UnreadableError("encoded in UTF-16: save it as UTF-8")
-    if header.startswith(GZIP_MAGIC):
-        raise UnreadableError("compressed with gzip twice: compress it once")
-    try:
-        text = header.removeprefix(_BOM).decode().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UnreadableError(f"its header line is not UTF-8: {error}") from error
-    if "\r" in text:
-        raise UnreadableError("its lines end in carriage returns alone: save it with newlines")
-    names: list[str] = []
-    for position, name in enumerate(next(csv.reader([text]))):
-        unique = name = name or f"Unnamed: {position}"
-        repeats = 0
-        while unique in names:
-            repeats += 1
-            unique = f"{name}.{repeats}"
-        names.append(unique)
-    if len(names) == 1 and (separator := _OTHER_SEPARATORS.search(names[0])):
-        raise UnreadableError(f"its columns are separated by {separator[0]!r}: save it with commas")
-    check_columns(names, settings)
-    return tuple(names)
-
-
-def _infer_schema(columns: tuple[str, ...], chunk: Chunk, settings: ReadSettings) -> CsvSchema:
-    numeric = []
-    parts = [part for part in _parse(chunk.data, chunk.rows, columns) if isinstance(part, _Parsed)]
-    for position, name in enumerate(columns):
-        if name == settings.key_column or not parts:
-            continue
-        sample = parts[0].columns[position].drop_null()[:_TYPE_SAMPLE]
-        _, wrong = _convert(sample, numeric=True)
-        if len(sample) and len(wrong) * 2 < len(sample):
-            numeric.append(name)
-    return CsvSchema(columns=columns, numeric=frozenset(numeric))
+def _check_types(columns: Sequence[str], settings: ReadSettings) -> None:
+    for name in settings.column_types:
+        if name not in columns and name not in settings.folder_columns:
+            raise UnreadableError(
+                f"no column {name!r}, which column_types names{did_you_mean(name, columns)}; "
+                f"its columns: {', '.join(columns)}"
+            )
 
 
 def _read_chunk(
     chunk: Chunk, schema: CsvSchema, path: str, settings: ReadSettings
 ) -> Iterator[Block | DeadLetter]:
-    for part in _parse(chunk.data, chunk.rows, schema.columns):
-        if isinstance(part, _BadRow):
+    for part in parse_records(chunk.data, chunk.rows, schema.columns, schema.delimiter):
+        if isinstance(part, BadRecord):
             row = chunk.first_row + part.row
             yield _dead_row(path, row, part.problem, row_keys(settings.file_name(path), [row])[0])
         else:
             rows = part.rows + chunk.first_row
             yield from _make_blocks(part.columns, rows, schema, path, settings)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Parsed:
-    """Records that parse: their row numbers in the chunk, and their fields as bytes."""
-
-    rows: np.ndarray
-    columns: list[pa.ChunkedArray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _BadRow:
-    row: int
-    problem: str
-
-
-def _parse(
-    data: bytes, rows: int, columns: Sequence[str], first: int = 0
-) -> Iterator[_Parsed | _BadRow]:
-    """Parse ``rows`` records.
-
-    Where Arrow sees other records than ``read_records`` does (a stray carriage return), they are
-    halved until the odd one stands alone.
-    """
-    bad: dict[int, str] = {}
-
-    def note_bad_row(row: pyarrow.csv.InvalidRow) -> str:
-        text = row.text if len(row.text) <= _SHOWN_TEXT else f"{row.text[:_SHOWN_TEXT]}..."
-        bad[row.number - 1] = (
-            f"{row.actual_columns} fields instead of {row.expected_columns}: {text!r}"
-        )
-        return "skip"
-
-    try:
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            read_options=pyarrow.csv.ReadOptions(
-                use_threads=False, column_names=list(columns), block_size=len(data) + 1
-            ),
-            parse_options=pyarrow.csv.ParseOptions(
-                newlines_in_values=True,
-                # It is called with text: Arrow would print a traceback for every other row.
-                invalid_row_handler=note_bad_row if _is_utf8(data) else None,
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.binary()),
-                strings_can_be_null=True,
-                null_values=[""],
-                quoted_strings_can_be_null=False,
-            ),
-        )
-        parsed = len(table) + len(bad)
-        problem = f"Arrow reads {parsed} records in it"
-    except pa.ArrowInvalid as error:
-        parsed, problem = -1, str(error)
-    if parsed == rows:
-        yield from (
-            _BadRow(row=first + row, problem=problem) for row, problem in sorted(bad.items())
-        )
-        good = np.setdiff1d(np.arange(rows), list(bad)) + first
-        if len(good):
-            yield _Parsed(rows=good, columns=table.columns)
-    elif rows == 1:
-        yield _BadRow(row=first, problem=f"not a CSV record: {problem}")
-    else:
-        records = [
-            record
-            for record in read_records(io.BytesIO(data), quotes=True)
-            if record not in BLANK_LINES
-        ]
-        half = rows // 2
-        yield from _parse(b"".join(records[:half]), half, columns, first)
-        yield from _parse(b"".join(records[half:]), rows - half, columns, first + half)
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _make_blocks(
@@ -270,77 +219,95 @@ def _make_blocks(
     settings: ReadSettings,
 ) -> Iterator[Block | DeadLetter]:
     wrong: dict[int, str] = {}
-    numbers = np.empty((len(schema.numeric), len(rows)))
-    texts: dict[int, pd.Series] = {}
-    for position, (name, column) in enumerate(zip(schema.columns, fields, strict=True)):
-        numeric = name in schema.numeric
-        values, problems = _convert(column, numeric=numeric)
-        if numeric:
-            numbers[position - len(texts)] = values.to_numpy()
-        else:
-            texts[position] = values.to_pandas()
+    numbers: dict[str, Numbers] = {}
+    texts: dict[str, np.ndarray] = {}
+    for name, column in zip(schema.columns, fields, strict=True):
+        values, problems = read_texts(column)
+        if name in schema.numeric:
+            numbers[name] = read_numbers(values)
+        if name not in schema.numeric or name in settings.passthrough_columns:
+            texts[name] = values.to_pandas().to_numpy(dtype=object)
         for row, problem in problems.items():
             wrong.setdefault(row, f"column {name!r}: {problem}")
-    numeric_names = [name for name in schema.columns if name in schema.numeric]
-    frame = pd.DataFrame(numbers.T, columns=numeric_names)
     places = keys = row_keys(settings.file_name(path), rows.tolist())
     if settings.key_column is not None:
-        keys = texts.pop(schema.columns.index(settings.key_column)).to_numpy(dtype=object)
+        keys = texts[settings.key_column]
         for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
             wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
-    beside: dict[str, Cells] = {KEY: keys}
-    for name in settings.passthrough_columns:
-        position = schema.columns.index(name)
-        if position in texts:
-            text = texts[position]
-        elif name == settings.key_column:
-            text = pd.Series(keys)
-        else:  # what is not UTF-8 is no number either
-            text = _convert(fields[position], numeric=False)[0].to_pandas()
-        beside[name] = text.to_numpy(dtype=object)
-    names = [name for name in schema.columns if name != settings.key_column]
-    for position, name in enumerate(names):
-        if name not in schema.numeric:
-            frame.insert(position, name, texts[schema.columns.index(name)])
     for row, problem in sorted(wrong.items()):
         key = keys[row] if isinstance(keys[row], str) and keys[row] else places[row]
         yield _dead_row(path, int(rows[row]), problem, key)
-    keep = np.setdiff1d(np.arange(len(rows)), list(wrong))
-    if len(wrong):
-        frame, rows = frame.iloc[keep], rows[keep]
-        beside = {name: cells[keep] for name, cells in beside.items()}
-    yield from make_blocks(
-        frame, beside=beside, rows=rows, path=path, batch_size=settings.batch_size
-    )
+    beside: dict[str, Cells] = {KEY: keys}
+    beside.update((name, texts[name]) for name in settings.passthrough_columns)
+    names = [name for name in schema.columns if name != settings.key_column]
+    table = _Table(names, numbers, texts, len(rows))
+    for group in table.group_rows():
+        keep = np.setdiff1d(group.rows, list(wrong)) if wrong else group.rows
+        everything = len(keep) == len(rows)
+        yield from make_blocks(
+            table.take(keep, group.kinds),
+            beside=beside if everything else {name: cells[keep] for name, cells in beside.items()},
+            rows=rows[keep],
+            path=path,
+            batch_size=settings.batch_size,
+            misfits=table.find_misfits(keep, group.kinds),
+        )
 
 
-def _convert(column: pa.ChunkedArray, *, numeric: bool) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """Return the values as float64 or text, and what is wrong in which row."""
-    wanted = pa.float64() if numeric else pa.string()
-    try:
-        return column.cast(pa.string()).cast(wanted), {}
-    except pa.ArrowInvalid:
-        pass
-    values: list[float | str | None] = []
-    problems: dict[int, str] = {}
-    for row, field in enumerate(column.to_pylist()):
-        value = text = None
-        try:
-            if field is not None:
-                text = field.decode()
-                value = _parse_number(text) if numeric else text
-        except UnicodeDecodeError:
-            problems[row] = f"{field!r} is not UTF-8"
-        except ValueError:
-            problems[row] = f"{str(text)[:_SHOWN_TEXT]!r} is not a number"
-        values.append(value)
-    return pa.chunked_array([pa.array(values, wanted)]), problems
+class _Table:
+    """Columns of some rows, from which frames of some of them are made."""
 
+    def __init__(
+        self,
+        names: Sequence[str],
+        numbers: Mapping[str, Numbers],
+        texts: Mapping[str, np.ndarray],
+        rows: int,
+    ) -> None:
+        self._names = names
+        self._numbers = numbers
+        self._texts = texts
+        # In one array, because models turn the columns of numbers into one.
+        self._values = np.empty((len(numbers), rows))
+        for position, column in enumerate(numbers.values()):
+            self._values[position] = column.values
+        self._rows = rows
 
-def _parse_number(text: str) -> float:
-    if "_" in text:  # which Python reads and nobody means
-        raise ValueError(text)
-    return float(text) if text.strip() else float("nan")
+    def group_rows(self) -> list[Group]:
+        """Part the rows by the cells that do not fit their column."""
+        kinds = {
+            name: column.find_kinds() for name, column in self._numbers.items() if column.cells
+        }
+        if kinds:
+            return group_rows(kinds)
+        return [Group(rows=np.arange(self._rows), kinds={})]
+
+    def take(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> pd.DataFrame:
+        """Return some rows, with columns of ``kinds`` where that is not a number."""
+        chosen = slice(None) if len(rows) == self._rows else rows
+        frame = pd.DataFrame(self._values[:, chosen].T, columns=list(self._numbers), copy=False)
+        for position, name in enumerate(self._names):
+            kind = kinds.get(name, Kind.NUMBER)
+            if name not in self._numbers:
+                frame.insert(position, name, self._texts[name][chosen])
+            elif kind is not Kind.NUMBER:
+                cells = self._numbers[name].cells
+                frame[name] = make_cells(kind, [cells[row] for row in rows.tolist()])
+        return frame
+
+    def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[str]:
+        """Return for each row which cells are texts in columns of numbers, if some are."""
+        names = [name for name, kind in kinds.items() if kind is Kind.OBJECT]
+        if not names:
+            return []
+        return [
+            "ValueError: " + "; ".join(self._describe(name, row) for name in names[:_SHOWN_MISFITS])
+            for row in rows.tolist()
+        ]
+
+    def _describe(self, name: str, row: int) -> str:
+        text = str(self._numbers[name].cells[row])[:SHOWN_TEXT]
+        return f"column {name!r}: {text!r} is not a number"
 
 
 def _dead_row(path: str, row: int, problem: str, key: str) -> DeadLetter:

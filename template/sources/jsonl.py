@@ -1,40 +1,47 @@
 """JSON Lines files: an object a line, its fields are the columns.
 
 A plain file is split at line ends; a gzip file is one split, because it can only be read from its
-start. Types are JSON's own; a field that a row of a block lacks is NaN.
+start. Types are JSON's own. Rows that have the same fields share a block, unless their values are
+of different kinds, see ``template.sources.kinds``.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from types import NoneType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-import orjson
+import numpy as np
 import pandas as pd
 
 from template.blocks import KEY, SOURCE, Block, object_cells, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
 from template.sources.chunks import (
-    BLANK_LINES,
     Chunk,
     ChunkSplit,
+    LostRow,
     UnreadableRestError,
     read_chunks,
-    read_records,
+    read_head,
+    read_lines,
 )
-from template.sources.columns import check_folder_columns, check_passthrough
+from template.sources.columns import check_folder_columns
+from template.sources.json_objects import (
+    find_passthrough,
+    make_frames,
+    may_hold_long_numbers,
+    object_columns,
+    parse_object,
+    parse_short_numbers,
+    take_key,
+)
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import ReadSettings, is_gzip, open_stream
 
-BOM = b"\xef\xbb\xbf"
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_MOST_SHAPES = 64
+"""So many blocks of rows with different fields are open at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +73,7 @@ class JsonlGzipFile:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
         with open_stream(self.path) as stream:
-            for part in _scan(stream, self.path):
+            for part in _scan(stream, self.path, settings):
                 if isinstance(part, DeadLetter):
                     yield part
                 else:
@@ -81,60 +88,75 @@ def split_jsonl(
         if is_gzip(stream):
             yield JsonlGzipFile(path=file.path, generation=file.generation)
             return
-        for part in _scan(stream, file.path):
+        for part in _scan(stream, file.path, settings):
             if isinstance(part, DeadLetter):
                 yield part
             else:
                 yield JsonlSplit.of(file, part)
 
 
-def _scan(stream: BinaryIO, path: str) -> Iterator[Chunk | DeadLetter]:
+def _scan(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Chunk | DeadLetter]:
+    _, start = read_head(stream)
     try:
-        yield from read_chunks(read_records(stream, quotes=False))
+        for part in read_chunks(read_lines(stream), is_blank=bytes.isspace, offset=start):
+            if isinstance(part, LostRow):
+                key = row_keys(settings.file_name(path), [part.row])[0]
+                yield part.to_dead_letter(path, key)
+            else:
+                yield part
     except UnreadableRestError as error:
         yield error.to_dead_letter(path)
 
 
+class _Row(NamedTuple):
+    row: int
+    line: bytes
+    record: dict[str, Any]
+    beside: list[Any]
+
+
 def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+    """Yield blocks of rows that have the same fields, of which some are open at a time."""
     file_name = settings.file_name(path)
-    lines = [line for line in io.BytesIO(chunk.data) if line not in BLANK_LINES]
-    for start in range(0, len(lines), settings.batch_size):
-        records: list[dict[str, Any]] = []
-        parsed: list[bytes] = []
-        beside: list[list[Any]] = []
-        rows: list[int] = []
-        for row, line in enumerate(
-            lines[start : start + settings.batch_size], chunk.first_row + start
-        ):
-            key = row_keys(file_name, [row])[0]
-            try:
-                record = parse_object(line)
-                check_folder_columns(record, settings)
-                passed = find_passthrough(record, line, settings.passthrough_columns)
-                if settings.key_column is not None:
-                    key = take_key(record, line, settings.key_column)
-            except ValueError as error:
-                yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
-                continue
-            records.append(record)
-            parsed.append(line)
-            beside.append([key, *passed])
-            rows.append(row)
-        if not records:
+    parse = parse_object if may_hold_long_numbers(chunk.data) else parse_short_numbers
+    lines = (line for line in io.BytesIO(chunk.data) if not line.isspace())
+    alike: dict[frozenset[str], list[_Row]] = {}
+    for row, line in enumerate(lines, chunk.first_row):
+        key = row_keys(file_name, [row])[0]
+        try:
+            record = parse(line)
+            check_folder_columns(record, settings)
+            passed = find_passthrough(record, line, settings.passthrough_columns)
+            if settings.key_column is not None:
+                key = take_key(record, settings.key_column)
+        except ValueError as error:
+            yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
             continue
-        frame = _make_frame(records)
+        names = frozenset(record)
+        rows = alike.setdefault(names, [])
+        rows.append(_Row(row, line, record, [key, *passed]))
+        if len(rows) == settings.batch_size:
+            yield from _make_blocks(alike.pop(names), path, settings)
+        elif len(alike) > _MOST_SHAPES:
+            yield from _make_blocks(alike.pop(next(iter(alike))), path, settings)
+    for rows in alike.values():
+        yield from _make_blocks(rows, path, settings)
+
+
+def _make_blocks(found: Sequence[_Row], path: str, settings: ReadSettings) -> Iterator[Block]:
+    for frame, group in make_frames([row.record for row in found]):
+        rows = [found[row] for row in group.rows.tolist()]
+        columns = zip(*(row.beside for row in rows), strict=True)
         yield Block(
             frame=frame,
             beside={
-                name: object_cells(values)
-                for name, values in zip(
-                    (KEY, *settings.passthrough_columns), zip(*beside, strict=True), strict=True
-                )
+                name: object_cells(cells)
+                for name, cells in zip((KEY, *settings.passthrough_columns), columns, strict=True)
             },
-            index=pd.Index(rows),
+            index=pd.Index([row.row for row in rows]),
             attrs={SOURCE: path},
-            integers=tuple(find_integers(frame, records)),
-            origin=_JsonLines(tuple(parsed), settings.key_column),
+            integers=group.integers,
+            origin=_JsonLines(tuple(row.line for row in rows)),
         )
 
 
@@ -143,83 +165,6 @@ class _JsonLines:
     """The lines of a block: to keep them costs nothing, to copy lists costs as much as to parse."""
 
     lines: tuple[bytes, ...]
-    key_column: str | None
 
-    def __call__(self) -> pd.DataFrame:
-        records = list(map(parse_object, self.lines))
-        if self.key_column is not None:
-            for record in records:
-                del record[self.key_column]
-        return _make_frame(records)
-
-
-def _make_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame.from_records(records, index=pd.RangeIndex(len(records)))
-
-
-def parse_object(line: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``line``.
-
-    Raises:
-        ValueError: it holds none.
-    """
-    try:
-        record = orjson.loads(line.removeprefix(BOM))
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"a JSON {type(record).__name__}, not an object")  # noqa: TRY004
-    return record
-
-
-def find_integers(frame: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the columns that hold integers alone, and floats only for want of some of them."""
-    return [
-        str(name)
-        for name, column in frame.items()
-        if column.dtype == float
-        and column.hasnans
-        and all(type(record.get(str(name))) in (int, NoneType) for record in records)
-    ]
-
-
-def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[str]) -> list[Any]:
-    """Return JSON's own values of some fields, which share no memory with ``record``.
-
-    Raises:
-        UnreadableError: it lacks one.
-    """
-    if not columns:
-        return []
-    check_passthrough(record, columns)
-    again = record
-    if _LONG_NUMBER.search(line):
-        again = _parse_exactly(line)
-    elif any(isinstance(record[column], list | dict) for column in columns):
-        again = parse_object(line)
-    return [again[column] for column in columns]
-
-
-def _parse_exactly(line: bytes) -> dict[str, Any]:
-    """Parse an object with all digits of its integers; orjson makes floats of long ones."""
-    record: dict[str, Any] = json.loads(line.removeprefix(BOM), parse_int=_exact_integer)
-    return record
-
-
-def _exact_integer(digits: str) -> int | Decimal:
-    number = Decimal(digits)
-    return int(digits) if -(2**63) <= number < 2**64 else number  # what orjson writes as it is
-
-
-def take_key(record: dict[str, Any], line: bytes, key_column: str) -> str:
-    """Take the key out of the object in ``line``, and return it.
-
-    Raises:
-        ValueError: the object has none.
-    """
-    value = record.pop(key_column, None)
-    if isinstance(value, float) and abs(value) >= 2**63:
-        value = str(_parse_exactly(line)[key_column])
-    if value is None or value == "":
-        raise ValueError(f"no value in the key column {key_column!r}")
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    def __call__(self) -> Mapping[str, np.ndarray]:
+        return object_columns(list(map(parse_object, self.lines)))

@@ -1,7 +1,7 @@
 """Pub/Sub messages as blocks of rows: JSON objects, image files, pixels.
 
-Messages with the same columns become one block: what one message lacks is no NaN that changes the
-types of its neighbours.
+Messages that have the same columns, and values of the same kinds, share a block: what one message
+lacks or has changes no type of its neighbours, see ``template.sources.kinds``.
 """
 
 from __future__ import annotations
@@ -10,22 +10,30 @@ import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import apache_beam as beam
 import numpy as np
-import pandas as pd
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from template.blocks import IMAGE, KEY, Block, object_cells
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
 from template.messages import MESSAGES, Message, Messages
 from template.parameters import MAX_IMAGE_PIXELS
+from template.sources.chunks import BOM
 from template.sources.columns import check_passthrough
 from template.sources.images import decode_image, is_image_file
-from template.sources.jsonl import BOM, find_integers, find_passthrough, parse_object, take_key
+from template.sources.json_objects import (
+    find_passthrough,
+    make_frames,
+    object_columns,
+    parse_object,
+    take_key,
+)
+from template.sources.kinds import LARGEST_EXACT
 
 CONTENT_TYPE = "content_type"
 """The attribute that tells what a message holds, where ``message_format`` does not."""
@@ -48,7 +56,6 @@ _OTHER_FILES: Mapping[bytes, str] = MappingProxyType(
         b"\xfe\xff": "UTF-16",
     }
 )
-_LARGEST_EXACT = 2**53  # of the integers, as floats
 _SHOWN_BYTES = 16
 
 
@@ -115,7 +122,7 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
         record = parse_object(message.payload)
         passed = find_passthrough(record, message.payload, passthrough_columns)
         if key_column is not None:
-            key = take_key(record, message.payload, key_column)
+            key = take_key(record, key_column)
         if IMAGE in record:
             record[IMAGE] = _decode_json_image(record[IMAGE], settings)
         return Row(key, record, passed)
@@ -200,7 +207,7 @@ def _decode_base64(text: str) -> tuple[bytes, str]:
 def _has_large_integer(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_has_large_integer, value))
-    return isinstance(value, int) and abs(value) > _LARGEST_EXACT
+    return isinstance(value, int) and abs(value) > LARGEST_EXACT
 
 
 def _decode_file(data: bytes, settings: MessageSettings) -> np.ndarray:
@@ -256,26 +263,26 @@ class _DecodeDoFn(beam.DoFn):
                 alike[frozenset(row.columns)].append((message, row))
                 size += row.columns[IMAGE].nbytes if IMAGE in row.columns else 0
             if size >= self._settings.max_block_bytes:
-                yield from map(self._make_block, alike.values())
+                yield from chain.from_iterable(map(self._make_blocks, alike.values()))
                 alike.clear()
                 size = 0
-        yield from map(self._make_block, alike.values())
+        yield from chain.from_iterable(map(self._make_blocks, alike.values()))
 
-    def _make_block(self, found: Sequence[tuple[Message, Row]]) -> Block:
-        rows = [row for _, row in found]
-        messages = Messages(message for message, _ in found)
-        frame = _make_frame(rows)
-        beside = {KEY: object_cells([row.key for row in rows])}
-        for position, name in enumerate(self._settings.passthrough_columns):
-            beside[name] = object_cells([row.passed[position] for row in rows])
-        return Block(
-            frame=frame,
-            beside=beside,
-            index=frame.index,
-            attrs={MESSAGES: messages},
-            integers=tuple(find_integers(frame, [row.columns for row in rows])),
-            origin=_Decoded(messages, self._settings),
-        )
+    def _make_blocks(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Block]:
+        for frame, group in make_frames([row.columns for _, row in found]):
+            rows = [found[row] for row in group.rows.tolist()]
+            messages = Messages(message for message, _ in rows)
+            beside = {KEY: object_cells([row.key for _, row in rows])}
+            for position, name in enumerate(self._settings.passthrough_columns):
+                beside[name] = object_cells([row.passed[position] for _, row in rows])
+            yield Block(
+                frame=frame,
+                beside=beside,
+                index=frame.index,
+                attrs={MESSAGES: messages},
+                integers=group.integers,
+                origin=_Decoded(messages, self._settings),
+            )
 
 
 @dataclass(frozen=True)
@@ -285,14 +292,6 @@ class _Decoded:
     messages: Messages
     settings: MessageSettings
 
-    def __call__(self) -> pd.DataFrame:
-        return _make_frame([decode_message(message, self.settings) for message in self.messages])
-
-
-def _make_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the columns of rows that have the same, in the order of the first."""
-    columns: dict[str, Any] = {}
-    for name in rows[0].columns:
-        cells = [row.columns[name] for row in rows]
-        columns[name] = object_cells(cells) if name == IMAGE else cells
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
+    def __call__(self) -> Mapping[str, np.ndarray]:
+        rows = [decode_message(message, self.settings).columns for message in self.messages]
+        return object_columns(rows)

@@ -84,6 +84,10 @@ class ReadBlocks(beam.PTransform):
         passthrough_columns: columns that travel beside the frame as they were read. A file (or a
             row of JSON) that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
+        csv_delimiter: the character that separates the fields of CSV; found by each file's first
+            records if it is None.
+        column_types: "text" or "number" for columns of CSV whose first values do not decide it. A
+            file that lacks one is a dead letter.
     """
 
     def __init__(
@@ -95,6 +99,8 @@ class ReadBlocks(beam.PTransform):
         key_column: str | None = None,
         passthrough_columns: tuple[str, ...] = (),
         max_image_pixels: int = MAX_IMAGE_PIXELS,
+        csv_delimiter: str | None = None,
+        column_types: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self._pattern = pattern
@@ -105,6 +111,8 @@ class ReadBlocks(beam.PTransform):
             passthrough_columns=passthrough_columns,
             max_image_pixels=max_image_pixels,
             folder=find_folder(pattern),
+            csv_delimiter=csv_delimiter,
+            column_types=dict(column_types),
         )
 
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection, PCollection[InputFiles]]:

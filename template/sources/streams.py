@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -28,6 +28,8 @@ class ReadSettings:
     ``folder`` is where all files are, with its last slash: what a pattern begins with.
     An image of more than ``max_image_pixels`` is not decoded. ``folder_columns`` are the columns
     that a file's folders below ``folder`` give.
+    ``csv_delimiter`` is found in each file if it is None. ``column_types`` has "text" or "number"
+    for columns of CSV whose type is not to be guessed.
     """
 
     batch_size: int
@@ -36,6 +38,8 @@ class ReadSettings:
     max_image_pixels: int = MAX_IMAGE_PIXELS
     folder: str = ""
     folder_columns: frozenset[str] = frozenset()
+    csv_delimiter: str | None = None
+    column_types: Mapping[str, str] = field(default_factory=dict)
 
     def file_name(self, path: str) -> str:
         """Return what keys call a file, one name for each file: its path below ``folder``."""

@@ -18,4 +18,4 @@ def join_blocks(blocks: Sequence[Block]) -> pd.DataFrame:
         )
         for block in blocks
     ]
-    return pd.concat(frames) if frames else pd.DataFrame()
+    return pd.concat(frames).sort_index() if frames else pd.DataFrame()

@@ -1,5 +1,7 @@
 """Flags, and the configuration that is made of them."""
 
+import re
+
 import pytest
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
@@ -25,7 +27,7 @@ def test_defaults_are_those_of_the_table():
     made = config()
     for parameter in BATCH.parameters:
         if parameter.is_optional and parameter.name != "model_class":
-            empty = () if parameter.name == "passthrough_columns" else None
+            empty = {"passthrough_columns": (), "column_types": {}}.get(parameter.name)
             assert getattr(made, parameter.name) == (parameter.default or empty)
     assert made.model_class is FashionMnistModel
     assert made.input == "a.csv"
@@ -162,3 +164,32 @@ def test_the_names_that_replies_use_cannot_be_passed_through_in_streams():
     with pytest.raises(ParameterError, match="'model_id' cannot be passed through"):
         StreamConfig.from_options(PipelineOptions(flags))
     assert config("--passthrough_columns=model_id").passthrough_columns == ("model_id",)
+
+
+def test_column_types_are_names_and_types():
+    assert config("--column_types=zip:text, a:b:number").column_types == {
+        "zip": "text",
+        "a:b": "number",
+    }
+    assert config('--column_types="a, b:text"').column_types == {"a, b": "text"}
+    assert config().column_types == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("zip", "'zip' is not a name and a type: zip:text,age:number"),
+        (":text", "':text' is not a name and a type"),
+        ("zip:txt", "column 'zip': no type 'txt', but text, number; did you mean 'text'?"),
+        ("zip:text,zip:number", "names 'zip' twice"),
+    ],
+)
+def test_column_types_of_another_form_are_refused(given, reason):
+    with pytest.raises(ParameterError, match=re.escape(f"--column_types '{given}': {reason}")):
+        config(f"--column_types={given}")
+
+
+def test_a_delimiter_is_one_of_some():
+    assert config("--csv_delimiter=tab").csv_delimiter == "tab"
+    with pytest.raises(ParameterError, match=r"--csv_delimiter 'semicolons': .*'semicolon'\?"):
+        config("--csv_delimiter=semicolons")

@@ -73,7 +73,12 @@ def test_csv_rows_that_are_dead_letters_shift_nothing(predict, tmp_path):
     path.write_text("a,b\n1,p\nbad,q\n3,r\n4\n5,s\n")
     outcome = predict(path, model_class=Spoiler, passthrough_columns=("a", "b"), batch_size=2)
     found = {key: (row["a"], row["b"]) for key, row in outcome.by_key().items()}
-    assert found == {"t.csv#0": ("1", "p"), "t.csv#2": ("3", "r"), "t.csv#4": ("5", "s")}
+    assert found == {
+        "t.csv#0": ("1", "p"),
+        "t.csv#1": ("bad", "q"),
+        "t.csv#2": ("3", "r"),
+        "t.csv#4": ("5", "s"),
+    }
 
 
 FAR = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)

@@ -2,37 +2,75 @@
 
 import gzip
 import io
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from pandas._libs.parsers import STR_NA_VALUES
 
 from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
+from template.model import BaseModel
 from template.sources import csv as csv_source
 from template.sources.streams import ReadSettings, UnreadableError
 from tests.template.support import join_blocks
 
 
 @pytest.fixture
-def read(tmp_path):
-    """Read text as a CSV file: (all rows as one frame, dead letters by source)."""
+def read_parts(tmp_path):
+    """Read text as a CSV file: (blocks, dead letters by source)."""
 
-    def run(text, name="t.csv", *, key_column=None, batch_size=1000):
+    def run(text, name="t.csv", *, batch_size=1000, **settings):
         path = tmp_path / name
         data = text if isinstance(text, bytes) else text.encode()
         path.write_bytes(gzip.compress(data) if name.lower().endswith(".gz") else data)
-        settings = ReadSettings(batch_size=batch_size, key_column=key_column)
         file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
+        settings = ReadSettings(batch_size=batch_size, **settings)
         blocks, letters = [], []
         for split in csv_source.split_csv(file, settings):
             parts = [split] if isinstance(split, DeadLetter) else split.read(settings)
             for part in parts:
                 (letters if isinstance(part, DeadLetter) else blocks).append(part)
         assert all(len(block) <= batch_size for block in blocks)
-        return join_blocks(blocks), {
-            letter.source.removeprefix(str(path)): letter.error for letter in letters
-        }
+        return blocks, {letter.source.removeprefix(str(path)): letter.error for letter in letters}
+
+    return run
+
+
+@pytest.fixture
+def read(read_parts):
+    """Read text as a CSV file: (all rows as one frame, dead letters by source)."""
+
+    def run(*args, **settings):
+        blocks, letters = read_parts(*args, **settings)
+        return join_blocks(blocks), letters
+
+    return run
+
+
+@pytest.fixture
+def read_blocks(read_parts):
+    """Read text as a CSV file, without dead letters."""
+
+    def run(*args, **settings):
+        blocks, letters = read_parts(*args, **settings)
+        assert letters == {}
+        return blocks
+
+    return run
+
+
+@pytest.fixture
+def read_schema(tmp_path):
+    """Return the columns of a CSV file."""
+
+    def run(text):
+        path = tmp_path / "t.csv"
+        path.write_bytes(text.encode())
+        file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
+        (split,) = csv_source.split_csv(file, ReadSettings(batch_size=1))
+        return list(split.schema.columns)
 
     return run
 
@@ -71,13 +109,12 @@ def test_no_rows(read, text):
 
 
 def test_rows_that_do_not_parse_are_dead_letters(read):
-    frame, letters = read("a,b\n1,x\n2\n3,y,z\nfour,w\n5,v\n")
+    frame, letters = read("a,b\n1,x\n2\n3,y,z\n5,v\n")
     assert frame["a"].tolist() == [1.0, 5.0]
-    assert frame.index.tolist() == [0, 4]
+    assert frame.index.tolist() == [0, 3]
     assert letters == {
         " row 1": "ValueError: 1 fields instead of 2: '2'",
         " row 2": "ValueError: 3 fields instead of 2: '3,y,z'",
-        " row 3": "ValueError: column 'a': 'four' is not a number",
     }
 
 
@@ -106,19 +143,200 @@ def test_a_lone_carriage_return_costs_one_row(read):
     assert list(letters) == [" row 20"]
 
 
-def test_the_type_of_a_column_belongs_to_the_file(read):
+def test_the_type_of_a_column_belongs_to_the_file(read_blocks):
     text = "a,b\n" + "".join(f"{row},{row}\n" for row in range(3000)) + "x,y\n"
-    frame, letters = read(text, batch_size=100)
-    assert frame["a"].dtype == np.float64
-    assert letters == {" row 3000": "ValueError: column 'a': 'x' is not a number"}
-    mostly_text = "a\n" + "x\n" * 60 + "7\n" * 40
-    assert set(read(mostly_text)[0]["a"]) == {"x", "7"}
+    *clean, misfit = read_blocks(text, batch_size=100)
+    assert {block.frame["a"].dtype for block in clean} == {np.dtype(np.float64)}
+    assert misfit.frame.to_dict("list") == {"a": ["x"], "b": ["y"]}
+    (mostly_text,) = read_blocks("a\n" + "x\n" * 60 + "7\n" * 40)
+    assert set(mostly_text.frame["a"]) == {"x", "7"}
 
 
-def test_numbers_as_people_write_them(read):
-    frame, letters = read("a\n1e3\n 7 \n-.5\n+2\nnan\n1_000\n0x10\n")
-    assert frame["a"].tolist()[:4] == [1000.0, 7.0, -0.5, 2.0]
-    assert list(letters) == [" row 5", " row 6"]
+def test_rows_whose_cells_do_not_fit_travel_apart(read_blocks):
+    text = "a,b,c\n1,2,p\nx,3,q\n4,y,r\nz,z,s\n5,6,t\nw,7,u\n8,9,v\n"
+    clean, first, second, both = read_blocks(text)
+    assert clean.index.tolist() == [0, 4, 6]
+    assert clean.frame.dtypes.tolist() == [np.float64, np.float64, object]
+    assert clean.misfits == []
+    assert first.index.tolist() == [1, 5]
+    assert first.frame.to_dict("list") == {"a": ["x", "w"], "b": [3.0, 7.0], "c": ["q", "u"]}
+    assert list(first.frame.columns) == ["a", "b", "c"]
+    assert first.frame["b"].dtype == np.float64
+    assert first.misfits[1] == "ValueError: column 'a': 'w' is not a number"
+    assert second.frame.to_dict("list") == {"a": [4.0], "b": ["y"], "c": ["r"]}
+    assert both.misfits == [
+        "ValueError: column 'a': 'z' is not a number; column 'b': 'z' is not a number"
+    ]
+
+
+def test_a_block_of_misfits_has_its_size_and_keeps_its_notes(read_blocks):
+    text = "a\n" + "1\n" * 11 + "".join(f"x{row}\n" for row in range(7))
+    blocks = read_blocks(text, batch_size=5)
+    assert [len(block) for block in blocks] == [5, 5, 1, 5, 2]
+    assert blocks[4].misfits[1] == "ValueError: column 'a': 'x6' is not a number"
+    assert blocks[3].take(1, 3).misfits == [
+        "ValueError: column 'a': 'x1' is not a number",
+        "ValueError: column 'a': 'x2' is not a number",
+    ]
+
+
+class Sum(BaseModel):
+    """Adds two columns, and does not look at others."""
+
+    def load_model(self, path, **opts):
+        return True
+
+    def predict(self, df):
+        return df[["a", "b"]].to_numpy(dtype=float).sum(axis=1)
+
+
+def test_a_cell_that_predict_does_not_need_costs_nothing(predict, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,ticket\n1,2,1\n3,4,A/5 21171\n5,old,3\n7,8,4\n9,10,5\n")
+    outcome = predict(path, model_class=Sum)
+    sums = {key: row["prediction"] for key, row in outcome.by_key().items()}
+    assert sums == {"t.csv#0": 3, "t.csv#1": 7, "t.csv#3": 15, "t.csv#4": 19}
+    assert outcome.dead_letters == [
+        {
+            "key": "t.csv#2",
+            "error": "ValueError: column 'b': 'old' is not a number",
+            "source": f"{path} row 2",
+        }
+    ]
+
+
+def test_long_integers_keep_their_digits(read_blocks):
+    text = "id,x\n1582218195625938945,1\n1582218195625938946,2\n,3\n7,4\n18446744073709551615,5\n"
+    text += "123123123123123123123123,6\n-9223372036854775808,7\n9007199254740992,8\n1e18,9\n"
+    floats, integers, unsigned, long = _by_dtype(read_blocks(text))
+    assert integers.frame["id"].tolist() == [
+        1582218195625938945,
+        1582218195625938946,
+        -9223372036854775808,
+    ]
+    assert unsigned.frame["id"].tolist() == [18446744073709551615]
+    assert long.frame["id"].tolist() == [123123123123123123123123]
+    assert floats.frame["id"].tolist()[1:] == [7.0, 9007199254740992.0, 1e18]
+    assert not any(block.misfits for block in (floats, integers, unsigned, long))
+
+
+def _by_dtype(blocks):
+    found = {str(block.frame.iloc[:, 0].dtype): block for block in blocks}
+    assert len(found) == len(blocks)
+    return [found[dtype] for dtype in ("float64", "int64", "uint64", "object")]
+
+
+NUMBERS = {
+    "1e3": 1000.0,
+    " 7 ": 7.0,
+    "-.5": -0.5,
+    "+2": 2.0,
+    "00501": 501.0,
+    "1.": 1.0,
+    "Infinity": np.inf,
+    "-inf": -np.inf,
+}
+
+
+def test_numbers_as_pandas_reads_them(read_blocks):
+    (block,) = read_blocks("a,b\n" + "".join(f"{cell},x\n" for cell in NUMBERS))
+    assert block.frame["a"].tolist() == list(NUMBERS.values())
+    assert block.frame["a"].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "cell", ["1_000", "0x10", "1e400", "\u0661", "nan(1)", "NAN", "1,5", "true"]
+)
+def test_what_pandas_takes_for_text_is_text(read_blocks, cell):
+    text = f'a\n1\n2\n"{cell}"\n'
+    assert pd.read_csv(io.StringIO(text))["a"].tolist()[2] == cell
+    _, misfit = read_blocks(text)
+    assert misfit.frame["a"].tolist() == [cell]
+
+
+def test_missing_values_of_numbers(read_blocks):
+    words = [*sorted(STR_NA_VALUES), "   ", "\t"]
+    text = "a,b\n1,x\n" + "".join(f"{word},{word}\n" for word in words)
+    (block,) = read_blocks(text)
+    assert block.frame["a"].isna().tolist() == [False] + [True] * len(words)
+    assert block.frame["b"].tolist() == ["x", *(word or None for word in words)]
+
+
+def test_missing_values_do_not_decide_a_type(read_blocks):
+    (block,) = read_blocks("a,b\n" + "NA,x\n" * 50 + " ,y\n" * 50 + "z,\ny,\n3,\n")
+    assert set(block.frame["a"]) == {"NA", " ", "z", "y", "3"}
+    (block,) = read_blocks("a,b\n,x\nNA,y\n")
+    assert block.frame["a"].dtype == np.float64
+    assert block.frame["a"].isna().all()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_type_comes_from_values_however_late(read_blocks, name):
+    long = "y" * (1 << 20)
+    text = "a,b,c\n" + f",{long},1\n" * 20 + "".join(f"{row},z,2\n" for row in range(10))
+    blocks = read_blocks(text, name)
+    assert {block.frame["a"].dtype for block in blocks} == {np.dtype(np.float64)}
+    assert sum(len(block) for block in blocks) == 30
+
+
+def test_column_types_decide(read_blocks, read):
+    types = {"zip": "text", "age": "number"}
+    text = "zip,age\n00501,x\n9.10,y\n,3\n"
+    clean, misfits = sorted(read_blocks(text, column_types=types), key=len)
+    assert clean.frame.to_dict("list") == {"zip": [None], "age": [3.0]}
+    assert misfits.frame.to_dict("list") == {"zip": ["00501", "9.10"], "age": ["x", "y"]}
+    with pytest.raises(UnreadableError, match="no column 'zipp', which column_types names; did yo"):
+        read(text, column_types={"zipp": "text"})
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_delimiters(read, delimiter):
+    text = 'a,b,c\n1,"x,;\t|",2\n3,"y\nz",4\n'.replace(",", delimiter)
+    for given in (None, delimiter):
+        frame, letters = read(text, csv_delimiter=given)
+        assert letters == {}
+        assert list(frame.columns) == ["key", "a", "b", "c"]
+        assert frame["c"].tolist() == [2.0, 4.0]
+        assert frame["b"].tolist() == [f"x{delimiter};\t|", "y\nz"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("name, first;price\nx, y;1,5\n", ["name, first", "price"]),
+        ("note;x\njust text\nmore\n", ["note;x"]),
+        ("a,b;c\n1,2\n3,4\n", ["a", "b;c"]),
+        ("a;b,c\n1;2\n", ["a", "b,c"]),
+        ("sep=|\na;b|c\n1|2\n", ["a;b", "c"]),
+        ('\ufeff"sep=\t"\r\n"a"\tb\n1\t2\n', ["a", "b"]),
+        ("sep=,\na;b\n1;2\n", ["a;b"]),
+        ("a|b\n1|2", ["a", "b"]),
+    ],
+)
+def test_a_delimiter_is_found(read_schema, text, columns):
+    assert read_schema(text) == columns
+
+
+def test_a_header_may_hold_newlines_and_begin_with_a_mark(read):
+    frame, letters = read(b'\xef\xbb\xbf"a\r\n1","b, ""c""\n",d\n1,2,3\n')
+    assert letters == {}
+    assert list(frame.columns) == ["key", "a\r\n1", 'b, "c"\n', "d"]
+    assert frame.iloc[0].tolist() == ["t.csv#0", 1, 2, 3]
+
+
+def test_a_header_of_many_equal_names_takes_no_time(read_schema):
+    started = time.perf_counter()
+    names = read_schema(",".join(["a"] * 5000) + "\n" + ",".join(["1"] * 5000) + "\n")
+    assert names == ["a", *(f"a.{number}" for number in range(1, 5000))]
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    "header", ["a,a.1,a,a", "a,a,a.1", "a.1,a,a", ",a,,Unnamed: 0", "a.1,a.1,a,a,a"]
+)
+def test_equal_names_follow_pandas(read_schema, header):
+    text = header + "\n" + ",".join("1" * len(header.split(","))) + "\n"
+    assert read_schema(text) == list(pd.read_csv(io.StringIO(text)).columns)
 
 
 def test_key_column(read):
@@ -145,14 +363,14 @@ def test_a_column_that_is_named_key_is_one_of_the_frame(tmp_path):
 
 def test_a_bad_row_keeps_its_key(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("id,a\nw,0\nx,1\ny,2\nz,three\n,four\n")
+    path.write_bytes(b"id,a,b\nw,0,x\nx,1,y\nz,2,\xff\n,3,\xff\n")
     file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
     settings = ReadSettings(batch_size=10, key_column="id")
 
     (split,) = csv_source.split_csv(file, settings)
 
     letters = [part for part in split.read(settings) if isinstance(part, DeadLetter)]
-    assert [letter.key for letter in letters] == ["z", "t.csv#4"]
+    assert [letter.key for letter in letters] == ["z", "t.csv#3"]
 
 
 @pytest.mark.parametrize(
@@ -161,10 +379,9 @@ def test_a_bad_row_keeps_its_key(tmp_path):
         ("a,b\n1,2\n", "id", "no key column 'id'; its columns: a, b"),
         ("a,b\r1,2\r3,4\r", None, "carriage returns alone"),
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),
+        (b"PK\x03\x04\n", None, "a ZIP file, as Excel workbooks are"),
         (b"a,\xff\n1,2\n", None, "its header line is not UTF-8"),
-        (gzip.compress(gzip.compress(b"a\n1\n")), None, "compressed with gzip twice"),
-        ("a;b\n1;2\n", None, "separated by ';': save it with commas"),
-        ("a\tb\n1\t2\n", None, r"separated by '\\t'"),
+        (gzip.compress(gzip.compress(b"a\n1\n", mtime=0), mtime=0), None, "compressed with gzip twice"),
     ],
 )
 def test_a_header_that_cannot_be_used_says_why(read, text, key_column, reason):

@@ -1,0 +1,105 @@
+"""Values as JSON, none of which becomes another one.
+
+As in JSON of protocol buffers, an infinity is the text ``"Infinity"`` or ``"-Infinity"``; NaN is
+null, as everything that is missing. Integers and decimals have all their digits.
+https://protobuf.dev/programming-guides/json/
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import torch
+
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_FINITE = (str, int, type(None))
+
+
+def dump_json(value: Any, holds_infinity: Callable[[Any], bool] | None = None) -> bytes:
+    """Return a value as JSON.
+
+    Args:
+        value: what to write.
+        holds_infinity: says whether there is an infinity in it, if that is found out faster than
+            by looking at all of it.
+
+    Raises:
+        TypeError: JSON cannot hold it.
+    """
+    try:
+        encoded = orjson.dumps(value, _plain, _OPTIONS)
+    except orjson.JSONEncodeError as error:
+        if "64-bit" not in str(error):
+            raise
+    else:
+        # orjson makes null of what is not finite.
+        if b"null" not in encoded or not (holds_infinity or _holds_infinity)(value):
+            return encoded
+    return orjson.dumps(_spell(value), _plain, _OPTIONS)
+
+
+def column_holds_infinity(column: pd.Series[Any]) -> bool:
+    """Say whether there is an infinity in a column."""
+    if column.dtype.kind == "O":
+        return any(map(_holds_infinity, column))
+    if column.dtype.kind != "f":
+        return False
+    return bool(np.isinf(column.to_numpy(dtype=float, na_value=np.nan)).any())
+
+
+def _holds_infinity(value: Any) -> bool:
+    """Say whether there is an infinity in a value, which may be nested."""
+    if isinstance(value, _FINITE):
+        return False
+    if isinstance(value, float | np.floating):
+        return math.isinf(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f":
+            return bool(np.isinf(value).any())
+        return value.dtype == object and any(map(_holds_infinity, value.flat))
+    if isinstance(value, torch.Tensor):
+        return bool(torch.isinf(value).any())
+    if isinstance(value, Mapping):
+        return any(map(_holds_infinity, value.values()))
+    return isinstance(value, list | tuple) and any(map(_holds_infinity, value))
+
+
+def _spell(value: Any) -> Any:
+    """Return a value with texts for infinities and all digits of integers."""
+    if isinstance(value, float | np.floating):
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**64 else orjson.Fragment(str(value))
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return _spell(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: _spell(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spell(each) for each in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return what orjson does not know as something that it does."""
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        if value.is_infinite():
+            return "Infinity" if value > 0 else "-Infinity"
+        # A JSON number has as many digits as it needs.
+        return orjson.Fragment(str(value)) if value.is_finite() else None
+    for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
+        if hasattr(value, convert):
+            return getattr(value, convert)()
+    raise TypeError(f"a {type(value).__name__}, which JSON cannot hold")

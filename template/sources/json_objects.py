@@ -1,0 +1,162 @@
+"""JSON objects as rows: parsed without another value for any number, and put into frames."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from template.blocks import object_cells
+from template.sources.chunks import BOM
+from template.sources.columns import check_passthrough
+from template.sources.kinds import Group, Kind, find_kinds, group_rows, make_cells, make_frame
+
+_LONG_INTEGER = re.compile(rb"(?<![\d.])\d{19,}(?![\d.eE])")
+_AS_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)
+_LONG = b"0" * 19
+# Eight characters from 0x30 to 0x3f at a time: digits, and few others that JSON has.
+_DIGITS_MASK, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
+MOST_LEVELS = 250
+"""How deep a value may be nested: JSON with more can be read, but not written again."""
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``line``, whose integers have all their digits.
+
+    Raises:
+        ValueError: it holds none, or one that is nested too deep.
+    """
+    # orjson makes floats of integers that have more than 64 bits.
+    if _LONG in line.translate(_AS_ZEROS) and _LONG_INTEGER.search(line):
+        return _check_object(line, _parse_exactly(line))
+    return parse_short_numbers(line)
+
+
+def parse_short_numbers(line: bytes) -> dict[str, Any]:
+    """Parse an object as ``parse_object`` does, if it has no integer of 19 digits or more."""
+    try:
+        record = orjson.loads(line.removeprefix(BOM))
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {_find_token(line) or error}") from None
+    return _check_object(line, record)
+
+
+def may_hold_long_numbers(data: bytes) -> bool:
+    """Say whether there may be integers of 19 digits or more, which hold a word of digits."""
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
+    return bool(((words & _DIGITS_MASK) == _DIGITS).any())
+
+
+def _parse_exactly(line: bytes) -> Any:
+    try:
+        return json.loads(line.removeprefix(BOM), parse_constant=_refuse_token)
+    except RecursionError:
+        raise ValueError("not JSON: nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _check_object(line: bytes, record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise ValueError(f"a JSON {type(record).__name__}, not an object")  # noqa: TRY004
+    if line.count(b"[") + line.count(b"{") > MOST_LEVELS and _is_deep(record):
+        raise ValueError(f"a value is nested more than {MOST_LEVELS} deep")
+    return record
+
+
+def _is_deep(record: dict[str, Any]) -> bool:
+    level: list[Any] = [record]
+    for _ in range(MOST_LEVELS):
+        values = [
+            value for each in level for value in (each.values() if type(each) is dict else each)
+        ]
+        level = [value for value in values if type(value) in (dict, list)]
+    return bool(level)
+
+
+def _find_token(line: bytes) -> str | None:
+    """Return what is wrong with a line if it is a number that JSON does not have."""
+    try:
+        json.loads(line.removeprefix(BOM), parse_constant=_refuse_token)
+    except _TokenError as error:
+        return str(error)
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+class _TokenError(ValueError):
+    pass
+
+
+def _refuse_token(token: str) -> NoReturn:
+    raise _TokenError(f"{token} is not a number in JSON; write null, or a text")
+
+
+def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[str]) -> list[Any]:
+    """Return JSON's own values of some fields, which share no memory with ``record``.
+
+    Raises:
+        UnreadableError: it lacks one.
+    """
+    if not columns:
+        return []
+    check_passthrough(record, columns)
+    if any(isinstance(record[column], list | dict) for column in columns):
+        record = parse_object(line)
+    return [record[column] for column in columns]
+
+
+def take_key(record: dict[str, Any], key_column: str) -> str:
+    """Take the key out of an object, and return it.
+
+    Raises:
+        ValueError: the object has none.
+    """
+    value = record.pop(key_column, None)
+    if value is None or value == "":
+        raise ValueError(f"no value in the key column {key_column!r}")
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def make_frames(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[pd.DataFrame, Group]]:
+    """Yield objects with the same fields as frames, each with the rows that it holds.
+
+    The columns are in the first object's order.
+    """
+    columns = {name: [record[name] for record in records] for name in records[0]}
+    alike: dict[str, Kind] = {}
+    mixed: dict[str, np.ndarray] = {}
+    for name, cells in columns.items():
+        kinds = find_kinds(cells)
+        if isinstance(kinds, Kind):
+            alike[name] = kinds
+        else:
+            mixed[name] = kinds
+    groups = group_rows(mixed) if mixed else [Group(rows=np.arange(len(records)), kinds={})]
+    for group in groups:
+        rows = group.rows.tolist()
+        kinds_of_group = {**alike, **group.kinds}
+        found = {
+            name: make_cells(
+                kinds_of_group[name],
+                cells if len(rows) == len(records) else [cells[row] for row in rows],
+            )
+            for name, cells in columns.items()
+        }
+        yield make_frame(found, len(rows)), group
+
+
+def object_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return the values of objects with the same fields, each in a cell of its own."""
+    return {name: object_cells([record[name] for record in records]) for name in records[0]}
