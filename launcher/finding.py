@@ -149,7 +149,7 @@ def _verify(meaning: str) -> Code:
 CHECKPOINT_MISFIT = _static("The model class does not load the checkpoint.")
 CHECKPOINT_PICKLED = _static("The checkpoint holds pickled objects, not weights alone.")
 CHECKPOINT_UNASKED = _static("The checkpoint could not be checked.")
-CHECKPOINT_UNREADABLE = _static("The checkpoint is no file of torch.save, or broken.")
+CHECKPOINT_UNREADABLE = _static("The checkpoint is not a file of torch.save, or broken.")
 ENTRY_AFTER_RUN = _static("The entry file asks for metrics or cancels after run().")
 ENTRY_DEFINES = _static("The entry file defines classes that the workers need.")
 ENTRY_MODEL = _static("The model is loaded while the pipeline is built.")

@@ -31,7 +31,7 @@ class ImageReference:
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """Read a reference; as in Docker, a first part without dot or port is no host."""
+        """Read a reference; as in Docker, a first part without dot or port is not a host."""
         name, _, digest = text.partition("@")
         first, slash, rest = name.partition("/")
         if slash and ("." in first or ":" in first or first in ("localhost", "local")):

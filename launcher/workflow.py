@@ -12,7 +12,6 @@ from launcher.errors import (
     CredentialsError,
     FlexpackError,
     InputError,
-    ServiceError,
     StorageError,
 )
 from launcher.finding import Finding, refuse_errors, refuse_unknown_codes
@@ -21,7 +20,7 @@ from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.errors import JobFailed
 from launcher.jobs.following import follow_job
-from launcher.jobs.records import Job, JobMessage, Metric, Milestone, RowCounts
+from launcher.jobs.records import Job, JobObserver, Milestone, RowCounts
 from launcher.jobs.verify import Comparison
 from launcher.jobs.waiting import have_workers_started
 from launcher.launch.fallback import Fallback
@@ -32,10 +31,11 @@ from launcher.preflight.subject import Launch, Subject, Tools
 from launcher.preflight.suite import run_checks
 
 
-class RunObserver:
+class RunObserver(JobObserver):
     """Sees what ``run_template`` does, from its thread; derive from it what you need.
 
-    The events of one job stand between ``on_launched`` and ``on_followed``.
+    The events of one job, those of ``JobObserver``, come between ``on_launched`` and
+    ``on_followed``.
     """
 
     def on_findings(self, findings: Sequence[Finding]) -> None:
@@ -46,18 +46,6 @@ class RunObserver:
 
     def on_launched(self, job: Job, plan: LaunchPlan) -> None:
         """Take the job that was launched."""
-
-    def on_job(self, job: Job) -> None:
-        """Take the job as it is now, at every poll."""
-
-    def on_message(self, message: JobMessage) -> None:
-        """Take a message of the job, each once."""
-
-    def on_metrics(self, metrics: Sequence[Metric]) -> None:
-        """Take all metrics of the job as they are now, at every poll."""
-
-    def on_outage(self, error: ServiceError) -> None:
-        """Take the reason why this poll learnt nothing; the waiting goes on."""
 
     def on_followed(self) -> None:
         """Take notice that nothing more of this job comes, whether it ended well or not."""

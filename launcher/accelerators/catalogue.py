@@ -171,7 +171,7 @@ class TorchBuild:
     compute_capabilities: tuple[str, ...]
 
     def has_kernels_for(self, gpu: AcceleratorType) -> bool:
-        """Tell whether a kernel of the build runs on the GPU.
+        """Return whether a kernel of the build runs on the GPU.
 
         A kernel runs on its own compute capability and on later minor ones of the same major.
         """

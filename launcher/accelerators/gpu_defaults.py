@@ -93,6 +93,6 @@ def recommend_disk_size_gb(*, compressed_gb: float, unpacked_gb: float) -> int:
 
 
 def _mentions(entries: Iterable[str], names: Iterable[str]) -> bool:
-    """Tell whether an entry ``NAME`` or ``NAME=VALUE`` is among them."""
+    """Return whether an entry ``NAME`` or ``NAME=VALUE`` is among them."""
     wanted = frozenset(names)
     return any(entry.partition("=")[0].removeprefix("--") in wanted for entry in entries)

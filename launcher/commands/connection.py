@@ -19,7 +19,7 @@ def find_project(args: Namespace) -> str:
     """Return ``--project``, or what the environment says.
 
     Raises:
-        InputError: neither does, or it is no project's id.
+        InputError: neither does, or it is not a project's id.
     """
     project = args.project or _default_project()
     if not project:
@@ -39,7 +39,7 @@ def find_region(args: Namespace) -> str:
     """Return ``--region``, or what the environment says, or us-central1 as gcloud does.
 
     Raises:
-        InputError: it is a zone, or no name of a region.
+        InputError: it is a zone, or not a region's name.
     """
     region: str = args.region or _default_region()
     if zone := _ZONE.fullmatch(region):

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from launcher.commands.connection import find_project, find_region, format_jobs_command
-from launcher.commands.display import RunDisplay
 from launcher.commands.options import add_place, add_timeout
-from launcher.commands.output import print_json, print_table
+from launcher.commands.output import format_count, print_json, print_table
 from launcher.commands.parser import Command, CommandParser, Number, add_verb, add_verbs
-from launcher.commands.progress import format_count
 from launcher.errors import ApiError, InputError
-from launcher.jobs.dataflow import Dataflow
-from launcher.jobs.following import follow_job
 from launcher.jobs.records import MessageImportance, Metric, RowCounts
+
+if TYPE_CHECKING:
+    from launcher.jobs.dataflow import Dataflow
 
 
 def add_flags(parser: CommandParser) -> None:
@@ -162,6 +162,9 @@ def _metrics(args: Namespace) -> int:
 
 def _wait(args: Namespace) -> int:
     """Follow a job to its end."""
+    from launcher.commands.display import RunDisplay
+    from launcher.jobs.following import follow_job
+
     dataflow = _open(args)
     display = RunDisplay(sys.stdout, args.job_id, dataflow.project, dataflow.region)
     try:
@@ -199,6 +202,9 @@ def _drain(args: Namespace) -> int:
 
 
 def _open(args: Namespace) -> Dataflow:
+    # Loaded only here, so that --help answers at once.
+    from launcher.jobs.dataflow import Dataflow
+
     return Dataflow(find_project(args), find_region(args))
 
 

@@ -33,3 +33,8 @@ def warn_of_findings(findings: Sequence[Finding]) -> None:
     """Print warnings to standard error."""
     if findings:
         print(f"flexpack: {format_findings(findings)}", file=sys.stderr)
+
+
+def format_count(number: int, noun: str) -> str:
+    """Return ``1 row`` or ``2 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from launcher.commands.output import format_count
 from launcher.errors import ServiceError
 from launcher.jobs.records import (
     Job,
@@ -33,11 +34,15 @@ _LINE_WIDTH = 200
 _STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
 
 
-class Progress(JobObserver, Protocol):
-    """An observer that can sum up what it saw."""
+class Progress(JobObserver):
+    """An observer that keeps count, and can sum up what it saw."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._meter = _Meter(clock)
 
     def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows; "" where nothing was seen."""
+        """Return one line: the state, after how long, and the rows; "" if nothing was seen."""
+        return self._meter.summarize()
 
 
 @contextmanager
@@ -119,23 +124,21 @@ class _Meter:
         return f"{self.state} after {self.ran_sec:.1f} s{read}"
 
 
-class PlainProgress:
+class PlainProgress(Progress):
     """A line for each change of state, each message, and the rows every few seconds."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
         self._stream = stream
-        self._meter = _Meter(clock)
         self._counted_at = 0.0
         self._is_out = False
 
     def on_job(self, job: Job) -> None:
-        """Write a line where the state has changed."""
         self._is_out = False
         if self._meter.watch(job):
             self._line(job.current_state)
 
     def on_message(self, message: JobMessage) -> None:
-        """Write the message."""
         if _is_noise(message):
             return
         importance = message.message_importance
@@ -143,7 +146,6 @@ class PlainProgress:
         self._line(f"{level}{_shorten(message)}")
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
-        """Write the rows, if they changed and enough time has passed."""
         changed = self._meter.count(metrics)
         elapsed = self._meter.elapsed_sec
         if changed and elapsed - self._counted_at >= _COUNTER_LINE_EVERY_SEC:
@@ -151,14 +153,9 @@ class PlainProgress:
             self._line(f"{self._meter.rows()}, {self._meter.rows_per_sec:,.0f} rows/s")
 
     def on_outage(self, error: ServiceError) -> None:
-        """Write that Dataflow is out of reach, once per outage."""
         if not self._is_out:
             self._is_out = True
             self._line(f"{error}; trying again")
-
-    def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows; "" where nothing was seen."""
-        return self._meter.summarize()
 
     def _line(self, text: str) -> None:
         first, *others = text.splitlines() or [""]
@@ -168,12 +165,12 @@ class PlainProgress:
         self._stream.flush()
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """A line that keeps itself up to date, with the messages scrolling above it."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
         self._console = console
-        self._meter = _Meter(clock)
         self._spinner = Spinner("dots")
         self._outage = ""
 
@@ -189,28 +186,20 @@ class LiveProgress:
             yield
 
     def on_job(self, job: Job) -> None:
-        """Take over the state."""
         self._outage = ""
         self._meter.watch(job)
 
     def on_message(self, message: JobMessage) -> None:
-        """Print the message above the line."""
         if _is_noise(message):
             return
         text = _shorten(message)
         self._console.print(Text(text, style=_STYLES.get(message.message_importance, "")))
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
-        """Take over the rows."""
         self._meter.count(metrics)
 
     def on_outage(self, error: ServiceError) -> None:
-        """Say in the line that Dataflow is out of reach."""
         self._outage = "Dataflow is out of reach, trying again"
-
-    def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows; "" where nothing was seen."""
-        return self._meter.summarize()
 
     def _render(self) -> RenderableType:
         meter = self._meter
@@ -225,14 +214,10 @@ class LiveProgress:
         return self._spinner
 
 
-def format_count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _is_noise(message: JobMessage) -> bool:
-    """Tell whether a message is about a stage, of which Dataflow names every fused step.
+    """Return whether a message is about a stage, of which Dataflow names every fused step.
 
-    The rows tell how far the job is; ``flexpack jobs messages`` shows these messages too.
+    The rows show how far the job is; ``flexpack jobs messages`` shows these messages too.
     """
     return message.message_text.startswith(("Executing operation ", "Finished operation "))
 

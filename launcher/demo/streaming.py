@@ -1,8 +1,8 @@
 """``make demo-streaming``: images published at a rate, predictions as they arrive.
 
 Starts the local Dataflow with Google's Pub/Sub emulator, launches the streaming template, publishes
-the demo's images and some messages that hold none, shows what comes back, drains the job and tells
-what became of every message. What torch has to do runs in a process of its own.
+the demo's images and some messages that hold none, shows what comes back, drains the job and
+reports what became of every message. What needs torch runs in a process of its own.
 """
 
 from __future__ import annotations

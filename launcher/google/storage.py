@@ -55,7 +55,7 @@ def read_object(
 def check_bucket(bucket: str, *, client: Client | None = None) -> None:
     """Find out whether there is such a bucket. Blocks, and retries what may pass.
 
-    Who may not look may still write: a refusal is no finding.
+    A caller without list permission may still write, so 403 is ignored.
 
     Args:
         bucket: its name, or the path of a folder in it.
@@ -141,7 +141,7 @@ def _new_client() -> Client:
 
 
 def _check_listens(server: str) -> None:
-    """Tell at once, without a retry, that a server of this machine has been stopped."""
+    """Report at once, without a retry, that a server of this machine has been stopped."""
     url = urlsplit(server)
     try:
         address = (url.hostname or "", url.port or 80)

@@ -33,7 +33,7 @@ def find_endpoint() -> str:
 
 
 def is_google(endpoint: str) -> bool:
-    """Tell whether an endpoint is one of Google's, of which a project may have its own."""
+    """Return whether an endpoint is one of Google's, of which a project may have its own."""
     url = urlsplit(endpoint)
     host = url.hostname or ""
     return url.scheme == "https" and host.endswith(".googleapis.com")

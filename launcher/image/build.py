@@ -42,7 +42,7 @@ class BuiltImage:
     disk_size_gb: int | None = None
 
     def is_of(self, plan: BuildPlan) -> bool:
-        """Tell whether this is what the plan would make."""
+        """Return whether this is what the plan would make."""
         mine = (self.reference, self.build_args, self.labels, self.context)
         return mine == (plan.reference, plan.build_args, plan.labels, plan.context)
 

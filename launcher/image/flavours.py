@@ -25,7 +25,7 @@ class Flavour:
     """One build of torch.
 
     Attributes:
-        torch_version: its version with the local part, by which an index tells the builds apart;
+        torch_version: its version with the local part, by which an index distinguishes the builds;
             one without a local part is on PyPI.
         cuda_version: of the CUDA libraries inside; None without CUDA.
         compressed_budget_gb: how big the image may be in the registry before one should look at it.
@@ -54,7 +54,7 @@ def load_flavours() -> tuple[Flavour, ...]:
 
 
 def default_flavour() -> str:
-    """Return the name of the flavour that an image gets unless another is asked for."""
+    """Return the name of the flavour that an image gets by default."""
     return str(_document()["default"])
 
 

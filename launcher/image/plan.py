@@ -1,4 +1,4 @@
-"""What a build is asked for, and what an engine is told, whichever it is."""
+"""What is requested of a build, and what an engine gets, whichever it is."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         push: whether the image is to be pushed, for which it needs a name in a registry.
 
     Raises:
-        InputError: an option is wrong, or this is no project that has an image.
+        InputError: an option is wrong, or this is not a project that has an image.
     """
     if not (root / DOCKERFILE).exists():
         raise InputError(f"{root / DOCKERFILE}: no such file; run this in the project's root")

@@ -63,7 +63,7 @@ def read_size(layout: Path) -> ImageSize:
     """Measure the one image of an OCI layout. Unpacks every layer, which takes a while.
 
     Raises:
-        ImageError: it is no OCI layout, or holds several images.
+        ImageError: it is not an OCI layout, or holds several images.
     """
     manifest = _find_manifest(layout)
     config = _read_json(layout, manifest["config"])

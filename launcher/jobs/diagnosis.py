@@ -32,9 +32,9 @@ _log = logging.getLogger(__name__)
 def diagnose(
     texts: Sequence[str], *, console: str = "", console_logs: str | None = None
 ) -> Diagnosis:
-    """Return what the texts tell.
+    """Return what the texts say.
 
-    A traceback is asked first, because the messages around it only wrap it; then the messages and
+    A traceback is read first, because the messages around it only wrap it; then the messages and
     the launcher's console.
 
     Args:
@@ -44,10 +44,10 @@ def diagnose(
     """
     in_console = find_last_traceback(console)
     traceback = in_console or find_last_traceback("\n".join(texts))
-    # An exception's own last line tells more than the frames above it.
+    # An exception's own last line says more than the frames above it.
     raised = traceback.rpartition("\n  ")[2].partition("\n")[2]
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
-    # Of a launch that went well the launcher's last lines tell nothing.
+    # After a launch that went well, the launcher's last lines say nothing.
     is_launch = not texts or any(_LAUNCH_FAILED.search(text) for text in (*texts, console))
     tail = _find_last_lines(console) if is_launch and not traceback else ""
     read = console_logs if in_console or tail else None
@@ -96,7 +96,7 @@ def read_console_logs(
     """Return path and content of the launcher's console logs; the path is None without any.
 
     Blocks. Looks where the messages say, then below the staging location; where Cloud Storage does
-    not let the caller read there is no content, because the diagnosis goes on without.
+    not let the caller read, the content is empty: the diagnosis goes on without it.
     """
     paths = [find_console_logs(texts)]
     if staging_location:

@@ -43,7 +43,7 @@ class JobCancelled(JobError):
 
 
 class JobMismatch(JobError):
-    """A job is not what was asked for; its message says whether it could be cancelled."""
+    """A job is not what was requested; its message says whether it could be cancelled."""
 
 
 class JobTimeout(JobError):

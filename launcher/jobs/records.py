@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from launcher.errors import ServiceError
 
@@ -98,7 +98,7 @@ class WorkerPool:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What a job runs on; told with JOB_VIEW_ALL, once the launcher has staged the job."""
+    """What a job runs on; reported with JOB_VIEW_ALL, once the launcher has staged the job."""
 
     experiments: tuple[str, ...] = ()
     service_options: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job. Right after its launch the service may not tell its state, which reads as UNKNOWN."""
+    """A job. Right after its launch the service may not report its state: UNKNOWN."""
 
     id: str
     name: str = ""
@@ -197,8 +197,8 @@ class Milestone(Enum):
     ENDED = "ended"
 
 
-class JobObserver(Protocol):
-    """Is told what ``wait_for_job`` sees. Called from the waiting thread, at every poll."""
+class JobObserver:
+    """Sees what ``wait_for_job`` sees, from its thread; derive from it what you need."""
 
     def on_job(self, job: Job) -> None:
         """Take the job as it is now."""

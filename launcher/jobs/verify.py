@@ -150,9 +150,9 @@ def _read_options(environment: Environment) -> Iterator[str]:
         yield from value if isinstance(value, list) else []
 
 
-def _is_same_image(told: str, wanted: str) -> bool:
-    """Tell whether two names may be of one image: the service may tell the digest of a tag."""
-    one, other = ImageReference.parse(told), ImageReference.parse(wanted)
+def _is_same_image(reported: str, requested: str) -> bool:
+    """Return whether two names may be of one image: the service may report the digest of a tag."""
+    one, other = ImageReference.parse(reported), ImageReference.parse(requested)
     if (one.host, one.path) != (other.host, other.path):
         return False
     if one.digest and other.digest:

@@ -50,7 +50,7 @@ def wait_for_job(
         JobFailed: it failed; carries its last error messages.
         JobCancelled: it was cancelled.
         JobTimeout: it has not come so far in time.
-        ServiceError: Dataflow refused to tell, or was out of reach for too long.
+        ServiceError: Dataflow refused to answer, or was out of reach for too long.
     """
     tail = _MessageTail(dataflow, job_id, until)
     started = reached = clock()
@@ -91,7 +91,7 @@ def wait_for_job(
 
 
 def have_workers_started(dataflow: Dataflow, job_id: str) -> bool:
-    """Tell whether a job has come so far that workers started. Blocks for a request or a few."""
+    """Return whether a job has come so far that workers started. Blocks for a request or a few."""
     messages = dataflow.messages(job_id, minimum_importance=MessageImportance.DETAILED)
     return any(_reports_workers(message) for message in messages)
 
@@ -119,7 +119,7 @@ class _MessageTail:
         self._job_id = job_id
         self._latest: datetime | None = None
         self._seen: set[tuple[str, datetime | None, str]] = set()
-        # Detail is read for what it tells of the workers, and not passed on.
+        # Detail is read for what it says of the workers, and not passed on.
         is_detailed = until is Milestone.WORKERS_STARTED
         self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
         self.reports_workers = False

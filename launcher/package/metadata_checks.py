@@ -115,7 +115,7 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
     if parameter.parent_name and parameter.parent_name not in names:
         yield error(
             METADATA_PARENT,
-            f"{where}: parentName {parameter.parent_name!r} is no parameter of the template"
+            f"{where}: parentName {parameter.parent_name!r} is not a parameter of the template"
             f"{did_you_mean(parameter.parent_name, names)}",
             "Name a declared parameter, or remove parentName.",
         )

@@ -59,7 +59,8 @@ def build_container_spec(
     that, they would run Beam's stock image, which has neither torch nor the model.
 
     Raises:
-        SpecError: the image is no reference or the metadata is wrong; the message names everything.
+        SpecError: the image is not a reference, or the metadata is wrong; the message names
+            everything.
     """
     if not image or any(character.isspace() for character in image):
         raise SpecError(
@@ -87,7 +88,7 @@ def parse_spec(text: str | bytes) -> ContainerSpec:
     """Return the spec that a JSON text holds, whoever wrote it.
 
     Raises:
-        SpecError: it is no JSON, or no container spec.
+        SpecError: it is not JSON, or not a container spec.
     """
     try:
         json_object = json.loads(text)

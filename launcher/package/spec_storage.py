@@ -66,7 +66,7 @@ def download_spec(
 
     Raises:
         InputError: the path is wrong, or there is no such object.
-        SpecError: the object is no container spec.
+        SpecError: the object is not a container spec.
         StorageError: Cloud Storage refused, or could not be reached.
     """
     text = read_object(template_file_gcs_location, client=client, retry_for_sec=retry_for_sec)

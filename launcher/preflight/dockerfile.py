@@ -58,12 +58,12 @@ def check_dockerfile(dockerfile: Dockerfile, locks: Sequence[Lock] = ()) -> list
 
 
 def has_boot(dockerfile: Dockerfile) -> bool:
-    """Tell whether the image can be a worker: it holds Beam's boot program."""
+    """Return whether the image can be a worker: it holds Beam's boot program."""
     return dockerfile.copies_file(BOOT) or bool(_BEAM_IMAGE.search(dockerfile.base))
 
 
 def has_launcher(dockerfile: Dockerfile) -> bool:
-    """Tell whether the image can be a launcher: it holds the launcher program."""
+    """Return whether the image can be a launcher: it holds the launcher program."""
     return dockerfile.copies_file(LAUNCHER) or bool(_LAUNCHER_BASE.search(dockerfile.base))
 
 

@@ -62,7 +62,7 @@ class Dockerfile:
         return self.bases[-1].image
 
     def copies_file(self, path: str) -> bool:
-        """Tell whether a COPY brings the file, or a folder above it, to that path."""
+        """Return whether a COPY brings the file, or a folder above it, to that path."""
         return any(
             path == copy.target or path.startswith(f"{copy.target.rstrip('/')}/")
             for copy in self.copies

@@ -30,8 +30,8 @@ from launcher.finding import (
 from launcher.package.metadata_checks import RESERVED_OPTIONS
 
 _AFTER_RUN = {
-    "metrics": "there is no job yet whose metrics one could read",
-    "cancel": "there is no job yet that one could cancel",
+    "metrics": "no job exists yet whose metrics could be read",
+    "cancel": "no job exists yet that could be cancelled",
 }
 _ON_WORKERS = ("DoFn", "PTransform", "CombineFn", "BaseModel", "Coder", "ModelHandler")
 

@@ -43,7 +43,7 @@ class Lock:
 
     @property
     def torch_build(self) -> str | None:
-        """The flavour of torch, for example ``cu130`` or ``cpu``, where it can be told."""
+        """The flavour of torch, for example ``cu130`` or ``cpu``, if it is known."""
         local = self.pins.get("torch", "").partition("+")[2]
         if local:
             return local
@@ -91,7 +91,7 @@ def load_advisories() -> Advisories:
 
 
 def read_lock(path: Path) -> Lock:
-    """Read a requirements file; options, hashes, comments and foreign platforms are passed over.
+    """Read a requirements file; options, hashes, comments and foreign platforms are ignored.
 
     Raises:
         InputError: it cannot be read.

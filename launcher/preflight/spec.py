@@ -27,7 +27,7 @@ from launcher.package.spec import ContainerSpec, SDKInfo, parse_spec, with_rest_
 from launcher.preflight.image_rules import check_image_reference
 from template.parameters import did_you_mean
 
-# Written by Google's own generator beside the documented fields; the service passes over them.
+# Written by Google's own generator beside the documented fields; the service ignores them.
 _METADATA_EXTRAS = frozenset(
     {
         "additionalDocumentation",
@@ -56,7 +56,7 @@ def check_spec_text(text: str | bytes) -> list[Finding]:
     """Return what is wrong with the JSON text of a container spec.
 
     Raises:
-        SpecError: it is no JSON, or no container spec.
+        SpecError: it is not JSON, or not a container spec.
     """
     if not text:
         return []
@@ -78,7 +78,7 @@ def check_metadata_file(path: Path) -> list[Finding]:
     """Return what is wrong with a metadata file.
 
     Raises:
-        InputError: it cannot be read, or is no metadata.
+        InputError: it cannot be read, or is not metadata.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

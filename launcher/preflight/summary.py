@@ -21,7 +21,7 @@ def build_checks_table() -> str:
 
 
 def is_caught(failure: Failure) -> bool:
-    """Tell whether any check or the diagnosis finds a failure."""
+    """Return whether any check or the diagnosis finds a failure."""
     return bool(failure.codes or failure.patterns)
 
 

@@ -59,10 +59,10 @@ class Choice:
     """The engine that is taken, and why not one before it."""
 
     engine: Docker | Buildah | CloudBuild
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        reasons = "".join(f"; {reason}" for reason in self.passed_over)
+        reasons = "".join(f"; {reason}" for reason in self.skipped)
         return f"{self.engine.name}{reasons}"
 
 

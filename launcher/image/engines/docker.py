@@ -108,7 +108,7 @@ def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
     """Return the digest of a pushed image among docker's ``RepoDigests``.
 
     Raises:
-        ImageError: docker tells none.
+        ImageError: docker reports none.
     """
     name = read_reference(reference).name
     for pushed in repo_digests:
@@ -116,7 +116,7 @@ def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
         # docker leaves the name of its own registry out.
         if name in (repository, f"docker.io/{repository}"):
             return digest
-    raise ImageError(f"{reference}: was pushed, and docker tells no digest of it")
+    raise ImageError(f"{reference}: was pushed, and docker reports no digest of it")
 
 
 def build_command(plan: BuildPlan) -> list[str]:

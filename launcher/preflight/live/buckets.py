@@ -94,7 +94,7 @@ def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             continue
         try:
             names = _list_objects(cloud, bucket, f"{prefix}-")
-        except Missing:  # told by check_buckets
+        except Missing:  # check_buckets reports it
             continue
         earlier = [name for name in names if _SHARD.match(name.removeprefix(prefix))]
         if earlier:

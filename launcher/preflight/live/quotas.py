@@ -39,7 +39,7 @@ def check_quotas(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
                 "Lower --max-workers, ask for more quota, or add --fallback region=REGION.",
             )
     if unknown:
-        raise Unanswered(f"{region} tells no quota for {', '.join(unknown)}")
+        raise Unanswered(f"{region} reports no quota for {', '.join(unknown)}")
 
 
 def _needs(launch: Launch, workers: int) -> dict[str, float]:

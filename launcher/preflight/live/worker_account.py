@@ -93,7 +93,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             yield unasked(f"the workers' rights, {resource.where}", problem)
             continue
         except Missing:
-            continue  # Another check tells of it.
+            continue  # another check reports it
         for permission in sorted(lacking):
             yield warning(
                 WORKER_PERMISSION,
@@ -104,7 +104,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 
 
 class _Permissions:
-    """What roles hold, each asked for once."""
+    """What roles hold, each read once."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

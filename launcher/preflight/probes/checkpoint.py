@@ -1,4 +1,4 @@
-"""Loads a checkpoint as the workers will, and tells what it holds as JSON.
+"""Loads a checkpoint as the workers will, and prints what it holds as JSON.
 
 ``checkpoint.py FILE [MODULE:CLASS]``: with a class, its own ``load_model`` loads the file too.
 """

@@ -1,4 +1,4 @@
-"""Tells, as JSON, how large a pipeline proto is and which of its steps are the largest.
+"""Prints, as JSON, how large a pipeline proto is and which of its steps are the largest.
 
 ``graph.py PIPELINE_PB``
 """

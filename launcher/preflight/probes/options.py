@@ -1,4 +1,4 @@
-"""Tells, as JSON, which pipeline options Beam does not know, each with its nearest known name.
+"""Prints, as JSON, which pipeline options Beam does not know, each with its nearest known name.
 
 ``options.py NAME...``
 """

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING
 from launcher.errors import FlexpackError, ServiceError
 from launcher.finding import REHEARSAL_LAUNCH, REHEARSAL_SAMPLE, Finding, error, warning
 from launcher.jobs.errors import JobFailed, JobTimeout
-from launcher.jobs.records import Job, JobMessage, JobState, Metric, Milestone, RowCounts
+from launcher.jobs.records import (
+    Job,
+    JobMessage,
+    JobObserver,
+    JobState,
+    Metric,
+    Milestone,
+    RowCounts,
+)
 from launcher.jobs.waiting import wait_for_job
 from launcher.launch.options import LaunchConfig
 from launcher.launch.request import build_launch_request
@@ -36,7 +44,7 @@ _WRITE_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKE
 
 
 @dataclass
-class _Watch:
+class _Watch(JobObserver):
     """Observes the job: notes when it is staged, drains it when its messages are through."""
 
     stage: Stage
@@ -51,7 +59,7 @@ class _Watch:
             self._note_staged()
 
     def on_message(self, message: JobMessage) -> None:
-        """Note what only a staged job says: it may have failed before it was asked for again."""
+        """Note what only a staged job says: it may have failed before the next poll."""
         if message.message_text.startswith(("Starting ", "Workflow failed")):
             self._note_staged()
 
@@ -65,9 +73,6 @@ class _Watch:
         if answered >= len(self.stage.messages):
             self.stage.dataflow.drain(self.job_id)
             self.is_drained = True
-
-    def on_outage(self, error: ServiceError) -> None:
-        """Pass over it: the waiting goes on, or ends with the error."""
 
     def _note_staged(self) -> None:
         if self.staged_after_sec is None:

@@ -15,7 +15,7 @@ _WHOLE_BYTES = 64_000_000
 _LINE_FORMATS = (".csv", ".jsonl", ".ndjson", ".txt")
 
 
-class NoSample(FlexpackError):  # noqa: N818  it is no error of the user's
+class NoSample(FlexpackError):  # noqa: N818  not an error of the user's
     """There is no sample of an input; the message says why."""
 
 

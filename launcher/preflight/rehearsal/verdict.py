@@ -63,7 +63,7 @@ class Verdict:
                 REHEARSAL_LAUNCH,
                 f"the launcher staged no job within {limit:g} s or failed: {reason}"
                 + (f" ({known.cause})" if known else ""),
-                known.remedy if known else "Mend what the entry file says.",
+                known.remedy if known else "Fix what the entry file says.",
             )
             return
         self.figures.append(f"the launcher took {staged_after_sec:.1f} s")
@@ -158,7 +158,7 @@ class Verdict:
             yield error(
                 REHEARSAL_RUN,
                 f"the pipeline failed on a sample of the input: {reason}",
-                known.remedy if known else "Mend what it says.",
+                known.remedy if known else "Fix what it says.",
             )
         counts = RowCounts.from_metrics(self._stage.dataflow.metrics(self._played.job_id))
         if counts != RowCounts():
@@ -187,13 +187,13 @@ class Verdict:
         return ""
 
     def _find_reason(self) -> tuple[Diagnosis, str]:
-        """Return why the job failed, and the sentence that tells it."""
+        """Return why the job failed, and the sentence that says it."""
         found = self._stage.dataflow.messages(
             self._played.job_id, minimum_importance=MessageImportance.WARNING
         )
         diagnosis = diagnose([message.message_text for message in found])
-        told = diagnosis.traceback or diagnosis.evidence or str(self._played.failure)
-        return diagnosis, told.rpartition("\n")[2]
+        reason = diagnosis.traceback or diagnosis.evidence or str(self._played.failure)
+        return diagnosis, reason.rpartition("\n")[2]
 
 
 def _holds_dead_letters(name: str) -> bool:

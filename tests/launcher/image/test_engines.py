@@ -51,7 +51,7 @@ def test_docker():
 def test_dockers_digest_of_a_pushed_image(reference, repository):
     digests = ["localhost:5000/flexpack@sha256:1", f"{repository}@sha256:2"]
     assert docker.find_digest(reference, digests) == "sha256:2"
-    with pytest.raises(ImageError, match="docker tells no digest"):
+    with pytest.raises(ImageError, match="docker reports no digest"):
         docker.find_digest(reference, digests[:1])
 
 

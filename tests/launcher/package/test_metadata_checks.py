@@ -32,7 +32,7 @@ def test_the_kits_own_metadata_is_clean(template):
         (parameter(name="region"), "parameter 'region': the service sets this option itself"),
         (
             parameter(parent_name="other"),
-            "parameter 'a': parentName 'other' is no parameter of the template",
+            "parameter 'a': parentName 'other' is not a parameter of the template",
         ),
         (
             parameter(param_type="GCS_READ_FIEL"),

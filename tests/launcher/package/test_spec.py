@@ -167,4 +167,4 @@ def test_bad_metadata_is_refused_whole():
         build(metadata=replace(METADATA, parameters=(parameter, parameter)))
     assert "parameters: 'a' is declared 2 times" in str(caught.value)
     assert "parameter 'a': label is empty" in str(caught.value)
-    assert "parameter 'a': parentName 'b' is no parameter" in str(caught.value)
+    assert "parameter 'a': parentName 'b' is not a parameter" in str(caught.value)

@@ -375,7 +375,7 @@ def test_what_cannot_be_asked_is_a_warning(cloud):
     assert f"compute: no answer from {cloud.apis.endpoint} within 0.5 s" in found["live-unasked"]
     cloud.apis.slow = set()
     del cloud.quotas["NVIDIA_L4_GPUS"]
-    assert "tells no quota for NVIDIA_L4_GPUS" in cloud.check()["live-unasked"]
+    assert "reports no quota for NVIDIA_L4_GPUS" in cloud.check()["live-unasked"]
     found = cloud.check(sdk_container_image="docker.io/me/fashion:1")
     assert Severity.WARNING in found["live-unasked"]
 

@@ -30,7 +30,7 @@ def _note(**found: Any) -> None:
 
 
 def _is_here(host: object) -> bool:
-    """Tell whether an address or name is this machine's."""
+    """Return whether an address or name is this machine's."""
     if isinstance(host, bytes):
         host = host.decode(errors="replace")
     if host in (None, "", "localhost", "metadata.google.internal", socket.gethostname()):
