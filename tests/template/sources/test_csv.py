@@ -226,6 +226,7 @@ def _by_dtype(blocks):
     return [found[dtype] for dtype in ("float64", "int64", "uint64", "object")]
 
 
+GZIPPED_TWICE = gzip.compress(gzip.compress(b"a\n1\n", mtime=0), mtime=0)
 NUMBERS = {
     "1e3": 1000.0,
     " 7 ": 7.0,
@@ -381,7 +382,7 @@ def test_a_bad_row_keeps_its_key(tmp_path):
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),
         (b"PK\x03\x04\n", None, "a ZIP file, as Excel workbooks are"),
         (b"a,\xff\n1,2\n", None, "its header line is not UTF-8"),
-        (gzip.compress(gzip.compress(b"a\n1\n", mtime=0), mtime=0), None, "compressed with gzip twice"),
+        (GZIPPED_TWICE, None, "compressed with gzip twice"),
     ],
 )
 def test_a_header_that_cannot_be_used_says_why(read, text, key_column, reason):
