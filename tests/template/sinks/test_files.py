@@ -299,6 +299,13 @@ class TestReplacing:
         assert '"key":"x#2"' in (tmp_path / "p-00000-of-00001.jsonl").read_text()
         assert "x#0" not in (tmp_path / "p-00000-of-00001.jsonl").read_text()
 
+    def test_one_pattern_finds_the_predictions_alone(self, tmp_path):
+        for name in ("p", "p-2", "p-errors-2"):
+            write(tmp_path / name, "jsonl", BLOCKS, [LETTER])
+        assert [path.name for path in tmp_path.glob("p-?????-of-?????.jsonl")] == [
+            "p-00000-of-00001.jsonl"
+        ]
+
     def test_a_record_removes_nothing_in_another_folder_or_of_another_name(self, tmp_path):
         for name in ("other", "mine"):
             (tmp_path / name).mkdir()
