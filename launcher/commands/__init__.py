@@ -1,5 +1,6 @@
-"""The commands of ``flexpack``, one function each, called by ``launcher.cli``.
+"""The commands of ``flexpack``, one module each: its flags, one call, and what it prints.
 
-Only this package and ``launcher.cli`` print. A command takes the parsed arguments and returns the
-exit status; what goes wrong it raises as ``launcher.errors.FlexpackError``.
+Only this package and ``launcher.cli`` print. ``launcher.cli`` calls a module's ``add_flags``; what
+runs the command takes the parsed arguments and returns the exit status, and raises what goes wrong
+as ``launcher.errors.FlexpackError``.
 """

@@ -24,15 +24,6 @@ _LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
 _LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
 
 
-# The options that are merged with the template's, or that others depend on.
-_MERGED = {
-    "accelerator",
-    "additional_experiments",
-    "additional_pipeline_options",
-    "additional_user_labels",
-}
-
-
 def build_environment(
     options: EnvironmentOptions,
     *,
@@ -78,13 +69,13 @@ def build_environment(
 
 def _plain_fields(options: EnvironmentOptions) -> dict[str, Any]:
     """Return the fields that one option each sets as it is."""
-    values = {}
+    values: dict[str, Any] = {}
     for declared in list_options(EnvironmentOptions):
         given = getattr(options, declared.name)
-        if declared.rest and declared.name not in _MERGED:
-            is_switch = declared.type is bool
-            on = declared.option.rest_value if given else None
-            values[declared.rest] = on if is_switch else given
+        if declared.type is bool:
+            values[str(declared.rest)] = declared.option.rest_value if given else None
+        elif declared.type in (int | None, str | None):
+            values[str(declared.rest)] = given
     return values
 
 
@@ -100,13 +91,10 @@ def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
     ):
         if location is not None and not _GCS_FOLDER.fullmatch(location):
             yield f"{flag} {location!r}: expected a Cloud Storage folder, gs://BUCKET/FOLDER"
-    for flag, number in (
-        ("--disk-size-gb", options.disk_size_gb),
-        ("--max-workers", options.max_workers),
-        ("--num-workers", options.num_workers),
-    ):
-        if number is not None and number < 1:
-            yield f"{flag} {number}: expected a number of at least 1"
+    for declared in list_options(type(options)):
+        number = getattr(options, declared.name)
+        if declared.type == int | None and number is not None and number < 1:
+            yield f"{declared.flag} {number}: expected a number of at least 1"
     if options.num_workers and options.max_workers and options.num_workers > options.max_workers:
         yield f"--num-workers {options.num_workers}: more than --max-workers {options.max_workers}"
     if options.worker_zone and _REGION.fullmatch(options.worker_zone):

@@ -127,8 +127,6 @@ def _find_launch_problems(config: LaunchConfig) -> Iterator[str]:
         yield "--right-fitting: needs --accelerator, the GPU of the prediction step"
     if config.right_fitting and HINT_PARAMETER in config.parameters:
         yield f"--right-fitting and --parameters {HINT_PARAMETER}: the same thing twice"
-    if config.launch_timeout_sec is not None and config.launch_timeout_sec < 1:
-        yield f"--launch-timeout-sec {config.launch_timeout_sec}: expected at least 1"
     if not _LAUNCH_ID.fullmatch(config.launch_id):
         yield (
             f"launch_id {config.launch_id!r}: lower-case letters, digits, '-' and '_' only, at "
