@@ -42,7 +42,12 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         column_types=config.column_types,
     )
     model = config.model_class(config.model_path)
-    predict = ApplyModel(model=model, key_column=KEY, device=config.device)
+    predict = ApplyModel(
+        model=model,
+        key_column=KEY,
+        device=config.device,
+        predict_timeout_sec=config.predict_timeout_sec,
+    )
     if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU
         predict = predict.with_resource_hints(accelerator=config.prediction_accelerator)
     predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling()

@@ -47,6 +47,8 @@ class ApplyModel(beam.PTransform):
             not predict the columns of the present model, is refused, logged and counted; the
             present one stays, and in a process that has none yet it is ``model``.
         reserved_columns: names that ``predict`` must not return, because a later step adds them.
+        predict_timeout_sec: how long ``load_model`` and a call of ``predict`` may take before the
+            process ends with the stacks of all its threads; None for as long as they like.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class ApplyModel(beam.PTransform):
         device: str = "auto",
         model_metadata_pcoll: PCollection[ModelMetadata] | None = None,
         reserved_columns: Sequence[str] = (),
+        predict_timeout_sec: float | None = None,
     ) -> None:
         super().__init__()
+        self._predict_timeout_sec = predict_timeout_sec
         self._reserved_columns = tuple(reserved_columns)
         self._model = model
         self._key_columns = [key_column] if isinstance(key_column, str) else list(key_column)
@@ -93,6 +97,7 @@ class ApplyModel(beam.PTransform):
                 key_columns=tuple(self._key_columns),
                 reserved_columns=self._reserved_columns,
                 device=self._device,
+                timeout_sec=self._predict_timeout_sec,
                 handles_exceptions=self._handles_exceptions,
                 gives_up=self._gives_up,
             ),
@@ -115,6 +120,7 @@ class PredictSettings:
     key_columns: tuple[str, ...]
     reserved_columns: tuple[str, ...] = ()
     device: str = "auto"
+    timeout_sec: float | None = None
     handles_exceptions: bool = False
     gives_up: bool = False
 
@@ -125,6 +131,7 @@ class PredictSettings:
             model_id=model_id,
             key_columns=self.key_columns,
             reserved_columns=self.reserved_columns,
+            timeout_sec=self.timeout_sec,
             failures=Failures(gives_up=self.gives_up),
         )
 
@@ -153,7 +160,9 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
 
     def _make_serving_model(self) -> ServingModel:
         settings = self._settings
-        return ServingModel(self._model, settings.device, settings.make_predictor)
+        return ServingModel(
+            self._model, settings.device, settings.timeout_sec, settings.make_predictor
+        )
 
     def update_model_path(self, model_path: str | None = None) -> None:
         """Note the id of the model to load next."""

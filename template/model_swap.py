@@ -42,6 +42,7 @@ from template.model import BaseModel
 from template.predict_result import UnusablePredictionError
 from template.predictor import Part, Predictor
 from template.rows import Rows
+from template.timeout import time_limit
 
 INTERVAL_SEC = 10.0
 """Between two looks for files."""
@@ -85,6 +86,7 @@ class ServingModel:
     Args:
         launched: the model that the job was launched with; not loaded yet.
         device: "auto", "cuda" or "cpu".
+        timeout_sec: after how long a load ends the process; None for never.
         make_predictor: makes the predictor of a loaded model, which has the given id.
     """
 
@@ -92,10 +94,12 @@ class ServingModel:
         self,
         launched: BaseModel,
         device: str,
+        timeout_sec: float | None,
         make_predictor: Callable[[BaseModel, str], Predictor],
     ) -> None:
         self._launched = launched
         self._device = device
+        self._timeout_sec = timeout_sec
         self._make_predictor = make_predictor
         self._lock = threading.Lock()
         self._serving: Predictor | None = None
@@ -194,7 +198,8 @@ class ServingModel:
         model.model_path, model.model_version = file.path, file.version
         model.device = resolve_device(self._device)
         try:
-            model.ensure_model()
+            with time_limit(self._timeout_sec):
+                model.ensure_model()
         except Exception:
             raise
         except BaseException as error:  # SystemExit: Beam's worker would hang

@@ -71,6 +71,7 @@ class PredictConfig:
     max_dead_letter_share: float | None = None
     csv_delimiter: str = "auto"
     column_types: Mapping[str, str] = field(default_factory=dict)
+    predict_timeout_sec: int | None = None
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:
@@ -117,6 +118,7 @@ class StreamConfig:
     device: str
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
+    predict_timeout_sec: int | None = None
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> StreamConfig:

@@ -122,6 +122,19 @@ _DEVICE = Parameter(
         EnumOption(value="cpu", label="CPU", description="The CPU, even where there is a GPU."),
     ),
 )
+_PREDICT_TIMEOUT_SEC = Parameter(
+    name="predict_timeout_sec",
+    label="Time limit of the model",
+    help_text=(
+        "Seconds that loading the model, or one call of its predict, may take. After them the "
+        "worker process ends and logs the stacks of all its threads; the work is tried again. "
+        "Without it nothing ends a model that hangs. Example: 600"
+    ),
+    param_type=ParamType.NUMBER,
+    group="Model",
+    is_optional=True,
+    regex=_POSITIVE,
+)
 _PREDICTION_ACCELERATOR = Parameter(
     name="prediction_accelerator",
     label="GPU of the prediction step",
@@ -257,6 +270,7 @@ BATCH = Template(
         _MODEL_PATH,
         _MODEL_CLASS,
         _BATCH_SIZE,
+        _PREDICT_TIMEOUT_SEC,
         _DEVICE,
         _PREDICTION_ACCELERATOR,
     ),
@@ -384,6 +398,7 @@ STREAMING = Template(
             default=200,
             regex=_POSITIVE,
         ),
+        _PREDICT_TIMEOUT_SEC,
         _DEVICE,
     ),
 )

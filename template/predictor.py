@@ -21,6 +21,7 @@ from template.failures import Failure, Failures
 from template.model import BaseModel
 from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
 from template.rows import Rows, own_frame
+from template.timeout import time_limit
 
 Part = pd.DataFrame | DeadLetter
 """Predictions of some rows of a block, or one row that has none."""
@@ -34,6 +35,7 @@ class Predictor:
         model_id: its name in predictions and messages.
         key_columns: the columns beside a block that are its key.
         reserved_columns: names that ``predict`` must not return.
+        timeout_sec: after how long a call ends the process; None for never.
         failures: where failed calls are noted.
     """
 
@@ -44,12 +46,14 @@ class Predictor:
         model_id: str,
         key_columns: Sequence[str],
         reserved_columns: Sequence[str],
+        timeout_sec: float | None = None,
         failures: Failures,
     ) -> None:
         self.model_id = model_id
         self._model = model
         self._key_columns = key_columns
         self._reserved_columns = reserved_columns
+        self._timeout_sec = timeout_sec
         self._failures = failures
         self._checked = False
 
@@ -178,7 +182,8 @@ class Predictor:
 
     def _call(self, rows: Rows, start: int, stop: int) -> pd.DataFrame:
         part = rows.take(start, stop)
-        returned = self._model.predict(part.frame)
+        with time_limit(self._timeout_sec):
+            returned = self._model.predict(part.frame)
         try:
             predictions = join_predictions(part.beside, len(part), returned, self._reserved_columns)
         except EntryCountError as error:

@@ -53,6 +53,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
             device=config.device,
             model_metadata_pcoll=models,
             reserved_columns=REPLY_COLUMNS,
+            predict_timeout_sec=config.predict_timeout_sec,
         ).with_exception_handling()
     )
     replies, unsent = predictions | "FormatReplies" >> beam.ParDo(FormatReplies()).with_outputs(
