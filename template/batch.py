@@ -50,7 +50,9 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
     )
     if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU
         predict = predict.with_resource_hints(accelerator=config.prediction_accelerator)
-    predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling()
+    predictions, unpredicted = blocks | "Predict" >> predict.with_exception_handling(
+        gives_up=config.max_dead_letter_share != 1
+    )
     files, unwritten = predictions | "WritePredictions" >> WritePredictions(
         config.output_format, start
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ Cells = np.ndarray | ExtensionArray
 class SplitOrigin(NamedTuple):
     """The split that a block was read from, and whether the job has no other."""
 
-    source: str
+    id: Hashable
     is_only: bool
 
 

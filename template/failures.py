@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -68,7 +68,7 @@ class Failures:
         self._blocks_alike = 0
         self._last_cause: str | None = None
         self._failed_rows = 0
-        self._splits: set[str] = set()
+        self._splits: set[Hashable] = set()
         self._only_split = False
         self._unreported_rows = 0
         self._next_report = clock()
@@ -131,7 +131,7 @@ class Failures:
             self._failed_rows += len(block)
             split = block.attrs.get(SPLIT)
             if split is not None:
-                self._splits.add(split.source)
+                self._splits.add(split.id)
                 self._only_split = split.is_only
             self._report(len(block))
             self._give_up()

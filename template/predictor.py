@@ -203,7 +203,7 @@ class Predictor:
         error = block.misfits[position] if block.misfits else failure.error
         if not tried_alone:
             NOT_TRIED_ALONE.inc()
-            error += f" (not tried alone: its block of {len(rows)} rows failed, as those before it)"
+            error += " (not tried alone)"
         return DeadLetter.of_row(block, position, key, error)
 
 

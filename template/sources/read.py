@@ -7,14 +7,14 @@ from the file to the model within one worker. Memory is bounded by a split, not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
-from template.blocks import Block
+from template.blocks import SPLIT, Block, SplitOrigin
 from template.dead_letters import DEAD_LETTERS, ROWS_READ, UNREAD_FILES, DeadLetter, describe
 from template.file_versions import FileVersion
 from template.parameters import MAX_IMAGE_PIXELS
@@ -23,7 +23,7 @@ from template.sources.find import AUTO, find_files, find_folder
 from template.sources.folders import add_folder_columns, without_folder_columns
 from template.sources.formats import Format, find_format
 from template.sources.idx import split_idx
-from template.sources.images import ImagesSplit, split_images
+from template.sources.images import split_images
 from template.sources.inputs import InputFiles
 from template.sources.jsonl import split_jsonl
 from template.sources.parquet import split_parquet
@@ -141,10 +141,19 @@ class ReadBlocks(beam.PTransform):
 class _FormattedFile:
     file: FileVersion
     format: Format
+    is_only: bool
 
 
 def _parted(fn: beam.DoFn) -> Any:
     return beam.ParDo(fn).with_outputs(_DEAD_LETTERS, main="main")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CountedSplit:
+    """A split; ``is_only``: the job has no other."""
+
+    split: Split
+    is_only: bool
 
 
 class _FindFiles(beam.DoFn):
@@ -169,8 +178,10 @@ class _FindFiles(beam.DoFn):
             elif format_ is Format.IMAGES:
                 images.append(file)
             else:
-                yield _FormattedFile(file=file, format=format_)
-        yield from split_images(images, self._settings)
+                yield _FormattedFile(file=file, format=format_, is_only=len(files) == 1)
+        yield from _count_splits(
+            split_images(images, self._settings), is_only=len(images) == len(files)
+        )
 
 
 class _SplitFile(beam.DoFn):
@@ -179,13 +190,14 @@ class _SplitFile(beam.DoFn):
     def __init__(self, settings: ReadSettings) -> None:
         self._settings = settings
 
-    def process(self, element: _FormattedFile | ImagesSplit) -> Iterator[Any]:
-        if isinstance(element, ImagesSplit):
+    def process(self, element: _FormattedFile | _CountedSplit) -> Iterator[Any]:
+        if isinstance(element, _CountedSplit):
             yield element
             return
         try:
             settings = without_folder_columns(element.file.path, self._settings)
-            for part in _SPLITTERS[element.format](element.file, settings):
+            parts = _SPLITTERS[element.format](element.file, settings)
+            for part in _count_splits(parts, is_only=element.is_only):
                 yield from _count(part) if isinstance(part, DeadLetter) else (part,)
         except UnreadableError as error:
             yield from _unread_file(element.file.path, error)
@@ -198,7 +210,9 @@ class _ReadSplit(beam.DoFn):
     def __init__(self, settings: ReadSettings) -> None:
         self._settings = settings
 
-    def process(self, split: Split) -> Iterator[Any]:
+    def process(self, element: _CountedSplit) -> Iterator[Any]:
+        split = element.split
+        origin = SplitOrigin(split.id, element.is_only)
         is_untouched = split.id.range == WHOLE
         try:
             for part in split.read(without_folder_columns(split.path, self._settings)):
@@ -207,12 +221,42 @@ class _ReadSplit(beam.DoFn):
                     yield from _count(part)
                 else:
                     ROWS_READ.inc(len(part))
-                    yield add_folder_columns(part, self._settings)
+                    block = replace(part, attrs={**part.attrs, SPLIT: origin})
+                    yield add_folder_columns(block, self._settings)
         except UnreadableError as error:
             if is_untouched:
                 yield from _unread_file(split.path, error)
             else:
                 yield from _count(DeadLetter(key=None, error=describe(error), source=split.source))
+
+
+def _count_splits(
+    parts: Iterator[Split | DeadLetter], *, is_only: bool
+) -> Iterator[_CountedSplit | DeadLetter]:
+    """Mark the split of a job's only file, or of its images, if it is one alone.
+
+    The first is held back until there is a second.
+    """
+    first: Split | None = None
+    try:
+        for part in parts:
+            if isinstance(part, DeadLetter):
+                yield part
+                continue
+            if is_only and first is None:
+                first = part
+                continue
+            is_only = False
+            if first is not None:
+                yield _CountedSplit(split=first, is_only=False)
+                first = None
+            yield _CountedSplit(split=part, is_only=False)
+    except UnreadableError:
+        if first is not None:
+            yield _CountedSplit(split=first, is_only=is_only)
+        raise
+    if first is not None:
+        yield _CountedSplit(split=first, is_only=is_only)
 
 
 def _unread_file(path: str, error: UnreadableError) -> Iterator[TaggedOutput]:

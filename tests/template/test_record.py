@@ -60,6 +60,8 @@ def test_it_says_what_ran_on_what(write_idx, images, weights, tmp_path):
         "parameters": {
             "input": f"{tmp_path}/x-*",
             "input_format": "auto",
+            "csv_delimiter": "auto",
+            "column_types": {},
             "key_column": None,
             "passthrough_columns": [],
             "max_image_pixels": 178956970,
@@ -69,6 +71,7 @@ def test_it_says_what_ran_on_what(write_idx, images, weights, tmp_path):
             "model_path": str(weights),
             "model_class": "template.models.fashion_mnist:FashionMnistModel",
             "batch_size": 1024,
+            "predict_timeout_sec": None,
             "device": "cpu",
             "prediction_accelerator": None,
         },
