@@ -21,6 +21,7 @@ from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.errors import JobFailed
 from launcher.jobs.following import follow_job
 from launcher.jobs.records import Job, JobObserver, Milestone, RowCounts
+from launcher.jobs.results import RunResults
 from launcher.jobs.verify import Comparison
 from launcher.jobs.waiting import have_workers_started
 from launcher.launch.fallback import Fallback
@@ -64,12 +65,14 @@ class RunResult:
         counts: the job's rows so far; None if it was not followed.
         comparisons: what was requested, compared with what the job reports; None if it was not
             verified.
+        results: where its results are; None unless it has ended and recorded them.
     """
 
     job: Job
     plan: LaunchPlan
     counts: RowCounts | None = None
     comparisons: tuple[Comparison, ...] | None = None
+    results: RunResults | None = None
 
 
 def plan_run(
@@ -176,7 +179,9 @@ def run_template(
                 raise
             report.on_fallback(shortage, plans[number], number + 1, len(plans))
         else:
-            return RunResult(followed.job, plan, followed.counts, followed.comparisons)
+            return RunResult(
+                followed.job, plan, followed.counts, followed.comparisons, followed.results
+            )
     raise AssertionError("the last plan returns or raises")
 
 

@@ -8,15 +8,18 @@ from contextlib import ExitStack
 from typing import TextIO
 
 from launcher.commands.connection import format_jobs_command
-from launcher.commands.output import warn_of_findings
+from launcher.commands.output import format_count, warn_of_findings
 from launcher.commands.progress import Progress, open_progress
 from launcher.errors import FlexpackError, ServiceError
 from launcher.finding import Finding
 from launcher.google.transport import find_endpoint, is_google
 from launcher.jobs.records import Job, JobMessage, Metric, RowCounts
+from launcher.jobs.results import RunResults
 from launcher.jobs.verify import Comparison, format_comparisons
 from launcher.launch.plan import LaunchPlan
 from launcher.workflow import RunObserver
+
+_SHOWN_REASONS = 3
 
 
 class RunDisplay(RunObserver):
@@ -71,7 +74,11 @@ class RunDisplay(RunObserver):
         self._print(f"Nothing in the template is wrong. Trying ({number}/{total}): {text}")
 
     def show_end(
-        self, job: Job, counts: RowCounts | None, comparisons: tuple[Comparison, ...] | None = None
+        self,
+        job: Job,
+        counts: RowCounts | None,
+        comparisons: tuple[Comparison, ...] | None = None,
+        results: RunResults | None = None,
     ) -> None:
         """Show what a job came to that is followed no longer."""
         if not job.current_state.is_terminal:
@@ -84,6 +91,21 @@ class RunDisplay(RunObserver):
                 "has its reason: in the files OUTPUT-errors-*, or at the dead-letter topic",
                 file=sys.stderr,
             )
+
+        if results:
+            self._show_results(results)
+
+    def _show_results(self, results: RunResults) -> None:
+        if results.predictions:
+            self._print(f"  predictions   {_show(results.predictions)}")
+        if results.dead_letters:
+            self._print(f"  dead letters  {_show(results.dead_letters)}")
+        for reason, count in results.reasons[:_SHOWN_REASONS]:
+            self._print(f"    {count:,} x {reason}")
+        if results.unread_files:
+            files = format_count(results.unread_files, "file")
+            self._print(f"    {files} could not be read at all; a file counts as one row")
+        self._print(f"  record        {_show(results.record)}")
 
     def show_interrupted(self) -> None:
         """Show how to stop a job that nobody follows any more."""
@@ -102,3 +124,8 @@ class RunDisplay(RunObserver):
 
     def _command(self, verb: str) -> str:
         return format_jobs_command(verb, self._job_id, self._project, self._region)
+
+
+def _show(pattern: str) -> str:
+    """Return the command that shows the files of a pattern."""
+    return f"gcloud storage cat '{pattern}'" if pattern.startswith("gs://") else f"cat {pattern}"

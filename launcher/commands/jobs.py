@@ -177,7 +177,7 @@ def _wait(args: Namespace) -> int:
         raise
     finally:
         display.on_followed()
-    display.show_end(followed.job, followed.counts)
+    display.show_end(followed.job, followed.counts, results=followed.results)
     return 0
 
 

@@ -123,5 +123,5 @@ def _run(args: Namespace) -> int:
     if args.is_async:
         print("The job was not verified: --async does not compare it with what was requested.")
     else:
-        display.show_end(result.job, result.counts, result.comparisons)
+        display.show_end(result.job, result.counts, result.comparisons, result.results)
     return 0

@@ -9,6 +9,7 @@ from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose_job
 from launcher.jobs.errors import JobFailed, JobTimeout
 from launcher.jobs.records import Job, JobObserver, Milestone, RowCounts
+from launcher.jobs.results import RunResults, find_results
 from launcher.jobs.verify import Comparison, verify_job
 from launcher.jobs.waiting import wait_for_job
 
@@ -28,11 +29,13 @@ class FollowedJob:
         counts: its rows so far; all of them if it has ended.
         comparisons: what was requested, compared with what the job reports; None if it was not
             verified.
+        results: where its results are; None unless it has ended and recorded them.
     """
 
     job: Job
     counts: RowCounts
     comparisons: tuple[Comparison, ...] | None = None
+    results: RunResults | None = None
 
 
 def follow_job(
@@ -93,4 +96,5 @@ def follow_job(
             raise
         raise JobTimeout(f"{error}. The job was not verified", error.job) from error
     counts = RowCounts.from_metrics(dataflow.metrics(job_id))
-    return FollowedJob(job, counts, comparisons)
+    results = find_results(dataflow, job) if job.current_state.is_terminal else None
+    return FollowedJob(job, counts, comparisons, results)

@@ -69,7 +69,16 @@ def test_a_pattern_finds_each_object_with_its_generation(lake, launch, image_set
     content = image_set.images.read_bytes()
     for name in ("day=1/x-idx3-ubyte.gz", "day=2/x-idx3-ubyte.gz", "day=2/deep/x-idx3-ubyte.gz"):
         lake.upload(f"verdict-in/{name}", content)
-    _, record = launch("pattern", 0, input=f"{lake.root}/verdict-in/*/*.gz")
+    lake.upload("verdict-in/day=2/y-idx3-ubyte.gz", b"no images")
+    printed, record = launch("pattern", 0, input=f"{lake.root}/verdict-in/*/*.gz")
+    output = f"{lake.root}/verdict/p"
+    assert printed.splitlines()[-5:] == [
+        f"  predictions   gcloud storage cat '{output}-?????-of-?????.jsonl'",
+        f"  dead letters  gcloud storage cat '{output}-errors-*.jsonl'",
+        f"    1 x {record['dead_letter_reasons'][0]['reason']}",
+        "    1 file could not be read at all; a file counts as one row",
+        f"  record        gcloud storage cat '{output}-run.json'",
+    ]
     assert record["input"]["files"] == [
         {
             "path": f"{lake.root}/{blob.name}",

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from template import __version__
 from template.batch import build_batch_pipeline
 from template.options import PredictConfig
+from template.parameters import BATCH
 from template.sources import find_files
 from template.sources.inputs import InputFiles
 
@@ -42,6 +43,12 @@ def test_it_says_what_ran_on_what(write_idx, images, weights, tmp_path):
     assert len(record.pop("run_id")) == 32
     bad, good = find_files(f"{tmp_path}/x-*")
     del record["times"]
+    parameters = record.pop("parameters")
+    assert set(parameters) == {parameter.name for parameter in BATCH.parameters}
+    assert parameters["input"] == f"{tmp_path}/x-*"
+    assert parameters["model_class"] == "template.models.fashion_mnist:FashionMnistModel"
+    assert (parameters["batch_size"], parameters["max_dead_letter_share"]) == (1024, None)
+    assert parameters["passthrough_columns"] == []
     assert record == {
         "job_name": "nightly",
         "status": "DONE",
@@ -57,24 +64,6 @@ def test_it_says_what_ran_on_what(write_idx, images, weights, tmp_path):
         "dead_letters_of_other_reasons": 0,
         "template": {"name": "batch", "version": __version__},
         "image": {"reference": "europe-docker.pkg.dev/p/r/i:1.2", "digest": digest},
-        "parameters": {
-            "input": f"{tmp_path}/x-*",
-            "input_format": "auto",
-            "csv_delimiter": "auto",
-            "column_types": {},
-            "key_column": None,
-            "passthrough_columns": [],
-            "max_image_pixels": 178956970,
-            "output": f"{tmp_path}/out/p",
-            "output_format": "jsonl",
-            "max_dead_letter_share": None,
-            "model_path": str(weights),
-            "model_class": "template.models.fashion_mnist:FashionMnistModel",
-            "batch_size": 1024,
-            "predict_timeout_sec": None,
-            "device": "cpu",
-            "prediction_accelerator": None,
-        },
         "model": {
             "path": str(weights),
             "size": weights.stat().st_size,

@@ -98,7 +98,7 @@ def test_an_empty_input_is_a_success(predict, table):
 
 def test_files_that_could_not_be_read_are_counted(predict, tmp_path):
     (tmp_path / "a.csv").write_text("a\ngood\n")
-    (tmp_path / "b.csv").write_bytes(b"a;b\n1;2\n")
+    (tmp_path / "b.csv").write_bytes("a\n1\n".encode("utf-16"))
     (tmp_path / "c.csv.gz").write_bytes(b"no gzip")
     (tmp_path / "d.txt").write_text("text")
     (tmp_path / "e.png").write_text("no image")  # a row, not a file of rows

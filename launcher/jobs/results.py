@@ -1,0 +1,87 @@
+"""Where a batch job's results are and what became of its rows, by the record that it wrote.
+
+The record, ``<output>-run.json``, is described in ``template/README.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from launcher.errors import FlexpackError
+from launcher.google.storage import read_object
+from launcher.jobs.dataflow import Dataflow
+from launcher.jobs.records import Job
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Client
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResults:
+    """The results of a run.
+
+    Attributes:
+        predictions: pattern of the files; None if there are none.
+        dead_letters: pattern of the files; None if there are none.
+        record: path of the run's record.
+        reasons: the most frequent reasons of dead letters with their counts.
+        unread_files: how many input files could not be read at all.
+    """
+
+    predictions: str | None
+    dead_letters: str | None
+    record: str
+    reasons: tuple[tuple[str, int], ...] = ()
+    unread_files: int = 0
+
+
+def find_results(
+    dataflow: Dataflow, job: Job, *, client: Client | None = None
+) -> RunResults | None:
+    """Return the results of a job that has ended; blocks for two requests.
+
+    None if it is not a job of the kit's batch template, or left no record that can be read.
+
+    Raises:
+        ServiceError: Dataflow refused, or was out of reach for too long.
+    """
+    environment = dataflow.get(job.id, view="JOB_VIEW_ALL").environment
+    options = environment.sdk_pipeline_options.get("options", {}) if environment else {}
+    output = options.get("output")
+    if not isinstance(output, str) or not options.get("model_path"):
+        return None
+    path = f"{output}-run.json"
+    try:
+        text = (
+            read_object(path, flag="--parameters output", client=client)
+            if path.startswith("gs://")
+            else Path(path).read_bytes()
+        )
+        record: dict[str, Any] = json.loads(text)
+        return _parse(record, output, path) if _is_of(record, job) else None
+    except (FlexpackError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_of(record: dict[str, Any], job: Job) -> bool:
+    """Return whether a record is this job's: one that failed early has left an earlier one."""
+    finished = datetime.fromisoformat(record["times"]["finished"])
+    return record["job_name"] == job.name and (
+        job.create_time is None or finished >= job.create_time
+    )
+
+
+def _parse(record: dict[str, Any], output: str, path: str) -> RunResults:
+    files = {file["kind"]: file["path"] for file in record["output_files"]}
+    suffix = str(files.get("predictions", "")).rpartition(".")[2]
+    return RunResults(
+        predictions=f"{output}-?????-of-?????.{suffix}" if "predictions" in files else None,
+        dead_letters=f"{output}-errors-*.jsonl" if "dead_letters" in files else None,
+        record=path,
+        reasons=tuple((each["reason"], each["count"]) for each in record["dead_letter_reasons"]),
+        unread_files=int(record["counts"]["unread_files"]),
+    )

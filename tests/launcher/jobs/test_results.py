@@ -1,0 +1,69 @@
+"""Where a job's results are, by the record that it wrote."""
+
+import json
+
+import pytest
+
+from launcher.jobs.results import RunResults, find_results
+
+
+@pytest.fixture
+def find(dataflow, service, tmp_path):
+    """Find the results of a job whose output's record is given."""
+
+    def find(record, options=None):
+        output = tmp_path / "p"
+        if record is not None:
+            (tmp_path / "p-run.json").write_text(json.dumps(record))
+        given = {"output": str(output), "model_path": "m"} if options is None else options
+        job = service.add_job(
+            "nightly",
+            currentState="JOB_STATE_DONE",
+            createTime="2026-11-29T12:00:00Z",
+            environment={"sdkPipelineOptions": {"options": given}},
+        )
+        return find_results(dataflow, dataflow.get(job["id"]))
+
+    return find
+
+
+def record(**changes):
+    return {
+        "job_name": "nightly",
+        "times": {"finished": "2026-11-29T12:00:09+00:00"},
+        "counts": {"unread_files": 2},
+        "dead_letter_reasons": [{"reason": "KeyError: 'a'", "count": 7}],
+        "output_files": [
+            {"kind": "predictions", "path": "x/p-00000-of-00001.csv"},
+            {"kind": "dead_letters", "path": "x/p-errors-00000-of-00001.jsonl"},
+        ],
+    } | changes
+
+
+def test_they_are_those_of_the_record(find, tmp_path):
+    assert find(record()) == RunResults(
+        predictions=f"{tmp_path}/p-?????-of-?????.csv",
+        dead_letters=f"{tmp_path}/p-errors-*.jsonl",
+        record=f"{tmp_path}/p-run.json",
+        reasons=(("KeyError: 'a'", 7),),
+        unread_files=2,
+    )
+    found = find(record(output_files=[]))
+    assert (found.predictions, found.dead_letters) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "options"),
+    [
+        (None, None),
+        (record(job_name="another"), None),
+        (record(times={"finished": "2026-11-29T11:59:59+00:00"}), None),  # of an earlier run
+        ({"a": 1}, None),
+        ([], None),
+        (record(), {}),
+        (record(), {"output": "somewhere"}),
+    ],
+    ids=str,
+)
+def test_without_a_record_of_this_job_nothing_is_said(find, written, options):
+    assert find(written, options) is None
