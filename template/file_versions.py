@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -68,9 +68,9 @@ def find_version(path: str) -> FileVersion | None:
     if _WILDCARD.search(path):
         return None
     try:
-        (found,) = match_files(path)
-        if path.startswith(_GCS):
-            return found
+        files = match_files(path)
+        if not files or path.startswith(_GCS):
+            return files[0] if files else None
         digest = hashlib.sha256()
         with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             while chunk := file.read(_CHUNK_BYTES):
@@ -78,9 +78,7 @@ def find_version(path: str) -> FileVersion | None:
     except Exception as error:  # every filesystem has its own exceptions
         _log.warning("no version of %s is known: %s", path, error)
         return None
-    return FileVersion(
-        path=path, size=found.size, generation=found.generation, sha256=digest.hexdigest()
-    )
+    return replace(files[0], sha256=digest.hexdigest())
 
 
 def _match_objects(pattern: str) -> list[FileVersion]:
