@@ -62,7 +62,7 @@ class RunResult:
     Attributes:
         job: the job as it was when the run ended.
         plan: the one that was launched: the first, or a fallback.
-        counts: the job's rows so far; None if it was not followed.
+        counts: the job's rows; None if it was not followed to its end.
         comparisons: what was requested, compared with what the job reports; None if it was not
             verified.
         results: where its results are; None unless it has ended and recorded them.

@@ -55,7 +55,7 @@ class BuiltImage:
 def build_image(
     options: ImageOptions, *, root: Path = Path(), engine: str | None = None, push: bool = False
 ) -> BuiltImage:
-    """Build the project's image, and push it if asked.
+    """Build the project's image, and push it on request.
 
     Blocks, for many minutes where layers are not cached; the engine's output goes to the terminal.
 
@@ -72,7 +72,7 @@ def build_image(
 
 
 def run_build(plan: BuildPlan, engine: Builder, *, push: bool) -> BuiltImage:
-    """Build an image, push it if asked, and remember it. Blocks, as ``build_image`` does."""
+    """Build an image, push it on request, and remember it. Blocks, as ``build_image`` does."""
     last = find_last_image(plan.root)
     try:
         engine.build(plan)

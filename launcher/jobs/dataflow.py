@@ -98,7 +98,7 @@ class Dataflow:
         Raises:
             ApiError: the service refused (4xx), and no job was created; or it failed (5xx) at
                 every attempt, and no job of this launch was there when the client last looked.
-            Unreachable: likewise, for want of an answer.
+            Unreachable: likewise, because there was no answer.
             LaunchUncertain: it could not be found out whether the job was created.
         """
         parameter = request.launch_parameter

@@ -23,7 +23,7 @@ class JobFailed(JobError):
 
     Attributes:
         messages: its last messages of importance ERROR, oldest first.
-        diagnosis: why, where ``launcher.jobs.diagnosis`` was asked.
+        diagnosis: why, if it was diagnosed (``launcher.jobs.diagnosis``).
     """
 
     def __init__(

@@ -26,14 +26,14 @@ class FollowedJob:
     """A job that has come as far as it was followed.
 
     Attributes:
-        counts: its rows so far; all of them if it has ended.
+        counts: its rows; None while it runs.
         comparisons: what was requested, compared with what the job reports; None if it was not
             verified.
         results: where its results are; None unless it has ended and recorded them.
     """
 
     job: Job
-    counts: RowCounts
+    counts: RowCounts | None
     comparisons: tuple[Comparison, ...] | None = None
     results: RunResults | None = None
 
@@ -95,6 +95,7 @@ def follow_job(
         if requested is None or comparisons is not None:
             raise
         raise JobTimeout(f"{error}. The job was not verified", error.job) from error
+    if not job.current_state.is_terminal:
+        return FollowedJob(job, None, comparisons)
     counts = RowCounts.from_metrics(dataflow.metrics(job_id))
-    results = find_results(dataflow, job) if job.current_state.is_terminal else None
-    return FollowedJob(job, counts, comparisons, results)
+    return FollowedJob(job, counts, comparisons, find_results(dataflow, job))

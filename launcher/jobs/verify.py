@@ -120,14 +120,14 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
         )
         is_same = pool.disk_size_gb == disk_size_gb or not pools
         yield Comparison("disk", bool(pools), None if is_same else mismatch)
-    if wanted := requested.sdk_container_image:
-        images = {image.container_image for image in pool.sdk_harness_container_images} - {""}
+    if image := requested.sdk_container_image:
+        images = {each.container_image for each in pool.sdk_harness_container_images} - {""}
         mismatch = error(
             JOB_IMAGE,
-            f"requested the image {wanted}, and the workers run {', '.join(sorted(images))}",
+            f"requested the image {image}, and the workers run {', '.join(sorted(images))}",
             _REMEDY,
         )
-        is_same = not images or any(_is_same_image(image, wanted) for image in images)
+        is_same = not images or any(_is_same_image(each, image) for each in images)
         yield Comparison("image", bool(images), None if is_same else mismatch)
 
 

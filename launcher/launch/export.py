@@ -27,11 +27,12 @@ def build_gcloud_command(config: LaunchConfig) -> list[str]:
 
 
 def _place_flags(config: LaunchConfig) -> list[str]:
+    staging = config.staging_location
     return [
         f"--template-file-gcs-location={config.template_file_gcs_location}",
         f"--project={config.project}",
         f"--region={config.region}",
-        f"--staging-location={config.staging_location}",
+        *([f"--staging-location={staging}"] if staging else []),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Checks of the GPUs that a job asks for, against its machines, driver, image and parameters.
+"""Checks of the GPUs that a job requests, against its machines, driver, image and parameters.
 
 Rules: https://cloud.google.com/dataflow/docs/gpu/gpu-support and the catalogue in
 ``launcher.accelerators.catalogue``.
@@ -136,17 +136,18 @@ def _check_without(
     built_in = find_built_in(machine) if machine else None
     if built_in:
         gpu, count = built_in
-        wanted = Accelerator(gpu.type, count)
+        accelerator = Accelerator(gpu.type, count)
         yield error(
             GPU_NOT_ASKED,
             f"--worker-machine-type {machine}: has {count} {gpu.type} built in, and Compute "
-            "Engine does not create it unless the job asks for them",
-            f"Add --accelerator {wanted}, which sends {encode_worker_accelerator(wanted)}.",
+            "Engine does not create it unless the job requests them",
+            f"Add --accelerator {accelerator}, which sends "
+            f"{encode_worker_accelerator(accelerator)}.",
         )
     elif parameters.get("device") in ("cuda", "GPU"):
         yield error(
             GPU_MISSING,
-            f"--parameters device={parameters['device']}: the job asks for no accelerator, so "
+            f"--parameters device={parameters['device']}: the job requests no accelerator, so "
             "that no worker has a GPU",
             "Add --accelerator nvidia-l4:1, or pass --parameters device=cpu.",
         )
@@ -159,7 +160,7 @@ def _check_right_fitting(
     if default and (options := _service_options(default)):
         yield error(
             GPU_TWICE,
-            f"the template asks for {', '.join(options)} on all workers, and the launch for a GPU "
+            f"the template requests {', '.join(options)} on all workers, and the launch a GPU "
             "of the prediction step alone; whether a launch can take a template's experiments "
             "back is not documented",
             "Launch a template that was built without --accelerator, or leave --right-fitting out.",
@@ -168,7 +169,7 @@ def _check_right_fitting(
         yield error(
             GPU_NOT_ASKED,
             f"--worker-machine-type {environment.machine_type}: has GPUs built in, and with right "
-            "fitting the workers of the other steps ask for none",
+            "fitting the workers of the other steps request none",
             "Leave the flag out: the prediction step's workers get a machine that fits.",
         )
 

@@ -29,15 +29,17 @@ def check_pipeline_options(
         root: working directory of the process.
     """
     names = {option.removeprefix("--").partition("=")[0] for option in options}
-    asked = sorted(names - _KNOWN - set(declared))
-    if not asked:
+    unfamiliar = sorted(names - _KNOWN - set(declared))
+    if not unfamiliar:
         return
     try:
-        unknown = run_probe("options", asked, python=python, root=root, timeout_sec=timeout_sec)
+        unknown = run_probe(
+            "options", unfamiliar, python=python, root=root, timeout_sec=timeout_sec
+        )
     except ProbeError as problem:
         yield warning(
             OPTIONS_UNASKED,
-            f"--additional-pipeline-options {', '.join(asked)}: not checked: {problem}",
+            f"--additional-pipeline-options {', '.join(unfamiliar)}: not checked: {problem}",
             "Name with --python the interpreter that has the image's packages.",
         )
         return

@@ -1,4 +1,4 @@
-"""What a rehearsal showed: findings, and the figures that a user wants to see without any."""
+"""What a rehearsal showed: findings, and figures, which a user sees even without findings."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Verdict:
             # A process that was killed while it wrote leaves half a last line.
             lines = self._stage.report.read_text(encoding="utf-8").split("\n")[:-1]
             notes = [json.loads(line) for line in lines]
-        asked = sorted({note["network"] for note in notes if "network" in note})
-        if asked:
+        hosts = sorted({note["network"] for note in notes if "network" in note})
+        if hosts:
             yield error(
                 REHEARSAL_NETWORK,
-                f"the launcher or a worker wanted the network: {', '.join(asked[:5])}",
+                f"the launcher or a worker needed the network: {', '.join(hosts[:5])}",
                 "Install packages in the image, and let the pipeline read through Beam's sources.",
             )
         for note in notes:

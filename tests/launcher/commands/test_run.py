@@ -118,7 +118,7 @@ def test_findings_are_ignored_by_code_or_all_at_once(flexpack, service, template
     bad = ["run", "a", "--template-file-gcs-location", SPEC, *GOOD, "--parameters=device=cuda"]
     status, _, err = flexpack(*bad)
     assert status == 2
-    assert "ERROR gpu-missing: --parameters device=cuda: the job asks for no accelerator" in err
+    assert "ERROR gpu-missing: --parameters device=cuda: the job requests no accelerator" in err
     assert "    Add --accelerator nvidia-l4:1" in err
     assert flexpack(*bad, "--async", "--ignore", "gpu-missing")[0] == 0
     service.jobs.clear()

@@ -26,7 +26,7 @@ def test_launch_timeout(project):
 
 def test_silent_cpu(project):
     found = project.check(device="cuda")["gpu-missing"]
-    assert found.startswith("ERROR --parameters device=cuda: the job asks for no accelerator")
+    assert found.startswith("ERROR --parameters device=cuda: the job requests no accelerator")
     project.write(
         "main.py",
         """
@@ -417,12 +417,12 @@ def test_right_fitting_leaves_the_other_steps_without_a_gpu(project):
     right = [L4, "--right-fitting"]
     assert not {code for code in project.check(*right) if code.startswith("gpu-")}
     found = project.check(*right, "--worker-machine-type=g2-standard-4")["gpu-not-asked"]
-    assert "with right fitting the workers of the other steps ask for none" in found
+    assert "with right fitting the workers of the other steps request none" in found
     accelerator = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
     project.change_spec(
         lambda spec: spec["defaultEnvironment"].update(additionalExperiments=[accelerator])
     )
-    assert "the template asks for worker_accelerator=" in project.check(*right)["gpu-twice"]
+    assert "the template requests worker_accelerator=" in project.check(*right)["gpu-twice"]
 
 
 def test_graph_too_big(project):
