@@ -1,6 +1,6 @@
 """The process that is the local Dataflow: one event loop, two ports, everything behind them.
 
-Builds the stores, the runtime and the apps, serves until a signal, and closes what it built.
+Builds the stores, the job runner and the apps, serves until a signal, and closes what it built.
 Finding, starting and stopping that process from elsewhere is ``daemon``'s.
 """
 
@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from launcher.emulator.instance import IDENTITY_PATH, EmulatorOptionError
 from launcher.emulator.runtime.images import BadImagesFileError, load_images
-from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, Runtime
+from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, JobRunner
 from launcher.emulator.runtime.temp import remove_left_over
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
@@ -34,7 +34,7 @@ from launcher.emulator.service.faults import TRANSPORT, FaultQueue
 from launcher.emulator.service.guard import LocalOnly
 from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.metadata_server import metadata_routes
-from launcher.emulator.service.methods import DEFAULT_REGION, Service
+from launcher.emulator.service.methods import DEFAULT_REGION, Methods
 from launcher.emulator.service.operations import answer_call
 from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.app import build_storage_app
@@ -115,24 +115,24 @@ def serve_until_stopped(
             _LOG.warning("job %s was running when the emulator stopped", job_id)
             remove_left_over(job_id)
         discovery = load_discovery()
-        runtime = Runtime(
+        runner = JobRunner(
             store=store,
             images=registry,
             endpoints=endpoints,
-            events=JobRecorder(jobs=jobs, messages=discovery.messages),
+            report=JobRecorder(jobs=jobs, messages=discovery.messages).record,
             runs_dir=data_dir / "runs",
             umask=umask,
             max_jobs=max_jobs or DEFAULT_MAX_JOBS,
         )
-        stack.callback(runtime.close)
+        stack.callback(runner.close)
         faults = FaultQueue([*discovery.methods, *MethodTable().ids])
-        service = Service(
-            jobs=jobs, store=store, runtime=runtime, messages=discovery.messages, faults=faults
+        methods = Methods(
+            jobs=jobs, store=store, runner=runner, messages=discovery.messages, faults=faults
         )
-        stack.callback(service.close)
+        stack.callback(methods.close)
         dataflow = build_dataflow_app(
             discovery=discovery,
-            dispatch=functools.partial(answer_call, service),
+            dispatch=functools.partial(answer_call, methods),
             faults=faults,
             routes=[
                 identity_route(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -40,7 +41,10 @@ ROOMS = (
     {DAEMON},
 )
 # What the two ends of the executor's pipes share.
-EXECUTOR_MAY_IMPORT = {"launcher.emulator.runtime.events", "launcher.emulator.runtime.execution"}
+EXECUTOR_MAY_IMPORT = {
+    f"launcher.emulator.runtime.{name}" for name in ("errors", "events", "execution", "states")
+}
+BEAM_INTERNALS = "launcher.emulator.executor.beam_internals"
 STARTS_EMULATORS = {"launcher.preflight", "launcher.commands", "launcher.demo"}
 
 # What runs in the environment of an image, in a process of its own.
@@ -176,12 +180,24 @@ def test_nobody_imports_the_executor_which_shares_its_pipes_only():
         is_executor, lambda name: is_in(name, {EMULATOR}) and not is_executor(name)
     )
     assert {name for names in shared.values() for name in names} == EXECUTOR_MAY_IMPORT
-    assert (
-        find_imports(
-            lambda module: module in EXECUTOR_MAY_IMPORT, lambda name: is_in(name, {"launcher"})
-        )
-        == {}
+    beyond = find_imports(
+        lambda module: module in EXECUTOR_MAY_IMPORT,
+        lambda name: is_in(name, {"launcher"}) and name not in EXECUTOR_MAY_IMPORT,
     )
+    assert beyond == {}
+
+
+def test_what_is_private_to_beam_is_used_in_one_module():
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for module, path in SOURCES.items()
+        if is_in(module, {EXECUTOR}) and module != BEAM_INTERNALS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and re.match(r"_[^_]", node.attr)
+        and ast.unparse(node.value) not in ("self", "cls", "os")
+    ]
+    assert found == []
 
 
 def test_the_launcher_knows_of_the_template_only_its_parameters():

@@ -1,6 +1,6 @@
 """Entry of the executor process: ``python -m launcher.emulator.executor``.
 
-Started when a job is launched, ahead of its order, so that Beam is imported here and in a first
+Started when a job is launched, ahead of its execution, so that Beam is imported here and in a first
 worker while the launcher still runs. Exits when the job has ended. When its standard input closes
 the emulator is dead, and it ends with its workers.
 """
@@ -16,7 +16,7 @@ import traceback
 
 from launcher.emulator.executor.worker_processes import WorkerProcesses
 from launcher.emulator.runtime.events import EventWriter
-from launcher.emulator.runtime.execution import ExecutionOrder, Preparation
+from launcher.emulator.runtime.execution import Execution, Preparation
 
 
 def main() -> None:
@@ -40,11 +40,11 @@ def main() -> None:
     if line:
         drain = threading.Event()
         threading.Thread(target=_wait_for_drain, args=(drain,), daemon=True).start()
-        execute(ExecutionOrder.from_line(line), processes, events, drain)
+        execute(Execution.from_line(line), processes, events.report, drain)
 
 
 def _wait_for_drain(drain: threading.Event) -> None:
-    while sys.stdin.buffer.readline():  # There is nothing else to be told.
+    while sys.stdin.buffer.readline():  # Nothing else comes.
         drain.set()
     # Closed: the emulator is dead. The leash, which would end this group, may be dead too.
     os.killpg(0, signal.SIGKILL)

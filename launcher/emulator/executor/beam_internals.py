@@ -1,15 +1,23 @@
-"""Beam's Fn API servers on the loopback interface.
+"""What is private to Beam, used here and nowhere else; read it first when Beam's version changes.
 
-``worker_handlers.GrpcServer`` binds all interfaces (``[::]:0``), and whoever reaches its ports gets
-the data of the job: the servers ask for no credentials.
+Beam's runner package makes no promises at all. This module holds what goes further: private names
+(Beam 2.77), and one name of a Beam module that is replaced.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner import (
+    execution,
+    fn_runner,
+    translations,
+    worker_handlers,
+)
 
 HOST = "127.0.0.1"
 
@@ -29,5 +37,111 @@ class _LoopbackGrpc:
 
 
 def bind_to_loopback() -> None:
-    """Let the Fn API servers of this process listen on loopback only."""
+    """Let the Fn API servers of this process listen on loopback only.
+
+    ``worker_handlers.GrpcServer`` binds all interfaces (``[::]:0``), and whoever reaches its ports
+    gets the data of the job: the servers ask for no credentials.
+    """
     worker_handlers.grpc = _LoopbackGrpc()
+
+
+class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
+    """FnApiRunner with the steps that its subclasses replace as public methods."""
+
+    def __init__(self, *, num_workers: int) -> None:
+        super().__init__()
+        self._num_workers = num_workers
+
+    def make_execution_context(
+        self,
+        stage_context: translations.TransformContext,
+        stages: list[translations.Stage],
+    ) -> tuple[worker_handlers.WorkerHandlerManager, execution.FnApiRunnerExecutionContext]:
+        """Return what executes stages; the caller closes the workers."""
+        workers = worker_handlers.WorkerHandlerManager(
+            stage_context.components.environments, self._provision_info
+        )
+        return workers, execution.FnApiRunnerExecutionContext(
+            stages,
+            workers,
+            stage_context.components,
+            stage_context.safe_coders,
+            stage_context.data_channel_coders,
+            self._num_workers,
+        )
+
+    def execute_bundle(
+        self,
+        context: execution.FnApiRunnerExecutionContext,
+        stage: execution.BundleContextManager,
+        bundle_input: translations.DataInput,
+    ) -> beam_fn_api_pb2.InstructionResponse:
+        """Execute a stage's next bundle."""
+        return super()._execute_bundle(context, stage, bundle_input)
+
+    def make_bundle_manager(self, stage: execution.BundleContextManager) -> Any:
+        """Return what executes the bundles of a stage."""
+        return super()._get_bundle_manager(stage)
+
+    def _execute_bundle(self, *arguments: Any) -> beam_fn_api_pb2.InstructionResponse:
+        return self.execute_bundle(*arguments)
+
+    def _get_bundle_manager(self, stage: execution.BundleContextManager) -> Any:
+        return self.make_bundle_manager(stage)
+
+
+@contextmanager
+def state_restored_on_error(servicer: worker_handlers.StateServicer) -> Iterator[None]:
+    """Put user state back if the block raises."""
+    with servicer._lock:
+        values = {key: list(chunks) for key, chunks in servicer._state.items()}
+        keys = {key: found.copy() for key, found in servicer._ordered_list_keys.items()}
+    try:
+        yield
+    except Exception:
+        with servicer._lock:
+            servicer._state.clear()
+            servicer._state.update(values)
+            servicer._ordered_list_keys.clear()
+            servicer._ordered_list_keys.update(keys)
+        raise
+
+
+def find_user_state_owners(servicer: worker_handlers.StateServicer) -> set[str]:
+    """Return the transforms whose user state holds anything."""
+    with servicer._lock:
+        filled = [key for key, chunks in servicer._state.items() if chunks]
+    owners = [_find_owner(key, "_user_state") for key in filled]
+    return {owner.transform_id for owner in owners if owner}
+
+
+def clear_side_input(servicer: worker_handlers.StateServicer, transform: str, tag: str) -> None:
+    """Forget the elements of a transform's side input."""
+    with servicer._lock:
+        for key in list(servicer._state):
+            owner = _find_owner(key, "_side_input")
+            if owner and (owner.transform_id, owner.side_input_id) == (transform, tag):
+                del servicer._state[key]
+
+
+def find_pending_instructions(control: worker_handlers.ControlConnection) -> Sequence[str]:
+    """Return the ids of the instructions that a worker has not answered yet."""
+    return list(control._futures_by_id)
+
+
+def abort_instructions(control: worker_handlers.ControlConnection, error: Exception) -> None:
+    """Let every instruction that a worker has not answered raise an error."""
+    for future in list(control._futures_by_id.values()):
+        future.abort(error)
+
+
+def end_instructions(control: worker_handlers.ControlConnection) -> None:
+    """Let the SDK harness tear down its DoFns and end."""
+    control.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+
+
+def _find_owner(key: bytes, kind_suffix: str) -> Any:
+    """Return the part of a state key that names its transform; None for state of other kinds."""
+    state_key = beam_fn_api_pb2.StateKey.FromString(key)
+    kind = state_key.WhichOneof("type")
+    return getattr(state_key, kind) if kind and kind.endswith(kind_suffix) else None

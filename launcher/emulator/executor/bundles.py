@@ -16,13 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution, worker_handlers
 
+from launcher.emulator.executor.beam_internals import state_restored_on_error
 from launcher.emulator.executor.workers import BUNDLE_ID_PREFIX, Worker, WorkerDiedError
 
 MAX_ATTEMPTS = 4
@@ -45,7 +46,7 @@ class WorkItemFailedError(Exception):
 
 
 class BundleObserver(Protocol):
-    """Is told what becomes of bundles, from several threads."""
+    """Learns what becomes of bundles, from several threads."""
 
     def begin(self, bundle_id: str, worker: Worker) -> None: ...
 
@@ -136,7 +137,7 @@ class BundleManager:
             for worker, work in self._share_out(inputs, fired_timers, timers)
         ]
         wait(running, return_when=FIRST_EXCEPTION)
-        # Where one share has failed its exception is raised here, whatever the others still do.
+        # If one share has failed its exception is raised here, whatever the others still do.
         failed = next((share for share in running if share.done() and share.exception()), None)
         outcomes = [share.result() for share in ([failed] if failed else running)]
         return Outcome(
@@ -172,8 +173,10 @@ class BundleManager:
         for attempt in itertools.count(1):
             bundle_id = f"{BUNDLE_ID_PREFIX}{secrets.token_hex(8)}"
             self._observer.begin(bundle_id, worker)
+            servicer = self._stage.execution_context.state_servicer
+            stateful = self._stage.stage.is_stateful()
             try:
-                with self._state_restored_on_error():
+                with state_restored_on_error(servicer) if stateful else nullcontext():
                     outcome = self._attempt(bundle_id, worker, work, expected)
             except (BundleFailedError, WorkerDiedError) as error:
                 self._observer.failed(bundle_id, worker, attempt, error)
@@ -215,30 +218,6 @@ class BundleManager:
         finally:
             abandoned.set()
         return Outcome(response, outputs)
-
-    @contextmanager
-    def _state_restored_on_error(self) -> Iterator[None]:
-        if not self._stage.stage.is_stateful():
-            yield
-            return
-        servicer = self._stage.execution_context.state_servicer
-        saved = _copy_state(servicer)
-        try:
-            yield
-        except Exception:
-            with servicer._lock:
-                servicer._state.clear()
-                servicer._state.update(saved[0])
-                servicer._ordered_list_keys.clear()
-                servicer._ordered_list_keys.update(saved[1])
-            raise
-
-
-def _copy_state(servicer: worker_handlers.StateServicer) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    with servicer._lock:
-        values = {key: list(chunks) for key, chunks in servicer._state.items()}
-        keys = {key: found.copy() for key, found in servicer._ordered_list_keys.items()}
-    return values, keys
 
 
 def _send(channel: Any, bundle_id: str, work: _Work) -> None:

@@ -1,35 +1,32 @@
-"""One job, from its order to its last event."""
+"""One job, from its start to its last event."""
 
 from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Sequence
 
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from launcher.emulator.executor.errors import (
-    BadMessageError,
-    MissingResourceError,
-    UnsupportedPipelineError,
-)
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
-from launcher.emulator.executor.runner import EmulatorRunner, StageFailedError
+from launcher.emulator.executor.runner import EmulatorRunner
 from launcher.emulator.executor.services import check_services
 from launcher.emulator.executor.stream_limits import check_limits
 from launcher.emulator.executor.stream_runner import StreamRunner
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcesses
 from launcher.emulator.executor.workers import WorkerSetup
-from launcher.emulator.runtime import events
-from launcher.emulator.runtime.events import EventWriter
-from launcher.emulator.runtime.execution import ExecutionOrder
+from launcher.emulator.runtime.errors import JobFailedError, WorkflowFailedError
+from launcher.emulator.runtime.events import Importance, MessageEvent, Report, StateEvent
+from launcher.emulator.runtime.execution import Execution
+from launcher.emulator.runtime.states import JobState
 
 
 def execute(
-    order: ExecutionOrder,
+    execution: Execution,
     processes: WorkerProcesses,
-    writer: EventWriter,
+    report: Report,
     drain: threading.Event,
 ) -> None:
     """Run a job and report everything about it; block until it has ended, in whatever way.
@@ -38,52 +35,61 @@ def execute(
         drain: when it is set, a streaming job takes no more messages and ends with those it has.
     """
     try:
-        pipeline = beam_runner_api_pb2.Pipeline.FromString(order.pipeline_file.read_bytes())
-        _check_environments(pipeline, order)
-        check_services(pipeline)
-        if order.streaming:
-            check_limits(pipeline)
-        writer.state(events.RUNNING)
-        metrics = JobMetrics(MetricNames(pipeline.components))
-        count = order.num_workers
-        writer.message(events.BASIC, f"Starting {count} worker{'s' if count > 1 else ''}...")
-        with WorkerLogs.serve(writer) as logs:
-            setup = WorkerSetup(order, processes, logs)
-            if order.streaming:
-                runner: EmulatorRunner = StreamRunner(
-                    setup=setup, metrics=metrics, writer=writer, drain=drain
-                )
-            else:
-                runner = EmulatorRunner(setup=setup, metrics=metrics, writer=writer)
-            runner.run(pipeline)
-    except (
-        StageFailedError,
-        UnsupportedPipelineError,
-        MissingResourceError,
-        BadMessageError,
-    ) as error:
-        writer.message(events.ERROR, str(error))
-        writer.state(events.FAILED)
+        _run(execution, processes, report, drain)
     except Exception as error:
-        # Of Beam's runner: it refuses the pipeline, or it has an error of its own.
-        writer.message(events.ERROR, traceback.format_exc().rstrip())
-        writer.message(events.ERROR, f"Workflow failed. Causes: {type(error).__name__}: {error}")
-        writer.state(events.FAILED)
+        for text in _explain(error):
+            report(MessageEvent(Importance.ERROR, text))
+        report(StateEvent(JobState.FAILED))
     else:
-        writer.message(events.BASIC, "Worker pool stopped.")
-        writer.state(events.DRAINED if drain.is_set() else events.DONE)
+        report(MessageEvent(Importance.BASIC, "Worker pool stopped."))
+        report(StateEvent(JobState.DRAINED if drain.is_set() else JobState.DONE))
 
 
-def _check_environments(pipeline: beam_runner_api_pb2.Pipeline, order: ExecutionOrder) -> None:
+def _explain(error: Exception) -> Sequence[str]:
+    if isinstance(error, JobFailedError):
+        return error.messages
+    # Of Beam's runner: it refuses the pipeline, or it has an error of its own.
+    cause = WorkflowFailedError(f"{type(error).__name__}: {error}")
+    return "".join(traceback.format_exception(error)).rstrip(), *cause.messages
+
+
+def _run(
+    execution: Execution,
+    processes: WorkerProcesses,
+    report: Report,
+    drain: threading.Event,
+) -> None:
+    pipeline = beam_runner_api_pb2.Pipeline.FromString(execution.pipeline_file.read_bytes())
+    _check_environments(pipeline, execution)
+    check_services(pipeline)
+    if execution.streaming:
+        check_limits(pipeline)
+    report(StateEvent(JobState.RUNNING))
+    metrics = JobMetrics(MetricNames(pipeline.components))
+    count = execution.num_workers
+    text = f"Starting {count} worker{'s' if count > 1 else ''}..."
+    report(MessageEvent(Importance.BASIC, text))
+    with WorkerLogs.serve(report) as logs:
+        setup = WorkerSetup(execution, processes, logs)
+        if execution.streaming:
+            runner: EmulatorRunner = StreamRunner(
+                setup=setup, metrics=metrics, report=report, drain=drain
+            )
+        else:
+            runner = EmulatorRunner(setup=setup, metrics=metrics, report=report)
+        runner.run(pipeline)
+
+
+def _check_environments(pipeline: beam_runner_api_pb2.Pipeline, execution: Execution) -> None:
     for environment in pipeline.components.environments.values():
         if environment.urn != common_urns.environments.DOCKER.urn:
-            raise UnsupportedPipelineError(
+            raise JobFailedError(
                 "Dataflow can only execute pipeline steps in Docker environments; "
                 f"the pipeline has one of type {environment.urn!r}."
             )
         payload = beam_runner_api_pb2.DockerPayload.FromString(environment.payload)
-        if payload.container_image not in order.workers:
-            raise UnsupportedPipelineError(
+        if payload.container_image not in execution.workers:
+            raise JobFailedError(
                 f"The pipeline wants workers of the image {payload.container_image!r}, which the "
                 "job does not name in environment.workerPools."
             )

@@ -24,7 +24,7 @@ from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from launcher.emulator.executor.errors import MissingResourceError
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 _PULLED_AT_ONCE = 1000
 _PULLED_AHEAD = 40  # pulls; the emulator gives at most 100 messages with each
@@ -37,9 +37,6 @@ _ACKNOWLEDGED_AT_ONCE = 2500
 _LEASE_SEC = 15
 _LEASE_PERIOD_SEC = 3.0
 _RETRY_SEC = 0.5
-
-Report = Callable[[str], None]
-"""Is told, once, what went wrong and is tried again."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Pulled:
 class PubSub:
     """The connection; thread-safe."""
 
-    def __init__(self, host: str, report: Report) -> None:
+    def __init__(self, host: str, warn: Callable[[str], None]) -> None:
         channel = grpc.insecure_channel(
             host,
             options=[
@@ -88,7 +85,7 @@ class PubSub:
         )
         self.subscriber = SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
         self.publisher = PublisherClient(transport=PublisherGrpcTransport(channel=channel))
-        self._report = report
+        self._warn = warn
         self._reported: set[str] = set()
         self._lock = threading.Lock()
         self.connection = 0
@@ -104,7 +101,7 @@ class PubSub:
             try:
                 return call()
             except exceptions.GoogleAPICallError as error:
-                self._tell(f"{what} fails and is tried again: {error.message}")
+                self._warn_once(f"{what} fails and is tried again: {error.message}")
             stopped.wait(_RETRY_SEC)
         return None
 
@@ -114,12 +111,12 @@ class PubSub:
             self.connection += 1
         self._connected = connected
 
-    def _tell(self, text: str) -> None:
+    def _warn_once(self, text: str) -> None:
         with self._lock:
             known = text in self._reported
             self._reported.add(text)
         if not known:
-            self._report(text)
+            self._warn(text)
 
     def valid(self, receipts: Iterable[Receipt]) -> Iterator[tuple[str, list[str]]]:
         """Yield subscriptions with the ack ids that still mean what they meant."""
@@ -134,7 +131,7 @@ class PubSub:
     def check_topic(self, step: str, topic: str) -> None:
         """
         Raises:
-            MissingResourceError: there is no such topic.
+            WorkflowFailedError: there is no such topic.
         """
         try:
             self.publisher.get_topic(topic=topic, timeout=_CALL_TIMEOUT_SEC)
@@ -145,7 +142,7 @@ class PubSub:
         """Check that a subscription is there; make the job's own.
 
         Raises:
-            MissingResourceError: there is no such subscription, or no such topic.
+            WorkflowFailedError: there is no such subscription, or no such topic.
         """
         try:
             if source.topic is None:
@@ -268,7 +265,7 @@ def name_subscription(topic: str, job_id: str) -> str:
 
 
 class Committer:
-    """Publishes and acknowledges, in the order in which it is told to.
+    """Publishes and acknowledges, in the order of the calls.
 
     What goes wrong for good, and is no trouble with the connection, ends it: nothing is published
     or acknowledged from then on, and every method raises that error.
@@ -278,30 +275,30 @@ class Committer:
         self._pubsub = pubsub
         self._sources = sources
         self._failure: Exception | None = None
-        self._orders: queue.Queue[Callable[[], None]] = queue.Queue(_COMMITS_AHEAD)
+        self._commits: queue.Queue[Callable[[], None]] = queue.Queue(_COMMITS_AHEAD)
         self._never = threading.Event()
         threading.Thread(target=self._work, daemon=True).start()
 
     def publish(self, topic: str, messages: Sequence[bytes]) -> None:
         """Publish serialized ``PubsubMessage``; blocks while much is waiting."""
-        self._order(lambda: self._publish(topic, messages))
+        self._add(lambda: self._publish(topic, messages))
 
     def acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
         """Acknowledge messages once all that was to be published before is published.
 
         Args:
-            record: is called right before, to put on record what would be lost otherwise.
+            record: called right before, to put on record what would be lost otherwise.
         """
-        self._order(lambda: self._acknowledge(receipts, record))
+        self._add(lambda: self._acknowledge(receipts, record))
 
     def flush(self) -> None:
         """Block until everything is done."""
-        self._orders.join()
+        self._commits.join()
         self._raise_failure()
 
-    def _order(self, order: Callable[[], None]) -> None:
+    def _add(self, commit: Callable[[], None]) -> None:
         self._raise_failure()
-        self._orders.put(order)
+        self._commits.put(commit)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -309,14 +306,14 @@ class Committer:
 
     def _work(self) -> None:
         while True:
-            order = self._orders.get()
+            commit = self._commits.get()
             try:
                 if self._failure is None:
-                    order()
+                    commit()
             except Exception as error:
                 self._failure = error
             finally:
-                self._orders.task_done()
+                self._commits.task_done()
 
     def _publish(self, topic: str, messages: Sequence[bytes]) -> None:
         for some in _cut(messages):
@@ -344,10 +341,10 @@ class Committer:
         self._sources.forget(receipts)
 
 
-def _missing(step: str, resource: str) -> MissingResourceError:
+def _missing(step: str, resource: str) -> WorkflowFailedError:
     kind = "subscription" if "/subscriptions/" in resource else "topic"
-    return MissingResourceError(
-        f"Workflow failed. Causes: the step {step!r} needs the {kind} {resource}, and there is no "
+    return WorkflowFailedError(
+        f"the step {step!r} needs the {kind} {resource}, and there is no "
         f"such {kind} in the local Pub/Sub. Make it with 'gcloud pubsub {kind}s create' "
         "and launch again."
     )

@@ -18,7 +18,7 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 from google.pubsub_v1 import types
 
-from launcher.emulator.executor.errors import BadMessageError
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 _REMEMBERED_IDS_SEC = 600.0  # how long Dataflow deduplicates by id
 
@@ -54,8 +54,8 @@ class MessageReader:
                     return Timestamp(micros=int(text) * 1000)
                 return Timestamp.from_rfc3339(text)
             except ValueError as error:
-                raise BadMessageError(
-                    f"Workflow failed. Causes: message {message.message_id} has the timestamp "
+                raise WorkflowFailedError(
+                    f"message {message.message_id} has the timestamp "
                     f"attribute {name!r} {text!r}: neither milliseconds nor RFC 3339. Dataflow "
                     "would try it again for ever. Purge the subscription and launch again."
                 ) from error

@@ -23,12 +23,12 @@ from apache_beam.runners.portability.fn_api_runner import (
 )
 from apache_beam.runners.worker import bundle_processor
 
-from launcher.emulator.executor.beam_internals import bind_to_loopback
+from launcher.emulator.executor.beam_internals import StageRunner, bind_to_loopback
 from launcher.emulator.executor.bundles import MAX_ATTEMPTS, BundleManager, WorkItemFailedError
 from launcher.emulator.executor.metrics import JobMetrics, Values, read_values
 from launcher.emulator.executor.workers import Worker, WorkerDiedError, WorkerSetup
-from launcher.emulator.runtime import events
-from launcher.emulator.runtime.events import EventWriter
+from launcher.emulator.runtime.errors import WorkflowFailedError
+from launcher.emulator.runtime.events import Importance, MessageEvent, MetricsEvent, Report
 
 _METRICS_PERIOD_SEC = 0.5
 _CHANNEL_URNS = (bundle_processor.DATA_INPUT_URN, bundle_processor.DATA_OUTPUT_URN)
@@ -36,21 +36,16 @@ _RAISED_AGAIN = "\n\nDuring handling of the above exception, another exception o
 _STEP = re.compile(r" \[while running '.*'\]$")
 
 
-class StageFailedError(Exception):
-    """A stage failed for good; the message is Dataflow's, for the job's messages."""
-
-
-class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
+class EmulatorRunner(StageRunner):
     """Runs one pipeline."""
 
     max_attempts: int | None = MAX_ATTEMPTS
 
-    def __init__(self, *, setup: WorkerSetup, metrics: JobMetrics, writer: EventWriter) -> None:
-        super().__init__()
-        self._num_workers = setup.order.num_workers
+    def __init__(self, *, setup: WorkerSetup, metrics: JobMetrics, report: Report) -> None:
+        super().__init__(num_workers=setup.execution.num_workers)
         self._metrics = metrics
-        self._writer = writer
-        self._failures = _FailureReport(writer, self.max_attempts)
+        self._report = report
+        self._failures = _FailureReport(report, self.max_attempts)
         self._operations: Mapping[str, str] = {}
         self._begun: set[str] = set()
         self._made_by_stages: Collection[str] = ()
@@ -64,17 +59,17 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         """Run a pipeline; block until it has ended. Metrics are reported while it runs.
 
         Raises:
-            StageFailedError: a stage failed for good.
+            WorkflowFailedError: a stage failed for good.
         """
         stop = threading.Event()
-        reporter = threading.Thread(target=self._report_metrics, args=(stop,), daemon=True)
+        reporter = threading.Thread(target=self._watch_metrics, args=(stop,), daemon=True)
         reporter.start()
         try:
             self.run_via_runner_api(pipeline, PipelineOptions(flags=[]))
         finally:
             stop.set()
             reporter.join()  # It waits for workers at most, and they are gone.
-            self._writer.metrics(self._metrics.updates())
+            self._report(MetricsEvent(self._metrics.updates()))
 
     def run_stages(
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
@@ -83,7 +78,7 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         return super().run_stages(stage_context, stages)
 
     def _describe(self, stages: Sequence[translations.Stage]) -> None:
-        """Note what has to be known of the stages before Beam changes them."""
+        """Note what must be known of the stages before Beam changes them."""
         self._made_by_stages = {
             pcollection
             for stage in stages
@@ -93,40 +88,37 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         }
         self._operations = {stage.name: _operation(stage) for stage in stages}
 
-    def _execute_bundle(
+    def execute_bundle(
         self,
-        runner_execution_context: execution.FnApiRunnerExecutionContext,
-        bundle_context_manager: execution.BundleContextManager,
+        context: execution.FnApiRunnerExecutionContext,
+        stage: execution.BundleContextManager,
         bundle_input: translations.DataInput,
     ) -> beam_fn_api_pb2.InstructionResponse:
-        operation = self._begin(bundle_context_manager.stage)
+        operation = self._begin(stage.stage)
         try:
-            response = super()._execute_bundle(
-                runner_execution_context, bundle_context_manager, bundle_input
-            )
+            response = super().execute_bundle(context, stage, bundle_input)
         except WorkItemFailedError as error:
-            raise StageFailedError(_describe_failure(operation, str(error.__cause__))) from error
+            cause = _describe_failure(operation, str(error.__cause__))
+            raise WorkflowFailedError(cause) from error
         # FnApiRunner leaves in its buffer what is a side input and nothing else, and would give it
         # out again with the stage's next bundle: that of its timers, or the rest of a split read.
-        sides = runner_execution_context.side_input_descriptors_by_stage
-        for buffer_id, _ in sides.get(bundle_context_manager.stage.name, {}).values():
-            runner_execution_context.pcoll_buffers.pop(buffer_id, None)
+        sides = context.side_input_descriptors_by_stage
+        for buffer_id, _ in sides.get(stage.stage.name, {}).values():
+            context.pcoll_buffers.pop(buffer_id, None)
         if operation and not response.process_bundle.residual_roots:
-            self._writer.message(events.BASIC, f"Finished operation {operation}")
+            self._report(MessageEvent(Importance.BASIC, f"Finished operation {operation}"))
         return response
 
     def _begin(self, stage: translations.Stage) -> str:
-        """Return a stage's operation; tell when it is executed for the first time."""
+        """Return a stage's operation; report the first time that it is executed."""
         operation = self._operations[stage.name]
         if operation and operation not in self._begun:
             self._begun.add(operation)
-            self._writer.message(events.BASIC, f"Executing operation {operation}")
+            self._report(MessageEvent(Importance.BASIC, f"Executing operation {operation}"))
         return operation
 
-    def _get_bundle_manager(
-        self, bundle_context_manager: execution.BundleContextManager
-    ) -> BundleManager:
-        transforms = bundle_context_manager.process_bundle_descriptor.transforms.values()
+    def make_bundle_manager(self, stage: execution.BundleContextManager) -> BundleManager:
+        transforms = stage.process_bundle_descriptor.transforms.values()
         read = {
             pcollection
             for transform in transforms
@@ -135,19 +127,19 @@ class EmulatorRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         }
         counted_elsewhere = read.intersection(self._made_by_stages)
         return BundleManager(
-            bundle_context_manager,
+            stage,
             observer=_StageObserver(self._metrics, self._failures, counted_elsewhere),
             cache_tokens=self.get_cache_token_generator(static=False),
             max_attempts=self.max_attempts,
         )
 
-    def _report_metrics(self, stop: threading.Event) -> None:
+    def _watch_metrics(self, stop: threading.Event) -> None:
         reported: Sequence[Any] = ()
         while not stop.wait(_METRICS_PERIOD_SEC):
             self._metrics.refresh()
             updates = self._metrics.updates()
             if updates != reported:
-                self._writer.metrics(updates)
+                self._report(MetricsEvent(updates))
                 reported = updates
 
 
@@ -185,11 +177,11 @@ class _StageObserver:
 class _FailureReport:
     """Puts failed attempts into the job's messages, each traceback once."""
 
-    def __init__(self, writer: EventWriter, max_attempts: int | None) -> None:
-        self._writer = writer
+    def __init__(self, report: Report, max_attempts: int | None) -> None:
+        self._report = report
         self._max_attempts = max_attempts
         self._lock = threading.Lock()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def report(self, worker: Worker, attempt: int, error: Exception) -> None:
         last = attempt == self._max_attempts
@@ -198,23 +190,22 @@ class _FailureReport:
             what = f"{error.how} {number}." + ("" if last else " A new worker takes its place.")
             if error.output:
                 # The last attempt's message is the one that a reader of errors alone sees.
-                told = last or self._is_new(error.output)
-                what += f" Its last output:\n{error.output}" if told else " It ended as before."
-            self._writer.message(events.ERROR if last else events.WARNING, what)
+                shown = last or self._is_new(error.output)
+                what += f" Its last output:\n{error.output}" if shown else " It ended as before."
+            self._report(MessageEvent(Importance.ERROR if last else Importance.WARNING, what))
             return
         text = str(error).rstrip()
         if self._is_new(text):
-            self._writer.message(
-                events.ERROR, f"Error message from worker: {_without_harness(text)}\n{number}"
-            )
+            text = f"Error message from worker: {_without_harness(text)}\n{number}"
+            self._report(MessageEvent(Importance.ERROR, text))
         else:
-            line = text.splitlines()[-1]
-            self._writer.message(events.DETAILED, f"{worker.worker_id}, as before: {line} {number}")
+            text = f"{worker.worker_id}, as before: {text.splitlines()[-1]} {number}"
+            self._report(MessageEvent(Importance.DETAILED, text))
 
     def _is_new(self, text: str) -> bool:
         with self._lock:
-            known = text in self._told
-            self._told.add(text)
+            known = text in self._reported
+            self._reported.add(text)
         return not known
 
 
@@ -238,7 +229,7 @@ def _operation(stage: translations.Stage) -> str:
 
 def _describe_failure(operation: str, cause: str) -> str:
     return (
-        f"Workflow failed. Causes: {operation} failed., The job failed because a work item has "
+        f"{operation} failed., The job failed because a work item has "
         f"failed {MAX_ATTEMPTS} times. Look in previous log entries for the cause of each one of "
         f"the {MAX_ATTEMPTS} failures. For more information, see "
         "https://cloud.google.com/dataflow/docs/guides/common-errors. "

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 # Beam's Python SDK annotates a composite with its class.
 _TYPE = "python_type"
@@ -21,7 +21,7 @@ def check_services(pipeline: beam_runner_api_pb2.Pipeline) -> None:
     """Check that a pipeline needs no BigQuery.
 
     Raises:
-        UnsupportedPipelineError: it does; the message names every step.
+        WorkflowFailedError: it does; the message names every step.
     """
     found = [
         name
@@ -29,8 +29,8 @@ def check_services(pipeline: beam_runner_api_pb2.Pipeline) -> None:
         for name in _find_bigquery(pipeline.components, root)
     ]
     if found:
-        raise UnsupportedPipelineError(
-            "Workflow failed. Causes: the local Dataflow has no BigQuery, though Dataflow can "
+        raise WorkflowFailedError(
+            "the local Dataflow has no BigQuery, though Dataflow can "
             f"execute this pipeline: the {'steps' if len(found) > 1 else 'step'} "
             f"{', '.join(map(repr, found))} would call Google's, without credentials. To try the "
             "rest of the pipeline here, let a parameter put files in place of the table."

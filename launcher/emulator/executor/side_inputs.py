@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability.fn_api_runner import execution, translations
+
+from launcher.emulator.executor.beam_internals import clear_side_input
 
 
 class SideInputs:
@@ -33,7 +34,7 @@ class SideInputs:
         self._missing = set(self._triggered)
 
     def ready(self, stage: str) -> bool:
-        """Tell whether a stage has the side inputs that it waits for."""
+        """Report whether a stage has the side inputs that it waits for."""
         return self._missing.isdisjoint(self._context.stages[stage].side_inputs())
 
     def replace(self, stage: str, buffer_id: bytes, chunks: Sequence[bytes]) -> bool:
@@ -54,7 +55,7 @@ class SideInputs:
         _, pcollection = translations.split_buffer_id(buffer_id)
         if pcollection in self._triggered:
             for transform, tag in readers:
-                self._clear(transform, tag)
+                clear_side_input(self._context.state_servicer, transform, tag)
         buffer = execution.ListBuffer(None)
         for chunk in chunks:
             buffer.append(chunk)
@@ -64,15 +65,3 @@ class SideInputs:
         awaited = pcollection in self._missing
         self._missing.discard(pcollection)
         return awaited
-
-    def _clear(self, transform: str, tag: str) -> None:
-        servicer = self._context.state_servicer
-        with servicer._lock:
-            for key in list(servicer._state):
-                state_key = beam_fn_api_pb2.StateKey.FromString(key)
-                kind = state_key.WhichOneof("type")
-                if not kind or not kind.endswith("_side_input"):
-                    continue
-                found = getattr(state_key, kind)
-                if (found.transform_id, found.side_input_id) == (transform, tag):
-                    del servicer._state[key]

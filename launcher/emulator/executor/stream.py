@@ -24,6 +24,7 @@ from apache_beam.runners.portability.fn_api_runner import execution
 from apache_beam.runners.worker import bundle_processor
 from apache_beam.utils.timestamp import Timestamp
 
+from launcher.emulator.executor.beam_internals import find_user_state_owners
 from launcher.emulator.executor.bundles import BundleManager
 from launcher.emulator.executor.metrics import JobMetrics
 from launcher.emulator.executor.pubsub import Committer, Receipt, Sources
@@ -31,8 +32,7 @@ from launcher.emulator.executor.pubsub_messages import MessageReader, read_repli
 from launcher.emulator.executor.pubsub_steps import PubSubSteps
 from launcher.emulator.executor.side_inputs import SideInputs
 from launcher.emulator.executor.timers import Family, Timers
-from launcher.emulator.runtime import events
-from launcher.emulator.runtime.events import EventWriter
+from launcher.emulator.runtime.events import AcknowledgedEvent, Importance, MessageEvent, Report
 
 _MESSAGES_AT_ONCE = 2000
 _LONGEST_WAIT_SEC = 0.2
@@ -66,7 +66,7 @@ class Stream:
         steps: PubSubSteps,
         sources: Sources,
         committer: Committer,
-        writer: EventWriter,
+        report: Report,
         metrics: JobMetrics,
         drain: threading.Event,
     ) -> None:
@@ -80,7 +80,7 @@ class Stream:
         self._steps = steps
         self._sources = sources
         self._committer = committer
-        self._writer = writer
+        self._report = report
         self._metrics = metrics
         self._drain = drain
         self._stages = {
@@ -153,11 +153,10 @@ class Stream:
         self._commit()
         self._committer.flush()
         if self._receipts:
-            self._writer.message(
-                events.WARNING,
+            self._warn(
                 f"{len(self._receipts)} messages are not acknowledged and will be delivered again: "
                 "something derived from them was still in state when the job was drained. On "
-                "Dataflow it would be lost: set an event-time timer for the end of the window.",
+                "Dataflow it would be lost: set an event-time timer for the end of the window."
             )
 
     def _next_time(self) -> Timestamp | None:
@@ -247,13 +246,13 @@ class Stream:
         if not self._receipts or (self._holds_any() and not self._gives_up()):
             return
         # No bundle is under way: these are the counts of the messages so far, and of no others.
-        record = functools.partial(self._writer.acknowledged, self._metrics.updates())
+        record = functools.partial(self._report, AcknowledgedEvent(self._metrics.updates()))
         self._committer.acknowledge(self._receipts, record)
         self._receipts = []
         self._held_since = None
 
     def _holds_any(self) -> bool:
-        """Tell whether something that may be derived from a message is still held."""
+        """Report whether something that may be derived from a message is still held."""
         if self._waiting or any(
             self._downstream.intersection(
                 self._stages[work.stage].process_bundle_descriptor.transforms
@@ -261,12 +260,8 @@ class Stream:
             for _, work in self._deferred
         ):
             return True
-        servicer = self._context.state_servicer
-        with servicer._lock:
-            return any(
-                chunks and _state_owner(key) in self._downstream
-                for key, chunks in servicer._state.items()
-            )
+        owners = find_user_state_owners(self._context.state_servicer)
+        return not self._downstream.isdisjoint(owners)
 
     def _gives_up(self) -> bool:
         assert self._held_since is not None
@@ -275,13 +270,15 @@ class Stream:
         long = held_sec > _HELD_SEC or len(self._receipts) > _HELD_MESSAGES
         if (never or long) and not self._warned and not self._drain.is_set():
             self._warned = True
-            self._writer.message(
-                events.WARNING,
+            self._warn(
                 "The pipeline keeps state that its timers do not empty. Messages are acknowledged "
                 "nevertheless: if the local executor dies, that state is lost, and on Dataflow it "
-                "is not.",
+                "is not."
             )
         return never or long
+
+    def _warn(self, text: str) -> None:
+        self._report(MessageEvent(Importance.WARNING, text))
 
 
 def _find_downstream(
@@ -305,12 +302,3 @@ def _find_downstream(
                 pcollections.update(each.outputs.values())
                 grown = True
     return frozenset(found)
-
-
-def _state_owner(key: bytes) -> str:
-    """Return the transform whose user state a key is of; empty for other state."""
-    state_key = beam_fn_api_pb2.StateKey.FromString(key)
-    kind = state_key.WhichOneof("type")
-    if not kind or not kind.endswith("_user_state"):
-        return ""
-    return str(getattr(state_key, kind).transform_id)

@@ -14,8 +14,8 @@ from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
 from launcher.emulator.executor.pubsub_steps import simplify
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 _GROUPING = {
     common_urns.primitives.GROUP_BY_KEY.urn: "groups by key",
@@ -32,7 +32,7 @@ def check_limits(pipeline: beam_runner_api_pb2.Pipeline) -> None:
     """Check that a streaming pipeline needs only what the local Dataflow has.
 
     Raises:
-        UnsupportedPipelineError: it needs more; the message names every step that does.
+        WorkflowFailedError: it needs more; the message names every step that does.
     """
     simple = simplify(pipeline)
     problems = [
@@ -41,8 +41,8 @@ def check_limits(pipeline: beam_runner_api_pb2.Pipeline) -> None:
         for problem in _find_problems(simple.components, root)
     ]
     if problems:
-        raise UnsupportedPipelineError(
-            "Workflow failed. Causes: the local Dataflow cannot execute this streaming pipeline, "
+        raise WorkflowFailedError(
+            "the local Dataflow cannot execute this streaming pipeline, "
             f"though Dataflow can: {'; '.join(dict.fromkeys(problems))}. It has no watermark: "
             "streams are executed in the global window, without GroupByKey and Combine. State, "
             "processing-time timers and Reshuffle work."

@@ -6,12 +6,7 @@ import threading
 
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners import runner
-from apache_beam.runners.portability.fn_api_runner import (
-    execution,
-    fn_runner,
-    translations,
-    worker_handlers,
-)
+from apache_beam.runners.portability.fn_api_runner import fn_runner, translations
 
 from launcher.emulator.executor.metrics import JobMetrics
 from launcher.emulator.executor.pubsub import (
@@ -25,8 +20,7 @@ from launcher.emulator.executor.pubsub_steps import PubSubSteps, open_channels, 
 from launcher.emulator.executor.runner import EmulatorRunner
 from launcher.emulator.executor.stream import Stream
 from launcher.emulator.executor.workers import WorkerSetup
-from launcher.emulator.runtime import events
-from launcher.emulator.runtime.events import EventWriter
+from launcher.emulator.runtime.events import Importance, MessageEvent, Report, SubscriptionEvent
 
 
 class StreamRunner(EmulatorRunner):
@@ -43,13 +37,13 @@ class StreamRunner(EmulatorRunner):
         *,
         setup: WorkerSetup,
         metrics: JobMetrics,
-        writer: EventWriter,
+        report: Report,
         drain: threading.Event,
     ) -> None:
-        super().__init__(setup=setup, metrics=metrics, writer=writer)
-        self._job_id = setup.order.run_dir.name
-        assert setup.order.pubsub_host is not None, "this is what makes an order one of streaming"
-        self._pubsub_host = setup.order.pubsub_host
+        super().__init__(setup=setup, metrics=metrics, report=report)
+        self._job_id = setup.execution.run_dir.name
+        assert setup.execution.pubsub_host is not None, "only a streaming job has one"
+        self._pubsub_host = setup.execution.pubsub_host
         self._drain = drain
 
     def create_stages(
@@ -64,28 +58,18 @@ class StreamRunner(EmulatorRunner):
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
-        pubsub = PubSub(self._pubsub_host, lambda text: self._writer.message(events.WARNING, text))
+        pubsub = PubSub(self._pubsub_host, self._warn)
         for step, payload in self._steps.writes.items():
             pubsub.check_topic(step, payload.topic)
         subscribed = [self._subscribe(pubsub, *read) for read in self._steps.reads.items()]
-        workers = worker_handlers.WorkerHandlerManager(
-            stage_context.components.environments, self._provision_info
-        )
-        context = execution.FnApiRunnerExecutionContext(
-            stages,
-            workers,
-            stage_context.components,
-            stage_context.safe_coders,
-            stage_context.data_channel_coders,
-            self._num_workers,
-        )
+        workers, context = self.make_execution_context(stage_context, stages)
         try:
             context.setup()
             managers = {}
             for name, stage in context.stages.items():
                 manager = context.bundle_manager_for(stage)
                 workers.register_process_bundle_descriptor(manager.process_bundle_descriptor)
-                managers[name] = self._get_bundle_manager(manager)
+                managers[name] = self.make_bundle_manager(manager)
                 self._begin(stage)
             sources = Sources(pubsub)
             sources.start(subscribed)
@@ -95,7 +79,7 @@ class StreamRunner(EmulatorRunner):
                 steps=self._steps,
                 sources=sources,
                 committer=Committer(pubsub, sources),
-                writer=self._writer,
+                report=self._report,
                 metrics=self._metrics,
                 drain=self._drain,
             ).run()
@@ -103,13 +87,16 @@ class StreamRunner(EmulatorRunner):
             workers.close_all()
         return fn_runner.RunnerResult(runner.PipelineState.DONE, {})
 
+    def _warn(self, text: str) -> None:
+        self._report(MessageEvent(Importance.WARNING, text))
+
     def _subscribe(
         self, pubsub: PubSub, step: str, payload: beam_runner_api_pb2.PubSubReadPayload
     ) -> Source:
         """Return where a step reads; a subscription of the job's own where it names a topic.
 
         Raises:
-            MissingResourceError: there is no such subscription or topic.
+            WorkflowFailedError: there is no such subscription or topic.
         """
         if payload.subscription:
             source = Source(step, payload.subscription)
@@ -117,6 +104,6 @@ class StreamRunner(EmulatorRunner):
             name = name_subscription(payload.topic, self._job_id)
             source = Source(step, name, payload.topic)
             # Before it is made: it must not be left behind if this process is killed in between.
-            self._writer.subscription(name)
+            self._report(SubscriptionEvent(name))
         pubsub.check_source(source)
         return source

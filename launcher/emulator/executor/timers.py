@@ -17,7 +17,7 @@ from apache_beam.coders.coder_impl import create_OutputStream
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 # Timers travel in whole milliseconds.
 _END = GlobalWindow().max_timestamp() - 1
@@ -51,7 +51,7 @@ class Timers:
         """Take note of timers that a bundle has set or cleared.
 
         Raises:
-            UnsupportedPipelineError: one is to fire at a time that never comes here.
+            WorkflowFailedError: one is to fire at a time that never comes here.
         """
         pending = self._of_end if event_time else self._of_time
         for timer in self._coder(stage, family).decode_all(encoded):
@@ -62,8 +62,8 @@ class Timers:
                 pending.pop(identity, None)
                 continue
             if event_time and timer.fire_timestamp < _END:
-                raise UnsupportedPipelineError(
-                    f"Workflow failed. Causes: the step {family[0]!r} sets the event-time timer "
+                raise WorkflowFailedError(
+                    f"the step {family[0]!r} sets the event-time timer "
                     f"{family[1].removeprefix('ts-')!r} to another time than the end of the global "
                     "window. The local Dataflow has no watermark, and knows no other event time."
                 )

@@ -1,7 +1,7 @@
 """Entry of a worker process: what Beam's ``boot`` program does in a container, ahead of time.
 
 Run by path in the interpreter of the job's image, which knows nothing of this package. Imports the
-SDK harness, which takes seconds, and only then waits for the variables that tell it where to
+SDK harness, which takes seconds, and only then waits for the variables that say where to
 connect: one JSON line on standard input. When that closes the executor is dead, and the worker ends
 with it.
 """
@@ -15,9 +15,8 @@ import threading
 import time
 
 executor = os.getppid()
-if not sys.flags.isolated:
-    # The directory of the image in place of this file's own, as in a container.
-    sys.path[0] = os.getcwd()  # noqa: PTH109 - a string is what belongs there
+# The directory of the image in place of this file's own, as in a container.
+sys.path[0] = os.getcwd()  # noqa: PTH109 - a string is what belongs there
 
 from apache_beam.runners.worker import sdk_worker_main  # noqa: E402 - see above
 

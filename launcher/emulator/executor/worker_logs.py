@@ -18,8 +18,7 @@ import grpc  # type: ignore[import-untyped]
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
 from launcher.emulator.executor.beam_internals import HOST
-from launcher.emulator.runtime import events
-from launcher.emulator.runtime.events import EventWriter
+from launcher.emulator.runtime.events import Importance, MessageEvent, Report
 
 _MOST_PER_LINE = 50
 """Entries passed on of one line of code; Dataflow throttles too."""
@@ -39,8 +38,8 @@ _CHATTER = ("Resource module is not available", "No shards found to finalize")
 class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[misc]
     """Receives log entries of all workers of a job."""
 
-    def __init__(self, writer: EventWriter) -> None:
-        self._writer = writer
+    def __init__(self, report: Report) -> None:
+        self._report = report
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
         self._ended: defaultdict[str, threading.Event] = defaultdict(threading.Event)
@@ -49,9 +48,9 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
 
     @classmethod
     @contextmanager
-    def serve(cls, writer: EventWriter) -> Iterator[WorkerLogs]:
+    def serve(cls, report: Report) -> Iterator[WorkerLogs]:
         """Serve the Fn Logging API at ``address`` while the context lasts."""
-        logs = cls(writer)
+        logs = cls(report)
         # A worker holds one thread for as long as it lives.
         server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
         beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(logs, server)
@@ -86,7 +85,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         with self._lock:
             first, self._has_started = not self._has_started, True
         if first:
-            self._writer.message(events.DETAILED, "Workers have started successfully.")
+            self._report(MessageEvent(Importance.DETAILED, "Workers have started successfully."))
 
     def _pass_on(self, entry: beam_fn_api_pb2.LogEntry) -> None:
         harness = any(code in entry.log_location for code in _HARNESS)
@@ -101,17 +100,15 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
         if entry.transform_id:
             text = f"{text} [{entry.transform_id}]"
         quiet = harness or entry.message.startswith(_CHATTER)
-        self._writer.message(events.DEBUG if quiet else _importance(entry), text)
+        self._report(MessageEvent(Importance.DEBUG if quiet else _importance(entry), text))
         if seen == _MOST_PER_LINE:
-            self._writer.message(
-                events.DETAILED,
-                f"{entry.log_location} has logged {seen} times; its further entries are left out.",
-            )
+            text = f"{entry.log_location} has logged {seen} times; its further entries are ignored."
+            self._report(MessageEvent(Importance.DETAILED, text))
 
 
-def _importance(entry: beam_fn_api_pb2.LogEntry) -> str:
+def _importance(entry: beam_fn_api_pb2.LogEntry) -> Importance:
     if entry.severity < _Severity.INFO:
-        return events.DEBUG
+        return Importance.DEBUG
     if entry.severity < _Severity.WARN:
-        return events.DETAILED
-    return events.WARNING if entry.severity < _Severity.ERROR else events.ERROR
+        return Importance.DETAILED
+    return Importance.WARNING if entry.severity < _Severity.ERROR else Importance.ERROR

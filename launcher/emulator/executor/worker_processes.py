@@ -13,29 +13,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from launcher.emulator.runtime.execution import WorkerEnvironment
+from launcher.emulator.runtime.execution import WorkerCommand
 
-_HERE = Path(__file__).parent
-_BOOT = _HERE / "worker_boot.py"
-_STOCK_BOOT = _HERE / "stock_boot.py"
+_BOOT = Path(__file__).with_name("worker_boot.py")
 
 
 class WorkerProcess:
     """A worker that has begun to import the SDK harness and waits for its variables."""
 
-    def __init__(
-        self, environment: WorkerEnvironment, worker_id: str, run_dir: Path, umask: int
-    ) -> None:
-        self.environment = environment
+    def __init__(self, command: WorkerCommand, worker_id: str, run_dir: Path, umask: int) -> None:
+        self.command = command
         self.worker_id = worker_id
         self.log = run_dir / f"{worker_id}.log"
-        boot = ("-I", str(_STOCK_BOOT)) if environment.stock else (str(_BOOT),)
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                (environment.python, *boot),
-                cwd=environment.workdir,
+                (command.python, str(_BOOT)),
+                cwd=command.workdir,
                 # The harness reads its id as early as it is imported.
-                env={**environment.env, "WORKER_ID": worker_id},
+                env={**command.process_env, "WORKER_ID": worker_id},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -62,19 +57,19 @@ class WorkerProcesses:
         self._numbers = itertools.count(1)
         self._prestarted: list[WorkerProcess] = []
 
-    def prestart(self, environment: WorkerEnvironment) -> None:
-        """Start a process for the first worker of that environment."""
-        self._prestarted.append(self._new(environment))
+    def prestart(self, command: WorkerCommand) -> None:
+        """Start a process for the first worker of that image."""
+        self._prestarted.append(self._new(command))
 
-    def start(self, environment: WorkerEnvironment) -> WorkerProcess:
+    def start(self, command: WorkerCommand) -> WorkerProcess:
         """Return a process that waits for its variables: a prestarted one, or else a new one."""
         with suppress(IndexError):
             ready = self._prestarted.pop()
-            if ready.environment == environment:
+            if ready.command == command:
                 return ready
             ready.process.kill()
-        return self._new(environment)
+        return self._new(command)
 
-    def _new(self, environment: WorkerEnvironment) -> WorkerProcess:
+    def _new(self, command: WorkerCommand) -> WorkerProcess:
         worker_id = f"worker-{next(self._numbers)}"
-        return WorkerProcess(environment, worker_id, self._run_dir, self._umask)
+        return WorkerProcess(command, worker_id, self._run_dir, self._umask)

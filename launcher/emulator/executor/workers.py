@@ -1,4 +1,4 @@
-"""SDK workers: one process each, in the environment that stands for the job's container image.
+"""SDK workers: one process each, of the interpreter that stands for the job's container image.
 
 Plays the part of a Dataflow worker VM and of Beam's ``boot`` program in the image: starts the SDK
 harness with the addresses of the Fn API, notices when it dies, and replaces it.
@@ -18,10 +18,15 @@ from typing import Any
 from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
-from launcher.emulator.executor.beam_internals import HOST
+from launcher.emulator.executor.beam_internals import (
+    HOST,
+    abort_instructions,
+    end_instructions,
+    find_pending_instructions,
+)
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcess, WorkerProcesses
-from launcher.emulator.runtime.execution import ExecutionOrder
+from launcher.emulator.runtime.execution import Execution
 
 BUNDLE_ID_PREFIX = "bundle-"
 """Instructions to process a bundle have ids that begin so; Beam numbers all others itself."""
@@ -52,12 +57,12 @@ class WorkerStoppedError(Exception):
 class WorkerSetup:
     """What all workers of a job have in common."""
 
-    order: ExecutionOrder
+    execution: Execution
     processes: WorkerProcesses
     logs: WorkerLogs
 
     def variables(self, control_url: str) -> dict[str, str]:
-        """Return the variables by which ``boot`` tells the SDK harness where to connect.
+        """Return the variables by which the SDK harness finds its servers, as ``boot`` sets them.
 
         No RUNNER_CAPABILITIES: of FnApiRunner's only one, to read a side input's map at once,
         nothing is left where bundle after bundle adds to the map; key by key it is right.
@@ -65,8 +70,8 @@ class WorkerSetup:
         return {
             "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{control_url}"',
             "LOGGING_API_SERVICE_DESCRIPTOR": f'url: "{self.logs.address}"',
-            "SEMI_PERSISTENT_DIRECTORY": str(self.order.run_dir),
-            "PIPELINE_OPTIONS": json.dumps({"options": restore_integers(self.order.options)}),
+            "SEMI_PERSISTENT_DIRECTORY": str(self.execution.run_dir),
+            "PIPELINE_OPTIONS": json.dumps({"options": restore_integers(self.execution.options)}),
         }
 
 
@@ -88,7 +93,8 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
     ) -> None:
         super().__init__(state, provision_info, grpc_server)
         self._setup = setup
-        self._environment = setup.order.workers[payload.container_image]
+        self._server = grpc_server
+        self._command = setup.execution.workers[payload.container_image]
         self._lock = threading.Lock()
         self._closed = False
         self._death: WorkerDiedError | WorkerStoppedError | None = None
@@ -100,10 +106,10 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         with self._lock:
             if self._closed:
                 raise WorkerStoppedError
-            self._process = self._setup.processes.start(self._environment)
+            self._process = self._setup.processes.start(self._command)
             # Connections go by the process's id.
             self.worker_id = self._process.worker_id
-            server = self._grpc_server
+            server = self._server
             self.control_conn = server.control_handler.get_conn_by_worker_id(self.worker_id)
             self.data_conn = server.data_plane_handler.get_conn_by_worker_id(self.worker_id)
             self._death = None
@@ -141,12 +147,12 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         """Let the harness tear its DoFns down, unless it has work or hangs; end the process."""
         with self._lock:
             self._closed = True
-            # Beside bundles there can be questions about their progress: those may wait in vain.
-            pending = list(self.control_conn._futures_by_id)
+            # Beside bundles there can be requests for their progress: those may wait in vain.
+            pending = find_pending_instructions(self.control_conn)
             busy = any(instruction.startswith(BUNDLE_ID_PREFIX) for instruction in pending)
         process = self._process.process
         if not busy and process.poll() is None:
-            self.control_conn.push(worker_handlers.BeamFnControlServicer._DONE_MARKER)
+            end_instructions(self.control_conn)
             self._setup.logs.wait_for_end(self.worker_id, _TEARDOWN_TIMEOUT_SEC)
         # Its interpreter would take another half second to clean up after itself.
         process.kill()
@@ -164,8 +170,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
                 )
             if self._process is process:
                 self._death = death
-        for future in list(control._futures_by_id.values()):
-            future.abort(death)
+        abort_instructions(control, death)
 
 
 def restore_integers(value: Any) -> Any:

@@ -1,28 +1,33 @@
-"""What the executor reports: JSON lines on a one-way pipe.
+"""What a run reports of its job, and how the executor process sends it: JSON lines on a pipe.
 
-Written by the executor's threads, read by one thread of the emulator. Of the words, states and
-importances are Dataflow's, metrics are its ``MetricUpdate``.
+Every report is one of these records and goes through one function, ``Report``, from the worker's
+log to the job store. Standard library only: the executor process shares this module.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from enum import StrEnum
+from typing import IO, Any, TypeAlias
 
-DEBUG = "JOB_MESSAGE_DEBUG"
-DETAILED = "JOB_MESSAGE_DETAILED"
-BASIC = "JOB_MESSAGE_BASIC"
-WARNING = "JOB_MESSAGE_WARNING"
-ERROR = "JOB_MESSAGE_ERROR"
+from launcher.emulator.runtime.states import JobState
 
-PENDING = "JOB_STATE_PENDING"
-RUNNING = "JOB_STATE_RUNNING"
-DONE = "JOB_STATE_DONE"
-DRAINED = "JOB_STATE_DRAINED"
-FAILED = "JOB_STATE_FAILED"
+Updates: TypeAlias = Sequence[Mapping[str, Any]]
+"""Records ``MetricUpdate``."""
+
+
+class Importance(StrEnum):
+    """Importances of job messages, in rising order."""
+
+    DEBUG = "JOB_MESSAGE_DEBUG"
+    DETAILED = "JOB_MESSAGE_DETAILED"
+    BASIC = "JOB_MESSAGE_BASIC"
+    WARNING = "JOB_MESSAGE_WARNING"
+    ERROR = "JOB_MESSAGE_ERROR"
 
 
 class GarbledEventsError(ValueError):
@@ -30,36 +35,54 @@ class GarbledEventsError(ValueError):
 
 
 @dataclass(frozen=True)
+class StagedEvent:
+    """The launcher has staged this ``Job``."""
+
+    job: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class StateEvent:
-    state: str
+    """The job is PENDING, RUNNING, DONE, DRAINED or FAILED."""
+
+    state: JobState
 
 
 @dataclass(frozen=True)
 class MessageEvent:
-    importance: str
+    """A job message."""
+
+    importance: Importance
     text: str
 
 
 @dataclass(frozen=True)
 class MetricsEvent:
-    metrics: Sequence[Mapping[str, Any]]
+    """These metrics replace the job's."""
+
+    metrics: Updates
 
 
 @dataclass(frozen=True)
 class AcknowledgedEvent:
     """These metrics are of messages that are being acknowledged: no successor reads them again."""
 
-    metrics: Sequence[Mapping[str, Any]]
+    metrics: Updates
 
 
 @dataclass(frozen=True)
 class SubscriptionEvent:
-    """The executor makes a subscription for this job alone; who ends the job deletes it."""
+    """The executor creates a subscription for this job alone; the run deletes it."""
 
     subscription: str
 
 
-Event = StateEvent | MessageEvent | MetricsEvent | AcknowledgedEvent | SubscriptionEvent
+Event: TypeAlias = (
+    StagedEvent | StateEvent | MessageEvent | MetricsEvent | AcknowledgedEvent | SubscriptionEvent
+)
+Report: TypeAlias = Callable[[Event], None]
+"""Takes what a run reports; called from any thread."""
+
 _KINDS: Mapping[str, type[Event]] = {
     "state": StateEvent,
     "message": MessageEvent,
@@ -67,6 +90,8 @@ _KINDS: Mapping[str, type[Event]] = {
     "acknowledged": AcknowledgedEvent,
     "subscription": SubscriptionEvent,
 }
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+_ENUMS: Mapping[str, type[StrEnum]] = {"state": JobState, "importance": Importance}
 
 
 class EventWriter:
@@ -76,23 +101,9 @@ class EventWriter:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def state(self, state: str) -> None:
-        self._write("state", {"state": state})
-
-    def message(self, importance: str, text: str) -> None:
-        self._write("message", {"importance": importance, "text": text})
-
-    def metrics(self, metrics: Sequence[Mapping[str, Any]]) -> None:
-        self._write("metrics", {"metrics": metrics})
-
-    def acknowledged(self, metrics: Sequence[Mapping[str, Any]]) -> None:
-        self._write("acknowledged", {"metrics": metrics})
-
-    def subscription(self, subscription: str) -> None:
-        self._write("subscription", {"subscription": subscription})
-
-    def _write(self, kind: str, fields: Mapping[str, Any]) -> None:
-        line = json.dumps({"event": kind, **fields}).encode() + b"\n"
+    def report(self, event: Event) -> None:
+        record = {"event": _NAMES[type(event)], **dataclasses.asdict(event)}
+        line = json.dumps(record).encode() + b"\n"
         with self._lock:
             self._stream.write(line)
             self._stream.flush()
@@ -107,7 +118,12 @@ def read_events(stream: Iterable[bytes]) -> Iterator[Event]:
     for line in stream:
         try:
             record = json.loads(line)
-            event = _KINDS[record.pop("event")](**record)
+            kind = _KINDS[record.pop("event")]
+            event = kind(**{name: _parse(name, value) for name, value in record.items()})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise GarbledEventsError(f"not an event: {line[:200]!r}") from error
         yield event
+
+
+def _parse(name: str, value: Any) -> Any:
+    return _ENUMS[name](value) if name in _ENUMS else value

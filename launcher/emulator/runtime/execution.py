@@ -1,7 +1,8 @@
-"""What the executor is told: JSON lines on its standard input.
+"""The executor process's input: JSON lines on its standard input.
 
-First how to prepare, when the launcher has not even begun; then, once there is one, the job; then,
-if that is asked for, to drain it.
+First a ``Preparation``, before the launcher has even begun; then, once there is a job, its
+``Execution``; then ``Drain`` if the job is to be drained. Standard library only: the executor
+process shares this module.
 """
 
 from __future__ import annotations
@@ -15,31 +16,30 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerEnvironment:
-    """What stands for the container image of a worker.
-
-    ``stock`` hides from it everything that Beam's own images do not have.
-    """
+class WorkerCommand:
+    """How to start a worker of a container image: its interpreter, directory and variables."""
 
     python: str
     workdir: str
-    env: Mapping[str, str]
-    stock: bool = False
+    process_env: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """What to do ahead of the order: start a worker of the image that the job will likely have.
+class _Line:
+    def to_line(self) -> bytes:
+        return json.dumps(dataclasses.asdict(self), default=str).encode() + b"\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation(_Line):
+    """What to do ahead of the job: start a worker of the image that it will likely have.
 
     ``umask`` is that of the workers; the executor's own keeps its files private.
     """
 
     run_dir: Path
     umask: int
-    worker: WorkerEnvironment | None
-
-    def to_line(self) -> bytes:
-        return _to_line(self)
+    worker: WorkerCommand | None
 
     @classmethod
     def from_line(cls, line: bytes) -> Preparation:
@@ -48,26 +48,26 @@ class Preparation:
         return cls(
             run_dir=Path(record["run_dir"]),
             umask=record["umask"],
-            worker=WorkerEnvironment(**worker) if worker else None,
+            worker=WorkerCommand(**worker) if worker else None,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutionOrder:
+class Execution(_Line):
     """A job to execute.
 
     Attributes:
         run_dir: the job's folder, with the files below; the workers' output goes there.
         options: the pipeline options, as the job carries them.
-        workers: environments by container image.
+        workers: how to start workers, by container image.
         num_workers: how many SDK workers share the work.
-        pubsub_host: address of the Pub/Sub that a streaming job reads and writes; a batch job has
-            none.
+        pubsub_host: address of the Pub/Sub that a streaming job reads and writes; None for a
+            batch job.
     """
 
     run_dir: Path
     options: Mapping[str, Any]
-    workers: Mapping[str, WorkerEnvironment]
+    workers: Mapping[str, WorkerCommand]
     num_workers: int
     pubsub_host: str | None = None
 
@@ -85,30 +85,13 @@ class ExecutionOrder:
         """The packages of the workers, where the SDK harness looks for them."""
         return self.run_dir / "staged"
 
-    def to_line(self) -> bytes:
-        return _to_line(self)
-
     @classmethod
-    def from_line(cls, line: bytes) -> ExecutionOrder:
+    def from_line(cls, line: bytes) -> Execution:
         record = json.loads(line)
-        return cls(
-            run_dir=Path(record["run_dir"]),
-            options=record["options"],
-            workers={
-                image: WorkerEnvironment(**worker) for image, worker in record["workers"].items()
-            },
-            num_workers=record["num_workers"],
-            pubsub_host=record["pubsub_host"],
-        )
+        workers = {image: WorkerCommand(**each) for image, each in record.pop("workers").items()}
+        return cls(**record | {"run_dir": Path(record["run_dir"]), "workers": workers})
 
 
-@dataclass(frozen=True)
-class Drain:
+@dataclass(frozen=True, kw_only=True)
+class Drain(_Line):
     """Take no more messages, and end with those that are there."""
-
-    def to_line(self) -> bytes:
-        return _to_line(self)
-
-
-def _to_line(record: Preparation | ExecutionOrder | Drain) -> bytes:
-    return json.dumps(dataclasses.asdict(record), default=str).encode() + b"\n"

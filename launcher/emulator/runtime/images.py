@@ -1,4 +1,4 @@
-"""The image registry: which environment of this machine stands for a container image.
+"""The image registry: which interpreter of this machine stands for a container image.
 
 There need be no Docker: an image is an interpreter, a working directory and environment variables,
 or else a built image with all of these (``oci``). ``local/...`` is the kit's own environment; a
@@ -18,12 +18,14 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ _STOCK_BEAM = re.compile(
 
 
 class UnknownImage(LookupError):  # noqa: N818
-    """No environment stands for that image; the message says what to write into images.toml."""
+    """Nothing stands for that image; the message says what to write into images.toml."""
 
 
 class BadImagesFileError(ValueError):
@@ -84,7 +86,7 @@ class Image:
             return self.root / name.lstrip("/")
         return self.workdir / name
 
-    def environment(
+    def process_env(
         self, endpoints: Mapping[str, str], *, own: Mapping[str, str] = os.environ
     ) -> dict[str, str]:
         """Return all variables of a process in this image.
@@ -105,14 +107,6 @@ class Image:
             **endpoints,
             "PYTHONPATH": os.pathsep.join(modules),
         }
-
-
-@dataclass(frozen=True)
-class StockImage:
-    """One of Beam's own images: Beam and nothing of the user's."""
-
-    python_version: str
-    beam_version: str
 
 
 @dataclass(frozen=True)
@@ -144,10 +138,21 @@ class ImageRegistry:
         )
 
 
-def find_stock_image(reference: str) -> StockImage | None:
-    """Return which of Beam's own images a reference names, or None."""
-    match = _STOCK_BEAM.fullmatch(reference)
-    return StockImage(match["python"], match["beam"]) if match else None
+def describe_stock_image(reference: str) -> str | None:
+    """Return the warning for a job whose workers run one of Beam's own images; None for others."""
+    stock = _STOCK_BEAM.fullmatch(reference)
+    if stock is None:
+        return None
+    here = ".".join(platform.python_version_tuple()[:2]), metadata.version("apache-beam")
+    warning = (
+        f"The workers run Beam's own image, {reference}, which holds nothing of the template. Here "
+        "the packages of this environment stand for it; on Dataflow, importing what is not Beam's "
+        "fails. For the workers to import what is in the template's image, set "
+        "sdk_container_image (sdkContainerImage in the environment) to it."
+    )
+    if (stock["python"], stock["beam"]) != here:
+        warning += " This environment has other versions: Python {} and Beam {}.".format(*here)
+    return warning
 
 
 def load_images(path: Path | None, *, workdir: Path) -> ImageRegistry:

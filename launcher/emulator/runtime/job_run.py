@@ -1,74 +1,62 @@
 """One run of one job: its processes one after the other, and what they report.
 
-The executor is started first and waits for its order, so that it imports Beam while the launcher
+The executor is started first and waits for the job, so that it imports Beam while the launcher
 does the same. Whatever ends a run, no process of it is left.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-import platform
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from launcher.emulator.runtime import events, staging, temp
-from launcher.emulator.runtime.events import GarbledEventsError
-from launcher.emulator.runtime.execution import (
-    Drain,
-    ExecutionOrder,
-    Preparation,
-    WorkerEnvironment,
+from launcher.emulator.runtime import staging, temp
+from launcher.emulator.runtime.errors import JobFailedError, WorkflowFailedError
+from launcher.emulator.runtime.events import (
+    AcknowledgedEvent,
+    Event,
+    Importance,
+    MessageEvent,
+    MetricsEvent,
+    Report,
+    StagedEvent,
+    StateEvent,
+    SubscriptionEvent,
+    Updates,
 )
+from launcher.emulator.runtime.execution import Drain, Execution, Preparation, WorkerCommand
+from launcher.emulator.runtime.executor_process import ExecutorDiedError, ExecutorProcess
 from launcher.emulator.runtime.images import (
     Image,
     ImageRegistry,
-    StockImage,
     UnknownImage,
-    find_stock_image,
+    describe_stock_image,
 )
-from launcher.emulator.runtime.job_events import JobEvents, JobFailedError
-from launcher.emulator.runtime.launcher_process import (
-    LaunchFailedError,
-    LaunchOrder,
-    last_words,
-    run_launcher,
-)
-from launcher.emulator.runtime.metric_totals import Updates, add_metrics
+from launcher.emulator.runtime.launch import Launch
+from launcher.emulator.runtime.launcher_process import LauncherProcess
+from launcher.emulator.runtime.metric_totals import add_metrics
 from launcher.emulator.runtime.oci_enter import RUN_DIR_VARIABLE
-from launcher.emulator.runtime.processes import Child, Children
-from launcher.emulator.runtime.staging import JobFilesError
+from launcher.emulator.runtime.processes import Children
+from launcher.emulator.runtime.states import JobState
 from launcher.emulator.runtime.subscriptions import HOST_VARIABLE, MISSING, delete_subscription
 from launcher.emulator.storage import ObjectStore
 
 _LOG = logging.getLogger(__name__)
-_EXECUTOR = (sys.executable, "-m", "launcher.emulator.executor")
 _MOST_CONSOLE_MESSAGES = 1000
-_TERMINAL = (events.DONE, events.DRAINED, events.FAILED)
 # An executor of a streaming job that dies has a successor, unless it is one of several in a row
 # that died so soon.
 _SOON_SEC = 30.0
-_RECORD_AGAIN_SEC = 1.0
 _MOST_SOON = 3
+_RECORD_AGAIN_SEC = 1.0
 # What Beam stages to be installed on the workers by pip.
 _INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
 _INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
-
-
-class _ExecutorDiedError(JobFailedError):
-    """The executor ended before its job did."""
-
-    def __init__(self, problem: str, output: str) -> None:
-        super().__init__(f"Workflow failed. Causes: {problem}.", output)
-        self.problem = problem
 
 
 class JobRun:
@@ -81,7 +69,7 @@ class JobRun:
         store: ObjectStore,
         images: ImageRegistry,
         endpoints: Mapping[str, str],
-        events: JobEvents,
+        report: Report,
         run_dir: Path,
         umask: int,
     ) -> None:
@@ -89,26 +77,26 @@ class JobRun:
         self._store = store
         self._images = images
         self._endpoints = endpoints
-        self._events = events
+        self._send_report = report
         self._run_dir = run_dir
         self._umask = umask
         self._temp_dir = temp.temp_dir_of(job_id)
         self._children = Children()
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
-        self._executor: Child | None = None
+        self._executor: ExecutorProcess | None = None
         self._drained = False
         self._running = False
         self._acknowledged: Updates = ()
         self._subscriptions: set[str] = set()
 
-    def launch(self, order: LaunchOrder) -> None:
+    def launch(self, launch: Launch) -> None:
         """Launch a Flex Template and execute the job that it stages; block until that has ended."""
 
         def work() -> None:
-            executor = self._start_executor(self._expected_worker(order))
-            job = self._run_launcher(order)
-            self._events.job_object(self._job_id, job)
+            executor = self._start_executor(self._find_worker_ahead(launch))
+            job = self._run_launcher(launch)
+            self._report(StagedEvent(job))
             self._execute(job, executor)
 
         self._run(work)
@@ -122,7 +110,7 @@ class JobRun:
         with self._lock:
             self._drained = True
             if self._executor is not None:
-                _tell(self._executor, Drain())
+                self._executor.send(Drain())
 
     def cancel(self) -> None:
         """Kill the processes of the run and report no more; block until they are gone."""
@@ -135,8 +123,7 @@ class JobRun:
             self._temp_dir.mkdir(mode=0o700)
             work()
         except Exception as error:
-            if not self._cancelled.is_set():
-                self._fail(_explain(self._job_id, error))
+            self._fail(_explain(self._job_id, error))
         finally:
             self._children.kill_all()
             temp.remove_temp_dir(self._temp_dir)
@@ -146,154 +133,119 @@ class JobRun:
         while not self._cancelled.is_set():
             try:
                 for text in messages:
-                    self._events.message(self._job_id, events.ERROR, text)
-                self._events.state(self._job_id, events.FAILED)
+                    self._say(Importance.ERROR, text)
+                self._report(StateEvent(JobState.FAILED))
             except (OSError, sqlite3.Error) as error:
-                # As where the disk is full: nobody else would ever record that the job has ended.
+                # The disk may be full: nobody else would ever record that the job has ended.
                 _LOG.warning("the end of job %s cannot be recorded: %s", self._job_id, error)
                 self._children.kill_all()
                 self._cancelled.wait(_RECORD_AGAIN_SEC)
             else:
                 return
 
-    def _say(self, importance: str, text: str) -> None:
-        if not self._cancelled.is_set():
-            self._events.message(self._job_id, importance, text)
+    def _report(self, event: Event) -> None:
+        if not self._cancelled.is_set():  # A cancelled job reports nothing further.
+            self._send_report(event)
 
-    def _run_launcher(self, order: LaunchOrder) -> Mapping[str, Any]:
+    def _say(self, importance: Importance, text: str) -> None:
+        self._report(MessageEvent(importance, text))
+
+    def _run_launcher(self, launch: Launch) -> Mapping[str, Any]:
         try:
-            image = self._images.find(order.image)
+            image = self._images.find(launch.image)
         except UnknownImage as error:
-            raise _pull_failed(order.image, error) from error
+            raise _pull_failed(launch.image, error) from error
+        process = LauncherProcess(launch, self._job_id, image, self._store)
         self._say(
-            events.BASIC,
-            f"Console log from launcher will be available at {order.launch_folder}/console_logs.",
+            Importance.BASIC,
+            f"Console log from launcher will be available at {process.folder}/console_logs.",
         )
-        said = 0
+        lines = 0
 
         def report_line(line: str) -> None:
-            nonlocal said
-            said += 1
-            if said <= _MOST_CONSOLE_MESSAGES:
-                self._say(events.DETAILED, line)
-            if said == _MOST_CONSOLE_MESSAGES:
-                self._say(events.DETAILED, "The rest is in the console log.")
+            nonlocal lines
+            lines += 1
+            if lines <= _MOST_CONSOLE_MESSAGES:
+                self._say(Importance.DETAILED, line)
+            if lines == _MOST_CONSOLE_MESSAGES:
+                self._say(Importance.DETAILED, "The rest is in the console log.")
 
-        return run_launcher(
-            order,
-            image,
-            env=self._environment(image),
+        return process.run(
+            self._children,
+            process_env=self._process_env(image),
             umask=self._umask,
-            children=self._children,
-            store=self._store,
             report_line=report_line,
         )
 
-    def _environment(self, image: Image) -> dict[str, str]:
+    def _process_env(self, image: Image) -> dict[str, str]:
         # google-auth must not find the credentials of the user of this machine.
         own = {"CLOUDSDK_CONFIG": str(self._run_dir / "gcloud")}
         if image.root is not None:  # It has a /tmp of its own.
             own[RUN_DIR_VARIABLE] = str(self._run_dir)
         elif temp.VARIABLE not in image.env:
             own[temp.VARIABLE] = str(self._temp_dir)
-        return image.environment({**own, **self._endpoints})
+        return image.process_env({**own, **self._endpoints})
 
-    @property
-    def _executor_log(self) -> Path:
-        return self._run_dir / "executor.log"
+    def _start_executor(self, worker: WorkerCommand | None) -> ExecutorProcess:
+        preparation = Preparation(run_dir=self._run_dir, umask=self._umask, worker=worker)
+        return ExecutorProcess(self._children, preparation, temp_dir=self._temp_dir)
 
-    def _expected_worker(self, order: LaunchOrder) -> WorkerEnvironment | None:
-        reference = order.environment.get("sdkContainerImage") or order.parameters.get(
-            "sdk_container_image"
-        )
-        try:
-            return self._image_environment(reference) if reference else None
-        except UnknownImage:
-            return None  # If the job does name it, it fails then.
-
-    def _start_executor(self, worker: WorkerEnvironment | None) -> Child:
-        with self._executor_log.open("ab") as log:
-            executor = self._children.start(
-                _EXECUTOR,
-                cwd=self._run_dir,
-                env={**os.environ, temp.VARIABLE: str(self._temp_dir)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        _tell(executor, Preparation(run_dir=self._run_dir, umask=self._umask, worker=worker))
-        return executor
-
-    def _execute(self, job: Mapping[str, Any], executor: Child) -> None:
-        self._events.state(self._job_id, events.PENDING)
-        streaming = job.get("type") == "JOB_TYPE_STREAMING"
-        pubsub_host = self._endpoints.get(HOST_VARIABLE)
-        if streaming and pubsub_host is None:
-            raise JobFailedError(f"Workflow failed. Causes: {MISSING}")
-        order = ExecutionOrder(
-            run_dir=self._run_dir,
-            options=staging.pipeline_options(job),
-            workers={
-                image: self._worker_environment(image) for image in staging.worker_images(job)
-            },
-            num_workers=count_workers(job, cores=os.cpu_count() or 1),
-            pubsub_host=pubsub_host if streaming else None,
-        )
-        staging.fetch_pipeline(job, self._store, order.pipeline_file)
-        packages = staging.fetch_packages(job, self._store, order.packages_dir)
-        self._warn_of_packages(packages)
+    def _execute(self, job: Mapping[str, Any], executor: ExecutorProcess) -> None:
+        self._report(StateEvent(JobState.PENDING))
+        execution = self._prepare(job)
         soon = 0
         while True:
             started = time.monotonic()
             with self._lock:
                 self._executor = executor
-                _tell(executor, order)
+                executor.send(execution)
                 if self._drained:
-                    _tell(executor, Drain())
+                    executor.send(Drain())
             try:
-                return self._follow(executor, self._acknowledged)
-            except _ExecutorDiedError as error:
+                return executor.follow(functools.partial(self._take, earlier=self._acknowledged))
+            except ExecutorDiedError as error:
                 soon = soon + 1 if time.monotonic() - started < _SOON_SEC else 0
-                if not order.streaming or soon == _MOST_SOON or self._cancelled.is_set():
+                if not execution.streaming or soon == _MOST_SOON or self._cancelled.is_set():
                     raise
                 self._say(
-                    events.WARNING,
+                    Importance.WARNING,
                     f"{error.problem}. Another takes its place; messages that were not "
                     "acknowledged are delivered again.",
                 )
-            executor = self._start_executor(next(iter(order.workers.values()), None))
+            executor = self._start_executor(next(iter(execution.workers.values()), None))
 
-    def _follow(self, executor: Child, earlier: Updates) -> None:
-        try:
-            for event in events.read_events(executor.stdout):
-                match event:
-                    case events.SubscriptionEvent(subscription):
-                        self._subscriptions.add(subscription)
-                    case _ if self._cancelled.is_set():
-                        pass  # Of a job that is cancelled nothing more is told.
-                    case events.MessageEvent(importance, text):
-                        self._say(importance, text)
-                    case events.MetricsEvent(updates):
-                        self._events.metrics(self._job_id, add_metrics(earlier, updates))
-                    case events.AcknowledgedEvent(updates):
-                        self._acknowledged = add_metrics(earlier, updates)
-                    case events.StateEvent(events.RUNNING) if self._running:
-                        pass  # It is the state already, or the job drains.
-                    case events.StateEvent(state):
-                        self._running = state == events.RUNNING
-                        self._events.state(self._job_id, state)
-                        if state in _TERMINAL:
-                            return
-            status = executor.wait()
-            problem = f"the executor ended with exit status {status} before the job did"
-        except GarbledEventsError as error:
-            executor.kill()  # One that goes on would work beside its successor.
-            problem = f"the executor sent what is {error}"
-        output = last_words(self._executor_log.read_text(errors="replace"))
-        raise _ExecutorDiedError(
-            problem,
-            f"Its last output, in {self._executor_log}:\n{output or '(none)'}",
+    def _prepare(self, job: Mapping[str, Any]) -> Execution:
+        """Bring what a job needs into its folder."""
+        streaming = job.get("type") == "JOB_TYPE_STREAMING"
+        pubsub_host = self._endpoints.get(HOST_VARIABLE)
+        if streaming and pubsub_host is None:
+            raise WorkflowFailedError(MISSING)
+        execution = Execution(
+            run_dir=self._run_dir,
+            options=staging.pipeline_options(job),
+            workers={image: self._find_worker(image) for image in staging.worker_images(job)},
+            num_workers=count_workers(job, cores=os.cpu_count() or 1),
+            pubsub_host=pubsub_host if streaming else None,
         )
+        staging.fetch_pipeline(job, self._store, execution.pipeline_file)
+        packages = staging.fetch_packages(job, self._store, execution.packages_dir)
+        self._warn_of_packages(packages)
+        return execution
+
+    def _take(self, event: Event, *, earlier: Updates) -> None:
+        """Take one report of an executor; ``earlier`` are the counts of those before it."""
+        match event:
+            case SubscriptionEvent(subscription):
+                self._subscriptions.add(subscription)
+            case AcknowledgedEvent(updates):
+                self._acknowledged = add_metrics(earlier, updates)
+            case MetricsEvent(updates):
+                self._report(MetricsEvent(add_metrics(earlier, updates)))
+            case StateEvent(JobState.RUNNING) if self._running:
+                pass  # The job is in that state already, or it drains.
+            case _:
+                self._running |= event == StateEvent(JobState.RUNNING)
+                self._report(event)
 
     def _delete_subscriptions(self) -> None:
         # Should this process be killed instead, Pub/Sub ends with it and forgets them all.
@@ -302,47 +254,28 @@ class JobRun:
             if problem:
                 _LOG.warning("job %s leaves %s behind: %s", self._job_id, subscription, problem)
 
-    def _worker_environment(self, reference: str) -> WorkerEnvironment:
+    def _find_worker_ahead(self, launch: Launch) -> WorkerCommand | None:
+        reference = launch.expected_worker_image
         try:
-            return self._image_environment(reference)
+            return self._build_worker(self._images.find(reference)) if reference else None
+        except UnknownImage:
+            return None  # If the job does name it, it fails then.
+
+    def _find_worker(self, reference: str) -> WorkerCommand:
+        try:
+            return self._build_worker(self._images.find(reference))
         except UnknownImage as error:
-            stock = find_stock_image(reference)
-            if stock is None:
+            warning = describe_stock_image(reference)
+            if warning is None:
                 raise _pull_failed(reference, error) from error
-            return self._stock_environment(reference, stock)
+            self._say(Importance.WARNING, warning)
+            return self._build_worker(Image(self._images.local.python, self._run_dir, {}))
 
-    def _image_environment(self, reference: str) -> WorkerEnvironment:
-        image = self._images.find(reference)
-        return WorkerEnvironment(
+    def _build_worker(self, image: Image) -> WorkerCommand:
+        return WorkerCommand(
             python=str(image.python),
             workdir=str(image.workdir),
-            env=self._environment(image),
-        )
-
-    def _stock_environment(self, reference: str, stock: StockImage) -> WorkerEnvironment:
-        here = StockImage(
-            ".".join(platform.python_version_tuple()[:2]), metadata.version("apache-beam")
-        )
-        remedy = (
-            f"The workers run Beam's own image, {reference}, which holds nothing of the template. "
-            "For them to import what is in the template's image, set sdk_container_image "
-            "(sdkContainerImage in the environment) to it."
-        )
-        if stock != here:
-            raise JobFailedError(
-                f"Workflow failed. Causes: the local Dataflow can stand for Beam's own image only "
-                f"with Python {here.python_version} and Beam {here.beam_version}.",
-                remedy,
-            )
-        self._say(events.WARNING, remedy)
-        image = Image(Path(sys.executable), self._run_dir, {})
-        env = self._environment(image)
-        del env["PYTHONPATH"]
-        return WorkerEnvironment(
-            python=str(image.python),
-            workdir=str(image.workdir),
-            env=env,
-            stock=True,
+            process_env=self._process_env(image),
         )
 
     def _warn_of_packages(self, names: Sequence[str]) -> None:
@@ -351,7 +284,7 @@ class JobRun:
         ]
         if installed:
             self._say(
-                events.WARNING,
+                Importance.WARNING,
                 f"Staged packages are not installed on local workers: {', '.join(installed)}. "
                 "What they bring must be in the environment of the workers' image.",
             )
@@ -369,26 +302,14 @@ def count_workers(job: Mapping[str, Any], *, cores: int) -> int:
 
 
 def _explain(job_id: str, error: Exception) -> Sequence[str]:
-    """Return what is told of the error that ended a job."""
-    if isinstance(error, LaunchFailedError):
-        return [*filter(None, (error.program_text, error.service_text, error.remedy))]
+    """Return the messages of the error that ended a job."""
     if isinstance(error, JobFailedError):
         return error.messages
-    if isinstance(error, JobFilesError):
-        return [f"Workflow failed. Causes: {error}."]
     _LOG.error("job %s", job_id, exc_info=error)
     return [f"Internal error of the local Dataflow: {type(error).__name__}: {error}"]
 
 
-def _tell(executor: Child, record: Preparation | ExecutionOrder | Drain) -> None:
-    with suppress(BrokenPipeError):  # Its death is reported where its events end.
-        executor.stdin.write(record.to_line())
-        executor.stdin.flush()
-
-
-def _pull_failed(reference: str, error: UnknownImage) -> JobFailedError:
-    return JobFailedError(
-        f"Workflow failed. Causes: Unable to pull container image due to error: {reference}: "
-        "not found.",
-        str(error),
+def _pull_failed(reference: str, error: UnknownImage) -> WorkflowFailedError:
+    return WorkflowFailedError(
+        f"Unable to pull container image due to error: {reference}: not found.", str(error)
     )

@@ -1,42 +1,31 @@
-"""The runtime: what happens between an accepted launch and a finished job.
+"""The job runner: what happens between an accepted launch and a finished job.
 
 Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
-the order in which they came. Decides nothing about requests, its orders are valid; keeps no record,
-the service does.
+the order in which they came. Decides nothing about requests, which are valid; keeps no record, the
+service does.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.emulator.runtime import events as importances
+from launcher.emulator.runtime.events import Event, Importance, MessageEvent
 from launcher.emulator.runtime.images import ImageRegistry
-from launcher.emulator.runtime.job_events import JobEvents
 from launcher.emulator.runtime.job_run import JobRun
-from launcher.emulator.runtime.launcher_process import LaunchOrder
+from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.storage import ObjectStore
-
-__all__ = ["DEFAULT_MAX_JOBS", "JobEvents", "JobOrder", "LaunchOrder", "Runtime"]
 
 DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
 """How many jobs run at once: each is three processes that import Beam."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobOrder:
-    """A ``Job`` that a client submitted itself, as Beam's DataflowRunner does."""
-
-    job_id: str
-    job: Mapping[str, Any]
-
-
-class Runtime:
+class JobRunner:
     """Runs jobs; thread-safe."""
 
     def __init__(
@@ -45,7 +34,7 @@ class Runtime:
         store: ObjectStore,
         images: ImageRegistry,
         endpoints: Mapping[str, str],
-        events: JobEvents,
+        report: Callable[[str, Event], None],
         runs_dir: Path,
         umask: int = -1,
         max_jobs: int = DEFAULT_MAX_JOBS,
@@ -55,7 +44,7 @@ class Runtime:
             store: the local Cloud Storage.
             images: what stands for container images.
             endpoints: variables that lead the jobs' processes to the local services.
-            events: is told what happens to the jobs.
+            report: takes a job's id and what its run reports; called from several threads.
             runs_dir: gets a folder for every job, with the output of its processes.
             umask: of the processes that run the jobs' own code; -1 for this process's.
             max_jobs: how many jobs run at once.
@@ -63,7 +52,7 @@ class Runtime:
         self._store = store
         self._images = images
         self._endpoints = endpoints
-        self._events = events
+        self._report = report
         self._runs_dir = runs_dir
         self._umask = umask
         self._max_jobs = max_jobs
@@ -71,13 +60,16 @@ class Runtime:
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[JobRun, Future[None]]] = {}
 
-    def launch(self, order: LaunchOrder) -> None:
+    def launch(self, job_id: str, launch: Launch) -> None:
         """Start a Flex Template: its launcher, then its job. Returns at once."""
-        self._start(order.job_id, lambda run: run.launch(order))
+        self._start(job_id, lambda run: run.launch(launch))
 
-    def execute(self, order: JobOrder) -> None:
-        """Start a submitted job. Returns at once."""
-        self._start(order.job_id, lambda run: run.execute(order.job))
+    def execute(self, job_id: str, job: Mapping[str, Any]) -> None:
+        """Start a ``Job`` that a client submitted itself, as Beam's DataflowRunner does.
+
+        Returns at once.
+        """
+        self._start(job_id, lambda run: run.execute(job))
 
     def drain(self, job_id: str) -> None:
         """Let a streaming job end with the messages that it has. Returns at once."""
@@ -110,7 +102,7 @@ class Runtime:
             store=self._store,
             images=self._images,
             endpoints=self._endpoints,
-            events=self._events,
+            report=functools.partial(self._report, job_id),
             run_dir=self._runs_dir / job_id,
             umask=self._umask,
         )
@@ -125,12 +117,11 @@ class Runtime:
             ahead = len(self._runs)
             self._runs[job_id] = run, self._pool.submit(run_and_forget)
         if ahead >= self._max_jobs:
-            self._events.message(
-                job_id,
-                importances.BASIC,
+            text = (
                 f"The local Dataflow runs no more than {self._max_jobs} jobs at once; this one "
-                "waits for its turn.",
+                "waits for its turn."
             )
+            self._report(job_id, MessageEvent(Importance.BASIC, text))
 
     def _stop(self, job_id: str, run: JobRun, ended: Future[None]) -> None:
         if ended.cancel():  # It was still waiting.

@@ -6,10 +6,10 @@ The records are ``MetricUpdate``: https://cloud.google.com/dataflow/docs/referen
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-Updates = Sequence[Mapping[str, Any]]
+from launcher.emulator.runtime.events import Updates
 
 
 def add_metrics(earlier: Updates, present: Updates) -> Updates:

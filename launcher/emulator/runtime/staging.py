@@ -1,4 +1,4 @@
-"""What a submitted job refers to in Cloud Storage, brought to where its processes can read it.
+"""What a submitted job refers to in Cloud Storage, copied to where its processes can read it.
 
 A ``Job`` names its pipeline (``sdkPipelineOptions.options.pipelineUrl``) and the packages of its
 workers (``workerPools[].packages``), which on Dataflow the worker's boot program downloads.
@@ -10,14 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from launcher.emulator.runtime.errors import WorkflowFailedError
 from launcher.emulator.storage import NotFound, ObjectStore
 
 _GS = "gs://"
 _STORAGE_HOST = "storage.googleapis.com/"  # How Beam writes the location of a package.
-
-
-class JobFilesError(Exception):
-    """A file that the job refers to cannot be had."""
 
 
 def split_gs_url(url: str) -> tuple[str, str]:
@@ -57,13 +54,13 @@ def fetch_pipeline(job: Mapping[str, Any], store: ObjectStore, path: Path) -> No
     """Write the job's pipeline proto to ``path``.
 
     Raises:
-        JobFilesError: the job names none, or there is no such object.
+        WorkflowFailedError: the job names none, or there is no such object.
     """
     url = pipeline_options(job).get("pipelineUrl")
     if not url:
-        raise JobFilesError(
+        raise WorkflowFailedError(
             "the job has no environment.sdkPipelineOptions.options.pipelineUrl: "
-            "it was not made by a Beam SDK with portable job submission"
+            "it was not made by a Beam SDK with portable job submission."
         )
     path.write_bytes(_read(store, url))
 
@@ -72,14 +69,14 @@ def fetch_packages(job: Mapping[str, Any], store: ObjectStore, folder: Path) -> 
     """Write the packages of the job's workers into ``folder``; return their names.
 
     Raises:
-        JobFilesError: one has a bad name, or there is no such object.
+        WorkflowFailedError: one has a bad name, or there is no such object.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for package in (found for pool in _worker_pools(job) for found in pool.get("packages", [])):
         name = package["name"]
         if name != Path(name).name:
-            raise JobFilesError(f"the package name {name!r} is not a file name")
+            raise WorkflowFailedError(f"the package name {name!r} is not a file name.")
         location = _GS + package["location"].removeprefix(_STORAGE_HOST).removeprefix(_GS)
         (folder / name).write_bytes(_read(store, location))
         names.append(name)
@@ -94,6 +91,8 @@ def _read(store: ObjectStore, url: str) -> bytes:
     try:
         return store.read(*split_gs_url(url))
     except ValueError as error:
-        raise JobFilesError(f"the job refers to {error}") from error
+        raise WorkflowFailedError(f"the job refers to {error}.") from error
     except NotFound as error:
-        raise JobFilesError(f"the job refers to {url}, and there is no such object") from error
+        raise WorkflowFailedError(
+            f"the job refers to {url}, and there is no such object."
+        ) from error

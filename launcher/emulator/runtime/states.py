@@ -1,7 +1,7 @@
-"""Job states, and the one table of the ways from one to the next.
+"""Job states, and the one table of the transitions between them.
 
 Mirrors ``JobState``: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.jobs#Job.JobState
-What is not in the table does not happen. The pace at which a job moves is its runtime's business.
+What is not in the table does not happen. The run decides when a job moves.
 """
 
 from __future__ import annotations

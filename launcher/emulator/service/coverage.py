@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from launcher.emulator.runtime.launcher_process import NO_FLAG
+from launcher.emulator.runtime.launch import NO_FLAG
 from launcher.emulator.service.discovery import (
     HONOURED_SYSTEM_PARAMETERS,
     Discovery,

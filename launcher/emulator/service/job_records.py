@@ -13,16 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from launcher.emulator.runtime.events import Importance
 from launcher.emulator.runtime.states import JobState
-
-IMPORTANCES = (
-    "JOB_MESSAGE_DEBUG",
-    "JOB_MESSAGE_DETAILED",
-    "JOB_MESSAGE_BASIC",
-    "JOB_MESSAGE_WARNING",
-    "JOB_MESSAGE_ERROR",
-)
-"""Importances of messages, in rising order."""
 
 _PACIFIC = ZoneInfo("America/Los_Angeles")  # Dataflow's job ids carry this clock.
 
@@ -91,7 +83,7 @@ class Message:
 
     seq: int
     time: str
-    importance: str
+    importance: Importance
     text: str
 
 

@@ -1,7 +1,7 @@
 """The job store: jobs, their messages and their metrics, in one SQLite file.
 
 Everything that the local Dataflow knows about jobs is here, under one lock, and survives a
-``kill -9``. Does not run anything; the runtime does.
+``kill -9``. Does not run anything; the job runner does.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
+from launcher.emulator.runtime.events import Importance
 from launcher.emulator.runtime.states import IllegalTransitionError, JobState, check_transition
 from launcher.emulator.service.job_records import (
-    IMPORTANCES,
     ActiveNameError,
     JobFilter,
     JobRecord,
@@ -31,6 +31,7 @@ from launcher.emulator.service.job_records import (
     new_job_id,
 )
 
+_IMPORTANCES = tuple(Importance)
 _TERMINAL = ", ".join(f"'{state}'" for state in JobState if state.is_terminal)
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (
@@ -242,28 +243,24 @@ class JobStore:
             ids = [row[0] for row in self._db.execute("SELECT id FROM jobs WHERE NOT terminal")]
             for job_id in ids:
                 self.transition(job_id, JobState.FAILED)
-                self.add_message(job_id, "JOB_MESSAGE_ERROR", text)
+                self.add_message(job_id, Importance.ERROR, text)
             return ids
 
-    def add_message(self, job_id: str, importance: str, text: str) -> None:
-        """Add a message to a job.
-
-        Raises:
-            ValueError: the importance is not one of ``IMPORTANCES``.
-        """
+    def add_message(self, job_id: str, importance: Importance, text: str) -> None:
+        """Add a message to a job."""
         # A worker's output may hold what is no text in UTF-8.
         encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
         with self._lock, self._db:
             self._db.execute(
                 "INSERT INTO messages (job_id, time, importance, text) VALUES (?, ?, ?, ?)",
-                (job_id, self.now(), IMPORTANCES.index(importance), encodable),
+                (job_id, self.now(), _IMPORTANCES.index(importance), encodable),
             )
 
     def list_messages(
         self,
         job_id: str,
         *,
-        minimum_importance: str = IMPORTANCES[0],
+        minimum_importance: Importance = Importance.DEBUG,
         within: TimeRange,
         page_size: int,
         page_token: str = "",
@@ -276,7 +273,7 @@ class JobStore:
         after = int(_decode_token(page_token, 1)[0]) if page_token else 0
         conditions = [
             ("job_id = ?", (job_id,)),
-            ("importance >= ?", (IMPORTANCES.index(minimum_importance),)),
+            ("importance >= ?", (_IMPORTANCES.index(minimum_importance),)),
             ("seq > ?", (after,)),
             *_within("time", within),
         ]
@@ -287,7 +284,7 @@ class JobStore:
             [*(value for _, values in conditions for value in values), page_size + 1],
         )
         page = [
-            Message(seq=seq, time=time, importance=IMPORTANCES[importance], text=text)
+            Message(seq=seq, time=time, importance=_IMPORTANCES[importance], text=text)
             for seq, time, importance, text in rows[:page_size]
         ]
         more = len(rows) > page_size

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service import errors
 from launcher.emulator.service.errors import ParameterViolation
 from launcher.emulator.service.metadata_server import project_number
@@ -77,44 +77,8 @@ HONOURED_FIELDS = (
 )
 """What of a ``LaunchFlexTemplateParameter`` has an effect, by paths.
 
-Which fields of the environment have, the launcher says (``launcher_process.NO_FLAG``).
+``runtime.launch.NO_FLAG`` says which fields of the environment have none.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """A launch that the service accepts.
-
-    ``environment`` is a ``FlexTemplateRuntimeEnvironment``: the request's fields over the
-    spec's defaults. ``staging_bucket`` is set where Dataflow itself provides the bucket.
-    """
-
-    job_name: str
-    image: str
-    parameters: Mapping[str, str]
-    environment: Mapping[str, Any]
-    staging_location: str
-    temp_location: str
-    staging_bucket: str | None
-    launch_timeout_sec: float
-    streaming: bool
-
-    def document(self) -> dict[str, Any]:
-        """Return what is known of the ``Job`` before the template has made its job object."""
-        environment = {
-            "experiments": self.environment.get("additionalExperiments"),
-            "flexResourceSchedulingGoal": self.environment.get("flexrsGoal"),
-            "serviceAccountEmail": self.environment.get("serviceAccountEmail"),
-            "serviceKmsKeyName": self.environment.get("kmsKeyName"),
-            "streamingMode": self.environment.get("streamingMode"),
-            "workerRegion": self.environment.get("workerRegion"),
-            "workerZone": self.environment.get("workerZone"),
-        }
-        return {
-            "type": "JOB_TYPE_STREAMING" if self.streaming else "JOB_TYPE_BATCH",
-            "labels": self.environment.get("additionalUserLabels", {}),
-            "environment": {name: value for name, value in environment.items() if value},
-        }
 
 
 def find_spec(
@@ -181,15 +145,15 @@ def check_launch(
     if not JOB_NAME.fullmatch(job_name):
         raise errors.invalid_job_name()
     parameters: Mapping[str, str] = parameter.get("parameters", {})
-    asked = _set_fields(parameter, "environment", messages)
+    requested = _set_fields(parameter, "environment", messages)
     violations = [
         *_check_parameters(parameters, spec.get("metadata")),
-        *_check_duplicates(parameters, asked),
+        *_check_duplicates(parameters, requested),
     ]
     if violations:
         raise errors.invalid_template_parameters(violations)
     # UNCONFIRMED: lists and maps of the request replace those of the spec, they do not add up.
-    environment = _set_fields(spec, "defaultEnvironment", messages) | asked
+    environment = _set_fields(spec, "defaultEnvironment", messages) | requested
     _check_environment(environment)
 
     staging = _location("stagingLocation", environment, parameters)
@@ -200,15 +164,36 @@ def check_launch(
         staging, temp = f"gs://{bucket}/staging", f"gs://{bucket}/temp"
     return Launch(
         job_name=job_name,
+        project_id=project_id,
+        region=region,
         image=spec["image"],
         parameters=parameters,
-        environment=environment,
+        runtime_environment=environment,
         staging_location=staging or temp,
         temp_location=temp or staging,
-        staging_bucket=bucket,
+        provided_bucket=bucket,
         launch_timeout_sec=_launch_timeout_sec(parameter.get("launchOptions", {})),
         streaming=spec.get("metadata", {}).get("streaming", False),
     )
+
+
+def build_job_document(launch: Launch) -> dict[str, Any]:
+    """Return what is known of the ``Job`` before the template has made its job object."""
+    given = launch.runtime_environment
+    environment = {
+        "experiments": given.get("additionalExperiments"),
+        "flexResourceSchedulingGoal": given.get("flexrsGoal"),
+        "serviceAccountEmail": given.get("serviceAccountEmail"),
+        "serviceKmsKeyName": given.get("kmsKeyName"),
+        "streamingMode": given.get("streamingMode"),
+        "workerRegion": given.get("workerRegion"),
+        "workerZone": given.get("workerZone"),
+    }
+    return {
+        "type": "JOB_TYPE_STREAMING" if launch.streaming else "JOB_TYPE_BATCH",
+        "labels": given.get("additionalUserLabels", {}),
+        "environment": {name: value for name, value in environment.items() if value},
+    }
 
 
 def _set_fields(holder: Mapping[str, Any], name: str, messages: Messages) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The methods of the Dataflow API that the local Dataflow implements, one function each.
 
 Calls arrive checked against the discovery document, and answers are written by it; here is only
-what they do. ``operations`` says which method is which.
+what they do. The table of methods is in ``operations``.
 https://cloud.google.com/dataflow/docs/reference/rest
 """
 
@@ -11,9 +11,11 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from launcher.emulator.runtime.job_runner import JobOrder, LaunchOrder
+from launcher.emulator.runtime.events import Importance
+from launcher.emulator.runtime.job_runner import JobRunner
+from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.runtime.states import IllegalTransitionError, JobState
 from launcher.emulator.service import errors, shortage
 from launcher.emulator.service.discovery import Method
@@ -28,7 +30,12 @@ from launcher.emulator.service.job_records import (
     parse_time,
 )
 from launcher.emulator.service.job_store import JobStore
-from launcher.emulator.service.launch_rules import JOB_NAME, Launch, check_launch, find_spec
+from launcher.emulator.service.launch_rules import (
+    JOB_NAME,
+    build_job_document,
+    check_launch,
+    find_spec,
+)
 from launcher.emulator.service.recorder import SERVICE_FIELDS
 from launcher.emulator.service.schema import Messages
 from launcher.emulator.storage.errors import Conflict, InvalidRequest
@@ -66,19 +73,7 @@ class Call:
         return self.path["jobId"]
 
 
-class Executor(Protocol):
-    """What the service needs of the runtime."""
-
-    def launch(self, order: LaunchOrder) -> None: ...
-
-    def execute(self, order: JobOrder) -> None: ...
-
-    def drain(self, job_id: str) -> None: ...
-
-    def cancel(self, job_id: str) -> None: ...
-
-
-class Service:
+class Methods:
     """The implemented methods. Thread-safe; calls block on the disk only."""
 
     def __init__(
@@ -86,13 +81,13 @@ class Service:
         *,
         jobs: JobStore,
         store: ObjectStore,
-        runtime: Executor,
+        runner: JobRunner,
         messages: Messages,
         faults: FaultQueue,
     ) -> None:
         self._jobs = jobs
         self._store = store
-        self._runtime = runtime
+        self._runner = runner
         self._messages = messages
         self._faults = faults
         self._cancellations = ThreadPoolExecutor(max_workers=4, thread_name_prefix="cancel")
@@ -118,14 +113,14 @@ class Service:
             raise errors.active_job_name(launch.job_name)
         if call.body.get("validateOnly"):
             return {}  # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch.
-        if launch.staging_bucket is not None:
-            self._provide_bucket(launch.staging_bucket)
-        record = self._create(call, launch.job_name, JobState.QUEUED, launch.document())
+        if launch.provided_bucket is not None:
+            self._provide_bucket(launch.provided_bucket)
+        document = build_job_document(launch)
+        record = self._create(call, launch.job_name, JobState.QUEUED, document)
         if fault := self._faults.take(call.method.id, JOB_FAULTS):
-            self._fail_for_want(record, launch, fault.kind)
+            self._fail_by_shortage(record, launch, fault.kind)
         else:
-            order = _launch_order(record, launch)
-            self._start(record, lambda: self._runtime.launch(order))
+            self._start(record, lambda: self._runner.launch(record.id, launch))
         # The job of this answer has no state, and its state's time is the epoch, as on Dataflow
         # (seen in published output of gcloud; UNCONFIRMED for the REST API).
         job = record.to_json()
@@ -144,8 +139,7 @@ class Service:
             return active.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
         document = {key: value for key, value in job.items() if key not in SERVICE_FIELDS}
         record = self._create(call, name, JobState.PENDING, document)
-        order = JobOrder(job_id=record.id, job=job)
-        self._start(record, lambda: self._runtime.execute(order))
+        self._start(record, lambda: self._runner.execute(record.id, job))
         return record.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
 
     def get_template(self, call: Call) -> Mapping[str, Any]:
@@ -194,9 +188,9 @@ class Service:
 
     def list_job_messages(self, call: Call) -> Mapping[str, Any]:
         record = self._find(call)
-        importance = call.query.get("minimumImportance", "JOB_MESSAGE_IMPORTANCE_UNKNOWN")
-        if importance == "JOB_MESSAGE_IMPORTANCE_UNKNOWN":
-            importance = "JOB_MESSAGE_DEBUG"
+        wanted = call.query.get("minimumImportance", "JOB_MESSAGE_IMPORTANCE_UNKNOWN")
+        unknown = wanted == "JOB_MESSAGE_IMPORTANCE_UNKNOWN"
+        importance = Importance.DEBUG if unknown else Importance(wanted)
         try:
             page, token = self._jobs.list_messages(
                 record.id,
@@ -279,21 +273,19 @@ class Service:
         except Exception as error:
             # Whatever it was: a job that nobody runs must not look as if it were waiting.
             self._jobs.transition(record.id, JobState.FAILED)
-            self._jobs.add_message(
-                record.id, "JOB_MESSAGE_ERROR", f"The job did not start: {error}"
-            )
+            self._jobs.add_message(record.id, Importance.ERROR, f"The job did not start: {error}")
             raise
 
-    def _fail_for_want(self, record: JobRecord, launch: Launch, kind: FaultKind) -> None:
+    def _fail_by_shortage(self, record: JobRecord, launch: Launch, kind: FaultKind) -> None:
         # Dataflow takes minutes to find out. UNCONFIRMED: that the job does not look RUNNING then.
         if kind is FaultKind.NO_CAPACITY:
             text = shortage.no_capacity(
-                launch.environment, project_id=record.project_id, region=record.region
+                launch.runtime_environment, project_id=record.project_id, region=record.region
             )
         else:
-            text = shortage.no_quota(launch.environment, region=record.region)
+            text = shortage.no_quota(launch.runtime_environment, region=record.region)
         self._jobs.transition(record.id, JobState.PENDING)
-        self._jobs.add_message(record.id, "JOB_MESSAGE_ERROR", text)
+        self._jobs.add_message(record.id, Importance.ERROR, text)
         self._jobs.transition(record.id, JobState.FAILED)
 
     def _provide_bucket(self, bucket: str) -> None:
@@ -331,35 +323,20 @@ class Service:
             raise errors.transition_not_allowed(
                 record.id, error.current, JobState.DRAINED
             ) from error
-        self._runtime.drain(record.id)
+        self._runner.drain(record.id)
         return draining
 
     def _finish_cancellation(self, job_id: str) -> None:
         try:
-            self._runtime.cancel(job_id)
+            self._runner.cancel(job_id)
         except Exception as error:
             _LOG.exception("cancelling %s failed", job_id)
             self._jobs.add_message(
-                job_id, "JOB_MESSAGE_ERROR", f"The job's processes could not be stopped: {error}"
+                job_id, Importance.ERROR, f"The job's processes could not be stopped: {error}"
             )
             self._jobs.transition(job_id, JobState.FAILED)
         else:
             self._jobs.transition(job_id, JobState.CANCELLED)
-
-
-def _launch_order(record: JobRecord, launch: Launch) -> LaunchOrder:
-    return LaunchOrder(
-        job_id=record.id,
-        job_name=record.name,
-        project_id=record.project_id,
-        region=record.region,
-        image=launch.image,
-        parameters=launch.parameters,
-        environment=launch.environment,
-        staging_location=launch.staging_location,
-        temp_location=launch.temp_location,
-        launch_timeout_sec=launch.launch_timeout_sec,
-    )
 
 
 def _page_size(call: Call) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from launcher.emulator.service import errors
 from launcher.emulator.service.launch_rules import HONOURED_FIELDS
-from launcher.emulator.service.methods import Call, Service
+from launcher.emulator.service.methods import Call, Methods
 
 # Ids and numbers of projects, also of the old kind with a domain, and names of regions.
 _PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]{0,62}:)?[a-z0-9][a-z0-9-]{0,62}")
@@ -29,11 +29,11 @@ class Operation:
         answer: does what the method does.
         query: the query parameters that it honours; the others are accepted without effect.
         body: likewise the fields of the body, by their paths; None where it honours all.
-        refused: parameters and fields that answer 501 when they are set; the method itself sees to
+        refused: parameters and fields that answer 501 if they are set; the method itself refuses
             those that are among ``query``.
     """
 
-    answer: Callable[[Service, Call], Mapping[str, Any]]
+    answer: Callable[[Methods, Call], Mapping[str, Any]]
     query: frozenset[str] = frozenset()
     body: frozenset[str] | None = None
     refused: frozenset[str] = frozenset()
@@ -47,29 +47,29 @@ _LIST = _PAGE | {
 }
 _WITH_AND_WITHOUT_REGION: Mapping[str, Operation] = {
     "jobs.create": Operation(
-        answer=Service.create_job, query=frozenset({"view"}), refused=frozenset({"replaceJobId"})
+        answer=Methods.create_job, query=frozenset({"view"}), refused=frozenset({"replaceJobId"})
     ),
-    "jobs.get": Operation(answer=Service.get_job, query=frozenset({"view"})),
-    "jobs.getMetrics": Operation(answer=Service.get_job_metrics, query=frozenset({"startTime"})),
-    "jobs.list": Operation(answer=Service.list_jobs, query=_LIST),
+    "jobs.get": Operation(answer=Methods.get_job, query=frozenset({"view"})),
+    "jobs.getMetrics": Operation(answer=Methods.get_job_metrics, query=frozenset({"startTime"})),
+    "jobs.list": Operation(answer=Methods.list_jobs, query=_LIST),
     "jobs.messages.list": Operation(
-        answer=Service.list_job_messages,
+        answer=Methods.list_job_messages,
         query=_PAGE | {"minimumImportance", "startTime", "endTime"},
     ),
     "jobs.update": Operation(
-        answer=Service.update_job,
+        answer=Methods.update_job,
         query=frozenset({"updateMask"}),
         body=frozenset({"requestedState"}),
         refused=frozenset({"updateMask"}),
     ),
-    "templates.get": Operation(answer=Service.get_template, query=frozenset({"gcsPath"})),
+    "templates.get": Operation(answer=Methods.get_template, query=frozenset({"gcsPath"})),
 }
 OPERATIONS: Mapping[str, Operation] = {
     "dataflow.projects.jobs.aggregated": Operation(
-        answer=Service.aggregate_jobs, query=_LIST | {"location"}
+        answer=Methods.aggregate_jobs, query=_LIST | {"location"}
     ),
     "dataflow.projects.locations.flexTemplates.launch": Operation(
-        answer=Service.launch_flex_template,
+        answer=Methods.launch_flex_template,
         body=frozenset({"validateOnly", *(f"launchParameter.{name}" for name in HONOURED_FIELDS)}),
         refused=frozenset({"launchParameter.update"}),
     ),
@@ -87,11 +87,11 @@ OPERATIONS: Mapping[str, Operation] = {
 """The implemented methods by their ids."""
 
 
-def answer_call(service: Service, call: Call) -> Mapping[str, Any]:
+def answer_call(methods: Methods, call: Call) -> Mapping[str, Any]:
     """Answer a call; every call passes here.
 
     Raises:
-        ApiError: any answer other than success; 501 where the method, or what the call wants of
+        ApiError: any answer other than success; 501 where the method, or what the call requests of
             it, is not implemented.
     """
     operation = OPERATIONS.get(call.method.id)
@@ -104,7 +104,7 @@ def answer_call(service: Service, call: Call) -> Mapping[str, Any]:
     # What the table does not name cannot have an effect by accident.
     honoured = operation.query & call.query.keys()
     query = {name: call.query[name] for name in honoured}
-    return operation.answer(service, dataclasses.replace(call, query=query))
+    return operation.answer(methods, dataclasses.replace(call, query=query))
 
 
 def _check_place(call: Call) -> None:

@@ -17,57 +17,59 @@ _ACCELERATOR = re.compile(
 )
 
 
-def no_capacity(environment: Mapping[str, Any], *, project_id: str, region: str) -> str:
+def no_capacity(runtime_environment: Mapping[str, Any], *, project_id: str, region: str) -> str:
     """Return the error of a worker pool whose zone has no such machine or GPU left.
 
     Args:
-        environment: the launch's ``FlexTemplateRuntimeEnvironment``.
+        runtime_environment: the launch's ``FlexTemplateRuntimeEnvironment``.
         project_id: the launch's.
         region: the launch's.
     """
-    zone = _find_zone(environment, region)
+    zone = _find_zone(runtime_environment, region)
     return (
-        f"{_startup_failed(environment, zone)} ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: The zone "
+        f"{_startup_failed(runtime_environment, zone)} "
+        "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: The zone "
         f"'projects/{project_id}/zones/{zone}' does not have enough resources available to "
         "fulfill the request.  '(resource type:compute)'."
     )
 
 
-def no_quota(environment: Mapping[str, Any], *, region: str) -> str:
+def no_quota(runtime_environment: Mapping[str, Any], *, region: str) -> str:
     """Return the error of a worker pool for which the project's quota does not suffice.
 
     Args:
-        environment: the launch's ``FlexTemplateRuntimeEnvironment``.
+        runtime_environment: the launch's ``FlexTemplateRuntimeEnvironment``.
         region: the launch's.
     """
-    zone = _find_zone(environment, region)
+    zone = _find_zone(runtime_environment, region)
     # UNCONFIRMED: that Compute Engine's words, which are certain, follow those of the worker pool,
     # and that an exhausted quota of GPUs comes before that of CPUs. The limit is made up.
     return (
-        f"{_startup_failed(environment, zone)} QUOTA_EXCEEDED: Instance creation failed: Quota "
-        f"'{_find_quota_metric(environment)}' exceeded.  Limit: 0.0 in region "
+        f"{_startup_failed(runtime_environment, zone)} "
+        "QUOTA_EXCEEDED: Instance creation failed: Quota "
+        f"'{_find_quota_metric(runtime_environment)}' exceeded.  Limit: 0.0 in region "
         f"{zone.rpartition('-')[0]}."
     )
 
 
-def _startup_failed(environment: Mapping[str, Any], zone: str) -> str:
-    workers = environment.get("numWorkers", 1)
+def _startup_failed(runtime_environment: Mapping[str, Any], zone: str) -> str:
+    workers = runtime_environment.get("numWorkers", 1)
     return (
         f"Startup of the worker pool in zone {zone} failed to bring up any of the desired "
         f"{workers} workers."
     )
 
 
-def _find_zone(environment: Mapping[str, Any], region: str) -> str:
-    # UNCONFIRMED: which zone the service picks where none is asked for. Every region has a "b".
-    zone: str | None = environment.get("workerZone")
-    return zone or f"{environment.get('workerRegion', region)}-b"
+def _find_zone(runtime_environment: Mapping[str, Any], region: str) -> str:
+    # UNCONFIRMED: which zone the service picks if none is requested. Every region has a "b".
+    zone: str | None = runtime_environment.get("workerZone")
+    return zone or f"{runtime_environment.get('workerRegion', region)}-b"
 
 
-def _find_quota_metric(environment: Mapping[str, Any]) -> str:
-    """Return the quota that counts the GPUs asked for, or the one for CPUs where there are none."""
+def _find_quota_metric(runtime_environment: Mapping[str, Any]) -> str:
+    """Return the quota that counts the requested GPUs, or the one for CPUs if there are none."""
     fields = ("additionalExperiments", "additionalPipelineOptions")
-    options = "\n".join(option for field in fields for option in environment.get(field, ()))
-    asked = _ACCELERATOR.search(options)
+    options = "\n".join(option for field in fields for option in runtime_environment.get(field, ()))
+    requested = _ACCELERATOR.search(options)
     # https://cloud.google.com/compute/resource-usage#gpu_quota; of H100 it names no memory.
-    return f"NVIDIA_{asked['model'].replace('-', '_').upper()}_GPUS" if asked else "CPUS"
+    return f"NVIDIA_{requested['model'].replace('-', '_').upper()}_GPUS" if requested else "CPUS"

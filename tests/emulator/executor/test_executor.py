@@ -2,77 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
 from apache_beam.metrics import monitoring_infos
 from apache_beam.portability.api import beam_runner_api_pb2, metrics_pb2
 
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames, Values, read_values
 from launcher.emulator.executor.workers import restore_integers
-from launcher.emulator.runtime.events import (
-    AcknowledgedEvent,
-    EventWriter,
-    GarbledEventsError,
-    MessageEvent,
-    MetricsEvent,
-    StateEvent,
-    SubscriptionEvent,
-    read_events,
-)
-from launcher.emulator.runtime.execution import ExecutionOrder, Preparation, WorkerEnvironment
-
-WORKER = WorkerEnvironment(python="/env/bin/python", workdir="/template", env={"A": "b"})
-
-
-def test_events_arrive_as_they_were_written() -> None:
-    stream = io.BytesIO()
-    writer = EventWriter(stream)
-    writer.state("JOB_STATE_RUNNING")
-    writer.message("JOB_MESSAGE_BASIC", "two\nlines, één event")
-    writer.metrics([{"scalar": 1}])
-    writer.acknowledged([{"scalar": 2}])
-    writer.subscription("projects/p/subscriptions/s")
-    stream.seek(0)
-    assert list(read_events(stream)) == [
-        StateEvent("JOB_STATE_RUNNING"),
-        MessageEvent("JOB_MESSAGE_BASIC", "two\nlines, één event"),
-        MetricsEvent([{"scalar": 1}]),
-        AcknowledgedEvent([{"scalar": 2}]),
-        SubscriptionEvent("projects/p/subscriptions/s"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"Segmentation fault\n",
-        b'"text"\n',
-        b'{"event": "party"}\n',
-        b'{"event": "state"}\n',
-        b'{"event": "state", "state": "JOB_STATE_RUNNING", "more": 1}\n',
-        b'{"event": "state", "sta',
-    ],
-)
-def test_what_is_not_an_event_is_refused(line: bytes) -> None:
-    good = b'{"event": "state", "state": "JOB_STATE_RUNNING"}\n'
-    events = read_events([good, line])
-    assert next(events) == StateEvent("JOB_STATE_RUNNING")
-    with pytest.raises(GarbledEventsError, match="not an event: b"):
-        next(events)
-
-
-def test_orders_arrive_as_they_were_written() -> None:
-    order = ExecutionOrder(
-        run_dir=Path("/runs/1"), options={"a": 1.0}, workers={"local/x": WORKER}, num_workers=2
-    )
-    assert ExecutionOrder.from_line(order.to_line()) == order
-    for worker in (WORKER, None):
-        preparation = Preparation(run_dir=Path("/runs/1"), umask=0o022, worker=worker)
-        assert Preparation.from_line(preparation.to_line()) == preparation
 
 
 def test_integers_come_back_from_a_struct() -> None:

@@ -15,7 +15,6 @@ from google.api_core import exceptions
 from google.pubsub_v1 import types
 
 from launcher.emulator import pubsub
-from launcher.emulator.executor.errors import MissingResourceError
 from launcher.emulator.executor.pubsub import (
     Committer,
     PubSub,
@@ -23,6 +22,7 @@ from launcher.emulator.executor.pubsub import (
     Sources,
     name_subscription,
 )
+from launcher.emulator.runtime.errors import WorkflowFailedError
 from launcher.emulator.runtime.subscriptions import delete_subscription
 
 PROJECT = "projects/streaming-tests"
@@ -198,7 +198,7 @@ def test_a_subscription_of_the_job_is_made_again_when_the_server_has_forgotten_i
     ],
 )
 def test_what_does_not_exist_is_named(client, kind, source):
-    with pytest.raises(MissingResourceError, match=f"gcloud pubsub {kind}s create"):
+    with pytest.raises(WorkflowFailedError, match=f"gcloud pubsub {kind}s create"):
         client.check_source(source)
 
 

@@ -9,8 +9,8 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 from google.pubsub_v1 import types
 
-from launcher.emulator.executor.errors import BadMessageError
 from launcher.emulator.executor.pubsub_messages import MessageReader, read_replies
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 CODER = WindowedValueCoder(BytesCoder(), GlobalWindows().get_window_coder()).get_impl()
 
@@ -43,7 +43,7 @@ def test_timestamps_are_those_of_the_attribute():
 def test_a_timestamp_that_is_none_is_told_with_its_message():
     bad = message(b"x", at="yesterday")
     bad.message_id = "17"
-    with pytest.raises(BadMessageError, match=r"message 17 .* 'at' 'yesterday'"):
+    with pytest.raises(WorkflowFailedError, match=r"message 17 .* 'at' 'yesterday'"):
         decode({"timestamp_attribute": "at"}, bad)
 
 

@@ -10,8 +10,8 @@ from apache_beam.io.gcp.bigquery import ReadFromBigQuery, WriteToBigQuery
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
 from launcher.emulator.executor.services import check_services
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 TABLE = "some-project:orders.totals"
 FOLDER = "gs://some-bucket/temp"
@@ -37,7 +37,7 @@ def build(*steps: beam.PTransform) -> beam_runner_api_pb2.Pipeline:
 
 def test_bigquery_steps_are_refused_by_name() -> None:
     read = ReadFromBigQuery(table=TABLE, gcs_location=FOLDER)
-    with pytest.raises(UnsupportedPipelineError) as refused:
+    with pytest.raises(WorkflowFailedError) as refused:
         check_services(build("Orders" >> read, "Report" >> Report()))
     assert "has no BigQuery" in str(refused.value)
     assert "the steps 'Orders', 'Report/Load' would call Google's" in str(refused.value)

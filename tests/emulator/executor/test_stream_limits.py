@@ -16,8 +16,8 @@ from apache_beam.transforms.trigger import (
 from apache_beam.transforms.util import GroupIntoBatches
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
 from launcher.emulator.executor.stream_limits import check_limits
+from launcher.emulator.runtime.errors import WorkflowFailedError
 from template.model_swap import WatchModels
 from template.sources.batching import BatchMessages
 from tests.emulator.executor.pipelines import build
@@ -111,7 +111,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("middle", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_needs_more_is_refused_with_step_and_reason(middle, reason):
-    with pytest.raises(UnsupportedPipelineError) as info:
+    with pytest.raises(WorkflowFailedError) as info:
         check_limits(build(middle))
     text = str(info.value)
     assert f"though Dataflow can: {reason}" in text

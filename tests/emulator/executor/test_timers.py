@@ -10,8 +10,8 @@ from apache_beam.transforms.window import GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PANE_INFO_UNKNOWN
 
-from launcher.emulator.executor.errors import UnsupportedPipelineError
 from launcher.emulator.executor.timers import Timers
+from launcher.emulator.runtime.errors import WorkflowFailedError
 
 CODER = _TimerCoder(BytesCoder(), GlobalWindows().get_window_coder()).get_impl()
 FAMILY = ("Batch", "waited")
@@ -75,5 +75,5 @@ def test_of_event_time_only_the_end_comes(timers):
     assert timers.next_time() is None
     assert fired(timers.take_end()) == {"one": {FAMILY: [b"a"]}}
     assert fired(timers.take_end()) == {}
-    with pytest.raises(UnsupportedPipelineError, match="'Batch' sets the event-time timer"):
+    with pytest.raises(WorkflowFailedError, match="'Batch' sets the event-time timer"):
         timers.update("one", FAMILY, encode(b"a", 5), event_time=True)

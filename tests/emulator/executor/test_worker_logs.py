@@ -18,7 +18,7 @@ def pass_on(*entries: beam_fn_api_pb2.LogEntry) -> list[MessageEvent]:
     """Return the job messages that become of log entries, after the one of the first worker."""
     stream = io.BytesIO()
     with (
-        WorkerLogs.serve(EventWriter(stream)) as logs,
+        WorkerLogs.serve(EventWriter(stream).report) as logs,
         grpc.insecure_channel(logs.address) as channel,
     ):
         stub = beam_fn_api_pb2_grpc.BeamFnLoggingStub(channel)
@@ -26,9 +26,9 @@ def pass_on(*entries: beam_fn_api_pb2.LogEntry) -> list[MessageEvent]:
         list(stub.Logging(iter([batch]), metadata=[("worker_id", "worker-1")], timeout=10))
         assert logs.wait_for_end("worker-1", 10)
     stream.seek(0)
-    started, *told = (event for event in read_events(stream) if isinstance(event, MessageEvent))
+    started, *others = (event for event in read_events(stream) if isinstance(event, MessageEvent))
     assert started == MessageEvent("JOB_MESSAGE_DETAILED", "Workers have started successfully.")
-    return told
+    return others
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A runtime with the real object store and metadata server, and what it reports written down."""
+"""A job runner with the real object store and metadata server, and what it reports written down."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
+from launcher.emulator.runtime.events import (
+    Event,
+    MessageEvent,
+    MetricsEvent,
+    StagedEvent,
+    StateEvent,
+)
 from launcher.emulator.runtime.images import ImageRegistry, load_images
-from launcher.emulator.runtime.job_runner import LaunchOrder, Runtime
+from launcher.emulator.runtime.job_runner import JobRunner
+from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.storage import ObjectStore, build_storage_app
 
@@ -33,7 +41,7 @@ class Journal:
     job: Mapping[str, Any] | None = None
 
     def texts(self, importance: str | None = None) -> str:
-        return "\n".join(text for told, text in self.messages if importance in (None, told))
+        return "\n".join(text for given, text in self.messages if importance in (None, given))
 
     def metric(self, name: str, *, tentative: bool = False, **context: str) -> Any:
         """Return the value of the one metric of that name and context."""
@@ -49,29 +57,24 @@ class Journal:
 
 
 class Journals:
-    """Journals by job id: the ``JobEvents`` of the tests."""
+    """Journals by job id, written by ``record``."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._journals: defaultdict[str, Journal] = defaultdict(Journal)
 
-    def job_object(self, job_id: str, job: Mapping[str, Any]) -> None:
+    def record(self, job_id: str, event: Event) -> None:
         with self._changed:
-            self._journals[job_id].job = job
-
-    def state(self, job_id: str, state: str) -> None:
-        with self._changed:
-            self._journals[job_id].states.append(state)
-            self._changed.notify_all()
-
-    def message(self, job_id: str, importance: str, text: str) -> None:
-        with self._changed:
-            self._journals[job_id].messages.append((importance, text))
-            self._changed.notify_all()
-
-    def metrics(self, job_id: str, metrics: Sequence[Mapping[str, Any]]) -> None:
-        with self._changed:
-            self._journals[job_id].metrics = metrics
+            journal = self._journals[job_id]
+            match event:
+                case StagedEvent(job):
+                    journal.job = job
+                case StateEvent(state):
+                    journal.states.append(state)
+                case MessageEvent(importance, text):
+                    journal.messages.append((importance, text))
+                case MetricsEvent(metrics):
+                    journal.metrics = metrics
             self._changed.notify_all()
 
     def wait_for(self, job_id: str, condition: Callable[[Journal], Any]) -> Journal:
@@ -107,33 +110,32 @@ class Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class Bench:
-    """All that a test of the runtime works with."""
+    """All that a test of the job runner works with."""
 
     store: ObjectStore
     journals: Journals
-    runtime: Runtime
+    runner: JobRunner
     endpoints: Mapping[str, str]
     templates: Path
     runs_dir: Path
 
-    def order(self, entry_file: str, job_id: str, **changes: Any) -> LaunchOrder:
+    def build_launch(self, entry_file: str, **changes: Any) -> Launch:
         fields: dict[str, Any] = {
-            "job_id": job_id,
             "job_name": "test-job",
             "project_id": "test-project",
             "region": "us-central1",
             "image": f"test/{entry_file}",
             "parameters": {},
-            "environment": {"sdkContainerImage": f"test/{entry_file}"},
+            "runtime_environment": {"sdkContainerImage": f"test/{entry_file}"},
             "staging_location": "gs://staging/here",
             "temp_location": "gs://staging/temp",
             "launch_timeout_sec": 60.0,
         }
-        return LaunchOrder(**fields | changes)
+        return Launch(**fields | changes)
 
     def run(self, entry_file: str, job_id: str, **changes: Any) -> Journal:
         """Launch a template and wait for its end."""
-        self.runtime.launch(self.order(entry_file, job_id, **changes))
+        self.runner.launch(job_id, self.build_launch(entry_file, **changes))
         return self.journals.wait(job_id)
 
     def console_logs(self, job_id: str) -> str:
@@ -191,15 +193,15 @@ def bench(
         "GCE_METADATA_ROOT": f"127.0.0.1:{metadata.port}",
     }
     journals = Journals()
-    runtime = Runtime(
+    runner = JobRunner(
         store=store,
         images=registry,
         endpoints=endpoints,
-        events=journals,
+        report=journals.record,
         runs_dir=folder / "runs",
     )
-    yield Bench(store, journals, runtime, endpoints, templates, folder / "runs")
-    runtime.close()
+    yield Bench(store, journals, runner, endpoints, templates, folder / "runs")
+    runner.close()
     storage.stop()
     metadata.stop()
     store.close()

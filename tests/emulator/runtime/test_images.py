@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,8 @@ import pytest
 from launcher.emulator.runtime.images import (
     BadImagesFileError,
     Image,
-    StockImage,
     UnknownImage,
-    find_stock_image,
+    describe_stock_image,
     load_images,
 )
 
@@ -94,17 +93,20 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         load_images(tmp_path / "images.toml", workdir=tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("reference", "stock"),
-    [
-        ("gcr.io/cloud-dataflow/v1beta3/beam_python3.11_sdk:2.77.0", StockImage("3.11", "2.77.0")),
-        ("apache/beam_python3.12_sdk:2.70.0", StockImage("3.12", "2.70.0")),
-        ("docker.io/apache/beam_python3.12_sdk:2.70.0", StockImage("3.12", "2.70.0")),
-        (REFERENCE, None),
-    ],
-)
-def test_beams_own_images_are_known(reference: str, stock: StockImage | None) -> None:
-    assert find_stock_image(reference) == stock
+def test_beams_own_images_are_known_with_a_warning() -> None:
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}", metadata.version("apache-beam")
+    reference = "gcr.io/cloud-dataflow/v1beta3/beam_python{}_sdk:{}".format(*here)
+    warning = describe_stock_image(reference)
+    assert warning is not None
+    assert f"run Beam's own image, {reference}, which holds nothing of the template" in warning
+    assert "set sdk_container_image (sdkContainerImage in the environment) to it" in warning
+    assert "other versions" not in warning
+    for other in ("apache", "docker.io/apache"):
+        warning = describe_stock_image(f"{other}/beam_python3.12_sdk:2.70.0")
+        assert warning is not None
+        versions = "This environment has other versions: Python {} and Beam {}.".format(*here)
+        assert warning.endswith(versions)
+    assert describe_stock_image(REFERENCE) is None
 
 
 def test_a_process_gets_a_clean_environment(tmp_path: Path) -> None:
@@ -116,33 +118,10 @@ def test_a_process_gets_a_clean_environment(tmp_path: Path) -> None:
         "GOOGLE_APPLICATION_CREDENTIALS": "/home/me/key.json",
     }
     image = Image(Path("/env/bin/python"), tmp_path, {"MODE": "a", "PYTHONPATH": "/lib"})
-    assert image.environment({"STORAGE_EMULATOR_HOST": "http://localhost:1"}, own=own) == {
+    assert image.process_env({"STORAGE_EMULATOR_HOST": "http://localhost:1"}, own=own) == {
         "HOME": "/home/me",
         "PATH": f"/env/bin{os.pathsep}/bin",
         "MODE": "a",
         "STORAGE_EMULATOR_HOST": "http://localhost:1",
         "PYTHONPATH": f"{tmp_path}{os.pathsep}/lib",
     }
-
-
-def test_beams_own_images_have_beam_and_nothing_else() -> None:
-    from launcher.emulator.executor import stock_boot
-
-    code = (
-        "import sys, runpy; m = runpy.run_path(sys.argv[1]);"
-        "sys.meta_path.insert(0, m['HideModules'](m['find_foreign_modules']()));"
-        "import numpy, pandas, google.cloud.storage\n"
-        "for name in ('template', 'launcher', 'torch', 'starlette'):\n"
-        "    try: __import__(name)\n"
-        "    except ModuleNotFoundError as error: print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, stock_boot.__file__],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout.splitlines() == [
-        f"No module named '{name}'" for name in ("template", "launcher", "torch", "starlette")
-    ]

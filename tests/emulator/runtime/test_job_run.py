@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from launcher.emulator.runtime.job_run import count_workers
-from launcher.emulator.runtime.job_runner import JobOrder
 from launcher.emulator.runtime.temp import temp_dir_of
 from tests.emulator.runtime.conftest import Bench, Journal
 from tests.emulator.runtime.test_processes import eventually, is_gone
@@ -42,7 +41,7 @@ def job(troubled: Journal) -> dict[str, Any]:
 
 
 def submit(bench: Bench, job: Mapping[str, Any], job_id: str) -> None:
-    bench.runtime.execute(JobOrder(job_id=job_id, job=job))
+    bench.runner.execute(job_id, job)
 
 
 def results(bench: Bench) -> dict[int, int]:
@@ -155,7 +154,7 @@ def sleeping(bench: Bench, deeds: Path, job: dict[str, Any]) -> Iterator[tuple[s
     bench.journals.wait_for(job_id, lambda journal: "seven is here" in journal.texts())
     assert eventually(lambda: (deeds / "pids").exists() and (deeds / "pids").read_text() != "")
     yield job_id, [int(pid) for pid in (deeds / "pids").read_text().split()]
-    bench.runtime.cancel(job_id)
+    bench.runner.cancel(job_id)
 
 
 def test_a_running_job_shows_what_it_has_counted_and_can_be_cancelled(
@@ -168,7 +167,7 @@ def test_a_running_job_shows_what_it_has_counted_and_can_be_cancelled(
     )
     assert journal.metric("seen") == 0
     assert 1 <= journal.metric("seen", tentative=True) <= 10
-    bench.runtime.cancel(job_id)
+    bench.runner.cancel(job_id)
     assert all(eventually(lambda pid=pid: is_gone(pid)) for pid in pids)
     assert journal.states == LAUNCHED
 
@@ -234,9 +233,11 @@ def test_a_pipeline_that_cannot_be_read_fails_the_job(bench: Bench, job: dict[st
     assert "DecodeError" in journal.texts("JOB_MESSAGE_ERROR")
 
 
-def test_without_an_image_the_workers_are_stock_beam(bench: Bench, deeds: Path) -> None:
+def test_without_an_image_the_workers_have_this_environment_and_a_warning(
+    bench: Bench, deeds: Path
+) -> None:
     parameters = {"output": "gs://staging/out/stock", "folder": str(deeds)}
-    journal = bench.run("pipeline.py", "stock", parameters=parameters, environment={})
+    journal = bench.run("pipeline.py", "stock", parameters=parameters, runtime_environment={})
     assert journal.states == [*LAUNCHED, "JOB_STATE_FAILED"]
     assert "ModuleNotFoundError: No module named 'deeds'" in journal.texts("JOB_MESSAGE_ERROR")
     assert "set sdk_container_image" in journal.texts("JOB_MESSAGE_WARNING")

@@ -9,34 +9,35 @@ from pathlib import Path
 
 import pytest
 
+from launcher.emulator.runtime.events import Event
 from launcher.emulator.runtime.images import ImageRegistry
-from launcher.emulator.runtime.job_runner import Runtime
+from launcher.emulator.runtime.job_runner import JobRunner
 from tests.emulator.runtime.conftest import Bench, Journals
 
 
 @pytest.fixture
-def narrow(bench: Bench, registry: ImageRegistry, tmp_path: Path) -> Iterator[Runtime]:
-    """A runtime that runs one job at once."""
-    runtime = Runtime(
+def narrow(bench: Bench, registry: ImageRegistry, tmp_path: Path) -> Iterator[JobRunner]:
+    """A job runner that runs one job at once."""
+    runner = JobRunner(
         store=bench.store,
         images=registry,
         endpoints=bench.endpoints,
-        events=bench.journals,
+        report=bench.journals.record,
         runs_dir=tmp_path,
         max_jobs=1,
     )
-    yield runtime
-    runtime.close()
+    yield runner
+    runner.close()
 
 
-def test_jobs_above_the_limit_wait_in_their_order(bench: Bench, narrow: Runtime) -> None:
+def test_jobs_above_the_limit_wait_in_their_order(bench: Bench, narrow: JobRunner) -> None:
     for number in range(4):
-        narrow.launch(bench.order("slow.py", f"queue-{number}"))
+        narrow.launch(f"queue-{number}", bench.build_launch("slow.py"))
     bench.journals.wait_for("queue-0", lambda journal: "process" in journal.texts())
     for number in range(1, 4):
         journal = bench.journals.wait_for(f"queue-{number}", lambda journal: journal.messages)
-        (told,) = journal.messages
-        assert told == (
+        (message,) = journal.messages
+        assert message == (
             "JOB_MESSAGE_BASIC",
             "The local Dataflow runs no more than 1 jobs at once; this one waits for its turn.",
         )
@@ -47,7 +48,7 @@ def test_jobs_above_the_limit_wait_in_their_order(bench: Bench, narrow: Runtime)
     narrow.close()
     assert len(bench.journals.wait_for("queue-3", lambda _: True).messages) == 1
     with pytest.raises(RuntimeError):
-        narrow.launch(bench.order("slow.py", "late"))
+        narrow.launch("late", bench.build_launch("slow.py"))
 
 
 class FullDisk(Journals):
@@ -58,25 +59,25 @@ class FullDisk(Journals):
         self.met = threading.Event()
         self.has_room = threading.Event()
 
-    def message(self, job_id: str, importance: str, text: str) -> None:
+    def record(self, job_id: str, event: Event) -> None:
         if not self.has_room.is_set():
             self.met.set()
             raise sqlite3.OperationalError("database or disk is full")
-        super().message(job_id, importance, text)
+        super().record(job_id, event)
 
 
 def test_a_job_that_a_full_disk_ended_is_failed_when_there_is_room(
     bench: Bench, registry: ImageRegistry, tmp_path: Path
 ) -> None:
     disk = FullDisk()
-    runtime = Runtime(
+    runner = JobRunner(
         store=bench.store,
         images=registry,
         endpoints=bench.endpoints,
-        events=disk,
+        report=disk.record,
         runs_dir=tmp_path,
     )
-    runtime.launch(bench.order("slow.py", "unlucky"))
+    runner.launch("unlucky", bench.build_launch("slow.py"))
     assert disk.met.wait(30)
     disk.has_room.set()
     journal = disk.wait("unlucky")
@@ -84,6 +85,6 @@ def test_a_job_that_a_full_disk_ended_is_failed_when_there_is_room(
     assert "OperationalError: database or disk is full" in journal.texts("JOB_MESSAGE_ERROR")
     disk.has_room.clear()
     disk.met.clear()
-    runtime.launch(bench.order("slow.py", "given-up"))
+    runner.launch("given-up", bench.build_launch("slow.py"))
     assert disk.met.wait(30)
-    runtime.close()  # Returns though the end of the job cannot be recorded.
+    runner.close()  # Returns though the end of the job cannot be recorded.

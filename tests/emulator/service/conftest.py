@@ -1,4 +1,4 @@
-"""The service with its real stores and apps, and a runtime that only takes orders down."""
+"""The service with its real stores and apps, and a job runner that runs nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 
 from launcher.emulator.daemon import environment
 from launcher.emulator.instance import EmulatorInfo
-from launcher.emulator.runtime.job_runner import JobOrder, LaunchOrder
+from launcher.emulator.runtime.events import Event
+from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.server import Connection
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import Discovery, load_discovery
@@ -26,7 +27,7 @@ from launcher.emulator.service.faults import FaultQueue
 from launcher.emulator.service.guard import LocalOnly
 from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.metadata_server import metadata_routes
-from launcher.emulator.service.methods import Service
+from launcher.emulator.service.methods import Methods
 from launcher.emulator.service.operations import answer_call
 from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.store import ObjectStore
@@ -48,22 +49,24 @@ SPEC: Mapping[str, Any] = {
 
 
 @dataclass
-class RecordingRuntime:
-    """Takes orders down; a cancellation waits for ``may_cancel``."""
+class RecordingRunner:
+    """Runs nothing, and remembers what it should run; a cancellation waits for ``may_cancel``."""
 
-    launched: list[LaunchOrder] = field(default_factory=list)
-    executed: list[JobOrder] = field(default_factory=list)
+    launched: list[Launch] = field(default_factory=list)
+    launched_ids: list[str] = field(default_factory=list)
+    executed: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     may_cancel: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
 
-    def launch(self, order: LaunchOrder) -> None:
+    def launch(self, job_id: str, launch: Launch) -> None:
         if self.error:
             raise self.error
-        self.launched.append(order)
+        self.launched.append(launch)
+        self.launched_ids.append(job_id)
 
-    def execute(self, order: JobOrder) -> None:
-        self.executed.append(order)
+    def execute(self, job_id: str, job: Mapping[str, Any]) -> None:
+        self.executed.append((job_id, job))
 
     def cancel(self, job_id: str) -> None:
         assert self.may_cancel.wait(10)
@@ -79,9 +82,9 @@ class Local:
     http: TestClient
     jobs: JobStore
     store: ObjectStore
-    runtime: RecordingRuntime
-    events: JobRecorder
-    service: Service
+    runner: RecordingRunner
+    record: Callable[[str, Event], None]
+    methods: Methods
 
     def call(
         self, method: str, path: str, body: object = None, *, status: int = 200, **query: object
@@ -120,26 +123,26 @@ def discovery() -> Discovery:
 def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     jobs = JobStore(tmp_path / "jobs.sqlite3")
     store = ObjectStore(tmp_path / "storage")
-    runtime = RecordingRuntime()
+    runner = RecordingRunner()
     faults = FaultQueue(discovery.methods)
-    service = Service(
-        jobs=jobs, store=store, runtime=runtime, messages=discovery.messages, faults=faults
+    methods = Methods(
+        jobs=jobs, store=store, runner=runner, messages=discovery.messages, faults=faults
     )
     app = build_dataflow_app(
         discovery=discovery,
-        dispatch=functools.partial(answer_call, service),
+        dispatch=functools.partial(answer_call, methods),
         faults=faults,
         routes=metadata_routes(project_id="p", zone="us-central1-a"),
         check_responses=True,
     )
-    events = JobRecorder(jobs=jobs, messages=discovery.messages)
+    record = JobRecorder(jobs=jobs, messages=discovery.messages).record
     with TestClient(LocalOnly(app, metadata_server=True), base_url="http://localhost:9100") as http:
-        local = Local(http, jobs, store, runtime, events, service)
+        local = Local(http, jobs, store, runner, record, methods)
         store.create_bucket("templates")
         local.write_spec(SPEC)
         yield local
-    runtime.may_cancel.set()
-    service.close()
+    runner.may_cancel.set()
+    methods.close()
     jobs.close()
     store.close()
 

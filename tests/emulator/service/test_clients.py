@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from launcher.emulator.runtime.events import Importance, MessageEvent, MetricsEvent
 from tests.emulator.service.conftest import SPEC_PATH, Local
 
 
@@ -37,7 +38,7 @@ def test_google_api_python_client(local: Local, endpoint: str) -> None:
     assert dataflow.projects().jobs().aggregated(projectId="p").execute()["jobs"]
 
     for number in range(5):
-        local.events.message(job_id, "JOB_MESSAGE_BASIC", str(number))
+        local.record(job_id, MessageEvent(Importance.BASIC, str(number)))
     texts = []
     request = jobs.messages().list(jobId=job_id, pageSize=2, **where)
     while request is not None:
@@ -101,9 +102,9 @@ def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
     launched = launch(parameters={"input": "gs://i/i", "output": "gs://o/o"}).job
     job_id = launched.id
     assert launched.name == "j"
-    (order,) = local.runtime.launched
-    assert order.environment["maxWorkers"] == 3
-    assert order.environment["ipConfiguration"] == "WORKER_IP_PRIVATE"
+    (launch,) = local.runner.launched
+    assert launch.runtime_environment["maxWorkers"] == 3
+    assert launch.runtime_environment["ipConfiguration"] == "WORKER_IP_PRIVATE"
 
     jobs = dataflow.JobsV1Beta3Client(**options)
     job = jobs.get_job(dataflow.GetJobRequest(job_id=job_id, view=2, **where))
@@ -113,7 +114,7 @@ def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
     assert [job.id for job in aggregated] == [job_id]
 
     for number in range(5):
-        local.events.message(job_id, "JOB_MESSAGE_BASIC", str(number))
+        local.record(job_id, MessageEvent(Importance.BASIC, str(number)))
     messages = dataflow.MessagesV1Beta3Client(**options).list_job_messages(
         dataflow.ListJobMessagesRequest(job_id=job_id, page_size=2, **where)
     )
@@ -122,7 +123,7 @@ def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
     assert found == [(str(number), basic) for number in range(5)]
 
     name = {"origin": "user", "name": "rows_read", "context": {"namespace": "flexpack"}}
-    local.events.metrics(job_id, [{"name": name, "scalar": 7}])
+    local.record(job_id, MetricsEvent([{"name": name, "scalar": 7}]))
     metrics = dataflow.MetricsV1Beta3Client(**options).get_job_metrics(
         dataflow.GetJobMetricsRequest(job_id=job_id, **where)
     )

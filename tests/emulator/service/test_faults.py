@@ -89,7 +89,7 @@ def test_a_job_that_is_accepted_fails_for_want_of_capacity_or_quota(local: Local
         assert message["messageImportance"] == "JOB_MESSAGE_ERROR"
         told.append(message["messageText"])
     assert met(local) == [True] * 4
-    assert local.runtime.launched == []
+    assert local.runner.launched == []
     startup = "Startup of the worker pool in zone {} failed to bring up any of the desired"
     assert told == [
         f"{startup.format('europe-west4-c')} 3 workers. ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: "
@@ -101,7 +101,7 @@ def test_a_job_that_is_accepted_fails_for_want_of_capacity_or_quota(local: Local
         "Quota 'CPUS' exceeded.  Limit: 0.0 in region europe-west1.",
     ]
     local.launch_id()
-    assert len(local.runtime.launched) == 1
+    assert len(local.runner.launched) == 1
 
 
 def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> None:
@@ -124,7 +124,7 @@ def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> No
             connection.getresponse()
         connection.close()
     assert [job["name"] for job in local.call("GET", "jobs")["jobs"]] == ["lost"]
-    assert len(local.runtime.launched) == 1
+    assert len(local.runner.launched) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from launcher.emulator.runtime.events import StateEvent
+from launcher.emulator.runtime.states import JobState
 from tests.emulator.service.conftest import SPEC_PATH, Local
 
 pytestmark = [
@@ -55,10 +57,10 @@ def test_every_flag_that_reaches_the_request(local: Local, client_env: dict[str,
         "--worker-zone=europe-west1-b",
     )
     assert run.returncode == 0, run.stderr
-    (order,) = local.runtime.launched
-    assert order.job_id == json.loads(run.stdout)["job"]["id"]
-    assert order.parameters == {"input": "gs://i/a,b", "output": "gs://o/o"}
-    assert order.environment == {
+    (launch,) = local.runner.launched
+    assert local.runner.launched_ids == [json.loads(run.stdout)["job"]["id"]]
+    assert launch.parameters == {"input": "gs://i/a,b", "output": "gs://o/o"}
+    assert launch.runtime_environment == {
         "additionalExperiments": [GPU, "another"],
         "additionalPipelineOptions": ["number_of_worker_harness_threads=1"],
         "additionalUserLabels": {"team": "ml", "cost": "low"},
@@ -81,7 +83,7 @@ def test_every_flag_that_reaches_the_request(local: Local, client_env: dict[str,
 
 def test_listing_and_cancelling(local: Local, client_env: dict[str, str]) -> None:
     ended, active = local.launch_id("ended"), local.launch_id("active")
-    local.events.state(ended, "JOB_STATE_FAILED")
+    local.record(ended, StateEvent(JobState("JOB_STATE_FAILED")))
 
     def listed(*flags: str) -> list[str]:
         found = gcloud(client_env, "jobs", "list", *flags, "--format=json")
@@ -100,10 +102,10 @@ def test_listing_and_cancelling(local: Local, client_env: dict[str, str]) -> Non
         assert f"Cancelled job [{active}]" in cancelled.stderr
     refused = gcloud(client_env, "jobs", "cancel", ended, REGION)
     assert "Job has terminated in state FAILED." in refused.stderr
-    local.runtime.may_cancel.set()
-    local.service.close()
+    local.runner.may_cancel.set()
+    local.methods.close()
     assert local.call("GET", f"jobs/{active}")["currentState"] == "JOB_STATE_CANCELLED"
-    assert local.runtime.cancelled == [active]
+    assert local.runner.cancelled == [active]
 
 
 def test_refusals_reach_the_user(client_env: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The job store keeps what it was told, in order, through restarts."""
+"""The job store keeps what it gets, in order, through restarts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.emulator.runtime.events import Importance
 from launcher.emulator.runtime.states import IllegalTransitionError, JobState
 from launcher.emulator.service.job_records import (
     ActiveNameError,
@@ -71,7 +72,7 @@ def test_ids_carry_the_pacific_time(jobs: JobStore) -> None:
 
 def test_jobs_survive_a_store_that_was_never_closed(jobs: JobStore, path: Path) -> None:
     record = create(jobs, "a")
-    jobs.add_message(record.id, "JOB_MESSAGE_BASIC", "here")
+    jobs.add_message(record.id, Importance.BASIC, "here")
     again = JobStore(path)
     assert again.get(record.id) == record
     assert again.list_messages(record.id, within=TimeRange(), page_size=5)[0][0].text == "here"
@@ -146,8 +147,8 @@ def test_foreign_page_tokens_are_refused(jobs: JobStore, token: str) -> None:
 
 def test_messages_by_importance_time_and_page(jobs: JobStore) -> None:
     record = create(jobs, "a")
-    for importance in ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR"):
-        jobs.add_message(record.id, f"JOB_MESSAGE_{importance}", importance)
+    for importance in Importance:
+        jobs.add_message(record.id, importance, importance.name)
     everything = TimeRange()
 
     def texts(within: TimeRange = everything, least: str = "DEBUG", size: int = 10) -> list[str]:
@@ -156,7 +157,7 @@ def test_messages_by_importance_time_and_page(jobs: JobStore) -> None:
         while True:
             page, token = jobs.list_messages(
                 record.id,
-                minimum_importance=f"JOB_MESSAGE_{least}",
+                minimum_importance=Importance[least],
                 within=within,
                 page_size=size,
                 page_token=token,
@@ -175,7 +176,7 @@ def test_messages_by_importance_time_and_page(jobs: JobStore) -> None:
 
 def test_text_that_is_not_utf8_is_kept_readable(jobs: JobStore) -> None:
     record = create(jobs, "a")
-    jobs.add_message(record.id, "JOB_MESSAGE_BASIC", "bad \udcff byte")
+    jobs.add_message(record.id, Importance.BASIC, "bad \udcff byte")
     (message,), _ = jobs.list_messages(record.id, within=TimeRange(), page_size=1)
     assert message.text == r"bad \udcff byte"
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from launcher.emulator.runtime.events import StateEvent
+from launcher.emulator.runtime.states import JobState
 from tests.emulator.service.conftest import SPEC, SPEC_PATH, Local
 
 GOOD = {"input": "gs://data/in", "output": "gs://data/out"}
@@ -13,12 +15,12 @@ GOOD = {"input": "gs://data/in", "output": "gs://data/out"}
 
 def refusal(local: Local, *, status: int = 400, **parameter: Any) -> dict[str, Any]:
     error: dict[str, Any] = local.launch(status=status, **parameter)["error"]
-    assert not local.runtime.launched
+    assert not local.runner.launched
     assert local.call("GET", "jobs") == {}
     return error
 
 
-def test_an_accepted_launch_becomes_an_order(local: Local) -> None:
+def test_an_accepted_launch_is_run(local: Local) -> None:
     job = local.launch(
         "my-job",
         parameters={**GOOD, "num_workers": "3", "sdk_location": "container"},
@@ -30,19 +32,20 @@ def test_an_accepted_launch_becomes_an_order(local: Local) -> None:
         },
         launchOptions={"ft_launch_timeout_secs": "30"},
     )["job"]
-    (order,) = local.runtime.launched
-    assert (order.job_id, order.job_name) == (job["id"], "my-job")
-    assert (order.project_id, order.region, order.image) == ("p", "europe-west1", "local/batch")
-    assert order.parameters == {**GOOD, "num_workers": "3", "sdk_location": "container"}
-    assert order.environment == {
+    (launch,) = local.runner.launched
+    assert local.runner.launched_ids == [job["id"]]
+    assert launch.job_name == "my-job"
+    assert (launch.project_id, launch.region, launch.image) == ("p", "europe-west1", "local/batch")
+    assert launch.parameters == {**GOOD, "num_workers": "3", "sdk_location": "container"}
+    assert launch.runtime_environment == {
         "machineType": "n1-standard-4",
         "maxWorkers": 7,
         "tempLocation": "gs://data/temp/",
         "stagingLocation": "gs://data/staging",
     }
-    assert order.staging_location == "gs://data/staging"
-    assert order.temp_location == "gs://data/temp"
-    assert order.launch_timeout_sec == 30
+    assert launch.staging_location == "gs://data/staging"
+    assert launch.temp_location == "gs://data/temp"
+    assert launch.launch_timeout_sec == 30
 
 
 def test_the_answer_holds_the_job_without_its_state(local: Local) -> None:
@@ -99,12 +102,12 @@ def test_a_spec_without_metadata_takes_any_parameter(local: Local) -> None:
     spec = {name: value for name, value in SPEC.items() if name != "metadata"}
     path = local.write_spec(spec, "bare.json")
     local.launch(containerSpecGcsPath=path, parameters={"anything": "goes"})
-    assert local.runtime.launched[0].parameters == {"anything": "goes"}
+    assert local.runner.launched[0].parameters == {"anything": "goes"}
 
 
 def test_a_spec_may_come_with_the_request(local: Local) -> None:
     local.launch(containerSpecGcsPath=None, containerSpec=SPEC)
-    assert local.runtime.launched[0].image == "local/batch"
+    assert local.runner.launched[0].image == "local/batch"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_an_active_job_keeps_its_name(local: Local) -> None:
         )["error"]
         assert error["status"] == "ALREADY_EXISTS"
         assert "There is already an active job named j. If you want" in error["message"]
-    local.events.state(job_id, "JOB_STATE_FAILED")
+    local.record(job_id, StateEvent(JobState("JOB_STATE_FAILED")))
     local.launch("j")
 
 
@@ -210,7 +213,7 @@ def test_validate_only_creates_nothing(local: Local) -> None:
     launch = {"jobName": "j", "containerSpecGcsPath": SPEC_PATH, "parameters": GOOD}
     body: dict[str, Any] = {"launchParameter": launch, "validateOnly": True}
     assert local.call("POST", "flexTemplates:launch", body) == {}
-    assert not local.runtime.launched
+    assert not local.runner.launched
     assert local.call("GET", "jobs") == {}
     assert [bucket.name for bucket in local.store.list_buckets()] == ["templates"]
     launch["parameters"] = {}
@@ -220,10 +223,10 @@ def test_validate_only_creates_nothing(local: Local) -> None:
 def test_dataflow_provides_a_staging_bucket(local: Local) -> None:
     local.launch("a")
     local.launch("b")
-    order = local.runtime.launched[1]
-    bucket = order.staging_location.removeprefix("gs://").removesuffix("/staging")
+    launch = local.runner.launched[1]
+    bucket = launch.staging_location.removeprefix("gs://").removesuffix("/staging")
     assert bucket.startswith("dataflow-staging-europe-west1-")
-    assert order.temp_location == f"gs://{bucket}/temp"
+    assert launch.temp_location == f"gs://{bucket}/temp"
     assert local.store.get_bucket(bucket)
 
 
@@ -243,8 +246,8 @@ def test_one_location_stands_in_for_the_other(
     local: Local, parameter: dict[str, Any], staging: str, temp: str
 ) -> None:
     local.launch(**parameter)
-    order = local.runtime.launched[0]
-    assert (order.staging_location, order.temp_location) == (staging, temp)
+    launch = local.runner.launched[0]
+    assert (launch.staging_location, launch.temp_location) == (staging, temp)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +286,7 @@ def test_what_the_job_is_known_to_be_before_it_is_staged(local: Local) -> None:
 
 
 def test_a_job_that_cannot_start_fails(local: Local) -> None:
-    local.runtime.error = OSError("no more processes")
+    local.runner.error = OSError("no more processes")
     with pytest.raises(OSError, match="no more processes"):
         local.launch("j")
     (job,) = local.call("GET", "jobs")["jobs"]
@@ -323,4 +326,4 @@ def test_the_metadata_of_a_template_can_be_read(local: Local) -> None:
 )
 def test_options_that_dataflow_takes_undeclared(local: Local, name: str, value: str) -> None:
     local.launch(parameters={**GOOD, name: value})
-    assert local.runtime.launched[0].parameters[name] == value
+    assert local.runner.launched[0].parameters[name] == value

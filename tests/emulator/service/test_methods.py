@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from launcher.emulator.runtime.states import IllegalTransitionError
+from launcher.emulator.runtime.events import (
+    Importance,
+    MessageEvent,
+    MetricsEvent,
+    StagedEvent,
+    StateEvent,
+)
+from launcher.emulator.runtime.states import IllegalTransitionError, JobState
 from tests.emulator.service.conftest import Local
 
 STAGED: dict[str, Any] = {
@@ -31,17 +38,17 @@ STAGED: dict[str, Any] = {
 
 def run_to(local: Local, job_id: str, *states: str) -> None:
     for state in states:
-        local.events.state(job_id, f"JOB_STATE_{state}")
+        local.record(job_id, StateEvent(JobState(f"JOB_STATE_{state}")))
 
 
 def finished(local: Local, job_id: str) -> str:
     """Let a cancellation go on, and return the state in which it leaves the job."""
-    local.runtime.may_cancel.set()
-    local.service.close()
+    local.runner.may_cancel.set()
+    local.methods.close()
     return str(local.call("GET", f"jobs/{job_id}")["currentState"])
 
 
-def test_a_job_moves_as_the_runtime_reports(local: Local) -> None:
+def test_a_job_moves_as_its_run_reports(local: Local) -> None:
     job_id = local.launch_id()
     created = local.call("GET", f"jobs/{job_id}")
     for state in ("PENDING", "RUNNING", "DONE"):
@@ -54,7 +61,7 @@ def test_a_job_moves_as_the_runtime_reports(local: Local) -> None:
 
 def test_views(local: Local) -> None:
     job_id = local.launch_id()
-    local.events.job_object(job_id, STAGED)
+    local.record(job_id, StagedEvent(STAGED))
     full = local.call("GET", f"jobs/{job_id}", view="JOB_VIEW_ALL")
     assert full["environment"] == STAGED["environment"]
     assert full["clientRequestId"] == "20261122-1"
@@ -115,12 +122,12 @@ def test_cancelling(local: Local) -> None:
     assert local.call("PUT", f"jobs/{job_id}", again)["currentState"] == "JOB_STATE_CANCELLING"
     run_to(local, job_id, "DONE", "FAILED")  # Too late: the runtime did not know yet.
     assert finished(local, job_id) == "JOB_STATE_CANCELLED"
-    assert local.runtime.cancelled == [job_id]
+    assert local.runner.cancelled == [job_id]
 
 
 def test_a_job_whose_processes_stay_fails(local: Local) -> None:
     job_id = local.launch_id()
-    local.runtime.error = RuntimeError("process 7 stays")
+    local.runner.error = RuntimeError("process 7 stays")
     local.call("PUT", f"jobs/{job_id}", {"requestedState": "JOB_STATE_CANCELLED"})
     assert finished(local, job_id) == "JOB_STATE_FAILED"
     (message,) = local.call("GET", f"jobs/{job_id}/messages")["jobMessages"]
@@ -180,8 +187,8 @@ def test_messages(local: Local) -> None:
     path = f"jobs/{job_id}/messages"
     assert local.call("GET", path) == {}
     for number in range(3):
-        local.events.message(job_id, "JOB_MESSAGE_BASIC", f"basic {number}")
-    local.events.message(job_id, "JOB_MESSAGE_ERROR", "error")
+        local.record(job_id, MessageEvent(Importance.BASIC, f"basic {number}"))
+    local.record(job_id, MessageEvent(Importance.ERROR, "error"))
     page = local.call("GET", path, pageSize=3)
     assert [item["messageText"] for item in page["jobMessages"]] == [
         "basic 0",
@@ -204,12 +211,12 @@ def test_metrics(local: Local) -> None:
     path = f"jobs/{job_id}/metrics"
     assert set(local.call("GET", path)) == {"metricTime"}
     rows = {"origin": "user", "name": "rows_read", "context": {"namespace": "flexpack"}}
-    local.events.metrics(job_id, [{"name": rows, "scalar": 0}])
+    local.record(job_id, MetricsEvent([{"name": rows, "scalar": 0}]))
     (metric,) = local.call("GET", path)["metrics"]
     assert (metric["name"], metric["scalar"]) == (rows, 0)
     since = local.call("GET", path)["metricTime"]
     other = {"origin": "user", "name": "predictions"}
-    local.events.metrics(job_id, [{"name": rows, "scalar": 0}, {"name": other, "scalar": 5}])
+    local.record(job_id, MetricsEvent([{"name": rows, "scalar": 0}, {"name": other, "scalar": 5}]))
     changed = local.call("GET", path, startTime=metric["updateTime"])["metrics"]
     assert [item["name"]["name"] for item in changed][-1] == "predictions"
     assert since <= local.call("GET", path)["metricTime"]
@@ -231,15 +238,15 @@ def test_direct_submission(local: Local) -> None:
     job = local.call("POST", "jobs", body)
     assert job["id"] != "not-mine"
     assert (job["name"], job["currentState"]) == ("j", "JOB_STATE_PENDING")
-    (order,) = local.runtime.executed
-    assert order.job_id == job["id"]
-    assert order.job["environment"] == STAGED["environment"]
+    ((job_id, executed),) = local.runner.executed
+    assert job_id == job["id"]
+    assert executed["environment"] == STAGED["environment"]
     run_to(local, job["id"], "PENDING", "RUNNING")
 
     # The client tells by the request id that the name was taken by another.
     other = local.call("POST", "jobs", {**body, "clientRequestId": "two"})
     assert (other["id"], other["clientRequestId"]) == (job["id"], "one")
-    assert len(local.runtime.executed) == 1
+    assert len(local.runner.executed) == 1
     assert local.call("POST", "jobs", {"name": "j"}, status=409)
     assert local.call("POST", "jobs", {"name": "J"}, status=400)
     assert local.call("POST", "jobs", {"name": "k", "replaceJobId": "x"}, status=501)
@@ -283,7 +290,7 @@ def test_one_of_many_launches_of_a_name_wins(local: Local) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(post, range(8))) == [200] + [409] * 7
-    assert len(local.runtime.launched) == 1
+    assert len(local.runner.launched) == 1
 
 
 def test_an_error_of_the_local_dataflow_itself_is_told(local: Local) -> None:
