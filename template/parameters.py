@@ -220,7 +220,8 @@ BATCH = Template(
             label="Types of CSV columns",
             help_text=(
                 "Columns of CSV that are text or number whatever their first thousand values are, "
-                "as name:type, separated by commas. Example: zip:text,age:number"
+                "as name:type, separated by commas; folders day=... are text without. "
+                "Example: zip:text,age:number"
             ),
             param_type=ParamType.TEXT,
             group="Input",

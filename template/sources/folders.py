@@ -1,16 +1,20 @@
 """Folders ``name=value`` that a pattern leaves open, as columns: ``day=2026-11-29/part-0.csv``.
 
-Values are text, decoded as Hive and Spark encode them: ``%3A`` is a colon, and
-``__HIVE_DEFAULT_PARTITION__`` a missing value.
+Values are text, unless ``column_types`` says otherwise, decoded as Hive and Spark encode them:
+``%3A`` is a colon, and ``__HIVE_DEFAULT_PARTITION__`` a missing value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
+import numpy as np
+import pyarrow as pa
+
 from template.blocks import KEY, SOURCE, Block, object_cells
+from template.sources.csv_cells import NUMBER, read_numbers
 from template.sources.streams import ReadSettings, UnreadableError
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -39,11 +43,21 @@ def without_folder_columns(path: str, settings: ReadSettings) -> ReadSettings:
     """Return the settings for what is in the file itself.
 
     Raises:
-        UnreadableError: as ``find_folder_columns``.
+        UnreadableError: as ``find_folder_columns``, or a value is not a number, as
+            ``column_types`` wants it.
     """
     columns = find_folder_columns(path, settings)
+    for name in columns:
+        _type_cells(name, [columns[name]], settings)
     passthrough = tuple(name for name in settings.passthrough_columns if name not in columns)
-    return replace(settings, passthrough_columns=passthrough, folder_columns=frozenset(columns))
+    return replace(
+        settings,
+        passthrough_columns=passthrough,
+        column_types={
+            name: type_ for name, type_ in settings.column_types.items() if name not in columns
+        },
+        folder_columns=frozenset(columns),
+    )
 
 
 def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
@@ -62,15 +76,31 @@ def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
         name: object_cells([row[name] for row in values] * (len(block) // len(values)))
         for name in values[0]
     }
+    typed = {name: _type_cells(name, texts, settings) for name, texts in cells.items()}
     passed = {
-        name: cells[name].copy() if name in cells else block.beside[name]
+        name: cells[name] if name in cells else block.beside[name]
         for name in settings.passthrough_columns
     }
     return replace(
         block,
-        frame=block.frame.assign(**cells),
+        frame=block.frame.assign(**typed),
         beside={KEY: block.beside[KEY], **passed},
     )
+
+
+def _type_cells(
+    name: str, texts: Sequence[str | None] | np.ndarray, settings: ReadSettings
+) -> np.ndarray:
+    """Return the values of a folder as texts or, if ``column_types`` says so, as float64."""
+    if settings.column_types.get(name) != NUMBER:
+        return object_cells(texts)
+    numbers = read_numbers(pa.chunked_array([pa.array(texts, pa.string())]))
+    for text in numbers.cells.values():
+        raise UnreadableError(
+            f"the value of its folder '{name}={text}' is not a number that float64 holds exactly, "
+            f"as column_types wants it: pass {name}:text"
+        )
+    return numbers.values
 
 
 def _named_folders(path: str, settings: ReadSettings) -> Iterator[tuple[str, str | None]]:

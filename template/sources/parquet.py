@@ -1,27 +1,31 @@
-"""Parquet files: a split is a run of row groups; nested lists become numpy arrays in cells."""
+"""Parquet files: a split is a run of row groups; nested lists become numpy arrays in cells.
+
+Values are exact, see ``arrow_cells``; rows whose integers or flags are missing travel in blocks of
+their own, see ``kinds``. Page checksums are compared if the file has them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from typing import BinaryIO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet
-from pandas.arrays import ArrowExtensionArray
 
-from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
+from template.blocks import Block
 from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
+from template.sources.arrow_rows import ArrowRows, join_rows
 from template.sources.columns import check_columns
+from template.sources.int96 import find_int96_columns
 from template.sources.splits import SplitId
-from template.sources.streams import ReadSettings, UnreadableError, open_stream
+from template.sources.streams import GZIP_MAGIC, ReadSettings, UnreadableError, open_stored
 
 ROWS_PER_SPLIT = 16_384
-_SHOWN_BYTES = 200
-_MAYBE_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,74 +47,77 @@ class ParquetSplit:
     @property
     def source(self) -> str:
         """What the split holds, for dead letters."""
-        return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
+        return _rows_of(self.path, self.first_row, self.first_row + self.rows)
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for those that cannot be read.
 
         Damage costs the rest of its row group.
         """
-        yield from self._read_from(self.first_row, settings)
+        for part in _join(self._read_batches(settings), settings.batch_size):
+            yield from (part,) if isinstance(part, DeadLetter) else part.read(self.path, settings)
 
-    def _read_from(self, start: int, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-        row = self.first_row
-        try:
-            with open_stream(self.path) as stream:
-                batches = _open(stream).iter_batches(
-                    batch_size=settings.batch_size, row_groups=list(self.row_groups)
-                )
-                for batch in batches:
-                    already = max(0, min(start - row, len(batch)))
-                    yield from _make_blocks(
-                        batch.slice(already), row + already, self.path, settings
-                    )
-                    row += len(batch)
-        except _MAYBE_DAMAGE as error:
-            _check_damage(error)
-            start = max(start, row)
-            if len(self.row_groups) > 1:
-                for part in self._by_row_group():
-                    if start < part.first_row + part.rows:
-                        yield from part._read_from(start, settings)
+    def _read_batches(self, settings: ReadSettings) -> Iterator[ArrowRows | DeadLetter]:
+        with ExitStack() as stack:
+            try:
+                parquet = _open(stack.enter_context(open_stored(self.path)))
+                counts = _count_rows(parquet)
+                coarse = None
+                int96 = find_int96_columns(parquet)
+                if int96:
+                    stream = stack.enter_context(open_stored(self.path))
+                    coarse = _open(stream, coerce_int96_timestamp_unit="ms")
+            except _DAMAGE as error:
+                _check_damage(error)
+                yield self._lost_rows(self.first_row, self.first_row + self.rows, str(error))
                 return
-            last = self.first_row + self.rows - 1
-            yield DeadLetter(
-                key=None,
-                error=f"UnreadableError: rows {start} to {last} cannot be read: {error}",
-                source=f"{self.path} rows {start}-{last}",
-            )
+            row = self.first_row
+            for group in self.row_groups:
+                end = row + counts[group]
+                how = {"batch_size": settings.batch_size, "row_groups": [group]}
+                try:
+                    batches = parquet.iter_batches(**how)
+                    also = coarse.iter_batches(columns=int96, **how) if coarse else repeat(None)
+                    for batch, milliseconds in zip(batches, also, strict=False):
+                        if row + len(batch) > end:
+                            raise pa.ArrowInvalid(f"row group {group} has more rows than it says")
+                        yield ArrowRows(first_row=row, batch=batch, milliseconds=milliseconds)
+                        row += len(batch)
+                    if row < end:
+                        raise pa.ArrowInvalid(f"row group {group} has fewer rows than it says")
+                except _DAMAGE as error:
+                    _check_damage(error)
+                    yield self._lost_rows(row, end, str(error))
+                row = end
 
-    def _by_row_group(self) -> list[ParquetSplit]:
-        """Return a split for each row group."""
-        with open_stream(self.path) as stream:
-            counts = _count_rows(_open(stream))
-        parts = []
-        first_row = self.first_row
-        for group in self.row_groups:
-            parts.append(
-                ParquetSplit(
-                    path=self.path,
-                    generation=self.generation,
-                    row_groups=(group,),
-                    first_row=first_row,
-                    rows=counts[group],
-                )
-            )
-            first_row += counts[group]
-        return parts
+    def _lost_rows(self, start: int, stop: int, problem: str) -> DeadLetter:
+        return DeadLetter(
+            key=None,
+            error=f"UnreadableError: rows {start} to {stop - 1} cannot be read: {problem}",
+            source=_rows_of(self.path, start, stop),
+        )
 
 
 def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
     """Yield the splits of a file, by its metadata alone."""
-    with open_stream(file.path) as stream:
+    with open_stored(file.path) as stream:
         try:
             parquet = _open(stream)
-        except _MAYBE_DAMAGE as error:
+            names = parquet.schema_arrow.names
+            counts = _count_rows(parquet)
+        except _DAMAGE as error:
             _check_damage(error)
+            stream.seek(0)
+            if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
+                raise UnreadableError(
+                    "a gzip file, of which Parquet cannot be read: unpack it; Parquet compresses "
+                    "its own columns"
+                ) from error
             raise UnreadableError(f"not a readable Parquet file: {error}") from error
-        check_columns(parquet.schema_arrow.names, settings)
+        check_columns(names, settings)
         _check_key_type(parquet.schema_arrow, settings.key_column)
-        counts = _count_rows(parquet)
+    if min(counts, default=0) < 0:
+        raise UnreadableError("not a readable Parquet file: a row group of less than 0 rows")
     first_row = rows = 0
     groups: list[int] = []
     for group, count in enumerate(counts):
@@ -129,14 +136,18 @@ def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[Parquet
             groups = []
 
 
-def _open(stream: BinaryIO) -> pyarrow.parquet.ParquetFile:
-    return pyarrow.parquet.ParquetFile(stream)
+def _open(stream: BinaryIO, **options: str) -> pyarrow.parquet.ParquetFile:
+    return pyarrow.parquet.ParquetFile(stream, page_checksum_verification=True, **options)
 
 
 def _count_rows(parquet: pyarrow.parquet.ParquetFile) -> list[int]:
     """Return the number of rows of each row group."""
     metadata = parquet.metadata
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+def _rows_of(path: str, start: int, stop: int) -> str:
+    return f"{path} rows {start}-{stop - 1}"
 
 
 def _check_key_type(schema: pa.Schema, key_column: str | None) -> None:
@@ -148,7 +159,7 @@ def _check_key_type(schema: pa.Schema, key_column: str | None) -> None:
 
 
 def _check_damage(error: Exception) -> None:
-    """Raise anew what is no damage of the file but, say, a lost connection.
+    """Raise again what is not damage of the file but, say, a lost connection.
 
     Arrow itself raises bare OSErrors, for pages that do not decompress and the like.
     """
@@ -156,89 +167,25 @@ def _check_damage(error: Exception) -> None:
         raise error
 
 
-def _make_blocks(
-    batch: pa.RecordBatch, first_row: int, path: str, settings: ReadSettings
-) -> Iterator[Block | DeadLetter]:
-    if not len(batch):
-        return
-    try:
-        frame = batch.to_pandas(ignore_metadata=True)
-    except _MAYBE_DAMAGE as error:
-        if len(batch) == 1:
-            yield _unreadable_row(batch, first_row, path, settings, error)
-            return
-        half = len(batch) // 2
-        yield from _make_blocks(batch.slice(0, half), first_row, path, settings)
-        yield from _make_blocks(batch.slice(half), first_row + half, path, settings)
-        return
-    rows = np.arange(first_row, first_row + len(batch))
-    integers = [
-        field.name
-        for field, column in zip(batch.schema, batch.columns, strict=True)
-        if pa.types.is_integer(field.type) and column.null_count
-    ]
-    beside: dict[str, Cells] = {KEY: row_keys(settings.file_name(path), rows.tolist())}
-    for name in settings.passthrough_columns:
-        beside[name] = ArrowExtensionArray(pa.chunked_array([batch.column(name)]))
-    if settings.key_column is not None:
-        keys, problems = _read_keys(batch.column(settings.key_column), settings.key_column)
-        for position, problem in problems.items():
-            yield DeadLetter(
-                key=beside[KEY][position],
-                error=f"ValueError: {problem}",
-                source=f"{path} row {rows[position]}",
-            )
-        del frame[settings.key_column]
-        beside[KEY] = keys
-        keep = np.setdiff1d(np.arange(len(batch)), list(problems))
-        frame, rows = frame.iloc[keep], rows[keep]
-        beside = {name: cells[keep] for name, cells in beside.items()}
-    yield from make_blocks(
-        frame,
-        beside=beside,
-        rows=rows,
-        path=path,
-        batch_size=settings.batch_size,
-        integers=integers,
-    )
-
-
-def _unreadable_row(
-    batch: pa.RecordBatch, row: int, path: str, settings: ReadSettings, error: Exception
-) -> DeadLetter:
-    """Return the dead letter of a batch of one row, with the column that does not convert."""
-    problem = str(error)
-    key = row_keys(settings.file_name(path), [row])[0]
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        try:
-            column.to_pandas()
-        except _MAYBE_DAMAGE as reason:
-            problem = f"column {name!r}: {reason}"
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                value = column.cast(pa.large_binary())[0].as_py()
-                problem = f"column {name!r}: {value[:_SHOWN_BYTES]!r} is not UTF-8"
+def _join(
+    parts: Iterator[ArrowRows | DeadLetter], batch_size: int
+) -> Iterator[ArrowRows | DeadLetter]:
+    """Join rows of small row groups that follow each other."""
+    pending: list[ArrowRows] = []
+    size = 0
+    for part in parts:
+        if isinstance(part, DeadLetter):
+            follows = False
         else:
-            if name == settings.key_column:
-                key = _read_keys(column, name)[0][0] or key
-    return DeadLetter(key=key, error=f"ValueError: {problem}", source=f"{path} row {row}")
-
-
-def _read_keys(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str]]:
-    """Return keys as text, and what is wrong with the others by position.
-
-    By Arrow: a pandas column of integers with gaps would read 7.0.
-    """
-    problems: dict[int, str] = {}
-    try:
-        texts: list[str | None] = pa.compute.cast(column, pa.string()).to_pylist()
-    except pa.ArrowInvalid:  # bytes that are no text
-        texts = []
-        for position, value in enumerate(column.to_pylist()):
-            text = None if value is None else value.decode(errors="replace")
-            if text is not None and text.encode() != value:
-                problems[position] = f"key column {name!r}: {value[:_SHOWN_BYTES]!r} is not UTF-8"
-            texts.append(text)
-    for position, text in enumerate(texts):
-        if not text:
-            problems[position] = f"no value in the key column {name!r}"
-    return object_cells(texts), problems
+            follows = not pending or pending[-1].stop == part.first_row
+            follows = follows and size + len(part) <= batch_size
+        if pending and not follows:
+            yield join_rows(pending)
+            pending, size = [], 0
+        if isinstance(part, DeadLetter):
+            yield part
+        else:
+            pending.append(part)
+            size += len(part)
+    if pending:
+        yield join_rows(pending)

@@ -87,3 +87,18 @@ def test_a_column_of_the_file_and_of_a_folder_is_refused(predict, tmp_path, suff
     assert outcome.predictions == []
     for letter in outcome.dead_letters:
         assert f"column '{own}' is in it, and its folder '{own}=...' is" in letter["error"]
+
+
+def test_column_types_make_numbers_of_folders(predict, tmp_path):
+    for day in ("01", "x", "__HIVE_DEFAULT_PARTITION__"):
+        write(tmp_path / "in" / f"day={day}" / "part.csv", "csv")
+    outcome = predict(
+        tmp_path / "in" / "day=*" / "*",
+        model_class=Echo,
+        column_types={"day": "number", "a": "text"},
+        passthrough_columns=("day",),
+    )
+    rows = {(row["day"], row["got day"], row["got a"]) for row in outcome.predictions}
+    assert rows == {("01", 1.0, "1"), ("01", 1.0, "2"), (None, None, "1"), (None, None, "2")}
+    (letter,) = outcome.dead_letters
+    assert "'day=x' is not a number that float64 holds exactly" in letter["error"]

@@ -1,5 +1,7 @@
 """Parquet files: row groups, keys, nested columns and damage."""
 
+import gzip
+
 import numpy as np
 import orjson
 import pandas as pd
@@ -145,3 +147,239 @@ def test_damage_costs_its_row_group_and_nothing_else(predict, tmp_path):
     (letter,) = predict(tmp_path / "text.parquet").dead_letters
     assert "not a readable Parquet file" in letter["error"]
     assert letter["source"] == str(tmp_path / "text.parquet")
+
+
+def view(numbers, type_):
+    """Return numbers as a type of as many bits, also those that Python has no value for."""
+    return pa.array(numbers, pa.int32() if type_.bit_width == 32 else pa.int64()).view(type_)
+
+
+def in_lists(array):
+    return pa.ListArray.from_arrays(list(range(len(array) + 1)), array)
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        (view([0, 2**31 - 1, 1], pa.date32()), "year 5881580 is out of range"),
+        (view([0, 2**62, 1], pa.date64()), "is out of range"),
+        (view([0, 10**15, 1], pa.time64("us")), "hour must be in 0..23"),
+        (view([0, 10**15, 1], pa.time64("ns")), "1000000000000000 ns is not a time of a day"),
+        (view([0, 2**62, 1], pa.timestamp("us", "Europe/Berlin")), "beyond the calendar"),
+        (view([0, -(2**63), 1], pa.timestamp("us")), "a missing time in numpy"),
+        (in_lists(view([0, 2**31 - 1, 1], pa.date32())), "year 5881580 is out of range"),
+        (in_lists(view([0, 2**62, 1], pa.timestamp("us", "UTC"))), "beyond the calendar"),
+        (pa.array([b"a", b"\xff", b"c"]).view(pa.string()), r"b'\xff' is not UTF-8"),
+    ],
+    ids=str,
+)
+def test_a_value_that_python_does_not_have_costs_its_row_alone(tmp_path, column, problem):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"when": column, "n": [1, 2, 3]}), path)
+    _, blocks, (letter,) = read(path)
+    assert join_blocks(blocks)["n"].tolist() == [1, 3]
+    assert (letter.key, letter.source) == ("t.parquet#1", f"{path} row 1")
+    assert letter.error.startswith("ValueError: column 'when': ")
+    assert problem in letter.error
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_a_key_that_is_not_utf8_costs_its_row_alone(tmp_path, batch_size):
+    path = tmp_path / "t.parquet"
+    keys = [b"\xff" if row == 30 else b"k%d" % row for row in range(50)]
+    pq.write_table(pa.table({"id": pa.array(keys).view(pa.string()), "n": range(50)}), path)
+    _, blocks, (letter,) = read(path, key_column="id", batch_size=batch_size)
+    assert join_blocks(blocks)["n"].tolist() == [n for n in range(50) if n != 30]
+    assert (letter.key, letter.source) == ("t.parquet#30", f"{path} row 30")
+    assert letter.error == r"ValueError: key column 'id': b'\xff' is not UTF-8"
+
+
+def test_int96_dates_do_not_wrap(tmp_path):
+    path = tmp_path / "t.parquet"
+    never, usual = 253_402_214_400_000_000, 1_234_567  # 9999-12-31, in microseconds
+    column = pa.array([usual, never, None, -62_135_596_800_000_000], pa.timestamp("us"))
+    table = pa.table({"until": column, "n": [0, 1, 2, 3]})
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+    _, blocks, letters = read(path)
+    assert letters == []
+    values = {
+        row: (block.frame["until"].dtype, block.frame["until"].iloc[position])
+        for block in blocks
+        for position, row in enumerate(block.index)
+    }
+    assert values[0] == ("datetime64[ns]", pd.Timestamp("1970-01-01 00:00:01.234567"))
+    assert values[1] == ("datetime64[us]", pd.Timestamp("9999-12-31"))
+    assert values[2] == ("datetime64[ns]", pd.NaT) or values[2][1] is pd.NaT
+    assert values[3] == ("datetime64[us]", pd.Timestamp("0001-01-01"))
+    nested = pa.table({"until": in_lists(column), "n": [0, 1, 2, 3]})
+    pq.write_table(nested, path, use_deprecated_int96_timestamps=True)
+    _, blocks, letters = read(path)
+    assert join_blocks(blocks)["n"].tolist() == [0, 2]
+    assert [letter.source for letter in letters] == [f"{path} row {row}" for row in (1, 3)]
+    assert "a timestamp within it is not in 1677 to 2262" in letters[0].error
+
+
+def test_int96_nanoseconds_are_kept(tmp_path):
+    path = tmp_path / "t.parquet"
+    column = pa.array([1, None, 2**60 + 7], pa.timestamp("ns"))
+    pq.write_table(pa.table({"a": column}), path, use_deprecated_int96_timestamps=True)
+    _, (block,), _ = read(path)
+    assert block.frame["a"].astype("int64").tolist() == [1, -(2**63), 2**60 + 7]
+
+
+def test_times_keep_their_nanoseconds(tmp_path):
+    path = tmp_path / "t.parquet"
+    time, stamp = view([1_234_567, None], pa.time64("ns")), view([7, None], pa.timestamp("ns"))
+    struct = pa.StructArray.from_arrays([stamp], ["at"])
+    table = {"time": time, "times": in_lists(time), "stamp": stamp, "struct": struct}
+    pq.write_table(pa.table(table), path)
+    _, (block,), _ = read(path)
+    row = block.frame.iloc[0]
+    assert row["time"] == pd.Timedelta(1_234_567)
+    assert row["times"].tolist() == [1_234_567]
+    assert row["stamp"].value == 7
+    assert row["struct"]["at"].value == 7
+    assert block.frame["time"].isna().tolist() == [False, True]
+
+
+def test_integers_beside_a_missing_one_stay_exact(tmp_path):
+    path = tmp_path / "t.parquet"
+    large = 2**60 + 1
+    table = {
+        "flat": [large, None, 3],
+        "small": pa.array([1, 2, None], pa.int8()),
+        "lists": [[large], [None, large], [1, None]],
+        "structs": [{"a": large}, {"a": None}, {"a": 3}],
+    }
+    pq.write_table(pa.table(table), path)
+    _, blocks, letters = read(path)
+    assert letters == []
+    rows = {int(block.index[0]): block.frame for block in blocks}
+    assert [rows[row]["flat"].dtype for row in range(3)] == ["int64", "float64", "int64"]
+    assert [rows[row]["small"].dtype for row in range(3)] == ["int8", "int8", "float64"]
+    assert [rows[row]["flat"].iloc[0] for row in (0, 2)] == [large, 3]
+    assert rows[0]["lists"].iloc[0].dtype == "int64"
+    assert [rows[row]["lists"].iloc[0].tolist() for row in (0, 1)] == [[large], [None, large]]
+    assert rows[2]["lists"].iloc[0].tolist()[0] == 1
+    assert [rows[row]["structs"].iloc[0]["a"] for row in range(3)] == [large, None, 3]
+
+
+def test_many_columns_with_gaps_do_not_cut_blocks_into_single_rows(tmp_path):
+    path = tmp_path / "t.parquet"
+    gaps = np.random.default_rng(5).random((20, 1000)) < 0.3
+    table = {f"c{n}": pa.array(range(1000), pa.int64(), mask=mask) for n, mask in enumerate(gaps)}
+    flags = {f"f{n}": pa.array([True] * 1000, mask=mask) for n, mask in enumerate(gaps)}
+    pq.write_table(pa.table({**table, **flags}), path)
+    _, blocks, _ = read(path)
+    assert len(blocks) < 40
+    frame = join_blocks(blocks).sort_index()
+    for number, mask in enumerate(gaps):
+        assert frame[f"c{number}"].isna().tolist() == mask.tolist()
+        assert frame[f"c{number}"][~mask].tolist() == np.arange(1000)[~mask].tolist()
+
+
+def test_dictionaries_are_read_as_their_values(tmp_path):
+    path = tmp_path / "t.parquet"
+    texts = ["a", "b", None, "a"]
+    pq.write_table(pa.table({"c": pa.array(texts).dictionary_encode()}), path, row_group_size=2)
+    _, (block,), _ = read(path)
+    assert block.frame["c"].tolist() == texts
+    assert block.frame["c"].dtype == object
+
+
+def test_tensors_keep_their_shape(tmp_path):
+    path = tmp_path / "t.parquet"
+    images = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+    pq.write_table(pa.table({"image": pa.FixedShapeTensorArray.from_numpy_ndarray(images)}), path)
+    _, (block,), _ = read(path)
+    assert np.array_equal(np.stack(block.frame["image"].tolist()), images)
+
+
+def test_page_checksums_are_compared(tmp_path):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"a": [1234567] * 10})
+    options = {
+        "use_dictionary": False,
+        "compression": "none",
+        "write_page_checksum": True,
+        "write_statistics": False,
+    }
+    pq.write_table(table, path, row_group_size=5, **options)
+    data = bytearray(path.read_bytes())
+    data[data.index((1234567).to_bytes(8, "little"))] ^= 1
+    path.write_bytes(data)
+    _, blocks, (letter,) = read(path)
+    assert join_blocks(blocks).index.tolist() == [5, 6, 7, 8, 9]
+    assert "rows 0 to 4 cannot be read: could not verify page integrity" in letter.error
+
+
+def test_a_row_group_of_fewer_rows_than_it_says_loses_nothing_silently(tmp_path):
+    path = tmp_path / "t.parquet"
+    row_group = pa.table({"a": range(10)})
+    with pq.ParquetWriter(path, row_group.schema, compression="none") as writer:
+        writer.write_table(row_group)
+        writer.write_table(row_group)
+    data = bytearray(path.read_bytes())
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    ten = b"\x14"  # zigzag; twice for each row group, as rows and as values, behind the whole's 20
+    places = [at for at in range(footer, len(data)) if data[at : at + 1] == ten]
+    for place in places:
+        changed = bytearray(data)
+        changed[place] = 24  # twelve rows
+        path.write_bytes(changed)
+        try:
+            counts = [group.num_rows for group in row_groups(path)]
+        except (pa.ArrowException, OSError):
+            continue
+        if counts == [12, 10]:
+            break
+    else:
+        pytest.fail("the footer has no number of rows")
+    _, blocks, (letter,) = read(path)
+    frame = join_blocks(blocks)
+    assert letter.source == f"{path} rows 10-11"
+    assert "rows 10 to 11 cannot be read: row group 0 has fewer rows than it says" in letter.error
+    assert dict(zip(frame.index, frame["a"], strict=True)) == {
+        **{row: row for row in range(10)},
+        **{row + 12: row for row in range(10)},
+    }
+
+
+def row_groups(path):
+    metadata = pq.ParquetFile(path).metadata
+    return [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+
+
+def test_small_row_groups_share_blocks(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"a": range(1000)}), path, row_group_size=10)
+    _, blocks, _ = read(path, batch_size=95)
+    assert [len(block) for block in blocks] == [90] * 11 + [10]
+    assert join_blocks(blocks)["a"].tolist() == list(range(1000))
+
+
+def test_a_gzip_file_is_refused(tmp_path):
+    path = tmp_path / "t.parquet.gz"
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
+    path.write_bytes(gzip.compress((tmp_path / "t.parquet").read_bytes()))
+    with pytest.raises(UnreadableError, match="a gzip file, of which Parquet cannot be read"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "keys"),
+    [
+        (view([0], pa.time64("ns")), ["00:00:00.000000000"]),
+        (pa.array([2**63], pa.uint64()), ["9223372036854775808"]),
+        (pa.array(["a"]).dictionary_encode(), ["a"]),
+        (pa.array([b"abc"], pa.binary(3)), ["abc"]),
+        (pa.array([True]), ["true"]),
+        (pa.array([1], pa.duration("s")), ["1"]),
+    ],
+    ids=str,
+)
+def test_keys_of_every_type_are_text(tmp_path, column, keys):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": column, "n": [1]}), path)
+    _, (block,), _ = read(path, key_column="id")
+    assert block.beside["key"].tolist() == keys

@@ -1,0 +1,209 @@
+"""Rows of Arrow as blocks: keys, what is passed through, and which rows share a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from pandas.arrays import ArrowExtensionArray
+
+from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
+from template.dead_letters import DeadLetter, describe
+from template.sources.arrow_cells import make_frame
+from template.sources.int96 import separate_int96
+from template.sources.kinds import LARGEST_EXACT, MAX_GROUPS, Group, Kind, group_rows
+from template.sources.streams import ReadSettings
+
+_SHOWN_BYTES = 200
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArrowRows:
+    """Rows of a file that follow each other; their INT96 columns once more if they have some."""
+
+    first_row: int
+    batch: pa.RecordBatch
+    milliseconds: pa.RecordBatch | None
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    @property
+    def stop(self) -> int:
+        """The number of the row after the last."""
+        return self.first_row + len(self)
+
+    def read(self, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+        """Yield blocks; a row that does not convert is a dead letter, found by halving."""
+        if not len(self):
+            return
+        try:
+            # All of it is converted before any of it is yielded.
+            parts = [*self._make_blocks(path, settings)]
+        except MemoryError:
+            raise
+        except Exception as error:  # Arrow, pandas and Python each raise their own
+            if len(self) == 1:
+                yield self._unreadable_row(path, settings, error)
+                return
+            half = len(self) // 2
+            yield from self._slice(0, half).read(path, settings)
+            yield from self._slice(half, len(self) - half).read(path, settings)
+            return
+        yield from parts
+
+    def _slice(self, start: int, length: int) -> ArrowRows:
+        milliseconds = self.milliseconds
+        return ArrowRows(
+            first_row=self.first_row + start,
+            batch=self.batch.slice(start, length),
+            milliseconds=None if milliseconds is None else milliseconds.slice(start, length),
+        )
+
+    def _make_blocks(self, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+        numbers = np.arange(self.first_row, self.stop)
+        names = keys = row_keys(settings.file_name(path), numbers.tolist())
+        problems: dict[int, str] = {}
+        if settings.key_column is not None:
+            keys, problems = read_keys(self.batch.column(settings.key_column), settings.key_column)
+        parts = [(np.arange(len(self)), self.batch)]
+        if self.milliseconds is not None:
+            parts, inexact = separate_int96(self.batch, self.milliseconds)
+            problems = {**inexact, **problems}
+        for row, problem in sorted(problems.items()):
+            source = f"{path} row {numbers[row]}"
+            yield DeadLetter(
+                key=keys[row] or names[row], error=f"ValueError: {problem}", source=source
+            )
+        for rows, batch in parts:
+            kept = np.flatnonzero(~np.isin(rows, list(problems))) if problems else None
+            if kept is not None and len(kept) < len(rows):
+                rows, batch = rows[kept], batch.take(pa.array(kept))
+            if settings.key_column is not None:
+                batch = batch.drop_columns(settings.key_column)
+            for group in _find_groups(batch):
+                within = rows[group.rows]
+                part = batch if len(within) == len(batch) else batch.take(pa.array(group.rows))
+                beside: dict[str, Cells] = {KEY: keys[within]}
+                for name in settings.passthrough_columns:
+                    column = self.batch.column(name).take(pa.array(within))
+                    beside[name] = ArrowExtensionArray(pa.chunked_array([column]))
+                yield from make_blocks(
+                    make_frame(part),
+                    beside=beside,
+                    rows=numbers[within],
+                    path=path,
+                    batch_size=settings.batch_size,
+                    integers=group.integers,
+                )
+
+    def _unreadable_row(self, path: str, settings: ReadSettings, error: Exception) -> DeadLetter:
+        """Return the dead letter of a single row, with the column that does not convert."""
+        key = row_keys(settings.file_name(path), [self.first_row])[0]
+        problem = describe(error)
+        for name, column in zip(self.batch.schema.names, self.batch.columns, strict=True):
+            if name == settings.key_column:
+                key = read_keys(column, name)[0][0] or key
+                continue
+            try:
+                make_frame(self.batch.select([name]))
+            except Exception as reason:
+                value = _undecoded(column[0])
+                shown = f"{value[:_SHOWN_BYTES]!r} is not UTF-8" if value else str(reason)
+                problem = f"column {name!r}: {shown}"
+                break
+        return DeadLetter(
+            key=key, error=f"ValueError: {problem}", source=f"{path} row {self.first_row}"
+        )
+
+
+def join_rows(parts: Sequence[ArrowRows]) -> ArrowRows:
+    """Join rows that follow each other."""
+    first, *others = parts
+    if not others:
+        return first
+    return ArrowRows(
+        first_row=first.first_row,
+        batch=pa.concat_batches([part.batch for part in parts]),
+        milliseconds=first.milliseconds
+        and pa.concat_batches([part.milliseconds for part in parts]),
+    )
+
+
+def read_keys(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str]]:
+    """Return keys as text, and what is wrong with the others by position.
+
+    By Arrow: a pandas column of integers with gaps would read 7.0.
+    """
+    problems: dict[int, str] = {}
+    try:
+        texts: list[str | None] = pa.compute.cast(column, pa.string()).to_pylist()
+    except Exception:  # a text that is not UTF-8, or a type that Arrow makes no text of
+        texts = []
+        for position, cell in enumerate(column):
+            value = _undecoded(cell)
+            if value is not None:
+                problems[position] = f"key column {name!r}: {value[:_SHOWN_BYTES]!r} is not UTF-8"
+                texts.append(None)
+            else:
+                texts.append(_text(cell))
+    for position, text in enumerate(texts):
+        if not text:
+            problems.setdefault(position, f"no value in the key column {name!r}")
+    return object_cells(texts), problems
+
+
+def _text(cell: pa.Scalar) -> str | None:
+    try:
+        text: str | None = pa.compute.cast(cell, pa.string()).as_py()
+    except pa.ArrowException:
+        text = str(cell)
+    return text
+
+
+def _undecoded(cell: pa.Scalar) -> bytes | None:
+    """Return the bytes of a text that is not UTF-8; None for every other value."""
+    if isinstance(cell, pa.DictionaryScalar):
+        cell = cell.value
+    if not (isinstance(cell, pa.StringScalar | pa.BinaryScalar) and cell.is_valid):
+        return None
+    value: bytes = cell.as_buffer().to_pybytes()
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return value
+    return None
+
+
+def _find_groups(batch: pa.RecordBatch) -> list[Group]:
+    """Return which rows share a block: a missing integer or flag changes no other row's type."""
+    integers: dict[str, np.ndarray] = {}
+    flags: dict[str, np.ndarray] = {}
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if not column.null_count:
+            continue
+        if pa.types.is_integer(field.type):
+            integers[field.name] = _integer_kinds(column)
+        elif pa.types.is_boolean(field.type):
+            flags[field.name] = np.where(_is_valid(column), Kind.FLAG, Kind.OBJECT)
+    if not integers and not flags:
+        return [Group(rows=np.arange(len(batch)), kinds={})]
+    groups = group_rows({**integers, **flags})
+    if flags and len(groups) > MAX_GROUPS:  # flags are objects then, as in pandas
+        return _find_groups(batch.drop_columns(list(flags)))
+    return groups
+
+
+def _integer_kinds(column: pa.Array) -> np.ndarray:
+    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    exact = (values <= LARGEST_EXACT) & (values >= -LARGEST_EXACT)
+    kinds = np.where(exact, Kind.INTEGER, Kind.BIG)
+    return np.where(_is_valid(column), kinds, Kind.GAP).astype(np.uint8)
+
+
+def _is_valid(column: pa.Array) -> Any:
+    return column.is_valid().to_numpy(zero_copy_only=False)
