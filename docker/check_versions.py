@@ -17,14 +17,14 @@ from email.parser import HeaderParser
 from importlib import metadata
 from pathlib import Path
 
-HERE = Path(__file__).parent
+FOLDER = Path("/opt/flexpack")
 
 
 def find_problems(lock: str, *, boot_metadata: str, boot_wheel: str) -> Iterator[str]:
     """Yield what is wrong, each with what to change.
 
     Args:
-        lock: text of the requirements file.
+        lock: text of the lock files.
         boot_metadata: ``METADATA`` of the apache-beam in the image that boot comes from.
         boot_wheel: ``WHEEL`` of the same.
     """
@@ -56,12 +56,12 @@ def read_pin(lock: str, name: str) -> str | None:
     return match[1] if match else None
 
 
-def main(flavour: str) -> int:
+def main() -> int:
     problems = list(
         find_problems(
-            (HERE / "locks" / f"{flavour}.txt").read_text(),
-            boot_metadata=(HERE / "boot" / "METADATA").read_text(),
-            boot_wheel=(HERE / "boot" / "WHEEL").read_text(),
+            "".join(path.read_text() for path in (FOLDER / "locks").glob("*.txt")),
+            boot_metadata=(FOLDER / "boot" / "METADATA").read_text(),
+            boot_wheel=(FOLDER / "boot" / "WHEEL").read_text(),
         )
     )
     for problem in problems:
@@ -70,4 +70,4 @@ def main(flavour: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

@@ -1,14 +1,19 @@
-"""Plays both roles of the image inside it, and tells what it found as one JSON line.
+"""Plays both roles of the image inside it, and reports what it found as one JSON line.
 
-``flexpack image test`` feeds it to the image's interpreter. As the launcher it runs the entry file
-with the flags that Dataflow passes, and looks for the job that this stages. As a worker it predicts
-a few images through Beam and compares with torch alone. It judges nothing: that is the business of
-``launcher/image/checks.py``.
+``flexpack image test`` feeds it to the image's interpreter. It imports all code and what
+docker/requirements.in names. As the launcher it runs the entry file with the flags that Dataflow
+passes, and looks for the job that this stages. As a worker it predicts a few images through Beam
+and compares with torch alone; then it predicts with the user's model, if one is given. It judges
+nothing: ``launcher/image/checks.py`` does.
+
+Its argument is a JSON object: ``packages``, names of packages to import, and ``trial``, the user's
+model: ``model_class``, and perhaps ``model_path``, ``input`` and more ``parameters``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -61,9 +66,13 @@ def read_cuda_version() -> str | None:
     return version
 
 
+def canonical_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def list_packages() -> list[dict[str, str]]:
     packages = {
-        re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(): distribution
+        canonical_name(distribution.metadata["Name"]): distribution
         for distribution in metadata.distributions()
     }
     return [
@@ -101,6 +110,51 @@ def check_packages() -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
+def import_code() -> list[dict[str, str]]:
+    """Import every module below PYTHONPATH; return those that fail, each with its error."""
+    failures = []
+    entry_file = Path(os.environ.get("FLEX_TEMPLATE_PYTHON_PY_FILE", ""))
+    for folder in map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))):
+        packages = [path.parent for path in folder.glob("*/__init__.py")]
+        found = [path for package in packages for path in package.rglob("*.py")]
+        for path in sorted([*folder.glob("*.py"), *found]):
+            name = ".".join(path.relative_to(folder).with_suffix("").parts)
+            # The entry file is run, as the launcher does.
+            if path != entry_file and (error := try_import(name.removesuffix(".__init__"))):
+                failures.append({"name": str(path), "error": error})
+    return failures
+
+
+def import_packages(names: list[str]) -> list[dict[str, str]]:
+    """Import what packages bring; return those that fail, each with its error."""
+    modules = metadata.packages_distributions()
+    failures = []
+    for name in names:
+        tops = [
+            top
+            for top, distributions in modules.items()
+            if name in map(canonical_name, distributions) and top.isidentifier()
+        ]
+        for top in sorted(tops):
+            if not top.startswith("_") and (error := try_import(top)):
+                failures.append({"name": name, "error": error})
+                break
+    return failures
+
+
+def try_import(name: str) -> str | None:
+    """Return why a module cannot be imported, or None."""
+    try:
+        importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        text = "".join(traceback.format_exception_only(error)).strip()
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+        place = f"{own[-1].filename}, line {own[-1].lineno}: " if len(own) > 1 else ""
+        return place + text
+    return None
+
+
 def write_inputs(folder: Path) -> None:
     """Write a few images and random weights of the example model."""
     import torch
@@ -114,17 +168,18 @@ def write_inputs(folder: Path) -> None:
     (folder / "probe-images-idx3-ubyte").write_bytes(header + pixels.numpy().tobytes())
 
 
-def run_entry_file(folder: Path, *flags: str) -> None:
-    """Run the entry file with the template's parameters and more flags."""
+def example_flags(folder: Path) -> list[str]:
+    return [
+        f"--input={folder}/probe-images-idx3-ubyte",
+        f"--output={folder}/predictions",
+        f"--model_path={folder}/model.pth",
+    ]
+
+
+def run_entry_file(*flags: str) -> None:
+    """Run the entry file, as the launcher does."""
     done = subprocess.run(
-        [
-            *("python", os.environ["FLEX_TEMPLATE_PYTHON_PY_FILE"]),
-            f"--input={folder}/probe-images-idx3-ubyte",
-            f"--output={folder}/predictions",
-            f"--model_path={folder}/model.pth",
-            "--device=cpu",
-            *flags,
-        ],
+        ["python", os.environ["FLEX_TEMPLATE_PYTHON_PY_FILE"], "--device=cpu", *flags],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SEC,
@@ -138,7 +193,7 @@ def play_launcher(folder: Path) -> str | None:
     """Stage a job as Dataflow's launcher does; return the type of the job."""
     job_object = folder / "job_object"
     run_entry_file(
-        folder,
+        *example_flags(folder),
         "--runner=DataflowRunner",
         "--project=my-project",
         "--region=us-central1",
@@ -161,7 +216,7 @@ def play_worker(folder: Path) -> dict[str, int]:
 
     from template.models.fashion_mnist import FashionMnistNetwork
 
-    run_entry_file(folder, "--runner=FnApiRunner")
+    run_entry_file(*example_flags(folder), "--runner=FnApiRunner")
     network = FashionMnistNetwork()
     network.load_state_dict(torch.load(folder / "model.pth", weights_only=True))
     data = (folder / "probe-images-idx3-ubyte").read_bytes()[16:]
@@ -183,6 +238,36 @@ def play_worker(folder: Path) -> dict[str, int]:
     return {"rows": ROWS, "differing": ROWS - same}
 
 
+def try_model(folder: Path, trial: dict[str, Any]) -> dict[str, Any]:
+    """Import the user's model class; load it if there is a file of it; predict if there is input.
+
+    Returns:
+        ``loaded``, and how many ``rows`` were predicted and ``failed``, with the ``first_error``.
+    """
+    from template.options import find_model_class
+
+    model_class = find_model_class(trial["model_class"])
+    path = trial.get("model_path")
+    result = {"loaded": path is not None, "rows": 0, "failed": 0, "first_error": None}
+    if trial.get("input") is None:
+        if path is not None:
+            model_class(path).ensure_model()
+        return result
+    given = {name: trial[name] for name in ("model_class", "model_path", "input") if trial[name]}
+    flags = {**trial["parameters"], **given, "output": str(folder / "predictions")}
+    flags["output_format"] = "jsonl"
+    run_entry_file(*(f"--{name}={value}" for name, value in flags.items()), "--runner=FnApiRunner")
+    for path in folder.glob("predictions*.jsonl*"):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            if path.name.startswith("predictions-errors"):
+                result["failed"] += 1
+                result["first_error"] = result["first_error"] or row.get("error")
+            else:
+                result["rows"] += 1
+    return result
+
+
 def attempt(work: Callable[[], Any]) -> dict[str, Any]:
     """Return what ``work`` returns, or how it failed."""
     try:
@@ -191,9 +276,12 @@ def attempt(work: Callable[[], Any]) -> dict[str, Any]:
         return {"result": None, "error": traceback.format_exc()}
 
 
-def main() -> None:
+def main(options: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stdout(sys.stderr):
         folder = Path(directory)
+        own = folder / "own"
+        own.mkdir()
+        trial = options.get("trial")
         facts = {
             "python_version": ".".join(platform.python_version_tuple()[:2]),
             "is_virtual_environment": sys.prefix != sys.base_prefix,
@@ -207,9 +295,12 @@ def main() -> None:
             "inputs": attempt(lambda: write_inputs(folder)),
             "launch": attempt(lambda: play_launcher(folder)),
             "prediction": attempt(lambda: play_worker(folder)),
+            "code_failures": import_code(),
+            "package_failures": import_packages(options.get("packages", [])),
+            "trial": attempt(lambda: try_model(own, trial)) if trial else None,
         }
     print(json.dumps(facts))
 
 
 if __name__ == "__main__":
-    main()
+    main(json.loads(sys.argv[1]) if len(sys.argv) > 1 else {})

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from launcher.google.runtime_environment import (
         FlexTemplateRuntimeEnvironment as FlexTemplateRuntimeEnvironment,
     )
-    from launcher.image.build import BuiltImage as BuiltImage
     from launcher.image.build import build_image as build_image
     from launcher.image.plan import ImageOptions as ImageOptions
+    from launcher.image.record import BuiltImage as BuiltImage
+    from launcher.image.trial import ModelTrial as ModelTrial
     from launcher.image_reference import (
         build_artifact_registry_name as build_artifact_registry_name,
     )
@@ -91,8 +92,10 @@ _NAMES = {
     ),
     "launcher.finding": ("Finding", "Severity"),
     "launcher.google.runtime_environment": ("FlexTemplateRuntimeEnvironment",),
-    "launcher.image.build": ("BuiltImage", "build_image"),
+    "launcher.image.build": ("build_image",),
     "launcher.image.plan": ("ImageOptions",),
+    "launcher.image.record": ("BuiltImage",),
+    "launcher.image.trial": ("ModelTrial",),
     "launcher.image_reference": ("build_artifact_registry_name",),
     "launcher.jobs.dataflow": ("Dataflow",),
     "launcher.jobs.diagnosis": ("diagnose_job",),

@@ -230,10 +230,12 @@ WORKERS_IMAGE = _static("The workers would run Beam's stock image.")
 WORKERS_IMAGE_DIFFERS = _static("Launcher and workers run different images.")
 
 IMAGE_ADDRESS = _image("The image remembers an address of whoever built it.")
+IMAGE_CODE = _image("A module in the image cannot be imported.")
 IMAGE_EXAMPLE = _image("The example model cannot be used in the image.")
 IMAGE_LABEL = _image("A label says other versions than the image holds.")
 IMAGE_LAUNCH = _image("The entry file stages no job.")
-IMAGE_PACKAGES = _image("Packages in the image do not fit each other.")
+IMAGE_MODEL = _image("The model cannot be used in the image.")
+IMAGE_PACKAGES = _image("Packages in the image do not fit each other, or cannot be imported.")
 IMAGE_PREDICTION = _image("A worker of the image does not predict what torch does.")
 
 REHEARSAL_DEAD_LETTERS = _rehearsal("Rows of the sample could not be predicted.")

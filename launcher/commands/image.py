@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, add_verbs
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
-from launcher.image.build import BuiltImage, find_last_image, remember_disk_size, run_build
+from launcher.image.build import push_image, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import default_flavour, find_flavour, load_flavours
-from launcher.image.locks import write_locks
 from launcher.image.plan import ImageOptions, plan_build
+from launcher.image.record import BuiltImage, find_last_image, remember_disk_size
+from launcher.image.resolve import LockResult, write_locks
 from launcher.image.size import ImageSize, check_size, describe_step
-from launcher.image.testing import check_image, measure_image
+from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
+from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name
 
 _ROOT = Path()
@@ -35,10 +38,12 @@ def add_flags(parser: CommandParser) -> None:
         verb.add_argument("--region", help="see --project")
         add_build_flags(verb, "name without tag; default: from project and region")
     build.add_argument("--push", action="store_true", help="push it, report its digest")
+    add_gate_flags(build)
     test = add_verb(verbs, "test", "enter the image, play launcher and worker", _test)
     test.add_argument("--image", metavar="IMAGE", help="default: the last one built")
     test.add_argument("--engine", metavar="NAME", help="docker or buildah; default: what is there")
     test.add_argument("--no-size", action="store_true", help="leave out the layers' sizes")
+    _add_trial_flags(test)
     lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
     lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
 
@@ -63,6 +68,9 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
         help="an ARG of docker/Dockerfile, such as PYTHON_IMAGE; repeat the flag for each",
     )
     group.add_argument("--pip-conf", metavar="FILE", help="pip.conf for an index of your own")
+    group.add_argument(
+        "--pip-conf-secret", metavar="NAME", help="the same in Secret Manager, for Cloud Build"
+    )
     group.add_argument("--ca-bundle", metavar="FILE", help="certificates that pip.conf refers to")
     group.add_argument(
         "--volume",
@@ -73,6 +81,32 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
     )
 
 
+def add_gate_flags(parser: CommandParser) -> None:
+    """Add what is tested before a push."""
+    parser.add_argument(
+        "--no-test", action="store_true", help="push without testing the image before"
+    )
+    _add_trial_flags(parser)
+
+
+def _add_trial_flags(parser: CommandParser) -> None:
+    group = parser.add_argument_group("your model, tried in the image")
+    group.add_argument(
+        "--model-class", metavar="MODULE:CLASS", help="imported; with the flags below used too"
+    )
+    group.add_argument(
+        "--model-path", metavar="PATH", help="loaded: its file or folder, local or gs://"
+    )
+    group.add_argument("--input", metavar="PATH", help="predicted: a sample, local or gs://")
+    group.add_argument(
+        "--parameters",
+        action=KeyValues,
+        default={},
+        metavar="NAME=VALUE",
+        help="more parameters of the batch template; repeat the flag for each",
+    )
+
+
 def _tag(args: Namespace) -> int:
     """Print the image's name and tag."""
     print(plan_build(_ROOT, read_image_options(args)).reference)
@@ -80,8 +114,14 @@ def _tag(args: Namespace) -> int:
 
 
 def _build(args: Namespace) -> int:
-    """Build the image, and with ``--push`` push it."""
-    image = make_image(read_image_options(args), engine=args.engine, push=args.push)
+    """Build the image, and with ``--push`` test and push it."""
+    image = make_image(
+        read_image_options(args),
+        engine=args.engine,
+        push=args.push,
+        test=not args.no_test,
+        trial=read_trial(args),
+    )
     if image.pinned:
         print(f"Pushed {image.reference}\n  by digest   {image.pinned}")
         print(f"Make the templates:  make template IMAGE={image.pinned} ...")
@@ -91,22 +131,57 @@ def _build(args: Namespace) -> int:
     return 0
 
 
-def make_image(options: ImageOptions, *, engine: str | None, push: bool) -> BuiltImage:
-    """Build an image, and print with which engine."""
+def make_image(
+    options: ImageOptions,
+    *,
+    engine: str | None,
+    push: bool,
+    test: bool = True,
+    trial: ModelTrial | None = None,
+) -> BuiltImage:
+    """Build an image, and print what is done; before a push it is tested.
+
+    Raises:
+        ImageError: the build, the test or the push failed.
+    """
     plan = plan_build(_ROOT, options, push=push)
     choice = choose_engine(engine, local=not push)
+    builder = choice.engine
     print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
-    return run_build(plan, choice.engine, push=push)
+    image = run_build(plan, builder)
+    if not push:
+        return image
+    if isinstance(builder, CloudBuild):
+        image = push_image(_ROOT, image, builder)
+        print(
+            "Cloud Build has pushed it, and nothing has tested it yet. Where there is docker or "
+            f"buildah:  flexpack image test --image {image.pinned}"
+        )
+        return image
+    if not test:
+        print("Not tested, because of --no-test.")
+    else:
+        print(f"Testing it with {builder.name}: launcher, then worker.", flush=True)
+        report = prove_image(_ROOT, image.reference, builder, trial=trial)
+        _print_success(report, trial)
+    print(f"Pushing {image.reference}.", flush=True)
+    return push_image(_ROOT, image, builder)
 
 
 def _test(args: Namespace) -> int:
-    """Enter an image and play both of its roles; then measure it."""
-    reference = args.image or _last_reference()
-    engine = choose_engine(args.engine, local=True).engine
+    """Enter an image, import its code and play both of its roles; then measure it."""
+    trial = read_trial(args)
+    last = find_last_image(_ROOT, args.engine)
+    if not args.image and last is None:
+        built = f"nothing was built here with {args.engine}" if args.engine else "nothing was built"
+        raise InputError(f"--image: missing, and {built}; run 'make image' first")
+    reference = args.image or (last.reference if last else "")
+    own = args.engine or (last.engine if last and not args.image else None)
+    engine = choose_engine(own, local=True).engine
     if isinstance(engine, CloudBuild):
         raise InputError("--engine cloudbuild: has no images on this machine to test")
     print(f"Testing {reference} with {engine.name}: launcher, then worker.", flush=True)
-    report = check_image(_ROOT, reference, engine)
+    report = check_image(_ROOT, reference, engine, trial=trial)
     findings = list(report.findings)
     facts = report.facts
     print(
@@ -123,24 +198,64 @@ def _test(args: Namespace) -> int:
         print(format_findings(findings))
     if select_errors(findings):
         return 1
-    print(
-        "Both roles work: the entry file stages a job, and "
-        f"{(facts.prediction.result or {}).get('rows')} predictions through Beam equal torch's."
-    )
+    _print_success(report, trial)
     return 0
 
 
+def _print_success(report: ImageReport, trial: ModelTrial | None) -> None:
+    """Print what the test of an image has proven."""
+    facts = report.facts
+    print(
+        "Both roles work: all code is imported, the entry file stages a job, and "
+        f"{(facts.prediction.result or {}).get('rows')} predictions through Beam equal torch's."
+    )
+    if trial and facts.trial and (run := facts.trial.result):
+        if run.rows:
+            done = f"predicted {run.rows} of {run.rows + run.failed} rows"
+        elif run.loaded:
+            done = "was loaded; with --input it would predict too"
+        else:
+            done = "was imported; with --model-path it would be loaded, with --input predict"
+        print(f"{trial.model_class} {done}.")
+    else:
+        print("With --model-class, --model-path and --input it tests your own model.")
+
+
+def read_trial(args: Namespace) -> ModelTrial | None:
+    """Return what the flags say about the user's model."""
+    others = {"--model-path": args.model_path, "--input": args.input}
+    others["--parameters"] = args.parameters
+    if not args.model_class:
+        if given := [flag for flag, value in others.items() if value]:
+            raise InputError(f"{given[0]}: needs --model-class MODULE:CLASS beside it")
+        return None
+    return ModelTrial(
+        model_class=args.model_class,
+        model_path=args.model_path,
+        input=args.input,
+        parameters=args.parameters,
+    )
+
+
 def _lock(args: Namespace) -> int:
-    """Pin the packages of the image again."""
+    """Pin the packages of the image again, and print what changed."""
     flavours = [find_flavour(name) for name in args.flavours] or load_flavours()
     results = write_locks(_ROOT, flavours, environ=os.environ)
     for result in results:
-        if result.problem:
-            state = f"left as it is. {result.problem}"
-        else:
-            state = "written" if result.changed else "up to date"
-        print(f"{result.flavour.lock}: {state}")
+        _print_lock(result)
     return 1 if args.flavours and any(result.problem for result in results) else 0
+
+
+def _print_lock(result: LockResult) -> None:
+    """Print what became of a flavour's lock, and warn of what may not be meant."""
+    if result.problem:
+        print(f"{result.flavour.lock_folder}: left as it is. {result.problem}")
+        return
+    print(f"{result.flavour.lock_folder}: {'written' if result.changed else 'up to date'}")
+    for change in result.changes:
+        print(f"  {change}")
+    for warning in result.warnings:
+        print(f"flexpack: warning: {warning}", file=sys.stderr)
 
 
 def _show_size(reference: str, engine: LocalEngine, flavour: str) -> list[Finding]:
@@ -166,13 +281,6 @@ def _size(count: int) -> str:
     return f"{count / 1e6:9,.1f} MB" if count >= 1e5 else f"{count / 1e3:9,.1f} KB"
 
 
-def _last_reference() -> str:
-    image = find_last_image(_ROOT)
-    if image is None:
-        raise InputError("--image: missing, and nothing was built here; run 'make image' first")
-    return image.reference
-
-
 def read_image_options(args: Namespace) -> ImageOptions:
     """Return what the flags say about a build."""
     name = args.image
@@ -190,6 +298,7 @@ def read_image_options(args: Namespace) -> ImageOptions:
         tag=args.tag,
         build_args=args.build_arg,
         pip_conf=Path(args.pip_conf) if args.pip_conf else None,
+        pip_conf_secret=args.pip_conf_secret,
         ca_bundle=Path(args.ca_bundle) if args.ca_bundle else None,
         volumes=tuple(Path(folder) for folder in args.volume),
     )

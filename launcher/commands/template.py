@@ -9,14 +9,20 @@ from pathlib import Path
 
 from launcher.accelerators.gpu_defaults import MINIMUM_DISK_GB
 from launcher.commands.connection import find_project, find_region
-from launcher.commands.image import add_build_flags, make_image, read_image_options
+from launcher.commands.image import (
+    add_build_flags,
+    add_gate_flags,
+    make_image,
+    read_image_options,
+    read_trial,
+)
 from launcher.commands.options import add_environment_options, add_place, read_options
 from launcher.commands.parser import CommandParser, set_example
 from launcher.errors import ImageError
 from launcher.google.storage import check_bucket
 from launcher.google.transport import find_endpoint, is_google
-from launcher.image.build import find_last_image
 from launcher.image.plan import plan_build
+from launcher.image.record import find_last_image
 from launcher.image_reference import read_reference
 from launcher.launch.environment import build_environment
 from launcher.launch.export import (
@@ -44,6 +50,7 @@ def add_flags(parser: CommandParser) -> None:
     parser.add_argument("--bucket", required=True, help="specs go to gs://BUCKET/templates/")
     add_place(parser)
     add_build_flags(parser, "default: the last one pushed, or else built and pushed")
+    add_gate_flags(parser)
     add_environment_options(parser, "defaults of the jobs, which a launch may override")
 
 
@@ -90,7 +97,13 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
     options = read_image_options(args)
     built = find_last_image(Path())
     if built is None or not built.is_of(plan_build(Path(), options)) or built.pinned is None:
-        built = make_image(options, engine=args.engine, push=True)
+        built = make_image(
+            options,
+            engine=args.engine,
+            push=True,
+            test=not args.no_test,
+            trial=read_trial(args),
+        )
     else:
         print(f"{built.reference} is pushed already.")
     if built.pinned is None:

@@ -13,18 +13,21 @@ from collections.abc import Iterator
 from launcher.finding import (
     IMAGE_ADDRESS,
     IMAGE_BOOT,
+    IMAGE_CODE,
     IMAGE_ENTRY_FILE,
     IMAGE_ENVIRONMENT,
     IMAGE_EXAMPLE,
     IMAGE_LABEL,
     IMAGE_LAUNCH,
     IMAGE_LAUNCHER,
+    IMAGE_MODEL,
     IMAGE_PACKAGES,
     IMAGE_PREDICTION,
     IMAGE_VERSIONS,
     Code,
     Finding,
     error,
+    warning,
 )
 from launcher.image.config import ImageConfig
 from launcher.image.locks import PYTHON_VERSION, read_pin
@@ -63,7 +66,9 @@ def check_facts(facts: Facts, config: ImageConfig, *, lock: str) -> list[Finding
     return [
         *_check_files(facts),
         *_check_versions(facts, config, lock),
+        *_check_code(facts),
         *_check_roles(facts),
+        *_check_trial(facts),
     ]
 
 
@@ -163,6 +168,42 @@ def _check_label(config: ImageConfig, label: str, found: str | None) -> Iterator
             IMAGE_LABEL,
             f"the label {label} says {said}, and the image holds {found}",
             "build with 'make image', which fills in the labels",
+        )
+
+
+def _check_code(facts: Facts) -> Iterator[Finding]:
+    for failure in facts.code_failures:
+        yield error(
+            IMAGE_CODE,
+            f"{failure.name} cannot be imported: {failure.error}",
+            "correct it; add a package that is missing to docker/requirements.in, run 'make lock'",
+        )
+    for failure in facts.package_failures:
+        yield error(
+            IMAGE_PACKAGES,
+            f"{failure.name} cannot be imported: {failure.error}",
+            "if a library is missing, install it where docker/Dockerfile says 'System packages'; "
+            "if it was built for another torch, take this flavour's build and run 'make lock'",
+        )
+
+
+def _check_trial(facts: Facts) -> Iterator[Finding]:
+    trial = facts.trial
+    if trial is None:
+        return
+    if trial.result is None:
+        yield error(
+            IMAGE_MODEL,
+            f"the model cannot be used in the image:\n{(trial.error or '').rstrip()}",
+            "correct what it says; workers do just this",
+        )
+    elif trial.result.failed:
+        share = f"{trial.result.failed} of {trial.result.rows + trial.result.failed}"
+        found = warning if trial.result.rows else error
+        yield found(
+            IMAGE_MODEL,
+            f"the model did not predict {share} rows; the first error: {trial.result.first_error}",
+            "correct the model, or the sample",
         )
 
 

@@ -1,7 +1,7 @@
 """The builds of torch that an image can hold.
 
 The facts are in ``flavours.json``, dated and with their source. A flavour is one word in a build
-(``make image FLAVOUR=cu126``) and one file of pinned packages, ``docker/locks/<name>.txt``. Which
+(``make image FLAVOUR=cu126``) and one folder of pinned packages, ``docker/locks/<name>``. Which
 GPUs and drivers each runs on, the catalogue in ``launcher.accelerators.catalogue`` knows.
 """
 
@@ -38,9 +38,9 @@ class Flavour:
     compressed_budget_gb: float
 
     @property
-    def lock(self) -> Path:
-        """The pinned packages, relative to the project's root."""
-        return _LOCKS / f"{self.name}.txt"
+    def lock_folder(self) -> Path:
+        """Where its packages are pinned, relative to the project's root."""
+        return _LOCKS / self.name
 
     @property
     def is_on_pypi(self) -> bool:

@@ -9,19 +9,19 @@ the same with uncommitted changes       ``1.2.0.dev3-g1a2b3c4-t5d6e7f8``
 no tag at all, 12 commits               ``0.dev12-g1a2b3c4``
 ======================================  =================================
 
-The last part is a hash of the files as they are, so that two different trees never share a tag.
+Changed is what the image is made of; other files of the project do not count. The last part is the
+hash of those files as they are, so that two different images never share a tag.
 An image's tag may not hold a plus sign, which Python's own versions have there.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import InputError
+from launcher.image.context import find_context_files, hash_context, is_in_context
 from launcher.image.tools import ToolError, run_tool
 
 _TIMEOUT_SEC = 60.0
@@ -37,7 +37,7 @@ class GitState:
         commit: full hash of HEAD.
         tag: the last tag before HEAD, or None.
         distance: commits since that tag, or all there are.
-        tree: hash of the files as they are, or None where nothing is changed.
+        tree: hash of what the image is made of, or None if it is what the commit has.
     """
 
     commit: str
@@ -94,26 +94,17 @@ def read_git_state(root: Path) -> GitState:
 
 
 def _hash_changes(root: Path) -> str | None:
-    """Return the hash of the tree with all changes, or None without any."""
-    if not _git(root, "status", "--porcelain"):
-        return None
-    git_dir = Path(_git(root, "rev-parse", "--absolute-git-dir"))
-    objects = _git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
-    with tempfile.TemporaryDirectory() as directory:
-        # An index and objects of its own: the user's repository is only read.
-        index = Path(directory) / "index"
-        if (git_dir / "index").exists():
-            index.write_bytes((git_dir / "index").read_bytes())
-        own = {
-            **os.environ,
-            "GIT_INDEX_FILE": str(index),
-            "GIT_OBJECT_DIRECTORY": directory,
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
-        }
-        _git(root, "add", "--all", ":/", environ=own)
-        return _git(root, "write-tree", environ=own)
+    """Return the hash of what the image is made of, or None if it is what the commit has."""
+    files = {path.as_posix() for path in find_context_files(root)}
+    tracked = _list(root, "ls-files", "-z")
+    differing = _list(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", ".")
+    gone = {path for path in differing if not (root / path).exists() and is_in_context(root, path)}
+    return hash_context(root) if files - tracked or files & differing or gone else None
 
 
-def _git(root: Path, *arguments: str, environ: dict[str, str] | None = None) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return run_tool(command, timeout_sec=_TIMEOUT_SEC, environ=environ).strip()
+def _list(root: Path, *arguments: str) -> set[str]:
+    return set(filter(None, _git(root, *arguments).split("\0")))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return run_tool(["git", "-C", str(root), *arguments], timeout_sec=_TIMEOUT_SEC).strip()

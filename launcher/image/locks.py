@@ -1,47 +1,63 @@
-"""The lock files: every package of an image, pinned and hashed.
+"""The lock files: every package of an image, pinned and hashed; a file for each layer.
 
-Made by ``uv pip compile`` from ``docker/requirements.in``. The builds of torch that are not on PyPI
-come from an index that the user has configured: its address is nowhere in this project.
-https://docs.astral.sh/uv/pip/compile/
+``docker/locks/<flavour>/`` holds, from the layer that changes least to the one that changes most:
+
+- ``torch.txt``: torch with its CUDA libraries;
+- ``beam.txt``: Beam, and what else the template itself imports;
+- ``project.txt``: what is named in ``docker/requirements.in`` beside these.
+
+``launcher.image.resolve`` makes them. Each starts with a checksum of its own text, and the last
+also with one of the requirements, so that a build can refuse what no longer belongs together.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
-import shutil
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from launcher.errors import ImageError, InputError
-from launcher.image.flavours import Flavour, default_flavour, find_flavour
-from launcher.image.tools import ToolError, run_tool
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from launcher.errors import InputError
+from launcher.image.flavours import Flavour
 
 REQUIREMENTS = Path("docker") / "requirements.in"
+LAYERS = ("torch", "beam", "project")
 
-# Workers are of this kind, whatever machine makes the lock.
+# Workers have this Python, whatever machine makes the lock.
 PYTHON_VERSION = "3.11"
-_PLATFORM = "x86_64-manylinux_2_28"
-# It exists as a source package only, and Beam needs it.
-_BUILT_FROM_SOURCE = "google-apitools"
 
-_TIMEOUT_SEC = 300.0
-
-# What builds that package, pinned by the same lock; installed before all others.
-BUILD_LOCK = Path("docker") / "locks" / "build.txt"
-_BUILD_TOOL = "setuptools"
+_HEADER = "# Made by 'make lock' from docker/requirements.in: do not edit.\n"
+_CHECKSUM = "# sha256 of what follows: "
+_REQUIREMENTS_CHECKSUM = "# sha256 of the requirements: "
+_PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class LockResult:
-    """What became of a flavour's lock: ``problem`` says why it was left as it is."""
+def find_lock_paths(flavour: Flavour) -> dict[str, Path]:
+    """Return the lock files of a flavour by layer, relative to the project's root."""
+    return {layer: flavour.lock_folder / f"{layer}.txt" for layer in LAYERS}
 
-    flavour: Flavour
-    changed: bool = False
-    problem: str | None = None
+
+def read_lock(root: Path, flavour: Flavour) -> str:
+    """Return the text of a flavour's lock files, one after the other.
+
+    Raises:
+        InputError: one does not exist.
+    """
+    try:
+        return "".join((root / path).read_text() for path in find_lock_paths(flavour).values())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"--flavour {flavour.name}: {flavour.lock_folder} is not complete. "
+            f"{explain_index(flavour)}"
+        ) from error
+
+
+def read_pins(lock: str) -> dict[str, str]:
+    """Return the versions that a lock's text pins, by canonical name."""
+    return {canonicalize_name(name): version for name, version in _PIN.findall(lock)}
 
 
 def read_pin(lock: str, name: str) -> str:
@@ -50,125 +66,88 @@ def read_pin(lock: str, name: str) -> str:
     Raises:
         InputError: it does not.
     """
-    match = re.search(rf"^{re.escape(name)}(?:\[[^\]]*\])?==([^\s;\\]+)", lock, re.MULTILINE)
-    if match is None:
+    try:
+        return read_pins(lock)[canonicalize_name(name)]
+    except KeyError:
         raise InputError(
             f"the lock does not pin {name}: name it in {REQUIREMENTS}, run 'make lock'"
-        )
-    return match[1]
+        ) from None
 
 
-def extract_pin(lock: str, name: str) -> str:
-    """Return the part of a lock's text that pins one package, with its hashes.
-
-    Raises:
-        InputError: there is none.
-    """
-    version = read_pin(lock, name)
-    start = lock.index(f"\n{name}=={version}") + 1
-    lines = lock[start:].splitlines(keepends=True)
-    end = next((n for n, line in enumerate(lines) if not line.endswith("\\\n")), len(lines))
-    return "".join(lines[: end + 1])
-
-
-def read_lock(root: Path, flavour: Flavour) -> str:
-    """Return the text of a flavour's lock.
+def read_requirement_lines(root: Path) -> list[str]:
+    """Return the lines of docker/requirements.in that say something.
 
     Raises:
-        InputError: there is none.
+        InputError: the file does not exist.
     """
     try:
-        return (root / flavour.lock).read_text()
+        lines = (root / REQUIREMENTS).read_text().splitlines()
     except FileNotFoundError as error:
         raise InputError(
-            f"--flavour {flavour.name}: {flavour.lock} does not exist. {_explain_index(flavour)}"
+            f"{root / REQUIREMENTS}: no such file; run this in the project's root"
         ) from error
+    stripped = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
+    return [line for line in stripped if line]
 
 
-def build_lock_command(*, constraints: Path, output: Path) -> list[str]:
-    """Return the command that resolves a flavour's packages, to be run in the project's root.
-
-    Args:
-        constraints: a file that asks for the flavour's build of torch.
-        output: where the pins go; those that are there already are kept where possible.
-    """
-    return [
-        *(_uv(), "pip", "compile", str(REQUIREMENTS), "--quiet", f"--constraints={constraints}"),
-        *(f"--python-version={PYTHON_VERSION}", f"--python-platform={_PLATFORM}"),
-        *("--only-binary=:all:", f"--no-binary={_BUILT_FROM_SOURCE}"),
-        *("--generate-hashes", "--no-annotate", "--custom-compile-command=make lock"),
-        f"--output-file={output}",
-    ]
-
-
-def write_locks(
-    root: Path, flavours: Sequence[Flavour], *, environ: Mapping[str, str] = os.environ
-) -> list[LockResult]:
-    """Write the locks. Blocks, for seconds each; asks the package indexes.
-
-    A pin stays where it is as long as the requirements allow; delete the files to get the newest.
-    A flavour without a lock starts from the pins of the default one.
+def parse_requirements(lines: list[str]) -> dict[str, Requirement]:
+    """Return the requirements among the lines, by canonical name; options are skipped.
 
     Raises:
-        InputError: the requirements are not there.
-        ImageError: they cannot be resolved.
+        InputError: a line is neither a requirement nor an option.
     """
-    if not (root / REQUIREMENTS).is_file():
-        raise InputError(f"{root / REQUIREMENTS}: no such file; run this in the project's root")
-    results = [_write_lock(root, flavour, environ) for flavour in flavours]
-    written = [result.flavour for result in results if result.problem is None]
-    if written:
-        text = (root / written[0].lock).read_text()
-        (root / BUILD_LOCK).write_text(extract_pin(text, _BUILD_TOOL))
-    return results
-
-
-def _write_lock(root: Path, flavour: Flavour, environ: Mapping[str, str]) -> LockResult:
-    lock = root / flavour.lock
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory) / lock.name
-        for known in (lock, root / find_flavour(default_flavour()).lock):
-            if known.exists():
-                shutil.copy(known, output)
-                break
-        constraints = Path(directory) / "constraints.txt"
-        constraints.write_text(f"torch=={flavour.torch_version}\n")
-        command = build_lock_command(constraints=constraints, output=output)
+    found: dict[str, Requirement] = {}
+    for line in lines:
+        if line.startswith("-"):
+            continue
         try:
-            run_tool(
-                command, cwd=root, environ=_uv_environ(flavour, environ), timeout_sec=_TIMEOUT_SEC
-            )
-        except ToolError as error:
-            if flavour.is_on_pypi:
-                raise ImageError(f"{flavour.lock}: {error}") from error
-            return LockResult(flavour, problem=_explain_index(flavour))
-        text = output.read_text()
-    if (found := read_pin(text, "torch")) != flavour.torch_version:
-        # A configured index or folder has a build of its own, which pip and uv prefer.
-        raise ImageError(
-            f"{flavour.lock}: resolved to torch {found} instead of {flavour.torch_version}; "
-            "make this lock without UV_FIND_LINKS and UV_INDEX"
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            raise InputError(f"{REQUIREMENTS}: {line!r} is not a requirement: {error}") from error
+        found[canonicalize_name(requirement.name)] = requirement
+    return found
+
+
+def format_lock(layer: str, body: str, requirement_lines: list[str]) -> str:
+    """Return the text of a lock file: its checksums, then its options and pins."""
+    header = _HEADER
+    if layer == LAYERS[-1]:
+        # In the last file only: the lower layers stay when a package is added.
+        header += f"{_REQUIREMENTS_CHECKSUM}{_hash_requirements(requirement_lines)}\n"
+    return f"{header}{_CHECKSUM}{_hash(body)}\n{body}"
+
+
+def check_locks(root: Path, flavour: Flavour) -> None:
+    """Refuse locks that were edited, or that are not those of docker/requirements.in.
+
+    Raises:
+        InputError: they are; the message names the packages.
+    """
+    lines = read_requirement_lines(root)
+    lock = read_lock(root, flavour)
+    differing = list(_find_differences(parse_requirements(lines), read_pins(lock)))
+    if differing:
+        raise InputError(
+            f"{REQUIREMENTS}: {'; '.join(differing)}. The image would be built without that: run "
+            "'make lock'"
         )
-    changed = not lock.exists() or lock.read_text() != text
-    lock.write_text(text)
-    return LockResult(flavour, changed=changed)
+    for layer, path in find_lock_paths(flavour).items():
+        text = (root / path).read_text()
+        header, _, body = text.partition(_CHECKSUM)
+        checksum, _, body = body.partition("\n")
+        if checksum != _hash(body):
+            raise InputError(
+                f"{path}: was edited since 'make lock' wrote it, so that its pins and hashes may "
+                f"not belong together; change {REQUIREMENTS} and run 'make lock'"
+            )
+        if layer == LAYERS[-1] and _hash_requirements(lines) not in header:
+            raise InputError(
+                f"{REQUIREMENTS}: has changed since {flavour.lock_folder} was made; run 'make lock'"
+            )
 
 
-def _uv_environ(flavour: Flavour, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of uv, which does not read pip's."""
-    if flavour.is_on_pypi:
-        return dict(environ)
-    links = [environ.get("UV_FIND_LINKS", ""), *environ.get("PIP_FIND_LINKS", "").split()]
-    # PyTorch's index has other packages too, in old versions; uv would look for them nowhere else.
-    strategy = environ.get("UV_INDEX_STRATEGY", "unsafe-best-match")
-    return {
-        **environ,
-        "UV_FIND_LINKS": ",".join(filter(None, links)),
-        "UV_INDEX_STRATEGY": strategy,
-    }
-
-
-def _explain_index(flavour: Flavour) -> str:
+def explain_index(flavour: Flavour) -> str:
+    """Return what to do for a lock of this flavour."""
     if flavour.is_on_pypi:
         return "Run 'make lock'"
     return (
@@ -178,6 +157,19 @@ def _explain_index(flavour: Flavour) -> str:
     )
 
 
-def _uv() -> str:
-    beside = Path(sys.executable).with_name("uv")
-    return str(beside) if beside.exists() else "uv"
+def _find_differences(
+    requirements: Mapping[str, Requirement], pins: Mapping[str, str]
+) -> Iterator[str]:
+    for name, requirement in requirements.items():
+        if name not in pins:
+            yield f"{requirement} is not locked"
+        elif not requirement.specifier.contains(pins[name], prereleases=True):
+            yield f"{requirement} is locked to {pins[name]}"
+
+
+def _hash_requirements(lines: list[str]) -> str:
+    return _hash("\n".join(sorted(lines)))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

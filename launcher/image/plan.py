@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import InputError
+from launcher.image.context import DOCKERFILE, hash_context
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.git import build_version, legal_tag, read_git_state
-from launcher.image.locks import read_lock, read_pin
+from launcher.image.locks import check_locks, read_lock, read_pin
 from launcher.image_reference import LOCAL, read_reference
 
-DOCKERFILE = Path("docker") / "Dockerfile"
-IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
 PLATFORM = "linux/amd64"
 
 # https://github.com/opencontainers/image-spec/blob/main/annotations.md
 _VERSION = "org.opencontainers.image.version"
 _REVISION = "org.opencontainers.image.revision"
-
-_CONTEXT = ("docker", "template")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +30,7 @@ class ImageOptions:
         tag: None infers it from git.
         build_args: values of the Dockerfile's ARGs.
         pip_conf: pip's configuration during the build, for an index of your own.
+        pip_conf_secret: the same in Secret Manager, by name; Cloud Build only.
         ca_bundle: certificates for that index; pip_conf names them as /etc/flexpack/ca.pem.
         volumes: folders that the build may read; buildah only.
     """
@@ -43,6 +40,7 @@ class ImageOptions:
     tag: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     pip_conf: Path | None = None
+    pip_conf_secret: str | None = None
     ca_bundle: Path | None = None
     volumes: tuple[Path, ...] = ()
 
@@ -56,9 +54,10 @@ class BuildPlan:
         reference: NAME:TAG of the image to be.
         build_args: values of the Dockerfile's ARGs.
         labels: what the image is to say of itself beside the Dockerfile's own labels.
-        context: hash of all files that the build may see.
+        context: hash of all files that the image is made of.
         secrets: files that the build may read and that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
+        pip_conf_secret: name of the secret in Secret Manager that holds pip.conf; Cloud Build only.
     """
 
     root: Path
@@ -68,6 +67,7 @@ class BuildPlan:
     context: str
     secrets: Mapping[str, Path] = field(default_factory=dict)
     volumes: tuple[Path, ...] = ()
+    pip_conf_secret: str | None = None
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -91,6 +91,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         raise InputError(f"{root / DOCKERFILE}: no such file; run this in the project's root")
     flavour = find_flavour(options.flavour)
     lock = read_lock(root, flavour)
+    check_locks(root, flavour)
     image = read_reference(options.name)
     if image.tag or image.digest:
         raise InputError(f"--image {options.name!r}: give the name alone, and the tag by --tag")
@@ -114,9 +115,10 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
             **options.build_args,
         },
         labels={_VERSION: version, _REVISION: revision or "unknown"},
-        context=_hash_context(root),
+        context=hash_context(root),
         secrets={name: path.absolute() for name, path in secrets.items() if path is not None},
         volumes=options.volumes,
+        pip_conf_secret=options.pip_conf_secret,
     )
 
 
@@ -134,13 +136,3 @@ def _find_version(root: Path, options: ImageOptions) -> tuple[str, str | None]:
         return version, read_git_state(root).revision
     except InputError:
         return version, None
-
-
-def _hash_context(root: Path) -> str:
-    """Return the hash of all that may come into the image, names and contents."""
-    digest = hashlib.sha256()
-    for path in sorted(path for folder in _CONTEXT for path in (root / folder).rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return digest.hexdigest()

@@ -41,6 +41,31 @@ class Attempt(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What could not be imported, a file or a package, and why."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRun:
+    """What became of the user's model.
+
+    Attributes:
+        loaded: whether there was a file of it to load.
+        rows: how many it predicted; 0 without input.
+        failed: how many are dead letters.
+        first_error: of the first dead letter.
+    """
+
+    loaded: bool
+    rows: int
+    failed: int
+    first_error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What the probe found.
 
@@ -49,6 +74,9 @@ class Facts:
         inputs: whether the example model's files could be made.
         launch: type of the job that the entry file staged.
         prediction: how many ``rows`` were predicted and how many are ``differing`` from torch's.
+        code_failures: modules of the template and of the project that cannot be imported.
+        package_failures: packages of docker/requirements.in that cannot be imported.
+        trial: the user's model; None if none was given.
     """
 
     python_version: str
@@ -63,6 +91,9 @@ class Facts:
     inputs: Attempt[None]
     launch: Attempt[str]
     prediction: Attempt[dict[str, int]]
+    code_failures: tuple[Failure, ...]
+    package_failures: tuple[Failure, ...]
+    trial: Attempt[ModelRun] | None
 
     def find_version(self, name: str) -> str | None:
         """Return the version of an installed Python package, or None."""
@@ -85,4 +116,9 @@ def parse_facts(output: str) -> Facts:
         record[name] = tuple(Package(**package) for package in record[name])
     for name in ("inputs", "launch", "prediction"):
         record[name] = Attempt(**record[name])
+    for name in ("code_failures", "package_failures"):
+        record[name] = tuple(Failure(**failure) for failure in record[name])
+    if trial := record["trial"]:
+        run = ModelRun(**trial["result"]) if trial["result"] else None
+        record["trial"] = Attempt(result=run, error=trial["error"])
     return Facts(**record)

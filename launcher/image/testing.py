@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import ImageError
-from launcher.finding import Finding
-from launcher.image.build import FOLDER
+from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.checks import check_config, check_facts
 from launcher.image.config import ImageConfig
 from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
-from launcher.image.locks import read_lock
+from launcher.image.locks import parse_requirements, read_lock, read_requirement_lines
 from launcher.image.probe import PROBE, Facts, parse_facts
+from launcher.image.record import FOLDER
 from launcher.image.sbom import build_sbom
 from launcher.image.size import ImageSize, read_size
+from launcher.image.trial import ModelTrial, PreparedTrial, prepared
 from launcher.image_reference import read_reference
 
 _PROBE_TIMEOUT_SEC = 900.0
+_DIGEST_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -32,23 +36,57 @@ class ImageReport:
     sbom: Path
 
 
-def check_image(root: Path, reference: str, engine: LocalEngine) -> ImageReport:
-    """Enter an image and play both of its roles. Blocks, for about a minute.
+def check_image(
+    root: Path, reference: str, engine: LocalEngine, *, trial: ModelTrial | None = None
+) -> ImageReport:
+    """Enter an image, import its code, play both of its roles. Blocks, for about a minute.
 
-    Writes the image's bill of materials into build/image/.
+    Pulls an image that is not on this machine. Writes its bill of materials into build/image/.
+
+    Args:
+        trial: the user's model, to be tried too.
 
     Raises:
+        InputError: a file of the trial does not exist.
         ImageError: there is no such image, or it has no interpreter.
     """
+    engine.fetch(reference)
     config = engine.read_config(reference)
     flavour = find_flavour(_flavour_of(reference, config))
     program = (root / PROBE).read_text()
-    facts = parse_facts(engine.run_python(reference, program, timeout_sec=_PROBE_TIMEOUT_SEC))
+    named = list(parse_requirements(read_requirement_lines(root)))
+    with prepared(trial) if trial else nullcontext(PreparedTrial(None, {})) as ready:
+        output = engine.run_python(
+            reference,
+            program,
+            arguments=[json.dumps({"packages": named, "trial": ready.options})],
+            mounts=ready.mounts,
+            timeout_sec=_PROBE_TIMEOUT_SEC,
+        )
+    facts = parse_facts(output)
     findings = [*check_config(config), *check_facts(facts, config, lock=read_lock(root, flavour))]
-    sbom = root / FOLDER / f"{read_reference(reference).tag or 'image'}.cdx.json"
+    name = read_reference(reference)
+    digest = (name.digest or "").removeprefix("sha256:")[:_DIGEST_LENGTH]
+    sbom = root / FOLDER / f"{name.tag or digest or 'image'}.cdx.json"
     sbom.parent.mkdir(parents=True, exist_ok=True)
     sbom.write_text(build_sbom(reference, config, facts))
     return ImageReport(config, facts, tuple(findings), sbom)
+
+
+def prove_image(
+    root: Path, reference: str, engine: LocalEngine, *, trial: ModelTrial | None = None
+) -> ImageReport:
+    """Test an image as ``check_image`` does, and refuse it if it has errors. Blocks.
+
+    Raises:
+        ImageError: it has; the message holds them.
+    """
+    report = check_image(root, reference, engine, trial=trial)
+    if errors := select_errors(report.findings):
+        raise ImageError(
+            f"{reference}: is not pushed, because it would fail:\n{format_findings(errors)}"
+        )
+    return report
 
 
 def measure_image(reference: str, engine: LocalEngine) -> ImageSize:

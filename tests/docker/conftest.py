@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,10 +43,10 @@ class Project:
     pip_conf: Path | None
     volumes: tuple[Path, ...]
 
-    def build(self, tag: str, **build_args: str) -> str:
-        """Build the CPU flavour and return its reference."""
-        options = ImageOptions(
-            name=NAME,
+    def options(self, tag: str, *, name: str = NAME, **build_args: str) -> ImageOptions:
+        """Return what a build of the CPU flavour needs on this machine."""
+        return ImageOptions(
+            name=name,
             flavour="cpu",
             tag=tag,
             build_args=self.build_args | build_args,
@@ -53,6 +54,10 @@ class Project:
             ca_bundle=standins.find_ca_bundle(),
             volumes=self.volumes,
         )
+
+    def build(self, tag: str, **build_args: str) -> str:
+        """Build the CPU flavour and return its reference."""
+        options = self.options(tag, **build_args)
         return build_image(options, root=self.root, engine=self.engine).reference
 
     def build_changed(self, tag: str, name: str) -> str:
@@ -98,6 +103,16 @@ class Registry:
     """A registry of this machine; ``host`` is its name and port."""
 
     host: str
+
+    def has(self, name: str, tag: str) -> bool:
+        """Return whether there is such a tag."""
+        try:
+            self.find_digest(name, tag)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return False
+        return True
 
     def find_digest(self, name: str, tag: str) -> str:
         """Return the digest of what a tag stands for; fail where there is no such tag."""

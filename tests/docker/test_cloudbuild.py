@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.resources
+import io
 import json
 import re
 import shutil
 import subprocess
+import tarfile
 import threading
+import urllib.parse
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from launcher.emulator.service.schema import Messages
+from launcher.image.context import find_context_files
 from launcher.image.engines.cloud_build import build_command
 from launcher.image.plan import BuildPlan
 from tests.support import PROJECT_ROOT, run
@@ -49,17 +55,33 @@ def builds():
 
 
 @pytest.fixture(scope="module")
-def build(builds, emulator_env, tmp_path_factory):
+def root(tmp_path_factory):
+    """A project with more in it than an image is made of."""
+    root = tmp_path_factory.mktemp("project")
+    for folder in ("docker", "template"):
+        shutil.copytree(PROJECT_ROOT / folder, root / folder)
+    for name in (
+        "key.json",
+        "weights.pth",
+        "docker/notes.txt",
+        "template/models/__pycache__/a.pyc",
+    ):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def build(builds, emulator_env, root):
     """The build that ``make image ENGINE=cloudbuild`` asks for."""
     port, asked = builds
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(PROJECT_ROOT / "docker", root / "docker")
     plan = BuildPlan(
         root=root,
         reference=f"{NAME}:1.0",
         build_args={"FLAVOUR": "cu130"},
         labels={"version": "1.0"},
         context="abc",
+        pip_conf_secret="our-index",
     )
     endpoint = {"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": f"http://localhost:{port}/"}
     done = run(*build_command(plan), env=emulator_env | endpoint, status=1)
@@ -80,21 +102,63 @@ def test_the_substitutions_are_what_the_plan_says(build):
         "_IMAGE": f"{NAME}:1.0",
         "_CACHE": f"{NAME}:buildcache",
         "_FLAGS": "--build-arg=FLAVOUR=cu130 --label=version=1.0",
+        "_PIP_CONF_SECRET": "our-index",
     }
+
+
+def test_what_the_image_is_made_of_is_uploaded_and_nothing_else(build, emulator_env, root):
+    source = build["source"]["storageSource"]
+    name = urllib.parse.quote(source["object"], safe="")
+    host = emulator_env["STORAGE_EMULATOR_HOST"]
+    address = f"{host}/storage/v1/b/{source['bucket']}/o/{name}?alt=media"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        archive = io.BytesIO(answer.read())
+    with tarfile.open(fileobj=archive) as tar:
+        names = {Path(member.name) for member in tar if member.isfile()}
+    assert names == set(find_context_files(root))
 
 
 def test_every_substitution_is_used_and_every_one_that_is_used_is_there(build):
     """Cloud Build refuses anything else."""
-    (step,) = build["steps"]
-    used = set(re.findall(r"(?<!\$)\$(_[A-Z_]+)", step["args"][-1]))
+    scripts = "".join(step["args"][-1] for step in build["steps"])
+    used = set(re.findall(r"(?<!\$)\$(_[A-Z_]+)", scripts))
     assert used == set(build["substitutions"])
 
 
-def test_the_step_is_what_a_shell_can_read(build):
-    (step,) = build["steps"]
+def read_script(build, step, **values):
+    """Return what the shell of a step gets, with the substitutions done."""
     assert (step["entrypoint"], step["args"][0]) == ("bash", "-euc")
-    text = re.sub(r"\$(_[A-Z_]+)", lambda name: build["substitutions"][name[1]], step["args"][1])
-    text = text.replace("$$", "$")
-    subprocess.run(["bash", "-n", "-euc", text], check=True, timeout=10)
-    assert f"--label=version=1.0 --tag={NAME}:1.0 --push" in text
-    assert '"$BUILDER_OUTPUT/output"' in text
+    values = build["substitutions"] | values
+    text = re.sub(r"\$(_[A-Z_]+)", lambda name: values[name[1]], step["args"][1])
+    return text.replace("$$", "$")
+
+
+def test_the_steps_are_what_a_shell_can_read(build):
+    texts = [read_script(build, step) for step in build["steps"]]
+    for text in texts:
+        subprocess.run(["bash", "-n", "-euc", text], check=True, timeout=10)
+    assert f"--label=version=1.0 $secret --tag={NAME}:1.0 --push" in texts[1]
+    assert '"$BUILDER_OUTPUT/output"' in texts[1]
+
+
+@pytest.mark.parametrize("secret", ["", "our-index"])
+def test_pips_configuration_comes_from_secret_manager_if_one_is_named(build, tmp_path, secret):
+    """The steps, run with programs that write down how they were called."""
+    for program in ("gcloud", "docker"):
+        path = tmp_path / program
+        path.write_text('#!/bin/sh\necho "$(basename "$0") $*" >> calls\n')
+        path.chmod(0o755)
+    (tmp_path / "metadata.json").write_text(f'{{"containerimage.digest": "sha256:{"a" * 64}"}}')
+    for step in build["steps"]:
+        subprocess.run(
+            ["bash", "-euc", read_script(build, step, _PIP_CONF_SECRET=secret)],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "BUILDER_OUTPUT": str(tmp_path)},
+            check=True,
+            timeout=10,
+        )
+    calls = (tmp_path / "calls").read_text()
+    read = "gcloud secrets versions access latest --secret=our-index --out-file=pip.conf\n"
+    assert (read in calls) == bool(secret)
+    assert ("--secret=id=pip_conf,src=pip.conf" in calls) == bool(secret)
+    assert (tmp_path / "output").read_text() == f"sha256:{'a' * 64}\n"

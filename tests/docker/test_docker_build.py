@@ -72,9 +72,10 @@ def test_the_step_on_cloud_build_pushes_the_image_and_its_layers_and_tells_the_d
         "_IMAGE": f"{registry.host}/flexpack:1.0",
         "_CACHE": f"{registry.host}/flexpack:buildcache",
         "_FLAGS": " ".join(flags),
+        "_PIP_CONF_SECRET": "",
     }
-    (step,) = yaml.safe_load((PROJECT_ROOT / "docker" / "cloudbuild.yaml").read_text())["steps"]
-    script = re.sub(r"(?<!\$)\$(_[A-Z]+)", lambda name: values[name[1]], step["args"][1])
+    _, step = yaml.safe_load((PROJECT_ROOT / "docker" / "cloudbuild.yaml").read_text())["steps"]
+    script = re.sub(r"(?<!\$)\$(_[A-Z_]+)", lambda name: values[name[1]], step["args"][1])
     lines = script.replace("$$", "$").splitlines(keepends=True)
     script = "".join(line for line in lines if "buildx create" not in line)
     subprocess.run(

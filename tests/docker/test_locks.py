@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from launcher.image.flavours import find_flavour, load_flavours
-from launcher.image.locks import BUILD_LOCK, REQUIREMENTS, extract_pin, read_lock, read_pin
+from launcher.image.locks import (
+    find_lock_paths,
+    parse_requirements,
+    read_lock,
+    read_pin,
+    read_pins,
+    read_requirement_lines,
+)
+from launcher.image.resolve import TEMPLATE_PACKAGES
 from tests.support import PROJECT_ROOT
 
-COMMITTED = [f for f in load_flavours() if (PROJECT_ROOT / f.lock).exists()]
+COMMITTED = [f for f in load_flavours() if (PROJECT_ROOT / f.lock_folder).exists()]
 CUDA_PACKAGES = ("nvidia-", "cuda-", "triton")
 
 locked = pytest.mark.parametrize("flavour", COMMITTED, ids=[f.name for f in COMMITTED])
 
 
-def read_requirements() -> dict[str, Requirement]:
-    lines = (PROJECT_ROOT / REQUIREMENTS).read_text().splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(requirement.name): requirement for requirement in found}
-
-
-def read_pins(flavour) -> dict[str, str]:
-    text = read_lock(PROJECT_ROOT, flavour)
-    return dict(re.findall(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", text, re.MULTILINE))
+REQUIREMENTS = parse_requirements(read_requirement_lines(PROJECT_ROOT))
 
 
 def test_the_flavours_that_need_no_special_index_are_locked():
@@ -40,14 +42,14 @@ def test_the_image_asks_for_what_the_project_asks_for():
     for line in project["dependencies"]:
         requirement = Requirement(line)
         declared[canonicalize_name(requirement.name)] = requirement
-    for name, requirement in read_requirements().items():
+    for name, requirement in REQUIREMENTS.items():
         assert declared[name] == requirement, "differs between docker/ and pyproject.toml"
 
 
 @locked
 def test_every_requirement_is_pinned_as_it_was_asked_for(flavour):
-    pins = read_pins(flavour)
-    for name, requirement in read_requirements().items():
+    pins = read_pins(read_lock(PROJECT_ROOT, flavour))
+    for name, requirement in REQUIREMENTS.items():
         assert requirement.specifier.contains(pins[name]), requirement
     assert pins["torch"] == flavour.torch_version
 
@@ -55,8 +57,10 @@ def test_every_requirement_is_pinned_as_it_was_asked_for(flavour):
 @locked
 def test_every_pin_has_a_hash(flavour):
     text = read_lock(PROJECT_ROOT, flavour)
-    for name in read_pins(flavour):
-        assert "--hash=sha256:" in extract_pin(text, name), name
+    pins = re.findall(r"^[a-z0-9](?:[^\n]*\\\n)*[^\n]*\n", text, re.MULTILINE)
+    assert len(pins) == len(read_pins(text))
+    for pin in pins:
+        assert "--hash=sha256:" in pin
 
 
 @locked
@@ -68,13 +72,41 @@ def test_a_lock_holds_no_address(flavour):
 
 
 @locked
-def test_the_build_tool_is_pinned_as_in_the_lock(flavour):
-    build = (PROJECT_ROOT / BUILD_LOCK).read_text()
-    assert build == extract_pin(read_lock(PROJECT_ROOT, flavour), "setuptools")
+def test_the_layer_of_torch_holds_nothing_else(flavour):
+    pins = read_pins((PROJECT_ROOT / find_lock_paths(flavour)["torch"]).read_text())
+    assert {name for name in pins if not name.startswith(CUDA_PACKAGES)} == {"torch"}
+
+
+@locked
+def test_the_last_layer_is_the_users_alone(flavour):
+    pins = read_pins((PROJECT_ROOT / find_lock_paths(flavour)["project"]).read_text())
+    assert pins == {}
+
+
+def test_what_the_template_imports_is_in_the_layers_that_users_share():
+    distributions = metadata.packages_distributions()
+    imported = {
+        canonicalize_name(distributions[name][0])
+        for path in (PROJECT_ROOT / "template").rglob("*.py")
+        for name in find_imports(path)
+        if name in distributions and name not in ("template", "launcher", "google")
+    }
+    assert imported <= set(TEMPLATE_PACKAGES)
+    assert set(TEMPLATE_PACKAGES) == set(REQUIREMENTS)
+
+
+def find_imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
 
 
 def test_the_flavours_differ_in_torch_and_cuda_only():
-    cpu, cuda = read_pins(find_flavour("cpu")), read_pins(find_flavour("cu130"))
+    cpu, cuda = (
+        read_pins(read_lock(PROJECT_ROOT, find_flavour(name))) for name in ("cpu", "cu130")
+    )
     different = {name for name in cpu | cuda if cpu.get(name) != cuda.get(name)}
     assert {name for name in different if not name.startswith(CUDA_PACKAGES)} == {"torch"}
 

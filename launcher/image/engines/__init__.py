@@ -6,8 +6,9 @@ it has built into a registry. They are looked for in this order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from launcher.errors import InputError
@@ -37,11 +38,26 @@ class Builder(Protocol):
 class LocalEngine(Builder, Protocol):
     """An engine that has its images on this machine and can look into them."""
 
+    def fetch(self, reference: str) -> None:
+        """Pull an image that is not on this machine yet. Blocks, for minutes."""
+
     def read_config(self, reference: str) -> ImageConfig:
         """Return an image's configuration."""
 
-    def run_python(self, reference: str, program: str, *, timeout_sec: float) -> str:
-        """Run a program with the image's interpreter and return its standard output. Blocks."""
+    def run_python(
+        self,
+        reference: str,
+        program: str,
+        *,
+        timeout_sec: float,
+        arguments: Sequence[str] = (),
+        mounts: Mapping[Path, PurePosixPath] | None = None,
+    ) -> str:
+        """Run a program with the image's interpreter and return its standard output. Blocks.
+
+        Args:
+            mounts: files and folders of this machine, and where the program can read them.
+        """
 
     def save(self, reference: str, directory: str) -> None:
         """Write an image as an OCI layout into an empty directory. Blocks, for minutes."""

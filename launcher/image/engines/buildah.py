@@ -9,13 +9,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.plan import DOCKERFILE, IGNORE_FILE, PLATFORM, BuildPlan
+from launcher.image.context import DOCKERFILE, IGNORE_FILE
+from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
 from launcher.image_reference import suggest_repository
 
@@ -41,33 +42,52 @@ class Buildah:
         """Push an image and return its digest. Blocks, for minutes."""
         with tempfile.TemporaryDirectory() as directory:
             digest = Path(directory) / "digest"
-            command = ["buildah", "push", f"--digestfile={digest}"]
-            if reference.startswith("localhost:"):
-                command.append("--tls-verify=false")  # As docker treats a registry of this machine.
+            command = ["buildah", "push", f"--digestfile={digest}", *_tls(reference)]
             try:
                 run_tool(
                     [*command, reference, f"docker://{reference}"], timeout_sec=_PUSH_TIMEOUT_SEC
                 )
             except ToolError as error:
-                host = reference.partition("/")[0]
                 raise ImageError(
-                    f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
-                    "gcloud auth print-access-token | "
-                    f"buildah login --username oauth2accesstoken --password-stdin {host}"
+                    f"{reference}: cannot be pushed: {error}\n{_explain_login(reference)}"
                     f"{suggest_repository(reference)}"
                 ) from error
             return digest.read_text().strip()
+
+    def fetch(self, reference: str) -> None:
+        """Pull an image that is not on this machine yet. Blocks, for minutes."""
+        if _has(reference):
+            return
+        try:
+            run_tool(
+                ["buildah", "pull", "--quiet", *_tls(reference), reference],
+                timeout_sec=_PUSH_TIMEOUT_SEC,
+            )
+        except ToolError as error:
+            raise ImageError(
+                f"{reference}: is not on this machine, and cannot be pulled: {error}\n"
+                f"{_explain_login(reference)}"
+            ) from error
 
     def read_config(self, reference: str) -> ImageConfig:
         """Return an image's configuration."""
         image = json.loads(_query("inspect", "--type=image", reference))
         return parse_config(image["OCIv1"])
 
-    def run_python(self, reference: str, program: str, *, timeout_sec: float) -> str:
+    def run_python(
+        self,
+        reference: str,
+        program: str,
+        *,
+        timeout_sec: float,
+        arguments: Sequence[str] = (),
+        mounts: Mapping[Path, PurePosixPath] | None = None,
+    ) -> str:
         """Run a program with the image's interpreter, in the network of this machine. Blocks."""
+        volumes = [f"--volume={path}:{inside}:ro" for path, inside in (mounts or {}).items()]
         with _container(reference) as container:
             return run_tool(
-                ["buildah", "run", container, "--", "python", "-B", "-"],
+                ["buildah", "run", *volumes, container, "--", "python", "-B", "-", *arguments],
                 environ=_environ(),
                 stdin=program,
                 timeout_sec=timeout_sec,
@@ -92,6 +112,27 @@ def build_command(plan: BuildPlan) -> list[str]:
         *(f"--volume={path}:{path}:ro" for path in plan.volumes),
         str(plan.root),
     ]
+
+
+def _has(reference: str) -> bool:
+    try:
+        _query("inspect", "--type=image", reference)
+    except ToolError:
+        return False
+    return True
+
+
+def _tls(reference: str) -> list[str]:
+    """Return the flag for a registry of this machine, which docker asks without TLS too."""
+    return ["--tls-verify=false"] if reference.startswith("localhost:") else []
+
+
+def _explain_login(reference: str) -> str:
+    host = reference.partition("/")[0]
+    return (
+        "To log in to Artifact Registry: gcloud auth print-access-token | "
+        f"buildah login --username oauth2accesstoken --password-stdin {host}"
+    )
 
 
 def _query(*arguments: str) -> str:

@@ -14,6 +14,7 @@ from launcher.image.tools import ToolError, run_tool
 from launcher.image_reference import find_repository, read_reference
 
 _CONFIG = Path("docker") / "cloudbuild.yaml"
+_IGNORE_FILE = Path("docker") / "gcloudignore"
 _CACHE_TAG = "buildcache"
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _QUERY_TIMEOUT_SEC = 60.0
@@ -67,13 +68,17 @@ def build_command(plan: BuildPlan) -> list[str]:
         )
     if plan.secrets or plan.volumes:
         raise InputError(
-            "--pip-conf: files of this machine do not reach Cloud Build; add a step to "
-            "docker/cloudbuild.yaml that writes pip.conf from Secret Manager"
+            "--pip-conf: files of this machine do not reach Cloud Build. Put pip.conf into Secret "
+            "Manager (gcloud secrets create pip-conf --data-file=FILE) and give the secret's name: "
+            "--pip-conf-secret pip-conf"
         )
     # gcloud splits at commas, or at what stands between the circumflexes.
     cache = f"{image.name}:{_CACHE_TAG}"
     substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_FLAGS={' '.join(plan.flags)}"
+    if plan.pip_conf_secret:
+        substitutions += f";_PIP_CONF_SECRET={plan.pip_conf_secret}"
     return [
         *("gcloud", "builds", "submit", str(plan.root), f"--config={plan.root / _CONFIG}"),
+        f"--ignore-file={_IGNORE_FILE}",
         *(f"--project={found[0].project}", f"--substitutions={substitutions}"),
     ]

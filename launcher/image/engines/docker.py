@@ -9,12 +9,13 @@ import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.plan import DOCKERFILE, PLATFORM, BuildPlan
+from launcher.image.context import DOCKERFILE
+from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import ToolError, run_tool
 from launcher.image_reference import read_reference, suggest_repository
 
@@ -48,16 +49,32 @@ class Docker:
 
     def push(self, reference: str) -> str:
         """Push an image and return its digest. Blocks, for minutes."""
-        host = reference.partition("/")[0]
         try:
             run_tool(["docker", "push", reference], timeout_sec=_PUSH_TIMEOUT_SEC, show=True)
         except ToolError as error:
             raise ImageError(
-                f"{reference}: cannot be pushed: {error}\nTo log in to Artifact Registry: "
-                f"gcloud auth configure-docker {host}{suggest_repository(reference)}"
+                f"{reference}: cannot be pushed: {error}\n{_explain_login(reference)}"
+                f"{suggest_repository(reference)}"
             ) from error
         digests = json.loads(self._inspect(reference, "{{json .RepoDigests}}"))
         return find_digest(reference, digests)
+
+    def fetch(self, reference: str) -> None:
+        """Pull an image that is not on this machine yet. Blocks, for minutes."""
+        try:
+            self._inspect(reference, "{{.Id}}")
+        except ToolError:
+            pass
+        else:
+            return
+        command = ["docker", "pull", "--quiet", f"--platform={PLATFORM}", reference]
+        try:
+            run_tool(command, timeout_sec=_PUSH_TIMEOUT_SEC)
+        except ToolError as error:
+            raise ImageError(
+                f"{reference}: is not on this machine, and cannot be pulled: {error}\n"
+                f"{_explain_login(reference)}"
+            ) from error
 
     def read_config(self, reference: str) -> ImageConfig:
         """Return an image's configuration."""
@@ -79,10 +96,19 @@ class Docker:
             }
         )
 
-    def run_python(self, reference: str, program: str, *, timeout_sec: float) -> str:
+    def run_python(
+        self,
+        reference: str,
+        program: str,
+        *,
+        timeout_sec: float,
+        arguments: Sequence[str] = (),
+        mounts: Mapping[Path, PurePosixPath] | None = None,
+    ) -> str:
         """Run a program with the image's interpreter, without a network. Blocks."""
-        command = ["docker", "run", "--rm", "--interactive", "--network=none"]
-        command += ["--entrypoint=python", reference, "-B", "-"]
+        volumes = [f"--volume={path}:{inside}:ro" for path, inside in (mounts or {}).items()]
+        command = ["docker", "run", "--rm", "--interactive", "--network=none", *volumes]
+        command += ["--entrypoint=python", reference, "-B", "-", *arguments]
         return run_tool(command, stdin=program, timeout_sec=timeout_sec)
 
     def save(self, reference: str, directory: str) -> None:
@@ -102,6 +128,11 @@ class Docker:
             ["docker", "image", "inspect", f"--format={template}", reference],
             timeout_sec=_QUERY_TIMEOUT_SEC,
         )
+
+
+def _explain_login(reference: str) -> str:
+    host = reference.partition("/")[0]
+    return f"To log in to Artifact Registry: gcloud auth configure-docker {host}"
 
 
 def find_digest(reference: str, repo_digests: Sequence[str]) -> str:

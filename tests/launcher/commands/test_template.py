@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
-from launcher.image.build import BuiltImage, remember_image
 from launcher.image.plan import ImageOptions, plan_build
+from launcher.image.record import BuiltImage, remember_image
 from launcher.image_reference import build_artifact_registry_name
 from launcher.package.metadata import build_example_parameters
 from template.parameters import TEMPLATES

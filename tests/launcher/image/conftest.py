@@ -52,4 +52,7 @@ def facts() -> Facts:
         inputs=Attempt(result=None, error=None),
         launch=Attempt(result="JOB_TYPE_BATCH", error=None),
         prediction=Attempt(result={"rows": 16, "differing": 0}, error=None),
+        code_failures=(),
+        package_failures=(),
+        trial=None,
     )

@@ -11,15 +11,10 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import ImageError, InputError
-from launcher.image.build import (
-    BuiltImage,
-    build_image,
-    find_last_image,
-    remember_disk_size,
-    remember_image,
-)
+from launcher.image.build import build_image
 from launcher.image.plan import ImageOptions, plan_build
 from launcher.image.probe import parse_facts
+from launcher.image.record import BuiltImage, find_last_image, remember_disk_size, remember_image
 from tests.support import PROJECT_ROOT
 
 NAME = "localhost/flexpack"
@@ -67,7 +62,7 @@ def test_the_commit_is_told_also_where_the_tag_is_given(root):
     git = ["git", "-C", str(root), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         subprocess.run([*git, *command], check=True)
-    (root / "docker" / "more.txt").touch()
+    (root / "docker" / "more.py").touch()
     plan = plan_build(root, ImageOptions(name=NAME, tag="1.0"))
     assert re.fullmatch(r"[0-9a-f]{40}-t[0-9a-f]{7}", plan.labels[REVISION])
 
@@ -90,7 +85,7 @@ def test_what_the_user_gives_goes_first(root, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"flavour": "cu126"}, r"--flavour cu126: .*cu126\.txt does not exist"),
+        ({"flavour": "cu126"}, "--flavour cu126: docker/locks/cu126 is not complete"),
         ({"name": f"{NAME}:1.0"}, "give the name alone, and the tag by --tag"),
         ({"tag": "1.0+local"}, r"--tag '1\.0\+local': not legal; '1\.0-local' would be"),
         ({"pip_conf": Path("nowhere")}, "--pip-conf 'nowhere': no such file"),
@@ -136,7 +131,7 @@ def test_what_was_built_is_another_image_as_soon_as_anything_of_it_changes(root)
         {"build_args": {"PYTHON_IMAGE": "localhost/python"}},
     ):
         assert not image.is_of(plan_build(root, replace(options, **change)))
-    (root / "docker" / "locks" / "cpu.txt").open("a").write("# changed\n")
+    (root / "docker" / "install.py").open("a").write("# changed\n")
     assert not image.is_of(plan_build(root, options))
 
 
@@ -149,7 +144,19 @@ def test_the_disk_of_the_last_image_is_remembered(tmp_path):
     assert find_last_image(tmp_path) == replace(image, disk_size_gb=70)
 
 
-@pytest.mark.parametrize("text", ["", '{"colour": "red"}'])
+def test_each_engine_has_a_last_image_of_its_own(tmp_path):
+    docker = replace(IMAGE, engine="docker", reference=f"{NAME}:2.0")
+    remember_image(tmp_path, IMAGE)
+    remember_image(tmp_path, docker)
+    assert find_last_image(tmp_path) == docker
+    assert find_last_image(tmp_path, "buildah") == IMAGE
+    assert find_last_image(tmp_path, "cloudbuild") is None
+    newer = replace(IMAGE, reference=f"{NAME}:3.0")
+    remember_image(tmp_path, newer)
+    assert find_last_image(tmp_path) == newer == find_last_image(tmp_path, "buildah")
+
+
+@pytest.mark.parametrize("text", ["", '{"colour": "red"}', '[{"colour": "red"}]'])
 def test_a_memory_that_cannot_be_read_is_none(tmp_path, text):
     remember_image(tmp_path, IMAGE)
     (tmp_path / "build" / "image" / "image.json").write_text(text)

@@ -6,10 +6,16 @@ from dataclasses import replace
 
 import pytest
 
+from launcher.finding import Severity
 from launcher.image.checks import check_config, check_facts
-from launcher.image.probe import Attempt, Package, ProbedFile
+from launcher.image.probe import Attempt, Failure, ModelRun, Package, ProbedFile
 
 LOCK = "apache-beam[gcp]==2.77.0 \\\n    --hash=sha256:0\ntorch==2.13.0+cpu \\\n"
+
+
+def model_run(rows, failed):
+    error = "no column 'x'" if failed else None
+    return ModelRun(loaded=True, rows=rows, failed=failed, first_error=error)
 
 
 def codes(findings):
@@ -133,6 +139,30 @@ def test_what_pip_check_says_is_shown(config, facts):
             "image-prediction",
             "3 of 16",
         ),
+        (
+            {
+                "code_failures": (
+                    Failure(name="/opt/flexpack/template/a.py", error="No module 'b'"),
+                )
+            },
+            "image-code",
+            "template/a.py cannot be imported: No module 'b'",
+        ),
+        (
+            {"package_failures": (Failure(name="torchvision", error="libcudart.so.13"),)},
+            "image-packages",
+            "torchvision cannot be imported: libcudart.so.13",
+        ),
+        (
+            {"trial": Attempt(result=None, error="Traceback: z")},
+            "image-model",
+            "Traceback: z",
+        ),
+        (
+            {"trial": Attempt(result=model_run(rows=0, failed=3), error=None)},
+            "image-model",
+            "did not predict 3 of 3 rows; the first error: no column 'x'",
+        ),
         ({"inputs": Attempt(result=None, error="no torch")}, "image-example", "no torch"),
         ({"is_virtual_environment": True}, "image-environment", "virtual environment"),
     ],
@@ -141,3 +171,14 @@ def test_roles_that_fail(config, facts, changes, code, words):
     (finding,) = check_facts(replace(facts, **changes), config, lock=LOCK)
     assert finding.code == code
     assert words in finding.message
+
+
+def test_a_model_that_predicts_some_rows_is_not_refused(config, facts):
+    good, some = (
+        replace(facts, trial=Attempt(result=model_run(rows=5, failed=failed), error=None))
+        for failed in (0, 2)
+    )
+    assert check_facts(good, config, lock=LOCK) == []
+    (finding,) = check_facts(some, config, lock=LOCK)
+    assert finding.severity is Severity.WARNING
+    assert "did not predict 2 of 7 rows" in finding.message

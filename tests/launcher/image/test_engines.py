@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import ImageError, InputError
+from launcher.image.build import run_build
 from launcher.image.engines import Choice, buildah, choose_engine, cloud_build, docker
 from launcher.image.engines.buildah import Buildah
 from launcher.image.plan import BuildPlan
@@ -82,6 +83,7 @@ def test_cloud_build():
         "submit",
         "/project",
         "--config=/project/docker/cloudbuild.yaml",
+        "--ignore-file=docker/gcloudignore",
         "--project=my-project",
         f"--substitutions=^;^_IMAGE={REFERENCE};_CACHE={name}:buildcache;"
         "_FLAGS=--build-arg=FLAVOUR=cpu --label=version=1.0",
@@ -89,8 +91,20 @@ def test_cloud_build():
 
 
 def test_cloud_build_cannot_have_files_of_this_machine():
-    with pytest.raises(InputError, match=r"--pip-conf: .*Secret Manager"):
+    with pytest.raises(InputError, match=r"--pip-conf: .* --pip-conf-secret pip-conf"):
         cloud_build.build_command(PLAN)
+
+
+def test_cloud_build_reads_pips_configuration_from_secret_manager():
+    plan = replace(PLAN, secrets={}, pip_conf_secret="our-index")
+    assert cloud_build.build_command(plan)[-1].endswith(";_PIP_CONF_SECRET=our-index")
+
+
+@pytest.mark.parametrize("engine", [Buildah(), docker.Docker()], ids=["buildah", "docker"])
+def test_no_other_engine_reads_secret_manager(engine):
+    plan = replace(PLAN, secrets={}, pip_conf_secret="our-index")
+    with pytest.raises(InputError, match="--pip-conf-secret: only Cloud Build reads it"):
+        run_build(plan, engine)
 
 
 def test_cloud_build_is_asked_of_the_project_of_the_repository():

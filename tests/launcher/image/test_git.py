@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from launcher.errors import InputError
+from launcher.image.context import IGNORE_FILE
 from launcher.image.git import build_version, legal_tag, read_git_state
 
 IDENTITY = {
@@ -32,9 +33,13 @@ def git(tmp_path):
 
 @pytest.fixture
 def commit(git, tmp_path):
+    ignore_file = tmp_path / IGNORE_FILE
+    ignore_file.parent.mkdir()
+    ignore_file.write_text("*\n!*.txt\n!*.py\n")
+
     def make(text):
         (tmp_path / "file.txt").write_text(text)
-        git("add", "file.txt")
+        git("add", "file.txt", "docker")
         git("commit", "--quiet", "--message", text)
         return git("rev-parse", "--short=7", "HEAD")
 
@@ -76,14 +81,42 @@ def test_changes_are_told_apart(git, commit, tmp_path):
     assert version(tmp_path) != changed
 
 
-def test_a_new_file_counts_and_an_ignored_one_does_not(git, commit, tmp_path):
+def test_only_what_the_image_is_made_of_counts(git, commit, tmp_path):
     commit("one")
     git("tag", "1.0")
-    (tmp_path / ".git" / "info" / "exclude").write_text("*.log\n")
-    (tmp_path / "a.log").write_text("noise")
+    with (tmp_path / "weights.pth").open("wb") as file:
+        file.truncate(3 << 30)  # would take long to be read
     assert version(tmp_path) == "1.0"
     (tmp_path / "new.py").write_text("code")
+    new = version(tmp_path)
+    assert "-t" in new
+    (tmp_path / "weights.pth").unlink()
+    assert version(tmp_path) == new
+
+
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_a_file_that_is_gone_counts(git, commit, tmp_path, is_staged):
+    commit("one")
+    git("tag", "1.0")
+    (tmp_path / "file.txt").unlink()
+    if is_staged:
+        git("add", "--all")
     assert "-t" in version(tmp_path)
+
+
+def test_the_project_may_be_a_folder_of_the_repository(git, tmp_path):
+    project = tmp_path / "project"
+    (project / "docker").mkdir(parents=True)
+    (project / IGNORE_FILE).write_text("*\n!*.py\n")
+    (project / "code.py").write_text("one")
+    (tmp_path / "other.py").write_text("one")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "one")
+    git("tag", "1.0")
+    (tmp_path / "other.py").write_text("two")
+    assert version(project) == "1.0"
+    (project / "code.py").write_text("two")
+    assert "-t" in version(project)
 
 
 def test_asking_changes_nothing(git, commit, tmp_path):
