@@ -223,12 +223,8 @@ def play_worker(folder: Path) -> dict[str, int]:
     pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(ROWS, 28, 28)
     with torch.inference_mode():
         scores, indices = network.eval()(pixels.float() / 255).softmax(1).max(1)
-    rows = {}
-    for path in folder.glob("predictions*"):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
-            if "class_index" in row:
-                rows[int(row["key"].rpartition("#")[2])] = row
+    predicted = read_lines(folder, "predictions-[0-9]*")
+    rows = {int(row["key"].rpartition("#")[2]): row for row in predicted}
     same = sum(
         number in rows
         and rows[number]["class_index"] == indices[number].item()
@@ -257,15 +253,19 @@ def try_model(folder: Path, trial: dict[str, Any]) -> dict[str, Any]:
     flags = {**trial["parameters"], **given, "output": str(folder / "predictions")}
     flags["output_format"] = "jsonl"
     run_entry_file(*(f"--{name}={value}" for name, value in flags.items()), "--runner=FnApiRunner")
-    for path in folder.glob("predictions*.jsonl*"):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
-            if path.name.startswith("predictions-errors"):
-                result["failed"] += 1
-                result["first_error"] = result["first_error"] or row.get("error")
-            else:
-                result["rows"] += 1
+    result["rows"] = len(read_lines(folder, "predictions-[0-9]*"))
+    dead_letters = read_lines(folder, "predictions-errors-*")
+    result["failed"] = len(dead_letters)
+    if dead_letters:
+        result["first_error"] = dead_letters[0]["error"]
+    elif not result["rows"]:
+        raise ValueError("the sample has no rows")
     return result
+
+
+def read_lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
+    files = sorted(folder.glob(pattern))
+    return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
 
 def attempt(work: Callable[[], Any]) -> dict[str, Any]:

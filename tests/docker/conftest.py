@@ -33,9 +33,25 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+DOUBLE = """
+import json
+from pathlib import Path
+
+from template.model import BaseModel
+
+
+class Double(BaseModel):
+    def load_model(self, path):
+        return json.loads(Path(path).read_text())["factor"]
+
+    def predict(self, df):
+        return df["x"].astype(float) * self.ensure_model()
+"""
+
+
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project's image part, and how to build it here."""
+    """A copy of the project's image part with a user's model, and how to build it here."""
 
     root: Path
     engine: str
@@ -78,6 +94,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     root = tmp_path_factory.mktemp("project")
     for folder in ("docker", "template"):
         shutil.copytree(PROJECT_ROOT / folder, root / folder)
+    (root / "template" / "models" / "double.py").write_text(DOUBLE)
     settings = standins.read_pip_settings()
     return Project(
         root=root,
