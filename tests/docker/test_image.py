@@ -41,7 +41,6 @@ def test_both_roles_and_the_users_model_work(project, image, tmp_path):
     assert "template.models.double:Double predicted 3 of 3 rows." in done.stdout
     text = (project.root / "build" / "image" / "one.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
-    assert "With --model-class" in done.stdout
     names = {component["name"] for component in json.loads(text)["components"]}
     assert {"apache-beam", "torch", "libc6"} <= names
 
