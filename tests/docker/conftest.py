@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,16 +119,6 @@ class Registry:
     """A registry of this machine; ``host`` is its name and port."""
 
     host: str
-
-    def has(self, name: str, tag: str) -> bool:
-        """Return whether there is such a tag."""
-        try:
-            self.find_digest(name, tag)
-        except urllib.error.HTTPError as error:
-            if error.code != 404:
-                raise
-            return False
-        return True
 
     def find_digest(self, name: str, tag: str) -> str:
         """Return the digest of what a tag stands for; fail where there is no such tag."""

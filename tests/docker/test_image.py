@@ -30,6 +30,7 @@ def test_both_roles_and_the_users_model_work(project, image, tmp_path):
     (tmp_path / "rows.csv").write_text("x\n1\n2\n3\n")
     done = run(
         *(str(BIN / "flexpack"), "image", "test", "--engine=buildah", "--no-size"),
+        f"--image={image}",
         *("--model-class=template.models.double:Double", f"--model-path={tmp_path}/model.json"),
         f"--input={tmp_path}/rows.csv",
         env=os.environ,
