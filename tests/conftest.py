@@ -48,7 +48,9 @@ def image_set(request: pytest.FixtureRequest) -> ImageSet:
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.EmulatorInfo]:
     """A local Dataflow in a process of its own, on free ports."""
     data_dir = tmp_path_factory.mktemp("emulator")
-    info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=None)
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=None)
+    )
     try:
         yield info
     finally:
@@ -64,4 +66,4 @@ def emulator_env(emulator: daemon.EmulatorInfo) -> dict[str, str]:
         if not name.startswith(("CLOUDSDK_", "GOOGLE_"))
     }
     path = os.pathsep.join([str(BIN), own.get("PATH", "")])
-    return own | daemon.environment(emulator, project=PROJECT) | {"PATH": path}
+    return own | daemon.shell_variables(emulator, project=PROJECT) | {"PATH": path}

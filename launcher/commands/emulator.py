@@ -14,7 +14,8 @@ from launcher.commands.parser import CommandParser, Number, add_verb, add_verbs,
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
 
-DEFAULT_DATA_DIR = ".flexpack"
+_DATA_DIR = next(option for option in daemon.OPTIONS if option.name == "data_dir")
+DEFAULT_DATA_DIR = str(_DATA_DIR.default)
 _START_TIMEOUT_SEC = 30.0
 # An image that images.toml names may have to be unpacked first.
 _START_WITH_IMAGES_TIMEOUT_SEC = 600.0
@@ -27,24 +28,9 @@ def add_flags(parser: CommandParser) -> None:
         verbs, "start", "serve Dataflow, Cloud Storage and Pub/Sub on this machine", _start
     )
     set_example(start, 'flexpack emulator start --detach && eval "$(flexpack emulator env)"')
-    start.add_argument(
-        "--port",
-        type=Number(0),
-        default=9100,
-        help="of Dataflow; 0 picks free ones (default: 9100)",
-    )
-    start.add_argument(
-        "--storage-port", type=Number(0), help="of Cloud Storage (default: the one after --port)"
-    )
-    start.add_argument(
-        "--images", metavar="FILE", help="images.toml: which environment stands for which image"
-    )
-    start.add_argument(
-        "--max-jobs",
-        type=Number(1),
-        metavar="N",
-        help="run so many jobs at once, the others wait (default: one a core, 4 or more)",
-    )
+    for option in daemon.OPTIONS:
+        if option is not _DATA_DIR:
+            _add_option(start, option)
     start.add_argument("--detach", action="store_true", help="return once it serves")
     env = add_verb(verbs, "env", "print shell commands that point every client at it", _env)
     env.add_argument(
@@ -54,41 +40,37 @@ def add_flags(parser: CommandParser) -> None:
     )
     stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
     for verb in (start, env, stop):
-        verb.add_argument(
-            "--data-dir",
-            default=DEFAULT_DATA_DIR,
-            metavar="DIR",
-            help="where its jobs and objects are kept (default: %(default)s)",
-        )
+        _add_option(verb, _DATA_DIR)
+
+
+def _add_option(verb: CommandParser, option: daemon.Option) -> None:
+    verb.add_argument(
+        option.flag,
+        type=Path if option.least is None else Number(option.least),
+        default=option.default,
+        metavar=option.metavar,
+        help=option.help,
+    )
 
 
 def _start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
-    data_dir = Path(args.data_dir)
-    images = Path(args.images) if args.images else None
+    options = daemon.EmulatorOptions(
+        **{option.name: getattr(args, option.name) for option in daemon.OPTIONS}
+    )
     with _explained():
         if args.detach:
-            running = daemon.find_running(data_dir)
+            running = daemon.find_running(options.data_dir)
             if running is not None:
                 _refuse_other_options(args)
                 _print_ready(running, args.data_dir, is_detached=True, runs_already=True)
                 return 0
-            info = daemon.start_detached(
-                port=args.port,
-                storage_port=args.storage_port,
-                data_dir=data_dir,
-                images=images,
-                max_jobs=args.max_jobs,
-                timeout_sec=_START_WITH_IMAGES_TIMEOUT_SEC if images else _START_TIMEOUT_SEC,
-            )
+            timeout_sec = _START_WITH_IMAGES_TIMEOUT_SEC if options.images else _START_TIMEOUT_SEC
+            info = daemon.start_detached(options, timeout_sec=timeout_sec)
             _print_ready(info, args.data_dir, is_detached=True)
         else:
             daemon.serve(
-                port=args.port,
-                storage_port=args.storage_port,
-                data_dir=data_dir,
-                images=images,
-                max_jobs=args.max_jobs,
+                options,
                 on_ready=lambda info: _print_ready(info, args.data_dir, is_detached=False),
             )
     return 0
@@ -97,14 +79,14 @@ def _start(args: Namespace) -> int:
 def _env(args: Namespace) -> int:
     """Print shell commands that point every client at the local Dataflow."""
     with _explained():
-        info = daemon.find_running(Path(args.data_dir))
+        info = daemon.find_running(args.data_dir)
     if info is None:
         raise FlexpackError(
             f"--data-dir {args.data_dir}: no local Dataflow runs on "
-            f"{Path(args.data_dir).resolve()}; start one with "
+            f"{args.data_dir.resolve()}; start one with "
             f"'{_command('start --detach', args.data_dir)}'"
         )
-    for name, value in sorted(daemon.environment(info, project=args.project).items()):
+    for name, value in sorted(daemon.shell_variables(info, project=args.project).items()):
         print(f"export {name}={shlex.quote(value)}")
     return 0
 
@@ -112,29 +94,28 @@ def _env(args: Namespace) -> int:
 def _stop(args: Namespace) -> int:
     """Stop the local Dataflow and the jobs that it runs."""
     with _explained():
-        was_running = daemon.stop(Path(args.data_dir))
+        was_running = daemon.stop(args.data_dir)
     if was_running:
         print("Stopped the local Dataflow.")
     else:
         print(
-            f"No local Dataflow runs on {Path(args.data_dir).resolve()}; --data-dir names another "
-            "folder."
+            f"No local Dataflow runs on {args.data_dir.resolve()}; --data-dir names another folder."
         )
     return 0
 
 
 def _refuse_other_options(args: Namespace) -> None:
     """Refuse options that the local Dataflow that runs already was not started with."""
-    for name in ("images", "max_jobs", "storage_port"):
-        if getattr(args, name) is not None:
+    for option in daemon.OPTIONS:
+        if option.default is None and getattr(args, option.name) is not None:
             raise InputError(
-                f"--{name.replace('_', '-')}: the local Dataflow on {args.data_dir} runs already, "
-                f"and keeps what it was started with; '{_command('stop', args.data_dir)}' first"
+                f"{option.flag}: the local Dataflow on {args.data_dir} runs already, and keeps "
+                f"what it was started with; '{_command('stop', args.data_dir)}' first"
             )
 
 
 def _print_ready(
-    info: daemon.EmulatorInfo, data_dir: str, *, is_detached: bool, runs_already: bool = False
+    info: daemon.EmulatorInfo, data_dir: Path, *, is_detached: bool, runs_already: bool = False
 ) -> None:
     print(f"The local Dataflow {'runs already' if runs_already else 'is ready'}.")
     print(f"  Dataflow  {info.dataflow_endpoint}")
@@ -146,10 +127,14 @@ def _print_ready(
     sys.stdout.flush()
 
 
-def _command(verb: str, data_dir: str) -> str:
+def _command(verb: str, data_dir: Path) -> str:
     """Return a command to copy, with the data directory where it is not the default."""
     words = f"flexpack emulator {verb}"
-    return words if data_dir == DEFAULT_DATA_DIR else f"{words} --data-dir {shlex.quote(data_dir)}"
+    return (
+        words
+        if data_dir == _DATA_DIR.default
+        else f"{words} --data-dir {shlex.quote(str(data_dir))}"
+    )
 
 
 @contextmanager

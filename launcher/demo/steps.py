@@ -58,7 +58,7 @@ def start_emulator(port: str) -> daemon.EmulatorInfo:
     run_flexpack("emulator", "start", "--detach", f"--port={port}")
     info = daemon.find_running(_DATA_DIR)
     assert info is not None, "emulator start has just waited for it"
-    os.environ.update(daemon.environment(info, project=PROJECT))
+    os.environ.update(daemon.shell_variables(info, project=PROJECT))
     return info
 
 

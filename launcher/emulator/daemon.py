@@ -1,4 +1,4 @@
-"""Starting, finding and stopping the local Dataflow, and the environment that leads to it.
+"""Starting, finding and stopping the local Dataflow, and the shell variables that lead to it.
 
 What ``flexpack emulator`` and the tests call. Cheap to import; the server itself is imported by
 the process that serves.
@@ -6,7 +6,6 @@ the process that serves.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import os
@@ -30,26 +29,28 @@ from launcher.emulator.instance import (
     write_state,
 )
 from launcher.emulator.lock import find_holder, hold_lock, is_data_dir, send_signal
+from launcher.emulator.options import OPTIONS, EmulatorOptions, Option, parse_arguments
 
 __all__ = [
-    "DEFAULT_PORT",
     "DEFAULT_PROJECT",
+    "OPTIONS",
     "EmulatorError",
     "EmulatorInfo",
     "EmulatorOptionError",
+    "EmulatorOptions",
+    "Option",
     "build_coverage",
-    "environment",
     "find_running",
     "serve",
+    "shell_variables",
     "start_detached",
     "stop",
 ]
 
 _LOG = logging.getLogger(__name__)
 
-DEFAULT_PORT = 9100
 DEFAULT_PROJECT = "local-project"
-"""The project that the metadata server tells to programs that are told none."""
+"""The project that the metadata server gives to programs that have none of their own."""
 
 _BAD_OPTION_STATUS = 2
 _ALREADY_RUNNING_STATUS = 75
@@ -62,31 +63,19 @@ class _AlreadyRunningError(EmulatorError):
     """Another process serves the folder."""
 
 
-def serve(
-    *,
-    port: int = DEFAULT_PORT,
-    storage_port: int | None = None,
-    data_dir: Path,
-    images: Path | None = None,
-    max_jobs: int | None = None,
-    on_ready: Callable[[EmulatorInfo], None],
-) -> None:
+def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None]) -> None:
     """Serve in the foreground until SIGTERM, SIGINT or SIGHUP; call from the main thread.
 
     Args:
-        port: of the Dataflow API and the metadata server; 0 picks a free one. The Pub/Sub
-            emulator, where there is one, listens on the second port after it if that is free.
-        storage_port: of Cloud Storage; by default the port after ``port``.
-        data_dir: where jobs, objects and the log live; made if need be.
-        images: the image registry file.
-        max_jobs: how many jobs run at once, 1 or more; by default one a core, but four at least.
+        options: how to serve.
         on_ready: called when both ports answer.
 
     Raises:
         EmulatorOptionError: an option cannot be used; a port is taken, for example.
         EmulatorError: the folder has an emulator already.
     """
-    _check_options(port, storage_port, max_jobs)
+    options.check()
+    port, storage_port, data_dir = options.port, options.storage_port, options.data_dir
     code = fingerprint_code()
     from launcher.emulator import pubsub
 
@@ -139,23 +128,15 @@ def serve(
             storage_socket=storage_socket,
             data_dir=folder,
             umask=umask,
-            images=images,
-            max_jobs=max_jobs,
+            images=options.images,
+            max_jobs=options.max_jobs,
             project_id=DEFAULT_PROJECT,
             endpoints=_client_variables(info),
             on_ready=announce,
         )
 
 
-def start_detached(
-    *,
-    port: int = DEFAULT_PORT,
-    storage_port: int | None = None,
-    data_dir: Path,
-    images: Path | None = None,
-    max_jobs: int | None = None,
-    timeout_sec: float = 30,
-) -> EmulatorInfo:
+def start_detached(options: EmulatorOptions, *, timeout_sec: float = 30) -> EmulatorInfo:
     """Start an emulator that outlives this process, or return the one that serves the folder.
 
     Blocks until both ports answer.
@@ -165,18 +146,12 @@ def start_detached(
         EmulatorError: it did not start, and the message ends with the tail of its log; or the one
             that serves the folder was started by another version of the code.
     """
-    _check_options(port, storage_port, max_jobs)
-    folder = _make_folder(data_dir)
+    options.check()
+    folder = _make_folder(options.data_dir)
     running = find_running(folder)
     if running is not None:
         return running
-    command = [sys.executable, "-m", __spec__.name, f"--port={port}", f"--data-dir={folder}"]
-    if storage_port is not None:
-        command.append(f"--storage-port={storage_port}")
-    if images is not None:
-        command.append(f"--images={images.resolve()}")
-    if max_jobs is not None:
-        command.append(f"--max-jobs={max_jobs}")
+    command = [sys.executable, "-m", __spec__.name, *options.to_arguments()]
     with open_private(log_file(folder)) as log:
         started_at = log.tell()
         child = subprocess.Popen(
@@ -230,7 +205,7 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
     raise EmulatorError(f"process {pid} of the local Dataflow cannot be stopped")
 
 
-def environment(info: EmulatorInfo, *, project: str) -> dict[str, str]:
+def shell_variables(info: EmulatorInfo, *, project: str) -> dict[str, str]:
     """Return the variables by which gcloud, Beam and the Google clients find this emulator."""
     return {
         **_client_variables(info),
@@ -258,7 +233,7 @@ def build_coverage() -> str:
 
 
 def _client_variables(info: EmulatorInfo) -> dict[str, str]:
-    """Return what the processes of jobs need; they are told their project otherwise."""
+    """Return what the processes of jobs need; they get their project in another way."""
     loopback = f"127.0.0.1:{info.dataflow_port}"
     return {
         # google-auth looks for a key file, then in gcloud's folder, then asks the metadata
@@ -271,17 +246,6 @@ def _client_variables(info: EmulatorInfo) -> dict[str, str]:
         "STORAGE_EMULATOR_HOST": info.storage_endpoint,
         **({"PUBSUB_EMULATOR_HOST": info.pubsub_host} if info.pubsub_host else {}),
     }
-
-
-def _check_options(port: int, storage_port: int | None, max_jobs: int | None) -> None:
-    # The two ports after --port are Cloud Storage's and Pub/Sub's.
-    for option, number, most in (("--port", port, 65533), ("--storage-port", storage_port, 65535)):
-        if number is not None and not 0 <= number <= most:
-            raise EmulatorOptionError(
-                f"{option} {number}: must be from 1 to {most}, or 0 for a free port"
-            )
-    if max_jobs is not None and max_jobs < 1:
-        raise EmulatorOptionError(f"--max-jobs {max_jobs}: must be 1 or more")
 
 
 def _make_folder(data_dir: Path) -> Path:
@@ -316,7 +280,7 @@ def _wait_until_ended(pid: int, timeout_sec: float) -> None:
 
 
 def _works(pid: int) -> bool:
-    """Tell whether a process has not ended; one that nobody has waited for yet has."""
+    """Report whether a process has not ended; one that nobody has waited for yet has."""
     try:
         stat = Path("/proc", str(pid), "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -334,22 +298,8 @@ def _tail(path: Path, start: int) -> str:
 
 def _main() -> int:
     """Serve as the detached process; what it prints goes to the log."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--storage-port", type=int)
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--images", type=Path)
-    parser.add_argument("--max-jobs", type=int)
-    options = parser.parse_args()
     try:
-        serve(
-            port=options.port,
-            storage_port=options.storage_port,
-            data_dir=options.data_dir,
-            images=options.images,
-            max_jobs=options.max_jobs,
-            on_ready=lambda info: None,
-        )
+        serve(parse_arguments(), on_ready=lambda info: None)
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")
         if isinstance(error, EmulatorOptionError):

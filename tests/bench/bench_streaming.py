@@ -123,11 +123,13 @@ def main() -> None:
     parser.add_argument("--max-batch-duration-ms", type=int, default=200)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        info = daemon.start_detached(port=0, storage_port=0, data_dir=Path(folder))
+        info = daemon.start_detached(
+            daemon.EmulatorOptions(port=0, storage_port=0, data_dir=Path(folder))
+        )
         try:
             if info.pubsub_port is None:
                 sys.exit("Google's Pub/Sub emulator is not installed; see the README")
-            os.environ.update(daemon.environment(info, project=PROJECT))
+            os.environ.update(daemon.shell_variables(info, project=PROJECT))
             _measure(arguments, Path(folder))
         finally:
             daemon.stop(Path(folder))

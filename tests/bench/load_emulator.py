@@ -215,7 +215,9 @@ def main() -> None:
             '["load/trivial"]\nworkdir = "."\nenv = { FLEX_TEMPLATE_PYTHON_PY_FILE = "main.py" }\n'
         )
         data_dir = directory / "data"
-        info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=images)
+        info = daemon.start_detached(
+            daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
+        )
         try:
             load(info, directory, arguments)
         finally:

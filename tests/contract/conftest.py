@@ -142,7 +142,9 @@ def local_dataflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDa
         )
     )
     data_dir = folder / "data"
-    info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=images)
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
+    )
     try:
         bucket = open_storage(info).create_bucket("flexpack-contract")
         for name in SOURCES:
@@ -153,7 +155,7 @@ def local_dataflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDa
             for name, value in os.environ.items()
             if not name.startswith(("CLOUDSDK_", "GOOGLE_"))
         }
-        yield LocalDataflow(info, own | daemon.environment(info, project=PROJECT), bucket)
+        yield LocalDataflow(info, own | daemon.shell_variables(info, project=PROJECT), bucket)
     finally:
         daemon.stop(data_dir)
 

@@ -79,7 +79,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
     data_dir = tmp_path / "data"
     own_umask = os.umask(0o022)
     try:
-        info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=images)
+        info = daemon.start_detached(
+            daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
+        )
     finally:
         os.umask(own_umask)
     try:

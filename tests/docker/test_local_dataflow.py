@@ -23,7 +23,9 @@ def emulator_with_image(tmp_path, image):
     images = tmp_path / "images.toml"
     images.write_text(f'["{IMAGE}"]\noci = "{image}"\n')
     data_dir = tmp_path / "data"
-    info = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=images)
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
+    )
     try:
         yield info
     finally:
@@ -31,7 +33,7 @@ def emulator_with_image(tmp_path, image):
 
 
 def test_launcher_and_workers_run_in_the_image(emulator_with_image, garments):
-    own = daemon.environment(emulator_with_image, project=PROJECT)
+    own = daemon.shell_variables(emulator_with_image, project=PROJECT)
     env = {"PATH": f"{BIN}:/usr/bin:/bin", **own}
     bucket = open_storage(emulator_with_image).create_bucket(BUCKET)
     bucket.blob(garments.images.name).upload_from_filename(garments.images)

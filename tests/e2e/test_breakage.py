@@ -120,10 +120,12 @@ def test_bad_rows_do_not_fail_the_job(launch, lake, emulator_env, image_set):
 
 def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
     data_dir = tmp_path / "emulator"
-    first = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=None)
+    first = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=None)
+    )
     path = os.pathsep.join([str(BIN), os.environ["PATH"]])
     base = dict(os.environ) | {"PATH": path}
-    env = base | daemon.environment(first, project=PROJECT)
+    env = base | daemon.shell_variables(first, project=PROJECT)
     flags = ("--staging-location", "gs://survivor/staging")
     try:
         open_storage(first).create_bucket("survivor")
@@ -136,9 +138,11 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
         )
         os.kill(first.pid, signal.SIGKILL)
 
-        second = daemon.start_detached(port=0, storage_port=0, data_dir=data_dir, images=None)
+        second = daemon.start_detached(
+            daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=None)
+        )
 
-        env = base | daemon.environment(second, project=PROJECT)
+        env = base | daemon.shell_variables(second, project=PROJECT)
         listed = run("flexpack", "jobs", "list", env=env).stdout
         assert "interrupted" in listed
         assert "JOB_STATE_FAILED" in listed

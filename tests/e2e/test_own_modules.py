@@ -36,12 +36,14 @@ def test_they_are_not_shadowed(tmp_path):
         f"env = {{ FLEX_TEMPLATE_PYTHON_PY_FILE = '{PROJECT_ROOT}/template/main.py' }}\n"
     )
     info = daemon.start_detached(
-        port=0, storage_port=0, data_dir=tmp_path / "emulator", images=images
+        daemon.EmulatorOptions(
+            port=0, storage_port=0, data_dir=tmp_path / "emulator", images=images
+        )
     )
     try:
         bucket = open_storage(info).create_bucket("own")
         bucket.blob("in.csv").upload_from_string("a\n1\n2\n")
-        env = {**os.environ, **daemon.environment(info, project=PROJECT)}
+        env = {**os.environ, **daemon.shell_variables(info, project=PROJECT)}
         env["PATH"] = os.pathsep.join([str(BIN), env["PATH"]])
         run("flexpack", "build", "gs://own/t.json", "--image", _IMAGE, env=env)
         run(

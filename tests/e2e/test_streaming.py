@@ -353,4 +353,4 @@ def test_without_pubsub_a_streaming_job_says_what_is_missing(tmp_path):
     """The program is looked for beside gcloud; a path without one has none."""
     assert find_program({"PATH": str(tmp_path)}) is None
     info = daemon.EmulatorInfo(pid=1, dataflow_port=2, storage_port=3, data_dir=tmp_path)
-    assert "PUBSUB_EMULATOR_HOST" not in daemon.environment(info, project="p")
+    assert "PUBSUB_EMULATOR_HOST" not in daemon.shell_variables(info, project="p")

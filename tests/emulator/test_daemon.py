@@ -34,7 +34,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 def start(data_dir: Path) -> daemon.EmulatorInfo:
-    return daemon.start_detached(port=0, data_dir=data_dir)
+    return daemon.start_detached(daemon.EmulatorOptions(port=0, data_dir=data_dir))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -145,18 +145,22 @@ def test_a_busy_port_is_named(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         with pytest.raises(daemon.EmulatorError, match=f"--port {port}: the port is in use"):
-            daemon.start_detached(port=port, storage_port=0, data_dir=data_dir)
+            daemon.start_detached(
+                daemon.EmulatorOptions(port=port, storage_port=0, data_dir=data_dir)
+            )
         with pytest.raises(
             daemon.EmulatorError, match=f"--storage-port {port}: the port is in use"
         ):
-            daemon.start_detached(port=0, storage_port=port, data_dir=data_dir)
+            daemon.start_detached(
+                daemon.EmulatorOptions(port=0, storage_port=port, data_dir=data_dir)
+            )
 
 
 def test_an_images_file_that_cannot_be_read_is_named(data_dir: Path, tmp_path: Path) -> None:
     images = tmp_path / "images.toml"
     images.write_text("[")
     with pytest.raises(daemon.EmulatorError, match=r"--images: .*images\.toml: not a TOML"):
-        daemon.start_detached(port=0, data_dir=data_dir, images=images)
+        daemon.start_detached(daemon.EmulatorOptions(port=0, data_dir=data_dir, images=images))
 
 
 def test_an_emulator_that_does_not_answer_is_stopped(data_dir: Path) -> None:
@@ -220,7 +224,7 @@ def test_a_folder_of_others_is_not_taken(tmp_path: Path) -> None:
     folder.chmod(0o777)
     (folder / "thesis.txt").touch()
     with pytest.raises(daemon.EmulatorOptionError, match=f"--data-dir {folder}: other users may"):
-        daemon.start_detached(port=0, data_dir=folder)
+        daemon.start_detached(daemon.EmulatorOptions(port=0, data_dir=folder))
     assert folder.stat().st_mode & 0o777 == 0o777
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
@@ -228,7 +232,7 @@ def test_a_folder_of_others_is_not_taken(tmp_path: Path) -> None:
 def test_one_folder_has_one_emulator(data_dir: Path) -> None:
     start(data_dir)
     with pytest.raises(daemon.EmulatorError, match="an emulator is running there; stop it with"):
-        daemon.serve(port=0, data_dir=data_dir, on_ready=lambda info: None)
+        daemon.serve(daemon.EmulatorOptions(port=0, data_dir=data_dir), on_ready=lambda info: None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -237,7 +241,7 @@ def test_serving_in_the_foreground_ends_with_a_signal(
 ) -> None:
     program = (
         "import sys; from pathlib import Path; from launcher.emulator import daemon\n"
-        "daemon.serve(port=0, data_dir=Path(sys.argv[1]), "
+        "daemon.serve(daemon.EmulatorOptions(port=0, data_dir=Path(sys.argv[1])), "
         "on_ready=lambda info: print(info.pid, flush=True))"
     )
     process = subprocess.Popen(
@@ -282,7 +286,9 @@ def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path
         f'["sleeper"]\nworkdir = {json.dumps(str(tmp_path))}\n'
         'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "main.py" }\n'
     )
-    info = daemon.start_detached(port=0, data_dir=data_dir, images=images, max_jobs=1)
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, data_dir=data_dir, images=images, max_jobs=1)
+    )
     path = "v1b3/projects/p/locations/r1/"
 
     def launch(name: str) -> str:
@@ -334,8 +340,10 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "a-file").touch()
     folder = tmp_path / name
     for begin in (
-        lambda: daemon.start_detached(port=0, data_dir=folder),
-        lambda: daemon.serve(port=0, data_dir=folder, on_ready=lambda info: None),
+        lambda: daemon.start_detached(daemon.EmulatorOptions(port=0, data_dir=folder)),
+        lambda: daemon.serve(
+            daemon.EmulatorOptions(port=0, data_dir=folder), on_ready=lambda info: None
+        ),
     ):
         with pytest.raises(daemon.EmulatorOptionError, match=f"--data-dir {folder}: cannot be"):
             begin()
@@ -355,10 +363,10 @@ def test_ports_that_cannot_be_are_refused(
     data_dir: Path, ports: dict[str, int], problem: str
 ) -> None:
     with pytest.raises(daemon.EmulatorError, match=problem):
-        daemon.start_detached(data_dir=data_dir, **ports)
+        daemon.start_detached(daemon.EmulatorOptions(data_dir=data_dir, **ports))
     assert not data_dir.exists()
 
 
 def test_a_limit_that_cannot_be_is_refused(data_dir: Path) -> None:
     with pytest.raises(daemon.EmulatorError, match="--max-jobs 0: must be 1 or more"):
-        daemon.start_detached(port=0, data_dir=data_dir, max_jobs=0)
+        daemon.start_detached(daemon.EmulatorOptions(port=0, data_dir=data_dir, max_jobs=0))

@@ -37,7 +37,7 @@ ROOMS = (
     {"launcher.emulator.runtime"},
     {"launcher.emulator.pubsub"},
     {"launcher.emulator.service"},
-    {"launcher.emulator.instance", "launcher.emulator.lock", "launcher.emulator.server"},
+    {f"launcher.emulator.{name}" for name in ("instance", "lock", "options", "server")},
     {DAEMON},
 )
 # What the two ends of the executor's pipes share.

@@ -67,7 +67,9 @@ def play_rehearsal(
         )
         try:
             info = daemon.start_detached(
-                port=0, storage_port=0, data_dir=folder / "data", images=folder / "images.toml"
+                daemon.EmulatorOptions(
+                    port=0, storage_port=0, data_dir=folder / "data", images=folder / "images.toml"
+                )
             )
         except daemon.EmulatorError as problem:
             raise FlexpackError(f"--rehearse: {problem}") from problem

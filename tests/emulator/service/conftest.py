@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from launcher.emulator.daemon import environment
+from launcher.emulator.daemon import shell_variables
 from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.runtime.events import Event
 from launcher.emulator.runtime.launch import Launch
@@ -172,4 +172,4 @@ def client_env(endpoint: str, tmp_path: Path) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("CLOUDSDK_", "GOOGLE_", "GCE_"))
     }
-    return own | environment(info, project="p")
+    return own | shell_variables(info, project="p")

@@ -1,0 +1,122 @@
+"""The options of a local Dataflow, each declared once.
+
+The flags of ``flexpack emulator start``, the checks, and the command line of the detached process
+derive from them. Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.emulator.instance import EmulatorOptionError
+
+DEFAULT_PORT = 9100
+
+
+@dataclass(frozen=True)
+class Option:
+    """How an option looks on a command line.
+
+    Attributes:
+        least, most: bounds of a whole number; None for a path.
+    """
+
+    name: str
+    default: Any
+    help: str
+    metavar: str | None
+    least: int | None
+    most: int | None
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+
+def _option(
+    default: Any,
+    help_text: str,
+    *,
+    metavar: str | None = None,
+    least: int | None = None,
+    most: int | None = None,
+) -> Any:
+    looks = {"help": help_text, "metavar": metavar, "least": least, "most": most}
+    return dataclasses.field(default=default, metadata=looks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmulatorOptions:
+    """How a local Dataflow is started; 0 picks a free port.
+
+    The Pub/Sub emulator, if there is one, listens on the second port after ``port`` if that is
+    free. ``max_jobs`` None means one a core, but four at least.
+    """
+
+    data_dir: Path = _option(
+        Path(".flexpack"),
+        "where its jobs and objects are kept (default: %(default)s)",
+        metavar="DIR",
+    )
+    port: int = _option(
+        DEFAULT_PORT,
+        "of Dataflow; 0 picks free ones (default: %(default)s)",
+        least=0,
+        most=65533,  # The two ports after it are Cloud Storage's and Pub/Sub's.
+    )
+    storage_port: int | None = _option(
+        None, "of Cloud Storage (default: the one after --port)", least=0, most=65535
+    )
+    images: Path | None = _option(
+        None, "images.toml: what stands for which container image", metavar="FILE"
+    )
+    max_jobs: int | None = _option(
+        None,
+        "run so many jobs at once, the others wait (default: one a core, 4 or more)",
+        metavar="N",
+        least=1,
+    )
+
+    def check(self) -> None:
+        """
+        Raises:
+            EmulatorOptionError: a number is out of its bounds.
+        """
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if option.least is None or value is None:
+                continue
+            if option.most is not None and not option.least <= value <= option.most:
+                raise EmulatorOptionError(
+                    f"{option.flag} {value}: must be from 1 to {option.most}, or 0 for a free port"
+                )
+            if value < option.least:
+                raise EmulatorOptionError(f"{option.flag} {value}: must be {option.least} or more")
+
+    def to_arguments(self) -> list[str]:
+        """Return the command line that ``parse_arguments`` reads; paths are absolute."""
+        return [
+            f"{option.flag}={value.resolve() if isinstance(value, Path) else value}"
+            for option in OPTIONS
+            if (value := getattr(self, option.name)) is not None
+        ]
+
+
+OPTIONS = tuple(
+    Option(name=field.name, default=field.default, **field.metadata)
+    for field in dataclasses.fields(EmulatorOptions)
+)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> EmulatorOptions:
+    """Return the options of a command line, by default this process's."""
+    parser = ArgumentParser()
+    for option in OPTIONS:
+        kind = Path if option.least is None else int
+        parser.add_argument(option.flag, type=kind, default=option.default)
+    return EmulatorOptions(**vars(parser.parse_args(arguments)))
