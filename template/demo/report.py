@@ -18,11 +18,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image, ImageDraw, ImageFont
 
 from template.demo.garments import Images
+from template.models.fashion_mnist import CLASSES
 
 _COLUMNS = 10
 _TILE = 112  # pixels a side, four for each of the image's
-_CAPTION = 34
+_CAPTION = 50
+_TITLE = 56
 _SHOWN = 40
+_MOST_WRONG = 5
+_WRONG = "#c00000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,34 +65,56 @@ def _parse_predictions(prefix: str) -> Iterator[Prediction]:
 
 
 def draw_contact_sheet(
-    images: Images, labels: Images | None, predictions: Sequence[Prediction]
+    images: Images, labels: Images | None, predictions: Sequence[Prediction], title: str
 ) -> Image.Image:
-    """Draw each predicted image with its class and score; a wrong class is red.
+    """Draw each predicted image with its class and score; a wrong class is red, with the true one.
 
     Args:
         images: uint8 (count, height, width), indexed by ``Prediction.row``.
-        labels: uint8 (count,), or None where they are not known.
+        labels: uint8 (count,), the true class of each row, or None if they are not known.
         predictions: those to show, ten to a line.
+        title: one line above them.
     """
     lines = -(-len(predictions) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * _TILE, lines * (_TILE + _CAPTION)), "white")
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, _TITLE + lines * (_TILE + _CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=13)
+    draw.text((6, 6), title, fill="black", font=ImageFont.load_default(size=18))
+    draw.text((6, 32), "predicted class and its softmax score", fill="black", font=font)
+    if labels is not None:
+        wrong = count_wrong(predictions, labels)
+        draw.text(
+            (260, 32),
+            f"red: wrong, with the true class below; {wrong} mistakes are shown on purpose",
+            fill=_WRONG,
+            font=font,
+        )
     for place, prediction in enumerate(predictions):
-        left, top = place % _COLUMNS * _TILE, place // _COLUMNS * (_TILE + _CAPTION)
+        left = place % _COLUMNS * _TILE
+        top = _TITLE + place // _COLUMNS * (_TILE + _CAPTION)
         tile = Image.fromarray(images[prediction.row])
         sheet.paste(tile.resize((_TILE - 4, _TILE - 4), Image.Resampling.NEAREST), (left + 2, top))
-        wrong = labels is not None and labels[prediction.row] != prediction.class_index
+        true_class = None if labels is None else int(labels[prediction.row])
+        caption = f"{prediction.class_name}\n{prediction.score:.2f}"
+        is_wrong = true_class is not None and true_class != prediction.class_index
+        if is_wrong:
+            assert true_class is not None
+            caption += f"\ntrue: {CLASSES[true_class]}"
         draw.multiline_text(
-            (left + _TILE / 2, top + _TILE + _CAPTION / 2 - 4),
-            f"{prediction.class_name}\n{prediction.score:.2f}",
-            fill="#c00000" if wrong else "black",
+            (left + _TILE / 2, top + _TILE),
+            caption,
+            fill=_WRONG if is_wrong else "black",
             font=font,
-            anchor="mm",
+            anchor="ma",
             align="center",
             spacing=2,
         )
     return sheet
+
+
+def count_wrong(predictions: Sequence[Prediction], labels: Images) -> int:
+    """Return how many predictions are not the true class of their row."""
+    return sum(labels[each.row] != each.class_index for each in predictions)
 
 
 def choose_shown(predictions: Sequence[Prediction], labels: Images | None) -> list[Prediction]:
@@ -96,7 +122,7 @@ def choose_shown(predictions: Sequence[Prediction], labels: Images | None) -> li
     if labels is None:
         return list(predictions[:_SHOWN])
     wrong = [each for each in predictions if labels[each.row] != each.class_index]
-    kept = wrong[:5]
+    kept = wrong[:_MOST_WRONG]
     right = [each for each in predictions if each not in wrong][: _SHOWN - len(kept)]
     return sorted(right + kept, key=lambda prediction: prediction.row)
 
@@ -115,15 +141,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = read_idx(arguments.images)
     labels = read_idx(arguments.labels) if arguments.labels else None
 
+    title = f"{len(predictions):,} images"
     if labels is not None and predictions:
-        right = sum(labels[each.row] == each.class_index for each in predictions)
-        print(f"accuracy       {right / len(predictions):.3f} ({right} of {len(predictions)})")
+        right = len(predictions) - count_wrong(predictions, labels)
+        accuracy = f"{right / len(predictions):.3f} ({right} of {len(predictions)})"
+        title = f"{title}, accuracy {accuracy}"
+        print(f"accuracy       {accuracy}")
     for each in predictions[:5]:
         print(f"  row {each.row}: {each.class_name} ({each.score:.2f})")
     shown = choose_shown(predictions, labels)
     if shown:
         arguments.sheet.parent.mkdir(parents=True, exist_ok=True)
-        draw_contact_sheet(images, labels, shown).save(arguments.sheet)
+        draw_contact_sheet(images, labels, shown, title).save(arguments.sheet)
         print(f"contact sheet  {arguments.sheet}")
 
 
