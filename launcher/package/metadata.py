@@ -208,24 +208,20 @@ def _replace_section(text: str, name: str, section: str) -> str:
 
 
 def _short_table_lines() -> Iterable[str]:
-    """Yield a table of all parameters, each in one sentence."""
-    yield "| parameter | template | default | meaning |"
-    yield "|---|---|---|---|"
-    templates: dict[str, list[Template]] = {}
-    parameters: dict[str, Parameter] = {}
+    """Yield a table of the parameters that a launch must give, and the names of the others."""
+    yield "| parameter | template | meaning |"
+    yield "|---|---|---|"
+    takes: dict[Parameter, str] = {}
     for template in TEMPLATES:
         for parameter in template.parameters:
-            templates.setdefault(parameter.name, []).append(template)
-            parameters.setdefault(parameter.name, parameter)
-    for name, parameter in parameters.items():
-        both = len(templates[name]) == len(TEMPLATES)
-        cells = (
-            f"`{name}`",
-            "both" if both else ", ".join(template.name for template in templates[name]),
-            _default(parameter),
-            re.split(r"(?<=[.:;]) ", parameter.help_text)[0].rstrip(".:;"),
-        )
-        yield _row(cells)
+            takes[parameter] = "both" if parameter in takes else template.name
+    for parameter, name in takes.items():
+        if not parameter.is_optional:
+            meaning = re.split(r"(?<=[.:;]) ", parameter.help_text)[0].rstrip(".:;")
+            yield _row((f"`{parameter.name}`", name, meaning))
+    for name in dict.fromkeys(takes.values()):
+        names = [f"`{each.name}`" for each in takes if each.is_optional and takes[each] == name]
+        yield _row((", ".join(names), name, "optional"))
 
 
 def _default(parameter: Parameter) -> str:
