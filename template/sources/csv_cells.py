@@ -84,10 +84,11 @@ def read_numbers(texts: pa.ChunkedArray) -> Numbers:
         trimmed = pc.ascii_trim_whitespace(texts)
         numbers = pc.if_else(pc.match_substring_regex(trimmed, _NUMBER), trimmed, None)
         values = numbers.cast(pa.float64()).to_numpy()
+    # NaN fails the comparisons.
+    if len(values) and values.min() >= -LARGEST_EXACT and values.max() <= LARGEST_EXACT:
+        return Numbers(values=values, cells={})
     # NaN may have been any word, infinity any number of many digits.
     is_odd = ~(np.abs(values) <= LARGEST_EXACT)
-    if not is_odd.any():
-        return Numbers(values=values, cells={})
     rows = np.flatnonzero(is_odd & texts.is_valid().to_numpy())
     cells = {}
     for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):

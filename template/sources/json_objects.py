@@ -21,6 +21,7 @@ _AS_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)
 _LONG = b"0" * 19
 # Eight characters from 0x30 to 0x3f at a time: digits, and few others that JSON has.
 _DIGITS_MASK, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
+_CACHED_WORDS = 16 << 10  # at a time: more would be read from memory and not from the CPU's cache
 MOST_LEVELS = 250
 """How deep a value may be nested: JSON with more can be read, but not written again."""
 
@@ -49,7 +50,10 @@ def parse_short_numbers(line: bytes) -> dict[str, Any]:
 def may_hold_long_numbers(data: bytes) -> bool:
     """Say whether there may be integers of 19 digits or more, which hold a word of digits."""
     words = np.frombuffer(data, np.uint64, len(data) // 8)
-    return bool(((words & _DIGITS_MASK) == _DIGITS).any())
+    return any(
+        ((words[start : start + _CACHED_WORDS] & _DIGITS_MASK) == _DIGITS).any()
+        for start in range(0, len(words), _CACHED_WORDS)
+    )
 
 
 def _parse_exactly(line: bytes) -> Any:
@@ -64,9 +68,20 @@ def _parse_exactly(line: bytes) -> Any:
 def _check_object(line: bytes, record: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"a JSON {type(record).__name__}, not an object")  # noqa: TRY004
-    if line.count(b"[") + line.count(b"{") > MOST_LEVELS and _is_deep(record):
+    if _has_many_brackets(line) and _is_deep(record):
         raise ValueError(f"a value is nested more than {MOST_LEVELS} deep")
     return record
+
+
+def _has_many_brackets(line: bytes) -> bool:
+    """Say whether there may be enough brackets for so many levels; fast if there are few."""
+    for bracket in (b"[", b"{"):
+        position = found = 0
+        while (position := line.find(bracket, position) + 1) > 0:
+            found += 1
+            if found * 2 > MOST_LEVELS:
+                return True
+    return False
 
 
 def _is_deep(record: dict[str, Any]) -> bool:

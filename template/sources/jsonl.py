@@ -8,9 +8,9 @@ of different kinds, see ``template.sources.kinds``.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -108,24 +108,49 @@ def _scan(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Chunk
         yield error.to_dead_letter(path)
 
 
-class _Row(NamedTuple):
-    row: int
-    line: bytes
-    record: dict[str, Any]
-    beside: list[Any]
+class _OpenBlock:
+    """Rows that have the same fields."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.lines: list[bytes] = []
+        self.records: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.passed: list[list[Any]] = []
+
+    def close(self, path: str, settings: ReadSettings) -> Iterator[Block]:
+        """Yield the rows in blocks of one kind."""
+        columns = {KEY: object_cells(self.keys)}
+        for position, name in enumerate(settings.passthrough_columns):
+            columns[name] = object_cells([passed[position] for passed in self.passed])
+        numbers = np.array(self.rows)
+        for frame, group in make_frames(self.records):
+            rows = group.rows
+            lines = self.lines
+            if len(rows) < len(lines):
+                lines = [lines[row] for row in rows.tolist()]
+            yield Block(
+                frame=frame,
+                beside={name: cells[rows] for name, cells in columns.items()},
+                index=pd.Index(numbers[rows]),
+                attrs={SOURCE: path},
+                integers=group.integers,
+                origin=_JsonLines(tuple(lines)),
+            )
 
 
 def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-    """Yield blocks of rows that have the same fields, of which some are open at a time."""
+    """Yield the rows of a chunk; blocks of some rows that have other fields are open at a time."""
     file_name = settings.file_name(path)
     parse = parse_object if may_hold_long_numbers(chunk.data) else parse_short_numbers
     lines = (line for line in io.BytesIO(chunk.data) if not line.isspace())
-    alike: dict[frozenset[str], list[_Row]] = {}
+    alike: dict[frozenset[str], _OpenBlock] = {}
     for row, line in enumerate(lines, chunk.first_row):
-        key = row_keys(file_name, [row])[0]
+        key = f"{file_name}#{row}"
         try:
             record = parse(line)
-            check_folder_columns(record, settings)
+            if settings.folder_columns:
+                check_folder_columns(record, settings)
             passed = find_passthrough(record, line, settings.passthrough_columns)
             if settings.key_column is not None:
                 key = take_key(record, settings.key_column)
@@ -133,31 +158,21 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
             yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
             continue
         names = frozenset(record)
-        rows = alike.setdefault(names, [])
-        rows.append(_Row(row, line, record, [key, *passed]))
-        if len(rows) == settings.batch_size:
-            yield from _make_blocks(alike.pop(names), path, settings)
-        elif len(alike) > _MOST_SHAPES:
-            yield from _make_blocks(alike.pop(next(iter(alike))), path, settings)
-    for rows in alike.values():
-        yield from _make_blocks(rows, path, settings)
-
-
-def _make_blocks(found: Sequence[_Row], path: str, settings: ReadSettings) -> Iterator[Block]:
-    for frame, group in make_frames([row.record for row in found]):
-        rows = [found[row] for row in group.rows.tolist()]
-        columns = zip(*(row.beside for row in rows), strict=True)
-        yield Block(
-            frame=frame,
-            beside={
-                name: object_cells(cells)
-                for name, cells in zip((KEY, *settings.passthrough_columns), columns, strict=True)
-            },
-            index=pd.Index([row.row for row in rows]),
-            attrs={SOURCE: path},
-            integers=group.integers,
-            origin=_JsonLines(tuple(row.line for row in rows)),
-        )
+        block = alike.get(names)
+        if block is None:
+            if len(alike) == _MOST_SHAPES:
+                yield from alike.pop(next(iter(alike))).close(path, settings)
+            block = alike[names] = _OpenBlock()
+        block.rows.append(row)
+        block.lines.append(line)
+        block.records.append(record)
+        block.keys.append(key)
+        if passed:
+            block.passed.append(passed)
+        if len(block.rows) == settings.batch_size:
+            yield from alike.pop(names).close(path, settings)
+    for block in alike.values():
+        yield from block.close(path, settings)
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,66 @@ def test_what_csv_cannot_hold_is_a_dead_letter_and_no_text_of_an_object(cell):
     first, letter = encode_block(pd.DataFrame({"key": ["a", "b"], "v": cells}), csv_rows)
     assert (first.fields, letter.key) == ({"key": ["a"], "v": ["1"]}, "b")
     assert f"a {type(cell).__name__}, which" in letter.error
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        np.array([np.inf, -np.inf, np.nan]),
+        np.array([np.inf, -np.inf, np.nan], dtype=np.float32),
+        pd.Series([np.inf, -np.inf, pd.NA], dtype="Float64"),
+        pd.Series([np.inf, -np.inf, None], dtype="double[pyarrow]"),
+        pd.Series([np.inf, -np.inf, np.nan], dtype="category"),
+        pd.Series([np.inf, -np.inf, None], dtype=object),
+        pd.Series([Decimal("Infinity"), Decimal("-Infinity"), Decimal("NaN")], dtype=object),
+    ],
+    ids=lambda cells: str(cells.dtype),
+)
+def test_infinities_are_texts_in_json_and_nan_is_null(cells):
+    block = pd.DataFrame({"key": list("abc"), "v": cells})
+    rows = [json.loads(line) for line in json_lines(block).splitlines()]
+    assert [row["v"] for row in rows] == ["Infinity", "-Infinity", None]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [np.inf, None, [-np.inf]],
+        (np.inf, np.nan, np.array([-np.inf])),
+        np.array([np.inf, np.nan, -np.inf]),
+        torch.tensor([np.inf, np.nan, -np.inf]),
+        {"a": np.float32(np.inf), "b": None, "c": -np.inf},
+    ],
+    ids=lambda cell: type(cell).__name__,
+)
+def test_infinities_in_cells_are_texts(cell):
+    block = pd.DataFrame({"key": ["x"], "v": pd.Series([cell], dtype=object)})
+    text = json_lines(block).decode()
+    assert text.count('"Infinity"') == text.count('"-Infinity"') == text.count("null") == 1
+    fields = csv_rows(block).fields["v"]
+    assert json.loads(next(csv.reader(fields))[0]) == json.loads(text)["v"]
+
+
+def test_every_number_is_written_with_all_its_digits():
+    numbers = [
+        2**70,
+        -(2**64),
+        2**63,
+        2**53 + 1,
+        Decimal("1.10"),
+        Decimal("123123123123123123123123"),
+    ]
+    block = pd.DataFrame({"key": list("abcdef"), "v": pd.Series(numbers, dtype=object)})
+    lines = json_lines(block).decode().splitlines()
+    assert [line.partition('"v":')[2] for line in lines] == [f"{number}}}" for number in numbers]
+    assert csv_rows(block).fields["v"] == [str(number) for number in numbers]
+    nested = pd.DataFrame({"key": ["x"], "v": [{"a": [2**70]}]})
+    assert json_lines(nested) == b'{"key":"x","v":{"a":[%d]}}\n' % 2**70
+    assert arrow_table(block.iloc[:1])["v"].to_pylist() == [Decimal(2**70)]
+
+
+def test_integers_with_gaps_are_integers_in_csv():
+    cells = pd.Series([2, None, 2**60], dtype=object)
+    for column in (cells, cells.astype("Int64"), cells.astype("int64[pyarrow]")):
+        rows = csv_rows(pd.DataFrame({"key": list("abc"), "v": column}))
+        assert rows.fields["v"] == ["2", "", "1152921504606846976"]
