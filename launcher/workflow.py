@@ -16,6 +16,7 @@ from launcher.errors import (
 )
 from launcher.finding import Finding, refuse_errors, refuse_unknown_codes
 from launcher.google.storage import read_object
+from launcher.google.transport import find_endpoint, is_google
 from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.errors import JobFailed
@@ -108,11 +109,13 @@ def plan_run(
     spec = read_spec(text, location)
     plans = plan_launches(config, fallbacks, spec=spec)
     findings: list[Finding] = []
+    is_local = not is_google(find_endpoint())
     for plan in plans:
         project, region = plan.config.project, plan.config.region
         launch = Launch.of(plan.request, spec, project=project, region=region)
         tools = Tools(python=Path(sys.executable))
-        findings += run_checks(Subject(tools=tools, spec_text=text, launch=launch))
+        subject = Subject(tools=tools, spec_text=text, launch=launch, is_on_local_dataflow=is_local)
+        findings += run_checks(subject)
     observer.on_findings(refuse_errors(dict.fromkeys(findings), ignore))
     return plans
 

@@ -120,6 +120,7 @@ def _run(args: Namespace) -> int:
         project=read_project(files),
         checkpoint=_find_checkpoint(args),
         model_class=args.parameters.get("model_class"),
+        is_on_local_dataflow=not is_google(find_endpoint()),
     )
     location = args.template_file_gcs_location
     looked_at = [str(path) for path in (*files.all, subject.checkpoint, location) if path]

@@ -20,6 +20,8 @@ from launcher.errors import InputError
 _VARIABLE = re.compile(
     r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^}]*))?\})"
 )
+# ${NAME:+WORD}: the word if the variable has a value. Of the base image's own nothing is known.
+_WORD_IF_SET = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*):\+(?P<word>(?:[^{}]|\{[^{}]*\})*)\}")
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def _substitute(text: str, values: Mapping[str, str]) -> str:
         name = match["plain"] or match["braced"]
         return values.get(name) or match["default"] or (match[0] if name not in values else "")
 
+    text = _WORD_IF_SET.sub(lambda match: match["word"] if values.get(match["name"]) else "", text)
     return _VARIABLE.sub(replace, text)
 
 

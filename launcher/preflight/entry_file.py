@@ -7,6 +7,8 @@ https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templat
 from __future__ import annotations
 
 import ast
+import importlib.util
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from launcher.errors import InputError
 from launcher.finding import (
     ENTRY_AFTER_RUN,
     ENTRY_DEFINES,
+    ENTRY_IMPORT,
     ENTRY_MODEL,
     ENTRY_OPTIONS,
     ENTRY_PARSE_ARGS,
@@ -63,8 +66,12 @@ def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
     findings: list[Finding] = []
     seen: set[Path] = set()
     waiting = [path]
-    while waiting:
-        current = waiting.pop(0)
+    # A package is in the image whole: models are imported by name, when the job runs.
+    in_package = (path.parent / "__init__.py").is_file()
+    others = sorted(path.parent.rglob("*.py")) if in_package else []
+    while waiting or others:
+        is_imported = bool(waiting)
+        current = (waiting or others).pop(0)
         if current in seen:
             continue
         seen.add(current)
@@ -76,9 +83,35 @@ def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
             )
             continue
         source = SourceFile(_shorten(current, root), tree, current == path)
-        findings.extend(_check(source))
-        waiting.extend(_find_own_modules(tree, (root, path.parent)))
+        findings.extend(_check_imports(source, (root, path.parent)))
+        if is_imported:
+            findings.extend(_check(source))
+            waiting.extend(_find_own_modules(tree, (root, path.parent)))
     return findings
+
+
+def _check_imports(source: SourceFile, folders: tuple[Path, ...]) -> Iterator[Finding]:
+    """Find modules that do not exist, if this is an environment in which templates run."""
+    if importlib.util.find_spec("apache_beam") is None:
+        return
+    for node in source.tree.body:
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
+            own = any(
+                (folder / name).is_dir() or (folder / f"{name}.py").is_file() for folder in folders
+            )
+            if not own and importlib.util.find_spec(name) is None:
+                yield warning(
+                    ENTRY_IMPORT,
+                    f"{source.at(node)}: imports {name!r}, which is neither in the project nor "
+                    "installed here",
+                    "Unless the image has it, add it to docker/requirements.in and run "
+                    "'make lock'; 'make image-test' imports all code in the image.",
+                )
 
 
 def _shorten(path: Path, root: Path) -> str:

@@ -122,6 +122,7 @@ class Subject:
         spec_text: the container spec.
         checkpoint: the model's weights, if they are a local file.
         model_class: ``module:Class`` that loads them, if no launch says it.
+        is_on_local_dataflow: whether the launch goes to the local Dataflow.
     """
 
     tools: Tools
@@ -130,6 +131,7 @@ class Subject:
     launch: Launch | None = None
     checkpoint: Path | None = None
     model_class: str | None = None
+    is_on_local_dataflow: bool = False
 
 
 def find_project_files(root: Path) -> ProjectFiles:

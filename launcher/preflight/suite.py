@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from launcher.finding import Depth, Finding
+from launcher.finding import IMAGE_REGISTRY, Depth, Finding
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
 from launcher.preflight.checkpoint import check_checkpoint, check_model_size
 from launcher.preflight.dockerfile import check_dockerfile
@@ -60,7 +60,10 @@ def run_checks(subject: Subject, cloud: Cloud | None = None) -> Iterator[Finding
     """
     for check in CHECKS:
         try:
-            yield from check.find(subject, cloud)
+            for finding in check.find(subject, cloud):
+                # The local Dataflow pulls nothing: images.toml says what an image stands for.
+                if not (subject.is_on_local_dataflow and finding.code == IMAGE_REGISTRY.name):
+                    yield finding
         except (Unanswered, Missing) as problem:
             yield unasked(check.noun, problem)
 

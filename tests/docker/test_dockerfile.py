@@ -12,6 +12,8 @@ from dockerfile_parse import DockerfileParser
 from launcher.image.context import DOCKERFILE, IGNORE_FILE
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.locks import read_lock, read_pin
+from launcher.preflight.dockerfile import check_dockerfile
+from launcher.preflight.dockerfile_reader import read_dockerfile
 from launcher.preflight.image_rules import BOOT, LAUNCHER
 from tests.support import BIN, PROJECT_ROOT
 
@@ -128,3 +130,7 @@ def test_the_build_sees_only_what_is_allowed():
         "!docker/wheels",
         "!template",
     }
+
+
+def test_the_static_check_finds_nothing():
+    assert check_dockerfile(read_dockerfile(PROJECT_ROOT / DOCKERFILE)) == []

@@ -70,7 +70,7 @@ def config(cloud) -> LaunchConfig:
 def test_a_run_is_observed_from_check_to_end(config, service):
     service.outcomes = [("JOB_STATE_DONE", "")]
     notes = Notes()
-    result = run_template(config, ignore=["image-registry"], observer=notes)
+    result = run_template(config, observer=notes)
     assert notes.events == [
         ("findings", []),
         ("launched", "fashion"),

@@ -335,8 +335,31 @@ def test_slow_model_load(project):
 def test_private_registry(project):
     project.change_spec(lambda spec: spec.update(image="jfrog.example.com/ml/fashion:1"))
     assert "workers cannot authenticate at jfrog.example.com" in project.check()["image-registry"]
-    project.change_spec(lambda spec: spec.update(image="localhost:5000/fashion"))
+
+
+def test_a_registry_of_this_machine(project, monkeypatch):
+    endpoint = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW"
+    project.change_spec(lambda spec: spec.update(image="localhost:5000/fashion:1"))
+    monkeypatch.delenv(endpoint, raising=False)
     assert project.check()["image-registry"].startswith("ERROR")
+    monkeypatch.setenv(endpoint, "http://localhost:9100/")
+    assert "image-registry" not in project.check()
+
+
+def test_modules_of_the_package_that_nothing_imports_by_name(project):
+    package = project.root / "fashion"
+    (project.root / "main.py").rename(project.write("fashion/main.py", ""))
+    (package / "__init__.py").touch()
+    entry_file = f"--entry-file={package / 'main.py'}"
+    project.write("fashion/models/good.py", "import json, torch\nfrom fashion import main\n")
+    before = project.check(entry_file)
+    assert "entry-import" not in before
+    project.write("fashion/models/broken.py", "import json\nimport no_such_package\n")
+    found = project.check(entry_file)["entry-import"]
+    assert found.startswith("WARNING")
+    assert "fashion/models/broken.py:2: imports 'no_such_package'" in found
+    project.write("fashion/models/broken.py", "def predict(:\n")
+    assert "fashion/models/broken.py: invalid syntax" in project.check(entry_file)["entry-syntax"]
 
 
 def test_wrong_architecture(project):
