@@ -84,7 +84,9 @@ def test_a_change_of_the_code_is_one_small_new_layer(project, image):
     before, after = (Buildah().read_config(name).diff_ids for name in (image, changed))
     assert before[:-1] == after[:-1]
     assert before[-1] != after[-1]
-    assert compressed_size(after[-1]) <= 120_000
+    # The sources compressed, and no bytecode: it grows with the code and with nothing else.
+    sources = sum(path.stat().st_size for path in (project.root / "template").rglob("*.py"))
+    assert compressed_size(after[-1]) <= 0.4 * sources
     again = project.build("again")
     assert Buildah().read_config(again).diff_ids == before
 
