@@ -22,6 +22,7 @@ ENGINE ?=
 TAG ?=
 PUSH ?=
 PIP_CONF ?=
+BASE ?=
 BUCKET ?=
 PROJECT ?=
 REGION ?=
@@ -32,6 +33,7 @@ BUCKET_NAME = $(patsubst gs://%,%,$(BUCKET))
 PLACE = $(if $(PROJECT),--project '$(PROJECT)') $(if $(REGION),--region '$(REGION)')
 BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGINE)') \
     $(if $(TAG),--tag '$(TAG)') $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
+    $(if $(BASE),--base '$(BASE)') \
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
@@ -75,7 +77,7 @@ metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 lock: $(READY)  ## pin the image's packages anew: docker/locks/*.txt
 	@$(BIN)/flexpack image lock $(ARGS)
 
-image: $(READY)  ## build the image (FLAVOUR=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
+image: $(READY)  ## build the image (FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
 	@$(BIN)/flexpack image build $(PLACE) $(BUILD) $(if $(PUSH),--push) $(ARGS)
 
 image-test: $(READY)  ## enter the image, play launcher and worker, measure it (IMAGE=)

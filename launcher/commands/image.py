@@ -67,6 +67,13 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
         metavar="NAME=VALUE",
         help="an ARG of docker/Dockerfile, such as PYTHON_IMAGE; repeat the flag for each",
     )
+    group.add_argument(
+        "--base",
+        metavar="IMAGE",
+        help="a base of your own: Python 3.11 with pip on glibc 2.28 or newer (PYTHON_IMAGE)",
+    )
+    group.add_argument("--no-cache", action="store_true", help="take no layer of earlier builds")
+    group.add_argument("--verbose", action="store_true", help="show every line of the build")
     group.add_argument("--pip-conf", metavar="FILE", help="pip.conf for an index of your own")
     group.add_argument(
         "--pip-conf-secret", metavar="NAME", help="the same in Secret Manager, for Cloud Build"
@@ -296,9 +303,11 @@ def read_image_options(args: Namespace) -> ImageOptions:
         name=name or LOCAL,
         flavour=args.flavour or default_flavour(),
         tag=args.tag,
-        build_args=args.build_arg,
+        build_args=args.build_arg | ({"PYTHON_IMAGE": args.base} if args.base else {}),
         pip_conf=Path(args.pip_conf) if args.pip_conf else None,
         pip_conf_secret=args.pip_conf_secret,
         ca_bundle=Path(args.ca_bundle) if args.ca_bundle else None,
         volumes=tuple(Path(folder) for folder in args.volume),
+        use_cache=not args.no_cache,
+        is_verbose=args.verbose,
     )

@@ -33,6 +33,8 @@ class ImageOptions:
         pip_conf_secret: the same in Secret Manager, by name; Cloud Build only.
         ca_bundle: certificates for that index; pip_conf names them as /etc/flexpack/ca.pem.
         volumes: folders that the build may read; buildah only.
+        use_cache: take layers of earlier builds.
+        is_verbose: show every line of the build, not only its steps.
     """
 
     name: str = LOCAL
@@ -43,6 +45,8 @@ class ImageOptions:
     pip_conf_secret: str | None = None
     ca_bundle: Path | None = None
     volumes: tuple[Path, ...] = ()
+    use_cache: bool = True
+    is_verbose: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,8 @@ class BuildPlan:
         secrets: files that the build may read and that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
         pip_conf_secret: name of the secret in Secret Manager that holds pip.conf; Cloud Build only.
+        use_cache: take layers of earlier builds.
+        is_verbose: show every line of the build, not only its steps.
     """
 
     root: Path
@@ -68,6 +74,8 @@ class BuildPlan:
     secrets: Mapping[str, Path] = field(default_factory=dict)
     volumes: tuple[Path, ...] = ()
     pip_conf_secret: str | None = None
+    use_cache: bool = True
+    is_verbose: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -75,6 +83,7 @@ class BuildPlan:
         return (
             *(f"--build-arg={name}={value}" for name, value in self.build_args.items()),
             *(f"--label={name}={value}" for name, value in self.labels.items()),
+            *([] if self.use_cache else ["--no-cache"]),
         )
 
 
@@ -119,6 +128,8 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         secrets={name: path.absolute() for name, path in secrets.items() if path is not None},
         volumes=options.volumes,
         pip_conf_secret=options.pip_conf_secret,
+        use_cache=options.use_cache,
+        is_verbose=options.is_verbose,
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from launcher.errors import ImageError
 
 _LAST_LINES = 30
+_STEP_WIDTH = 88
 
 
 class ToolError(ImageError):
@@ -22,6 +26,69 @@ class ToolError(ImageError):
         self.output = output.strip()
         tail = "\n".join(self.output.splitlines()[-_LAST_LINES:])
         super().__init__(f"{message}\n{tail}".rstrip())
+
+
+def shorten_step(step: str) -> str:
+    """Return a step of a build as one short line, without its mounts."""
+    words = [word for word in step.split() if not word.startswith("--mount=")]
+    text = " ".join(words)
+    return text if len(text) <= _STEP_WIDTH else f"{text[: _STEP_WIDTH - 3]}..."
+
+
+def follow_tool(
+    command: Sequence[str],
+    *,
+    timeout_sec: float,
+    summarize: Callable[[str], str | None],
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Run a program and print what ``summarize`` makes of its lines; block until it has ended.
+
+    Args:
+        summarize: returns what to print of a line, or None.
+
+    Raises:
+        ToolError: it is not installed, failed, or took longer than ``timeout_sec``.
+    """
+    name = " ".join(command[:2])
+    start = time.monotonic()
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    try:
+        process = subprocess.Popen(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise ToolError(f"'{command[0]}' is not installed, or not on PATH") from error
+    is_late = threading.Event()
+
+    def stop() -> None:
+        is_late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_sec, stop)
+    timer.start()
+    try:
+        for line in process.stdout or ():
+            last.append(line)
+            if shown := summarize(line.rstrip("\n")):
+                print(f"  {time.monotonic() - start:5.0f} s  {shown}", flush=True)
+        status = process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        timer.cancel()
+    if is_late.is_set():
+        raise ToolError(f"'{name}' was stopped after {timeout_sec:g} s", "".join(last))
+    if status:
+        raise ToolError(f"'{name}' failed with exit status {status}", "".join(last))
 
 
 def run_tool(

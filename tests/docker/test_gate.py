@@ -24,15 +24,14 @@ def added(project, name, text):
         path.unlink()
 
 
-def test_code_that_does_not_compile_fails_the_build(project, image, capfd):
+def test_code_that_does_not_compile_fails_the_build(project, image):
     with (
         added(project, "models/broken.py", "def predict(:\n"),
-        pytest.raises(ImageError, match="'buildah build' failed"),
+        pytest.raises(ImageError, match="'buildah build' failed") as failure,
     ):
         project.build("broken")
-    shown = capfd.readouterr()
-    assert "flexpack/template/models/broken.py" in shown.out + shown.err
-    assert "SyntaxError: invalid syntax" in shown.out + shown.err
+    assert "flexpack/template/models/broken.py" in str(failure.value)
+    assert "SyntaxError: invalid syntax" in str(failure.value)
 
 
 def test_code_that_cannot_be_imported_is_found_before_the_push(project, image):

@@ -105,10 +105,28 @@ def compressed_size(diff_id: str) -> int:
     return len(gzip.compress(archive.getvalue()))
 
 
-def test_another_beam_fails_the_build(project, image, tmp_path, capfd):
-    with pytest.raises(ImageError, match="'buildah build' failed"):
+def test_another_beam_fails_the_build(project, image, tmp_path, capsys):
+    with pytest.raises(ImageError, match="'buildah build' failed") as failure:
         project.build("three", BEAM_IMAGE=standins.make_beam_image(tmp_path, "2.73.0"))
-    assert "BEAM_IMAGE holds the boot program of Beam 2.73.0" in capfd.readouterr().err
+    assert "BEAM_IMAGE holds the boot program of Beam 2.73.0" in str(failure.value)
+    # The steps are shown, and not what they print.
+    shown = capsys.readouterr().out
+    assert "RUN python -B /opt/flexpack/build/check_versions.py" in shown
+    assert "BEAM_IMAGE" not in shown.replace("BEAM_IMAGE=", "")
+
+
+def test_a_base_that_cannot_hold_the_image_is_refused_at_once(project):
+    managed = "localhost/flexpack-broken:base"
+    container = standins.run("buildah", "from", "--pull-never", project.build_args["PYTHON_IMAGE"])
+    try:
+        root = Path(standins.run("buildah", "mount", container))
+        (root / "usr/lib/python3.11/EXTERNALLY-MANAGED").touch()
+        standins.run("buildah", "commit", "--quiet", container, managed)
+        with pytest.raises(ImageError, match="pip may not install into it: remove /usr/lib/py"):
+            project.build("five", PYTHON_IMAGE=managed)
+        standins.run("buildah", "rmi", managed)
+    finally:
+        standins.run("buildah", "rm", container)
 
 
 def test_a_build_that_fails_says_what_it_may_have_lacked(project):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
 from launcher.image.context import DOCKERFILE, IGNORE_FILE
 from launcher.image.plan import PLATFORM, BuildPlan
-from launcher.image.tools import ToolError, run_tool
+from launcher.image.tools import ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import suggest_repository
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
@@ -36,7 +37,12 @@ class Buildah:
 
     def build(self, plan: BuildPlan) -> None:
         """Build an image. Blocks, for many minutes where layers are not cached."""
-        run_tool(build_command(plan), environ=_environ(), timeout_sec=_BUILD_TIMEOUT_SEC, show=True)
+        follow_tool(
+            build_command(plan),
+            environ=_environ(),
+            timeout_sec=_BUILD_TIMEOUT_SEC,
+            summarize=str if plan.is_verbose else summarize,
+        )
 
     def push(self, reference: str) -> str:
         """Push an image and return its digest. Blocks, for minutes."""
@@ -99,6 +105,12 @@ class Buildah:
             ["buildah", "push", "--quiet", reference, f"oci:{directory}"],
             timeout_sec=_PUSH_TIMEOUT_SEC,
         )
+
+
+def summarize(line: str) -> str | None:
+    """Return the step that a line of a build begins, or None."""
+    match = re.match(r"(?:\[(\d+)/\d+\] )?STEP (\d+)/(\d+): (.*)", line)
+    return shorten_step(f"{match[2]}/{match[3]} {match[4]}") if match else None
 
 
 def build_command(plan: BuildPlan) -> list[str]:

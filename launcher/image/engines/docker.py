@@ -6,6 +6,7 @@ https://docs.docker.com/reference/cli/docker/buildx/build/
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tarfile
 import tempfile
@@ -16,7 +17,7 @@ from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
 from launcher.image.context import DOCKERFILE
 from launcher.image.plan import PLATFORM, BuildPlan
-from launcher.image.tools import ToolError, run_tool
+from launcher.image.tools import ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import read_reference, suggest_repository
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
@@ -45,7 +46,11 @@ class Docker:
 
     def build(self, plan: BuildPlan) -> None:
         """Build an image into the daemon. Blocks, for many minutes where layers are not cached."""
-        run_tool(build_command(plan), timeout_sec=_BUILD_TIMEOUT_SEC, show=True)
+        follow_tool(
+            build_command(plan),
+            timeout_sec=_BUILD_TIMEOUT_SEC,
+            summarize=str if plan.is_verbose else summarize,
+        )
 
     def push(self, reference: str) -> str:
         """Push an image and return its digest. Blocks, for minutes."""
@@ -150,12 +155,19 @@ def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
     raise ImageError(f"{reference}: was pushed, and docker reports no digest of it")
 
 
+def summarize(line: str) -> str | None:
+    """Return the step that a line of a build begins, or None."""
+    match = re.match(r"#\d+ \[(?:\S+ +)?(\d+/\d+)\] (.*)", line)
+    return shorten_step(f"{match[1]} {match[2]}") if match else None
+
+
 def build_command(plan: BuildPlan) -> list[str]:
     """Return docker's command line for a build. The ignore file beside the Dockerfile is found."""
     return [
         *("docker", "buildx", "build", f"--file={plan.root / DOCKERFILE}"),
         # With attestations the digest would name an index, and the image only indirectly.
         *(f"--platform={PLATFORM}", "--provenance=false", "--load", f"--tag={plan.reference}"),
+        "--progress=plain",
         *plan.flags,
         *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
         str(plan.root),

@@ -12,7 +12,7 @@ from launcher.image.build import run_build
 from launcher.image.engines import Choice, buildah, choose_engine, cloud_build, docker
 from launcher.image.engines.buildah import Buildah
 from launcher.image.plan import BuildPlan
-from launcher.image.tools import ToolError, run_tool
+from launcher.image.tools import ToolError, follow_tool, run_tool
 
 REFERENCE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
 PLAN = BuildPlan(
@@ -35,6 +35,7 @@ def test_docker():
         "--provenance=false",
         "--load",
         f"--tag={REFERENCE}",
+        "--progress=plain",
         "--build-arg=FLAVOUR=cpu",
         "--label=version=1.0",
         "--secret=id=pip_conf,src=/home/ada/pip.conf",
@@ -155,3 +156,57 @@ def test_a_tool_that_hangs_is_stopped():
 def test_a_tool_that_is_not_there():
     with pytest.raises(ToolError, match="'no-such-tool' is not installed"):
         run_tool(["no-such-tool"], timeout_sec=60)
+
+
+@pytest.mark.parametrize(
+    ("summarize", "line", "shown"),
+    [
+        (
+            buildah.summarize,
+            "[4/4] STEP 6/23: RUN --mount=type=cache pip",
+            "6/23 RUN pip",
+        ),
+        (buildah.summarize, "STEP 1/2: FROM scratch", "1/2 FROM scratch"),
+        (buildah.summarize, "Collecting numpy", None),
+        (docker.summarize, "#12 [stage-3  6/23] RUN --mount=type=cache pip", "6/23 RUN pip"),
+        (docker.summarize, "#12 [stage-3 6/23] RUN --mount=type=cache pip", "6/23 RUN pip"),
+        (docker.summarize, "#5 [2/2] COPY a b", "2/2 COPY a b"),
+        (docker.summarize, "#12 1.2 Collecting numpy", None),
+    ],
+)
+def test_the_progress_of_a_build_is_its_steps(summarize, line, shown):
+    assert summarize(line) == shown
+
+
+def test_a_long_step_is_cut():
+    assert buildah.summarize(f"STEP 1/2: RUN {'x' * 200}").endswith("xxx...")
+
+
+def test_a_build_without_the_cache():
+    plan = replace(PLAN, use_cache=False)
+    assert "--no-cache" in buildah.build_command(plan)
+    assert "--no-cache" in docker.build_command(plan)
+
+
+def follow(script, timeout_sec=60):
+    follow_tool(
+        ["sh", "-c", script],
+        timeout_sec=timeout_sec,
+        summarize=lambda line: line if line.startswith("step") else None,
+    )
+
+
+def test_a_tool_is_followed(capsys):
+    follow("echo step 1; echo noise; echo step 2 >&2")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" s  ")[2] for line in lines] == ["step 1", "step 2"]
+
+
+def test_what_a_followed_tool_said_last_is_in_its_error():
+    with pytest.raises(ToolError, match=r"'sh -c' failed with exit status 3\nnoise\nthe reason$"):
+        follow("echo noise; echo the reason >&2; exit 3")
+
+
+def test_a_followed_tool_that_hangs_is_stopped():
+    with pytest.raises(ToolError, match=r"'sh -c' was stopped after 0\.2 s"):
+        follow("exec sleep 30", timeout_sec=0.2)
