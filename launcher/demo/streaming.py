@@ -34,7 +34,9 @@ from launcher.demo.steps import (
 )
 
 _SPEC = f"gs://{BUCKET}/templates/streaming.json"
-_PIXELS = 28 * 28
+_IMAGE_BYTES = 28 * 28
+_PIXELS = "application/octet-stream"
+"""The content type of raw pixels."""
 _POISON_EVERY = 500
 _TIMEOUT_SEC = 120.0
 
@@ -159,9 +161,10 @@ class _Publisher:
         self._topic = topic
         self._ledger = ledger
 
-    def publish(self, number: str, payload: bytes, label: int) -> None:
+    def publish(self, number: str, payload: bytes, label: int, content_type: str = _PIXELS) -> None:
         self._ledger.published[number] = time.time()
-        self._client.publish(self._topic, payload, number=number, label=str(label))
+        attributes = {"number": number, "label": str(label), "content_type": content_type}
+        self._client.publish(self._topic, payload, **attributes)
 
 
 def _warm_up(dataflow: Dataflow, job_id: str, publisher: _Publisher, ledger: _Ledger) -> None:
@@ -173,6 +176,8 @@ def _warm_up(dataflow: Dataflow, job_id: str, publisher: _Publisher, ledger: _Le
     deadline = time.monotonic() + _TIMEOUT_SEC
     while number not in ledger.replies:
         state = dataflow.get(job_id).current_state
+        if number in ledger.letters:
+            raise FlexpackError(f"the first image is a dead letter: {ledger.letters[number]}")
         if time.monotonic() > deadline or state.is_terminal:
             raise FlexpackError(
                 f"no prediction came; the job is in {state}: flexpack jobs messages {job_id}"
@@ -187,8 +192,10 @@ def _publish_and_show(publisher: _Publisher, ledger: _Ledger, rate: float, count
     shown = 0.0
     for place, (pixels, label) in enumerate(_read_images(count)):
         time.sleep(max(0.0, start + place / rate - time.time()))
-        poison = place % _POISON_EVERY == _POISON_EVERY - 1
-        publisher.publish(str(place), b'{"this": "is no image"}' if poison else pixels, label)
+        if place % _POISON_EVERY == _POISON_EVERY - 1:
+            publisher.publish(str(place), b'{"this": "is not an image"}', label, "application/json")
+        else:
+            publisher.publish(str(place), pixels, label)
         if time.time() - shown >= 1 or place == count - 1:
             shown = time.time()
             seconds = max(shown - start, 1e-9)
@@ -206,7 +213,7 @@ def _read_images(count: int) -> Iterator[tuple[bytes, int]]:
     labels = gzip.decompress(LABELS.read_bytes())[8:]
     for number in range(count):
         row = number % len(labels)
-        yield images[row * _PIXELS : (row + 1) * _PIXELS], labels[row]
+        yield images[row * _IMAGE_BYTES : (row + 1) * _IMAGE_BYTES], labels[row]
 
 
 def _create_topic(name: str) -> str:

@@ -87,6 +87,7 @@ class PubSubClient:
             message.data = self._images[number % len(self._images)].tobytes()
             message.attributes["number"] = str(number)
             message.attributes["published"] = repr(time.time())
+            message.attributes["content_type"] = "application/octet-stream"
         self._publisher.publish(types.PublishRequest.wrap(request))
 
     def receive(self, wanted: int) -> list[Reply]:

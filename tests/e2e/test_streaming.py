@@ -98,7 +98,7 @@ def encode(picture, number):
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG")
     forms = (
-        (picture.tobytes(), {}),
+        (picture.tobytes(), {"content_type": "application/octet-stream"}),
         (json.dumps({"image": picture.tolist()}).encode(), {"content_type": "application/json"}),
         (json.dumps({"image": base64.b64encode(picture.tobytes()).decode()}).encode(), {}),
         (stream.getvalue(), {"content_type": "image/png"}),
