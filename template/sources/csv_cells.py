@@ -84,11 +84,11 @@ def read_numbers(texts: pa.ChunkedArray) -> Numbers:
         trimmed = pc.ascii_trim_whitespace(texts)
         numbers = pc.if_else(pc.match_substring_regex(trimmed, _NUMBER), trimmed, None)
         values = numbers.cast(pa.float64()).to_numpy()
-    # NaN fails the comparisons.
-    if len(values) and values.min() >= -LARGEST_EXACT and values.max() <= LARGEST_EXACT:
+    # NaN fails the comparisons; 2**53 + 1 has become 2**53.
+    if len(values) and values.min() > -LARGEST_EXACT and values.max() < LARGEST_EXACT:
         return Numbers(values=values, cells={})
     # NaN may have been any word, infinity any number of many digits.
-    is_odd = ~(np.abs(values) <= LARGEST_EXACT)
+    is_odd = ~(np.abs(values) < LARGEST_EXACT)
     rows = np.flatnonzero(is_odd & texts.is_valid().to_numpy())
     cells = {}
     for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
@@ -102,12 +102,15 @@ def read_numbers(texts: pa.ChunkedArray) -> Numbers:
 
 
 def _find_misfit(text: str, value: float) -> str | int | None:
-    """Return what a cell is if it is not ``value``: NaN, infinite or beyond exact integers."""
+    """Return what a cell is if it is not ``value``: NaN, infinite or of 2**53 or more."""
     word = text.strip(_WHITE)
     if np.isnan(value):
         return None if word in _MISSING_WORDS else text
     if _INTEGER.fullmatch(word):
-        return int(word) if len(word) <= _MOST_DIGITS else text
+        if len(word) > _MOST_DIGITS:
+            return text
+        number = int(word)
+        return None if -LARGEST_EXACT <= number <= LARGEST_EXACT else number
     return text if np.isinf(value) and not _INFINITY.fullmatch(word) else None
 
 

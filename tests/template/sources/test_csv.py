@@ -220,6 +220,14 @@ def test_long_integers_keep_their_digits(read_blocks):
     assert not any(block.misfits for block in (floats, integers, unsigned, long))
 
 
+def test_the_first_integer_that_a_float_does_not_hold(read_blocks):
+    floats, integers = read_blocks(
+        "a\n9007199254740992\n9007199254740993\n-9007199254740993\n0.5\n"
+    )
+    assert floats.frame["a"].tolist() == [9007199254740992.0, 0.5]
+    assert integers.frame["a"].tolist() == [9007199254740993, -9007199254740993]
+
+
 def _by_dtype(blocks):
     found = {str(block.frame.iloc[:, 0].dtype): block for block in blocks}
     assert len(found) == len(blocks)
