@@ -155,7 +155,7 @@ def make_image(
     choice = choose_engine(engine, local=not push)
     builder = choice.engine
     print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
-    image = run_build(plan, builder)
+    image = run_build(plan, builder, lambda step: print(f"  {step}", flush=True))
     if not push:
         return image
     if isinstance(builder, CloudBuild):

@@ -12,6 +12,7 @@ from launcher.image.flavours import find_flavour
 from launcher.image.plan import BuildPlan, ImageOptions, plan_build
 from launcher.image.record import BuiltImage, find_last_image, remember_image
 from launcher.image.testing import prove_image
+from launcher.image.tools import Report
 from launcher.image.trial import ModelTrial
 
 
@@ -23,10 +24,11 @@ def build_image(
     push: bool = False,
     test: bool = True,
     trial: ModelTrial | None = None,
+    report: Report = lambda step: None,
 ) -> BuiltImage:
     """Build the project's image, and on request test and push it.
 
-    Blocks, for many minutes where layers are not cached; the engine's output goes to the terminal.
+    Blocks, for many minutes where layers are not cached.
 
     Args:
         root: the project's root, with ``docker/`` and ``template/``.
@@ -35,6 +37,7 @@ def build_image(
         test: test the image before it is pushed. Cloud Build pushes what it builds: there is no
             test before.
         trial: the user's model, for the test.
+        report: gets every step of the build as it begins.
 
     Raises:
         InputError: an option is wrong, or no engine can be used here.
@@ -42,7 +45,7 @@ def build_image(
     """
     plan = plan_build(root, options, push=push)
     builder = choose_engine(engine, local=not push).engine
-    image = run_build(plan, builder)
+    image = run_build(plan, builder, report)
     if not push:
         return image
     if test and not isinstance(builder, CloudBuild):
@@ -50,7 +53,7 @@ def build_image(
     return push_image(root, image, builder)
 
 
-def run_build(plan: BuildPlan, engine: Builder) -> BuiltImage:
+def run_build(plan: BuildPlan, engine: Builder, report: Report) -> BuiltImage:
     """Build an image and remember it. Blocks, as ``build_image`` does.
 
     Raises:
@@ -63,7 +66,7 @@ def run_build(plan: BuildPlan, engine: Builder) -> BuiltImage:
         )
     last = find_last_image(plan.root)
     try:
-        engine.build(plan)
+        engine.build(plan, report)
     except ImageError as error:
         raise ImageError(f"{error}{_explain_index(plan)}") from error
     image = BuiltImage(

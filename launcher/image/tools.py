@@ -11,6 +11,8 @@ from pathlib import Path
 
 from launcher.errors import ImageError
 
+Report = Callable[[str], None]
+
 _LAST_LINES = 30
 _STEP_WIDTH = 88
 
@@ -40,12 +42,14 @@ def follow_tool(
     *,
     timeout_sec: float,
     summarize: Callable[[str], str | None],
+    report: Report,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program and print what ``summarize`` makes of its lines; block until it has ended.
+    """Run a program and report what ``summarize`` makes of its lines; block until it has ended.
 
     Args:
-        summarize: returns what to print of a line, or None.
+        summarize: returns what to report of a line, or None.
+        report: gets that with the seconds since the start.
 
     Raises:
         ToolError: it is not installed, failed, or took longer than ``timeout_sec``.
@@ -77,7 +81,7 @@ def follow_tool(
         for line in process.stdout or ():
             last.append(line)
             if shown := summarize(line.rstrip("\n")):
-                print(f"  {time.monotonic() - start:5.0f} s  {shown}", flush=True)
+                report(f"{time.monotonic() - start:5.0f} s  {shown}")
         status = process.wait()
     except BaseException:
         process.kill()

@@ -73,7 +73,7 @@ class Project:
     def build(self, tag: str, **build_args: str) -> str:
         """Build the CPU flavour and return its reference."""
         options = self.options(tag, **build_args)
-        return build_image(options, root=self.root, engine=self.engine).reference
+        return build_image(options, root=self.root, engine=self.engine, report=print).reference
 
     def build_changed(self, tag: str, name: str) -> str:
         """Build with one line more in a file of template/, and leave the file as it was."""

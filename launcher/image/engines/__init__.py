@@ -17,6 +17,7 @@ from launcher.image.engines.buildah import Buildah
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.engines.docker import Docker
 from launcher.image.plan import BuildPlan
+from launcher.image.tools import Report
 from template.parameters import did_you_mean
 
 
@@ -28,8 +29,12 @@ class Builder(Protocol):
     def find_problem(self) -> str | None:
         """Return why this engine cannot be used here, or None."""
 
-    def build(self, plan: BuildPlan) -> None:
-        """Build an image. Blocks, for many minutes where layers are not cached."""
+    def build(self, plan: BuildPlan, report: Report) -> None:
+        """Build an image. Blocks, for many minutes where layers are not cached.
+
+        Args:
+            report: gets every step as it begins, with the seconds since the start.
+        """
 
     def push(self, reference: str) -> str:
         """Push an image and return its digest, ``sha256:...``. Blocks, for minutes."""

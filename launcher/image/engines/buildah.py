@@ -18,7 +18,7 @@ from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
 from launcher.image.context import DOCKERFILE, IGNORE_FILE
 from launcher.image.plan import PLATFORM, BuildPlan
-from launcher.image.tools import ToolError, follow_tool, run_tool, shorten_step
+from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import suggest_repository
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
@@ -35,13 +35,14 @@ class Buildah:
         """Return why buildah cannot be used here, or None."""
         return None if shutil.which("buildah") else "not installed"
 
-    def build(self, plan: BuildPlan) -> None:
+    def build(self, plan: BuildPlan, report: Report) -> None:
         """Build an image. Blocks, for many minutes where layers are not cached."""
         follow_tool(
             build_command(plan),
             environ=_environ(),
             timeout_sec=_BUILD_TIMEOUT_SEC,
             summarize=str if plan.is_verbose else summarize,
+            report=report,
         )
 
     def push(self, reference: str) -> str:

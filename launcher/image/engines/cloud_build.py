@@ -5,12 +5,13 @@ https://cloud.google.com/build/docs
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 from launcher.errors import ImageError, InputError
 from launcher.image.plan import BuildPlan
-from launcher.image.tools import ToolError, run_tool
+from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import find_repository, read_reference
 
 _CONFIG = Path("docker") / "cloudbuild.yaml"
@@ -37,9 +38,14 @@ class CloudBuild:
             return "gcloud does not work"
         return None if account.strip() else "gcloud has no account; run 'gcloud auth login'"
 
-    def build(self, plan: BuildPlan) -> None:
+    def build(self, plan: BuildPlan, report: Report) -> None:
         """Build an image and push it. Blocks, for many minutes where layers are not cached."""
-        run_tool(build_command(plan), timeout_sec=_BUILD_TIMEOUT_SEC, show=True)
+        follow_tool(
+            build_command(plan),
+            timeout_sec=_BUILD_TIMEOUT_SEC,
+            summarize=str if plan.is_verbose else summarize,
+            report=report,
+        )
 
     def push(self, reference: str) -> str:
         """Return the digest of an image, which the build has pushed."""
@@ -50,6 +56,13 @@ class CloudBuild:
         if not digest:
             raise ImageError(f"{reference}: the build has ended, but the image is not there")
         return digest
+
+
+def summarize(line: str) -> str | None:
+    """Return the step that a line of a build begins, or where its log is; None otherwise."""
+    if match := re.search(r"#\d+ \[(?:\S+ +)?(\d+/\d+)\] (.*)", line):
+        return shorten_step(f"{match[1]} {match[2]}")
+    return line if line.startswith("Logs are available at") else None
 
 
 def build_command(plan: BuildPlan) -> list[str]:

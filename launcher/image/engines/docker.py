@@ -17,7 +17,7 @@ from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
 from launcher.image.context import DOCKERFILE
 from launcher.image.plan import PLATFORM, BuildPlan
-from launcher.image.tools import ToolError, follow_tool, run_tool, shorten_step
+from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import read_reference, suggest_repository
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
@@ -44,12 +44,13 @@ class Docker:
                 return problem
         return None
 
-    def build(self, plan: BuildPlan) -> None:
+    def build(self, plan: BuildPlan, report: Report) -> None:
         """Build an image into the daemon. Blocks, for many minutes where layers are not cached."""
         follow_tool(
             build_command(plan),
             timeout_sec=_BUILD_TIMEOUT_SEC,
             summarize=str if plan.is_verbose else summarize,
+            report=report,
         )
 
     def push(self, reference: str) -> str:

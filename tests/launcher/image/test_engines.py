@@ -105,7 +105,7 @@ def test_cloud_build_reads_pips_configuration_from_secret_manager():
 def test_no_other_engine_reads_secret_manager(engine):
     plan = replace(PLAN, secrets={}, pip_conf_secret="our-index")
     with pytest.raises(InputError, match="--pip-conf-secret: only Cloud Build reads it"):
-        run_build(plan, engine)
+        run_build(plan, engine, print)
 
 
 def test_cloud_build_is_asked_of_the_project_of_the_repository():
@@ -193,6 +193,7 @@ def follow(script, timeout_sec=60):
         ["sh", "-c", script],
         timeout_sec=timeout_sec,
         summarize=lambda line: line if line.startswith("step") else None,
+        report=print,
     )
 
 
