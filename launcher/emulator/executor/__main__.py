@@ -28,7 +28,7 @@ def main() -> None:
     if not line:
         return
     preparation = Preparation.from_line(line)
-    processes = WorkerProcesses(preparation.run_dir, umask=preparation.umask)
+    processes = WorkerProcesses(preparation.run_dir, umask=preparation.umask, report=events.report)
 
     # Here and not above: it imports Beam, which takes seconds and may print.
     from launcher.emulator.executor.job import execute

@@ -1,7 +1,8 @@
 """Processes of SDK workers: how they are started, and one of them ahead of time.
 
 They live in the executor's process group, which the leash ends with the executor, and end
-themselves when the executor dies without a leash.
+themselves when the executor dies without a leash. What the job's own code prints becomes messages
+of the job, as it becomes log entries on Dataflow.
 """
 
 from __future__ import annotations
@@ -9,33 +10,66 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from launcher.emulator.runtime.events import Importance, MessageEvent, Report
 from launcher.emulator.runtime.execution import WorkerCommand
 
 _BOOT = Path(__file__).with_name("worker_boot.py")
+_MOST_PRINTED_LINES = 1000
+"""Lines of one worker that become messages; its log has all of them."""
+_LONGEST_LINE_BYTES = 8 << 10
+_OUTPUT_TIMEOUT_SEC = 1.0
 
 
 class WorkerProcess:
     """A worker that has begun to import the SDK harness and waits for its variables."""
 
-    def __init__(self, command: WorkerCommand, worker_id: str, run_dir: Path, umask: int) -> None:
+    def __init__(
+        self, command: WorkerCommand, worker_id: str, run_dir: Path, umask: int, report: Report
+    ) -> None:
         self.command = command
         self.worker_id = worker_id
         self.log = run_dir / f"{worker_id}.log"
-        with self.log.open("wb") as output:
+        self._report = report
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 (command.python, str(_BOOT)),
                 cwd=command.workdir,
-                # The harness reads its id as early as it is imported.
-                env={**command.process_env, "WORKER_ID": worker_id},
+                # The harness reads its id as early as it is imported. A line is passed on when it
+                # is printed, not when some thousand bytes have come together.
+                env={"PYTHONUNBUFFERED": "1", **command.process_env, "WORKER_ID": worker_id},
                 stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE,
+                stderr=output,
                 umask=umask,
             )
+        self._output = threading.Thread(target=self._pass_on_output, daemon=True)
+        self._output.start()
+
+    def wait(self) -> int:
+        """Block until it has ended and its log has what it printed; return its status."""
+        status = self.process.wait()
+        self._output.join(_OUTPUT_TIMEOUT_SEC)  # A child of its own may keep the output open.
+        return status
+
+    def _pass_on_output(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as printed, self.log.open("ab", buffering=0) as log:
+            for number in itertools.count(1):
+                line = printed.readline(_LONGEST_LINE_BYTES)
+                if not line:
+                    return
+                log.write(line)
+                text = line.decode(errors="backslashreplace").rstrip()
+                if number <= _MOST_PRINTED_LINES and text:
+                    self._report(MessageEvent(Importance.DETAILED, text))
+                if number == _MOST_PRINTED_LINES:
+                    more = f"{self.worker_id} prints more; the rest is in {self.log}."
+                    self._report(MessageEvent(Importance.DETAILED, more))
 
     def begin(self, variables: Mapping[str, str]) -> None:
         """Let the harness connect.
@@ -51,9 +85,10 @@ class WorkerProcess:
 class WorkerProcesses:
     """Starts the worker processes of a job; thread-safe but for ``prestart``."""
 
-    def __init__(self, run_dir: Path, *, umask: int) -> None:
+    def __init__(self, run_dir: Path, *, umask: int, report: Report) -> None:
         self._run_dir = run_dir
         self._umask = umask
+        self._report = report
         self._numbers = itertools.count(1)
         self._prestarted: list[WorkerProcess] = []
 
@@ -72,4 +107,4 @@ class WorkerProcesses:
 
     def _new(self, command: WorkerCommand) -> WorkerProcess:
         worker_id = f"worker-{next(self._numbers)}"
-        return WorkerProcess(command, worker_id, self._run_dir, self._umask)
+        return WorkerProcess(command, worker_id, self._run_dir, self._umask, self._report)

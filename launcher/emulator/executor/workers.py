@@ -159,7 +159,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         process.wait()
 
     def _watch(self, process: WorkerProcess, control: worker_handlers.ControlConnection) -> None:
-        how = _describe_death(process.process.wait())
+        how = _describe_death(process.wait())
         death: WorkerDiedError | WorkerStoppedError
         with self._lock:
             if self._closed:

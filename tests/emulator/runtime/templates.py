@@ -61,6 +61,8 @@ class Count(beam.DoFn):
         self._sizes.update(number)
         if number == 7:
             logging.warning("seven is here")
+            print("seven is printed")
+            os.write(1, b"an odd byte \\xe9\\n")
             deed = Path(self._folder, "deed").read_text()
             getattr(self, deed)()
         yield number, os.getpid()

@@ -113,6 +113,14 @@ def test_log_entries_of_workers_are_messages(troubled: Journal) -> None:
     assert "Metadata" not in troubled.texts("JOB_MESSAGE_WARNING")
 
 
+def test_what_workers_print_are_messages(bench: Bench, troubled: Journal) -> None:
+    printed = [text for importance, text in troubled.messages if importance.endswith("DETAILED")]
+    # At each of three attempts, one of them by a worker that was killed at once.
+    assert printed.count("seven is printed") == printed.count("an odd byte \\xe9") == 3
+    log = bench.runs_dir / "troubled" / "worker-1.log"
+    assert b"seven is printed\nan odd byte \xe9\n" in log.read_bytes()
+
+
 def test_a_submitted_job_runs_on_two_workers(
     bench: Bench, deeds: Path, job: dict[str, Any]
 ) -> None:
