@@ -22,14 +22,14 @@ class EmulatorError(RuntimeError):
 
 
 class EmulatorOptionError(EmulatorError):
-    """It cannot start as it was asked to; the message names the option."""
+    """It cannot start with these options; the message names the one."""
 
 
 @dataclass(frozen=True)
 class EmulatorInfo:
     """A local Dataflow: its process, its ports and its folder.
 
-    ``pubsub_port`` is None where Google's Pub/Sub emulator does not run; ``pubsub_problem``
+    ``pubsub_port`` is None if Google's Pub/Sub emulator does not run; ``pubsub_problem``
     says why then.
     """
 
@@ -42,7 +42,7 @@ class EmulatorInfo:
 
     @property
     def dataflow_endpoint(self) -> str:
-        """Root of the Dataflow API, with its trailing slash. Beam wants the name localhost."""
+        """Root of the Dataflow API, with its trailing slash. Beam requires the name localhost."""
         return f"http://localhost:{self.dataflow_port}/"
 
     @property

@@ -1,6 +1,6 @@
 """Google's Pub/Sub emulator beside the local Dataflow: found, started, and started again.
 
-It is part of the Google Cloud SDK, a Java program that keeps everything in memory. Where it is not
+It is part of the Google Cloud SDK, a Java program that keeps everything in memory. If it is not
 installed there is no Pub/Sub, and everything else works.
 https://cloud.google.com/pubsub/docs/emulator
 """
@@ -40,10 +40,10 @@ _LONGEST_PAUSE_SEC = 10.0
 def find_program(
     environ: Mapping[str, str] = os.environ, *, timeout_sec: float = _ASK_TIMEOUT_SEC
 ) -> Path | None:
-    """Return the program that starts the Pub/Sub emulator, or None where it cannot run.
+    """Return the program that starts the Pub/Sub emulator, or None if it cannot run.
 
     It lies in the root of the Google Cloud SDK, which is above the gcloud on the path; a gcloud
-    that is installed otherwise is asked for its root. Blocks for a second or two then.
+    that is installed otherwise reports its root, which takes a second or two.
     """
     path = environ.get("PATH", os.defpath)
     gcloud = shutil.which("gcloud", path=path)
@@ -53,21 +53,21 @@ def find_program(
     beside = Path(gcloud).resolve().parents[1] / _PROGRAM
     if beside.exists():
         return beside
-    asked = Child(
+    info = Child(
         [gcloud, "info", "--format=value(installation.sdk_root)"],
         cwd=Path.cwd(),
         env=environ,
         stdout=subprocess.PIPE,
     )
     try:
-        status = asked.wait(timeout_sec)
+        status = info.wait(timeout_sec)
         if status is None:
             _LOG.warning("'gcloud info' took more than %g s", timeout_sec)
         if status != 0:
             return None
-        found = Path(asked.stdout.read().decode().strip()) / _PROGRAM
+        found = Path(info.stdout.read().decode().strip()) / _PROGRAM
     finally:
-        asked.kill()
+        info.kill()
     return found if found.exists() else None
 
 
@@ -75,7 +75,7 @@ def start(*, port: int, folder: Path) -> PubSubEmulator | None:
     """Start the Pub/Sub emulator, if it is installed; does not wait until it answers.
 
     Args:
-        port: where it listens if that is free, or else anywhere; clients are told where.
+        port: the port to listen on if it is free, or else another is picked; ``port`` says which.
         folder: gets its log.
     """
     program = find_program()
@@ -98,7 +98,7 @@ class PubSubEmulator:
         return f"localhost:{self.port}"
 
     def answers(self) -> bool:
-        """Tell whether it is ready."""
+        """Report whether it is ready."""
         connection = http.client.HTTPConnection("localhost", self.port, timeout=1)
         try:
             connection.request("GET", "/")

@@ -98,7 +98,7 @@ def serve_until_stopped(
         umask: of the processes that run the jobs' own code.
         images: the image registry file, or None for the kit's own image alone.
         max_jobs: how many jobs run at once, or None for what suits the machine.
-        project_id: the project that the metadata server tells.
+        project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.
     """
@@ -148,7 +148,7 @@ def serve_until_stopped(
 
 
 def identity_route() -> Route:
-    """Return the route by which ``daemon`` tells this process from any other on its port."""
+    """Return the route by which ``daemon`` recognizes this process on its port."""
 
     def identify(request: Request) -> Response:
         return JSONResponse({"pid": os.getpid()})

@@ -90,6 +90,6 @@ def _check_environments(pipeline: beam_runner_api_pb2.Pipeline, execution: Execu
         payload = beam_runner_api_pb2.DockerPayload.FromString(environment.payload)
         if payload.container_image not in execution.workers:
             raise JobFailedError(
-                f"The pipeline wants workers of the image {payload.container_image!r}, which the "
+                f"The pipeline needs workers of the image {payload.container_image!r}, which the "
                 "job does not name in environment.workerPools."
             )

@@ -104,7 +104,7 @@ class JobMetrics:
         self._so_far: dict[str, Values] = {}
 
     def begin(self, bundle_id: str, ask: Callable[[], Values]) -> None:
-        """Note that a bundle is under way; ``ask`` tells what it has counted so far."""
+        """Note that a bundle is under way; ``ask`` returns what it has counted so far."""
         with self._lock:
             self._running[bundle_id] = ask
 

@@ -267,7 +267,7 @@ def name_subscription(topic: str, job_id: str) -> str:
 class Committer:
     """Publishes and acknowledges, in the order of the calls.
 
-    What goes wrong for good, and is no trouble with the connection, ends it: nothing is published
+    An error that lasts, and is not the connection's, ends it: nothing is published
     or acknowledged from then on, and every method raises that error.
     """
 

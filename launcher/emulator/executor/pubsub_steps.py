@@ -2,7 +2,7 @@
 
 On Dataflow Pub/Sub is read and written by the service, not by workers. Here the runner does it: a
 read becomes a channel from the runner to the workers, a write one from the workers to the runner.
-A Reshuffle changes nothing that one can see where nothing is grouped, and is left out.
+A Reshuffle has no visible effect if nothing is grouped, and is dropped.
 https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub
 """
 

@@ -1,6 +1,6 @@
 """What a streaming pipeline may not need here, found in its proto before anything is read.
 
-Grouping, windows, triggers and event-time timers need a watermark, which tells how much of a stream
+Grouping, windows, triggers and event-time timers need a watermark, which says how much of a stream
 has come. Google's Pub/Sub emulator gives nothing to make one of, so such a pipeline is refused:
 executed, it would give other results than on Dataflow.
 https://beam.apache.org/documentation/basics/#watermarks

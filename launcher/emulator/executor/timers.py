@@ -1,6 +1,6 @@
 """The timers that a streaming pipeline has set and that have not fired yet.
 
-A timer is set anew, or cleared, under its key, window and tag. Of event time only the end of the
+A timer is set again, or cleared, under its key, window and tag. Of event time only the end of the
 global window comes, when the job is drained: any other timer would need a watermark, and a pipeline
 that declares one is refused before it runs (``stream_limits``).
 """
@@ -70,7 +70,7 @@ class Timers:
             pending[identity] = timer
 
     def next_time(self, transforms: Collection[str] | None = None) -> Timestamp | None:
-        """Return when the next timer fires, or None; if asked, of these transforms only."""
+        """Return when the next timer fires, or None; of these transforms if they are given."""
         return min(
             (
                 timer.fire_timestamp

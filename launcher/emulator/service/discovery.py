@@ -47,7 +47,7 @@ class Query:
 
     @property
     def numeric_enums(self) -> bool:
-        """Whether the caller asked for ``$alt=json;enum-encoding=int``."""
+        """Whether the caller requested ``$alt=json;enum-encoding=int``."""
         return "enum-encoding=int" in self.system.get("alt", "")
 
     @property

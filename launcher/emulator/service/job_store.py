@@ -204,7 +204,7 @@ class JobStore:
         Args:
             job_id: the job.
             wanted: the state.
-            requested: what a caller had asked for.
+            requested: the state that a caller requested.
             unless: a state that this caller may not take it from, though the table allows it.
 
         Raises:
@@ -248,7 +248,7 @@ class JobStore:
 
     def add_message(self, job_id: str, importance: Importance, text: str) -> None:
         """Add a message to a job."""
-        # A worker's output may hold what is no text in UTF-8.
+        # A worker's output may hold what is not UTF-8.
         encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
         with self._lock, self._db:
             self._db.execute(

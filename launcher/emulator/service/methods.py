@@ -133,7 +133,7 @@ class Methods:
         if not JOB_NAME.fullmatch(name):
             raise errors.invalid_job_name()
         active = self._find_active(call, name)
-        # A client tells by the request id whether the active job of that name is its own, of an
+        # By the request id a client knows whether the active job of that name is its own, of an
         # earlier try (Beam's apiclient.submit_job_description).
         if active and active.document.get("clientRequestId") and job.get("clientRequestId"):
             return active.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))

@@ -37,8 +37,8 @@ from launcher.emulator.storage.resources import object_resource
 from launcher.emulator.storage.resumable import MIN_CHUNK_BYTES, UploadSessions
 from launcher.emulator.storage.store import ObjectStore
 from launcher.emulator.storage.uploads import (
-    UploadOrder,
-    build_order,
+    UploadPlan,
+    build_upload_plan,
     commit_upload,
     drain,
     parse_hashes,
@@ -93,7 +93,7 @@ class _StorageService:
         for header in request.headers:
             if header in _REFUSED_HEADERS or header.startswith(_REFUSED_HEADER_PREFIXES):
                 raise NotImplementedHere(f"Header {header}")
-        # The path as it was sent: `%2F` in an object name is no slash.
+        # The path as it was sent: `%2F` in an object name is not a slash.
         path = request.scope["raw_path"].decode("ascii")
         query = dict(request.query_params)
         base_url = str(request.base_url).rstrip("/")
@@ -149,25 +149,25 @@ class _StorageService:
         upload_type = call.query.get("uploadType")
         if upload_type == "resumable":
             resource = parse_json(await _read_body(request))
-            order = build_order(call, resource, headers.get("x-upload-content-type"), headers)
-            return await self._start_upload(call, order)
+            plan = build_upload_plan(call, resource, headers.get("x-upload-content-type"), headers)
+            return await self._start_upload(call, plan)
         with await run_in_threadpool(self._store.new_blob) as writer:
             if upload_type == "media":
-                order = build_order(call, {}, content_type, headers)
+                plan = build_upload_plan(call, {}, content_type, headers)
                 await drain(request.stream(), writer.write)
             elif upload_type == "multipart":
                 parser = MultipartParser(content_type or "", writer.write)
                 await drain(request.stream(), parser.feed)
                 parser.finish()
-                order = build_order(call, parser.resource, parser.media_type, headers)
+                plan = build_upload_plan(call, parser.resource, parser.media_type, headers)
             else:
                 raise NotImplementedHere(f"{_INSERT} with uploadType {upload_type!r}")
-            stored = await run_in_threadpool(commit_upload, self._store, writer, order)
+            stored = await run_in_threadpool(commit_upload, self._store, writer, plan)
         return _object_response(stored, call.base_url)
 
-    async def _start_upload(self, call: Call, order: UploadOrder) -> Response:
-        session = await run_in_threadpool(self._sessions.start, order)
-        url = f"{call.base_url}/upload/storage/v1/b/{order.ref.bucket}/o"
+    async def _start_upload(self, call: Call, plan: UploadPlan) -> Response:
+        session = await run_in_threadpool(self._sessions.start, plan)
+        url = f"{call.base_url}/upload/storage/v1/b/{plan.ref.bucket}/o"
         return Response(
             headers={
                 "Location": f"{url}?uploadType=resumable&upload_id={session.upload_id}",

@@ -55,7 +55,9 @@ class Call:
         try:
             return int(value)
         except ValueError as error:
-            raise InvalidRequest(f"Invalid value for {name}: {value!r} is no integer") from error
+            raise InvalidRequest(
+                f"Invalid value for {name}: {value!r} is not an integer"
+            ) from error
 
     def flag(self, name: str) -> bool:
         """Return a boolean query parameter, False where it is absent."""

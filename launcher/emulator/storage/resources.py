@@ -171,7 +171,7 @@ def _merge_texts(where: str, current: Mapping[str, str], change: Any) -> dict[st
 
 
 def _asks_for_nothing(value: Any) -> bool:
-    """Tell whether a field is null, false or empty, through all its members."""
+    """Report whether a field is null, false or empty, through all its members."""
     if isinstance(value, dict):
         return all(_asks_for_nothing(member) for member in value.values())
     return not value

@@ -16,7 +16,7 @@ from launcher.emulator.storage.blobs import BlobWriter
 from launcher.emulator.storage.errors import InvalidRequest, NotFound
 from launcher.emulator.storage.records import StoredObject
 from launcher.emulator.storage.store import ObjectStore
-from launcher.emulator.storage.uploads import UploadOrder, commit_upload, drain
+from launcher.emulator.storage.uploads import UploadPlan, commit_upload, drain
 
 MIN_CHUNK_BYTES = 256 << 10
 _MAX_FINISHED_SESSIONS = 1000
@@ -27,7 +27,7 @@ _CONTENT_RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(?:\*|(\d+))")
 class UploadSession:
     """A resumable upload under way; `stored` is the object once it is complete."""
 
-    order: UploadOrder
+    plan: UploadPlan
     writer: BlobWriter
     upload_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -42,10 +42,10 @@ class UploadSessions:
         self._open: dict[str, UploadSession] = {}
         self._finished: dict[str, UploadSession] = {}
 
-    def start(self, order: UploadOrder) -> UploadSession:
+    def start(self, plan: UploadPlan) -> UploadSession:
         """Begin an upload; raises NotFound when the bucket does not exist. Blocks on the disk."""
-        self._store.get_bucket(order.ref.bucket)
-        session = UploadSession(order, self._store.new_blob())
+        self._store.get_bucket(plan.ref.bucket)
+        session = UploadSession(plan, self._store.new_blob())
         self._open[session.upload_id] = session
         return session
 
@@ -106,9 +106,9 @@ class UploadSessions:
             if writer.size > total:
                 raise InvalidRequest(f"Got {writer.size} bytes of an upload of {total} bytes.")
             del self._open[upload_id]
-            order = replace(session.order, checksums={**session.order.checksums, **checksums})
+            plan = replace(session.plan, checksums={**session.plan.checksums, **checksums})
             with writer:
-                session.stored = await run_in_threadpool(commit_upload, self._store, writer, order)
+                session.stored = await run_in_threadpool(commit_upload, self._store, writer, plan)
             self._finished[upload_id] = session
             if len(self._finished) > _MAX_FINISHED_SESSIONS:
                 del self._finished[next(iter(self._finished))]

@@ -1,4 +1,4 @@
-"""What every upload has in common: what it shall make, its bytes on their way to disk, its commit.
+"""What every upload has in common: what it makes, its bytes on their way to disk, its commit.
 
 Mirrors https://cloud.google.com/storage/docs/uploads-downloads. Media goes to disk in pieces, never
 through memory as a whole.
@@ -22,8 +22,8 @@ _HONOURED = CONDITIONS | {"name", "contentEncoding"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class UploadOrder:
-    """What an upload shall make, known before its media.
+class UploadPlan:
+    """What an upload makes, known before its media.
 
     Attributes:
         checksums: what the client says of the media: md5, crc32c, both or none, in base64.
@@ -34,9 +34,9 @@ class UploadOrder:
     checksums: Mapping[str, str]
 
 
-def build_order(
+def build_upload_plan(
     call: Call, resource: Json, media_type: str | None, headers: Mapping[str, str]
-) -> UploadOrder:
+) -> UploadPlan:
     """Combine the parameters, the Object resource and the media type of an upload.
 
     Raises:
@@ -51,7 +51,7 @@ def build_order(
     implied = {"contentType": media_type, "contentEncoding": call.query.get("contentEncoding")}
     fields = {field: value for field, value in implied.items() if value is not None} | resource
     sent = {"md5": resource.get("md5Hash"), "crc32c": resource.get("crc32c")}
-    return UploadOrder(
+    return UploadPlan(
         ref=ObjectRef(
             bucket=call.arguments["bucket"], name=name, preconditions=call.preconditions()
         ),
@@ -66,14 +66,14 @@ def parse_hashes(headers: Mapping[str, str]) -> dict[str, str]:
     return {algorithm: value for algorithm, _, value in pairs if value}
 
 
-def commit_upload(store: ObjectStore, writer: BlobWriter, order: UploadOrder) -> StoredObject:
+def commit_upload(store: ObjectStore, writer: BlobWriter, plan: UploadPlan) -> StoredObject:
     """Check the checksums that the client gave, and commit."""
     calculated = {"md5": ("MD5 hash", writer.md5_hash), "crc32c": ("CRC32C", writer.crc32c)}
     for algorithm, (words, value) in calculated.items():
-        provided = order.checksums.get(algorithm, value)
+        provided = plan.checksums.get(algorithm, value)
         if provided != value:
             raise checksum_mismatch(words, provided, value)
-    return store.commit(writer, order.ref, order.settings)
+    return store.commit(writer, plan.ref, plan.settings)
 
 
 async def drain(chunks: AsyncIterator[bytes], write: Callable[[bytes], None]) -> None:
