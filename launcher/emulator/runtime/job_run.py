@@ -45,7 +45,7 @@ from launcher.emulator.runtime.oci_enter import RUN_DIR_VARIABLE
 from launcher.emulator.runtime.processes import Children
 from launcher.emulator.runtime.states import JobState
 from launcher.emulator.runtime.subscriptions import HOST_VARIABLE, MISSING, delete_subscription
-from launcher.emulator.storage import ObjectStore
+from launcher.emulator.storage.store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
 _MOST_CONSOLE_MESSAGES = 1000

@@ -19,7 +19,7 @@ from launcher.emulator.runtime.events import Event, Importance, MessageEvent
 from launcher.emulator.runtime.images import ImageRegistry
 from launcher.emulator.runtime.job_run import JobRun
 from launcher.emulator.runtime.launch import Launch
-from launcher.emulator.storage import ObjectStore
+from launcher.emulator.storage.store import ObjectStore
 
 DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
 """How many jobs run at once: each is three processes that import Beam."""

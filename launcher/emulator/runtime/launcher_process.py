@@ -23,7 +23,8 @@ from launcher.emulator.runtime.images import PY_FILE, Image
 from launcher.emulator.runtime.launch import Launch, build_flags, sort_flags
 from launcher.emulator.runtime.processes import Child, Children
 from launcher.emulator.runtime.staging import pipeline_options, split_gs_url
-from launcher.emulator.storage import NotFound, ObjectStore
+from launcher.emulator.storage.errors import NotFound
+from launcher.emulator.storage.store import ObjectStore
 
 _PY_OPTIONS = "FLEX_TEMPLATE_PYTHON_PY_OPTIONS"
 _STAGING_FLAGS: Mapping[str, str] = {

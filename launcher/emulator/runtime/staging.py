@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from launcher.emulator.runtime.errors import WorkflowFailedError
-from launcher.emulator.storage import NotFound, ObjectStore
+from launcher.emulator.storage.errors import NotFound
+from launcher.emulator.storage.store import ObjectStore
 
 _GS = "gs://"
 _STORAGE_HOST = "storage.googleapis.com/"  # How Beam writes the location of a package.

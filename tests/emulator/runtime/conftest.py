@@ -25,7 +25,8 @@ from launcher.emulator.runtime.images import ImageRegistry, load_images
 from launcher.emulator.runtime.job_runner import JobRunner
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service.metadata_server import metadata_routes
-from launcher.emulator.storage import ObjectStore, build_storage_app
+from launcher.emulator.storage.app import build_storage_app
+from launcher.emulator.storage.store import ObjectStore
 
 TERMINAL = ("JOB_STATE_DONE", "JOB_STATE_FAILED")
 TIMEOUT_SEC = 90

@@ -17,12 +17,14 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from launcher.emulator.service.guard import LocalOnly
-from launcher.emulator.storage import ObjectStore, build_storage_app
+from launcher.emulator.storage.app import build_storage_app
+from launcher.emulator.storage.store import ObjectStore
 
 _SERVE = """
 import sys, socket, uvicorn
 from pathlib import Path
-from launcher.emulator.storage import ObjectStore, build_storage_app
+from launcher.emulator.storage.app import build_storage_app
+from launcher.emulator.storage.store import ObjectStore
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 app = build_storage_app(ObjectStore(Path(sys.argv[1])))

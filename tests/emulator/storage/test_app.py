@@ -9,7 +9,7 @@ import pytest
 import requests
 from starlette.testclient import TestClient
 
-from launcher.emulator.storage import build_storage_app
+from launcher.emulator.storage.app import build_storage_app
 
 
 def call(endpoint, verb, path, **kwargs):

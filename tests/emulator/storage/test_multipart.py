@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher.emulator.storage import InvalidRequest
+from launcher.emulator.storage.errors import InvalidRequest
 from launcher.emulator.storage.multipart import MultipartParser
 
 MEDIA = b"\r\n--not the boundary\r\n\x00\n--B\xff\r"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher.emulator.storage import InvalidRequest
+from launcher.emulator.storage.errors import InvalidRequest
 from launcher.emulator.storage.names import check_bucket_name, check_object_name
 
 

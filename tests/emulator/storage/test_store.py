@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.emulator.storage import (
+from launcher.emulator.storage.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
-    ObjectStore,
     PreconditionFailed,
     StoreInUse,
 )
@@ -25,6 +24,7 @@ from launcher.emulator.storage.records import (
     ObjectSettings,
     Preconditions,
 )
+from launcher.emulator.storage.store import ObjectStore
 
 
 def blob_count(tmp_path: Path) -> int:
@@ -247,7 +247,7 @@ def test_a_folder_has_one_open_store(store, tmp_path):
 _WRITE_FOREVER = """
 import sys
 from pathlib import Path
-from launcher.emulator.storage import ObjectStore
+from launcher.emulator.storage.store import ObjectStore
 store = ObjectStore(Path(sys.argv[1]))
 store.create_bucket("bkt")
 for n in range(10**9):
