@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from launcher.emulator.executor.limits import check_limits
 from launcher.emulator.executor.metrics import JobMetrics, MetricNames
 from launcher.emulator.executor.runner import EmulatorRunner
-from launcher.emulator.executor.services import check_services
-from launcher.emulator.executor.stream_limits import check_limits
 from launcher.emulator.executor.stream_runner import StreamRunner
 from launcher.emulator.executor.worker_logs import WorkerLogs
 from launcher.emulator.executor.worker_processes import WorkerProcesses
@@ -61,9 +60,7 @@ def _run(
 ) -> None:
     pipeline = beam_runner_api_pb2.Pipeline.FromString(execution.pipeline_file.read_bytes())
     _check_environments(pipeline, execution)
-    check_services(pipeline)
-    if execution.streaming:
-        check_limits(pipeline)
+    check_limits(pipeline, streaming=execution.streaming)
     report(StateEvent(JobState.RUNNING))
     metrics = JobMetrics(MetricNames(pipeline.components))
     count = execution.num_workers

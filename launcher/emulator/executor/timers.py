@@ -2,7 +2,7 @@
 
 A timer is set again, or cleared, under its key, window and tag. Of event time only the end of the
 global window comes, when the job is drained: any other timer would need a watermark, and a pipeline
-that declares one is refused before it runs (``stream_limits``).
+that declares one is refused before it runs (``limits``).
 """
 
 from __future__ import annotations

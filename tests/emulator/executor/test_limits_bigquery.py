@@ -10,7 +10,7 @@ from apache_beam.io.gcp.bigquery import ReadFromBigQuery, WriteToBigQuery
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from launcher.emulator.executor.services import check_services
+from launcher.emulator.executor.limits import check_limits
 from launcher.emulator.runtime.errors import WorkflowFailedError
 
 TABLE = "some-project:orders.totals"
@@ -38,11 +38,12 @@ def build(*steps: beam.PTransform) -> beam_runner_api_pb2.Pipeline:
 def test_bigquery_steps_are_refused_by_name() -> None:
     read = ReadFromBigQuery(table=TABLE, gcs_location=FOLDER)
     with pytest.raises(WorkflowFailedError) as refused:
-        check_services(build("Orders" >> read, "Report" >> Report()))
+        check_limits(build("Orders" >> read, "Report" >> Report()), streaming=False)
     assert "has no BigQuery" in str(refused.value)
     assert "the steps 'Orders', 'Report/Load' would call Google's" in str(refused.value)
 
 
 def test_other_steps_pass() -> None:
     write = beam.io.WriteToText("gs://some-bucket/totals")
-    check_services(build(beam.io.ReadFromText(FOLDER, validate=False), "Report" >> write))
+    pipeline = build(beam.io.ReadFromText(FOLDER, validate=False), "Report" >> write)
+    check_limits(pipeline, streaming=False)

@@ -1,14 +1,17 @@
-"""What a streaming pipeline may not need here, found in its proto before anything is read.
+"""What a pipeline may not need here, found in its proto before anything runs.
 
-Grouping, windows, triggers and event-time timers need a watermark, which says how much of a stream
-has come. Google's Pub/Sub emulator gives nothing to make one of, so such a pipeline is refused:
-executed, it would give other results than on Dataflow.
+Beam's BigQuery steps call Google's own servers, wherever the other services are; without
+credentials they are refused there, and try on for minutes.
+
+In a stream, grouping, windows, triggers and event-time timers need a watermark, which says how much
+of the stream has come. Google's Pub/Sub emulator gives nothing to make one of, so such a pipeline
+is refused: executed, it would give other results than on Dataflow.
 https://beam.apache.org/documentation/basics/#watermarks
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
@@ -17,6 +20,9 @@ from apache_beam.runners.portability.fn_api_runner import translations
 from launcher.emulator.executor.pubsub_steps import simplify
 from launcher.emulator.runtime.errors import WorkflowFailedError
 
+# Beam's Python SDK annotates a composite with its class.
+_TYPE = "python_type"
+_BIGQUERY = b"apache_beam.io.gcp.bigquery"
 _GROUPING = {
     common_urns.primitives.GROUP_BY_KEY.urn: "groups by key",
     common_urns.composites.COMBINE_PER_KEY.urn: "combines by key",
@@ -28,25 +34,46 @@ _END_TIMER = "ts-window_end"
 _LONGEST_DELAY_MS = 1000
 
 
-def check_limits(pipeline: beam_runner_api_pb2.Pipeline) -> None:
-    """Check that a streaming pipeline needs only what the local Dataflow has.
+def check_limits(pipeline: beam_runner_api_pb2.Pipeline, *, streaming: bool) -> None:
+    """Check that a pipeline needs only what the local Dataflow has.
 
     Raises:
         WorkflowFailedError: it needs more; the message names every step that does.
     """
-    simple = simplify(pipeline)
-    problems = [
-        problem
-        for root in simple.root_transform_ids
-        for problem in _find_problems(simple.components, root)
-    ]
+    steps = _find_in_roots(pipeline, _find_bigquery)
+    if steps:
+        raise WorkflowFailedError(
+            "the local Dataflow has no BigQuery, though Dataflow can execute this pipeline: the "
+            f"{'steps' if len(steps) > 1 else 'step'} {', '.join(map(repr, steps))} would call "
+            "Google's, without credentials. To try the rest of the pipeline here, let a parameter "
+            "put files in place of the table."
+        )
+    problems = _find_in_roots(simplify(pipeline), _find_problems) if streaming else []
     if problems:
         raise WorkflowFailedError(
-            "the local Dataflow cannot execute this streaming pipeline, "
-            f"though Dataflow can: {'; '.join(dict.fromkeys(problems))}. It has no watermark: "
-            "streams are executed in the global window, without GroupByKey and Combine. State, "
-            "processing-time timers and Reshuffle work."
+            "the local Dataflow cannot execute this streaming pipeline, though Dataflow can: "
+            f"{'; '.join(dict.fromkeys(problems))}. It has no watermark: streams are executed in "
+            "the global window, without GroupByKey and Combine. State, processing-time timers and "
+            "Reshuffle work."
         )
+
+
+def _find_in_roots(
+    pipeline: beam_runner_api_pb2.Pipeline,
+    find: Callable[[beam_runner_api_pb2.Components, str], Iterator[str]],
+) -> list[str]:
+    return [
+        found for root in pipeline.root_transform_ids for found in find(pipeline.components, root)
+    ]
+
+
+def _find_bigquery(components: beam_runner_api_pb2.Components, transform_id: str) -> Iterator[str]:
+    transform = components.transforms[transform_id]
+    if transform.annotations.get(_TYPE, b"").startswith(_BIGQUERY):
+        yield transform.unique_name
+    else:
+        for part in transform.subtransforms:
+            yield from _find_bigquery(components, part)
 
 
 def _find_problems(components: beam_runner_api_pb2.Components, transform_id: str) -> Iterator[str]:

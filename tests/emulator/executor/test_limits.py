@@ -16,7 +16,7 @@ from apache_beam.transforms.trigger import (
 from apache_beam.transforms.util import GroupIntoBatches
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions
 
-from launcher.emulator.executor.stream_limits import check_limits
+from launcher.emulator.executor.limits import check_limits
 from launcher.emulator.runtime.errors import WorkflowFailedError
 from template.model_swap import WatchModels
 from template.sources.batching import BatchMessages
@@ -112,7 +112,7 @@ REFUSED = {
 @pytest.mark.parametrize(("middle", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_needs_more_is_refused_with_step_and_reason(middle, reason):
     with pytest.raises(WorkflowFailedError) as info:
-        check_limits(build(middle))
+        check_limits(build(middle), streaming=True)
     text = str(info.value)
     assert f"though Dataflow can: {reason}" in text
     assert text.count("the step ") == 1, "not the steps inside it, or after it"
@@ -143,4 +143,4 @@ EXECUTED = {
 
 @pytest.mark.parametrize("middle", EXECUTED.values(), ids=EXECUTED)
 def test_what_needs_no_watermark_is_executed(middle):
-    check_limits(build(middle))
+    check_limits(build(middle), streaming=True)
