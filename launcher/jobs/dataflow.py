@@ -19,7 +19,7 @@ import requests
 from googleapiclient import discovery
 from googleapiclient.http import HttpRequest
 
-from launcher.errors import ApiError, LaunchUncertain, ServiceError
+from launcher.errors import ApiError, FormatError, LaunchUncertain, ServiceError, Unreachable
 from launcher.google.calls import execute
 from launcher.google.rest import format_time, from_rest, to_rest
 from launcher.google.transport import OneAttemptHttp, find_endpoint, open_session
@@ -91,9 +91,9 @@ class Dataflow:
         """Launch a job and return it, as yet mostly without a state.
 
         A refused launch (4xx) is not repeated, save one that the service had no time for (429).
-        After an ambiguous failure (no answer, 5xx) the client looks for the job, by its name and
-        launch id, before each of a few more attempts. A launch that is refused because its name is
-        taken by a job with the same launch id returns that job.
+        After an ambiguous failure (no answer, one without a job, 5xx) the client looks for the
+        job, by its name and launch id, before each of a few more attempts. A launch that is refused
+        because its name is taken by a job with the same launch id returns that job.
 
         Raises:
             ApiError: the service refused (4xx), and no job was created; or it failed (5xx) at
@@ -107,13 +107,14 @@ class Dataflow:
         action = f"launching {name!r}"
         earlier = self._find_earlier(name)
         call = self._launch_call(request)
+        failure: ServiceError
         for delay_sec in _LAUNCH_DELAYS_SEC:
             try:
-                answer = self._send(action, call)
+                return from_rest(Job, self._send(action, call).get("job"), where="job")
+            except FormatError as error:
+                failure = Unreachable(f"{action}: the answer does not name the job ({error})")
             except ServiceError as error:
                 failure = error
-            else:
-                return from_rest(Job, answer.get("job"), where="job")
             if not failure.is_transient and not _has_status(failure, HTTPStatus.CONFLICT):
                 raise failure
             if failure.is_transient:
@@ -188,10 +189,11 @@ class Dataflow:
         answer = self._read(f"metrics of job {job_id}", call)
         return tuple(from_rest(Metric, item, where="metric") for item in answer.get("metrics", ()))
 
-    def cancel(self, job_id: str, *, force: bool = False) -> Job:
-        """Ask a job to stop at once, and return it as the service answers; it stops a bit later.
+    def cancel(self, job_id: str, *, force: bool = False) -> None:
+        """Ask a job to stop at once; it stops a bit later.
 
-        May be repeated. Retries while the service is not yet ready to cancel a young job.
+        The service answers with the job's type and nothing else. May be repeated. Retries while
+        the service is not yet ready to cancel a young job.
 
         Args:
             force: leak what does not stop; the service takes it 30 minutes after a plain cancel.
@@ -203,18 +205,20 @@ class Dataflow:
         action = f"cancelling job {job_id}"
         for delay_sec in _CANCEL_DELAYS_SEC:
             try:
-                return from_rest(Job, self._read(action, call))
+                self._read(action, call)
             except ApiError as error:
                 if "not yet ready for cancel" not in error.service_message:
                     raise
+            else:
+                return
             self._sleep(delay_sec)
-        return from_rest(Job, self._read(action, call))
+        self._read(action, call)
 
-    def drain(self, job_id: str) -> Job:
+    def drain(self, job_id: str) -> None:
         """Ask a streaming job to finish what it has read and stop. May be repeated."""
         body = {"requestedState": JobState.DRAINED.value}
         call = self._jobs.update(**self._place, jobId=job_id, body=body)
-        return from_rest(Job, self._read(f"draining job {job_id}", call))
+        self._read(f"draining job {job_id}", call)
 
     @property
     def _place(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ then runs for hours on other machines. Compared as soon as the launcher has stag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from launcher.accelerators.catalogue import WORKER_ACCELERATOR
@@ -89,37 +89,32 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
     environment = job.environment or Environment()
     pools = environment.worker_pools
     pool = pools[0] if pools else WorkerPool()
-    reported = list(_read_options(environment))
-    for experiment in requested.additional_experiments:
-        if experiment.startswith(f"{WORKER_ACCELERATOR}="):
-            mismatch = error(
-                JOB_ACCELERATOR,
-                f"requested {experiment}, and the job has no such option: its workers would have "
-                "no GPU",
-                _REMEDY,
-            )
-            yield Comparison(
-                "accelerator",
-                bool(reported),
-                mismatch if reported and experiment not in reported else None,
-            )
+    reported = set(_find_accelerators(_read_options(environment)))
+    for accelerator in _find_accelerators(requested.additional_experiments):
+        mismatch = error(
+            JOB_ACCELERATOR,
+            f"requested {_join(accelerator)}, and the workers have "
+            f"{', '.join(sorted(map(_join, reported)))}",
+            _REMEDY,
+        )
+        is_same = not reported or accelerator in reported
+        yield Comparison("accelerator", bool(reported), None if is_same else mismatch)
     if machine_type := requested.machine_type:
         mismatch = error(
             JOB_MACHINE,
             f"requested {machine_type}, and the workers are {pool.machine_type}",
             _REMEDY,
         )
-        is_same = pool.machine_type in ("", machine_type)
+        is_same = pool.machine_type.rpartition("/")[2] in ("", machine_type)
         yield Comparison("machine type", bool(pool.machine_type), None if is_same else mismatch)
     if disk_size_gb := requested.disk_size_gb:
         mismatch = error(
             JOB_DISK,
-            f"requested disks of {disk_size_gb} GB, and the workers' have "
-            f"{pool.disk_size_gb or 'the default size'}",
+            f"requested disks of {disk_size_gb} GB, and the workers' have {pool.disk_size_gb}",
             "Let the template set disk_size_gb in its own options.",
         )
-        is_same = pool.disk_size_gb == disk_size_gb or not pools
-        yield Comparison("disk", bool(pools), None if is_same else mismatch)
+        is_same = pool.disk_size_gb in (0, disk_size_gb)
+        yield Comparison("disk", bool(pool.disk_size_gb), None if is_same else mismatch)
     if image := requested.sdk_container_image:
         images = {each.container_image for each in pool.sdk_harness_container_images} - {""}
         mismatch = error(
@@ -148,6 +143,24 @@ def _read_options(environment: Environment) -> Iterator[str]:
     for name in ("experiments", "dataflow_service_options"):
         value = options.get(name)
         yield from value if isinstance(value, list) else []
+
+
+def _find_accelerators(options: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield type and count of each accelerator among options, however the rest is worded.
+
+    ``worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver`` is one: its parts have no
+    order, and the service may report another driver than the one that was requested.
+    """
+    for option in options:
+        name, _, value = option.partition("=")
+        if name.strip() == WORKER_ACCELERATOR:
+            parts = dict(part.strip().partition(":")[::2] for part in value.split(";"))
+            if "type" in parts:
+                yield parts["type"], parts.get("count") or "1"
+
+
+def _join(accelerator: tuple[str, str]) -> str:
+    return ":".join(accelerator)
 
 
 def _is_same_image(reported: str, requested: str) -> bool:

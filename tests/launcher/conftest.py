@@ -177,6 +177,8 @@ class FaultyDataflow:
                 handler.close_connection = True
             elif fault == "503-after":
                 _answer_error(handler, 503, "lost it")
+            elif fault == "no-job":
+                _answer(handler, 200, b"{}")
             elif fault == "garbage":
                 _answer(handler, 200, b"<html>")
             else:
@@ -258,7 +260,8 @@ class FaultyDataflow:
             else:
                 _answer_error(handler, status, message)
         else:
-            _answer(handler, 200, json.dumps(self.jobs[0] | body).encode())
+            # As recorded of the service in public, and nothing more.
+            _answer(handler, 200, b'{"type": "JOB_TYPE_BATCH"}')
 
 
 def _without_labels(job: dict[str, Any]) -> dict[str, Any]:

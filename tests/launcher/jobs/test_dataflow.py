@@ -32,7 +32,7 @@ def test_launch(service, dataflow, config, naps):
     assert naps == []
 
 
-@pytest.mark.parametrize("fault", ["drop-after", "503-after", "hang", "garbage"])
+@pytest.mark.parametrize("fault", ["drop-after", "503-after", "hang", "garbage", "no-job"])
 def test_a_launch_whose_answer_is_lost_is_found_and_not_repeated(service, dataflow, config, fault):
     service.launch_faults.append(fault)
 

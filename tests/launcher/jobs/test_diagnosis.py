@@ -201,7 +201,7 @@ def test_the_catalogue_names_codes_that_exist_and_every_code_but_the_unasked():
         if not code.name.endswith(("-unasked", "-sample"))
     }
     assert spare == {
-        *("image-tag", "image-weights", "entry-syntax", "output-exists"),
+        *("image-tag", "image-weights", "entry-syntax", "entry-import", "output-exists"),
         *("parameter-local-path", "parameter-regex-unreadable"),
     }
 

@@ -54,10 +54,42 @@ def expect_cancelled(dataflow, service, environment, code, message):
     assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
 
 
-def test_accelerator_lost(dataflow, service):
-    environment = staged() | {"experiments": ["x"]}
-    message = "the job has no such option"
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "type:nvidia-tesla-t4;count:1",
+            "requested nvidia-l4:1, and the workers have nvidia-tesla-t",
+        ),
+        ("type:nvidia-l4;count:2;install-nvidia-driver", "and the workers have nvidia-l4:2"),
+    ],
+)
+def test_another_accelerator(dataflow, service, value, message):
+    environment = staged() | {"experiments": [f"worker_accelerator={value}"]}
     expect_cancelled(dataflow, service, environment, "job-accelerator", message)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["worker_accelerator=count:1;type:nvidia-l4;install-nvidia-driver"],
+        ["worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:550"],
+        ["worker_accelerator=type:nvidia-l4"],
+        ["x", " worker_accelerator=type:nvidia-l4; count:1"],
+    ],
+)
+def test_an_accelerator_in_other_words_goes_on(dataflow, service, options):
+    followed = follow(dataflow, service, staged() | {"experiments": options})
+    assert ("accelerator", True) in [(each.name, each.is_reported) for each in followed.comparisons]
+
+
+def test_what_is_not_reported_cancels_nothing(dataflow, service):
+    environment = staged(diskSizeGb=0, machineType="") | {"experiments": ["x"]}
+    followed = follow(dataflow, service, environment)
+    assert format_comparisons(followed.comparisons) == (
+        "As requested: image. The job does not report: accelerator, machine type, disk."
+    )
+    assert not [call for call in service.calls if call[0] == "PUT"]
 
 
 def test_disk_not_applied(dataflow, service):
