@@ -192,7 +192,7 @@ def _read_rest(records: Iterator[bytes], offset: int, path: str) -> Iterator[Chu
 
 def _check_types(columns: Sequence[str], settings: ReadSettings) -> None:
     for name in settings.column_types:
-        if name not in columns and name not in settings.folder_columns:
+        if name not in columns:
             raise UnreadableError(
                 f"no column {name!r}, which column_types names{did_you_mean(name, columns)}; "
                 f"its columns: {', '.join(columns)}"
@@ -286,14 +286,18 @@ class _Table:
         """Return some rows, with columns of ``kinds`` where that is not a number."""
         chosen = slice(None) if len(rows) == self._rows else rows
         frame = pd.DataFrame(self._values[:, chosen].T, columns=list(self._numbers), copy=False)
-        for position, name in enumerate(self._names):
-            kind = kinds.get(name, Kind.NUMBER)
-            if name not in self._numbers:
-                frame.insert(position, name, self._texts[name][chosen])
-            elif kind is not Kind.NUMBER:
+        others = {
+            name: self._texts[name][chosen] for name in self._names if name not in self._numbers
+        }
+        for name, kind in kinds.items():
+            if kind is not Kind.NUMBER:
                 cells = self._numbers[name].cells
-                frame[name] = make_cells(kind, [cells[row] for row in rows.tolist()])
-        return frame
+                others[name] = make_cells(kind, [cells[row] for row in rows.tolist()])
+        if not others:
+            return frame
+        kept = frame.drop(columns=[name for name in others if name in self._numbers])
+        columns = pd.concat([kept, pd.DataFrame(others, index=frame.index)], axis=1)
+        return columns[self._names]
 
     def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[str]:
         """Return for each row which cells are texts in columns of numbers, if some are."""

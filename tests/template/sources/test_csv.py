@@ -340,6 +340,17 @@ def test_a_header_of_many_equal_names_takes_no_time(read_schema):
     assert time.perf_counter() - started < 2
 
 
+@pytest.mark.filterwarnings("error")
+def test_many_columns_of_texts_and_numbers_keep_their_order(read_blocks):
+    names = [f"c{number}" for number in range(3000)]
+    text = ",".join(names) + "\n" + (",".join(["x", "1", "y"] * 1000) + "\n") * 5
+    started = time.process_time()
+    (block,) = read_blocks(text)
+    assert time.process_time() - started < 5
+    assert list(block.frame.columns) == names
+    assert block.frame.iloc[4].tolist() == ["x", 1.0, "y"] * 1000
+
+
 @pytest.mark.parametrize(
     "header", ["a,a.1,a,a", "a,a,a.1", "a.1,a,a", ",a,,Unnamed: 0", "a.1,a.1,a,a,a"]
 )
