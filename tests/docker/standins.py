@@ -146,6 +146,16 @@ def add_folders(image: str, folders: Sequence[Path]) -> str:
     return name
 
 
+def make_copy(image: str, name: str) -> str:
+    """Make an image with the files of another that can be removed by itself; return its id."""
+    container = run("buildah", "from", "--pull-never", image)
+    try:
+        run("buildah", "config", f"--label=copy={name}", container)
+        return run("buildah", "commit", "--quiet", container, name)
+    finally:
+        run("buildah", "rm", container)
+
+
 def give_to_docker(image: str, folder: Path) -> None:
     """Copy an image from buildah's store into Docker's; ``folder`` holds it in between."""
     archive = folder / "image.tar"

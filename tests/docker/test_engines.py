@@ -89,3 +89,29 @@ def test_a_push_that_is_refused_says_how_to_log_in(engine, tag):
         ImageError, match=r"cannot be pushed: (.|\n)*To log in to Artifact Registry"
     ):
         engine.push(tag("localhost:1/flexpack:1.0"))
+
+
+def test_an_image_is_pulled_by_the_digest_that_its_push_reported(
+    project, engine, registry, tmp_path
+):
+    name = f"{registry.host}/flexpack"
+    made = standins.make_copy(project.build_args["LAUNCHER_IMAGE"], f"{name}:2.0")
+    give(engine, f"{name}:2.0", tmp_path)
+    digest = engine.push(f"{name}:2.0")
+    standins.run("buildah", "rmi", made)
+    if engine.name == "docker":
+        standins.run("docker", "rmi", "--force", f"{name}:2.0", f"{name}@{digest}")
+    with pytest.raises(ImageError):
+        engine.read_config(f"{name}@{digest}")
+    engine.fetch(f"{name}@{digest}")
+    engine.fetch(f"{name}@{digest}")  # It is here now.
+    assert engine.read_config(f"{name}@{digest}").labels["copy"] == f"{name}:2.0"
+    if engine.name == "docker":
+        standins.run("docker", "rmi", f"{name}@{digest}")
+    else:
+        standins.run("buildah", "rmi", made)
+
+
+def test_an_image_that_is_nowhere_says_so(engine):
+    with pytest.raises(ImageError, match="is not on this machine, and cannot be pulled"):
+        engine.fetch(f"localhost:1/flexpack@sha256:{'a' * 64}")

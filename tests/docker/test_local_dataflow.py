@@ -81,7 +81,7 @@ from pathlib import Path
 from launcher.emulator.runtime.images import load_images
 image = load_images(Path(sys.argv[1]), workdir=Path()).find(sys.argv[2])
 program = "import os, sys; print(sys.executable, os.getcwd(), os.environ['OWN'])"
-subprocess.run([image.python, "-c", program], env=image.environment({}), check=True)
+subprocess.run([image.python, "-c", program], env=image.process_env({}), check=True)
 """
 
 
@@ -95,3 +95,16 @@ def test_an_image_may_be_a_layout_beside_the_file_that_names_it(project, tmp_pat
     finally:
         standins.run("buildah", "rmi", f"localhost{tmp_path}/layout")
     assert done.stdout == "/usr/local/bin/python / variable\n"
+
+
+def test_an_image_may_be_named_by_the_digest_that_a_push_reports(project, registry, tmp_path):
+    name = f"{registry.host}/python"
+    made = standins.make_copy(project.build_args["PYTHON_IMAGE"], f"{name}:1")
+    digest = Buildah().push(f"{name}:1")
+    standins.run("buildah", "rmi", made)
+    images = tmp_path / "images.toml"
+    images.write_text(f'["{IMAGE}"]\noci = "{name}@{digest}"\nenv = {{ OWN = "variable" }}\n')
+    # In a process of its own, because the container ends with it.
+    done = run(sys.executable, "-c", USE_LAYOUT, str(images), IMAGE, env=os.environ)
+    assert done.stdout == "/usr/local/bin/python / variable\n"
+    standins.run("buildah", "rmi", made)

@@ -3,7 +3,7 @@
 An entry of ``images.toml`` may name an OCI image, in buildah's store or as a layout in a folder::
 
     ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
-    oci = "localhost/flexpack:1.0"              # or "oci:FOLDER[:TAG]"
+    oci = "localhost/flexpack:1.0"              # or "oci:FOLDER[:TAG]", or NAME@sha256:DIGEST
 
 buildah makes a container of it, of which only the mounted files are used; a layout is unpacked into
 buildah's store first, and stays there, for the next time. Launcher and workers are
@@ -64,7 +64,7 @@ def resolve_layout(reference: str, folder: Path) -> str:
 def mount_image(reference: str) -> MountedImage:
     """Make an image's files visible until this process ends.
 
-    Blocks, for seconds; for minutes where a layout must be unpacked first.
+    Blocks, for seconds; for minutes if a layout must be unpacked, or a digest pulled first.
 
     Raises:
         OciError: there is no such image, or it cannot be used on this machine.
@@ -77,6 +77,7 @@ def mount_image(reference: str) -> MountedImage:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     name = f"{_PREFIX}{os.getpid()}-{folder.name.removeprefix(_PREFIX)}"
+    _pull(reference)
     _buildah("from", "--pull-never", f"--name={name}", reference)
     atexit.register(_remove, name)
     root = Path(_buildah("mount", name))
@@ -96,6 +97,18 @@ def mount_image(reference: str) -> MountedImage:
     python.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     python.chmod(0o755)
     return MountedImage(python, root, workdir, env)
+
+
+def _pull(reference: str) -> None:
+    """Pull an image that is named by digest, as a push reports it, unless it is here already."""
+    if "@sha256:" not in reference:
+        return
+    try:
+        _buildah("inspect", "--type=image", reference)
+    except OciError:
+        is_local = reference.startswith("localhost:")
+        insecure = ["--tls-verify=false"] if is_local else []
+        _buildah("pull", "--quiet", *insecure, reference)
 
 
 def _find_python(reference: str, root: Path, path: str) -> str:
