@@ -37,7 +37,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test lint format metadata lock image image-test template run emulator bench bench-streaming load clean
+.PHONY: help demo demo-streaming test fuzz lint format metadata lock image image-test template run emulator bench bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ demo-streaming: $(READY)  ## predict a stream of images, and account for every m
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+fuzz: $(READY)  ## read malformed inputs of every source and format (ARGS="--inputs=50000 --seconds=90")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -90,7 +91,9 @@ class Block:
 
         A text among numbers makes objects of its column, a missing integer makes floats of it.
         """
-        rows = self.frame.iloc[start:stop].infer_objects()
+        rows = self.frame.iloc[start:stop]
+        with suppress(OverflowError):  # an integer of more than 308 digits
+            rows = rows.infer_objects()
         rows.index = pd.RangeIndex(len(rows))
         integers = [
             name

@@ -22,12 +22,14 @@ import pyarrow.parquet
 import torch
 from pandas.api.types import infer_dtype
 
+from template.arrow_types import replace_types
 from template.blocks import KEY
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
 from template.sinks.json_values import column_holds_infinity, dump_json
 
 _NEEDS_QUOTES = frozenset(',"\n\r')
 
+_TIME = pa.time64("ns")
 Encoded = TypeVar("Encoded")
 
 
@@ -67,7 +69,7 @@ def encode_block(
 def json_lines(block: pd.DataFrame) -> bytes:
     """Return a block as JSON Lines; NaN and None become null, see ``json_values``."""
     names = list(block.columns)
-    rows = zip(*[column.tolist() for _, column in block.items()], strict=True)
+    rows = zip(*[_python_cells(column) for _, column in block.items()], strict=True)
     records = [dict(zip(names, row)) for row in rows]  # noqa: B905  (the hot loop)
     if not records:
         return b""
@@ -87,7 +89,9 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
 
     None and NaN are an empty field, an empty text is ``""``.
     """
-    fields = {str(name): list(map(_csv_field, column.tolist())) for name, column in block.items()}
+    fields = {
+        str(name): list(map(_csv_field, _python_cells(column))) for name, column in block.items()
+    }
     "".join(chain.from_iterable(fields.values())).encode()  # what is not UTF-8 raises here
     return CsvRows(rows=len(block), fields=fields)
 
@@ -112,6 +116,16 @@ def _arrow_cells(column: pd.Series[Any]) -> pd.Series[Any]:
     if column.dtype != object or infer_dtype(column, skipna=True) == "string":
         return column
     return pd.Series(map(_arrow_cell, column), index=column.index, dtype=object)
+
+
+def _python_cells(column: pd.Series[Any]) -> list[Any]:
+    """Return cells as Python's; Arrow's times of day as texts, for Python cuts nanoseconds."""
+    if isinstance(column.dtype, pd.ArrowDtype):
+        type_ = column.dtype.pyarrow_dtype
+        texts = replace_types(type_, _TIME.equals, pa.string())
+        if texts != type_:
+            return list(column.array.__arrow_array__().cast(texts).to_pylist())
+    return column.tolist()
 
 
 def _arrow_cell(cell: Any) -> Any:

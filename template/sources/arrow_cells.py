@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
+from template.arrow_types import replace_types
 from template.blocks import object_cells
 from template.sources.kinds import LARGEST_EXACT
 
@@ -33,6 +34,23 @@ _EXACT_IN_LISTS = (
     pa.types.is_decimal,
 )
 _LIST_VIEWS = (pa.types.is_list_view, pa.types.is_large_list_view)
+
+
+def decode_dictionary(column: pa.Array) -> pa.Array:
+    """Return a dictionary's values; any other column as it is.
+
+    Raises:
+        ValueError: an index is beyond the dictionary, which would end the process later on.
+    """
+    if not pa.types.is_dictionary(column.type):
+        if replace_types(column.type, pa.types.is_dictionary, pa.null()) != column.type:
+            column.validate(full=True)
+        return column
+    limits = pa.compute.min_max(column.indices)
+    lowest, highest = limits["min"].as_py(), limits["max"].as_py()
+    if lowest is not None and not 0 <= lowest <= highest < len(column.dictionary):
+        raise ValueError(f"{lowest if lowest < 0 else highest} is beyond its dictionary")
+    return column.dictionary_decode()
 
 
 def make_frame(batch: pa.RecordBatch) -> pd.DataFrame:
@@ -94,7 +112,7 @@ def _convert(column: pa.Array) -> Any:
     """Return a column that is not plain, as a Series or an array."""
     type_ = column.type
     if pa.types.is_dictionary(type_):
-        decoded = column.dictionary_decode()
+        decoded = decode_dictionary(column)
         return _convert(decoded) if not _is_plain(decoded) else decoded.to_pandas()
     if type_ == pa.time64("ns"):
         return _convert_times(column)
@@ -103,7 +121,7 @@ def _convert(column: pa.Array) -> Any:
     if pa.types.is_timestamp(type_):
         _check_calendar(column)
         return column.to_pandas()
-    return object_cells([_item(cell) for cell in column])
+    return object_cells([_item(cell) for cell in decode_dictionary(column)])
 
 
 def _convert_times(column: pa.Array) -> Any:

@@ -13,7 +13,7 @@ from pandas.arrays import ArrowExtensionArray
 
 from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
 from template.dead_letters import DeadLetter, describe
-from template.sources.arrow_cells import make_frame
+from template.sources.arrow_cells import decode_dictionary, make_frame
 from template.sources.int96 import separate_int96
 from template.sources.kinds import LARGEST_EXACT, MAX_GROUPS, Group, Kind, group_rows
 from template.sources.streams import ReadSettings
@@ -69,7 +69,8 @@ class ArrowRows:
         names = keys = row_keys(settings.file_name(path), numbers.tolist())
         problems: dict[int, str] = {}
         if settings.key_column is not None:
-            keys, problems = read_keys(self.batch.column(settings.key_column), settings.key_column)
+            column = decode_dictionary(self.batch.column(settings.key_column))
+            keys, problems = read_keys(column, settings.key_column)
         parts = [(np.arange(len(self)), self.batch)]
         if self.milliseconds is not None:
             parts, inexact = separate_int96(self.batch, self.milliseconds)
@@ -106,13 +107,15 @@ class ArrowRows:
         key = row_keys(settings.file_name(path), [self.first_row])[0]
         problem = describe(error)
         for name, column in zip(self.batch.schema.names, self.batch.columns, strict=True):
-            if name == settings.key_column:
-                key = read_keys(column, name)[0][0] or key
-                continue
             try:
-                make_frame(self.batch.select([name]))
+                decoded = decode_dictionary(column)
+                if name == settings.key_column:
+                    key = read_keys(decoded, name)[0][0] or key
+                else:
+                    make_frame(self.batch.select([name]))
             except Exception as reason:
-                value = _undecoded(column[0])
+                is_dictionary = pa.types.is_dictionary(column.type)
+                value = None if is_dictionary else _undecoded(column[0])
                 shown = f"{value[:_SHOWN_BYTES]!r} is not UTF-8" if value else str(reason)
                 problem = f"column {name!r}: {shown}"
                 break
@@ -167,8 +170,6 @@ def _text(cell: pa.Scalar) -> str | None:
 
 def _undecoded(cell: pa.Scalar) -> bytes | None:
     """Return the bytes of a text that is not UTF-8; None for every other value."""
-    if isinstance(cell, pa.DictionaryScalar):
-        cell = cell.value
     if not (isinstance(cell, pa.StringScalar | pa.BinaryScalar) and cell.is_valid):
         return None
     value: bytes = cell.as_buffer().to_pybytes()

@@ -40,7 +40,7 @@ from template.sources.csv_cells import (
 )
 from template.sources.csv_header import find_delimiter, find_separator_line, parse_header
 from template.sources.csv_records import BadRecord, Parsed, parse_records
-from template.sources.kinds import Group, Kind, group_rows, make_cells
+from template.sources.kinds import Group, Kind, group_rows, make_cells, make_frame
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
     ReadSettings,
@@ -296,7 +296,7 @@ class _Table:
         if not others:
             return frame
         kept = frame.drop(columns=[name for name in others if name in self._numbers])
-        columns = pd.concat([kept, pd.DataFrame(others, index=frame.index)], axis=1)
+        columns = pd.concat([kept, make_frame(others, len(frame))], axis=1)
         return columns[self._names]
 
     def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[str]:

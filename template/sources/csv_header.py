@@ -23,8 +23,14 @@ _COMPARED_RECORDS = 100
 
 
 def find_separator_line(head: bytes) -> tuple[int, str | None]:
-    """Return the size of Excel's line ``sep=;``, 0 if there is none, and what it names."""
+    """Return the size of Excel's line ``sep=;``, 0 if there is none, and what it names.
+
+    Raises:
+        UnreadableError: it names what is not in ASCII.
+    """
     line = _SEPARATOR_LINE.match(head.removeprefix(BOM))
+    if line and not line[1].isascii():
+        raise UnreadableError(f"its first line is {line[0].strip()!r}: name a delimiter in ASCII")
     return (len(line[0]), line[1].decode("latin-1")) if line else (0, None)
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, image_frame, object_cells
 from template.dead_letters import DeadLetter, describe
@@ -45,6 +45,8 @@ _SIGNATURES = (
 )
 _BMP_HEADER_BYTES = (12, 16, 40, 52, 56, 64, 108, 124)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
+_MOST_DEFLATED = 1032  # bytes that a byte of zlib's becomes at most
 _READ_BYTES = 1 << 20
 _MAX_FILE_BYTES = 512 << 20
 _STRIP_PIXELS = 4 << 20
@@ -137,10 +139,8 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # the job wants more than Pillow lets through
     try:
-        if data.startswith(_PNG_SIGNATURE):
-            _check_png(data)
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
-            _check_size(image, max_pixels)
+            _check_image(image, data, max_pixels)
             return _to_array(image)
     except UnreadableError:
         raise
@@ -157,12 +157,13 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
         raise UnreadableError(f"not a readable image: {describe(error)}") from error
 
 
-def _check_png(data: bytes) -> None:
-    """Compare the checksums of a PNG's critical chunks, which Pillow skips for the pixels.
+def _check_png(data: bytes) -> int:
+    """Check what Pillow does not: the checksums of a PNG's critical chunks; return its data's size.
 
     Raises:
         UnreadableError: one is wrong. A chunk that is cut off is left to the decoder.
     """
+    packed = 0
     view = memoryview(data)
     start = len(_PNG_SIGNATURE)
     while start + 12 <= len(data):
@@ -173,17 +174,34 @@ def _check_png(data: bytes) -> None:
             checksum = int.from_bytes(view[end : end + 4])
             if zlib.crc32(view[start + 4 : end]) != checksum:
                 raise UnreadableError(f"the image is damaged: wrong checksum of its chunk {name!r}")
+        packed += len(view[start + 8 : end]) if name == b"IDAT" else 0
         if name == b"IEND":
-            return
+            break
         start = end + 4
+    return packed
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def _check_image(image: Image.Image, data: bytes, max_pixels: int) -> None:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise UnreadableError(
             f"more than max_image_pixels ({max_pixels}): {image.width} x {image.height} = {pixels}"
         )
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        # Pillow leaves black what the data do not reach.
+        packed = _check_png(data)
+        depth, colour = data[24:26]
+        size = image.height * (image.width * depth * _PNG_CHANNELS.get(colour, 1) // 8)
+        if size > (packed + 1) * _MOST_DEFLATED:
+            raise UnreadableError(f"the image is damaged: {packed} bytes are not {pixels} pixels")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Pillow leaves black what no strip or tile of a TIFF is there for.
+        boxes = [tile.extents or (0, 0, *image.size) for tile in image.tile]
+        covered = sum((right - left) * (low - top) for left, top, right, low in boxes)
+        if covered < pixels:
+            raise UnreadableError(
+                f"the image is damaged: {covered} of its {pixels} pixels are there"
+            )
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

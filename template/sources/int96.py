@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from template.arrow_types import replace_types
+
 _LARGEST_MS = (2**63 - 1) // 10**6 - 1  # as nanoseconds
 _LARGEST_US_MS = (2**63 - 1) // 10**3 - 1  # as microseconds
 
@@ -84,22 +86,9 @@ def _take_parts(
 
 
 def _find_far_nested(column: pa.Array) -> Iterator[int]:
-    integers = column.cast(_as_integers(column.type))
+    integers = column.cast(replace_types(column.type, pa.types.is_timestamp, pa.int64()))
     cells = integers.to_pylist()
     return (row for row, cell in enumerate(cells) if _is_far(cell, column.type))
-
-
-def _as_integers(type_: pa.DataType) -> pa.DataType:
-    if pa.types.is_timestamp(type_):
-        return pa.int64()
-    if pa.types.is_list(type_):
-        return pa.list_(_as_integers(type_.value_type))
-    if pa.types.is_map(type_):
-        return pa.map_(_as_integers(type_.key_type), _as_integers(type_.item_type))
-    if pa.types.is_struct(type_):
-        fields = [type_.field(number) for number in range(type_.num_fields)]
-        return pa.struct([(field.name, _as_integers(field.type)) for field in fields])
-    return type_
 
 
 def _is_far(cell: Any, type_: pa.DataType) -> bool:

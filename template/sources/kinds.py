@@ -168,4 +168,10 @@ def _group(kinds: Mapping[str, np.ndarray]) -> list[Group]:
 
 def make_frame(columns: Mapping[str, Cells], rows: int) -> pd.DataFrame:
     """Return columns as a frame, which may have none of them."""
-    return pd.DataFrame(dict(columns), index=pd.RangeIndex(rows), copy=False)
+    index = pd.RangeIndex(rows)
+    # Of object cells pandas would guess a type, which fails for 10**400.
+    series = {
+        name: pd.Series(cells, index=index, dtype=cells.dtype, copy=False)
+        for name, cells in columns.items()
+    }
+    return pd.DataFrame(series, index=index, copy=False)

@@ -11,11 +11,13 @@ from template.blocks import Block
 
 def join_blocks(blocks: Sequence[Block]) -> pd.DataFrame:
     """Return all rows: what travels beside the frames, then their columns, by row number."""
-    frames = [
-        pd.DataFrame(
-            {**block.beside, **{name: column.array for name, column in block.frame.items()}},
-            index=block.index,
-        )
-        for block in blocks
-    ]
+    frames = []
+    for block in blocks:
+        columns = {**block.beside, **{name: column.array for name, column in block.frame.items()}}
+        # With its type, or pandas guesses one.
+        series = {
+            name: pd.Series(cells, index=block.index, dtype=cells.dtype)
+            for name, cells in columns.items()
+        }
+        frames.append(pd.DataFrame(series, index=block.index))
     return pd.concat(frames).sort_index() if frames else pd.DataFrame()

@@ -7,6 +7,7 @@ import torch
 
 from template.blocks import (
     KEY,
+    Block,
     BlockCoder,
     frame_bytes,
     make_blocks,
@@ -82,3 +83,9 @@ def test_columns_need_not_be_there_for_rows_to_count():
         batch_size=3,
     )
     assert (len(block), len(block.frame), len(block.take(1, 3).frame)) == (3, 3, 2)
+
+
+def test_rows_are_taken_of_a_block_with_an_integer_beyond_every_float():
+    frame = pd.DataFrame({"n": pd.Series([10**400, 1], dtype=object)})
+    block = Block(frame=frame, beside={}, index=frame.index)
+    assert block.take(0, 1).frame["n"].tolist() == [10**400]

@@ -8,8 +8,10 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
+from pandas.arrays import ArrowExtensionArray
 
 from template.sinks.encoding import arrow_table, csv_rows, encode_block, json_lines
 
@@ -176,3 +178,17 @@ def test_integers_with_gaps_are_integers_in_csv():
     for column in (cells, cells.astype("Int64"), cells.astype("int64[pyarrow]")):
         rows = csv_rows(pd.DataFrame({"key": list("abc"), "v": column}))
         assert rows.fields["v"] == ["2", "", "1152921504606846976"]
+
+
+def test_times_that_are_passed_through_keep_their_nanoseconds():
+    times = pa.array([1_234_567, None], pa.int64()).view(pa.time64("ns"))
+    lists = pa.ListArray.from_arrays([0, 1, 2], times)
+    cells = {"t": times, "l": lists}
+    columns = {name: ArrowExtensionArray(pa.chunked_array([each])) for name, each in cells.items()}
+    block = pd.DataFrame({"key": ["a", "b"], **columns})
+    assert [json.loads(line) for line in json_lines(block).splitlines()] == [
+        {"key": "a", "t": "00:00:00.001234567", "l": ["00:00:00.001234567"]},
+        {"key": "b", "t": None, "l": [None]},
+    ]
+    assert csv_rows(block).fields["t"] == ["00:00:00.001234567", ""]
+    assert arrow_table(block).column("t").type == pa.time64("ns")

@@ -398,6 +398,7 @@ def test_a_bad_row_keeps_its_key(tmp_path):
     [
         ("a,b\n1,2\n", "id", "no key column 'id'; its columns: a, b"),
         ("a,b\r1,2\r3,4\r", None, "carriage returns alone"),
+        (b"sep=\xe4\na\xe4b\n", None, "name a delimiter in ASCII"),
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),
         (b"PK\x03\x04\n", None, "a ZIP file, as Excel workbooks are"),
         (b"a,\xff\n1,2\n", None, "its header line is not UTF-8"),
@@ -461,3 +462,11 @@ def test_fashion_mnist_as_csv_predicts_as_idx_does(predict, images, expected, tm
         "error": "ValueError: a pixel is missing or not finite",
         "source": f"{tmp_path / 'fashion.csv'} row 5",
     }
+
+
+def test_an_integer_beyond_every_float_is_a_cell_like_any_other(read):
+    large = 10**400
+    text = "n,m\n" + "1,1\n" * 20 + f"{large},2\n{-large},3\n"
+    frame, letters = read(text)
+    assert letters == {}
+    assert frame["n"].iloc[-2:].tolist() == [large, -large]

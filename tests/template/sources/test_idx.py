@@ -1,9 +1,12 @@
 """IDX files, whole and damaged, through the whole pipeline."""
 
 import gzip
+import struct
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from template.file_versions import FileVersion
 from template.sources.idx import ROWS_PER_SPLIT, IdxSplit, split_idx
@@ -125,3 +128,30 @@ def test_files_that_hold_no_images_are_one_dead_letter_each(predict, write_idx, 
     assert len(errors) == len(reasons)
     for name, (_, reason) in reasons.items():
         assert reason in errors[str(tmp_path / f"{name}-idx3-ubyte")]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    code=st.sampled_from([(0x08, "u1"), (0x09, "i1"), (0x0B, ">i2"), (0x0C, ">i4"), (0x0D, ">f4")]),
+    shape=st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
+    batch_size=st.integers(1, 7),
+    compress=st.booleans(),
+    data=st.data(),
+)
+def test_every_image_is_what_numpy_reads(tmp_path, code, shape, batch_size, compress, data):
+    magic, dtype = code
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    content = data.draw(st.binary(min_size=size, max_size=size))
+    header = bytes([0, 0, magic, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+    path = tmp_path / "x"
+    path.write_bytes(gzip.compress(header + content) if compress else header + content)
+    read = ReadSettings(batch_size=batch_size)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
+    blocks = [block for split in split_idx(file, read) for block in split.read(read)]
+    assert all(len(block) <= batch_size for block in blocks)
+    images = np.stack([image for block in blocks for image in block.frame["image"]])
+    expected = np.frombuffer(content, dtype).reshape(shape)
+    assert images.dtype == expected.dtype.newbyteorder("=")
+    assert images.tobytes() == expected.astype(images.dtype).tobytes()

@@ -4,9 +4,12 @@ import dataclasses
 import gzip
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from template.file_versions import FileVersion
@@ -208,7 +211,7 @@ def test_an_image_beyond_the_limit_is_refused_undecoded():
     cut_off = encode(Image.new("1", (20_000, 20_000)))[:1000]
     with pytest.raises(UnreadableError, match=r"more than max_image_pixels \(178956970\)"):
         decode_image(cut_off)
-    with pytest.raises(UnreadableError, match="not a readable image: OSError"):
+    with pytest.raises(UnreadableError, match="damaged: 959 bytes are not 400000000 pixels"):
         decode_image(cut_off, 400_000_000)
 
 
@@ -232,6 +235,25 @@ def test_a_png_with_a_wrong_checksum_is_damaged():
     assert np.array_equal(decode_image(bytes(data)), np.asarray(COLOUR))
 
 
+def test_a_png_of_more_pixels_than_its_data_can_hold_is_damaged():
+    header = struct.pack(">II", 8, 12)
+    data = encode(Image.new("RGB", (8, 12)))
+    assert decode_image(data).shape == (12, 8, 3)
+    changed = bytearray(data.replace(header, struct.pack(">II", 8, 16_000_000)))
+    changed[29:33] = struct.pack(">I", zlib.crc32(changed[12:29]))
+    with pytest.raises(UnreadableError, match=r"damaged: \d+ bytes are not 128000000 pixels"):
+        decode_image(bytes(changed))
+    assert decode_image(encode(Image.new("RGB", (5000, 5000)))).shape == (5000, 5000, 3)
+
+
+def test_a_tiff_that_lacks_strips_is_damaged():
+    data = tiff(np.arange(24, dtype=np.uint8).reshape(4, 6))
+    height = struct.pack("<HHII", 257, 4, 1, 4)
+    assert decode_image(data).shape == (4, 6)
+    with pytest.raises(UnreadableError, match="damaged: 24 of its 30 pixels are there"):
+        decode_image(data.replace(height, struct.pack("<HHII", 257, 4, 1, 5)))
+
+
 def test_files_whose_folders_give_other_columns_are_other_splits():
     settings = ReadSettings(batch_size=1, folder="in/")
     paths = ["in/a.png", "in/label=cat/b.png", "in/c.png", "in/label=dog/d.png"]
@@ -240,3 +262,42 @@ def test_files_whose_folders_give_other_columns_are_other_splits():
         ("in/a.png", "in/c.png"),
         ("in/label=cat/b.png", "in/label=dog/d.png"),
     ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    format_=st.sampled_from(["PNG", "BMP", "TIFF", "WEBP"]),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    kind=st.sampled_from(["1", "L", "LA", "RGB", "RGBA", "I;16", "I", "F"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_image_without_loss_is_what_was_written(format_, shape, kind, seed):
+    values = np.random.default_rng(seed)
+    channels = {"LA": 2, "RGB": 3, "RGBA": 4}.get(kind)
+    if kind == "F":
+        array = values.normal(size=shape).astype(np.float32) * 1000
+    elif kind == "I":
+        array = values.integers(-(2**31), 2**31, shape, dtype=np.int32)
+    elif kind == "I;16":
+        array = values.integers(0, 2**16, shape, dtype=np.uint16)
+    elif kind == "1":
+        array = values.integers(0, 2, shape, dtype=np.uint8) * 255
+    else:
+        array = values.integers(0, 256, (*shape, *([channels] if channels else [])), np.uint8)
+    image = Image.fromarray(array).convert("1") if kind == "1" else Image.fromarray(array)
+    writes = {
+        "PNG": {"1", "L", "LA", "RGB", "RGBA", "I;16"},
+        "BMP": {"1", "L", "RGB"},
+        "TIFF": {"1", "L", "LA", "RGB", "RGBA", "I;16", "I", "F"},
+        "WEBP": {"RGB", "RGBA"},
+    }
+    assume(kind in writes[format_])
+    options = {"lossless": True, "exact": True} if format_ == "WEBP" else {}
+    expected = {
+        "LA": lambda: array[..., 0],
+        "RGBA": lambda: array[..., :3],
+        "I;16": lambda: (array >> 8).astype(np.uint8),
+    }.get(kind, lambda: array)()
+    decoded = decode_image(encode(image, format_, **options))
+    assert decoded.dtype == expected.dtype
+    assert np.array_equal(decoded, expected)

@@ -3,6 +3,8 @@
 import base64
 import gzip
 import io
+import json
+from collections import defaultdict
 from urllib.parse import quote
 
 import apache_beam as beam
@@ -10,10 +12,13 @@ import numpy as np
 import orjson
 import pytest
 from apache_beam.testing.util import assert_that
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from template.blocks import KEY
 from template.messages import Message, Messages, find_messages
+from template.sources.json_objects import make_frames
 from template.sources.messages import (
     DecodeMessages,
     MessageSettings,
@@ -298,3 +303,50 @@ def test_a_block_is_bounded_by_what_its_images_decode_to():
         assert keys == [f"id-{number}" for number in range(8)]
 
     check_blocks([PNG] * 8, MessageSettings(max_block_bytes=3 * 784), check)
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    records=st.lists(
+        st.dictionaries(st.sampled_from(["a", "b", "c", "\u00e4"]), JSON_VALUES), min_size=1
+    ),
+    bom=st.booleans(),
+)
+def test_every_field_is_what_json_reads(records, bom):
+    payloads = [b"\xef\xbb\xbf" * bom + json.dumps(record).encode() for record in records]
+    alike = defaultdict(list)
+    for record, payload in zip(records, payloads, strict=True):
+        columns = decode_message(message(payload), MessageSettings()).columns
+        alike[frozenset(record)].append((record, columns))
+    for rows in alike.values():
+        seen = []
+        for frame, group in make_frames([columns for _, columns in rows]):
+            for position, number in enumerate(group.rows.tolist()):
+                seen.append(number)
+                for name, column in frame.items():
+                    cell, expected = column.tolist()[position], rows[number][0][name]
+                    is_gap = isinstance(cell, float) and np.isnan(cell)
+                    assert (None if is_gap else cell) == expected, name
+                    assert isinstance(cell, bool) == isinstance(expected, bool), name
+        assert sorted(seen) == list(range(len(rows)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(payload=st.binary())
+def test_no_bytes_are_pixels_unless_it_is_said(payload):
+    try:
+        row = decode_message(message(payload), MessageSettings())
+    except ValueError:
+        return
+    assert row.columns.get("image", np.zeros((1, 1))).ndim > 1

@@ -12,6 +12,7 @@ import pytest
 from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
 from template.sources import parquet
+from template.sources.arrow_rows import ArrowRows
 from template.sources.streams import ReadSettings, UnreadableError
 from tests.template.support import join_blocks
 
@@ -285,6 +286,19 @@ def test_dictionaries_are_read_as_their_values(tmp_path):
     _, (block,), _ = read(path)
     assert block.frame["c"].tolist() == texts
     assert block.frame["c"].dtype == object
+
+
+@pytest.mark.parametrize("key_column", [None, "c"])
+def test_an_index_beyond_its_dictionary_costs_its_row_alone(key_column):
+    indices, dictionary = pa.array([0, 7, 1], pa.int32()), pa.array(["a", "b"])
+    column = pa.DictionaryArray.from_arrays(indices, dictionary, safe=False)
+    batch = pa.record_batch({"c": column, "n": [0, 1, 2]})
+    rows = ArrowRows(first_row=0, batch=batch, milliseconds=None)
+    parts = list(rows.read("t.parquet", ReadSettings(batch_size=9, key_column=key_column)))
+    (letter,) = [part for part in parts if isinstance(part, DeadLetter)]
+    assert letter.error == "ValueError: column 'c': 7 is beyond its dictionary"
+    blocks = [part for part in parts if not isinstance(part, DeadLetter)]
+    assert join_blocks(blocks)["n"].tolist() == [0, 2]
 
 
 def test_tensors_keep_their_shape(tmp_path):

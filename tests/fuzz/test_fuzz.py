@@ -1,0 +1,46 @@
+"""The rig that reads malformed inputs: what it makes, and that it misses no failure."""
+
+import sys
+
+from tests.fuzz.check import check_input
+from tests.fuzz.mutate import make_input
+from tests.fuzz.runner import Plan, run
+from tests.fuzz.seeds import seeds
+
+WORKER = """
+import json, os, sys, time
+arguments = sys.argv
+first, step = map(int, arguments[arguments.index("--worker") + 1 :])
+for number in range(first, int(arguments[arguments.index("--inputs") + 1]), step):
+    print(json.dumps({"begin": number}), flush=True)
+    if number == 4:
+        print(json.dumps({"number": 4, "problem": "ValueError"}), flush=True)
+    if number == 5:
+        os.abort()
+    if number == 8:
+        time.sleep(60)
+"""
+
+
+def test_what_ends_or_stops_a_worker_is_known_and_the_rest_is_read():
+    command = (sys.executable, "-c", WORKER)
+    outcome = run(Plan(inputs=12, max_seconds=2, command=command))
+    assert outcome.read == 12
+    assert outcome.failures == [
+        (4, "ValueError"),
+        (5, "the process ended with -6"),
+        (8, "no end in 2 seconds"),
+    ]
+
+
+def test_inputs_are_the_same_every_time_and_of_every_format():
+    inputs = [make_input("1", number) for number in range(200)]
+    assert inputs == [make_input("1", number) for number in range(200)]
+    assert {format_ for format_, _ in inputs} == set(seeds())
+    assert len({data for _, data in inputs}) > 150
+
+
+def test_well_formed_inputs_pass(tmp_path):
+    for format_, inputs in seeds().items():
+        for number, data in enumerate(inputs):
+            check_input(format_, data, number, tmp_path)
