@@ -59,8 +59,8 @@ class Block:
         origin: makes the columns as they were read again, after ``predict`` was given the frame
             and may have changed arrays and lists in its cells. Without it, ``predict`` gets copies
             of them. ``beside`` must not share any with the frame of a block that has one.
-        misfits: for each row, what its dead letter says if ``predict`` fails on it alone, because
-            of cells that do not fit their columns; empty if all do.
+        misfits: for each row, the texts in columns of numbers, by column; empty if no row has any.
+            They may be why ``predict`` fails on it.
     """
 
     frame: pd.DataFrame
@@ -69,7 +69,7 @@ class Block:
     attrs: Mapping[Any, Any] = field(default_factory=dict)
     integers: tuple[str, ...] = ()
     origin: Callable[[], Mapping[str, Any] | pd.DataFrame] | None = None
-    misfits: Sequence[str] = ()
+    misfits: Sequence[Mapping[str, str]] = ()
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame, key_columns: Sequence[str]) -> Block:
@@ -185,7 +185,7 @@ def make_blocks(
     path: str,
     batch_size: int,
     integers: Sequence[str] = (),
-    misfits: Sequence[str] = (),
+    misfits: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[Block]:
     """Cut the rows of one file into blocks, which share the memory of ``frame``."""
     index = pd.Index(rows)

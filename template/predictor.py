@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dis
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 import pandas as pd
@@ -22,6 +22,9 @@ from template.model import BaseModel
 from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
 from template.rows import Rows, own_frame
 from template.timeout import time_limit
+
+_SHOWN_MISFITS = 3
+_SHOWN_TEXT = 200
 
 Part = pd.DataFrame | DeadLetter
 """Predictions of some rows of a block, or one row that has none."""
@@ -199,12 +202,27 @@ class Predictor:
     ) -> DeadLetter:
         block = rows.block
         key = ", ".join(str(block.beside[column][position]) for column in self._key_columns)
-        # A row fails because of the cells that do not fit their columns.
-        error = block.misfits[position] if block.misfits else failure.error
+        error = failure.error
+        if block.misfits:
+            error = _name_misfits(error, block.misfits[position])
         if not tried_alone:
             NOT_TRIED_ALONE.inc()
             error += " (not tried alone)"
         return DeadLetter.of_row(block, position, key, error)
+
+
+def _name_misfits(error: str, misfits: Mapping[str, str]) -> str:
+    """Return the error of a row with the columns of its texts among numbers.
+
+    One that quotes a text, ``could not convert string to float: 'old'``, is about that one; any
+    other may have another reason, and stays.
+    """
+    quoted = {column: text for column, text in misfits.items() if repr(text) in error}
+    problems = "; ".join(
+        f"column {column!r}: {text[:_SHOWN_TEXT]!r} is not a number"
+        for column, text in list((quoted or misfits).items())[:_SHOWN_MISFITS]
+    )
+    return f"ValueError: {problems}" if quoted else f"{error} ({problems})"
 
 
 def _check_sum(rows: int, outcome: Failure, outcomes: Sequence[pd.DataFrame | Failure]) -> None:

@@ -32,7 +32,6 @@ from template.sources.chunks import (
 from template.sources.columns import check_columns
 from template.sources.csv_cells import (
     NUMBER,
-    SHOWN_TEXT,
     Numbers,
     TypeSample,
     read_numbers,
@@ -48,8 +47,6 @@ from template.sources.streams import (
     is_gzip,
     open_stream,
 )
-
-_SHOWN_MISFITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,19 +296,14 @@ class _Table:
         columns = pd.concat([kept, make_frame(others, len(frame))], axis=1)
         return columns[self._names]
 
-    def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[str]:
-        """Return for each row which cells are texts in columns of numbers, if some are."""
+    def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[dict[str, str]]:
+        """Return for each row its texts in columns of numbers, if there are some."""
         names = [name for name, kind in kinds.items() if kind is Kind.OBJECT]
         if not names:
             return []
         return [
-            "ValueError: " + "; ".join(self._describe(name, row) for name in names[:_SHOWN_MISFITS])
-            for row in rows.tolist()
+            {name: str(self._numbers[name].cells[row]) for name in names} for row in rows.tolist()
         ]
-
-    def _describe(self, name: str, row: int) -> str:
-        text = str(self._numbers[name].cells[row])[:SHOWN_TEXT]
-        return f"column {name!r}: {text!r} is not a number"
 
 
 def _dead_row(path: str, row: int, problem: str, key: str) -> DeadLetter:

@@ -23,7 +23,7 @@ NUMBER, TEXT = "number", "text"
 COLUMN_TYPES = (TEXT, NUMBER)
 """The types that ``column_types`` gives columns."""
 
-SHOWN_TEXT = 200
+_SHOWN_TEXT = 200
 _MISSING_WORDS = frozenset(
     [
         *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"),
@@ -72,7 +72,7 @@ def read_texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]
             texts.append(None if field is None else field.decode())
         except UnicodeDecodeError:
             texts.append(None)
-            problems[row] = f"{field[:SHOWN_TEXT]!r} is not UTF-8"
+            problems[row] = f"{field[:_SHOWN_TEXT]!r} is not UTF-8"
     return pa.chunked_array([pa.array(texts, pa.string())]), problems
 
 

@@ -162,22 +162,17 @@ def test_rows_whose_cells_do_not_fit_travel_apart(read_blocks):
     assert first.frame.to_dict("list") == {"a": ["x", "w"], "b": [3.0, 7.0], "c": ["q", "u"]}
     assert list(first.frame.columns) == ["a", "b", "c"]
     assert first.frame["b"].dtype == np.float64
-    assert first.misfits[1] == "ValueError: column 'a': 'w' is not a number"
+    assert first.misfits[1] == {"a": "w"}
     assert second.frame.to_dict("list") == {"a": [4.0], "b": ["y"], "c": ["r"]}
-    assert both.misfits == [
-        "ValueError: column 'a': 'z' is not a number; column 'b': 'z' is not a number"
-    ]
+    assert both.misfits == [{"a": "z", "b": "z"}]
 
 
 def test_a_block_of_misfits_has_its_size_and_keeps_its_notes(read_blocks):
     text = "a\n" + "1\n" * 11 + "".join(f"x{row}\n" for row in range(7))
     blocks = read_blocks(text, batch_size=5)
     assert [len(block) for block in blocks] == [5, 5, 1, 5, 2]
-    assert blocks[4].misfits[1] == "ValueError: column 'a': 'x6' is not a number"
-    assert blocks[3].take(1, 3).misfits == [
-        "ValueError: column 'a': 'x1' is not a number",
-        "ValueError: column 'a': 'x2' is not a number",
-    ]
+    assert blocks[4].misfits[1] == {"a": "x6"}
+    assert blocks[3].take(1, 3).misfits == [{"a": "x1"}, {"a": "x2"}]
 
 
 class Sum(BaseModel):
@@ -203,6 +198,35 @@ def test_a_cell_that_predict_does_not_need_costs_nothing(predict, tmp_path):
             "source": f"{path} row 2",
         }
     ]
+
+
+class Picky(Sum):
+    """Has reasons to fail that are no texts."""
+
+    def predict(self, df):
+        if (df["c"] > 90).any():
+            raise ValueError("c is too large")
+        return super().predict(df)
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ("old,x,0", "ValueError: column 'a': 'old' is not a number"),
+        ("1,old,0", "ValueError: column 'b': 'old' is not a number"),
+        ("1,old,91", "ValueError: c is too large (column 'b': 'old' is not a number)"),
+        (
+            "old,x,91",
+            "ValueError: c is too large "
+            "(column 'a': 'old' is not a number; column 'b': 'x' is not a number)",
+        ),
+    ],
+)
+def test_a_row_with_a_text_among_numbers_says_why_it_failed(predict, tmp_path, row, error):
+    path = tmp_path / "t.csv"
+    path.write_text(f"a,b,c\n1,2,3\n{row}\n4,5,6\n7,8,9\n")
+    (letter,) = predict(path, model_class=Picky).dead_letters
+    assert letter == {"key": "t.csv#1", "error": error, "source": f"{path} row 1"}
 
 
 def test_long_integers_keep_their_digits(read_blocks):
