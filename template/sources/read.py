@@ -20,7 +20,11 @@ from template.file_versions import FileVersion
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.csv import split_csv
 from template.sources.find import AUTO, find_files, find_folder
-from template.sources.folders import add_folder_columns, without_folder_columns
+from template.sources.folders import (
+    add_folder_columns,
+    folder_names,
+    without_folder_columns,
+)
 from template.sources.formats import Format, find_format
 from template.sources.idx import split_idx
 from template.sources.images import split_images
@@ -86,8 +90,8 @@ class ReadBlocks(beam.PTransform):
         max_image_pixels: width times height beyond which an image is a dead letter.
         csv_delimiter: the character that separates the fields of CSV; found by each file's first
             records if it is None.
-        column_types: "text" or "number" for columns of CSV whose first values do not decide it. A
-            file that lacks one is a dead letter.
+        column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
+            of folders. A file that lacks one, or is not CSV, is a dead letter.
     """
 
     def __init__(
@@ -174,6 +178,15 @@ class _FindFiles(beam.DoFn):
             )
             if format_ is None:
                 error = UnreadableError("its name tells no format: pass --input_format")
+                yield from _unread_file(file.path, error)
+            elif format_ is not Format.CSV and (
+                names := self._settings.column_types.keys()
+                - folder_names(file.path, self._settings)
+            ):
+                error = UnreadableError(
+                    f"column_types names {min(names)!r}, but a {format_.value} file has types of "
+                    "its own: it decides those of CSV's columns and of folders alone"
+                )
                 yield from _unread_file(file.path, error)
             elif format_ is Format.IMAGES:
                 images.append(file)

@@ -102,3 +102,19 @@ def test_column_types_make_numbers_of_folders(predict, tmp_path):
     assert rows == {("01", 1.0, "1"), ("01", 1.0, "2"), (None, None, "1"), (None, None, "2")}
     (letter,) = outcome.dead_letters
     assert "'day=x' is not a number that float64 holds exactly" in letter["error"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "png", "idx3-ubyte"])
+def test_column_types_are_for_csv_and_folders_alone(predict, tmp_path, suffix):
+    path = tmp_path / "in" / "day=1" / f"part.{suffix}"
+    write(path, suffix)
+    pattern = tmp_path / "in" / "day=*" / "*"
+    types = {"day": "number"}
+    rows = predict(pattern, model_class=Echo, column_types=types).predictions
+    assert {row["got day"] for row in rows} == {1.0}
+    outcome = predict(pattern, model_class=Echo, column_types={**types, "a": "text"})
+    assert outcome.predictions == []
+    (letter,) = outcome.dead_letters
+    assert letter["key"] is None
+    assert letter["source"] == str(path)
+    assert "column_types names 'a', but a" in letter["error"]
