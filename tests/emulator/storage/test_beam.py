@@ -1,6 +1,7 @@
 """Beam's GCS filesystem, unchanged, against the server."""
 
 import base64
+import gzip
 import json
 import os
 import subprocess
@@ -98,23 +99,63 @@ def metadata_server() -> Iterator[str]:
     server.server_close()
 
 
-def test_beam_filesystem(endpoint, bucket, metadata_server):
-    ran = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, f"gs://{bucket.name}/"],
-        env=os.environ
-        | {
-            "STORAGE_EMULATOR_HOST": endpoint,
-            "GCE_METADATA_HOST": metadata_server,
-            "GCE_METADATA_IP": metadata_server,
-            "GCE_METADATA_ROOT": metadata_server,
-            "NO_GCE_CHECK": "false",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == {
+@pytest.fixture
+def run_script(endpoint, bucket, metadata_server):
+    """Run a script that prints JSON, with the bucket as its argument."""
+
+    def run(script):
+        ran = subprocess.run(
+            [sys.executable, "-c", script, f"gs://{bucket.name}/"],
+            env=os.environ
+            | {
+                "STORAGE_EMULATOR_HOST": endpoint,
+                "GCE_METADATA_HOST": metadata_server,
+                "GCE_METADATA_IP": metadata_server,
+                "GCE_METADATA_ROOT": metadata_server,
+                "NO_GCE_CHECK": "false",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    return run
+
+
+_SOURCES_SCRIPT = """
+import json, sys
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from template.sources import find_files
+from template.sources.streams import is_gzip, open_stream
+
+FileSystems.set_options(PipelineOptions(["--project=p"]))
+files = {}
+for file in find_files(sys.argv[1] + "in/**"):
+    with open_stream(file.path) as stream:
+        files[file.path.removeprefix(sys.argv[1])] = [is_gzip(stream), stream.read().decode()]
+print(json.dumps(files))
+"""
+
+
+def test_sources_read_what_the_content_encoding_says_and_no_placeholders(bucket, run_script):
+    bucket.blob("in/").upload_from_string(b"")
+    bucket.blob("in/day=1/").upload_from_string(b"")
+    bucket.blob("in/_SUCCESS").upload_from_string(b"")
+    bucket.blob("in/day=1/plain.csv").upload_from_string(b"a\n1\n", content_type="text/csv")
+    encoded = bucket.blob("in/day=1/encoded.csv")
+    encoded.content_encoding = "gzip"
+    encoded.upload_from_string(gzip.compress(b"a\n2\n"), content_type="text/csv")
+    assert run_script(_SOURCES_SCRIPT) == {
+        "in/day=1/plain.csv": [False, "a\n1\n"],
+        "in/day=1/encoded.csv": [True, "a\n2\n"],
+    }
+
+
+def test_beam_filesystem(run_script):
+    assert run_script(_SCRIPT) == {
         "big": True,
         "seek": [0, 1],
         "empty": "",
