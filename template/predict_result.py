@@ -124,7 +124,7 @@ def _to_column(returned: Any) -> Any:
         return _typed(_cells(np.atleast_1d(returned).tolist()))
     if isinstance(returned, np.ndarray):
         returned = np.atleast_1d(returned)
-        return returned if returned.ndim == 1 else _cells(returned.tolist())
+        return returned if returned.ndim == 1 else _cells(_to_list(returned))
     if isinstance(returned, _SINGLE):
         return _typed(_cells([returned]))
     if isinstance(returned, Sequence):
@@ -223,8 +223,16 @@ def _cells(entries: Sequence[Any]) -> np.ndarray:
     """Return one object cell per entry, whatever the entries are."""
     cells = np.empty(len(entries), dtype=object)
     for position, entry in enumerate(entries):
-        cells[position] = entry.tolist() if isinstance(entry, np.ndarray) else entry
+        cells[position] = _to_list(entry) if isinstance(entry, np.ndarray) else entry
     return cells
+
+
+def _to_list(array: np.ndarray) -> Any:
+    """Return an array as lists; numpy's own makes integers of times in nanoseconds."""
+    if array.dtype.kind not in "mM":
+        return array.tolist()
+    times = pd.Series(array.ravel()).to_numpy(dtype=object)
+    return times.reshape(array.shape).tolist()
 
 
 def _tensor_to_array(tensor: torch.Tensor) -> np.ndarray:

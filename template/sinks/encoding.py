@@ -19,13 +19,12 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-import torch
-from pandas.api.types import infer_dtype
 
 from template.arrow_types import replace_types
 from template.blocks import KEY
 from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
-from template.sinks.json_values import column_holds_infinity, dump_json
+from template.sinks.arrow_values import arrow_column
+from template.sinks.json_values import column_holds_infinity, dump_json, to_pandas_time
 
 _NEEDS_QUOTES = frozenset(',"\n\r')
 
@@ -103,19 +102,9 @@ def csv_header(columns: Sequence[str]) -> bytes:
 
 def arrow_table(block: pd.DataFrame) -> pa.Table:
     """Return a block as Arrow, each column in the type of its values, which Parquet can hold."""
-    columns = {name: _arrow_cells(column) for name, column in block.items()}
-    table = pa.Table.from_pandas(
-        pd.DataFrame(columns, copy=False), preserve_index=False
-    ).replace_schema_metadata()
+    table = pa.table({str(name): arrow_column(column) for name, column in block.items()})
     pyarrow.parquet.ParquetWriter(io.BytesIO(), table.schema).close()
     return table
-
-
-def _arrow_cells(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column with cells that Arrow takes."""
-    if column.dtype != object or infer_dtype(column, skipna=True) == "string":
-        return column
-    return pd.Series(map(_arrow_cell, column), index=column.index, dtype=object)
 
 
 def _python_cells(column: pd.Series[Any]) -> list[Any]:
@@ -128,23 +117,19 @@ def _python_cells(column: pd.Series[Any]) -> list[Any]:
     return column.tolist()
 
 
-def _arrow_cell(cell: Any) -> Any:
-    if isinstance(cell, torch.Tensor) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
-        return cell.tolist()
-    if type(cell) is int and not -(2**63) <= cell < 2**64:
-        return Decimal(cell)
-    return cell
-
-
 def _csv_field(cell: Any) -> str:
     if isinstance(cell, str):
         # The csv module leaves a lone carriage return unquoted, which readers take for a line end.
         if not cell or not _NEEDS_QUOTES.isdisjoint(cell):
             return '"' + cell.replace('"', '""') + '"'
         return cell
+    if isinstance(cell, np.datetime64 | np.timedelta64):
+        cell = to_pandas_time(cell)
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return ""
-    if isinstance(cell, bool | np.bool_ | int | np.integer | Decimal):
+    if isinstance(cell, Decimal):
+        return "" if cell.is_nan() else str(cell)
+    if isinstance(cell, bool | np.bool_ | int | np.integer):
         return str(cell)
     if isinstance(cell, float | np.floating):
         return "" if np.isnan(cell) else repr(float(cell))

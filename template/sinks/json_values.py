@@ -18,7 +18,8 @@ import orjson
 import pandas as pd
 import torch
 
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+# Not orjson's own numpy: it cuts nanoseconds and makes a date of NaT.
+_OPTIONS = orjson.OPT_NON_STR_KEYS
 _FINITE = (str, int, type(None))
 
 
@@ -43,6 +44,11 @@ def dump_json(value: Any, holds_infinity: Callable[[Any], bool] | None = None) -
         if b"null" not in encoded or not (holds_infinity or _holds_infinity)(value):
             return encoded
     return orjson.dumps(_spell(value), _plain, _OPTIONS)
+
+
+def to_pandas_time(value: np.datetime64 | np.timedelta64) -> Any:
+    """Return a time of numpy as a ``Timestamp``, ``Timedelta`` or ``NaT``, with all its digits."""
+    return pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
 
 
 def column_holds_infinity(column: pd.Series[Any]) -> bool:
@@ -79,6 +85,8 @@ def _spell(value: Any) -> Any:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return value if -(2**63) <= value < 2**64 else orjson.Fragment(str(value))
+    if isinstance(value, np.ndarray) and value.dtype.kind in "mM":
+        return list(value)
     if isinstance(value, np.ndarray | torch.Tensor):
         return _spell(value.tolist())
     if isinstance(value, Mapping):
@@ -99,6 +107,11 @@ def _plain(value: Any) -> Any:
             return "Infinity" if value > 0 else "-Infinity"
         # A JSON number has as many digits as it needs.
         return orjson.Fragment(str(value)) if value.is_finite() else None
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        time = to_pandas_time(value)
+        return None if time is pd.NaT else time.isoformat()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "mM" and value.ndim:
+        return list(value)  # numpy makes integers of nanoseconds
     for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
         if hasattr(value, convert):
             return getattr(value, convert)()

@@ -190,3 +190,14 @@ def test_a_name_that_is_taken_is_refused():
         join_predictions(KEYS, 2, pd.DataFrame({"id": [1, 2]}), reserved=["id"])
     with pytest.raises(UnusablePredictionError, match="several columns 'a'"):
         joined(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]))
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "timedelta64[ns]"])
+def test_times_in_lists_stay_times(kind):
+    times = np.array([[123456789, 1], [2, "NaT"]], dtype=kind)
+    expected = [pd.Series(row).to_list() for row in times]
+    for returned in (times, list(times)):
+        cells = join_predictions(KEYS, 2, returned)["prediction"]
+        assert cells[0] == expected[0]
+        assert cells[1][0] == expected[1][0]
+        assert cells[1][1] is pd.NaT

@@ -14,6 +14,7 @@ import torch
 from pandas.arrays import ArrowExtensionArray
 
 from template.sinks.encoding import arrow_table, csv_rows, encode_block, json_lines
+from template.sinks.json_values import dump_json
 
 
 def test_json_lines_are_what_json_reads():
@@ -192,3 +193,54 @@ def test_times_that_are_passed_through_keep_their_nanoseconds():
     ]
     assert csv_rows(block).fields["t"] == ["00:00:00.001234567", ""]
     assert arrow_table(block).column("t").type == pa.time64("ns")
+
+
+FIRST, OTHER = pd.Timestamp("2020-01-01T00:00:00.123456789"), pd.Timestamp("2021-01-01")
+TIMES = np.array(["2020-01-01T00:00:00.123456789", "NaT"], dtype="datetime64[ns]")
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        (FIRST, "2020-01-01T00:00:00.123456789"),
+        (TIMES[0], "2020-01-01T00:00:00.123456789"),
+        ([FIRST, OTHER], ["2020-01-01T00:00:00.123456789", "2021-01-01T00:00:00"]),
+        (TIMES, ["2020-01-01T00:00:00.123456789", None]),
+        ({"a": [FIRST, None]}, {"a": ["2020-01-01T00:00:00.123456789", None]}),
+        ([FIRST.tz_localize("Europe/Berlin")], ["2020-01-01T00:00:00.123456789+01:00"]),
+        (pd.Timedelta(5, "ns"), "P0DT0H0M0.000000005S"),
+        (np.array([5, "NaT"], dtype="timedelta64[ns]"), ["P0DT0H0M0.000000005S", None]),
+        (2**63, 2**63),
+        ([2**63, 2**70, None], [2**63, 2**70, None]),
+        ({"a": np.array([2**64 - 1], dtype=np.uint64)}, {"a": [2**64 - 1]}),
+        ({"a": np.inf, "b": TIMES[:1]}, {"a": "Infinity", "b": ["2020-01-01T00:00:00.123456789"]}),
+    ],
+    ids=repr,
+)
+def test_a_cell_keeps_all_its_digits(cell, written):
+    cells = pd.Series([None, None], dtype=object)
+    cells[1] = cell
+    block = pd.DataFrame({"key": ["a", "b"], "v": cells})
+    assert [json.loads(line)["v"] for line in json_lines(block).splitlines()] == [None, written]
+    field = csv_rows(block).fields["v"][1].strip('"').replace('""', '"')
+    assert field == written or json.loads(field) == written
+    absent, read = arrow_table(block)["v"].to_pylist()
+    assert absent is None
+    assert json.loads(dump_json(read)) == written
+
+
+def test_a_date_and_a_timestamp_stay_what_they_are_in_parquet():
+    cells = [datetime.date(2020, 1, 1), pd.Timestamp("2020-01-01T01:00")]
+    block = pd.DataFrame({"key": ["a", "b"], "v": pd.Series(cells, dtype=object)})
+    tables = list(encode_block(block, arrow_table))
+    assert [table["v"].to_pylist() for table in tables] == [
+        [cells[0]],
+        [cells[1].to_pydatetime()],
+    ]
+
+
+def test_a_decimal_that_is_no_number_is_missing():
+    cells = pd.Series([Decimal("NaN"), Decimal("1.10")], dtype=object)
+    block = pd.DataFrame({"key": ["a", "b"], "v": cells})
+    assert csv_rows(block).fields["v"] == ["", "1.10"]
+    assert [json.loads(line)["v"] for line in json_lines(block).splitlines()] == [None, 1.1]
