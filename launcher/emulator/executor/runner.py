@@ -34,6 +34,7 @@ _METRICS_PERIOD_SEC = 0.5
 _CHANNEL_URNS = (bundle_processor.DATA_INPUT_URN, bundle_processor.DATA_OUTPUT_URN)
 _RAISED_AGAIN = "\n\nDuring handling of the above exception, another exception occurred:\n"
 _STEP = re.compile(r" \[while running '.*'\]$")
+_ADDRESS = re.compile(r"\b0x[0-9a-f]+")
 
 
 class EmulatorRunner(StageRunner):
@@ -98,8 +99,9 @@ class EmulatorRunner(StageRunner):
         try:
             response = super().execute_bundle(context, stage, bundle_input)
         except WorkItemFailedError as error:
-            cause = _describe_failure(operation, str(error.__cause__))
-            raise WorkflowFailedError(cause) from error
+            reason = error.__cause__
+            cause = reason.cause if isinstance(reason, WorkerDiedError) else str(reason)
+            raise WorkflowFailedError(_describe_failure(operation, cause)) from error
         # FnApiRunner leaves in its buffer what is a side input and nothing else, and would give it
         # out again with the stage's next bundle: that of its timers, or the rest of a split read.
         sides = context.side_input_descriptors_by_stage
@@ -203,6 +205,7 @@ class _FailureReport:
             self._report(MessageEvent(Importance.DETAILED, text))
 
     def _is_new(self, text: str) -> bool:
+        text = _ADDRESS.sub("", text)  # of a thread
         with self._lock:
             known = text in self._reported
             self._reported.add(text)

@@ -8,8 +8,10 @@ https://beam.apache.org/documentation/runtime/environments/
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,9 @@ BUNDLE_ID_PREFIX = "bundle-"
 
 _TEARDOWN_TIMEOUT_SEC = 3.0
 _LAST_LINES = 20
+_MOST_LINES_OF_STACKS = 1000
+_STACKS = re.compile(r"(Timeout \(\d+:[\d:.]+\)!|Fatal Python error: .*)$", re.MULTILINE)
+"""How the stacks of all threads begin that faulthandler writes."""
 
 
 class WorkerDiedError(Exception):
@@ -40,13 +45,21 @@ class WorkerDiedError(Exception):
 
     Args:
         how: which one, and how it ended; one line.
-        output: the last lines that it printed.
+        output: the last lines that it printed; if the stacks of its threads, all of them.
     """
 
     def __init__(self, how: str, output: str = "") -> None:
         super().__init__(f"{how}\n{output}".rstrip())
         self.how = how
         self.output = output
+
+    @property
+    def cause(self) -> str:
+        """What it died of, in one line."""
+        stacks = _STACKS.match(self.output)
+        if stacks:
+            return f"{self.how}: {stacks[0]}"
+        return [self.how, *self.output.splitlines()][-1]
 
 
 class WorkerStoppedError(Exception):
@@ -196,4 +209,8 @@ def _describe_death(status: int) -> str:
 
 
 def _last_lines(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-_LAST_LINES:])
+    text = log.read_text(errors="replace").rstrip()
+    stacks = deque(_STACKS.finditer(text), maxlen=1)
+    if stacks:
+        return "\n".join(text[stacks[0].start() :].splitlines()[:_MOST_LINES_OF_STACKS])
+    return "\n".join(text.splitlines()[-_LAST_LINES:])

@@ -37,6 +37,7 @@ if __name__ == "__main__":
 
 # A module beside the entry file: workers have it only if they run the template's image.
 DEEDS = '''
+import faulthandler
 import logging
 import os
 import signal
@@ -81,6 +82,11 @@ class Count(beam.DoFn):
 
     def sleep(self):
         Path(self._folder, "pids").write_text(f"{os.getpid()} {os.getppid()}")
+        time.sleep(600)
+
+    def hang(self):
+        print("no line end", end="")
+        faulthandler.dump_traceback_later(0.2, exit=True)
         time.sleep(600)
 
     def _first(self, name):

@@ -152,6 +152,23 @@ def test_an_exception_fails_the_job_and_is_told_once(
     assert errors[1].endswith("Root cause: ValueError: seven is too much [while running 'Count']")
 
 
+def test_a_worker_that_ends_with_the_stacks_of_its_threads_leaves_them_all(
+    bench: Bench, deeds: Path, job: dict[str, Any]
+) -> None:
+    (deeds / "deed").write_text("hang")
+    submit(bench, job, "hanging")
+    journal = bench.journals.wait("hanging")
+    assert journal.states == [*LAUNCHED, "JOB_STATE_FAILED"]
+    errors = [text for importance, text in journal.messages if importance == "JOB_MESSAGE_ERROR"]
+    assert len(errors) == 2
+    how, _, stacks = errors[0].partition(" (attempt 4 of 4). Its last output:\n")
+    assert stacks.startswith("Timeout (0:00:00.2")
+    assert "in hang\n" in stacks
+    log = (bench.runs_dir / "hanging" / f"{how.split()[1]}.log").read_text(errors="replace")
+    assert stacks.count("Thread 0x") == log.count("Thread 0x") > 3
+    assert errors[1].endswith(f"Root cause: {how}: {stacks.splitlines()[0]}")
+
+
 @pytest.fixture
 def sleeping(bench: Bench, deeds: Path, job: dict[str, Any]) -> Iterator[tuple[str, list[int]]]:
     """A job that sleeps at number 7, and the process ids of its worker and its executor."""
