@@ -58,6 +58,12 @@ def start_emulator(port: str) -> daemon.EmulatorInfo:
     run_flexpack("emulator", "start", "--detach", f"--port={port}")
     info = daemon.find_running(_DATA_DIR)
     assert info is not None, "emulator start has just waited for it"
+    if port not in ("0", str(info.dataflow_port)):
+        print(
+            f"PORT={port} has no effect: the local Dataflow runs already, on port "
+            f"{info.dataflow_port}; 'flexpack emulator stop' first to move it",
+            flush=True,
+        )
     os.environ.update(daemon.shell_variables(info, project=PROJECT))
     return info
 
