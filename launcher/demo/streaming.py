@@ -87,9 +87,10 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
     _warm_up(dataflow, job.id, publisher, ledger)
 
     _publish_and_show(publisher, ledger, rate, int(rate * seconds))
+    # A drain leaves what the job has not read yet to the next job on the subscription.
+    ledger.wait_for_all()
     run_flexpack("jobs", "drain", job.id, f"--project={PROJECT}", f"--region={REGION}")
     drained = wait_for_job(dataflow, job.id, timeout_sec=_TIMEOUT_SEC)
-    ledger.wait_for_all()
     counts = RowCounts.from_metrics(dataflow.metrics(job.id))
     lost = ledger.lost()
     print(f"\njob            {job.id}")

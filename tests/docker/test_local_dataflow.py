@@ -50,7 +50,7 @@ def test_launcher_and_workers_run_in_the_image(emulator_with_image, garments):
     )
     rows = [
         json.loads(line)
-        for blob in bucket.list_blobs(prefix="out/predictions")
+        for blob in bucket.list_blobs(prefix="out/predictions-0")
         for line in blob.download_as_text().splitlines()
     ]
     expected = garments.predict_with_torch()

@@ -240,7 +240,8 @@ def test_serving_in_the_foreground_ends_with_a_signal(
     data_dir: Path, number: signal.Signals
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from launcher.emulator import daemon\n"
+        "import signal, sys; from pathlib import Path; from launcher.emulator import daemon\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever runs the tests\n"
         "daemon.serve(daemon.EmulatorOptions(port=0, data_dir=Path(sys.argv[1])), "
         "on_ready=lambda info: print(info.pid, flush=True))"
     )
