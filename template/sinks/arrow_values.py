@@ -1,13 +1,13 @@
 """Columns of predictions as Arrow, in which no value becomes another one.
 
-The type that Arrow infers from Python's objects drops nanoseconds, time zones of times of day, and
-the time of day after a date.
+The type that Arrow infers from Python's objects drops nanoseconds, the time of day after a date,
+digits of decimals beside floats, and what is a text beside bytes.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,16 @@ from pandas.api.types import infer_dtype
 
 from template.arrow_types import replace_types
 from template.sinks.json_values import to_pandas_time
+
+_CONFLICTS: tuple[tuple[Callable[[pa.DataType], bool], type, str], ...] = (
+    (pa.types.is_date, datetime.datetime, "dates and timestamps in one column"),
+    (pa.types.is_floating, Decimal, "decimals and floats in one column"),
+    (pa.types.is_binary, str, "texts and bytes in one column"),
+)
+"""A type of Arrow, and a type of Python's whose values it would change.
+
+Whoever writes the rows writes them to different files then.
+"""
 
 
 def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
@@ -36,11 +46,16 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
         cells = [_with_decimals(cell) for cell in cells]
         values = pa.array(cells, from_pandas=True)
     exact_type = values.type
-    for leaf in set(_find_leaves(values.type)):
-        if pa.types.is_date(leaf) and _holds(cells, _is_time_of_a_day):
-            raise TypeError("dates and timestamps in one column")
+    types = _find_types(cells) - {type(pd.NaT)}  # a datetime to Python
+    for leaf in set(find_leaves(values.type)):
+        for is_leaf, type_, problem in _CONFLICTS:
+            if is_leaf(leaf) and any(issubclass(each, type_) for each in types):
+                raise TypeError(problem)
         if pa.types.is_time(leaf) and _holds(cells, _has_zone):
             raise TypeError("a time of day with a time zone, which Parquet cannot hold")
+        other = _has_no_zone if getattr(leaf, "tz", None) else _has_zone
+        if pa.types.is_timestamp(leaf) and _holds(cells, other):
+            raise TypeError("timestamps with and without a time zone in one column")
         if leaf.equals(pa.duration("us")) and _holds(cells, _has_nanoseconds):
             exact_type = replace_types(exact_type, leaf.equals, pa.duration("ns"))
         if pa.types.is_timestamp(leaf) and leaf.unit == "us" and _holds(cells, _has_nanoseconds):
@@ -72,11 +87,26 @@ def _with_decimals(cell: Any) -> Any:
     return cell
 
 
-def _find_leaves(type_: pa.DataType) -> Iterator[pa.DataType]:
+def find_leaves(type_: pa.DataType) -> Iterator[pa.DataType]:
+    """Yield the types of the values in a type, which may be nested."""
     if not type_.num_fields:
         yield type_
     for position in range(type_.num_fields):
-        yield from _find_leaves(type_.field(position).type)
+        yield from find_leaves(type_.field(position).type)
+
+
+def _find_types(cells: Sequence[Any]) -> set[type]:
+    """Return the types of the values in some cells, which may be nested."""
+    types = set(map(type, cells))
+    if not types.isdisjoint({list, tuple, dict, np.ndarray}):
+        for cell in cells:
+            if isinstance(cell, dict):
+                types |= _find_types(list(cell.values()))
+            elif isinstance(cell, list | tuple):
+                types |= _find_types(cell)
+            elif isinstance(cell, np.ndarray) and cell.dtype == object:
+                types |= _find_types(cell.tolist())
+    return types
 
 
 def _holds(cells: Iterable[Any], is_wanted: Callable[[Any], bool]) -> bool:
@@ -93,12 +123,12 @@ def _holds(cells: Iterable[Any], is_wanted: Callable[[Any], bool]) -> bool:
     return False
 
 
-def _is_time_of_a_day(value: Any) -> bool:
-    return isinstance(value, datetime.datetime)
-
-
 def _has_zone(value: Any) -> bool:
-    return isinstance(value, datetime.time) and value.tzinfo is not None
+    return isinstance(value, datetime.time | datetime.datetime) and value.tzinfo is not None
+
+
+def _has_no_zone(value: Any) -> bool:
+    return isinstance(value, datetime.datetime) and value.tzinfo is None and value is not pd.NaT
 
 
 def _has_nanoseconds(value: Any) -> bool:

@@ -20,6 +20,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from template.dead_letters import DeadLetter
+from template.sinks.arrow_values import find_leaves
 from template.sinks.encoding import CsvRows, csv_header
 
 _ROW_GROUP_BYTES = 16 << 20  # in memory
@@ -244,6 +245,10 @@ def _find_valueless(table: pa.Table) -> list[str]:
     ]
 
 
+def _count_decimals(type_: pa.DataType) -> int:
+    return sum(map(pa.types.is_decimal, find_leaves(type_)))
+
+
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return a table with the columns of a schema, null if it does not have them.
 
@@ -265,5 +270,7 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
                 raise pa.ArrowTypeError(f"{column.type} is wider than {field_.type}")
         if pa.types.is_binary(field_.type) and pa.types.is_string(column.type):
             raise pa.ArrowTypeError("a text is not bytes")
+        if _count_decimals(field_.type) < _count_decimals(column.type):
+            raise pa.ArrowTypeError("a float does not have the digits of a decimal")
         columns.append(column.cast(field_.type))
     return pa.table(columns, schema=schema)

@@ -229,14 +229,29 @@ def test_a_cell_keeps_all_its_digits(cell, written):
     assert json.loads(dump_json(read)) == written
 
 
-def test_a_date_and_a_timestamp_stay_what_they_are_in_parquet():
-    cells = [datetime.date(2020, 1, 1), pd.Timestamp("2020-01-01T01:00")]
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [datetime.date(2020, 1, 1), pd.Timestamp("2020-01-01T01:00")],
+        [Decimal("0.1234567890123456789012"), 0.5],
+        [[Decimal("1.10")], [0.5]],
+        ["a", b"a"],
+        [{"a": "x"}, {"a": b"x"}],
+        [pd.Timestamp("2020-01-01", tz="Europe/Berlin"), pd.Timestamp("2020-01-01")],
+        [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-01", tz="Europe/Berlin")],
+    ],
+    ids=repr,
+)
+def test_a_cell_does_not_become_what_its_neighbour_is_in_parquet(cells):
     block = pd.DataFrame({"key": ["a", "b"], "v": pd.Series(cells, dtype=object)})
     tables = list(encode_block(block, arrow_table))
-    assert [table["v"].to_pylist() for table in tables] == [
-        [cells[0]],
-        [cells[1].to_pydatetime()],
-    ]
+    assert [table["v"].to_pylist() for table in tables] == [cells[:1], cells[1:]]
+
+
+def test_nat_is_missing_among_dates_in_parquet():
+    cells = pd.Series([datetime.date(2020, 1, 1), pd.NaT], dtype=object)
+    table = arrow_table(pd.DataFrame({"key": ["a", "b"], "v": cells}))
+    assert table["v"].to_pylist() == [datetime.date(2020, 1, 1), None]
 
 
 def test_a_decimal_that_is_no_number_is_missing():
