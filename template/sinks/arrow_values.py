@@ -37,6 +37,11 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     Raises:
         Exception: no type holds them all, or Arrow cannot hold one; Arrow raises whatever comes.
     """
+    dtype = column.dtype
+    if isinstance(dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
+    elif isinstance(dtype, np.dtype) and not dtype.isnative:
+        column = column.astype(dtype.newbyteorder("="))
     if column.dtype != object or infer_dtype(column, skipna=True) == "string":
         return pa.array(column, from_pandas=True)
     cells = [_plain(cell) for cell in column]

@@ -248,6 +248,20 @@ def test_a_cell_does_not_become_what_its_neighbour_is_in_parquet(cells):
     assert [table["v"].to_pylist() for table in tables] == [cells[:1], cells[1:]]
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(pd.arrays.SparseArray([0, 0, 7])),
+        pd.Series(np.array([0, 0, 7], dtype=">i4")),
+        pd.Series(np.array([0, 0, 7], dtype=">f8")),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_arrow_takes_sparse_and_big_endian_columns(column):
+    table = arrow_table(pd.DataFrame({"key": list("abc"), "v": column}))
+    assert table["v"].to_pylist() == [0, 0, 7]
+
+
 def test_nat_is_missing_among_dates_in_parquet():
     cells = pd.Series([datetime.date(2020, 1, 1), pd.NaT], dtype=object)
     table = arrow_table(pd.DataFrame({"key": ["a", "b"], "v": cells}))
