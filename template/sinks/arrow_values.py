@@ -39,7 +39,7 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """
     dtype = column.dtype
     if isinstance(dtype, pd.SparseDtype):
-        column = column.sparse.to_dense()
+        column = pd.Series(np.asarray(column))
     elif isinstance(dtype, np.dtype) and not dtype.isnative:
         column = column.astype(dtype.newbyteorder("="))
     if column.dtype != object or infer_dtype(column, skipna=True) == "string":
