@@ -87,15 +87,17 @@ class RunDisplay(RunObserver):
             self._print(f"The job goes on. Follow it:  {self._command('wait')}")
         elif counts and counts.dead_letters and not counts.predictions:
             print(
-                "flexpack: warning: nothing was predicted; every row is a dead letter, and each "
-                "has its reason: in the files OUTPUT-errors-*, or at the dead-letter topic",
+                "flexpack: warning: nothing was predicted; every row is a dead letter, with its "
+                f"reason {f'in {results.dead_letters}' if results else 'at the dead-letter topic'}",
                 file=sys.stderr,
             )
 
-        if results:
-            self._show_results(results)
+        self.show_results(results)
 
-    def _show_results(self, results: RunResults) -> None:
+    def show_results(self, results: RunResults | None) -> None:
+        """Show where the results of a job are and why rows are missing, if it has recorded it."""
+        if results is None:
+            return
         if results.predictions:
             self._print(f"  predictions   {_show(results.predictions)}")
         if results.dead_letters:

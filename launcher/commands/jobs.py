@@ -163,6 +163,7 @@ def _metrics(args: Namespace) -> int:
 def _wait(args: Namespace) -> int:
     """Follow a job to its end."""
     from launcher.commands.display import RunDisplay
+    from launcher.jobs.errors import JobFailed
     from launcher.jobs.following import follow_job
 
     dataflow = _open(args)
@@ -174,6 +175,9 @@ def _wait(args: Namespace) -> int:
             )
     except KeyboardInterrupt:
         display.show_interrupted()
+        raise
+    except JobFailed as error:
+        display.show_results(error.results)
         raise
     finally:
         display.on_followed()

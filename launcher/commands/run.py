@@ -78,6 +78,7 @@ def _run(args: Namespace) -> int:
     # Loaded only here, so that --help answers at once.
     from launcher.commands.display import RunDisplay
     from launcher.jobs.dataflow import Dataflow
+    from launcher.jobs.errors import JobFailed
     from launcher.jobs.records import Milestone
     from launcher.launch.fallback import Fallback
     from launcher.workflow import plan_run, run_template
@@ -119,6 +120,9 @@ def _run(args: Namespace) -> int:
         )
     except KeyboardInterrupt:
         display.show_interrupted()
+        raise
+    except JobFailed as error:
+        display.show_results(error.results)
         raise
     if args.is_async:
         print("The job was not verified: --async does not compare it with what was requested.")

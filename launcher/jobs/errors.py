@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from launcher.errors import FlexpackError
 from launcher.jobs.failures import Diagnosis
 from launcher.jobs.records import Job, JobMessage
+
+if TYPE_CHECKING:
+    from launcher.jobs.results import RunResults
 
 
 class JobError(FlexpackError):
@@ -24,6 +28,7 @@ class JobFailed(JobError):
     Attributes:
         messages: its last messages of importance ERROR, oldest first.
         diagnosis: why, if it was diagnosed (``launcher.jobs.diagnosis``).
+        results: where its results are, if it has written them before it failed.
     """
 
     def __init__(
@@ -32,9 +37,11 @@ class JobFailed(JobError):
         job: Job,
         messages: Sequence[JobMessage],
         diagnosis: Diagnosis | None = None,
+        results: RunResults | None = None,
     ) -> None:
         self.messages = tuple(messages)
         self.diagnosis = diagnosis
+        self.results = results
         super().__init__(message, job)
 
 

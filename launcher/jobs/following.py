@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from launcher.errors import ServiceError
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose_job
@@ -90,6 +91,7 @@ def follow_job(
             error.job,
             error.messages,
             diagnosis,
+            _find_results(dataflow, error.job),
         ) from error
     except JobTimeout as error:
         if requested is None or comparisons is not None:
@@ -99,3 +101,11 @@ def follow_job(
         return FollowedJob(job, None, comparisons)
     counts = RowCounts.from_metrics(dataflow.metrics(job_id))
     return FollowedJob(job, counts, comparisons, find_results(dataflow, job))
+
+
+def _find_results(dataflow: Dataflow, job: Job) -> RunResults | None:
+    """Return the results of a failed job; None if there are none, or nobody says."""
+    try:
+        return find_results(dataflow, job)
+    except ServiceError:
+        return None

@@ -57,6 +57,9 @@ def test_an_unpredicted_run_fails_and_replaces_the_one_before(lake, launch, stag
         "column image nor pixel1"
     ) in printed
     assert f"The dead letters are in {lake.root}/verdict/p-errors-*.jsonl" in printed
+    for name, files in (("dead letters ", "-errors-*.jsonl"), ("record       ", "-run.json")):
+        assert f"  {name} gcloud storage cat '{lake.root}/verdict/p{files}'" in printed
+    assert "    2 x ValueError: neither a column image nor pixel1" in printed
     assert (record["status"], record["counts"]["dead_letters"]) == ("FAILED", 2)
     assert lake.list_names("verdict/") == [
         "verdict/p-00007-of-00009.jsonl",
