@@ -274,7 +274,7 @@ def _one_key(impulse: bytes) -> tuple[str, bytes]:
 @beam.typehints.with_input_types(tuple[str, bytes])
 @beam.typehints.with_output_types(ModelMetadata)
 class _WatchDoFn(beam.DoFn):
-    """Looks, tells of what is new, and looks again later."""
+    """Looks for new files, yields them, and looks again later."""
 
     CURRENT = beam.DoFn.StateParam(ReadModifyWriteStateSpec("current", StrUtf8Coder()))
     LOOK = beam.DoFn.TimerParam(TimerSpec("look", TimeDomain.REAL_TIME))

@@ -89,8 +89,8 @@ class PredictConfig:
             )
         if wildcard := re.search(r"[*?\[]", output):
             problems.append(
-                f"--output {output!r}: holds {wildcard[0]!r}, which patterns use; files could not "
-                "be told from others"
+                f"--output {output!r}: holds {wildcard[0]!r}, a wildcard; it would match "
+                "files of other outputs"
             )
         if problems:
             raise ParameterError("\n".join(problems))

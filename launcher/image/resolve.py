@@ -111,7 +111,7 @@ def build_lock_command(
 def write_locks(
     root: Path, flavours: Sequence[Flavour], *, environ: Mapping[str, str] = os.environ
 ) -> list[LockResult]:
-    """Make the locks anew. Blocks, for seconds each; asks the package indexes.
+    """Make new locks. Blocks, for seconds each; reads the package indexes.
 
     A pin stays where it is as long as the requirements allow; delete the files to get the newest.
     A flavour without a lock starts from the pins of the default one.

@@ -50,7 +50,7 @@ def encode_block(
     try:
         encoded = encode(block)
     except Exception as error:  # an encoder of foreign objects raises whatever comes
-        # What orjson raises tells the type, its cause the reason.
+        # orjson's error names the type; its cause has the reason.
         failure = f"OutputError: the prediction cannot be written: {error.__cause__ or error}"
     else:
         yield encoded

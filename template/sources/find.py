@@ -57,7 +57,7 @@ def check_input(pattern: str, input_format: str) -> None:
     """Check, before a job is launched, that there is something to read; lists the files.
 
     Raises:
-        ParameterError: no file matches, or no name of those that do tells a format.
+        ParameterError: no file matches, or no matching name has a known ending.
     """
     files = find_files(pattern)
     if input_format == AUTO and not any(find_format(file.path) for file in files):

@@ -124,6 +124,10 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
         if key_column is not None:
             key = take_key(record, key_column)
         if IMAGE in record:
+            # One look at the text is cheaper than a look at every pixel.
+            has_words = b"true" in message.payload or b"false" in message.payload
+            if has_words and isinstance(record[IMAGE], list) and _has_boolean(record[IMAGE]):
+                raise UndecodableError(f"field {IMAGE}: its pixels are not numbers")
             record[IMAGE] = _decode_json_image(record[IMAGE], settings)
         return Row(key, record, passed)
     if key_column is not None:
@@ -202,6 +206,13 @@ def _decode_base64(text: str) -> tuple[bytes, str]:
         return base64.b64decode(packed, validate=True), media_type
     except ValueError as error:
         raise UndecodableError(f"field {IMAGE}: not base64: {error}") from None
+
+
+def _has_boolean(value: Any) -> bool:
+    """Return whether lists hold a boolean, which numpy would make 0 or 1 beside numbers."""
+    if isinstance(value, list):
+        return any(map(_has_boolean, value))
+    return isinstance(value, bool)
 
 
 def _has_large_integer(value: Any) -> bool:

@@ -131,7 +131,7 @@ def test_every_socket_of_a_running_job_is_on_loopback(running: Running) -> None:
 def test_the_data_of_a_job_is_not_served_to_other_machines(running: Running) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # Sends nothing: tells by which address it would.
+            probe.connect(("192.0.2.1", 9))  # Sends nothing: only the address is needed.
             address = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but the loopback's")

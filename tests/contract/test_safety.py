@@ -43,7 +43,7 @@ def ports(local_dataflow: LocalDataflow) -> tuple[int, int]:
 def test_only_the_loopback_interface_listens(ports: tuple[int, int]) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # Sends nothing: tells by which address it would.
+            probe.connect(("192.0.2.1", 9))  # Sends nothing: only the address is needed.
             address = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but the loopback's")

@@ -1,4 +1,4 @@
-"""Calls meet the faults that were queued for their method, in order, and the queue tells which."""
+"""Calls meet the faults queued for their method, in order, and the queue reports which."""
 
 from __future__ import annotations
 

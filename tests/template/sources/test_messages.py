@@ -253,11 +253,20 @@ def test_every_dialect_of_base64_is_read(encode, image):
         ([], "it is empty"),
         ([9007199254740993, 0.5], r"an integer beyond 2\*\*53"),
         ([[None, 1]], "its pixels are not numbers"),
+        ([True, False], "its pixels are not numbers"),
+        ([[True, 5], [6, 7]], "its pixels are not numbers"),
+        ([0.5, False], "its pixels are not numbers"),
     ],
 )
 def test_an_image_in_json_is_exact_or_refused(image, reason):
     with pytest.raises(ValueError, match=reason):
         decode(orjson.dumps({"image": image}))
+
+
+def test_booleans_in_other_fields_do_not_matter():
+    columns = decode(b'{"image":[0, 1], "new":true, "note":"false"}')[1]
+    assert columns["image"].tolist() == [0, 1]
+    assert (columns["new"], columns["note"]) == (True, "false")
 
 
 def test_large_integers_in_an_image_stay_exact():
