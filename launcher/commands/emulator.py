@@ -15,6 +15,7 @@ from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
 
 _DATA_DIR = next(option for option in daemon.OPTIONS if option.name == "data_dir")
+_PORT = next(option for option in daemon.OPTIONS if option.name == "port")
 DEFAULT_DATA_DIR = str(_DATA_DIR.default)
 _START_TIMEOUT_SEC = 30.0
 # An image that images.toml names may have to be unpacked first.
@@ -38,9 +39,35 @@ def add_flags(parser: CommandParser) -> None:
         default=os.environ.get("CLOUDSDK_CORE_PROJECT") or "local-project",
         help="that the clients use (default: CLOUDSDK_CORE_PROJECT, local-project)",
     )
+    register = add_verb(
+        verbs, "register", "let local/NAME stand for a project's folder and its Python", _register
+    )
+    set_example(register, "flexpack emulator register churn --code ~/churn")
+    register.add_argument("name", metavar="NAME", help="of the image, local/NAME")
+    register.add_argument(
+        "--code",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder that holds the project's packages (default: this one)",
+    )
+    register.add_argument(
+        "--python",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="PATH",
+        help="the project's interpreter, with flexpack installed (default: %(default)s)",
+    )
+    status = add_verb(verbs, "status", "show where it listens, and its projects", _status)
     stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
-    for verb in (start, env, stop):
-        _add_option(verb, _DATA_DIR)
+    for verb in (start, env, register, status, stop):
+        verb.add_argument(
+            _DATA_DIR.flag,
+            type=Path,
+            metavar=_DATA_DIR.metavar,
+            help=f"{_DATA_DIR.help % {'default': _DATA_DIR.default}}"
+            + ("" if verb is stop else ", or of the one on the port"),
+        )
 
 
 def _add_option(verb: CommandParser, option: daemon.Option) -> None:
@@ -55,16 +82,17 @@ def _add_option(verb: CommandParser, option: daemon.Option) -> None:
 
 def _start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
-    options = daemon.EmulatorOptions(
-        **{option.name: getattr(args, option.name) for option in daemon.OPTIONS}
-    )
     with _explained():
+        running = _find(args.data_dir, args.port) if args.detach else None
+        if running is not None:
+            _refuse_other_options(args, running)
+            _print_ready(running, args.data_dir, is_detached=True, runs_already=True)
+            return 0
+        args.data_dir = args.data_dir or _DATA_DIR.default
+        options = daemon.EmulatorOptions(
+            **{option.name: getattr(args, option.name) for option in daemon.OPTIONS}
+        )
         if args.detach:
-            running = daemon.find_running(options.data_dir)
-            if running is not None:
-                _refuse_other_options(args)
-                _print_ready(running, args.data_dir, is_detached=True, runs_already=True)
-                return 0
             timeout_sec = _START_WITH_IMAGES_TIMEOUT_SEC if options.images else _START_TIMEOUT_SEC
             info = daemon.start_detached(options, timeout_sec=timeout_sec)
             _print_ready(info, args.data_dir, is_detached=True)
@@ -78,63 +106,112 @@ def _start(args: Namespace) -> int:
 
 def _env(args: Namespace) -> int:
     """Print shell commands that point every client at the local Dataflow."""
-    with _explained():
-        info = daemon.find_running(args.data_dir)
-    if info is None:
-        raise FlexpackError(
-            f"--data-dir {args.data_dir}: no local Dataflow runs on "
-            f"{args.data_dir.resolve()}; start one with "
-            f"'{_command('start --detach', args.data_dir)}'"
-        )
+    info = _find_or_fail(args.data_dir)
     for name, value in sorted(daemon.shell_variables(info, project=args.project).items()):
         print(f"export {name}={shlex.quote(value)}")
     return 0
 
 
-def _stop(args: Namespace) -> int:
-    """Stop the local Dataflow and the jobs that it runs."""
+def _register(args: Namespace) -> int:
+    """Let an image's name stand for a project on the running local Dataflow."""
+    info = _find_or_fail(args.data_dir)
     with _explained():
-        was_running = daemon.stop(args.data_dir)
-    if was_running:
-        print("Stopped the local Dataflow.")
-    else:
-        print(
-            f"No local Dataflow runs on {args.data_dir.resolve()}; --data-dir names another folder."
-        )
+        daemon.register_project(info, args.name, args.code, args.python)
+    print(f"local/{args.name} is {args.code.resolve()} on the local Dataflow of {info.data_dir}.")
     return 0
 
 
-def _refuse_other_options(args: Namespace) -> None:
+def _status(args: Namespace) -> int:
+    """Show where the local Dataflow listens, and what stands for which image."""
+    info = _find_or_fail(args.data_dir)
+    with _explained():
+        projects = daemon.list_projects(info)
+    _print_places(info)
+    print("  images    local/flexpack  the environment in which it was started")
+    for project in projects:
+        missing = f" (missing: {project['missing']})" if project["missing"] else ""
+        print(f"            local/{project['name']}  {project['folder']}{missing}")
+    return 0
+
+
+def _stop(args: Namespace) -> int:
+    """Stop the local Dataflow and the jobs that it runs."""
+    data_dir = args.data_dir or _DATA_DIR.default
+    with _explained():
+        was_running = daemon.stop(data_dir)
+        other = None if was_running or args.data_dir else _find(None)
+    if was_running:
+        print("Stopped the local Dataflow.")
+    elif other is not None:
+        print(
+            f"No local Dataflow runs on {data_dir.resolve()}. The one on port "
+            f"{other.dataflow_port} was started elsewhere; to stop it: "
+            f"{_command('stop', other.data_dir)}"
+        )
+    else:
+        print(f"No local Dataflow runs on {data_dir.resolve()}; --data-dir names another folder.")
+    return 0
+
+
+def _find(data_dir: Path | None, port: int = _PORT.default) -> daemon.EmulatorInfo | None:
+    """Return the local Dataflow of a folder; without one that of the default folder or the port."""
+    if data_dir is not None:
+        return daemon.find_running(data_dir)
+    return daemon.find_running(_DATA_DIR.default) or (daemon.find_on_port(port) if port else None)
+
+
+def _find_or_fail(data_dir: Path | None) -> daemon.EmulatorInfo:
+    with _explained():
+        info = _find(data_dir)
+    if info is None:
+        folder = data_dir or _DATA_DIR.default
+        place = "" if data_dir else f" or port {_PORT.default}"
+        raise FlexpackError(
+            f"--data-dir {folder}: no local Dataflow runs on {folder.resolve()}{place}; start one "
+            f"with '{_command('start --detach', data_dir)}'"
+        )
+    return info
+
+
+def _refuse_other_options(args: Namespace, running: daemon.EmulatorInfo) -> None:
     """Refuse options that the local Dataflow that runs already was not started with."""
     for option in daemon.OPTIONS:
         if option.default is None and getattr(args, option.name) is not None:
             raise InputError(
-                f"{option.flag}: the local Dataflow on {args.data_dir} runs already, and keeps "
-                f"what it was started with; '{_command('stop', args.data_dir)}' first"
+                f"{option.flag}: the local Dataflow on {running.data_dir} runs already, and keeps "
+                f"what it was started with; '{_command('stop', running.data_dir)}' first"
             )
 
 
 def _print_ready(
-    info: daemon.EmulatorInfo, data_dir: Path, *, is_detached: bool, runs_already: bool = False
+    info: daemon.EmulatorInfo,
+    data_dir: Path | None,
+    *,
+    is_detached: bool,
+    runs_already: bool = False,
 ) -> None:
     print(f"The local Dataflow {'runs already' if runs_already else 'is ready'}.")
+    _print_places(info)
+    print(f'Use it in a shell:  eval "$({_command("env", data_dir)})"')
+    is_elsewhere = data_dir is None and info.data_dir != _DATA_DIR.default.resolve()
+    stop = _command("stop", info.data_dir if is_elsewhere else data_dir)
+    print(f"Stop it:            {stop if is_detached else 'Ctrl-C'}")
+    sys.stdout.flush()
+
+
+def _print_places(info: daemon.EmulatorInfo) -> None:
     print(f"  Dataflow  {info.dataflow_endpoint}")
     print(f"  Storage   {info.storage_endpoint}")
     print(f"  Pub/Sub   {info.pubsub_host or f'none: {info.pubsub_problem}'}")
     print(f"  data      {info.data_dir}")
-    print(f'Use it in a shell:  eval "$({_command("env", data_dir)})"')
-    print(f"Stop it:            {_command('stop', data_dir) if is_detached else 'Ctrl-C'}")
-    sys.stdout.flush()
 
 
-def _command(verb: str, data_dir: Path) -> str:
+def _command(verb: str, data_dir: Path | None) -> str:
     """Return a command to copy, with the data directory where it is not the default."""
     words = f"flexpack emulator {verb}"
-    return (
-        words
-        if data_dir == _DATA_DIR.default
-        else f"{words} --data-dir {shlex.quote(str(data_dir))}"
-    )
+    if data_dir in (None, _DATA_DIR.default):
+        return words
+    return f"{words} --data-dir {shlex.quote(str(data_dir))}"
 
 
 @contextmanager

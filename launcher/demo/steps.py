@@ -56,7 +56,7 @@ def draw_garments() -> None:
 def start_emulator(port: str) -> daemon.EmulatorInfo:
     """Start the local Dataflow where none runs, and point this process at it."""
     run_flexpack("emulator", "start", "--detach", f"--port={port}")
-    info = daemon.find_running(_DATA_DIR)
+    info = daemon.find_running(_DATA_DIR) or daemon.find_on_port(int(port))
     assert info is not None, "emulator start has just waited for it"
     if port not in ("0", str(info.dataflow_port)):
         print(

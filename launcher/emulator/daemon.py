@@ -21,6 +21,8 @@ from launcher.emulator.instance import (
     EmulatorError,
     EmulatorInfo,
     EmulatorOptionError,
+    ask_projects,
+    find_on_port,
     find_running,
     fingerprint_code,
     log_file,
@@ -40,7 +42,10 @@ __all__ = [
     "EmulatorOptions",
     "Option",
     "build_coverage",
+    "find_on_port",
     "find_running",
+    "list_projects",
+    "register_project",
     "serve",
     "shell_variables",
     "start_detached",
@@ -203,6 +208,29 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
             _wait_until_ended(pid, timeout_sec)
             return True
     raise EmulatorError(f"process {pid} of the local Dataflow cannot be stopped")
+
+
+def register_project(info: EmulatorInfo, name: str, folder: Path, python: Path) -> None:
+    """Let ``local/NAME`` stand for the modules of a folder and a Python, from now on.
+
+    A project of that name is replaced. Blocks for some 100 ms.
+
+    Raises:
+        EmulatorOptionError: it is refused; the message says why.
+        EmulatorError: no emulator answers.
+    """
+    # A link is kept: the target of a virtual environment's Python knows none of its packages.
+    project = {"name": name, "folder": str(folder.resolve()), "python": str(python.absolute())}
+    ask_projects(info, project)
+
+
+def list_projects(info: EmulatorInfo) -> list[dict[str, str]]:
+    """Return the registered projects: ``name``, ``folder``, ``python``, and what is ``missing``.
+
+    Raises:
+        EmulatorError: no emulator answers.
+    """
+    return ask_projects(info)
 
 
 def shell_variables(info: EmulatorInfo, *, project: str) -> dict[str, str]:

@@ -9,12 +9,15 @@ import hashlib
 import http.client
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 IDENTITY_PATH = "/emulator/identity"
+PROJECTS_PATH = "/emulator/projects"
 _ASK_TIMEOUT_SEC = 2.0
+_REGISTER_TIMEOUT_SEC = 30.0
 
 
 class EmulatorError(RuntimeError):
@@ -133,19 +136,63 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
     return info
 
 
+def find_on_port(port: int) -> EmulatorInfo | None:
+    """Return the emulator of this user that listens on a port, whatever folder it serves.
+
+    Raises:
+        EmulatorError: as ``find_running``.
+    """
+    data_dir = Path(str(_identify(port).get("dataDir", "")))
+    try:
+        is_own = data_dir.is_absolute() and data_dir.stat().st_uid == os.getuid()
+    except OSError:
+        is_own = False
+    info = find_running(data_dir) if is_own else None
+    return info if info is not None and info.dataflow_port == port else None
+
+
+def ask_projects(
+    info: EmulatorInfo, project: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
+    """Register a project if one is given, and return all of them.
+
+    Raises:
+        EmulatorError: it is refused; the message says why.
+    """
+    connection = http.client.HTTPConnection(
+        "localhost", info.dataflow_port, timeout=_REGISTER_TIMEOUT_SEC
+    )
+    try:
+        method, body = ("POST", json.dumps(project)) if project else ("GET", None)
+        connection.request(method, PROJECTS_PATH, body)
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise EmulatorError(f"the local Dataflow of {info.data_dir}: {error}") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise EmulatorOptionError(answer["error"]["message"])
+    projects: list[dict[str, str]] = answer["projects"]
+    return projects
+
+
 def _answers(info: EmulatorInfo) -> bool:
     try:
         os.kill(info.pid, 0)
     except OSError:
         return False
-    connection = http.client.HTTPConnection(
-        "localhost", info.dataflow_port, timeout=_ASK_TIMEOUT_SEC
-    )
+    return _identify(info.dataflow_port).get("pid") == info.pid
+
+
+def _identify(port: int) -> dict[str, Any]:
+    """Return what the emulator on a port says of itself; nothing if there is none."""
+    connection = http.client.HTTPConnection("localhost", port, timeout=_ASK_TIMEOUT_SEC)
     try:
         connection.request("GET", IDENTITY_PATH)
         answer = json.loads(connection.getresponse().read())
     except (OSError, http.client.HTTPException, ValueError):
-        return False
+        return {}
     finally:
         connection.close()
-    return bool(answer == {"pid": info.pid})
+    return answer if isinstance(answer, dict) else {}

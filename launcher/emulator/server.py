@@ -24,9 +24,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from launcher.emulator.instance import IDENTITY_PATH, EmulatorOptionError
+from launcher.emulator.instance import IDENTITY_PATH, PROJECTS_PATH, EmulatorOptionError
 from launcher.emulator.runtime.images import BadImagesFileError, load_images
 from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, JobRunner
+from launcher.emulator.runtime.projects import BadProjectError, Projects
 from launcher.emulator.runtime.temp import remove_left_over
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
@@ -36,6 +37,7 @@ from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.service.methods import DEFAULT_REGION, Methods
 from launcher.emulator.service.operations import answer_call
+from launcher.emulator.service.projects import projects_route
 from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.methods import MethodTable
@@ -104,7 +106,10 @@ def serve_until_stopped(
     """
     with contextlib.ExitStack() as stack:
         try:
-            registry = load_images(images, workdir=Path.cwd())
+            projects = Projects(data_dir / "projects.json")
+            registry = load_images(images, workdir=Path.cwd(), projects=projects)
+        except BadProjectError as error:
+            raise EmulatorOptionError(f"--data-dir: {error}") from error
         except BadImagesFileError as error:
             raise EmulatorOptionError(f"--images: {error}") from error
         store = ObjectStore(data_dir / "storage")
@@ -135,7 +140,8 @@ def serve_until_stopped(
             dispatch=functools.partial(answer_call, methods),
             faults=faults,
             routes=[
-                identity_route(),
+                identity_route(data_dir),
+                projects_route(PROJECTS_PATH, projects),
                 *metadata_routes(project_id=project_id, zone=f"{DEFAULT_REGION}-a"),
             ],
         )
@@ -147,11 +153,11 @@ def serve_until_stopped(
         asyncio.run(serve_apps(apps, on_ready=on_ready))
 
 
-def identity_route() -> Route:
+def identity_route(data_dir: Path) -> Route:
     """Return the route by which ``daemon`` recognizes this process on its port."""
 
     def identify(request: Request) -> Response:
-        return JSONResponse({"pid": os.getpid()})
+        return JSONResponse({"pid": os.getpid(), "dataDir": str(data_dir)})
 
     return Route(IDENTITY_PATH, identify)
 

@@ -70,6 +70,24 @@ def test_start_find_and_stop(data_dir: Path) -> None:
     assert not state_file(data_dir).exists()
 
 
+def test_projects_are_registered_and_outlive_a_restart(data_dir: Path, tmp_path: Path) -> None:
+    info = start(data_dir)
+    assert daemon.find_on_port(info.dataflow_port) == info
+    assert daemon.find_on_port(info.storage_port) is None
+    daemon.register_project(info, "churn", tmp_path, Path(sys.executable))
+    with pytest.raises(daemon.EmulatorOptionError, match="python '/bin/true': flexpack is not"):
+        daemon.register_project(info, "digits", tmp_path, Path("/bin/true"))
+    daemon.stop(data_dir)
+    (project,) = daemon.list_projects(start(data_dir))
+    assert project == {
+        "name": "churn", "folder": str(tmp_path), "python": sys.executable, "missing": ""
+    }  # fmt: skip
+    for command in ("register other", "status"):
+        words = [BIN / "flexpack", "emulator", *command.split(), f"--data-dir={data_dir}"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert f"local/churn  {tmp_path}\n            local/other  {Path.cwd()}" in done.stdout
+
+
 def test_both_ports_are_guarded(data_dir: Path) -> None:
     info = start(data_dir)
     for endpoint in (info.dataflow_endpoint, info.storage_endpoint):

@@ -1,8 +1,8 @@
 """The image registry: which interpreter of this machine stands for a container image.
 
 There need be no Docker: an image is an interpreter, a working directory and environment variables,
-or else a built image with all of these (``oci``). ``local/...`` is the kit's own environment; a
-file ``images.toml`` names the others::
+or else a built image with all of these (``oci``). ``local/flexpack`` is the kit's own environment,
+``local/NAME`` a registered project (``projects``); a file ``images.toml`` names the others::
 
     ["europe-west1-docker.pkg.dev/my-project/repo/sample:1"]
     python  = "/path/to/python"                 # default: the emulator's own interpreter
@@ -30,11 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from launcher.emulator.runtime import oci
+from launcher.emulator.runtime.projects import KIT, Projects
 
 PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
 """Variable of an image that names its entry file, as on Dataflow."""
 
 _LOCAL = "local/"
+_VERSION = re.compile(r"(:[^/@]*)?(@.*)?$")  # a tag and a digest
 _KEYS = ("python", "workdir", "env", "oci")
 
 # What a container would have of its own and a process on this machine has to be given.
@@ -115,6 +117,7 @@ class ImageRegistry:
 
     local: Image
     images: Mapping[str, Image] = field(default_factory=dict)
+    projects: Projects = field(default_factory=Projects)
 
     def find(self, reference: str) -> Image:
         """Return what stands for an image.
@@ -125,7 +128,7 @@ class ImageRegistry:
         if reference in self.images:
             return self.images[reference]
         if reference.startswith(_LOCAL):
-            return self.local
+            return self._find_local(_VERSION.sub("", reference).removeprefix(_LOCAL))
         near = difflib.get_close_matches(reference, self.images, n=1, cutoff=0.8)
         raise UnknownImage(
             f"image {reference!r} is not known here"
@@ -136,6 +139,27 @@ class ImageRegistry:
             'workdir = "/path/to/template"  # the directory that is WORKDIR in the image\n'
             f'env     = {{ {PY_FILE} = "main.py" }}'
         )
+
+    def _find_local(self, name: str) -> Image:
+        if name == KIT:
+            return self.local
+        project = self.projects.find(name)
+        if project is None:
+            known = {f"{_LOCAL}{KIT}": "the environment of the local Dataflow"}
+            known |= {f"{_LOCAL}{each.name}": each.folder for each in self.projects.list()}
+            near = difflib.get_close_matches(f"{_LOCAL}{name}", known, n=1)
+            raise UnknownImage(
+                f"no project {name!r} is registered here"
+                + (f"; did you mean {near[0]!r}?" if near else ".")
+                + f" In the project's folder: flexpack emulator register {name}\nKnown are "
+                + ", ".join(f"{image} ({what})" for image, what in known.items())
+            )
+        if project.missing:
+            raise UnknownImage(
+                f"the project {name!r} was registered with {project.missing}, which is no longer "
+                f"there. In the project's folder: flexpack emulator register {name}"
+            )
+        return Image(Path(project.python), Path(project.folder), {PY_FILE: project.entry_file})
 
 
 def describe_stock_image(reference: str) -> str | None:
@@ -155,19 +179,23 @@ def describe_stock_image(reference: str) -> str | None:
     return warning
 
 
-def load_images(path: Path | None, *, workdir: Path) -> ImageRegistry:
+def load_images(
+    path: Path | None, *, workdir: Path, projects: Projects | None = None
+) -> ImageRegistry:
     """Read ``images.toml``; without a path only ``local/...`` is known.
 
     Args:
         path: the file; paths in it are relative to its directory.
-        workdir: working directory of ``local/...``, and of images that name none.
+        workdir: working directory of ``local/flexpack``, and of images that name none.
+        projects: what is registered; none by default.
 
     Raises:
         BadImagesFileError: the file cannot be read, or an entry cannot be right.
     """
     local = Image(Path(sys.executable), workdir, {PY_FILE: str(_template_entry_file())})
+    projects = projects or Projects()
     if path is None:
-        return ImageRegistry(local)
+        return ImageRegistry(local, projects=projects)
     try:
         document = tomllib.loads(path.read_text())
     except OSError as error:
@@ -178,7 +206,7 @@ def load_images(path: Path | None, *, workdir: Path) -> ImageRegistry:
         reference: _parse_image(f"{path}: [{reference!r}]", entry, path.parent, workdir)
         for reference, entry in document.items()
     }
-    return ImageRegistry(local, images)
+    return ImageRegistry(local, images, projects)
 
 
 def _parse_image(where: str, entry: Any, folder: Path, workdir: Path) -> Image:

@@ -14,6 +14,7 @@ from launcher.emulator.runtime.images import (
     describe_stock_image,
     load_images,
 )
+from launcher.emulator.runtime.projects import BadProjectError, Projects
 
 REFERENCE = "europe-west1-docker.pkg.dev/my-project/repo/sample:1"
 
@@ -31,6 +32,54 @@ def test_local_images_are_the_kit_itself(tmp_path: Path) -> None:
     entry_file = Path(image.env["FLEX_TEMPLATE_PYTHON_PY_FILE"])
     assert entry_file.parts[-2:] == ("template", "main.py")
     assert entry_file.is_absolute()
+
+
+def test_a_registered_project_is_found_by_its_name(tmp_path: Path) -> None:
+    file, folder = tmp_path / "projects.json", tmp_path / "churn"
+    folder.mkdir()
+    Projects(file).register("churn", str(folder), sys.executable)
+    registry = load_images(None, workdir=tmp_path, projects=Projects(file))
+    for reference in ("local/churn", "local/churn:1.0", "local/churn@sha256:01", "local/churn:1@a"):
+        image = registry.find(reference)
+        assert (image.python, image.workdir) == (Path(sys.executable), folder)
+        assert image.env == registry.local.env  # of the same installation
+    with pytest.raises(
+        UnknownImage, match=r"did you mean 'local/churn'\?.* register chrun"
+    ) as caught:
+        registry.find("local/chrun")
+    assert f"local/flexpack (the environment of the local Dataflow), local/churn ({folder})" in str(
+        caught.value
+    )
+    folder.rmdir()
+    with pytest.raises(UnknownImage, match=f"registered with {folder}, which is no longer there"):
+        registry.find("local/churn")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "python", "problem"),
+    [
+        ("Churn", "/", sys.executable, "name 'Churn': an image's name has lower-case"),
+        ("../x", "/", sys.executable, "name '../x': an image's name"),
+        ("flexpack", "/", sys.executable, "local/flexpack is the kit's own environment"),
+        ("churn", "/no/such", sys.executable, "folder '/no/such': not the absolute path"),
+        ("churn", ".", sys.executable, "folder '.': not the absolute path"),
+        ("churn", "/", "/no/python", "python '/no/python': not the absolute path of a program"),
+        ("churn", "/", "/bin/true", "python '/bin/true': flexpack is not installed there"),
+        ("churn", "/", "/bin/false", "python '/bin/false': flexpack is not installed there"),
+    ],
+)
+def test_a_project_that_cannot_run_is_refused(name, folder, python, problem) -> None:
+    projects = Projects()
+    with pytest.raises(BadProjectError) as caught:
+        projects.register(name, folder, python)
+    assert problem in str(caught.value)
+    assert projects.list() == []
+
+
+def test_a_file_of_projects_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "projects.json").write_text('[{"name": "x"}]')
+    with pytest.raises(BadProjectError, match=r"projects\.json cannot be read .*; delete it"):
+        Projects(tmp_path / "projects.json")
 
 
 def test_an_entry_is_read_relative_to_its_file(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_the_metadata_server_is_answered_by_its_name(local: Local, path: str) ->
         "/computeMetadataX",
         "/emulator/faults",
         "/emulator/identity",
+        "/emulator/projects",
     ],
 )
 def test_nothing_else_is_answered_by_that_name(local: Local, path: str) -> None:
