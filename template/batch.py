@@ -40,6 +40,7 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         max_image_pixels=config.max_image_pixels,
         csv_delimiter=DELIMITERS.get(config.csv_delimiter),
         column_types=config.column_types,
+        images=config.model_class.images,
     )
     model = config.model_class(config.model_path)
     predict = ApplyModel(

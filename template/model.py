@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from apache_beam.utils.shared import Shared
+
+from template.needs.images import Images, stack_images
+
+__all__ = ["BaseModel", "Images", "stack_images"]
 
 
 class BaseModel:
@@ -27,6 +31,8 @@ class BaseModel:
         predict_opts: further arguments of the loaded object's ``predict``, see ``predict``.
     """
 
+    images: ClassVar[Images] = Images()
+    """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
     device: str = "cpu"
     model_version: str = ""
     """Tells files apart that were written under one path, one after the other."""

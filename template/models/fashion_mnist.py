@@ -1,6 +1,7 @@
 """The Fashion-MNIST classifier: the network of the recipe and a model to copy for your own.
 
 Pixels are what torchvision's ``ToTensor`` makes of them: uint8 / 255 as float32, not normalised.
+An image of another size is shown whole, as those of Fashion-MNIST were made.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from template.files import download_file_to_localfs
-from template.model import BaseModel
+from template.model import BaseModel, Images
 
 CLASSES = (
     "T-shirt/top",
@@ -29,7 +30,6 @@ CLASSES = (
 )
 _CLASS_NAMES = np.array(CLASSES, dtype=object)
 _PIXELS = 28 * 28
-_SHAPES = ((28, 28), (_PIXELS,))
 _PIXEL_COLUMNS = [f"pixel{number}" for number in range(1, _PIXELS + 1)]
 
 
@@ -49,7 +49,7 @@ class FashionMnistNetwork(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits (N, 10) for float images (N, 28, 28) or (N, 784)."""
+        """Return logits (N, 10) for float images (N, 1, 28, 28) or (N, 784)."""
         logits: torch.Tensor = self.linear_relu_stack(self.flatten(images))
         return logits
 
@@ -57,10 +57,12 @@ class FashionMnistNetwork(nn.Module):
 class FashionMnistModel(BaseModel):
     """Classifies images of 28 x 28 grey values from 0 to 255.
 
-    ``predict`` reads column ``image`` (arrays or lists of shape (28, 28) or (784,)) or, without
-    one, the columns pixel1 to pixel784 of Kaggle's Fashion-MNIST CSV. It returns ``class_index``,
-    ``class_name`` and ``score``, the softmax probability of the class.
+    ``predict`` reads column ``image`` or, without one, the columns pixel1 to pixel784 of Kaggle's
+    Fashion-MNIST CSV. It returns ``class_index``, ``class_name`` and ``score``, the softmax
+    probability of the class.
     """
+
+    images = Images(size=28, mode="L", fit="pad")
 
     def load_model(self, path: str, **opts: Any) -> FashionMnistNetwork:
         """Load a ``state_dict``.
@@ -84,10 +86,13 @@ class FashionMnistModel(BaseModel):
 
     def predict(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return class_index, class_name and score for each row."""
-        pixels = torch.from_numpy(_pixels(df))
         network = self.ensure_model()
         with torch.inference_mode():
-            images = pixels.to(self.device).to(torch.float32).div_(255)
+            if "image" in df:
+                images = self.images(df)
+            else:
+                pixels = torch.from_numpy(_pixel_columns(df)).to(self.device)
+                images = pixels.to(torch.float32).div_(255)
             scores, indices = network(images).softmax(dim=1).max(dim=1)
         class_index = indices.cpu().numpy()
         columns = {
@@ -116,22 +121,15 @@ def _shape(value: Any) -> Any:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
 
 
-def _pixels(df: pd.DataFrame) -> np.ndarray:
-    """Return the pixels as (N, 784); uint8 stays uint8, to be cast on the device."""
-    if "image" in df:
-        images = list(map(np.asarray, df["image"].tolist()))
-        for shape in {image.shape for image in images}:
-            if shape not in _SHAPES:
-                raise ValueError(f"image of shape {shape}: not (28, 28) or (784,)")
-        pixels = np.concatenate(images).reshape(len(images), _PIXELS)
-    else:
-        missing = [column for column in _PIXEL_COLUMNS if column not in df]
-        if missing:
-            raise ValueError(
-                f"neither a column image nor {missing[0]} ({len(missing)} of the "
-                f"{_PIXELS} pixel columns are missing)"
-            )
-        pixels = df[_PIXEL_COLUMNS].to_numpy()
+def _pixel_columns(df: pd.DataFrame) -> np.ndarray:
+    """Return the columns of pixels as (N, 784)."""
+    missing = [column for column in _PIXEL_COLUMNS if column not in df]
+    if missing:
+        raise ValueError(
+            f"neither a column image nor {missing[0]} ({len(missing)} of the "
+            f"{_PIXELS} pixel columns are missing)"
+        )
+    pixels = df[_PIXEL_COLUMNS].to_numpy()
     if pixels.dtype.kind not in "uif":
         raise ValueError(f"pixels of type {pixels.dtype}: not numbers")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, SOURCE, Block, image_frame, row_keys
-from template.dead_letters import DeadLetter
+from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
+from template.needs.fitting import fit_array
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
@@ -77,7 +78,8 @@ class IdxSplit:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, then a dead letter for the rest if it is not readable."""
         header = self.header
-        step = min(settings.batch_size, max(1, MAX_BLOCK_BYTES // header.row_bytes))
+        size = max(header.row_bytes, settings.images.image_bytes)
+        step = min(settings.batch_size, max(1, MAX_BLOCK_BYTES // size))
         opened = open_stream if self.compressed else open_stored
         with opened(self.path) as stream:
             stream.seek(header.offset + self.start * header.row_bytes)
@@ -89,19 +91,41 @@ class IdxSplit:
                     images = data[: len(rows) * header.row_bytes].view(header.dtype)
                     images = images.astype(images.dtype.newbyteorder("="), copy=False)
                     images = images.reshape(len(rows), *header.shape)
-                    keys = row_keys(settings.file_name(self.path), rows)
-                    yield Block(
-                        frame=image_frame(images),
-                        beside={KEY: keys, **copy_images(images, settings)},
-                        index=pd.RangeIndex(rows.start, rows.stop),
-                        attrs={SOURCE: self.path},
-                        origin=_Pixels(images.copy()),
-                    )
+                    yield from self._make_block(images, rows, settings)
                 if problem:
                     yield _missing_rows(self.path, rows.stop, self.stop, problem)
                     return
             if self.compressed:
                 yield from _check_end(stream, self.path, header.rows)
+
+    def _make_block(
+        self, images: np.ndarray, rows: range, settings: ReadSettings
+    ) -> Iterator[Block | DeadLetter]:
+        """Yield images as a block, after a dead letter for each that the model does not expect."""
+        keys = row_keys(settings.file_name(self.path), rows)
+        index: pd.Index = pd.RangeIndex(rows.start, rows.stop)
+        declared = settings.images
+        if declared.is_declared and not (
+            images.dtype == np.uint8 and self.header.shape == declared.shape
+        ):
+            fitted = {}
+            for position, image in enumerate(images):
+                try:
+                    fitted[position] = fit_array(image, declared)
+                except ValueError as error:
+                    source = f"{self.path} row {rows[position]}"
+                    yield DeadLetter(key=keys[position], error=describe(error), source=source)
+            if not fitted:
+                return
+            images = np.stack(list(fitted.values()))
+            keys, index = keys[list(fitted)], index[list(fitted)]
+        yield Block(
+            frame=image_frame(images),
+            beside={KEY: keys, **copy_images(images, settings)},
+            index=index,
+            attrs={SOURCE: self.path},
+            origin=_Pixels(images.copy()),
+        )
 
 
 @dataclass(frozen=True)

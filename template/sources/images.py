@@ -25,6 +25,8 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, image_frame, object_cells
 from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
+from template.needs.fitting import fit_opened
+from template.needs.images import AS_STORED, ImageFormat
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.folders import folder_names
 from template.sources.splits import SplitId
@@ -79,28 +81,22 @@ class ImagesSplit:
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the images in blocks, and a dead letter for each that does not decode."""
-        keys: list[str] = []
-        files: list[bytes] = []
-        images: list[np.ndarray] = []
-        size = 0
+        gathered = _Gathered(settings, len(self.paths))
         for path in self.paths:
             try:
                 check_passthrough((IMAGE,), settings.passthrough_columns)
                 check_folder_columns((IMAGE,), settings)
                 file = _read_file(path)
-                image = decode_image(file, settings.max_image_pixels)
+                image = decode_image(file, settings.max_image_pixels, settings.images)
             except UnreadableError as error:
                 yield DeadLetter(key=path, error=describe(error), source=path)
                 continue
-            keys.append(path)
-            files.append(file)
-            images.append(image)
-            size += max(image.nbytes, len(file))
-            if len(images) == settings.batch_size or size >= MAX_BLOCK_BYTES:
-                yield _make_block(keys, files, images, settings)
-                keys, files, images, size = [], [], [], 0
-        if images:
-            yield _make_block(keys, files, images, settings)
+            gathered.add(path, file, image)
+            if gathered.is_complete:
+                yield gathered.make_block()
+                gathered = _Gathered(settings, len(self.paths))
+        if gathered.keys:
+            yield gathered.make_block()
 
 
 def split_images(files: Sequence[FileVersion], settings: ReadSettings) -> Iterator[ImagesSplit]:
@@ -126,12 +122,13 @@ def is_image_file(data: bytes) -> bool:
     return data.startswith(_SIGNATURES)
 
 
-def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
+def decode_image(data: bytes, max_pixels: int, declared: ImageFormat = AS_STORED) -> np.ndarray:
     """Decode a PNG, JPEG, WebP, BMP, GIF or TIFF image, to (H, W) or (H, W, 3).
 
     Args:
         data: the file.
         max_pixels: width times height beyond which an image is refused undecoded.
+        declared: the images that the model expects; one that is fitted is not to be written to.
 
     Raises:
         UnreadableError: it does not decode, or is larger.
@@ -141,6 +138,8 @@ def decode_image(data: bytes, max_pixels: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             _check_image(image, data, max_pixels)
+            if declared.is_declared:
+                return fit_opened(image, declared, _to_array)
             return _to_array(image)
     except UnreadableError:
         raise
@@ -273,27 +272,63 @@ def _read_up_to_limit(stream: BinaryIO) -> bytes:
     return bytes(data)
 
 
-def _make_block(
-    keys: Sequence[str],
-    files: Sequence[bytes],
-    images: Sequence[np.ndarray],
-    settings: ReadSettings,
-) -> Block:
-    frame = image_frame(images)
-    return Block(
-        frame=frame,
-        beside={KEY: object_cells(keys), **copy_images(images, settings)},
-        index=frame.index,
-        origin=_ImageFiles(tuple(files), settings.max_image_pixels),
-    )
+class _Gathered:
+    """Images that become a block; those that are declared are in one array from the start."""
+
+    def __init__(self, settings: ReadSettings, most: int) -> None:
+        self._settings = settings
+        self.keys: list[str] = []
+        self._files: list[bytes | np.ndarray] = []
+        self._images: list[np.ndarray] = []
+        self._size = 0
+        self._fitted: np.ndarray | None = None
+        if settings.images.is_declared:
+            images = settings.images
+            most = min(most, settings.batch_size, max(1, MAX_BLOCK_BYTES // images.image_bytes))
+            self._fitted = np.empty((most, *images.shape), np.uint8)
+
+    def add(self, key: str, file: bytes, image: np.ndarray) -> None:
+        """Add an image."""
+        kept: bytes | np.ndarray = file
+        if self._fitted is not None:
+            self._fitted[len(self.keys)] = image
+            kept = file if len(file) <= image.nbytes else image
+        else:
+            self._images.append(image)
+        self.keys.append(key)
+        self._files.append(kept)
+        self._size += max(image.nbytes, len(kept))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further image has room."""
+        most = self._settings.batch_size if self._fitted is None else len(self._fitted)
+        return len(self.keys) == most or self._size >= MAX_BLOCK_BYTES
+
+    def make_block(self) -> Block:
+        """Return the block."""
+        settings = self._settings
+        images = self._images if self._fitted is None else self._fitted[: len(self.keys)]
+        frame = image_frame(images)
+        return Block(
+            frame=frame,
+            beside={KEY: object_cells(self.keys), **copy_images(images, settings)},
+            index=frame.index,
+            origin=_ImageFiles(tuple(self._files), settings.max_image_pixels, settings.images),
+        )
 
 
 @dataclass(frozen=True)
 class _ImageFiles:
-    """The bytes of image files: far fewer than those of their pixels."""
+    """Images as their files or, if that is less, as their pixels, which nobody changes."""
 
-    files: tuple[bytes, ...]
+    files: tuple[bytes | np.ndarray, ...]
     max_pixels: int
+    declared: ImageFormat
 
     def __call__(self) -> pd.DataFrame:
-        return image_frame([decode_image(file, self.max_pixels) for file in self.files])
+        images = [
+            decode_image(file, self.max_pixels, self.declared) if isinstance(file, bytes) else file
+            for file in self.files
+        ]
+        return image_frame(np.stack(images) if self.declared.is_declared else images)

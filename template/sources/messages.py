@@ -22,6 +22,8 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from template.blocks import IMAGE, KEY, Block, object_cells
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
 from template.messages import MESSAGES, Message, Messages
+from template.needs.fitting import fit_array
+from template.needs.images import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.chunks import BOM
 from template.sources.columns import check_passthrough
@@ -74,6 +76,7 @@ class MessageSettings:
         passthrough_columns: fields, or attributes, that travel beside the frame as they came. A
             message that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
+        images: those that the model declares.
         max_block_bytes: the bytes of decoded images at which a block is complete.
     """
 
@@ -82,6 +85,7 @@ class MessageSettings:
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
     max_block_bytes: int = 512 << 20
+    images: ImageFormat = AS_STORED
 
 
 class DecodeMessages(beam.PTransform):
@@ -185,6 +189,8 @@ def _decode_json_image(value: Any, settings: MessageSettings) -> np.ndarray:
         raise UndecodableError(f"field {IMAGE}: its pixels are not numbers")
     if pixels.dtype.kind == "f" and _has_large_integer(value):
         raise UndecodableError(f"field {IMAGE}: an integer beyond 2**53 among other numbers")
+    if settings.images.is_declared:
+        return fit_array(pixels, settings.images)
     if pixels.dtype.kind == "i" and pixels.min() >= 0 and pixels.max() <= 255:
         return pixels.astype(np.uint8)
     return pixels
@@ -223,12 +229,13 @@ def _has_large_integer(value: Any) -> bool:
 
 def _decode_file(data: bytes, settings: MessageSettings) -> np.ndarray:
     _check_not_empty(data)
-    return decode_image(data, settings.max_image_pixels)
+    return decode_image(data, settings.max_image_pixels, settings.images)
 
 
 def _decode_pixels(data: bytes, settings: MessageSettings) -> np.ndarray:
     _check_not_empty(data)
-    return np.frombuffer(bytearray(data), np.uint8)  # its own, to be written to
+    pixels = np.frombuffer(bytearray(data), np.uint8)  # its own, to be written to
+    return fit_array(pixels, settings.images) if settings.images.is_declared else pixels
 
 
 def _check_not_empty(data: bytes) -> None:
@@ -280,7 +287,7 @@ class _DecodeDoFn(beam.DoFn):
         yield from chain.from_iterable(map(self._make_blocks, alike.values()))
 
     def _make_blocks(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Block]:
-        for frame, group in make_frames([row.columns for _, row in found]):
+        for frame, group in make_frames(_gather_columns([row for _, row in found], self._settings)):
             rows = [found[row] for row in group.rows.tolist()]
             messages = Messages(message for message, _ in rows)
             beside = {KEY: object_cells([row.key for _, row in rows])}
@@ -304,5 +311,14 @@ class _Decoded:
     settings: MessageSettings
 
     def __call__(self) -> Mapping[str, np.ndarray]:
-        rows = [decode_message(message, self.settings).columns for message in self.messages]
-        return object_columns(rows)
+        rows = [decode_message(message, self.settings) for message in self.messages]
+        return object_columns(_gather_columns(rows, self.settings))
+
+
+def _gather_columns(rows: Sequence[Row], settings: MessageSettings) -> list[dict[str, Any]]:
+    """Return the columns of rows that have the same ones, with declared images in one array."""
+    columns = [row.columns for row in rows]
+    if settings.images.is_declared and IMAGE in columns[0]:
+        images = np.stack([each[IMAGE] for each in columns])
+        return [{**each, IMAGE: image} for each, image in zip(columns, images, strict=True)]
+    return columns

@@ -17,6 +17,7 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from template.blocks import SPLIT, Block, SplitOrigin
 from template.dead_letters import DEAD_LETTERS, ROWS_READ, UNREAD_FILES, DeadLetter, describe
 from template.file_versions import FileVersion
+from template.needs.images import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.csv import split_csv
 from template.sources.find import AUTO, find_files, find_folder
@@ -92,6 +93,7 @@ class ReadBlocks(beam.PTransform):
             records if it is None.
         column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
             of folders. A file that lacks one, or is not CSV, is a dead letter.
+        images: those that the model expects; without them images are read as they are stored.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class ReadBlocks(beam.PTransform):
         max_image_pixels: int = MAX_IMAGE_PIXELS,
         csv_delimiter: str | None = None,
         column_types: Mapping[str, str] = MappingProxyType({}),
+        images: ImageFormat = AS_STORED,
     ) -> None:
         super().__init__()
         self._pattern = pattern
@@ -117,6 +120,7 @@ class ReadBlocks(beam.PTransform):
             folder=find_folder(pattern),
             csv_delimiter=csv_delimiter,
             column_types=dict(column_types),
+            images=images,
         )
 
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection, PCollection[InputFiles]]:

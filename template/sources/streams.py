@@ -14,6 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from template.dead_letters import utf8
+from template.needs.images import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -29,7 +30,8 @@ class ReadSettings:
     An image of more than ``max_image_pixels`` is not decoded. ``folder_columns`` are the columns
     that a file's folders below ``folder`` give.
     ``csv_delimiter`` is found in each file if it is None. ``column_types`` has "text" or "number"
-    for columns of CSV whose type is not to be guessed.
+    for columns of CSV whose type is not to be guessed. ``images`` are those that the model
+    declares.
     """
 
     batch_size: int
@@ -40,6 +42,7 @@ class ReadSettings:
     folder_columns: frozenset[str] = frozenset()
     csv_delimiter: str | None = None
     column_types: Mapping[str, str] = field(default_factory=dict)
+    images: ImageFormat = AS_STORED
 
     def file_name(self, path: str) -> str:
         """Return what keys call a file, one name for each file: its path below ``folder``."""

@@ -1,0 +1,1 @@
+"""What a model declares where it is defined: the images, the columns and the options it needs."""

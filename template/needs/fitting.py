@@ -1,0 +1,170 @@
+"""Images of any size and kind as a model declares them: the pixels of Pillow's own operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin
+
+if TYPE_CHECKING:
+    from template.needs.images import ImageFormat
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By the EXIF orientation, as in Pillow's ``ImageOps.exif_transpose``."""
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # a tag of TIFF, and its value for signed numbers
+_LYING = frozenset({5, 6, 7, 8})
+_8_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"}) | {
+    *("CMYK", "YCbCr", "HSV", "LAB"),
+}
+
+
+def fit_opened(
+    image: Image.Image, declared: ImageFormat, read_grey: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
+    """Decode an image that is open, and fit it.
+
+    Args:
+        image: a file that Pillow has opened and not loaded.
+        declared: the images that a model expects.
+        read_grey: returns the pixels (height, width) of an image that has not 8 bits a channel.
+
+    Returns:
+        uint8, of the declared shape; not to be written to.
+
+    Raises:
+        ValueError: the pixels are not 8 bits, nor cut to them.
+    """
+    turn = _find_turn(image) if declared.orientation == "upright" else None
+    lies = turn in _LYING
+    width, height = image.size
+    wanted = find_resized((height, width) if lies else (width, height), declared)
+    box = None
+    if declared.scaled_decoding:
+        drafted = image.draft(declared.mode, wanted[::-1] if lies else wanted)
+        # The last column or row of a scaled image may stand for fewer pixels than the others.
+        box = drafted[1] if drafted and turn is None else None
+    if image.mode not in _8_BIT_MODES or _has_sign(image):
+        image = Image.fromarray(_to_bytes(read_grey(image)))
+    if turn is not None:
+        image = image.transpose(_TURNS[turn])
+    return _fit(_convert(image, declared.mode), declared, wanted, box)
+
+
+def _find_turn(image: Image.Image) -> int | None:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        image.load()  # PNG's may be behind the pixels; TIFF is turned by Pillow as it is loaded
+    turn = image.getexif().get(ExifTags.Base.Orientation)
+    return turn if turn in _TURNS else None
+
+
+def _has_sign(image: Image.Image) -> bool:
+    """Say whether 8 bits are signed numbers, which Pillow does not tell apart."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    sample_format = image.tag_v2.get(_SAMPLE_FORMAT, 1)
+    first = sample_format[0] if isinstance(sample_format, tuple) else sample_format
+    return bool(first == _SIGNED)
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if "transparency" in image.info:  # Pillow wants a palette's transparency resolved first
+        image = image.convert("RGBA")
+    return image.convert(mode)
+
+
+def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
+    """Return an array of pixels as a model declares images.
+
+    Args:
+        array: whole numbers from 0 to 255 of any type: (height, width), (height, width, 1),
+            (height, width, 3), or of one dimension with as many values as a declared image has.
+        declared: the images that a model expects.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    shape = declared.shape
+    if array.ndim == 1 and array.size == np.prod(shape):
+        array = array.reshape(shape)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or not array.size:
+        raise ValueError(
+            f"image of shape {array.shape}: not (height, width), (height, width, 3), or "
+            f"{np.prod(shape)} values, of which the model's {_describe(declared)} are made"
+        )
+    array = _to_bytes(array)
+    if array.shape == shape:
+        return array
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return _fit(_convert(image, declared.mode), declared, find_resized(image.size, declared))
+
+
+def find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
+    """Return the (width, height) that an image of ``size`` is resized to, before a cut or a pad."""
+    width, height = size
+    tall, wide = declared.sides
+    if declared.fit == "stretch":
+        return wide, tall
+    if declared.fit == "pad":  # as ImageOps.contain
+        if width * tall > height * wide:
+            return wide, max(1, round(height / width * wide))
+        return max(1, round(width / height * tall)), tall
+    if declared.shorter_side is not None:
+        if width <= height:
+            return declared.shorter_side, int(declared.shorter_side * height / width)
+        return int(declared.shorter_side * width / height), declared.shorter_side
+    if width * tall <= height * wide:
+        return wide, max(tall, int(wide * height / width))
+    return max(wide, int(tall * width / height)), tall
+
+
+def _fit(
+    image: Image.Image,
+    declared: ImageFormat,
+    wanted: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    if image.size != wanted or (box is not None and box != (0, 0, *wanted)):
+        resampling = Image.Resampling[declared.filter.upper()]
+        image = image.resize(wanted, resampling, box=box)
+    tall, wide = declared.sides
+    if declared.fit == "crop" and wanted != (wide, tall):
+        # As torchvision's CenterCrop.
+        left, top = round((wanted[0] - wide) / 2.0), round((wanted[1] - tall) / 2.0)
+        image = image.crop((left, top, left + wide, top + tall))
+    if declared.fit == "pad" and wanted != (wide, tall):
+        fill = declared.fill
+        if isinstance(fill, int) and declared.mode == "RGB":
+            fill = (fill, fill, fill)
+        image = ImageOps.pad(image, (wide, tall), color=fill)
+    return np.asarray(image)
+
+
+def _to_bytes(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "uif":
+        raise ValueError(f"pixels of type {array.dtype}: not numbers")
+    with np.errstate(invalid="ignore"):
+        pixels = array.astype(np.uint8)
+    if not (pixels == array).all():
+        raise ValueError(f"pixels of type {array.dtype}: one is not a whole number from 0 to 255")
+    return pixels
+
+
+def _describe(declared: ImageFormat) -> str:
+    tall, wide = declared.sides
+    return f"{tall} x {wide} {'grey' if declared.mode == 'L' else 'RGB'} images"
