@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin
 
-if TYPE_CHECKING:
-    from template.needs.images import ImageFormat
+from template.needs.image_format import ImageFormat
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -26,7 +26,7 @@ from template.blocks import IMAGE, KEY, MAX_BLOCK_BYTES, Block, image_frame, obj
 from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
 from template.needs.fitting import fit_opened
-from template.needs.images import AS_STORED, ImageFormat
+from template.needs.image_format import AS_STORED, ImageFormat
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
 from template.sources.folders import folder_names
 from template.sources.splits import SplitId

@@ -23,7 +23,7 @@ from template.blocks import IMAGE, KEY, Block, object_cells
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
 from template.messages import MESSAGES, Message, Messages
 from template.needs.fitting import fit_array
-from template.needs.images import AS_STORED, ImageFormat
+from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.chunks import BOM
 from template.sources.columns import check_passthrough

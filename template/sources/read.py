@@ -17,7 +17,7 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from template.blocks import SPLIT, Block, SplitOrigin
 from template.dead_letters import DEAD_LETTERS, ROWS_READ, UNREAD_FILES, DeadLetter, describe
 from template.file_versions import FileVersion
-from template.needs.images import AS_STORED, ImageFormat
+from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.csv import split_csv
 from template.sources.find import AUTO, find_files, find_folder

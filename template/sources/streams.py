@@ -14,7 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from template.dead_letters import utf8
-from template.needs.images import AS_STORED, ImageFormat
+from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 
 GZIP_MAGIC = b"\x1f\x8b"
