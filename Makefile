@@ -61,7 +61,7 @@ demo-streaming: $(READY)  ## predict a stream of images, and account for every m
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-fuzz: $(READY)  ## read malformed inputs of every source and format (ARGS="--inputs=50000 --seconds=90")
+fuzz: $(READY)  ## give malformed inputs to the sources and the APIs (ARGS="--of=apis --seconds=90")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files

@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service import errors
 from launcher.emulator.service.errors import ParameterViolation
@@ -22,6 +20,7 @@ from launcher.emulator.service.metadata_server import project_number
 from launcher.emulator.service.schema import Messages
 from launcher.emulator.storage.errors import NotFound
 from launcher.emulator.storage.store import ObjectStore
+from launcher.emulator.strict_json import parse_strictly
 
 DEFAULT_LAUNCH_TIMEOUT_SEC = 120.0
 """Dataflow gives the launcher about ten minutes; most of that is for starting a VM."""
@@ -121,8 +120,8 @@ def _read_spec(path: str, store: ObjectStore, messages: Messages) -> Mapping[str
     try:
         # UNCONFIRMED: that unknown fields are ignored (samples carry `_comment`), and that
         # snake_case names, which old specs have, are read.
-        return messages.parse("ContainerSpec", orjson.loads(content), ignore_unknown=True)
-    except orjson.JSONDecodeError as error:
+        return messages.parse("ContainerSpec", parse_strictly(content), ignore_unknown=True)
+    except ValueError as error:
         raise errors.template_file_malformed(path, f"It is not JSON: {error}.") from error
     except errors.ApiError as error:
         raise errors.template_file_malformed(path, error.message) from error
