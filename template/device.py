@@ -10,9 +10,9 @@ import gc
 import logging
 from pathlib import Path
 
-import torch
-
 from template.dead_letters import describe
+
+# Each function imports torch: the launcher of a job comes by here, and would wait for it.
 
 CPU = "cpu"
 CUDA = "cuda"
@@ -43,6 +43,8 @@ def resolve_device(requested: str) -> str:
         )
     device = CPU if requested == CPU or problem else CUDA
     if device == CPU:
+        import torch
+
         torch.set_num_threads(1)
     _log.info(
         "predicting on %s%s; %s", device, f" ({problem})" if problem else "", describe_versions()
@@ -52,6 +54,8 @@ def resolve_device(requested: str) -> str:
 
 def describe_versions() -> str:
     """Return the versions of NVIDIA driver, CUDA and torch as one phrase."""
+    import torch
+
     driver = "none found"
     if _DRIVER_VERSION.exists():
         driver = _DRIVER_VERSION.read_text().partition("\n")[0].removeprefix("NVRM version: ")
@@ -70,17 +74,23 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_device_failure(error: BaseException) -> bool:
     """Tell whether the GPU is lost to this process: every later kernel would fail as well."""
+    import torch
+
     return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
 
 
 def release_memory() -> None:
     """Give cached GPU memory back, so that a smaller batch finds room."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _find_cuda_problem() -> str | None:
+    import torch
+
     if torch.version.cuda is None:
         return "this torch is built without CUDA"
     if not torch.cuda.is_available():

@@ -6,19 +6,21 @@ import datetime
 import numbers
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from pandas.api.types import infer_dtype
 
 from template.blocks import Cells
+from template.tensors import is_tensor
+
+if TYPE_CHECKING:
+    import torch
 
 COLUMN = "prediction"
 
 _SINGLE = (np.generic, numbers.Number, str, bytes, datetime.date, datetime.timedelta)
-_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
 class EntryCountError(ValueError):
@@ -118,7 +120,7 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
 
 def _to_column(returned: Any) -> Any:
     """Return one entry per row, as pandas takes a column."""
-    if isinstance(returned, torch.Tensor):
+    if is_tensor(returned):
         returned = _tensor_to_array(returned)
     if isinstance(returned, np.ma.MaskedArray):
         return _typed(_cells(np.atleast_1d(returned).tolist()))
@@ -129,12 +131,7 @@ def _to_column(returned: Any) -> Any:
         return _typed(_cells([returned]))
     if isinstance(returned, Sequence):
         return _typed(
-            _cells(
-                [
-                    _tensor_to_array(entry) if isinstance(entry, torch.Tensor) else entry
-                    for entry in returned
-                ]
-            )
+            _cells([_tensor_to_array(entry) if is_tensor(entry) else entry for entry in returned])
         )
     raise _unusable_type(returned)
 
@@ -175,7 +172,7 @@ def _is_record(entry: Any) -> bool:
 
 def _is_column(entry: Any) -> bool:
     return isinstance(entry, pd.Series | pd.DataFrame) or (
-        isinstance(entry, np.ndarray | torch.Tensor) and entry.ndim > 0
+        (isinstance(entry, np.ndarray) or is_tensor(entry)) and entry.ndim > 0
     )
 
 
@@ -236,13 +233,16 @@ def _to_list(array: np.ndarray) -> Any:
 
 
 def _tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
+    import torch  # already loaded, as there is a tensor of it
+
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         raise UnusablePredictionError(
             f"predict returned a tensor of layout {tensor.layout}, {tensor.dtype} on "
             f"{tensor.device}: return one that numpy can hold, by to_dense() or dequantize()"
         )
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:  # bfloat16, float8
+    numpy_has = (torch.float16, torch.float32, torch.float64)
+    if tensor.is_floating_point() and tensor.dtype not in numpy_has:  # bfloat16, float8
         tensor = tensor.float()
     array: np.ndarray = tensor.numpy()
     return array

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from template.blocks import Block
+from template.tensors import is_tensor
 
 _CONSTANTS = frozenset(
     {
@@ -136,7 +136,7 @@ def _own(cell: Any) -> Any:
         return [entry if type(entry) in _CONSTANTS else _own(entry) for entry in cell]
     if kind is dict:
         return {name: _own(value) for name, value in cell.items()}
-    if isinstance(cell, torch.Tensor) and not cell.is_leaf:  # which deepcopy refuses
+    if is_tensor(cell) and not cell.is_leaf:  # which deepcopy refuses
         return cell.clone()
     try:
         return copy.deepcopy(cell)

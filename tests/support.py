@@ -33,7 +33,7 @@ class ImageSet:
         import torch
 
         from template.demo.report import read_idx
-        from template.models.fashion_mnist import FashionMnistNetwork
+        from template.models.fashion_mnist_network import FashionMnistNetwork
 
         network = FashionMnistNetwork()
         network.load_state_dict(torch.load(self.weights, weights_only=True))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from template.demo.garments import Images, draw_garments, write_idx
-from template.models.fashion_mnist import FashionMnistNetwork
+from template.models.fashion_mnist_network import FashionMnistNetwork
 
 IMAGES_NAME = "garments-images-idx3-ubyte.gz"
 LABELS_NAME = "garments-labels-idx1-ubyte.gz"

@@ -2,19 +2,26 @@
 
 Pixels are what torchvision's ``ToTensor`` makes of them: uint8 / 255 as float32, not normalised.
 An image of another size is shown whole, as those of Fashion-MNIST were made.
+
+torch is imported where it is used, so that a launcher, which imports this module too, starts a
+second faster.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
 from template.files import download_file_to_localfs
 from template.model import BaseModel, Images
+from template.tensors import is_tensor
+
+if TYPE_CHECKING:
+    import torch
+
+    from template.models.fashion_mnist_network import FashionMnistNetwork
 
 CLASSES = (
     "T-shirt/top",
@@ -33,27 +40,6 @@ _PIXELS = 28 * 28
 _PIXEL_COLUMNS = [f"pixel{number}" for number in range(1, _PIXELS + 1)]
 
 
-class FashionMnistNetwork(nn.Module):
-    """784-512-512-10 with a ReLU after every layer, the last one included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flatten = nn.Flatten()
-        self.linear_relu_stack = nn.Sequential(
-            nn.Linear(_PIXELS, 512),
-            nn.ReLU(),
-            nn.Linear(512, 512),
-            nn.ReLU(),
-            nn.Linear(512, len(CLASSES)),
-            nn.ReLU(),
-        )
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits (N, 10) for float images (N, 1, 28, 28) or (N, 784)."""
-        logits: torch.Tensor = self.linear_relu_stack(self.flatten(images))
-        return logits
-
-
 class FashionMnistModel(BaseModel):
     """Classifies images of 28 x 28 grey values from 0 to 255.
 
@@ -70,6 +56,10 @@ class FashionMnistModel(BaseModel):
         Raises:
             ValueError: the file holds no weights, or not those of this network.
         """
+        import torch
+
+        from template.models.fashion_mnist_network import FashionMnistNetwork
+
         with download_file_to_localfs(path) as local:
             try:
                 state = torch.load(local, map_location="cpu", weights_only=True, **opts)
@@ -86,6 +76,8 @@ class FashionMnistModel(BaseModel):
 
     def predict(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return class_index, class_name and score for each row."""
+        import torch
+
         network = self.ensure_model()
         with torch.inference_mode():
             if "image" in df:
@@ -118,7 +110,7 @@ def _check_state(state: Any, expected: dict[str, torch.Tensor], path: str) -> No
 
 
 def _shape(value: Any) -> Any:
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    return tuple(value.shape) if is_tensor(value) else type(value).__name__
 
 
 def _pixel_columns(df: pd.DataFrame) -> np.ndarray:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 import pandas as pd
-import torch
 
 from template.blocks import IMAGE
 from template.needs.fitting import fit_array
 from template.needs.image_format import ImageFormat
+
+if TYPE_CHECKING:
+    import torch
 
 _SMALL_BYTES = 4096
 
@@ -75,6 +77,8 @@ class ImageTensors:
         Raises:
             ValueError: a cell is not an image, or has another shape than the others.
         """
+        import torch
+
         declared = self.declared
         cells = df[IMAGE].tolist()
         if declared.is_declared and not _are_all(cells, declared.shape):
@@ -90,6 +94,8 @@ class ImageTensors:
         return values
 
     def _by_channel(self, value: float | tuple[float, ...]) -> torch.Tensor:
+        import torch
+
         return torch.tensor(value, dtype=torch.float32, device=self.device).reshape(-1, 1, 1)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 from pandas.api.types import infer_dtype
 
 from template.arrow_types import replace_types
 from template.sinks.json_values import to_pandas_time
+from template.tensors import is_tensor
 
 _CONFLICTS: tuple[tuple[Callable[[pa.DataType], bool], type, str], ...] = (
     (pa.types.is_date, datetime.datetime, "dates and timestamps in one column"),
@@ -72,7 +72,7 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
 
 def _plain(cell: Any) -> Any:
     """Return a cell as Arrow takes it beside others."""
-    if isinstance(cell, torch.Tensor) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
+    if is_tensor(cell) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
         return cell.tolist()
     if isinstance(cell, np.datetime64 | np.timedelta64):
         return to_pandas_time(cell)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import orjson
 import pandas as pd
-import torch
+
+from template.tensors import is_tensor
 
 # Not orjson's own numpy: it cuts nanoseconds and makes a date of NaT.
 _OPTIONS = orjson.OPT_NON_STR_KEYS
@@ -70,8 +71,8 @@ def _holds_infinity(value: Any) -> bool:
         if value.dtype.kind == "f":
             return bool(np.isinf(value).any())
         return value.dtype == object and any(map(_holds_infinity, value.flat))
-    if isinstance(value, torch.Tensor):
-        return bool(torch.isinf(value).any())
+    if is_tensor(value):
+        return bool(value.isinf().any())
     if isinstance(value, Mapping):
         return any(map(_holds_infinity, value.values()))
     return isinstance(value, list | tuple) and any(map(_holds_infinity, value))
@@ -87,7 +88,7 @@ def _spell(value: Any) -> Any:
         return value if -(2**63) <= value < 2**64 else orjson.Fragment(str(value))
     if isinstance(value, np.ndarray) and value.dtype.kind in "mM":
         return list(value)
-    if isinstance(value, np.ndarray | torch.Tensor):
+    if isinstance(value, np.ndarray) or is_tensor(value):
         return _spell(value.tolist())
     if isinstance(value, Mapping):
         return {key: _spell(each) for key, each in value.items()}

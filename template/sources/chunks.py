@@ -214,9 +214,8 @@ def read_chunks(
     is_blank: Callable[[bytes], bool],
     offset: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
-    chunk_rows: int | None = None,
 ) -> Iterator[Chunk | LostRow]:
-    """Gather records into chunks of about ``chunk_bytes``, and of ``chunk_rows`` at most.
+    """Gather records into chunks of about ``chunk_bytes``.
 
     Raises:
         UnreadableRestError: after all chunks that can be read.
@@ -234,7 +233,7 @@ def read_chunks(
                 parts.append(record)
                 size += len(record)
                 rows += not is_blank(record)
-                if size >= chunk_bytes or rows == chunk_rows:
+                if size >= chunk_bytes:
                     break
         except BrokenRecordError as error:
             broken = error

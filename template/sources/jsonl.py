@@ -98,12 +98,7 @@ def split_jsonl(
 def _scan(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Chunk | DeadLetter]:
     _, start = read_head(stream)
     try:
-        for part in read_chunks(
-            read_lines(stream),
-            is_blank=bytes.isspace,
-            offset=start,
-            chunk_rows=settings.max_rows,
-        ):
+        for part in read_chunks(read_lines(stream), is_blank=bytes.isspace, offset=start):
             if isinstance(part, LostRow):
                 key = row_keys(settings.file_name(path), [part.row])[0]
                 yield part.to_dead_letter(path, key)

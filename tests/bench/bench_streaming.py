@@ -194,7 +194,7 @@ def _launch(dataflow: Dataflow, max_batch_duration_ms: int, folder: Path) -> str
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 
-    from template.models.fashion_mnist import FashionMnistNetwork
+    from template.models.fashion_mnist_network import FashionMnistNetwork
 
     weights = folder / "weights.pth"
     torch.save(FashionMnistNetwork().state_dict(), weights)

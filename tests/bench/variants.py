@@ -30,7 +30,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from template.batch import build_batch_pipeline
 from template.inference import ApplyModel
 from template.model import BaseModel
-from template.models.fashion_mnist import CLASSES, FashionMnistNetwork
+from template.models.fashion_mnist import CLASSES
+from template.models.fashion_mnist_network import FashionMnistNetwork
 from template.options import PredictConfig
 
 _HEADER = 16  # bytes of an idx3 header

@@ -231,7 +231,7 @@ def test_the_model_is_replaced_while_the_job_runs(launch, lake, topics, pictures
     """One file is overwritten: what fits takes over, what does not is refused."""
     import torch
 
-    from template.models.fashion_mnist import FashionMnistNetwork
+    from template.models.fashion_mnist_network import FashionMnistNetwork
 
     images, predictions, _ = topics
     pattern = f"{lake.root}/models/update-*.pth"

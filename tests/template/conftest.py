@@ -12,7 +12,8 @@ import torch
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.batch import build_batch_pipeline
-from template.models.fashion_mnist import FashionMnistModel, FashionMnistNetwork
+from template.models.fashion_mnist import FashionMnistModel
+from template.models.fashion_mnist_network import FashionMnistNetwork
 from template.options import PredictConfig
 from template.verdict import RunFailedError
 

@@ -17,7 +17,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from template.files import download_file_to_localfs
 from template.inference import ApplyModel
 from template.model import BaseModel
-from template.models.fashion_mnist import CLASSES, FashionMnistNetwork
+from template.models.fashion_mnist import CLASSES
+from template.models.fashion_mnist_network import FashionMnistNetwork
 
 logger = logging.getLogger(__name__)
 

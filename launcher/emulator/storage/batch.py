@@ -37,12 +37,9 @@ def parse_batch(content_type: str, body: bytes) -> Iterator[BatchPart]:
         words = request_line.decode("latin-1").split()
         if len(words) < 2:
             raise InvalidRequest(f"Failed to parse batch request: {request_line!r}")
-        try:
-            url = urlsplit(words[1])
-        except ValueError as error:
-            raise InvalidRequest(f"Failed to parse batch request: {request_line!r}") from error
+        url = urlsplit(words[1])
         yield BatchPart(
-            content_id=str(headers.get("Content-ID", "")),
+            content_id=headers.get("Content-ID", ""),
             verb=words[0],
             path=url.path,
             query=url.query,

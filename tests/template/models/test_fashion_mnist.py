@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from template.blocks import object_cells
-from template.models.fashion_mnist import CLASSES, FashionMnistModel, FashionMnistNetwork
+from template.models.fashion_mnist import CLASSES, FashionMnistModel
+from template.models.fashion_mnist_network import FashionMnistNetwork
 
 
 @pytest.fixture
