@@ -23,6 +23,7 @@ TAG ?=
 PUSH ?=
 PIP_CONF ?=
 BASE ?=
+CODE ?=
 BUCKET ?=
 PROJECT ?=
 REGION ?=
@@ -33,7 +34,7 @@ BUCKET_NAME = $(patsubst gs://%,%,$(BUCKET))
 PLACE = $(if $(PROJECT),--project '$(PROJECT)') $(if $(REGION),--region '$(REGION)')
 BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGINE)') \
     $(if $(TAG),--tag '$(TAG)') $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
-    $(if $(BASE),--base '$(BASE)') \
+    $(if $(BASE),--base '$(BASE)') $(foreach folder,$(CODE),--code '$(folder)') \
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
@@ -61,7 +62,7 @@ demo-streaming: $(READY)  ## predict a stream of images, and account for every m
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-fuzz: $(READY)  ## read malformed inputs of every source and format (ARGS="--inputs=50000 --seconds=90")
+fuzz: $(READY)  ## give malformed inputs to the sources and the APIs (ARGS="--of=apis --seconds=90")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files
@@ -77,16 +78,16 @@ format: $(READY)  ## format the code
 metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 	@$(BIN)/flexpack metadata
 
-lock: $(READY)  ## pin the image's packages anew: docker/locks/*.txt
-	@$(BIN)/flexpack image lock $(ARGS)
+lock: $(READY)  ## pin the image's packages again: docker/locks/, or those of CODE=
+	@$(BIN)/flexpack image lock $(foreach folder,$(CODE),--code '$(folder)') $(ARGS)
 
-image: $(READY)  ## build the image (FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
+image: $(READY)  ## build the image (CODE=, FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
 	@$(BIN)/flexpack image build $(PLACE) $(BUILD) $(if $(PUSH),--push) $(ARGS)
 
 image-test: $(READY)  ## enter the image, play launcher and worker, measure it (IMAGE=)
 	@$(BIN)/flexpack image test $(if $(IMAGE),--image '$(IMAGE)') $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
 
-template: $(READY)  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=)
+template: $(READY)  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=, CODE=)
 	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make template BUCKET=my-bucket PROJECT=... REGION=...' >&2; exit 2; }
 	@$(BIN)/flexpack metadata
 	@$(BIN)/flexpack template --bucket '$(BUCKET)' $(PLACE) $(BUILD) $(ARGS)

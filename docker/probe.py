@@ -1,10 +1,10 @@
 """Plays both roles of the image inside it, and reports what it found as one JSON line.
 
-``flexpack image test`` feeds it to the image's interpreter. It imports all code and what
-docker/requirements.in names. As the launcher it runs the entry file with the flags that Dataflow
-passes, and looks for the job that this stages. As a worker it predicts a few images through Beam
-and compares with torch alone; then it predicts with the user's model, if one is given. It judges
-nothing: ``launcher/image/checks.py`` does.
+``flexpack image test`` feeds it to the image's interpreter. It imports all code, and what
+docker/requirements.in and the projects' requirements name. As the launcher it runs the entry file
+with the flags that Dataflow passes, and looks for the job that this stages. As a worker it predicts
+a few images through Beam and compares with torch alone; then it predicts with the user's model, if
+one is given. It judges nothing: ``launcher/image/checks.py`` does.
 
 Its argument is a JSON object: ``packages``, names of packages to import, and ``trial``, the user's
 model: ``model_class``, and perhaps ``model_path``, ``input`` and more ``parameters``.
@@ -33,6 +33,7 @@ from typing import Any
 
 BOOT = "/opt/apache/beam/boot"
 LAUNCHER = "/opt/google/dataflow/python_template_launcher"
+REQUIREMENTS = Path("/opt/flexpack/locks/requirements.in")  # of the projects
 ROWS = 16
 TIMEOUT_SEC = 120
 MACHINES = {62: "amd64", 183: "arm64"}
@@ -119,10 +120,18 @@ def import_code() -> list[dict[str, str]]:
         found = [path for package in packages for path in package.rglob("*.py")]
         for path in sorted([*folder.glob("*.py"), *found]):
             name = ".".join(path.relative_to(folder).with_suffix("").parts)
-            # The entry file is run, as the launcher does.
-            if path != entry_file and (error := try_import(name.removesuffix(".__init__"))):
+            # The entry file is run, as the launcher does; a __main__ would run too.
+            if path.name == "__main__.py" or path == entry_file:
+                continue
+            if error := try_import(name.removesuffix(".__init__")):
                 failures.append({"name": str(path), "error": error})
     return failures
+
+
+def read_project_requirements() -> list[str]:
+    """Return the names of the packages that the code of projects asks for."""
+    lines = REQUIREMENTS.read_text().splitlines() if REQUIREMENTS.exists() else []
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def import_packages(names: list[str]) -> list[dict[str, str]]:
@@ -296,7 +305,9 @@ def main(options: dict[str, Any]) -> None:
             "launch": attempt(lambda: play_launcher(folder)),
             "prediction": attempt(lambda: play_worker(folder)),
             "code_failures": import_code(),
-            "package_failures": import_packages(options.get("packages", [])),
+            "package_failures": import_packages(
+                [*options.get("packages", []), *read_project_requirements()]
+            ),
             "trial": attempt(lambda: try_model(own, trial)) if trial else None,
         }
     print(json.dumps(facts))

@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_command(commands, "build", "make a template's container spec and upload it", _build)
+    add_command(commands, "try", "predict some rows in this process, in seconds", _try)
     add_command(commands, "check", "find what would fail, before it is launched", _check)
     add_command(commands, "run", "launch a template and follow its job", _run)
     add_command(commands, "jobs", "list, follow and end jobs, however they were launched", _jobs)
@@ -111,6 +112,12 @@ def _metadata(parser: CommandParser) -> None:
 
 def _run(parser: CommandParser) -> None:
     from launcher.commands.run import add_flags
+
+    add_flags(parser)
+
+
+def _try(parser: CommandParser) -> None:
+    from launcher.commands.try_model import add_flags
 
     add_flags(parser)
 

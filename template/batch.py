@@ -41,6 +41,7 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         csv_delimiter=DELIMITERS.get(config.csv_delimiter),
         column_types=config.column_types,
         images=config.model_class.images,
+        max_rows=config.max_rows,
     )
     model = config.model_class(config.model_path)
     predict = ApplyModel(

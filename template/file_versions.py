@@ -49,13 +49,14 @@ def match_files(pattern: str) -> list[FileVersion]:
     if pattern.startswith(_GCS):
         found = _match_objects(pattern)
     else:
+        here = "" if "/" in pattern else "./"  # without it Beam finds nothing by a wildcard
         found = [
             FileVersion(
-                path=file.path,
+                path=file.path.removeprefix(here),
                 size=file.size_in_bytes,
                 generation=f"{file.last_updated_in_seconds:.6f}",
             )
-            for file in FileSystems.match([pattern])[0].metadata_list
+            for file in FileSystems.match([here + pattern])[0].metadata_list
         ]
     return sorted(found, key=lambda file: file.path)
 

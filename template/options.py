@@ -72,6 +72,8 @@ class PredictConfig:
     csv_delimiter: str = "auto"
     column_types: Mapping[str, str] = field(default_factory=dict)
     predict_timeout_sec: int | None = None
+    max_rows: int | None = None
+    """Of the input, the first; for ``template.trial``."""
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:

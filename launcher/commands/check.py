@@ -91,6 +91,15 @@ def add_flags(parser: CommandParser) -> None:
     files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
     files.add_argument("--dockerfile", metavar="FILE")
     files.add_argument("--lock", action="append", metavar="FILE", help="requirements; repeatable")
+    files.add_argument(
+        "--code",
+        action=Items,
+        default=(),
+        metavar="DIR",
+        help="a project whose code goes into the image: compare its requirements with its lock, "
+        "and this with the image's own; repeatable",
+    )
+    files.add_argument("--flavour", help="torch's build, for --code: cu130 (default), cu126 or cpu")
     files.add_argument("--entry-file", metavar="FILE", help="what the launcher runs")
     files.add_argument("--metadata-file", action="append", metavar="FILE", help="repeatable")
     files.add_argument(
@@ -124,12 +133,13 @@ def _run(args: Namespace) -> int:
     )
     location = args.template_file_gcs_location
     looked_at = [str(path) for path in (*files.all, subject.checkpoint, location) if path]
+    looked_at += args.code
     if not looked_at:
         raise InputError(
             f"--project-root {args.project_root}: nothing to check there; name the template's "
             "spec with --template-file-gcs-location, or files with --dockerfile, --entry-file"
         )
-    findings: list[Finding] = []
+    findings = _check_code(args)
     if location:
         findings += _check_launch(args, subject, files)
     elif flag := next(_find_launch_flags(args), None):
@@ -137,6 +147,20 @@ def _run(args: Namespace) -> int:
     else:
         findings += _check(subject)
     return _report(without_ignored(findings, args.ignore), looked_at, args.format)
+
+
+def _check_code(args: Namespace) -> list[Finding]:
+    if not args.code:
+        return []
+    from launcher.image.context import find_kit
+    from launcher.image.flavours import default_flavour, find_flavour
+    from launcher.image.project_locks import check_project_locks
+    from launcher.image.projects import read_projects
+
+    kit = find_kit(Path(args.project_root))
+    projects = read_projects([Path(folder) for folder in args.code])
+    flavour = find_flavour(args.flavour or default_flavour())
+    return list(check_project_locks(kit, projects, flavour))
 
 
 def _check(subject: Subject, *, live: bool = False) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -11,12 +10,15 @@ from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, 
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.build import push_image, run_build
+from launcher.image.context import find_kit
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import default_flavour, find_flavour, load_flavours
 from launcher.image.plan import ImageOptions, plan_build
+from launcher.image.projects import read_projects
 from launcher.image.record import BuiltImage, find_last_image, remember_disk_size
 from launcher.image.resolve import LockResult, write_locks
+from launcher.image.resolve_project import write_project_lock
 from launcher.image.size import ImageSize, check_size, describe_step
 from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
 from launcher.image.trial import ModelTrial
@@ -46,6 +48,13 @@ def add_flags(parser: CommandParser) -> None:
     _add_trial_flags(test)
     lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
     lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
+    lock.add_argument(
+        "--code",
+        action=Items,
+        default=(),
+        metavar="DIR",
+        help="lock this project instead, for one flavour (default: cu130); repeatable",
+    )
 
 
 def add_build_flags(parser: CommandParser, image_help: str) -> None:
@@ -59,6 +68,13 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
     group.add_argument("--flavour", help="torch's build: cu130 (default), cu126 or cpu")
     group.add_argument(
         "--engine", metavar="NAME", help="docker, buildah or cloudbuild; default: what is there"
+    )
+    group.add_argument(
+        "--code",
+        action=Items,
+        default=(),
+        metavar="DIR",
+        help="a project of your own: its packages and its locked requirements; repeatable",
     )
     group.add_argument(
         "--build-arg",
@@ -155,7 +171,7 @@ def make_image(
     choice = choose_engine(engine, local=not push)
     builder = choice.engine
     print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
-    image = run_build(plan, builder, lambda step: print(f"  {step}", flush=True))
+    image = run_build(_ROOT, plan, builder, lambda step: print(f"  {step}", flush=True))
     if not push:
         return image
     if isinstance(builder, CloudBuild):
@@ -246,8 +262,16 @@ def read_trial(args: Namespace) -> ModelTrial | None:
 
 def _lock(args: Namespace) -> int:
     """Pin the packages of the image again, and print what changed."""
-    flavours = [find_flavour(name) for name in args.flavours] or load_flavours()
-    results = write_locks(_ROOT, flavours, environ=os.environ)
+    kit = find_kit(_ROOT)
+    flavours = [find_flavour(name) for name in args.flavours]
+    if args.code:
+        if len(flavours) > 1:
+            raise InputError(f"--code: is locked for one flavour, not {', '.join(args.flavours)}")
+        flavour = flavours[0] if flavours else find_flavour(default_flavour())
+        projects = read_projects([Path(folder) for folder in args.code])
+        results = [write_project_lock(kit, project, flavour) for project in projects]
+    else:
+        results = write_locks(kit, flavours or load_flavours())
     for result in results:
         _print_lock(result)
     return 1 if args.flavours and any(result.problem for result in results) else 0
@@ -256,9 +280,9 @@ def _lock(args: Namespace) -> int:
 def _print_lock(result: LockResult) -> None:
     """Print what became of a flavour's lock, and warn of what may not be meant."""
     if result.problem:
-        print(f"{result.flavour.lock_folder}: left as it is. {result.problem}")
+        print(f"{result.place}: left as it is. {result.problem}")
         return
-    print(f"{result.flavour.lock_folder}: {'written' if result.changed else 'up to date'}")
+    print(f"{result.place}: {'written' if result.changed else 'up to date'}")
     for change in result.changes:
         print(f"  {change}")
     for warning in result.warnings:
@@ -303,6 +327,7 @@ def read_image_options(args: Namespace) -> ImageOptions:
         name=name or LOCAL,
         flavour=args.flavour or default_flavour(),
         tag=args.tag,
+        code=tuple(map(Path, args.code)),
         build_args=args.build_arg | ({"PYTHON_IMAGE": args.base} if args.base else {}),
         pip_conf=Path(args.pip_conf) if args.pip_conf else None,
         pip_conf_secret=args.pip_conf_secret,

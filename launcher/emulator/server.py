@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from launcher.emulator.gzip_requests import GzipRequests
 from launcher.emulator.instance import IDENTITY_PATH, PROJECTS_PATH, EmulatorOptionError
 from launcher.emulator.runtime.images import BadImagesFileError, load_images
 from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, JobRunner
@@ -147,8 +148,8 @@ def serve_until_stopped(
         )
         storage = build_storage_app(store, intercept=faults.play)
         apps: dict[ASGIApp, socket.socket] = {
-            LocalOnly(dataflow, metadata_server=True): dataflow_socket,
-            LocalOnly(storage): storage_socket,
+            LocalOnly(GzipRequests(dataflow), metadata_server=True): dataflow_socket,
+            LocalOnly(GzipRequests(storage)): storage_socket,
         }
         asyncio.run(serve_apps(apps, on_ready=on_ready))
 

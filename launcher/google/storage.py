@@ -52,13 +52,14 @@ def read_object(
         return content
 
 
-def check_bucket(bucket: str, *, client: Client | None = None) -> None:
+def check_bucket(bucket: str, *, flag: str = "--bucket", client: Client | None = None) -> None:
     """Find out whether there is such a bucket. Blocks, and retries what may pass.
 
     A caller without list permission may still write, so 403 is ignored.
 
     Args:
         bucket: its name, or the path of a folder in it.
+        flag: where it was given, for messages.
 
     Raises:
         InputError: there is none.
@@ -69,8 +70,8 @@ def check_bucket(bucket: str, *, client: Client | None = None) -> None:
 
     retry = DEFAULT_RETRY.with_timeout(RETRY_FOR_SEC)
     if not GCS_OBJECT.fullmatch(f"gs://{bucket}/templates"):
-        raise InputError(f"--bucket {bucket!r}: expected a bucket's name, for example my-bucket")
-    with explained("--bucket", f"gs://{bucket}/templates"):
+        raise InputError(f"{flag} {bucket!r}: expected a bucket's name, for example my-bucket")
+    with explained(flag, f"gs://{bucket}/templates"):
         name = bucket.partition("/")[0]
         found = (client or _new_client()).list_blobs(
             name, max_results=1, timeout=TIMEOUT_SEC, retry=retry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
 from launcher.errors import ImageError, InputError
@@ -31,7 +32,8 @@ def build_image(
     Blocks, for many minutes where layers are not cached.
 
     Args:
-        root: the project's root, with ``docker/`` and ``template/``.
+        root: where the image is remembered, and looked for ``docker/`` and ``template/``;
+            flexpack's own are taken if it has none.
         engine: docker, buildah or cloudbuild; None takes the first that works.
         push: push the image.
         test: test the image before it is pushed. Cloud Build pushes what it builds: there is no
@@ -45,7 +47,7 @@ def build_image(
     """
     plan = plan_build(root, options, push=push)
     builder = choose_engine(engine, local=not push).engine
-    image = run_build(plan, builder, report)
+    image = run_build(root, plan, builder, report)
     if not push:
         return image
     if test and not isinstance(builder, CloudBuild):
@@ -53,8 +55,11 @@ def build_image(
     return push_image(root, image, builder)
 
 
-def run_build(plan: BuildPlan, engine: Builder, report: Report) -> BuiltImage:
+def run_build(root: Path, plan: BuildPlan, engine: Builder, report: Report) -> BuiltImage:
     """Build an image and remember it. Blocks, as ``build_image`` does.
+
+    Args:
+        root: where it is remembered.
 
     Raises:
         InputError: the engine cannot have what the plan asks for.
@@ -64,20 +69,22 @@ def run_build(plan: BuildPlan, engine: Builder, report: Report) -> BuiltImage:
         raise InputError(
             f"--pip-conf-secret: only Cloud Build reads it; for {engine.name} give --pip-conf FILE"
         )
-    last = find_last_image(plan.root)
+    last = find_last_image(root)
     try:
-        engine.build(plan, report)
+        with tempfile.TemporaryDirectory(prefix="flexpack-build-") as folder:
+            plan.context.write(Path(folder))
+            engine.build(plan, Path(folder), report)
     except ImageError as error:
         raise ImageError(f"{error}{_explain_index(plan)}") from error
     image = BuiltImage(
         reference=plan.reference,
         build_args=plan.build_args,
         labels=plan.labels,
-        context=plan.context,
+        context=plan.context.hash,
         engine=engine.name,
         disk_size_gb=last.disk_size_gb if last and last.is_of(plan) else None,
     )
-    remember_image(plan.root, image)
+    remember_image(root, image)
     return image
 
 

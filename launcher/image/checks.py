@@ -176,13 +176,15 @@ def _check_code(facts: Facts) -> Iterator[Finding]:
         yield error(
             IMAGE_CODE,
             f"{failure.name} cannot be imported: {failure.error}",
-            "correct it; add a package that is missing to docker/requirements.in, run 'make lock'",
+            "correct it; add a package that is missing to your project's requirements.in and run "
+            "'flexpack image lock --code DIR' (or to docker/requirements.in and run 'make lock')",
         )
     for failure in facts.package_failures:
         yield error(
             IMAGE_PACKAGES,
             f"{failure.name} cannot be imported: {failure.error}",
-            "if a library is missing, install it where docker/Dockerfile says 'System packages'; "
+            "if a library is missing, name its Debian package in system-packages.txt of your "
+            "project, or of docker/; "
             "if it was built for another torch, take this flavour's build and run 'make lock'",
         )
 

@@ -1,19 +1,101 @@
-"""What an image is made of: the Dockerfile, and the files that its ignore file lets the build see.
+"""What an image is made of: flexpack's own part, and the code and requirements of projects.
 
+Flexpack's own part is the Dockerfile, and the files that its ignore file lets a build see:
 https://docs.docker.com/build/concepts/context/#dockerignore-files
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from launcher.errors import InputError
+from launcher.image.project_locks import merge_locks
+from launcher.image.projects import Project, find_code, read_system_packages
+
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
+
+# Where the Dockerfile expects what projects bring.
+_CODE = "docker/project/code"
+_REQUIREMENTS = "docker/project/requirements.in"
+_LOCK = "docker/project/requirements.txt"
+_SYSTEM_PACKAGES = "docker/system-packages.txt"
+_WHEELS = "docker/wheels"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a build sees: a file of this machine, or a text, for each path in the context."""
+
+    files: Mapping[str, Path | str]
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """The hash of all names and contents."""
+        digest = hashlib.sha256()
+        for name, content in sorted(self.files.items()):
+            if isinstance(content, Path):
+                with content.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            else:
+                found = hashlib.sha256(content.encode()).hexdigest()
+            digest.update(f"{name} {found}\n".encode())
+        return digest.hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Write all of it into an empty folder."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Path):
+                shutil.copy2(content, path)
+            else:
+                path.write_text(content)
+
+
+def find_kit(root: Path) -> Path:
+    """Return the folder with flexpack's ``docker/`` and ``template/``: this one, or its own.
+
+    Raises:
+        InputError: it is in neither.
+    """
+    own = Path(__file__).parents[2]
+    for folder in (root, own):
+        if (folder / DOCKERFILE).is_file():
+            return folder
+    raise InputError(f"{root / DOCKERFILE}: no such file; run this in flexpack's folder")
+
+
+def read_context(kit: Path, projects: Sequence[Project], kit_pins: Mapping[str, str]) -> Context:
+    """Return what an image with the code of these projects is made of.
+
+    Args:
+        kit: the folder with flexpack's own part.
+        kit_pins: versions that the image's own locks pin.
+
+    Raises:
+        InputError: a project's files cannot be used together.
+    """
+    files: dict[str, Path | str] = {path.as_posix(): kit / path for path in find_context_files(kit)}
+    if not projects:
+        return Context(files)
+    for project in projects:
+        files |= {f"{_CODE}/{name}": path for name, path in find_code(project)}
+        files |= {f"{_WHEELS}/{path.name}": path for path in project.wheels.glob("*.whl")}
+    lock, named = merge_locks(projects, kit_pins)
+    system = {name for project in projects for name in project.system_packages}
+    system.update(read_system_packages(kit / _SYSTEM_PACKAGES))
+    files[_LOCK] = lock
+    files[_REQUIREMENTS] = "".join(f"{name}\n" for name in named)
+    files[_SYSTEM_PACKAGES] = "".join(f"{name}\n" for name in sorted(system))
+    return Context(files)
 
 
 @dataclass(frozen=True)
@@ -26,29 +108,16 @@ class _Rule:
 
 
 def find_context_files(root: Path) -> list[Path]:
-    """Return the files that an image is made of, relative to the project's root, in order."""
+    """Return the files of flexpack's own part, relative to its root, in order."""
     rules = _read_rules(root / IGNORE_FILE)
-    found = {path for path in (DOCKERFILE, IGNORE_FILE) if (root / path).is_file()}
-    found.update(_walk(root, rules))
-    return sorted(found)
-
-
-def hash_context(root: Path) -> str:
-    """Return the hash of names and contents of the files that an image is made of."""
-    digest = hashlib.sha256()
-    for path in find_context_files(root):
-        with (root / path).open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.as_posix()} {content}\n".encode())
-    return digest.hexdigest()
+    own = {DOCKERFILE} if (root / DOCKERFILE).is_file() else set()
+    return sorted({*own, *_walk(root, rules)})
 
 
 def is_in_context(root: Path, path: str) -> bool:
     """Return whether a file, which need not exist, is part of what an image is made of."""
     given = Path(path)
-    return given in (DOCKERFILE, IGNORE_FILE) or not _is_ignored(
-        given, _read_rules(root / IGNORE_FILE)
-    )
+    return given == DOCKERFILE or not _is_ignored(given, _read_rules(root / IGNORE_FILE))
 
 
 def _walk(root: Path, rules: list[_Rule]) -> Iterator[Path]:

@@ -19,6 +19,9 @@ from template.parameters import did_you_mean
 
 _LOCKS = Path("docker") / "locks"
 
+# Built with torch: an index has one build of them for each of its flavours.
+TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec", "fbgemm-gpu", "xformers")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flavour:
@@ -45,6 +48,10 @@ class Flavour:
     @property
     def is_on_pypi(self) -> bool:
         return "+" not in self.torch_version
+
+    def has_build(self, version: str) -> bool:
+        """Return whether this version of a package was built with this flavour's torch."""
+        return version.partition("+")[2] == self.torch_version.partition("+")[2]
 
 
 @functools.cache

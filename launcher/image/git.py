@@ -7,10 +7,12 @@ commit has the tag 1.2.0                ``1.2.0``
 3 commits after it                      ``1.2.0.dev3-g1a2b3c4``
 the same with uncommitted changes       ``1.2.0.dev3-g1a2b3c4-t5d6e7f8``
 no tag at all, 12 commits               ``0.dev12-g1a2b3c4``
+no git                                  ``0-t5d6e7f8``
 ======================================  =================================
 
-Changed is what the image is made of; other files of the project do not count. The last part is the
-hash of those files as they are, so that two different images never share a tag.
+Changed is what the image is made of; other files of the folder do not count. The last part is the
+hash of those files as they are, so that two different images never share a tag. An image with the
+code of projects has the commit of the first one and always the hash: flexpack is in it too.
 An image's tag may not hold a plus sign, which Python's own versions have there.
 """
 
@@ -20,12 +22,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import InputError
-from launcher.image.context import find_context_files, hash_context, is_in_context
+from launcher.image.context import Context, find_context_files, is_in_context
 from launcher.image.tools import ToolError, run_tool
 
 _TIMEOUT_SEC = 60.0
-_HASH_LENGTH = 7
+HASH_LENGTH = 7
 _TAG_LENGTH = 128
 
 
@@ -48,16 +49,16 @@ class GitState:
     @property
     def revision(self) -> str:
         """The commit, with the hash of the files where they are not the commit's."""
-        return f"{self.commit}-t{self.tree[:_HASH_LENGTH]}" if self.tree else self.commit
+        return f"{self.commit}-t{self.tree[:HASH_LENGTH]}" if self.tree else self.commit
 
 
 def build_version(state: GitState) -> str:
     """Return the version of a work tree, as an image tag."""
     if state.tag and not state.distance and state.tree is None:
         return legal_tag(state.tag)
-    version = f"{state.tag or '0'}.dev{state.distance}-g{state.commit[:_HASH_LENGTH]}"
+    version = f"{state.tag or '0'}.dev{state.distance}-g{state.commit[:HASH_LENGTH]}"
     if state.tree:
-        version += f"-t{state.tree[:_HASH_LENGTH]}"
+        version += f"-t{state.tree[:HASH_LENGTH]}"
     return legal_tag(version)
 
 
@@ -70,36 +71,35 @@ def legal_tag(text: str) -> str:
     return re.sub(r"^[.-]+", "", tag)[:_TAG_LENGTH]
 
 
-def read_git_state(root: Path) -> GitState:
-    """Ask git about a work tree.
+def read_git_state(root: Path, context: Context, *, is_whole: bool = True) -> GitState | None:
+    """Ask git about a work tree; return None if it is in no repository, or has no commit.
 
-    Raises:
-        InputError: it is in no repository, or has no commit.
+    Args:
+        context: what the image is made of.
+        is_whole: whether all of that is in this work tree.
     """
     try:
         commit = _git(root, "rev-parse", "HEAD")
-    except ToolError as error:
-        raise InputError(
-            f"--tag: cannot be inferred, {root} has no git commit; give one, --tag 1.0"
-        ) from error
+    except ToolError:
+        return None
     try:
         # "1.2.0-3-g1a2b3c4": the tag itself may hold hyphens.
         described = _git(root, "describe", "--tags", "--long", "--abbrev=7", "HEAD")
         tag, distance, _ = described.rsplit("-", 2)
     except ToolError:
         tag, distance = "", _git(root, "rev-list", "--count", "HEAD")
-    return GitState(
-        commit=commit, tag=tag or None, distance=int(distance), tree=_hash_changes(root)
-    )
+    is_changed = not is_whole or _is_changed(root)
+    tree = context.hash if is_changed else None
+    return GitState(commit=commit, tag=tag or None, distance=int(distance), tree=tree)
 
 
-def _hash_changes(root: Path) -> str | None:
-    """Return the hash of what the image is made of, or None if it is what the commit has."""
+def _is_changed(root: Path) -> bool:
+    """Return whether what the image is made of differs from what the commit has."""
     files = {path.as_posix() for path in find_context_files(root)}
     tracked = _list(root, "ls-files", "-z")
     differing = _list(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", ".")
     gone = {path for path in differing if not (root / path).exists() and is_in_context(root, path)}
-    return hash_context(root) if files - tracked or files & differing or gone else None
+    return bool(files - tracked or files & differing or gone)
 
 
 def _list(root: Path, *arguments: str) -> set[str]:

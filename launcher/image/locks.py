@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -25,6 +25,9 @@ from launcher.image.flavours import Flavour
 
 REQUIREMENTS = Path("docker") / "requirements.in"
 LAYERS = ("torch", "beam", "project")
+
+# The packages of torch's own layer.
+TORCH_LAYER = re.compile(r"torch|triton|(nvidia|cuda)-.*")
 
 # Workers have this Python, whatever machine makes the lock.
 PYTHON_VERSION = "3.11"
@@ -86,12 +89,20 @@ def read_requirement_lines(root: Path) -> list[str]:
         raise InputError(
             f"{root / REQUIREMENTS}: no such file; run this in the project's root"
         ) from error
+    return strip_comments(lines)
+
+
+def strip_comments(lines: Iterable[str]) -> list[str]:
+    """Return the lines that say something, without their comments."""
     stripped = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
     return [line for line in stripped if line]
 
 
-def parse_requirements(lines: list[str]) -> dict[str, Requirement]:
+def parse_requirements(lines: Iterable[str], path: Path = REQUIREMENTS) -> dict[str, Requirement]:
     """Return the requirements among the lines, by canonical name; options are skipped.
+
+    Args:
+        path: where the lines are from, for messages.
 
     Raises:
         InputError: a line is neither a requirement nor an option.
@@ -103,7 +114,7 @@ def parse_requirements(lines: list[str]) -> dict[str, Requirement]:
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise InputError(f"{REQUIREMENTS}: {line!r} is not a requirement: {error}") from error
+            raise InputError(f"{path}: {line!r} is not a requirement: {error}") from error
         found[canonicalize_name(requirement.name)] = requirement
     return found
 

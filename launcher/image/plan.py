@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.image.context import DOCKERFILE, hash_context
+from launcher.image.context import Context, find_kit, read_context
 from launcher.image.flavours import default_flavour, find_flavour
-from launcher.image.git import build_version, legal_tag, read_git_state
-from launcher.image.locks import check_locks, read_lock, read_pin
+from launcher.image.git import HASH_LENGTH, build_version, legal_tag, read_git_state
+from launcher.image.locks import check_locks, read_lock, read_pin, read_pins
+from launcher.image.project_locks import refuse_project_locks
+from launcher.image.projects import read_projects
 from launcher.image_reference import LOCAL, read_reference
 
 PLATFORM = "linux/amd64"
@@ -28,6 +30,7 @@ class ImageOptions:
         name: without a tag; ``build_artifact_registry_name`` makes one for Artifact Registry.
         flavour: build of torch: cu130, cu126 or cpu.
         tag: None infers it from git.
+        code: folders of projects, whose packages and requirements go into the image.
         build_args: values of the Dockerfile's ARGs.
         pip_conf: pip's configuration during the build, for an index of your own.
         pip_conf_secret: the same in Secret Manager, by name; Cloud Build only.
@@ -40,6 +43,7 @@ class ImageOptions:
     name: str = LOCAL
     flavour: str = field(default_factory=default_flavour)
     tag: str | None = None
+    code: tuple[Path, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
     pip_conf: Path | None = None
     pip_conf_secret: str | None = None
@@ -54,11 +58,11 @@ class BuildPlan:
     """One build.
 
     Attributes:
-        root: the project, which is the build's context.
+        kit: the folder with flexpack's ``docker/`` and ``template/``.
         reference: NAME:TAG of the image to be.
         build_args: values of the Dockerfile's ARGs.
         labels: what the image is to say of itself beside the Dockerfile's own labels.
-        context: hash of all files that the image is made of.
+        context: all files that the image is made of.
         secrets: files that the build may read and that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
         pip_conf_secret: name of the secret in Secret Manager that holds pip.conf; Cloud Build only.
@@ -66,11 +70,11 @@ class BuildPlan:
         is_verbose: show every line of the build, not only its steps.
     """
 
-    root: Path
+    kit: Path
     reference: str
     build_args: Mapping[str, str]
     labels: Mapping[str, str]
-    context: str
+    context: Context
     secrets: Mapping[str, Path] = field(default_factory=dict)
     volumes: tuple[Path, ...] = ()
     pip_conf_secret: str | None = None
@@ -88,19 +92,22 @@ class BuildPlan:
 
 
 def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> BuildPlan:
-    """Return what to build. Reads git and the lock.
+    """Return what to build. Reads git, the locks and the projects.
 
     Args:
+        root: the folder with ``docker/`` and ``template/``; flexpack's own where it has none.
         push: whether the image is to be pushed, for which it needs a name in a registry.
 
     Raises:
-        InputError: an option is wrong, or this is not a project that has an image.
+        InputError: an option or a project is wrong.
     """
-    if not (root / DOCKERFILE).exists():
-        raise InputError(f"{root / DOCKERFILE}: no such file; run this in the project's root")
+    kit = find_kit(root)
     flavour = find_flavour(options.flavour)
-    lock = read_lock(root, flavour)
-    check_locks(root, flavour)
+    lock = read_lock(kit, flavour)
+    check_locks(kit, flavour)
+    projects = read_projects(options.code)
+    refuse_project_locks(kit, projects, flavour)
+    context = read_context(kit, projects, read_pins(lock))
     image = read_reference(options.name)
     if image.tag or image.digest:
         raise InputError(f"--image {options.name!r}: give the name alone, and the tag by --tag")
@@ -108,13 +115,13 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         raise InputError(
             "--push: where to? Give --project and --region (of the Artifact Registry), or --image"
         )
-    version, revision = _find_version(root, options)
+    version, revision = _find_version(kit, options, context)
     secrets = {"pip_conf": options.pip_conf, "ca_bundle": options.ca_bundle}
     for name, path in secrets.items():
         if path is not None and not path.is_file():
             raise InputError(f"--{name.replace('_', '-')} {str(path)!r}: no such file")
     return BuildPlan(
-        root=root,
+        kit=kit,
         reference=f"{options.name}:{version}",
         build_args={
             "FLAVOUR": flavour.name,
@@ -124,7 +131,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
             **options.build_args,
         },
         labels={_VERSION: version, _REVISION: revision or "unknown"},
-        context=hash_context(root),
+        context=context,
         secrets={name: path.absolute() for name, path in secrets.items() if path is not None},
         volumes=options.volumes,
         pip_conf_secret=options.pip_conf_secret,
@@ -133,17 +140,15 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
     )
 
 
-def _find_version(root: Path, options: ImageOptions) -> tuple[str, str | None]:
+def _find_version(kit: Path, options: ImageOptions, context: Context) -> tuple[str, str | None]:
     """Return the image's tag, and git's word for the code; None outside a repository."""
-    if not options.tag:
-        git = read_git_state(root)
-        version = build_version(git)
-        is_default = options.flavour == default_flavour()
-        return version if is_default else f"{version}-{options.flavour}", git.revision
-    version = legal_tag(options.tag)
-    if version != options.tag:
-        raise InputError(f"--tag {options.tag!r}: not legal; {version!r} would be")
-    try:
-        return version, read_git_state(root).revision
-    except InputError:
-        return version, None
+    folder = options.code[0] if options.code else kit
+    git = read_git_state(folder, context, is_whole=not options.code)
+    revision = git.revision if git else None
+    if options.tag:
+        if (legal := legal_tag(options.tag)) != options.tag:
+            raise InputError(f"--tag {options.tag!r}: not legal; {legal!r} would be")
+        return options.tag, revision
+    version = build_version(git) if git else f"0-t{context.hash[:HASH_LENGTH]}"
+    is_default = options.flavour == default_flavour()
+    return version if is_default else f"{version}-{options.flavour}", revision

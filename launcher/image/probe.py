@@ -75,7 +75,8 @@ class Facts:
         launch: type of the job that the entry file staged.
         prediction: how many ``rows`` were predicted and how many are ``differing`` from torch's.
         code_failures: modules of the template and of the project that cannot be imported.
-        package_failures: packages of docker/requirements.in that cannot be imported.
+        package_failures: packages of docker/requirements.in and of the projects that cannot be
+            imported.
         trial: the user's model; None if none was given.
     """
 

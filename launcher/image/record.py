@@ -42,7 +42,7 @@ class BuiltImage:
     def is_of(self, plan: BuildPlan) -> bool:
         """Return whether this is what the plan would make."""
         mine = (self.reference, self.build_args, self.labels, self.context)
-        return mine == (plan.reference, plan.build_args, plan.labels, plan.context)
+        return mine == (plan.reference, plan.build_args, plan.labels, plan.context.hash)
 
     @property
     def pinned(self) -> str | None:

@@ -12,6 +12,7 @@ from launcher.errors import ImageError
 from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.checks import check_config, check_facts
 from launcher.image.config import ImageConfig
+from launcher.image.context import find_kit
 from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
 from launcher.image.locks import parse_requirements, read_lock, read_requirement_lines
@@ -53,8 +54,9 @@ def check_image(
     engine.fetch(reference)
     config = engine.read_config(reference)
     flavour = find_flavour(_flavour_of(reference, config))
-    program = (root / PROBE).read_text()
-    named = list(parse_requirements(read_requirement_lines(root)))
+    kit = find_kit(root)
+    program = (kit / PROBE).read_text()
+    named = list(parse_requirements(read_requirement_lines(kit)))
     with prepared(trial) if trial else nullcontext(PreparedTrial(None, {})) as ready:
         output = engine.run_python(
             reference,
@@ -64,7 +66,7 @@ def check_image(
             timeout_sec=_PROBE_TIMEOUT_SEC,
         )
     facts = parse_facts(output)
-    findings = [*check_config(config), *check_facts(facts, config, lock=read_lock(root, flavour))]
+    findings = [*check_config(config), *check_facts(facts, config, lock=read_lock(kit, flavour))]
     name = read_reference(reference)
     digest = (name.digest or "").removeprefix("sha256:")[:_DIGEST_LENGTH]
     sbom = root / FOLDER / f"{name.tag or digest or 'image'}.cdx.json"

@@ -24,7 +24,7 @@ from launcher.finding import (
     error,
     warning,
 )
-from launcher.package.egrep import compile_egrep
+from launcher.package.egrep import EgrepError, Match, check_egrep, match_egrep
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
 from template.parameters import did_you_mean
 
@@ -142,8 +142,8 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
         )
     for regex in parameter.regexes:
         try:
-            pattern = compile_egrep(regex)
-        except re.error as problem:
+            check_egrep(regex)
+        except EgrepError as problem:
             yield error(
                 METADATA_REGEX,
                 f"{where}: regex {regex!r} cannot be read: {problem}",
@@ -151,7 +151,8 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
             )
             continue
         yield from _check_dialect(regex, where)
-        if default and not pattern.search(default):  # Google's templates write "" for none
+        # Google's templates write "" for none.
+        if default and match_egrep(regex, default) is not Match.WHOLE:
             yield error(
                 METADATA_DEFAULT,
                 f"{where}: defaultValue {default!r} does not match its own regex {regex!r}",

@@ -145,6 +145,7 @@ def find_project_files(root: Path) -> ProjectFiles:
         read = read_dockerfile(dockerfile)
         copied = [root / source.lstrip("/") for copy in read.copies for source in copy.sources]
         locks = [path for path in copied if path.suffix == ".txt" and path.is_file()]
+        locks = [path for path in locks if path.name != "system-packages.txt"]
         if entry := read.env.get(PY_FILE):
             entry_names = ["/".join(Path(entry).parts[-depth:]) for depth in (3, 2, 1)]
     entry_file = next((root / name for name in entry_names if (root / name).is_file()), None)

@@ -214,8 +214,9 @@ def read_chunks(
     is_blank: Callable[[bytes], bool],
     offset: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
+    chunk_rows: int | None = None,
 ) -> Iterator[Chunk | LostRow]:
-    """Gather records into chunks of about ``chunk_bytes``.
+    """Gather records into chunks of about ``chunk_bytes``, and of ``chunk_rows`` at most.
 
     Raises:
         UnreadableRestError: after all chunks that can be read.
@@ -233,7 +234,7 @@ def read_chunks(
                 parts.append(record)
                 size += len(record)
                 rows += not is_blank(record)
-                if size >= chunk_bytes:
+                if size >= chunk_bytes or rows == chunk_rows:
                     break
         except BrokenRecordError as error:
             broken = error

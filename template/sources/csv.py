@@ -171,16 +171,20 @@ def _scan(
             start = header.offset + start + len(header.data)
     except UnreadableRestError as error:
         return _untyped(columns, delimiter), iter([error.to_dead_letter(path)])
-    return _untyped(columns, delimiter), _read_rest(records, start, path)
+    return _untyped(columns, delimiter), _read_rest(records, start, path, settings.max_rows)
 
 
 def _untyped(columns: tuple[str, ...], delimiter: str) -> CsvSchema:
     return CsvSchema(columns=columns, numeric=frozenset(), delimiter=delimiter)
 
 
-def _read_rest(records: Iterator[bytes], offset: int, path: str) -> Iterator[Chunk | DeadLetter]:
+def _read_rest(
+    records: Iterator[bytes], offset: int, path: str, chunk_rows: int | None
+) -> Iterator[Chunk | DeadLetter]:
     try:
-        for chunk in read_chunks(records, is_blank=is_blank_record, offset=offset):
+        for chunk in read_chunks(
+            records, is_blank=is_blank_record, offset=offset, chunk_rows=chunk_rows
+        ):
             assert isinstance(chunk, Chunk), "records of CSV are never skipped"
             yield chunk
     except UnreadableRestError as error:

@@ -98,7 +98,12 @@ def split_jsonl(
 def _scan(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Chunk | DeadLetter]:
     _, start = read_head(stream)
     try:
-        for part in read_chunks(read_lines(stream), is_blank=bytes.isspace, offset=start):
+        for part in read_chunks(
+            read_lines(stream),
+            is_blank=bytes.isspace,
+            offset=start,
+            chunk_rows=settings.max_rows,
+        ):
             if isinstance(part, LostRow):
                 key = row_keys(settings.file_name(path), [part.row])[0]
                 yield part.to_dead_letter(path, key)

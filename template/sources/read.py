@@ -94,6 +94,7 @@ class ReadBlocks(beam.PTransform):
         column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
             of folders. A file that lacks one, or is not CSV, is a dead letter.
         images: those that the model expects; without them images are read as they are stored.
+        max_rows: read no more than so many rows, the first, in one step of one worker.
     """
 
     def __init__(
@@ -108,12 +109,13 @@ class ReadBlocks(beam.PTransform):
         csv_delimiter: str | None = None,
         column_types: Mapping[str, str] = MappingProxyType({}),
         images: ImageFormat = AS_STORED,
+        max_rows: int | None = None,
     ) -> None:
         super().__init__()
         self._pattern = pattern
         self._input_format = input_format
         self._settings = ReadSettings(
-            batch_size=batch_size,
+            batch_size=batch_size if max_rows is None else min(batch_size, max_rows),
             key_column=key_column,
             passthrough_columns=passthrough_columns,
             max_image_pixels=max_image_pixels,
@@ -121,15 +123,21 @@ class ReadBlocks(beam.PTransform):
             csv_delimiter=csv_delimiter,
             column_types=dict(column_types),
             images=images,
+            max_rows=max_rows,
         )
 
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection, PCollection[InputFiles]]:
         """Find, split and read."""
         find = _FindFiles(self._pattern, self._input_format, self._settings)
-        found = (
-            pbegin
-            | "Start" >> beam.Impulse()
-            | "FindFiles" >> beam.ParDo(find).with_outputs(_DEAD_LETTERS, _INPUTS, main="main")
+        start = pbegin | "Start" >> beam.Impulse()
+        if self._settings.max_rows is not None:
+            read = _ReadFirst(find, self._settings, self._settings.max_rows)
+            first = start | "ReadFirst" >> beam.ParDo(read).with_outputs(
+                _DEAD_LETTERS, _INPUTS, main="main"
+            )
+            return first["main"], first[_DEAD_LETTERS], first[_INPUTS]
+        found = start | "FindFiles" >> beam.ParDo(find).with_outputs(
+            _DEAD_LETTERS, _INPUTS, main="main"
         )
         splits, unsplit = (
             found["main"]
@@ -245,6 +253,41 @@ class _ReadSplit(beam.DoFn):
                 yield from _unread_file(split.path, error)
             else:
                 yield from _count(DeadLetter(key=None, error=describe(error), source=split.source))
+
+
+@beam.typehints.with_output_types(Block, dead_letters=DeadLetter, inputs=InputFiles)
+class _ReadFirst(beam.DoFn):
+    """All steps as one, which ends after so many rows; a dead letter counts as one."""
+
+    def __init__(self, find: _FindFiles, settings: ReadSettings, max_rows: int) -> None:
+        self._find = find
+        self._split = _SplitFile(settings)
+        self._read = _ReadSplit(settings)
+        self._max_rows = max_rows
+
+    def process(self, element: bytes) -> Iterator[Any]:
+        left = self._max_rows
+        for part in self._read_all(element):
+            if not isinstance(part, TaggedOutput):
+                block = part.take(0, min(left, len(part)))
+                left -= len(block)
+                yield block
+            else:
+                left -= part.tag == _DEAD_LETTERS
+                yield part
+            if not left:
+                return
+
+    def _read_all(self, element: bytes) -> Iterator[Any]:
+        for found in self._find.process(element):
+            if isinstance(found, TaggedOutput):
+                yield found
+                continue
+            for split in self._split.process(found):
+                if isinstance(split, TaggedOutput):
+                    yield split
+                else:
+                    yield from self._read.process(split)
 
 
 def _count_splits(

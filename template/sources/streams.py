@@ -31,7 +31,7 @@ class ReadSettings:
     that a file's folders below ``folder`` give.
     ``csv_delimiter`` is found in each file if it is None. ``column_types`` has "text" or "number"
     for columns of CSV whose type is not to be guessed. ``images`` are those that the model
-    declares.
+    declares. ``max_rows`` are all that is read.
     """
 
     batch_size: int
@@ -43,6 +43,7 @@ class ReadSettings:
     csv_delimiter: str | None = None
     column_types: Mapping[str, str] = field(default_factory=dict)
     images: ImageFormat = AS_STORED
+    max_rows: int | None = None
 
     def file_name(self, path: str) -> str:
         """Return what keys call a file, one name for each file: its path below ``folder``."""

@@ -8,12 +8,13 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from launcher.image.build import build_image
+from launcher.image.engines.docker import Docker
 from launcher.image.plan import ImageOptions
 from tests.docker import standins
 from tests.support import PROJECT_ROOT
@@ -58,21 +59,24 @@ class Project:
     pip_conf: Path | None
     volumes: tuple[Path, ...]
 
-    def options(self, tag: str, *, name: str = NAME, **build_args: str) -> ImageOptions:
+    def options(
+        self, tag: str, *, name: str = NAME, code: tuple[Path, ...] = (), **build_args: str
+    ) -> ImageOptions:
         """Return what a build of the CPU flavour needs on this machine."""
         return ImageOptions(
             name=name,
             flavour="cpu",
             tag=tag,
+            code=code,
             build_args=self.build_args | build_args,
             pip_conf=self.pip_conf,
             ca_bundle=standins.find_ca_bundle(),
             volumes=self.volumes,
         )
 
-    def build(self, tag: str, **build_args: str) -> str:
+    def build(self, tag: str, *, code: tuple[Path, ...] = (), **build_args: str) -> str:
         """Build the CPU flavour and return its reference."""
-        options = self.options(tag, **build_args)
+        options = self.options(tag, code=code, **build_args)
         return build_image(options, root=self.root, engine=self.engine, report=print).reference
 
     def build_changed(self, tag: str, name: str) -> str:
@@ -106,6 +110,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         pip_conf=settings.write(tmp_path_factory.mktemp("pip") / "pip.conf"),
         volumes=settings.folders,
     )
+
+
+@pytest.fixture(scope="session")
+def docker_project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same for Docker, whose store gets the stand-ins."""
+    if problem := Docker().find_problem():
+        pytest.skip(f"docker: {problem}")
+    build_args = dict(project.build_args)
+    if project.volumes:  # Docker's builder sees no folder of this machine.
+        python = standins.add_folders(build_args["PYTHON_IMAGE"], project.volumes)
+        build_args["PYTHON_IMAGE"] = python
+    for image in build_args.values():
+        standins.give_to_docker(image, tmp_path_factory.mktemp("image"))
+    return replace(project, engine="docker", build_args=build_args, volumes=())
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from launcher.emulator.service.schema import Messages
-from launcher.image.context import find_context_files
+from launcher.image.context import find_context_files, read_context
 from launcher.image.engines.cloud_build import build_command
 from launcher.image.plan import BuildPlan
 from tests.support import PROJECT_ROOT, run
@@ -72,19 +72,21 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def build(builds, emulator_env, root):
+def build(builds, emulator_env, root, tmp_path_factory):
     """The build that ``make image ENGINE=cloudbuild`` asks for."""
     port, asked = builds
+    folder = tmp_path_factory.mktemp("context")
     plan = BuildPlan(
-        root=root,
+        kit=root,
         reference=f"{NAME}:1.0",
         build_args={"FLAVOUR": "cu130"},
         labels={"version": "1.0"},
-        context="abc",
+        context=read_context(root, (), {}),
         pip_conf_secret="our-index",
     )
     endpoint = {"CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBUILD": f"http://localhost:{port}/"}
-    done = run(*build_command(plan), env=emulator_env | endpoint, status=1)
+    plan.context.write(folder)
+    done = run(*build_command(plan, folder), env=emulator_env | endpoint, status=1)
     assert "not built here" in done.stderr
     ((path, body),) = asked
     assert path == "/v1/projects/my-project/locations/global/builds"

@@ -8,30 +8,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from dataclasses import replace
 
 import pytest
 import yaml
 
 from launcher.image.engines.docker import Docker
 from tests.docker import standins
-from tests.docker.conftest import Project
 from tests.support import BIN, PROJECT_ROOT, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def docker_project(project, tmp_path_factory) -> Project:
-    if problem := Docker().find_problem():
-        pytest.skip(f"docker: {problem}")
-    build_args = dict(project.build_args)
-    if project.volumes:  # Docker's builder sees no folder of this machine.
-        python = standins.add_folders(build_args["PYTHON_IMAGE"], project.volumes)
-        build_args["PYTHON_IMAGE"] = python
-    for image in build_args.values():
-        standins.give_to_docker(image, tmp_path_factory.mktemp("image"))
-    return replace(project, engine="docker", build_args=build_args, volumes=())
 
 
 @pytest.fixture(scope="module")

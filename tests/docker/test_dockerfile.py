@@ -70,7 +70,7 @@ def test_the_variables_are_those_of_both_roles(env):
     assert env == {
         "FLEX_TEMPLATE_PYTHON_PY_FILE": "/opt/flexpack/template/main.py",
         "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT": "1",
-        "PYTHONPATH": "/opt/flexpack${PYTHONPATH:+:${PYTHONPATH}}",
+        "PYTHONPATH": "/opt/flexpack:/opt/project${PYTHONPATH:+:${PYTHONPATH}}",
         "LD_LIBRARY_PATH": "/usr/local/nvidia/lib64${LD_LIBRARY_PATH:+:${LD_LIBRARY_PATH}}",
         "PATH": "/usr/local/nvidia/bin:${PATH}",
     }
@@ -83,8 +83,11 @@ def test_what_changes_often_comes_last(steps):
         "install.py /opt/flexpack/locks/beam.txt",
         "--from=beam /opt/apache/beam",
         f"--from=launcher {LAUNCHER}",
+        "install_system.py",
         "install.py /opt/flexpack/locks/project.txt",
-        "--from=code /code/ /opt/",
+        "install.py /opt/flexpack/locks/requirements.txt",
+        "--from=code /code/kit/ /opt/",
+        "--from=code /code/own/ /opt/",
     ]
     found = [next(n for n, value in enumerate(made) if words in value) for words in order]
     assert found == sorted(found)
@@ -127,6 +130,8 @@ def test_the_build_sees_only_what_is_allowed():
     assert {line for line in lines if line.startswith("!")} == {
         "!docker/*.py",
         "!docker/locks",
+        "!docker/project",
+        "!docker/system-packages.txt",
         "!docker/wheels",
         "!template",
     }

@@ -1,7 +1,8 @@
-"""Reads malformed inputs of every source and format: ``make fuzz``.
+"""Gives malformed inputs to what reads them: ``make fuzz``.
 
-No input may raise, take more than 10 seconds or more than 1 GiB of memory, or end the process.
-``--only`` reads a single input again, in this process.
+``--of sources`` reads files and messages as the pipelines do, ``apis`` sends requests to the local
+Dataflow and its Cloud Storage. No input may raise, be answered with a 500, take more than 10
+seconds or end the process. ``--only`` gives a single input again, in this process.
 """
 
 import argparse
@@ -11,68 +12,81 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 
-from tests.fuzz.check import check_input
+from tests.fuzz.apis import Apis
 from tests.fuzz.mutate import make_input
 from tests.fuzz.runner import Plan, run
+from tests.fuzz.sources import Sources
 
-MAX_BYTES = 1 << 30
+SUBJECTS = {"sources": (Sources, 50_000), "apis": (Apis, 20_000)}
+"""What is fuzzed, and with how many inputs."""
 _FAILED = Path("build/fuzz")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inputs", type=int, default=50_000)
+    parser.add_argument("--of", choices=SUBJECTS, help="default: all, one after the other")
+    parser.add_argument("--inputs", type=int, help="of each subject")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--only", type=int, help="read this input alone")
+    parser.add_argument("--only", type=int, help="give this input alone")
     parser.add_argument("--worker", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    subjects = [options.of] if options.of else list(SUBJECTS)
     if options.only is not None:
-        format_, data = make_input(options.seed, options.only)
-        print(f"{format_}, {len(data)} bytes, begins with {data[:60]!r}")
-        with tempfile.TemporaryDirectory() as folder:
-            check_input(format_, data, options.only, folder)
+        work(subjects[0], options.seed, [options.only], raises=True)
     elif options.worker:
         first, step = options.worker
-        with tempfile.TemporaryDirectory(prefix="flexpack-fuzz-") as folder:
-            work(options.seed, range(first, options.inputs, step), folder)
+        resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))  # for the machine's sake
+        work(subjects[0], options.seed, range(first, options.inputs, step))
     else:
-        started = time.monotonic()
-        outcome = run(Plan(inputs=options.inputs, seconds=options.seconds, seed=options.seed))
-        report(outcome, options.seed)
-        count = len(outcome.failures)
-        seconds = time.monotonic() - started
-        print(f"{outcome.read} malformed inputs in {seconds:.0f} s, {count} failures")
-        sys.exit(1 if count or not outcome.read else 0)
+        seconds = options.seconds / len(subjects)
+        passed = [fuzz(name, options.inputs, seconds, options.seed) for name in subjects]
+        sys.exit(0 if all(passed) else 1)
 
 
-def work(seed, numbers, folder):
-    """Read inputs one after another; say in a line of JSON which begins, and which failed."""
-    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))  # for the machine's sake
-    for number in numbers:
-        _say(begin=number)
-        format_, data = make_input(seed, number)
-        try:
-            check_input(format_, data, number, folder)
-        except BaseException:
-            _say(number=number, problem=traceback.format_exc())
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        if peak > MAX_BYTES:
-            _say(number=number, problem=f"{peak >> 20} MiB of memory")
-            Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+def fuzz(name, inputs, seconds, seed):
+    """Give one subject its inputs; print what came of it, and return whether all is well."""
+    started = time.monotonic()
+    inputs = inputs or SUBJECTS[name][1]
+    command = (sys.executable, "-m", "tests.fuzz", "--of", name)
+    outcome = run(Plan(inputs=inputs, seconds=seconds, seed=seed, command=command))
+    report(name, outcome, seed)
+    count = len(outcome.failures)
+    took = time.monotonic() - started
+    print(f"{name}: {outcome.read} malformed inputs in {took:.0f} s, {count} failures", flush=True)
+    return outcome.read and not count
 
 
-def report(outcome, seed):
-    """Print the failures, and keep their inputs in files."""
+def work(name, seed, numbers, *, raises=False):
+    """Give inputs one after another; say in a line of JSON which begins, and which failed."""
+    with (
+        tempfile.TemporaryDirectory(prefix="flexpack-fuzz-") as folder,
+        closing(SUBJECTS[name][0](folder)) as subject,
+    ):
+        for number in numbers:
+            _say(begin=number)
+            try:
+                subject.check(seed, number)
+            except BaseException:
+                if raises:
+                    raise
+                _say(number=number, problem=traceback.format_exc())
+
+
+def report(name, outcome, seed):
+    """Print the failures; keep the inputs of sources in files."""
     for number, problem in outcome.failures:
-        format_, data = make_input(seed, number)
-        _FAILED.mkdir(parents=True, exist_ok=True)
-        path = _FAILED / f"{seed}-{number}.{format_}"
-        path.write_bytes(data)
-        print(f"input {number}, {path}: {problem.strip()}")
-        print(f"    again: python -m tests.fuzz --seed {seed} --only {number}")
+        path = ""
+        if name == "sources":
+            format_, data = make_input(seed, number)
+            _FAILED.mkdir(parents=True, exist_ok=True)
+            path = _FAILED / f"{seed}-{number}.{format_}"
+            path.write_bytes(data)
+        print(f"{name}, input {number} {path}: {problem.strip()}")
+        print(f"    again: python -m tests.fuzz --of {name} --seed {seed} --only {number}")
 
 
 def _say(**line):

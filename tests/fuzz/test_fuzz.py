@@ -1,7 +1,12 @@
 """The rig that reads malformed inputs: what it makes, and that it misses no failure."""
 
+import sqlite3
 import sys
+from contextlib import closing
 
+import pytest
+
+from tests.fuzz.apis import Apis
 from tests.fuzz.check import check_input
 from tests.fuzz.mutate import make_input
 from tests.fuzz.runner import Plan, run
@@ -44,3 +49,17 @@ def test_well_formed_inputs_pass(tmp_path):
     for format_, inputs in seeds().items():
         for number, data in enumerate(inputs):
             check_input(format_, data, number, tmp_path)
+
+
+def test_requests_are_answered_and_their_listings_too(tmp_path):
+    with closing(Apis(tmp_path)) as apis:
+        for number in range(150):
+            apis.check("tests", number)
+
+
+def test_an_answer_of_500_fails(tmp_path):
+    with closing(Apis(tmp_path)) as apis:
+        with sqlite3.connect(tmp_path / "jobs.sqlite3") as jobs:
+            jobs.execute("DROP TABLE jobs")
+        with pytest.raises(AssertionError, match="500"):
+            apis.check("tests", 0)

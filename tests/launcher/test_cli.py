@@ -14,6 +14,7 @@ import pytest
 from launcher.cli import build_parser
 
 SPEC = "gs://my-bucket/templates/batch.json"
+TRY = ["try", "m:C", "--input", "a.csv", "--model-path", "m.pth"]
 GOOD = [
     *("--parameters", "input=gs://my-bucket/images/a,b=c.csv"),
     *("--parameters", "output=gs://my-bucket/out"),
@@ -54,7 +55,9 @@ def find_examples(parser):
 
 def test_the_examples_in_the_help_are_commands():
     examples = [shlex.split(each) for each in find_examples(build_parser())]
-    assert {words[1] for words in examples} == {"build", "check", "run", "template", "emulator"}
+    assert {words[1] for words in examples} == {
+        *("build", "check", "emulator", "run", "template", "try"),
+    }
     for words in examples:
         assert words[0] == "flexpack"
         assert build_parser().parse_args(words[1:]).run
@@ -127,6 +130,14 @@ def test_the_installed_command_exits_with_the_status():
             "ERROR gpu-machine: --worker-machine-type n1-standard-4: 1 nvidia-l4 need g2-",
         ),
         (["build", SPEC, "--image", "i", "--template", "bach"], "--template 'bach': no such"),
+        (["try", "m:C", "--input", "a.csv"], "the following arguments are required: --model-path"),
+        ([*TRY, "--rows", "0"], "--rows '0': expected a whole number of at least 1"),
+        ([*TRY, "--parameters", "key_colum=a"], "no such parameter; did you mean 'key_column'?"),
+        ([*TRY, "--parameters", "output=a"], "--parameters output: has no meaning for a try"),
+        (
+            [*TRY, "--parameters", "input=a"],
+            "--parameters input: it has a flag or place of its own",
+        ),
         (["build", "x.json", "--image", "i"], "TEMPLATE_FILE_GCS_PATH 'x.json': expected"),
         (
             ["run", "a", "--template-file-gcs-location", SPEC, "--parameters", "input"],

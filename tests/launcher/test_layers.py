@@ -33,6 +33,7 @@ DAEMON = "launcher.emulator.daemon"
 EXECUTOR = "launcher.emulator.executor"
 # Bottom up, like LAYERS. The executor process stands apart: nobody imports it.
 ROOMS = (
+    {f"launcher.emulator.{name}" for name in ("gzip_requests", "strict_json")},
     {"launcher.emulator.storage"},
     {"launcher.emulator.runtime"},
     {"launcher.emulator.pubsub"},

@@ -25,6 +25,7 @@ from launcher.emulator.runtime.processes import Child, Children
 from launcher.emulator.runtime.staging import pipeline_options, split_gs_url
 from launcher.emulator.storage.errors import NotFound
 from launcher.emulator.storage.store import ObjectStore
+from launcher.emulator.strict_json import parse_strictly
 
 _PY_OPTIONS = "FLEX_TEMPLATE_PYTHON_PY_OPTIONS"
 _STAGING_FLAGS: Mapping[str, str] = {
@@ -213,7 +214,7 @@ class LauncherProcess:
         output = find_last_output("".join(self._console))
         failed = f"Failed to read the job file : {path} with error message: "
         try:
-            job = json.loads(self._store.read(*split_gs_url(path)))
+            job = parse_strictly(self._store.read(*split_gs_url(path)))
         except NotFound as error:
             raise LaunchFailedError(
                 f"{failed}Unable to open template file: {path}..",

@@ -66,7 +66,7 @@ def build_dataflow_app(
         Route(method.path, endpoint(method), methods=[method.http_method], name=method.id)
         for method in discovery.methods.values()
     ]
-    return Starlette(
+    app = Starlette(
         routes=[*api, *fault_routes(faults), *routes],
         exception_handlers={
             errors.ApiError: _answer_error,
@@ -74,6 +74,8 @@ def build_dataflow_app(
             Exception: _answer_internal_error,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _json(content: object, *, status: int = 200, pretty: bool = True) -> Response:
@@ -89,6 +91,8 @@ def _answer_error(request: Request, error: Exception) -> Response:
 def _answer_routing_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
+    if error.status_code == 400:
+        return _answer_error(request, errors.invalid_argument(error.detail))
     if error.status_code == 405:
         return _answer_error(request, errors.method_not_allowed(request.method, path))
     return _answer_error(request, errors.url_not_found(path))

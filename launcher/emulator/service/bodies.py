@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import orjson
 from starlette.requests import Request
 
 from launcher.emulator.service import errors
+from launcher.emulator.strict_json import parse_strictly
 
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
 """The largest request that Dataflow takes."""
@@ -25,6 +25,6 @@ async def read_json(request: Request) -> object:
     if not content:
         return {}
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+        return parse_strictly(bytes(content))
+    except ValueError as error:
         raise errors.invalid_argument(f"Invalid JSON payload received. {error}.") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,6 +63,7 @@ CREATE TABLE IF NOT EXISTS metrics (
     updates BLOB NOT NULL
 );
 """
+_NUMBER = re.compile("[0-9]{1,18}")  # SQLite's integers have no more.
 _JOB_COLUMNS = "id, project_id, region, name, state, state_time, create_time, document"
 
 
@@ -348,6 +350,6 @@ def _decode_token(token: str, length: int) -> Sequence[str]:
     except (binascii.Error, UnicodeError) as error:
         raise PageTokenError(token) from error
     numbers = (values[0], values[-1])  # between them there may be a time
-    if len(values) != length or not all(number.isdecimal() for number in numbers):
+    if len(values) != length or not all(_NUMBER.fullmatch(number) for number in numbers):
         raise PageTokenError(token)
     return values

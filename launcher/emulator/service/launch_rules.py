@@ -13,15 +13,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service import errors
 from launcher.emulator.service.errors import ParameterViolation
 from launcher.emulator.service.metadata_server import project_number
+from launcher.emulator.service.regexes import BadRegexError, matches_whole
 from launcher.emulator.service.schema import Messages
 from launcher.emulator.storage.errors import NotFound
 from launcher.emulator.storage.store import ObjectStore
+from launcher.emulator.strict_json import parse_strictly
 
 DEFAULT_LAUNCH_TIMEOUT_SEC = 120.0
 """Dataflow gives the launcher about ten minutes; most of that is for starting a VM."""
@@ -29,25 +29,6 @@ DEFAULT_LAUNCH_TIMEOUT_SEC = 120.0
 _TIMEOUT_OPTION = "ft_launch_timeout_secs"  # UNCONFIRMED: in use, but not documented.
 JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")  # Job.name of the document.
 _GCS_OBJECT = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)")
-
-# Metadata's regexes are those of POSIX egrep. What Python lacks of them are the named classes of a
-# bracket expression: https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap09.html
-_BRACKETS = re.compile(r"\\.|\[\^?\]?(?:\[:\w*:\]|\\.|[^]\\])*\]", re.DOTALL)
-_NAMED_CLASS = re.compile(r"\[:(\w*):\]")
-_CLASS_MEMBERS: Mapping[str, str] = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "blank": r"\t ",
-    "cntrl": r"\x00-\x1f\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": r"!-/:-@\[-`{-~",
-    "space": r"\t-\r ",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-}
 
 # Options that a launch may pass in `parameters` though the metadata does not declare them
 # (observed), keyed by the environment field that means the same.
@@ -121,8 +102,8 @@ def _read_spec(path: str, store: ObjectStore, messages: Messages) -> Mapping[str
     try:
         # UNCONFIRMED: that unknown fields are ignored (samples carry `_comment`), and that
         # snake_case names, which old specs have, are read.
-        return messages.parse("ContainerSpec", orjson.loads(content), ignore_unknown=True)
-    except orjson.JSONDecodeError as error:
+        return messages.parse("ContainerSpec", parse_strictly(content), ignore_unknown=True)
+    except ValueError as error:
         raise errors.template_file_malformed(path, f"It is not JSON: {error}.") from error
     except errors.ApiError as error:
         raise errors.template_file_malformed(path, error.message) from error
@@ -228,26 +209,12 @@ def _check_parameters(
 
 def _matches(regex: str, value: str, name: str) -> bool:
     try:
-        return re.fullmatch(_as_python(regex), value) is not None
-    except re.error as error:
+        return matches_whole(regex, value)
+    except BadRegexError as error:
         raise errors.invalid_argument(
             f"The metadata of the template is invalid. Parameter {name}: regex '{regex}' cannot "
             f"be read: {error}."
         ) from error
-
-
-def _as_python(regex: str) -> str:
-    """Return an expression with the named classes in its brackets, ``[[:alnum:]_]``, spelt out."""
-    # Without its first character, so that a class alone, ``[:alnum:]``, is the set that it is.
-    return _BRACKETS.sub(
-        lambda found: found[0][0] + _NAMED_CLASS.sub(_class_members, found[0][1:]), regex
-    )
-
-
-def _class_members(found: re.Match[str]) -> str:
-    if found[1] not in _CLASS_MEMBERS:
-        raise re.error(f"there is no character class {found[0]}")
-    return _CLASS_MEMBERS[found[1]]
 
 
 def _check_duplicates(

@@ -35,8 +35,6 @@ _NUMBERS = {
     "JOB_MESSAGE_ERROR": 4,
 }
 
-_MOST_LEVELS = 100  # As protobuf's parsers have it.
-
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "uint32": (0, 2**32 - 1),
@@ -55,6 +53,10 @@ _TYPES = {
     "google-duration": _DURATION,
     "google-fieldmask": "type.googleapis.com/google.protobuf.FieldMask",
 }
+
+# In any time zone, a time of these years is one that Python knows.
+_FIRST_YEAR, _LAST_YEAR = 1, 9999
+_MOST_SHOWN = 1000  # characters of a bad value
 
 Schema = Mapping[str, Any]
 
@@ -107,7 +109,7 @@ class Messages:
         """
         if schema.get("type") == "boolean" and value in ("true", "false"):
             value = value == "true"
-        elif "enum" in schema and isinstance(value, str) and value.isdigit():
+        elif "enum" in schema and isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
             value = int(value)
         parser = _Parser(self._schemas, self._names)
         parsed = parser.field(schema, value, snake_case(name))
@@ -194,9 +196,6 @@ class _Parser:
             return self.message(schema["$ref"], value, path)
         kind = schema["type"]
         if kind == "any":
-            if _is_deeper(value, _MOST_LEVELS):
-                text = f"Message too deep. Max recursion depth reached for key '{path}'"
-                self.violations.append(FieldViolation(path, text))
             return value
         if kind == "array":
             # A lone value stands for a list of one, as Google's parser has it.
@@ -237,22 +236,9 @@ class _Parser:
         self.violations.append(FieldViolation(path, f"Invalid value{at} ({type_name}), {shown}"))
 
 
-def _is_deeper(value: object, levels: int) -> bool:
-    """Return whether objects and lists are nested in more than so many levels."""
-    layer = [value]
-    for _ in range(levels + 1):
-        inner: list[object] = []
-        for item in layer:
-            if isinstance(item, Mapping):
-                inner += item.values()
-            elif isinstance(item, list):
-                inner += item
-        layer = inner
-    return bool(layer)
-
-
 def _shown(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _type_name(schema: Schema) -> str:
@@ -342,7 +328,12 @@ def _check_timestamp(value: str) -> None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or "T" not in value:
+    if (
+        moment is None
+        or not _FIRST_YEAR < moment.year < _LAST_YEAR
+        or moment.tzinfo is None
+        or "T" not in value
+    ):
         raise _InvalidValueError(
             "Illegal timestamp format; timestamps must end with 'Z' or have a valid timezone "
             "offset."

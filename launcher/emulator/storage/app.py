@@ -7,10 +7,12 @@ with its id. Requests are not authenticated.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -78,7 +80,11 @@ def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_dire
                 methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             )
         ],
-        exception_handlers={StorageError: _on_storage_error, Exception: _on_internal_error},
+        exception_handlers={
+            StorageError: _on_storage_error,
+            HTTPException: _on_http_error,
+            Exception: _on_internal_error,
+        },
     )
 
 
@@ -233,6 +239,13 @@ async def _on_internal_error(request: Request, error: Exception) -> Response:
     # A full disk, or a mistake of its own. Clients try again after a 500.
     text = f"The local Cloud Storage failed on this request: {type(error).__name__}: {error}"
     return await _on_storage_error(request, StorageError(text))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    # A body that cannot be decompressed, or a verb that no method has.
+    assert isinstance(error, HTTPException)
+    refusal = NotFound if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else InvalidRequest
+    return await _on_storage_error(request, refusal(error.detail))
 
 
 async def _on_storage_error(request: Request, error: Exception) -> Response:

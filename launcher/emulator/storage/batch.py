@@ -37,9 +37,12 @@ def parse_batch(content_type: str, body: bytes) -> Iterator[BatchPart]:
         words = request_line.decode("latin-1").split()
         if len(words) < 2:
             raise InvalidRequest(f"Failed to parse batch request: {request_line!r}")
-        url = urlsplit(words[1])
+        try:
+            url = urlsplit(words[1])
+        except ValueError as error:
+            raise InvalidRequest(f"Failed to parse batch request: {request_line!r}") from error
         yield BatchPart(
-            content_id=headers.get("Content-ID", ""),
+            content_id=str(headers.get("Content-ID", "")),
             verb=words[0],
             path=url.path,
             query=url.query,

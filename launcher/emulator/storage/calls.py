@@ -1,12 +1,12 @@
 """A request of the API, once its method is known: typed access to its parameters and body."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from launcher.emulator.storage.errors import InvalidRequest, NotImplementedHere
+from launcher.emulator.storage.errors import InvalidRequest, NotImplementedHere, shorten
 from launcher.emulator.storage.records import ObjectRef, Preconditions
-from launcher.emulator.storage.resources import Json
+from launcher.emulator.storage.resources import Json, parse_integer
+from launcher.emulator.strict_json import parse_strictly
 
 _EVERYWHERE = frozenset({"alt", "uploadType"})  # Honoured wherever it means something.
 HARMLESS = frozenset(
@@ -50,14 +50,7 @@ class Call:
     def integer(self, name: str) -> int | None:
         """Return an integer query parameter, None where it is absent; raises InvalidRequest."""
         value = self.query.get(name)
-        if value is None:
-            return None
-        try:
-            return int(value)
-        except ValueError as error:
-            raise InvalidRequest(
-                f"Invalid value for {name}: {value!r} is not an integer"
-            ) from error
+        return None if value is None else parse_integer(name, value)
 
     def flag(self, name: str) -> bool:
         """Return a boolean query parameter, False where it is absent."""
@@ -109,9 +102,9 @@ class Call:
 def parse_json(body: bytes) -> Json:
     """Parse a request body, which may be empty, as a JSON object; raises InvalidRequest."""
     try:
-        parsed = json.loads(body.strip() or b"{}")
+        parsed = parse_strictly(body.strip() or b"{}")
     except ValueError as error:
         raise InvalidRequest(f"Parse Error: {error}") from error
     if not isinstance(parsed, dict):
-        raise InvalidRequest(f"Parse Error: expected a JSON object, got {parsed!r}")
+        raise InvalidRequest(f"Parse Error: expected a JSON object, got {shorten(parsed)}")
     return parsed

@@ -20,7 +20,7 @@ from launcher.emulator.storage.records import StoredObject
 from launcher.emulator.storage.resources import object_etag
 
 _PIECE_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 
 
 def media_headers(stored: StoredObject) -> dict[str, str]:

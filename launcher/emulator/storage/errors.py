@@ -19,6 +19,8 @@ Mirrors https://cloud.google.com/storage/docs/json_api/v1/status-codes
 
 from typing import Any, ClassVar
 
+_MOST_SHOWN = 200  # characters of a value
+
 
 class StorageError(Exception):
     """A request that the server refuses; subclasses say why."""
@@ -105,6 +107,12 @@ class NotImplementedHere(StorageError):
 
 class StoreInUse(Exception):
     """Another process, or another ObjectStore of this one, has the folder open."""
+
+
+def shorten(value: object) -> str:
+    """Return a value as a message shows it."""
+    shown = repr(value)
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
 
 
 def no_such_bucket() -> NotFound:

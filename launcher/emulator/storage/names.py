@@ -6,7 +6,7 @@ https://cloud.google.com/storage/docs/objects#naming. Names are never used as pa
 
 import re
 
-from launcher.emulator.storage.errors import InvalidRequest
+from launcher.emulator.storage.errors import InvalidRequest, shorten
 
 _BUCKET_PART = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 _IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
@@ -26,8 +26,10 @@ def check_bucket_name(name: str) -> None:
         raise InvalidRequest(f"Invalid bucket name: '{name}'")
 
 
-def check_object_name(name: str) -> None:
+def check_object_name(name: object) -> None:
     """Raise InvalidRequest unless the service would store an object of this name."""
+    if not isinstance(name, str):
+        raise InvalidRequest(f"Invalid value for name: expected a string, got {shorten(name)}")
     if not name:
         raise InvalidRequest("Required parameter: name")
     size = len(name.encode())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from launcher.emulator.storage.calls import CONDITIONS, SOURCE_CONDITIONS, Call
-from launcher.emulator.storage.errors import InvalidRequest
+from launcher.emulator.storage.errors import InvalidRequest, shorten
 from launcher.emulator.storage.records import (
     BucketSettings,
     ListQuery,
@@ -25,6 +25,7 @@ from launcher.emulator.storage.resources import (
     change_object,
     layout_resource,
     object_resource,
+    parse_integer,
 )
 from launcher.emulator.storage.store import ObjectStore
 
@@ -152,6 +153,8 @@ def rewrite_object(store: ObjectStore, call: Call) -> Json:
 def compose_object(store: ObjectStore, call: Call) -> Json:
     sent = call.json()
     parts = sent.get("sourceObjects") or []
+    if not isinstance(parts, list):
+        raise InvalidRequest(f"Invalid value for sourceObjects: {shorten(parts)}")
     if not 1 <= len(parts) <= _MAX_COMPOSE_SOURCES:
         raise InvalidRequest(
             f"The number of source components provided ({len(parts)}) is not between 1 and "
@@ -164,18 +167,18 @@ def compose_object(store: ObjectStore, call: Call) -> Json:
 
 
 def _compose_source(bucket: str, part: Any) -> ObjectRef:
-    try:
-        conditions = part.get("objectPreconditions") or {}
-        match = conditions.get("ifGenerationMatch")
-        generation = part.get("generation")
-        return ObjectRef(
-            bucket=bucket,
-            name=part["name"],
-            generation=None if generation is None else int(generation),
-            preconditions=Preconditions(if_generation_match=None if match is None else int(match)),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidRequest(f"Invalid value for sourceObjects: {part!r}") from error
+    conditions = part.get("objectPreconditions") or {} if isinstance(part, dict) else None
+    if not isinstance(conditions, dict) or not isinstance(part.get("name"), str):
+        raise InvalidRequest(f"Invalid value for sourceObjects: {shorten(part)}")
+    match, generation = conditions.get("ifGenerationMatch"), part.get("generation")
+    return ObjectRef(
+        bucket=bucket,
+        name=part["name"],
+        generation=None if generation is None else parse_integer("generation", generation),
+        preconditions=Preconditions(
+            if_generation_match=None if match is None else parse_integer("ifGenerationMatch", match)
+        ),
+    )
 
 
 def _limit(call: Call) -> int:
@@ -193,7 +196,7 @@ def _decode_token(token: str | None) -> str | None:
     try:
         return base64.urlsafe_b64decode(token).decode() if token else None
     except ValueError as error:
-        raise InvalidRequest(f"Invalid value for pageToken: {token!r}") from error
+        raise InvalidRequest(f"Invalid value for pageToken: {shorten(token)}") from error
 
 
 @dataclass(frozen=True)

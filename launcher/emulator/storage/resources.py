@@ -7,18 +7,20 @@ server cannot honour is refused with 501, unless it asks for nothing (null, fals
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from launcher.emulator.storage.errors import InvalidRequest, NotImplementedHere
+from launcher.emulator.storage.errors import InvalidRequest, NotImplementedHere, shorten
 from launcher.emulator.storage.records import Bucket, BucketSettings, ObjectSettings, StoredObject
 
 Json = dict[str, Any]
 _Settings = TypeVar("_Settings", BucketSettings, ObjectSettings)
 
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _MULTI_REGIONS = ("US", "EU", "ASIA")
 _OBJECT_TEXTS = {
     "contentType": "content_type",
@@ -115,13 +117,13 @@ def change_bucket(settings: BucketSettings, resource: Json) -> BucketSettings:
         InvalidRequest, NotImplementedHere: naming the field.
     """
     changes: Json = {}
-    for name, value in resource.items():
+    for name, value in _object("Bucket", resource).items():
         if name in _BUCKET_TEXTS:
             changes[_BUCKET_TEXTS[name]] = value and _text(f"Bucket.{name}", value).upper()
         elif name == "labels":
             changes["labels"] = _merge_texts("Bucket.labels", settings.labels, value)
         elif name == "softDeletePolicy":
-            if int((value or {}).get("retentionDurationSeconds", 0)):
+            if _retention_sec(value):
                 raise NotImplementedHere("Bucket.softDeletePolicy.retentionDurationSeconds")
         elif name not in _BUCKET_SERVER_FIELDS and not _asks_for_nothing(value):
             raise NotImplementedHere(f"Bucket.{name}")
@@ -135,7 +137,7 @@ def change_object(settings: ObjectSettings, resource: Json) -> ObjectSettings:
         InvalidRequest, NotImplementedHere: naming the field.
     """
     changes: Json = {}
-    for name, value in resource.items():
+    for name, value in _object("Object", resource).items():
         if name in _OBJECT_TEXTS:
             changes[_OBJECT_TEXTS[name]] = value and _text(f"Object.{name}", value)
         elif name == "metadata":
@@ -156,17 +158,34 @@ def _changed(settings: _Settings, changes: Json) -> _Settings:
 
 def _text(where: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidRequest(f"Invalid value for {where}: expected a string, got {value!r}")
+        raise InvalidRequest(f"Invalid value for {where}: expected a string, got {shorten(value)}")
     return value
+
+
+def _object(where: str, value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"Invalid value for {where}: expected an object, got {shorten(value)}")
+    return value
+
+
+def parse_integer(where: str, value: Any) -> int:
+    """Return an int64, which JSON and queries write as text too; raises InvalidRequest."""
+    is_text = isinstance(value, str) and _INTEGER.fullmatch(value)
+    if type(value) is not int and not is_text:
+        raise InvalidRequest(f"Invalid value for {where}: {shorten(value)} is not an integer")
+    return int(value)
+
+
+def _retention_sec(policy: Any) -> int:
+    given = _object("Bucket.softDeletePolicy", policy or {}).get("retentionDurationSeconds") or 0
+    return parse_integer("Bucket.softDeletePolicy.retentionDurationSeconds", given)
 
 
 def _merge_texts(where: str, current: Mapping[str, str], change: Any) -> dict[str, str]:
     """Merge a JSON map of strings into another; null deletes a key, a null map all of them."""
     if change is None:
         return {}
-    if not isinstance(change, dict):
-        raise InvalidRequest(f"Invalid value for {where}: expected an object, got {change!r}")
-    merged = {**current, **change}
+    merged = {**current, **_object(where, change)}
     return {key: _text(f"{where}.{key}", v) for key, v in merged.items() if v is not None}
 
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from starlette.concurrency import run_in_threadpool
 
 from launcher.emulator.storage.blobs import BlobWriter
-from launcher.emulator.storage.errors import InvalidRequest, NotFound
+from launcher.emulator.storage.errors import InvalidRequest, NotFound, shorten
 from launcher.emulator.storage.records import StoredObject
 from launcher.emulator.storage.store import ObjectStore
 from launcher.emulator.storage.uploads import UploadPlan, commit_upload, drain
 
 MIN_CHUNK_BYTES = 256 << 10
 _MAX_FINISHED_SESSIONS = 1000
-_CONTENT_RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(?:\*|(\d+))")
+_CONTENT_RANGE = re.compile(r"bytes (?:\*|([0-9]{1,19})-([0-9]{1,19}))/(?:\*|([0-9]{1,19}))")
 
 
 @dataclass
@@ -119,10 +119,10 @@ def _parse_content_range(header: str) -> tuple[int | None, int | None, int | Non
     """Return first and last byte, and total size, each None where it is `*`."""
     match = _CONTENT_RANGE.fullmatch(header.strip())
     if match is None:
-        raise InvalidRequest(f"Invalid Content-Range: {header!r}")
+        raise InvalidRequest(f"Invalid Content-Range: {shorten(header)}")
     first, last, total = (None if text is None else int(text) for text in match.groups())
     if total is not None and last is not None and last >= total:
-        raise InvalidRequest(f"Invalid Content-Range: {header!r}")
+        raise InvalidRequest(f"Invalid Content-Range: {shorten(header)}")
     return first, last, total
 
 

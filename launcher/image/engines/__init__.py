@@ -29,10 +29,11 @@ class Builder(Protocol):
     def find_problem(self) -> str | None:
         """Return why this engine cannot be used here, or None."""
 
-    def build(self, plan: BuildPlan, report: Report) -> None:
+    def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image. Blocks, for many minutes where layers are not cached.
 
         Args:
+            folder: the plan's context, written.
             report: gets every step as it begins, with the seconds since the start.
         """
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from launcher.errors import ImageError
 from launcher.image.config import ImageConfig, parse_config
-from launcher.image.context import DOCKERFILE, IGNORE_FILE
+from launcher.image.context import DOCKERFILE
 from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import suggest_repository
@@ -35,10 +35,10 @@ class Buildah:
         """Return why buildah cannot be used here, or None."""
         return None if shutil.which("buildah") else "not installed"
 
-    def build(self, plan: BuildPlan, report: Report) -> None:
+    def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image. Blocks, for many minutes where layers are not cached."""
         follow_tool(
-            build_command(plan),
+            build_command(plan, folder),
             environ=_environ(),
             timeout_sec=_BUILD_TIMEOUT_SEC,
             summarize=str if plan.is_verbose else summarize,
@@ -114,16 +114,15 @@ def summarize(line: str) -> str | None:
     return shorten_step(f"{match[2]}/{match[3]} {match[4]}") if match else None
 
 
-def build_command(plan: BuildPlan) -> list[str]:
-    """Return buildah's command line for a build."""
+def build_command(plan: BuildPlan, folder: Path) -> list[str]:
+    """Return buildah's command line for a build of the context in a folder."""
     return [
-        *("buildah", "build", "--layers", "--force-rm", f"--file={plan.root / DOCKERFILE}"),
-        *(f"--ignorefile={plan.root / IGNORE_FILE}", f"--platform={PLATFORM}"),
-        f"--tag={plan.reference}",
+        *("buildah", "build", "--layers", "--force-rm", f"--file={folder / DOCKERFILE}"),
+        *(f"--platform={PLATFORM}", f"--tag={plan.reference}"),
         *plan.flags,
         *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
         *(f"--volume={path}:{path}:ro" for path in plan.volumes),
-        str(plan.root),
+        str(folder),
     ]
 
 

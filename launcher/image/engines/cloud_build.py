@@ -15,7 +15,6 @@ from launcher.image.tools import Report, ToolError, follow_tool, run_tool, short
 from launcher.image_reference import find_repository, read_reference
 
 _CONFIG = Path("docker") / "cloudbuild.yaml"
-_IGNORE_FILE = Path("docker") / "gcloudignore"
 _CACHE_TAG = "buildcache"
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _QUERY_TIMEOUT_SEC = 60.0
@@ -38,10 +37,10 @@ class CloudBuild:
             return "gcloud does not work"
         return None if account.strip() else "gcloud has no account; run 'gcloud auth login'"
 
-    def build(self, plan: BuildPlan, report: Report) -> None:
+    def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image and push it. Blocks, for many minutes where layers are not cached."""
         follow_tool(
-            build_command(plan),
+            build_command(plan, folder),
             timeout_sec=_BUILD_TIMEOUT_SEC,
             summarize=str if plan.is_verbose else summarize,
             report=report,
@@ -65,8 +64,8 @@ def summarize(line: str) -> str | None:
     return line if line.startswith("Logs are available at") else None
 
 
-def build_command(plan: BuildPlan) -> list[str]:
-    """Return gcloud's command line for a build.
+def build_command(plan: BuildPlan, folder: Path) -> list[str]:
+    """Return gcloud's command line for a build of the context in a folder.
 
     Raises:
         InputError: the image is not for Artifact Registry, or the build asks for what Cloud Build
@@ -91,7 +90,6 @@ def build_command(plan: BuildPlan) -> list[str]:
     if plan.pip_conf_secret:
         substitutions += f";_PIP_CONF_SECRET={plan.pip_conf_secret}"
     return [
-        *("gcloud", "builds", "submit", str(plan.root), f"--config={plan.root / _CONFIG}"),
-        f"--ignore-file={_IGNORE_FILE}",
+        *("gcloud", "builds", "submit", str(folder), f"--config={plan.kit / _CONFIG}"),
         *(f"--project={found[0].project}", f"--substitutions={substitutions}"),
     ]

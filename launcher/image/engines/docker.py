@@ -44,10 +44,10 @@ class Docker:
                 return problem
         return None
 
-    def build(self, plan: BuildPlan, report: Report) -> None:
+    def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image into the daemon. Blocks, for many minutes where layers are not cached."""
         follow_tool(
-            build_command(plan),
+            build_command(plan, folder),
             timeout_sec=_BUILD_TIMEOUT_SEC,
             summarize=str if plan.is_verbose else summarize,
             report=report,
@@ -162,14 +162,14 @@ def summarize(line: str) -> str | None:
     return shorten_step(f"{match[1]} {match[2]}") if match else None
 
 
-def build_command(plan: BuildPlan) -> list[str]:
-    """Return docker's command line for a build. The ignore file beside the Dockerfile is found."""
+def build_command(plan: BuildPlan, folder: Path) -> list[str]:
+    """Return docker's command line for a build of the context in a folder."""
     return [
-        *("docker", "buildx", "build", f"--file={plan.root / DOCKERFILE}"),
+        *("docker", "buildx", "build", f"--file={folder / DOCKERFILE}"),
         # With attestations the digest would name an index, and the image only indirectly.
         *(f"--platform={PLATFORM}", "--provenance=false", "--load", f"--tag={plan.reference}"),
         "--progress=plain",
         *plan.flags,
         *(f"--secret=id={name},src={path}" for name, path in plan.secrets.items()),
-        str(plan.root),
+        str(folder),
     ]

@@ -126,12 +126,38 @@ def test_fields_that_ask_for_nothing_are_accepted(endpoint, bucket):
         ("/storage/v1/b/{b}/o/a/compose", b'{"sourceObjects": [{"nome": "b"}]}'),
         ("/storage/v1/b/{b}/o/a/compose", b"{}"),
         ("/storage/v1/b?project=p", b"{nonsense"),
+        ("/storage/v1/b?project=p", b'{"name": "surrogate", "labels": {"a": "\\ud800"}}'),
+        ("/storage/v1/b?project=p", b'{"name": "deep", "labels": ' + b'{"a":' * 1000),
+        ("/storage/v1/b?project=p", b'{"name": "soft", "softDeletePolicy": 5}'),
+        ("/upload/storage/v1/b/{b}/o?uploadType=resumable", b'{"name": 5}'),
+        ("/upload/storage/v1/b/{b}/o?uploadType=resumable", b'{"name": "a\\udc00"}'),
+        ("/storage/v1/b/{b}/o/a/compose", b'{"sourceObjects": [{"name": "a"}], "destination": 1}'),
+        ("/storage/v1/b/{b}/o/a/compose", b'{"sourceObjects": [{"name": [1]}]}'),
+        ("/storage/v1/b/{b}/o/a/compose", b'{"sourceObjects": 5}'),
+        ("/storage/v1/b/{b}/o?maxResults=" + "9" * 5000, None),
     ],
 )
 def test_nonsense_is_a_bad_request(endpoint, bucket, path, body):
     verb = "GET" if body is None else "POST"
     response = call(endpoint, verb, path.format(b=bucket.name), data=body)
     assert refusal(response)[:2] == (400, "invalid")
+    assert call(endpoint, "GET", "/storage/v1/b?project=p").status_code == 200
+    assert call(endpoint, "GET", f"/storage/v1/b/{bucket.name}/o").status_code == 200
+
+
+@pytest.mark.parametrize("header", [f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}", "bytes=²-"])
+def test_a_range_of_nonsense_is_ignored(endpoint, bucket, header):
+    bucket.blob("a").upload_from_string("abc")
+    url = f"{endpoint}/storage/v1/b/{bucket.name}/o/a?alt=media"
+    answer = requests.get(url, headers={"Range": header.encode()}, timeout=10)
+    assert (answer.status_code, answer.text) == (200, "abc")
+
+
+def test_a_broken_url_in_a_batch_is_a_bad_request(endpoint):
+    body = b"--b\r\nContent-ID: <1>\r\n\r\nGET http://[::1 HTTP/1.1\r\n\r\n\r\n--b--"
+    headers = {"Content-Type": "multipart/mixed; boundary=b"}
+    answer = call(endpoint, "POST", "/batch/storage/v1", data=body, headers=headers)
+    assert refusal(answer)[:2] == (400, "invalid")
 
 
 @pytest.mark.parametrize(("verb", "path"), [("PATCH", "o/a"), ("PATCH", "")])

@@ -73,7 +73,7 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
         reference=plan.reference,
         build_args=plan.build_args,
         labels=plan.labels,
-        context=plan.context,
+        context=plan.context.hash,
         engine="docker",
         digest=f"sha256:{'b' * 64}",
         disk_size_gb=70,

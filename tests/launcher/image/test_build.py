@@ -97,9 +97,9 @@ def test_mistakes(root, options, message):
         plan_build(root, ImageOptions(**{"name": NAME, "flavour": "cpu", "tag": "1.0"} | options))
 
 
-def test_not_in_the_project(tmp_path):
-    with pytest.raises(InputError, match="run this in the project's root"):
-        plan_build(tmp_path, ImageOptions(name=NAME, flavour="cpu"))
+def test_elsewhere_flexpacks_own_folder_is_taken(tmp_path):
+    plan = plan_build(tmp_path, ImageOptions(name=NAME, flavour="cpu"))
+    assert plan.kit == PROJECT_ROOT
 
 
 def test_an_image_that_is_to_be_pushed_needs_a_registry(root):
@@ -123,7 +123,9 @@ def test_the_last_image_is_remembered(tmp_path):
 def test_what_was_built_is_another_image_as_soon_as_anything_of_it_changes(root):
     options = ImageOptions(name=NAME, flavour="cpu", tag="1.0")
     plan = plan_build(root, options)
-    image = replace(IMAGE, build_args=plan.build_args, labels=plan.labels, context=plan.context)
+    image = replace(
+        IMAGE, build_args=plan.build_args, labels=plan.labels, context=plan.context.hash
+    )
     assert image.is_of(plan_build(root, options))
     for change in (
         {"flavour": "cu130"},

@@ -8,9 +8,10 @@ from launcher.image.context import (
     DOCKERFILE,
     IGNORE_FILE,
     find_context_files,
-    hash_context,
     is_in_context,
+    read_context,
 )
+from launcher.image.projects import read_projects
 from tests.support import PROJECT_ROOT
 
 
@@ -47,14 +48,18 @@ def root(tmp_path):
 )
 def test_the_ignore_file_decides(root, rules, names):
     (root / IGNORE_FILE).write_text(rules)
-    own = [str(DOCKERFILE), str(IGNORE_FILE)]
-    assert [str(path) for path in find_context_files(root)] == sorted([*names, *own])
+    found = [str(path) for path in find_context_files(root)]
+    assert found == sorted([*names, str(DOCKERFILE)])
     for name in ("a.py", "code/a.py", "code/deep/b.py", "code/demo/c.py", "data/rows.csv"):
         assert is_in_context(root, name) == (name in names)
 
 
 def test_every_name_and_content_counts(root):
     (root / IGNORE_FILE).write_text("*\n!code\n")
+
+    def hash_context(root):
+        return read_context(root, (), {}).hash
+
     hashes = {hash_context(root)}
     (root / "code" / "a.py").rename(root / "code" / "z.py")
     hashes.add(hash_context(root))
@@ -72,3 +77,45 @@ def test_the_image_is_made_of_the_template_its_locks_and_the_programs_of_the_bui
     assert {"docker/install.py", "docker/locks/cpu/beam.txt", "template/main.py"} <= names
     assert not any(name.startswith("template/demo") for name in names)
     assert not names & {"README.md", "docker/probe.py", "docker/README.md"}
+
+
+def test_the_code_and_the_requirements_of_projects_are_added(root, tmp_path):
+    (root / IGNORE_FILE).write_text("*\n!docker/*.txt\n!docker/wheels")
+    (root / "docker" / "system-packages.txt").write_text("git\n")
+    own = tmp_path / "own"
+    for name, text in {
+        "churn/__init__.py": "",
+        "churn/labels.json": "[]",
+        "churn/README.md": "",
+        "churn/deep/model.py": "",
+        "churn/.env": "secret",
+        "churn/tests/test_model.py": "",
+        "churn/__pycache__/a.pyc": "",
+        "tests/__init__.py": "",
+        "notes/a.py": "",
+        "system-packages.txt": "# images\nlibgomp1  # OpenMP\n",
+        "requirements.in": "six>=1\npandas\n",
+        "requirements.txt": "six==1.17.0 --hash=sha256:0\nattrs==25.1 --hash=sha256:1\n"
+        "pandas==2.3.1 --hash=sha256:2\n",
+        "wheels/house-1.0-py3-none-any.whl": "",
+    }.items():
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text(text)
+    context = read_context(root, read_projects([own]), {"pandas": "2.3.1"})
+    code = "docker/project/code/churn"
+    assert context.files == {
+        "docker/Dockerfile": root / "docker" / "Dockerfile",
+        "docker/system-packages.txt": "git\nlibgomp1\n",
+        "docker/wheels/house-1.0-py3-none-any.whl": own / "wheels/house-1.0-py3-none-any.whl",
+        "docker/project/requirements.in": "six\n",
+        "docker/project/requirements.txt": "attrs==25.1 \\\n    --hash=sha256:1\n"
+        "six==1.17.0 \\\n    --hash=sha256:0\n",
+        f"{code}/__init__.py": own / "churn/__init__.py",
+        f"{code}/labels.json": own / "churn/labels.json",
+        f"{code}/README.md": own / "churn/README.md",
+        f"{code}/deep/model.py": own / "churn/deep/model.py",
+    }
+    context.write(tmp_path / "written")
+    written = tmp_path / "written"
+    assert (written / code / "labels.json").read_text() == "[]"
+    assert (written / "docker" / "project" / "requirements.in").read_text() == "six\n"

@@ -9,28 +9,30 @@ import pytest
 
 from launcher.errors import ImageError, InputError
 from launcher.image.build import run_build
+from launcher.image.context import Context
 from launcher.image.engines import Choice, buildah, choose_engine, cloud_build, docker
 from launcher.image.engines.buildah import Buildah
 from launcher.image.plan import BuildPlan
 from launcher.image.tools import ToolError, follow_tool, run_tool
 
 REFERENCE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
+FOLDER = Path("/context")
 PLAN = BuildPlan(
-    root=Path("/project"),
+    kit=Path("/kit"),
     reference=REFERENCE,
     build_args={"FLAVOUR": "cpu"},
     labels={"version": "1.0"},
-    context="abc",
+    context=Context({}),
     secrets={"pip_conf": Path("/home/ada/pip.conf")},
 )
 
 
 def test_docker():
-    assert docker.build_command(PLAN) == [
+    assert docker.build_command(PLAN, FOLDER) == [
         "docker",
         "buildx",
         "build",
-        "--file=/project/docker/Dockerfile",
+        "--file=/context/docker/Dockerfile",
         "--platform=linux/amd64",
         "--provenance=false",
         "--load",
@@ -39,7 +41,7 @@ def test_docker():
         "--build-arg=FLAVOUR=cpu",
         "--label=version=1.0",
         "--secret=id=pip_conf,src=/home/ada/pip.conf",
-        "/project",
+        "/context",
     ]
 
 
@@ -59,32 +61,30 @@ def test_dockers_digest_of_a_pushed_image(reference, repository):
 
 def test_buildah():
     plan = replace(PLAN, volumes=(Path("/wheels"),))
-    assert buildah.build_command(plan) == [
+    assert buildah.build_command(plan, FOLDER) == [
         "buildah",
         "build",
         "--layers",
         "--force-rm",
-        "--file=/project/docker/Dockerfile",
-        "--ignorefile=/project/docker/Dockerfile.dockerignore",
+        "--file=/context/docker/Dockerfile",
         "--platform=linux/amd64",
         f"--tag={REFERENCE}",
         "--build-arg=FLAVOUR=cpu",
         "--label=version=1.0",
         "--secret=id=pip_conf,src=/home/ada/pip.conf",
         "--volume=/wheels:/wheels:ro",
-        "/project",
+        "/context",
     ]
 
 
 def test_cloud_build():
     name = REFERENCE.removesuffix(":1.0")
-    assert cloud_build.build_command(replace(PLAN, secrets={})) == [
+    assert cloud_build.build_command(replace(PLAN, secrets={}), FOLDER) == [
         "gcloud",
         "builds",
         "submit",
-        "/project",
-        "--config=/project/docker/cloudbuild.yaml",
-        "--ignore-file=docker/gcloudignore",
+        "/context",
+        "--config=/kit/docker/cloudbuild.yaml",
         "--project=my-project",
         f"--substitutions=^;^_IMAGE={REFERENCE};_CACHE={name}:buildcache;"
         "_FLAGS=--build-arg=FLAVOUR=cpu --label=version=1.0",
@@ -93,31 +93,31 @@ def test_cloud_build():
 
 def test_cloud_build_cannot_have_files_of_this_machine():
     with pytest.raises(InputError, match=r"--pip-conf: .* --pip-conf-secret pip-conf"):
-        cloud_build.build_command(PLAN)
+        cloud_build.build_command(PLAN, FOLDER)
 
 
 def test_cloud_build_reads_pips_configuration_from_secret_manager():
     plan = replace(PLAN, secrets={}, pip_conf_secret="our-index")
-    assert cloud_build.build_command(plan)[-1].endswith(";_PIP_CONF_SECRET=our-index")
+    assert cloud_build.build_command(plan, FOLDER)[-1].endswith(";_PIP_CONF_SECRET=our-index")
 
 
 @pytest.mark.parametrize("engine", [Buildah(), docker.Docker()], ids=["buildah", "docker"])
-def test_no_other_engine_reads_secret_manager(engine):
+def test_no_other_engine_reads_secret_manager(tmp_path, engine):
     plan = replace(PLAN, secrets={}, pip_conf_secret="our-index")
     with pytest.raises(InputError, match="--pip-conf-secret: only Cloud Build reads it"):
-        run_build(plan, engine, print)
+        run_build(tmp_path, plan, engine, print)
 
 
 def test_cloud_build_is_asked_of_the_project_of_the_repository():
     reference = "us-docker.pkg.dev/example.com/my-project/images/flexpack:1.0"
-    command = cloud_build.build_command(replace(PLAN, reference=reference, secrets={}))
+    command = cloud_build.build_command(replace(PLAN, reference=reference, secrets={}), FOLDER)
     assert "--project=example.com:my-project" in command
 
 
 def test_cloud_build_needs_a_registry():
     plan = replace(PLAN, reference="localhost/flexpack:1.0", secrets={})
     with pytest.raises(InputError, match=r"REGION-docker\.pkg\.dev"):
-        cloud_build.build_command(plan)
+        cloud_build.build_command(plan, FOLDER)
 
 
 def test_no_engine_is_there(monkeypatch, tmp_path):
@@ -184,8 +184,8 @@ def test_a_long_step_is_cut():
 
 def test_a_build_without_the_cache():
     plan = replace(PLAN, use_cache=False)
-    assert "--no-cache" in buildah.build_command(plan)
-    assert "--no-cache" in docker.build_command(plan)
+    assert "--no-cache" in buildah.build_command(plan, FOLDER)
+    assert "--no-cache" in docker.build_command(plan, FOLDER)
 
 
 def follow(script, timeout_sec=60):

@@ -8,8 +8,7 @@ import subprocess
 
 import pytest
 
-from launcher.errors import InputError
-from launcher.image.context import IGNORE_FILE
+from launcher.image.context import IGNORE_FILE, Context, read_context
 from launcher.image.git import build_version, legal_tag, read_git_state
 
 IDENTITY = {
@@ -47,7 +46,7 @@ def commit(git, tmp_path):
 
 
 def version(path):
-    return build_version(read_git_state(path))
+    return build_version(read_git_state(path, read_context(path, (), {})))
 
 
 def test_a_tagged_commit_is_the_tag(git, commit, tmp_path):
@@ -128,13 +127,19 @@ def test_asking_changes_nothing(git, commit, tmp_path):
 
 
 def test_no_repository(tmp_path):
-    with pytest.raises(InputError, match=r"--tag: cannot be inferred.*give one, --tag 1\.0"):
-        read_git_state(tmp_path)
+    assert read_git_state(tmp_path, Context({})) is None
 
 
 def test_no_commit(git, tmp_path):
-    with pytest.raises(InputError, match="has no git commit"):
-        read_git_state(tmp_path)
+    assert read_git_state(tmp_path, Context({})) is None
+
+
+def test_with_flexpack_beside_it_a_commit_is_never_all_of_the_image(git, commit, tmp_path):
+    head = commit("one")
+    git("tag", "1.0")
+    context = Context({"a": "b"})
+    state = read_git_state(tmp_path, context, is_whole=False)
+    assert build_version(state) == f"1.0.dev0-g{head}-t{context.hash[:7]}"
 
 
 @pytest.mark.parametrize(

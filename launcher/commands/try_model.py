@@ -1,0 +1,88 @@
+"""``flexpack try``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import Namespace
+
+from launcher.commands.parser import CommandParser, KeyValues, Number, set_example
+from launcher.errors import FlexpackError, InputError
+from launcher.google.storage import check_bucket
+from launcher.package.installation import find_missing, find_requirement
+from template.parameters import BATCH, did_you_mean
+
+_NEEDED = ("apache_beam", "pandas", "torch")
+_OWN = ("input", "model_path", "model_class")
+_NOT_TRIED = ("output", "output_format", "max_dead_letter_share", "prediction_accelerator")
+
+
+def add_flags(parser: CommandParser) -> None:
+    """Add the command's flags, and what runs it."""
+    parser.set_defaults(run=_run)
+    set_example(
+        parser,
+        "flexpack try churn.model:ChurnModel --model-path churn.pth --input customers.csv",
+    )
+    parser.add_argument(
+        "model_class", metavar="MODULE:CLASS", help="the model, importable from this folder"
+    )
+    parser.add_argument("--model-path", required=True, metavar="PATH", help="local or gs://")
+    parser.add_argument(
+        "--input", required=True, metavar="PATTERN", help="files to predict, local or gs://"
+    )
+    parser.add_argument(
+        "--rows", type=Number(1), default=20, help="predict the first so many (default: 20)"
+    )
+    parser.add_argument(
+        "--parameters",
+        action=KeyValues,
+        default={},
+        metavar="NAME=VALUE",
+        help="more parameters of the batch template, such as key_column; repeat the flag for each",
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="predict again whenever a file changes, until Ctrl-C"
+    )
+
+
+def _run(args: Namespace) -> int:
+    _check_parameters(args.parameters)
+    if missing := find_missing(_NEEDED):
+        raise FlexpackError(
+            f"flexpack try runs the template itself, and {missing!r} is not installed here:\n"
+            f"  {sys.executable} -m pip install '{find_requirement(('template',))}'"
+        )
+    for flag, path in (("--input", args.input), ("--model-path", args.model_path)):
+        if path.startswith("gs://"):
+            check_bucket(path.removeprefix("gs://").partition("/")[0], flag=flag)
+    parameters = {
+        "input": args.input,
+        "model_path": args.model_path,
+        "model_class": args.model_class,
+        **args.parameters,
+    }
+    # -P: in a folder that has a package called template this one must run all the same.
+    command = [sys.executable, "-P", "-m", "template.trial", f"--rows={args.rows}"]
+    command += ["--watch"] if args.watch else []
+    command += [f"--{name}={value}" for name, value in parameters.items()]
+    with subprocess.Popen(command) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # which it has got as well, and ends by
+                continue
+
+
+def _check_parameters(parameters: dict[str, str]) -> None:
+    names = [each.name for each in BATCH.parameters if each.name not in (*_OWN, *_NOT_TRIED)]
+    for name in parameters:
+        if name in _OWN:
+            raise InputError(f"--parameters {name}: it has a flag or place of its own")
+        if name in _NOT_TRIED:
+            raise InputError(f"--parameters {name}: has no meaning for a try; leave it out")
+        if name not in names:
+            raise InputError(
+                f"--parameters {name}: the batch template has no such parameter"
+                f"{did_you_mean(name, names)}"
+            )

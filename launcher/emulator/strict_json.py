@@ -1,0 +1,40 @@
+"""JSON that came from outside, read so that whatever it holds can be written again.
+
+A lone surrogate would be stored and then fail every listing that shows it; objects nested a
+thousand deep would fail whoever walks through them. Both are refused here, for every API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+_MOST_LEVELS = 100  # of objects and lists, as protobuf's parsers have it
+
+
+def parse_strictly(content: bytes) -> object:
+    """Return what a JSON text holds.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, has a surrogate without its partner, or is nested
+            too deep.
+    """
+    value: object = orjson.loads(content)
+    if _is_deeper(value, _MOST_LEVELS):
+        raise ValueError(f"nested more than {_MOST_LEVELS} levels deep")
+    return value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Return whether objects and lists are nested in more than so many levels."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [item for outer in layer for item in _members(outer)]
+    return any(isinstance(item, dict | list) for item in layer)
+
+
+def _members(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

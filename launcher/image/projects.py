@@ -1,0 +1,155 @@
+"""Projects of the user's own, whose packages and requirements go into the image: ``--code DIR``.
+
+::
+
+    DIR/
+      churn/__init__.py     packages: subfolders with an __init__.py, except tests
+      requirements.in       what they need beside the image's own packages
+      requirements.txt      the same, locked by 'flexpack image lock --code DIR'
+      system-packages.txt   Debian packages, one a line
+      wheels/               wheels that no index has
+
+``launcher.image.project_locks`` judges the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from launcher.errors import InputError
+
+REQUIREMENTS = "requirements.in"
+LOCK = "requirements.txt"
+SYSTEM_PACKAGES = "system-packages.txt"
+WHEELS = "wheels"
+
+# Python would take these for the kit's.
+_RESERVED = ("template", "launcher")
+_NOT_CODE = ("tests", "__pycache__")
+
+# https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, with an optional version
+_SYSTEM_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """One project.
+
+    Attributes:
+        packages: names of its packages.
+        system_packages: names of Debian packages, some with ``=VERSION``.
+    """
+
+    folder: Path
+    packages: tuple[str, ...]
+    system_packages: tuple[str, ...] = ()
+
+    @property
+    def requirements(self) -> Path:
+        """What its packages need, as the user wrote it; the file need not exist."""
+        return self.folder / REQUIREMENTS
+
+    @property
+    def lock(self) -> Path:
+        """The same, locked; the file need not exist."""
+        return self.folder / LOCK
+
+    @property
+    def wheels(self) -> Path:
+        """Wheels that no index has; the folder need not exist."""
+        return self.folder / WHEELS
+
+
+def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
+    """Read projects.
+
+    Raises:
+        InputError: a folder does not exist, holds no package, or holds one that may not be; or two
+            projects hold the same package.
+    """
+    projects = tuple(map(_read_project, folders))
+    owners: dict[str, Path] = {}
+    for project in projects:
+        for name in project.packages:
+            if name in owners:
+                raise InputError(
+                    f"--code {project.folder}: the package {name!r} is also in {owners[name]}; the "
+                    "image can hold one of them, rename the other"
+                )
+            owners[name] = project.folder
+    return projects
+
+
+def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Yield every file of a project's packages, each with its path relative to the project.
+
+    Hidden files, bytecode and ``tests`` folders stay out.
+    """
+    for package in project.packages:
+        for folder, names, files in os.walk(project.folder / package, followlinks=True):
+            names[:] = [name for name in names if _is_code(name)]
+            for name in sorted(filter(_is_code, files)):
+                path = Path(folder) / name
+                yield PurePosixPath(path.relative_to(project.folder).as_posix()), path
+
+
+def _is_code(name: str) -> bool:
+    return not name.startswith(".") and name not in _NOT_CODE and not name.endswith(".pyc")
+
+
+def _read_project(folder: Path) -> Project:
+    if not folder.is_dir():
+        raise InputError(f"--code {folder}: no such folder")
+    packages = tuple(
+        sorted(path.parent.name for path in folder.glob("*/__init__.py") if _is_package(path))
+    )
+    if not packages:
+        raise InputError(f"--code {folder}: holds no package, {_explain_packages(folder)}")
+    for name in packages:
+        if name in _RESERVED:
+            raise InputError(
+                f"--code {folder}: the package {name!r} has the name of one of flexpack's own; "
+                "rename it"
+            )
+    return Project(
+        folder=folder,
+        packages=packages,
+        system_packages=read_system_packages(folder / SYSTEM_PACKAGES),
+    )
+
+
+def _is_package(init_file: Path) -> bool:
+    name = init_file.parent.name
+    return name.isidentifier() and _is_code(name)
+
+
+def _explain_packages(folder: Path) -> str:
+    """Return what a package is, and which folder the user may have meant."""
+    found = "a subfolder with an __init__.py"
+    if (folder / "__init__.py").exists():
+        return f"{found}; it is a package itself: give the folder above, --code {folder.parent}"
+    if any(folder.glob("src/*/__init__.py")):
+        return f"{found}; there are some in src: give --code {folder / 'src'}"
+    return found
+
+
+def read_system_packages(path: Path) -> tuple[str, ...]:
+    """Return the Debian packages that a file lists; none if it does not exist.
+
+    Raises:
+        InputError: a line is not the name of a package.
+    """
+    if not path.exists():
+        return ()
+    names = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+    for name in filter(None, names):
+        if not _SYSTEM_PACKAGE.fullmatch(name):
+            raise InputError(
+                f"{path}: {name!r} is not a Debian package; give one name a line, such as "
+                "libgomp1, or NAME=VERSION"
+            )
+    return tuple(filter(None, names))

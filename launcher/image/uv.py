@@ -1,0 +1,183 @@
+"""uv, which resolves requirements to pins: ``uv pip compile`` for the workers' Python and platform.
+
+The builds of torch that are not on PyPI come from an index that the user has configured: its
+address is nowhere in this project. https://docs.astral.sh/uv/pip/compile/
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from packaging.version import Version
+
+from launcher.image.flavours import TORCH_COMPANIONS, Flavour
+from launcher.image.locks import PYTHON_VERSION, read_pins
+from launcher.image.tools import ToolError, run_tool
+
+ONLY_WHEELS = "--only-binary=:all:"
+
+_PLATFORM = "x86_64-manylinux_2_28"
+_TIMEOUT_SEC = 300.0
+_OLD = timedelta(days=2 * 365)
+
+
+def build_lock_command(
+    requirements: Path | str,
+    *,
+    constraints: Sequence[Path] = (),
+    output: Path | None = None,
+    only_names: bool = False,
+) -> list[str]:
+    """Return the command that resolves a flavour's packages, to be run in the project's root.
+
+    Args:
+        constraints: files of versions that are asked for.
+        output: where the pins go; those that are there already are kept where possible. None
+            prints them.
+        only_names: do without the hashes.
+    """
+    return [
+        *(_uv(), "pip", "compile", str(requirements), "--quiet"),
+        *(f"--constraints={path}" for path in constraints),
+        *(f"--python-version={PYTHON_VERSION}", f"--python-platform={_PLATFORM}", ONLY_WHEELS),
+        *("--no-header", "--no-annotate"),
+        *([f"--output-file={output}"] if output else []),
+        *([] if only_names else ["--generate-hashes"]),
+    ]
+
+
+class Resolver:
+    """uv, asked about one set of requirements.
+
+    Args:
+        folder: for its files; empty.
+        environ: variables of uv, see ``build_uv_environ``.
+        place: where uv looks for its configuration, and above.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], place: Path) -> None:
+        self._folder, self._environ, self._place = folder, environ, place
+
+    def resolve(
+        self,
+        requirements: Path,
+        constraints: str,
+        *,
+        known: str = "",
+        flags: Sequence[str] = (),
+        only_names: bool = False,
+    ) -> str:
+        """Return the pins of all requirements. Blocks, for seconds; reads the package indexes.
+
+        Args:
+            constraints: versions that are asked for.
+            known: pins that are kept where they fit.
+            flags: more flags of uv.
+            only_names: do without the hashes.
+
+        Raises:
+            ToolError: there is no solution.
+        """
+        output = self._write("pins.txt", known)
+        command = build_lock_command(
+            requirements.absolute(),
+            constraints=[self._write("constraints.txt", constraints)],
+            output=output,
+            only_names=only_names,
+        )
+        run_tool(
+            [*command, *flags],
+            cwd=self._place,
+            environ=self._environ,
+            timeout_sec=_TIMEOUT_SEC,
+        )
+        return output.read_text()
+
+    def find_old(self, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+        """Yield, for each package that came with a version that is years old, what to say of it.
+
+        A resolver goes back that far where newer versions do not fit what is pinned already.
+        """
+        day = datetime.now(UTC).date() - _OLD
+        newest = self._find_newest([name for name in after if name not in before])
+        for name, version in newest.items():
+            if Version(after[name]) == Version(version):
+                continue
+            then = self._find_newest([name], f"--exclude-newer={day}").get(name)
+            if then and Version(after[name]) <= Version(then):
+                yield (
+                    f"{name} {after[name]} is more than {_OLD.days // 365} years old, and the "
+                    f"newest is {version}. Something holds it back: ask for {name}>={version} to "
+                    "see what"
+                )
+
+    def _find_newest(self, names: Sequence[str], *flags: str) -> dict[str, str]:
+        """Return the newest versions of packages by themselves; of none where one has none."""
+        if not names:
+            return {}
+        command = [*build_lock_command("-", only_names=True), "--no-deps", *flags]
+        try:
+            text = run_tool(
+                command,
+                cwd=self._place,
+                stdin="\n".join(names),
+                environ=self._environ,
+                timeout_sec=_TIMEOUT_SEC,
+            )
+        except ToolError:
+            return {}  # No wheel of it for this Python, or an index without dates.
+        return read_pins(text)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._folder / name
+        path.write_text(text)
+        return path
+
+
+def split_pins(text: str) -> list[tuple[str, str]]:
+    """Return every pin with its hashes, by canonical name."""
+    found = re.findall(r"^[A-Za-z0-9](?:[^\n]*\\\n)*[^\n]*\n?", text, re.MULTILINE)
+    return [(name, block) for block in found for name in read_pins(block)]
+
+
+def format_constraints(pins: Mapping[str, str]) -> str:
+    """Return the text of a file of constraints: exactly these versions."""
+    return "".join(f"{name}=={version}\n" for name, version in pins.items())
+
+
+def drop_other_builds(known: str, flavour: Flavour) -> str:
+    """Return the pins without those of another flavour's builds, which uv would keep."""
+    kept = [
+        block
+        for name, block in split_pins(known)
+        if name not in TORCH_COMPANIONS or flavour.has_build(read_pins(block)[name])
+    ]
+    return "".join(kept)
+
+
+def build_uv_environ(
+    flavour: Flavour, environ: Mapping[str, str], *, wheels: Sequence[Path]
+) -> dict[str, str]:
+    """Return the variables of uv, which does not read pip's.
+
+    Args:
+        wheels: folders of packages of the user's own; they need not exist.
+    """
+    links = [environ.get("UV_FIND_LINKS", "")]
+    links += [str(folder.absolute()) for folder in wheels if folder.is_dir()]
+    variables = dict(environ)
+    if not flavour.is_on_pypi:
+        links += environ.get("PIP_FIND_LINKS", "").split()
+        # PyTorch's index has other packages too, in old versions; uv would look nowhere else.
+        variables.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    variables["UV_FIND_LINKS"] = ",".join(filter(None, links))
+    return variables
+
+
+def _uv() -> str:
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else "uv"

@@ -1,0 +1,123 @@
+"""The batch template in this process, on the first rows of its input."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import apache_beam as beam
+import orjson
+from apache_beam.metrics.metric import MetricResults
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from template.batch import build_batch_pipeline
+from template.options import PredictConfig, check_flags, find_model_class
+from template.parameters import BATCH, ParameterError
+from template.sources import check_input
+from template.trial.memory import find_peak_bytes, find_resident_bytes
+from template.trial.report import Trial, format_failure, format_report
+
+_RUNNER = "--runner=FnApiRunner"
+_DEFAULT_MODEL = next(each.default for each in BATCH.parameters if each.name == "model_class")
+
+
+def try_rows(flags: Sequence[str], rows: int) -> int:
+    """Predict some rows and print what came of each.
+
+    Args:
+        flags: of the batch template, but for its output.
+        rows: how many rows are read, the first.
+
+    Returns:
+        0 if a row is predicted or there is none, 1 if not, 2 if a flag is wrong.
+    """
+    with _shown_warnings(), tempfile.TemporaryDirectory(prefix="flexpack-try-") as folder:
+        try:
+            pipeline = _build(flags, rows, Path(folder))
+            before = find_resident_bytes()
+            began = time.monotonic()
+            result = pipeline.run()
+            result.wait_until_finish()
+        except ParameterError as error:
+            print(f"flexpack: {error}", file=sys.stderr)
+            return 2
+        except Exception as error:  # of whatever step
+            print(f"{format_failure(error)}\nflexpack: a job would fail like this", file=sys.stderr)
+            return 1
+        trial = Trial(
+            predictions=list(_read(folder, "rows-[0-9]*")),
+            dead_letters=list(_read(folder, "rows-errors-*")),
+            load_sec=_sum(result.metrics(), "load_model_latency_milli_secs") / 1e3,
+            predict_sec=_sum(result.metrics(), "inference_batch_latency_micro_secs") / 1e6,
+            total_sec=time.monotonic() - began,
+            peak_bytes=find_peak_bytes(),
+            imports_bytes=before,
+        )
+    print(format_report(trial, is_cut=trial.rows == rows))
+    return 1 if trial.dead_letters and not trial.predictions else 0
+
+
+def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
+    given = [*flags, f"--output={folder}/rows", "--max_dead_letter_share=1", _RUNNER]
+    check_flags(given, BATCH)
+    reference = next(
+        (flag.partition("=")[2] for flag in flags if flag.startswith("--model_class=")),
+        str(_DEFAULT_MODEL),
+    )
+    try:
+        find_model_class(reference)
+    except ParameterError as error:
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError):
+            places = f"here modules are found in {Path.cwd()} and {sys.prefix}"
+            raise ParameterError(f"{error}; {places}") from error
+        if cause is not None:
+            print(format_failure(cause), file=sys.stderr)
+        raise
+    options = PipelineOptions(given)
+    config = PredictConfig.from_options(options)
+    check_input(config.input, config.input_format)
+    config = replace(config, max_rows=rows)
+    pipeline = beam.Pipeline(options=options)
+    build_batch_pipeline(pipeline, config)
+    return pipeline
+
+
+def _read(folder: str, pattern: str) -> Iterator[dict[str, object]]:
+    for path in sorted(Path(folder).glob(pattern)):
+        for line in path.read_bytes().splitlines():
+            yield orjson.loads(line)
+
+
+def _sum(metrics: MetricResults, name: str) -> float:
+    found = metrics.query(beam.metrics.MetricsFilter().with_name(name))["distributions"]
+    return float(sum(each.committed.sum for each in found))
+
+
+@contextmanager
+def _shown_warnings() -> Iterator[None]:
+    """Let what the template and the model log reach the terminal, but not what Beam does."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(_is_of_interest)
+    handler.setFormatter(logging.Formatter("%(message)s\n"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    if record.name.startswith("apache_beam"):
+        return False
+    if record.name == "template.failures":  # that no row was predicted is seen below
+        return record.levelno == logging.WARNING
+    return not record.getMessage().startswith("Resource module is not available")

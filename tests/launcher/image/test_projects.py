@@ -1,0 +1,89 @@
+"""Projects of the user's own: what is in them, and what may not be."""
+
+from __future__ import annotations
+
+import pytest
+
+from launcher.errors import InputError
+from launcher.image.projects import find_code, read_projects
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Make a project of empty files, or files with a text."""
+
+    def make(name, *files, **texts):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).touch()
+        for file, text in texts.items():
+            (folder / f"{file.replace('_', '-')}.txt").write_text(text)
+        return folder
+
+    return make
+
+
+def test_packages_are_subfolders_with_an_init_file(make):
+    folder = make(
+        "own",
+        *("churn/__init__.py", "prices/__init__.py", "tests/__init__.py"),
+        *("notebooks/a.py", ".hidden/__init__.py", "not-a-name/__init__.py", "setup.py"),
+    )
+    (project,) = read_projects([folder])
+    assert project.packages == ("churn", "prices")
+    assert [str(name) for name, _ in find_code(project)] == [
+        "churn/__init__.py",
+        "prices/__init__.py",
+    ]
+
+
+def test_a_linked_folder_is_code_too(make, tmp_path):
+    folder = make("own", "churn/__init__.py")
+    shared = make("shared", "rules.py")
+    (folder / "churn" / "shared").symlink_to(shared)
+    names = [str(name) for name, _ in find_code(*read_projects([folder]))]
+    assert names == ["churn/__init__.py", "churn/shared/rules.py"]
+
+
+def test_system_packages_are_names_with_comments(make):
+    folder = make("own", "churn/__init__.py", system_packages="# images\nlibgl1\n\nbc=1.0-1  # x\n")
+    (project,) = read_projects([folder])
+    assert project.system_packages == ("libgl1", "bc=1.0-1")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ((), "holds no package, a subfolder with an __init__.py"),
+        (("churn.py",), "holds no package"),
+        (("tests/__init__.py",), "holds no package"),
+        (("__init__.py", "model.py"), "it is a package itself: give the folder above"),
+        (("src/churn/__init__.py",), "there are some in src: give --code"),
+        (("template/__init__.py",), "'template' has the name of one of flexpack's own"),
+        (("launcher/__init__.py", "a/__init__.py"), "'launcher' has the name of one of"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_folder_that_is_not_a_project(make, files, words):
+    with pytest.raises(InputError, match=words):
+        read_projects([make("own", *files)])
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(InputError, match=r"--code .*/nowhere: no such folder"):
+        read_projects([tmp_path / "nowhere"])
+
+
+def test_two_projects_with_the_same_package(make):
+    folders = [make(name, "churn/__init__.py") for name in ("one", "two")]
+    with pytest.raises(InputError, match=r"two: the package 'churn' is also in .*/one"):
+        read_projects(folders)
+
+
+@pytest.mark.parametrize("line", ["-o Dir=/", "libGL1", "a b", "bc; rm x"])
+def test_a_line_that_is_not_a_system_package(make, line):
+    folder = make("own", "churn/__init__.py", system_packages=f"bc\n{line}\n")
+    with pytest.raises(InputError, match=r"system-packages\.txt: .* is not a Debian package"):
+        read_projects([folder])
