@@ -15,8 +15,12 @@ from template.parameters import did_you_mean
 
 
 class Severity(StrEnum):
-    """How bad a finding is. An ERROR will fail the launch or the job; a WARNING may."""
+    """How bad a finding is. An ERROR will fail the launch or the job; a WARNING may.
 
+    A HINT fails nothing: it says what a check took for granted, or what would be better.
+    """
+
+    HINT = "HINT"
     WARNING = "WARNING"
     ERROR = "ERROR"
 
@@ -70,6 +74,11 @@ def warning(code: Code, message: str, remedy: str) -> Finding:
     return Finding(Severity.WARNING, code.name, message, remedy)
 
 
+def hint(code: Code, message: str, remedy: str) -> Finding:
+    """Return a finding that fails nothing."""
+    return Finding(Severity.HINT, code.name, message, remedy)
+
+
 def format_findings(findings: Iterable[Finding]) -> str:
     """Return the findings as text, two lines each: what is wrong, and what to do."""
     return "\n".join(
@@ -121,9 +130,10 @@ def select_errors(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def without_ignored(findings: Iterable[Finding], ignored: Collection[str]) -> list[Finding]:
-    """Return the findings but those whose code is ignored, the errors first."""
+    """Return the findings but those whose code is ignored, the worst first."""
     kept = [finding for finding in findings if finding.code not in ignored]
-    return sorted(kept, key=lambda finding: finding.severity is not Severity.ERROR)
+    worst = [Severity.ERROR, Severity.WARNING, Severity.HINT]
+    return sorted(kept, key=lambda finding: worst.index(finding.severity))
 
 
 def _static(meaning: str) -> Code:
@@ -181,7 +191,8 @@ GPU_UNUSED = _static("GPUs, and the prediction is on the CPU.")
 GPU_ZONE = _static("A pinned zone, which may have no GPU left.")
 IMAGE_BOOT = _static("The image holds no boot program for workers.")
 IMAGE_DRIVER_PATH = _static("The image does not look for the driver where it is mounted.")
-IMAGE_ENTRY_FILE = _static("The image does not name its entry file.")
+IMAGE_ENCODING = _static("A Dockerfile in an encoding that no engine reads.")
+IMAGE_ENTRY_FILE = _static("The image does not name its entry file, or does not hold it.")
 IMAGE_ENTRYPOINT = _static("The image starts the wrong program as a worker.")
 IMAGE_ENVIRONMENT = _static("Packages where Beam's boot program does not see them.")
 IMAGE_LAUNCH_INSTALLS = _static("Packages are downloaded again at every launch.")
@@ -189,6 +200,7 @@ IMAGE_LAUNCHER = _static("The image holds no launcher program.")
 IMAGE_LOCAL_ADDRESS = _static("The image points at an address of a developer's machine.")
 IMAGE_PLATFORM = _static("The image is built for another processor.")
 IMAGE_REGISTRY = _static("Workers cannot pull from the image's registry.")
+IMAGE_ROLE = _static("What the image was taken for: launcher, workers or both.")
 IMAGE_SIZE = _static("The image holds gigabytes that no worker needs.")
 IMAGE_TAG = _static("A reference to an image that moves.")
 IMAGE_VERSIONS = _static("Beam or Python differ between the parts of the image.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from launcher.commands.options import (
     read_options,
 )
 from launcher.commands.output import print_json, print_table
-from launcher.commands.parser import CommandParser, Items, Number, set_example
+from launcher.commands.parser import CommandParser, Items, KeyValues, Number, set_example
 from launcher.errors import InputError
 from launcher.finding import (
     CODES,
     Finding,
+    Severity,
     format_findings,
     refuse_unknown_codes,
     select_errors,
@@ -33,12 +35,13 @@ from launcher.launch.options import LaunchConfig, list_options
 from launcher.launch.request import build_launch_request
 from launcher.package.spec import ContainerSpec, read_spec
 from launcher.package.spec_storage import read_spec_text
+from launcher.preflight.image_rules import Role
 from launcher.preflight.subject import (
     Launch,
     ProjectFiles,
+    ProjectOptions,
     Subject,
     Tools,
-    find_project_files,
     read_project,
 )
 
@@ -90,6 +93,20 @@ def add_flags(parser: CommandParser) -> None:
     files = parser.add_argument_group("files of the template; what is not named is looked for")
     files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
     files.add_argument("--dockerfile", metavar="FILE")
+    files.add_argument("--target", metavar="STAGE", help="of the Dockerfile (default: the last)")
+    files.add_argument(
+        "--build-arg",
+        action=KeyValues,
+        default={},
+        metavar="NAME=VALUE",
+        help="of the Dockerfile; repeat the flag for each",
+    )
+    files.add_argument(
+        "--role",
+        choices=tuple(Role),
+        help="what the image is for: the launcher, the workers, both, or a base for 'gcloud "
+        "dataflow flex-template build' (default: what it holds)",
+    )
     files.add_argument("--lock", action="append", metavar="FILE", help="requirements; repeatable")
     files.add_argument(
         "--code",
@@ -123,10 +140,11 @@ def _run(args: Namespace) -> int:
     refuse_unknown_codes(args.ignore)
     if args.sample and not args.rehearse:
         raise InputError("--sample: needs --rehearse, which publishes it")
-    files = _read_project_files(args)
+    project = read_project(_read_project_options(args))
+    files = project.files
     subject = Subject(
         tools=Tools(python=Path(args.python), root=Path(args.project_root)),
-        project=read_project(files),
+        project=project,
         checkpoint=_find_checkpoint(args),
         model_class=args.parameters.get("model_class"),
         is_on_local_dataflow=not is_google(find_endpoint()),
@@ -223,24 +241,26 @@ def _report(findings: Sequence[Finding], looked_at: Sequence[str], output_format
         return 1 if errors else 0
     if findings:
         print(format_findings(findings))
+    counts = Counter(finding.severity for finding in findings)
+    hints = f", {counts[Severity.HINT]} HINT" if counts[Severity.HINT] else ""
     print(
-        f"{len(errors)} ERROR, {len(findings) - len(errors)} WARNING; looked at "
+        f"{counts[Severity.ERROR]} ERROR, {counts[Severity.WARNING]} WARNING{hints}; looked at "
         f"{', '.join(looked_at)}."
     )
     return 1 if errors else 0
 
 
-def _read_project_files(args: Namespace) -> ProjectFiles:
-    files = find_project_files(Path(args.project_root))
-    if args.dockerfile:
-        files = replace(files, dockerfile=Path(args.dockerfile))
-    if args.lock:
-        files = replace(files, locks=tuple(map(Path, args.lock)))
-    if args.entry_file:
-        files = replace(files, entry_file=Path(args.entry_file))
-    if args.metadata_file:
-        files = replace(files, metadata=tuple(map(Path, args.metadata_file)))
-    return files
+def _read_project_options(args: Namespace) -> ProjectOptions:
+    return ProjectOptions(
+        root=Path(args.project_root),
+        dockerfile=Path(args.dockerfile) if args.dockerfile else None,
+        locks=tuple(map(Path, args.lock)) if args.lock else None,
+        entry_file=Path(args.entry_file) if args.entry_file else None,
+        metadata=tuple(map(Path, args.metadata_file)) if args.metadata_file else None,
+        target=args.target,
+        build_args=args.build_arg,
+        role=Role(args.role) if args.role else None,
+    )
 
 
 def _read_config(args: Namespace) -> LaunchConfig:

@@ -8,131 +8,179 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from launcher.finding import (
     IMAGE_BOOT,
+    IMAGE_ENCODING,
+    IMAGE_ENTRY_FILE,
+    IMAGE_ENTRYPOINT,
     IMAGE_ENVIRONMENT,
     IMAGE_LAUNCHER,
+    IMAGE_ROLE,
     IMAGE_SIZE,
-    IMAGE_VERSIONS,
     IMAGE_WEIGHTS,
     Finding,
     error,
+    hint,
     warning,
 )
-from launcher.preflight.dockerfile_reader import Base, Dockerfile
+from launcher.preflight.base_images import read_base_image
+from launcher.preflight.dockerfile_reader import Dockerfile
+from launcher.preflight.environments import find_hidden_environment
 from launcher.preflight.image_rules import (
     BOOT,
     DEFAULT_ENVIRONMENT,
     LAUNCHER,
+    PY_FILE,
     ImageSettings,
+    Role,
     check_settings,
     check_tag,
 )
+from launcher.preflight.image_versions import check_versions
 from launcher.preflight.locks import Lock
+from launcher.preflight.stages import (
+    Found,
+    Lost,
+    find_origin,
+    find_sources,
+    is_made_by_run,
+    resolve,
+)
 
-_BEAM_IMAGE = re.compile(r"(?:^|/)beam_python(?P<python>\d\.\d+)_sdk(?::(?P<beam>[^@]+))?")
-_PYTHON_IMAGE = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)")
-_LAUNCHER_BASE = re.compile(r"/python\d*-template-launcher-base")
-_CUDA_IMAGE = re.compile(r"(?:^|/)(nvidia/cuda|pytorch/pytorch|nvidia/pytorch)(?::(?P<tag>.*))?$")
-_BEAM_PIN = re.compile(r"apache[-_]beam(?:\[[^\]]*\])?==(?P<beam>[0-9][^\s\"';]*)")
-_VIRTUAL_ENVIRONMENT = re.compile(r"-m venv\s|\bvirtualenv\s|\bconda create\s|\buv venv\b")
-_WEIGHTS = re.compile(r"\.(pth?|bin|safetensors|onnx|ckpt)$")
+_WEIGHTS = re.compile(r"\.(pth?|bin|safetensors|onnx|ckpt|gguf|h5)$")
+_APT_PYTHON = re.compile(
+    r"\bapt(-get)?\b.*\binstall\b.*\bpython3(\.\d+)?(?![\w.-])", flags=re.DOTALL
+)
+_LARGE_FILE_BYTES = 10_000_000
+_MOST_FILES = 2000
+_LARGE_PACKAGES = ("torch", "tensorflow", "jax", "jaxlib", "vllm")
 
 
-def check_dockerfile(dockerfile: Dockerfile, locks: Sequence[Lock] = ()) -> list[Finding]:
+def check_dockerfile(
+    dockerfile: Dockerfile, locks: Sequence[Lock] = (), role: Role | None = None
+) -> list[Finding]:
     """Return what would fail or mislead launcher or workers of the image.
 
     Args:
         locks: the requirement files that the image installs, where known.
+        role: what the image is for; None goes by what it holds.
     """
-    return [
-        *(found for base in dict.fromkeys(dockerfile.bases) for found in _check_base(base)),
-        *check_settings(_read_settings(dockerfile, locks)),
-        *_check_programs(dockerfile),
-        *_check_versions(dockerfile, locks),
-        *_check_interpreter(dockerfile),
+    known = role or find_role(dockerfile)
+    findings = [
+        *_check_encoding(dockerfile),
+        *(
+            found
+            for image in dockerfile.target.list_images()
+            if image != "scratch"
+            for found in check_tag(f"FROM {image}", image)
+        ),
+        *check_settings(_read_settings(dockerfile, locks, known)),
+        *_check_programs(dockerfile, known),
+        *check_versions(dockerfile.path, dockerfile.target, dockerfile.context, locks),
         *_check_cuda(dockerfile, locks),
         *_check_contents(dockerfile),
     ]
+    if known in (Role.LAUNCHER, Role.BOTH):
+        findings += _check_entry_file(dockerfile)
+    if known.works:
+        findings += [*_check_interpreter(dockerfile), *_check_script(dockerfile)]
+    if role is None and known is not Role.BOTH:
+        findings += _name_role(dockerfile, known)
+    return findings
 
 
-def has_boot(dockerfile: Dockerfile) -> bool:
-    """Return whether the image can be a worker: it holds Beam's boot program."""
-    return dockerfile.copies_file(BOOT) or bool(_BEAM_IMAGE.search(dockerfile.base))
+def find_role(dockerfile: Dockerfile) -> Role:
+    """Return the role for which an image is made, by what it holds or its base may hold."""
+    stage = dockerfile.target
+    launches = bool(stage.env.get(PY_FILE)) or holds(dockerfile, LAUNCHER) is not False
+    starts = stage.entrypoint.words if stage.entrypoint else ()
+    works = holds(dockerfile, BOOT) is not False or any(BOOT in word for word in starts)
+    if works and not launches:
+        return Role.WORKER
+    if launches and not works:
+        copies_code = any(copy.origin is None for copy in stage.copies)
+        is_base = not stage.env.get(PY_FILE) and not copies_code
+        return Role.BASE if is_base else Role.LAUNCHER
+    return Role.BOTH
 
 
-def has_launcher(dockerfile: Dockerfile) -> bool:
-    """Return whether the image can be a launcher: it holds the launcher program."""
-    return dockerfile.copies_file(LAUNCHER) or bool(_LAUNCHER_BASE.search(dockerfile.base))
+def holds(dockerfile: Dockerfile, program: str) -> bool | None:
+    """Return whether the image holds a program; None if its base image alone knows."""
+    stage = dockerfile.target
+    origin = find_origin(stage, program, dockerfile.context)
+    if isinstance(origin, Found):
+        return read_base_image(origin.image).holds(program) if origin.image else True
+    if is_made_by_run(stage, program):
+        return True
+    return read_base_image(stage.image).holds(program)
 
 
-def _check_base(base: Base) -> Iterator[Finding]:
-    if base.image != "scratch":
-        yield from check_tag(f"FROM {base.image}", base.image)
+def _name_role(dockerfile: Dockerfile, role: Role) -> Iterator[Finding]:
+    reasons = {
+        Role.WORKER: f"the workers' alone: it neither sets {PY_FILE} nor holds {LAUNCHER}",
+        Role.LAUNCHER: f"the launcher's alone: it holds no {BOOT}, so that it cannot be the "
+        "workers' image",
+        Role.BASE: f"a base for the launcher's: it holds {LAUNCHER} and none of your files",
+    }
+    yield hint(
+        IMAGE_ROLE,
+        f"{dockerfile.path}: checked as {reasons[role]}",
+        "--role both checks it for launcher and workers; --role launcher, worker or base says "
+        "what it is for.",
+    )
 
 
-def _read_settings(dockerfile: Dockerfile, locks: Sequence[Lock]) -> ImageSettings:
-    entrypoint = dockerfile.entrypoint
-    if entrypoint is None and dockerfile.copies_file(BOOT):
-        entrypoint = ()  # the base's starts something else
+def _check_encoding(dockerfile: Dockerfile) -> Iterator[Finding]:
+    if dockerfile.encoding.startswith(("utf-16", "utf-32")):
+        yield error(
+            IMAGE_ENCODING,
+            f"{dockerfile.path}: written in {dockerfile.encoding}, which no engine builds",
+            "Save it as UTF-8.",
+        )
+
+
+def _read_settings(dockerfile: Dockerfile, locks: Sequence[Lock], role: Role) -> ImageSettings:
+    stage = dockerfile.target
+    base = read_base_image(stage.image)
+    entrypoint = stage.entrypoint.words if stage.entrypoint else None
+    if entrypoint is None and base.is_known:
+        entrypoint = (base.entrypoint,) if base.entrypoint else ()
+    commands = "\n".join(run.command for run in stage.runs)
+    installed = [
+        name
+        for name in _LARGE_PACKAGES
+        if any(name in lock.pins or name in lock.names for lock in locks)
+    ]
     return ImageSettings(
         where=str(dockerfile.path),
-        platforms=tuple(base.platform for base in dockerfile.bases if base.platform),
+        platforms=tuple(filter(None, (stage.platform, base.processor))),
         entrypoint=entrypoint,
-        env=dockerfile.env,
-        has_boot=has_boot(dockerfile),
-        installs_packages=any("pip install" in command for command in dockerfile.runs),
-        uses_cuda=bool(_find_cuda_builds(locks)) and not _CUDA_IMAGE.search(dockerfile.base),
+        role=role,
+        starts_in_shell=bool(stage.entrypoint and stage.entrypoint.is_shell),
+        env=stage.env,
+        has_boot=holds(dockerfile, BOOT) is not False,
+        names_entry_file=base.is_known,
+        installs=tuple(installed) if "pip install" in commands else (),
+        has_cache="dataflow-requirements-cache" in commands,
+        uses_cuda=bool(_find_cuda_builds(locks)) and base.cuda_tag is None,
         is_whole=False,
     )
 
 
-def _check_versions(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Finding]:
-    """Compare every place that says a version of Beam or Python."""
-    beams: dict[str, str] = {}
-    pythons: dict[str, str] = {}
-    for base in dockerfile.bases:
-        if match := _BEAM_IMAGE.search(base.image):
-            pythons[base.image] = match["python"]
-            if match["beam"] and match["beam"] != "latest":
-                beams[base.image] = match["beam"]
-        elif match := _PYTHON_IMAGE.search(base.image):
-            pythons[base.image] = match["python"]
-    for command in dockerfile.runs:
-        for match in _BEAM_PIN.finditer(command):
-            beams[match[0]] = match["beam"]
-    for lock in locks:
-        if "apache-beam" in lock.pins:
-            beams[str(lock.path)] = lock.pins["apache-beam"]
-    for what, found, symptom in (
-        ("Beam", beams, "workers fail when they unpickle the pipeline"),
-        ("Python", pythons, "workers fail with SystemError: unknown opcode"),
-    ):
-        if len(set(found.values())) > 1:
-            places = ", ".join(f"{version} in {place}" for place, version in found.items())
-            yield error(
-                IMAGE_VERSIONS,
-                f"{dockerfile.path}: {what} is {places}; {symptom}",
-                f"Give all of them one version of {what}, best from one build argument.",
-            )
-
-
-def _check_programs(dockerfile: Dockerfile) -> Iterator[Finding]:
-    path, entrypoint = dockerfile.path, dockerfile.entrypoint
-    if entrypoint and entrypoint[0] == BOOT and not has_boot(dockerfile):
+def _check_programs(dockerfile: Dockerfile, role: Role) -> Iterator[Finding]:
+    path, entrypoint = dockerfile.path, dockerfile.target.entrypoint
+    if role.works and holds(dockerfile, BOOT) is False:
+        starts = bool(entrypoint and entrypoint.words[:1] == (BOOT,))
         yield error(
             IMAGE_BOOT,
-            f"{path}: ENTRYPOINT {BOOT}, which no COPY brings into the image",
+            f"{path}: ENTRYPOINT {BOOT}, which no COPY brings into the image"
+            if starts
+            else f"{path}: holds no {BOOT}, so that it cannot be the workers' image",
             "COPY --from=apache/beam_pythonX.Y_sdk:VERSION /opt/apache/beam /opt/apache/beam",
         )
-    elif not has_boot(dockerfile):
-        yield warning(
-            IMAGE_BOOT,
-            f"{path}: holds no {BOOT}, so that it cannot be the workers' image",
-            "COPY --from=apache/beam_pythonX.Y_sdk:VERSION /opt/apache/beam /opt/apache/beam",
-        )
-    if not has_launcher(dockerfile):
+    if role.launches and holds(dockerfile, LAUNCHER) is False:
         yield error(
             IMAGE_LAUNCHER,
             f"{path}: holds no {LAUNCHER}, which the launcher VM starts",
@@ -141,20 +189,79 @@ def _check_programs(dockerfile: Dockerfile) -> Iterator[Finding]:
         )
 
 
-def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
-    if dockerfile.env.get(DEFAULT_ENVIRONMENT) == "1":
+def _check_entry_file(dockerfile: Dockerfile) -> Iterator[Finding]:
+    """Yield that the entry file is not where the launcher looks for it."""
+    stage = dockerfile.target
+    named = stage.env.get(PY_FILE)
+    if not named or "$" in named:
         return
-    made = next((run for run in dockerfile.runs if _VIRTUAL_ENVIRONMENT.search(run)), None)
-    if made:
+    path = resolve(named, stage.workdir)
+    origin = find_origin(stage, path, dockerfile.context)
+    if isinstance(origin, Found) or is_made_by_run(stage, path):
+        return
+    if isinstance(origin, Lost):
+        yield error(
+            IMAGE_ENTRY_FILE,
+            f"{dockerfile.path}: {PY_FILE}={named}: COPY would bring it from {origin.file}, and "
+            "there is no such file",
+            "Correct the variable or the COPY.",
+        )
+    elif read_base_image(stage.image).is_known:
+        yield error(
+            IMAGE_ENTRY_FILE,
+            f"{dockerfile.path}: {PY_FILE}={named}: no COPY brings {path} into the image",
+            "Correct the variable or the COPY.",
+        )
+
+
+def _check_script(dockerfile: Dockerfile) -> Iterator[Finding]:
+    """Yield that a script of the project, which the image starts, does not start the worker."""
+    entrypoint = dockerfile.target.entrypoint
+    if not entrypoint or entrypoint.is_shell or entrypoint.words[:1] in ((), (BOOT,)):
+        return
+    script = next((word for word in entrypoint.words if word.endswith(".sh")), entrypoint.words[0])
+    origin = find_origin(
+        dockerfile.target, resolve(script, dockerfile.target.workdir), dockerfile.context
+    )
+    if not isinstance(origin, Found) or origin.file is None:
+        return
+    content = origin.file.read_bytes()
+    if content.startswith(b"\x7fELF") or len(content) > 1_000_000:
+        return
+    text = content.decode(errors="replace")
+    if BOOT not in text:
+        problem = f"does not start {BOOT}, Beam's program for workers"
+    elif "$@" not in text and "$*" not in text:
+        problem = f"drops the flags that workers give {BOOT}"
+    else:
+        return
+    yield error(
+        IMAGE_ENTRYPOINT,
+        f"{dockerfile.path}: ENTRYPOINT {script}: {origin.file} {problem}",
+        f'End it with: exec {BOOT} "$@"',
+    )
+
+
+def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
+    stage = dockerfile.target
+    if stage.env.get(DEFAULT_ENVIRONMENT):
+        return
+    if hidden := find_hidden_environment(stage):
+        kind = "a conda environment that is not in PATH" if hidden.is_conda else "a virtual one"
         yield error(
             IMAGE_ENVIRONMENT,
-            f"{dockerfile.path}: packages in a virtual environment ({made.strip()[:60]}), and "
-            "Beam's boot program makes one of its own that does not see them",
+            f"{dockerfile.path}: packages in an environment of their own, {kind} "
+            f"({hidden.command[:60]}), and Beam's boot program makes another that does not see "
+            "them",
             f"Install into the global interpreter, or set ENV {DEFAULT_ENVIRONMENT}=1 with the "
             "environment first in PATH.",
         )
-    commands = " ".join(dockerfile.runs)
-    if re.search(r"apt(-get)? .*\bpython3(\.\d+)?\b", commands) and "venv" not in commands:
+    commands = " ".join(run.command for run in stage.runs)
+    if (
+        read_base_image(stage.image).is_distribution
+        and _APT_PYTHON.search(commands)
+        and not re.search(r"venv|python3[\d.]*-full|conda|\buv\b", commands)
+    ):
         yield warning(
             IMAGE_ENVIRONMENT,
             f"{dockerfile.path}: Python from the distribution without its venv package: Beam's "
@@ -164,19 +271,20 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
 
 
 def _check_cuda(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Finding]:
-    match = _CUDA_IMAGE.search(dockerfile.base)
+    image = dockerfile.target.image
+    tag = read_base_image(image).cuda_tag
     builds = _find_cuda_builds(locks)
-    if match and "devel" in (match["tag"] or ""):
+    if tag is not None and "devel" in tag:
         yield warning(
             IMAGE_SIZE,
-            f"{dockerfile.path}: FROM {dockerfile.base}: the devel image holds compilers that no "
+            f"{dockerfile.path}: FROM {image}: the devel image holds compilers that no "
             "worker needs, gigabytes that each worker pulls",
             "Take the base image; torch's wheels bring CUDA's libraries.",
         )
-    elif match and builds:
+    elif tag is not None and builds:
         yield warning(
             IMAGE_SIZE,
-            f"{dockerfile.path}: FROM {dockerfile.base} and torch ({', '.join(builds)}) "
+            f"{dockerfile.path}: FROM {image} and torch ({', '.join(builds)}) "
             "both bring CUDA's libraries, which makes start-up slow and fills the disk",
             "Take a plain Python base, python:3.11-slim-bookworm.",
         )
@@ -187,12 +295,27 @@ def _find_cuda_builds(locks: Sequence[Lock]) -> set[str]:
 
 
 def _check_contents(dockerfile: Dockerfile) -> Iterator[Finding]:
-    for copy in dockerfile.copies:
-        for source in copy.sources:
-            if _WEIGHTS.search(source):
-                yield warning(
-                    IMAGE_WEIGHTS,
-                    f"{dockerfile.path}: COPY {source}: weights in the image are pulled by every "
-                    "launcher and worker, and change the image with each training",
-                    "Keep them in Cloud Storage and name them as a parameter.",
-                )
+    for copy in dockerfile.target.copies:
+        named = [source for source in copy.sources if _WEIGHTS.search(source)]
+        inside = [
+            str(file.relative_to(dockerfile.context))
+            for source in find_sources(copy, dockerfile.context)
+            if not named and source.is_dir()
+            for file in _find_large_files(source)
+        ]
+        if copy.origin is None and (named or inside):
+            yield warning(
+                IMAGE_WEIGHTS,
+                f"{dockerfile.path}: COPY {(named or inside)[0]}: weights in the image are pulled "
+                "by every launcher and worker, and change the image with each training",
+                "Keep them in Cloud Storage and name them as a parameter.",
+            )
+
+
+def _find_large_files(folder: Path) -> Iterator[Path]:
+    for number, file in enumerate(folder.rglob("*")):
+        if number > _MOST_FILES:
+            return
+        is_weights = _WEIGHTS.search(file.name) and ".venv" not in file.parts
+        if is_weights and file.is_file() and file.stat().st_size > _LARGE_FILE_BYTES:
+            yield file

@@ -1,6 +1,8 @@
-"""A Dockerfile read into what decides how Dataflow can use its image: the last stage's effects.
+"""A Dockerfile read into what decides how Dataflow can use its image.
 
-Uses dockerfile-parse for the syntax. Build arguments have their defaults.
+Uses dockerfile-parse for the syntax, but for here-documents, which it does not know. Build
+arguments have their defaults, or what ``--build-arg`` gives them; one without a value stands as
+``$NAME``.
 """
 
 from __future__ import annotations
@@ -9,35 +11,27 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from dockerfile_parse import DockerfileParser
 
 from launcher.errors import InputError
+from launcher.preflight.stages import Command, Copy, Run, Stage, find_sources, resolve
+from launcher.preflight.text_file import read_text
 
 _VARIABLE = re.compile(
-    r"\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^}]*))?\})"
+    r"(?<!\\)\$(?:(?P<plain>[A-Za-z_]\w*)"
+    r"|\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^}]*))?\})"
 )
 # ${NAME:+WORD}: the word if the variable has a value. Of the base image's own nothing is known.
 _WORD_IF_SET = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*):\+(?P<word>(?:[^{}]|\{[^{}]*\})*)\}")
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A COPY or ADD, of this project's files or of another stage's."""
-
-    sources: tuple[str, ...]
-    target: str
-
-
-@dataclass(frozen=True)
-class Base:
-    """A FROM: the image, and the platform that it asks for."""
-
-    image: str
-    platform: str | None
+_HEREDOC = re.compile(r"<<-?\s*(?P<quote>[\"']?)(?P<end>[A-Za-z_]\w*)(?P=quote)")
+_TAKES_HEREDOC = re.compile(r"\s*(RUN|COPY|ADD)\s", re.IGNORECASE)
+_FLAG = re.compile(r"--(?P<name>[\w-]+)(?:=(?P<value>\S*))?\s+")
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -45,113 +39,181 @@ class Dockerfile:
     """What a Dockerfile makes.
 
     Attributes:
-        bases: every image that is pulled, in order, that of the last stage last.
-        env: variables of the last stage.
-        entrypoint: of the last stage; None where it inherits its base's.
-        runs: shell commands of the last stage.
+        target: the stage that is built.
+        context: the folder that it is built from, as far as its files tell.
+        encoding: of the file.
     """
 
     path: Path
-    bases: tuple[Base, ...]
-    env: Mapping[str, str]
-    entrypoint: tuple[str, ...] | None
-    copies: tuple[Copy, ...]
-    runs: tuple[str, ...]
-
-    @property
-    def base(self) -> str:
-        """The image of the last stage."""
-        return self.bases[-1].image
-
-    def copies_file(self, path: str) -> bool:
-        """Return whether a COPY brings the file, or a folder above it, to that path."""
-        return any(
-            path == copy.target or path.startswith(f"{copy.target.rstrip('/')}/")
-            for copy in self.copies
-        )
+    target: Stage
+    context: Path
+    encoding: str = "utf-8"
 
 
-def read_dockerfile(path: Path) -> Dockerfile:
+def read_dockerfile(
+    path: Path,
+    *,
+    root: Path | None = None,
+    target: str | None = None,
+    build_args: Mapping[str, str] = _NONE,
+) -> Dockerfile:
     """Read a Dockerfile.
 
+    Args:
+        root: the folder that it is built from; default: its own or the one above.
+        target: the stage that is built, by name or number; default: the last.
+        build_args: values of its build arguments.
+
     Raises:
-        InputError: it cannot be read, or has no FROM.
+        InputError: it cannot be read, has no FROM, or has no such stage.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise InputError(f"--dockerfile {path}: {problem.strerror}") from problem
-    parser = DockerfileParser(fileobj=io.BytesIO(content), env_replace=False)
-    return _Reader(path).read((entry["instruction"], entry["value"]) for entry in parser.structure)
+    text = read_text(path, "--dockerfile")
+    content, documents = _take_heredocs(text.content)
+    parser = DockerfileParser(
+        fileobj=io.BytesIO(content.encode("utf-8", errors="replace")), env_replace=False
+    )
+    reader = _Reader(path, build_args)
+    for entry in parser.structure:
+        reader.read(entry["instruction"], entry["value"], documents.get(entry["startline"], ()))
+    stage = reader.find_stage(target)
+    context = _find_context(stage, [root] if root else [], path)
+    return Dockerfile(path, stage, context, text.encoding)
+
+
+def _find_context(stage: Stage, given: Sequence[Path], path: Path) -> Path:
+    """Return the folder in which most of what the Dockerfile copies is."""
+    folder = path.absolute().parent
+    candidates = [*given, folder, *([] if given else [folder.parent])]
+    counts = [
+        sum(source.exists() for copy in stage.copies for source in find_sources(copy, each))
+        for each in candidates
+    ]
+    return candidates[counts.index(max(counts))]
+
+
+def _take_heredocs(content: str) -> tuple[str, dict[int, tuple[str, ...]]]:
+    """Return the text without its here-documents, and those by the line of their instruction."""
+    kept: list[str] = []
+    documents: dict[int, tuple[str, ...]] = {}
+    lines = iter(content.splitlines())
+    begin = 0
+    is_continued = False
+    for line in lines:
+        if not is_continued:
+            begin = len(kept)
+        kept.append(line)
+        is_comment = line.lstrip().startswith("#")
+        is_continued = line.rstrip().endswith("\\") or (is_continued and is_comment)
+        if is_comment or not _TAKES_HEREDOC.match(kept[begin]):
+            continue
+        for match in _HEREDOC.finditer(line):
+            body = []
+            for inner in lines:
+                if inner.strip() == match["end"]:
+                    break
+                body.append(inner)
+            documents[begin] = (*documents.get(begin, ()), "\n".join(body))
+    return "\n".join(kept) + "\n", documents
 
 
 class _Reader:
     """Goes through the instructions once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, build_args: Mapping[str, str]) -> None:
         self._path = path
-        self._global_args: dict[str, str] = {}
-        self._stages: dict[str, str] = {}
-        self._bases: list[Base] = []
-        self._begin_stage()
+        self._given = build_args
+        self._global_args: dict[str, str | None] = {}
+        self._stages: list[tuple[str, Stage]] = []
+        self._name: str | None = None
+        self._begin_stage(Stage(image=""))
 
-    def _begin_stage(self) -> None:
-        self._args: dict[str, str] = {}
-        self._env: dict[str, str] = {}
-        self._entrypoint: tuple[str, ...] | None = None
-        self._copies: list[Copy] = []
-        self._runs: list[str] = []
+    def _begin_stage(self, parent: Stage) -> None:
+        self._image, self._platform = parent.image, parent.platform
+        self._args: dict[str, str | None] = {}
+        self._env = dict(parent.env)
+        self._workdir: str = parent.workdir
+        self._entrypoint: Command | None = parent.entrypoint
+        self._copies = list(parent.copies)
+        self._runs = list(parent.runs)
 
-    def read(self, instructions: Iterable[tuple[str, str]]) -> Dockerfile:
-        for instruction, value in instructions:
-            match instruction:
-                case "ARG":
-                    self._read_arg(value)
-                case "FROM":
-                    self._read_from(value)
-                case "ENV":
-                    self._read_env(value)
-                case "ENTRYPOINT":
-                    self._entrypoint = tuple(_command(self._expand(value)))
-                case "COPY" | "ADD":
-                    self._read_copy(value)
-                case "RUN":
-                    self._runs.append(self._expand(value))
-        if not self._bases:
+    def read(self, instruction: str, value: str, documents: Sequence[str]) -> None:
+        """Read one instruction."""
+        if instruction == "ARG":
+            self._read_arg(value)
+        elif instruction == "FROM":
+            self._end_stage()
+            self._read_from(value)
+        elif self._name is None:
+            return
+        elif instruction == "ENV":
+            self._read_env(value)
+        elif instruction == "WORKDIR":
+            self._workdir = resolve(self._expand(value).strip(), self._workdir)
+        elif instruction == "ENTRYPOINT":
+            words, is_shell = _read_command(value)
+            self._entrypoint = Command(tuple(self._expand(word) for word in words), is_shell)
+        elif instruction in ("COPY", "ADD"):
+            self._read_copy(value)
+        elif instruction == "RUN":
+            self._read_run(value, documents)
+
+    def find_stage(self, target: str | None) -> Stage:
+        """Return the stage of a name or number, or the last."""
+        self._end_stage()
+        if not self._stages:
             raise InputError(f"--dockerfile {self._path}: no FROM; is it a Dockerfile?")
-        return Dockerfile(
-            self._path,
-            tuple(self._bases),
-            self._env,
-            self._entrypoint,
-            tuple(self._copies),
-            tuple(self._runs),
-        )
+        if target is None:
+            return self._stages[-1][1]
+        if stage := self._find_stage(target):
+            return stage
+        names = ", ".join(name for name, _ in self._stages if name) or "none with a name"
+        raise InputError(f"--target {target}: {self._path} has no such stage; there is {names}")
 
-    def _read_arg(self, value: str) -> None:
-        for word in shlex.split(value):
-            name, equals, default = word.partition("=")
-            if not self._bases:
-                self._global_args[name] = self._expand(default)
-            elif equals:
-                self._args[name] = self._expand(default)
-            else:
-                self._args[name] = self._global_args.get(name, "")
+    def _find_stage(self, name: str) -> Stage | None:
+        for each, stage in reversed(self._stages):
+            if each and each == name.lower():
+                return stage
+        if name.isdecimal() and int(name) < len(self._stages):
+            return self._stages[int(name)][1]
+        return None
+
+    def _end_stage(self) -> None:
+        if self._name is None:
+            return
+        stage = Stage(
+            image=self._image,
+            platform=self._platform,
+            env=self._env,
+            workdir=self._workdir,
+            entrypoint=self._entrypoint,
+            copies=tuple(self._copies),
+            runs=tuple(self._runs),
+        )
+        self._stages.append((self._name, stage))
+        self._name = None
 
     def _read_from(self, value: str) -> None:
-        words = _substitute(value, self._global_args).split()
-        platform = next(
-            (word.partition("=")[2] for word in words if word.startswith("--platform=")), None
-        )
-        words = [word for word in words if not word.startswith("--")]
-        image = self._stages.get(words[0], words[0])
-        self._begin_stage()
-        self._bases.append(Base(image, platform))
-        if len(words) == 3 and words[1].lower() == "as":
-            self._stages[words[2]] = image
+        flags, rest = _split_flags(_substitute(value, self._global_args))
+        words = rest.split()
+        image = words[0] if words else "$"
+        parent = self._find_stage(image) or Stage(image=image, platform=flags.get("platform"))
+        self._name = words[2].lower() if len(words) == 3 and words[1].lower() == "as" else ""
+        self._begin_stage(parent)
+
+    def _read_arg(self, value: str) -> None:
+        for word in _split_words(value):
+            name, equals, default = word.partition("=")
+            if self._name is None and not self._stages:
+                known = self._global_args
+                inherited = None
+            else:
+                known = self._args
+                inherited = self._global_args.get(name)
+            text = _substitute(default, {**known, **self._env}) if equals else None
+            known[name] = self._given.get(name, inherited if text is None else text)
 
     def _read_env(self, value: str) -> None:
-        words = shlex.split(value)
+        words = _split_words(value)
         if words and "=" not in words[0]:  # the old form, ENV NAME VALUE
             words = [f"{words[0]}={' '.join(words[1:])}"]
         known = dict(self._env)  # one instruction does not see its own variables
@@ -160,31 +222,78 @@ class _Reader:
             self._env[name] = _substitute(text, {**self._args, **known})
 
     def _read_copy(self, value: str) -> None:
-        text = self._expand(value)
-        words = _command(re.sub(r"--\w+(=\S+)?\s+", "", text))
+        flags, rest = _split_flags(self._expand(value))
+        words, _ = _read_command(rest)
         if len(words) >= 2:
-            self._copies.append(Copy(tuple(words[:-1]), words[-1]))
+            target = words[-1]
+            slash = "/" if target.endswith("/") and target != "/" else ""
+            self._copies.append(
+                Copy(
+                    tuple(words[:-1]),
+                    resolve(target, self._workdir) + slash,
+                    self._find_origin(flags.get("from")),
+                )
+            )
+
+    def _read_run(self, value: str, documents: Sequence[str]) -> None:
+        text = value
+        mounts = []
+        while match := _FLAG.match(text):
+            options = dict(
+                item.partition("=")[::2] for item in self._expand(match["value"] or "").split(",")
+            )
+            target = options.get("target") or options.get("dst") or options.get("destination")
+            if match["name"] == "mount" and options.get("type", "bind") == "bind" and target:
+                source = options.get("source") or options.get("src") or "."
+                origin = self._find_origin(options.get("from"))
+                mounts.append(Copy((source,), resolve(target, self._workdir), origin))
+            text = text[match.end() :]
+        words, is_shell = _read_command(text)
+        command = text if is_shell else shlex.join(words)
+        command = "\n".join([self._expand(command), *map(self._expand, documents)])
+        self._runs.append(Run(command, self._workdir, dict(self._env), tuple(mounts)))
+
+    def _find_origin(self, name: str | None) -> Stage | str | None:
+        return (self._find_stage(name) or name) if name else None
 
     def _expand(self, value: str) -> str:
         return _substitute(value, {**self._args, **self._env})
 
 
-def _substitute(text: str, values: Mapping[str, str]) -> str:
-    """Replace the variables that are known; the shell's own stay."""
+def _substitute(text: str, values: Mapping[str, str | None]) -> str:
+    """Replace the variables whose values are known; the others stay."""
 
     def replace(match: re.Match[str]) -> str:
-        name = match["plain"] or match["braced"]
-        return values.get(name) or match["default"] or (match[0] if name not in values else "")
+        value = values.get(match["plain"] or match["braced"])
+        return value if value is not None else (match["default"] or match[0])
 
     text = _WORD_IF_SET.sub(lambda match: match["word"] if values.get(match["name"]) else "", text)
     return _VARIABLE.sub(replace, text)
 
 
-def _command(text: str) -> list[str]:
-    """Return the words of an instruction in its JSON or its shell form."""
+def _split_words(value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError:  # a quote that does not end
+        return value.split()
+
+
+def _split_flags(value: str) -> tuple[dict[str, str], str]:
+    """Return the flags at the beginning of an instruction, and the rest."""
+    flags = {}
+    value = value.lstrip()
+    while match := _FLAG.match(value):
+        flags[match["name"].lower()] = match["value"] or ""
+        value = value[match.end() :]
+    return flags, value
+
+
+def _read_command(text: str) -> tuple[list[str], bool]:
+    """Return the words of an instruction in its JSON form or its shell form, and if it is that."""
     if text.lstrip().startswith("["):
         try:
-            return [str(word) for word in json.loads(text)]
-        except ValueError:
+            words: Iterable[object] = json.loads(text)
+            return [str(word) for word in words], False
+        except (ValueError, RecursionError):
             pass
-    return text.split()
+    return text.split(), True

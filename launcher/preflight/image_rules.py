@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from launcher.finding import (
     IMAGE_DRIVER_PATH,
@@ -31,17 +32,34 @@ PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
 DEFAULT_ENVIRONMENT = "RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT"
 ON_THIS_MACHINE = re.compile(r"(^|[/@=])(localhost|127\.0\.0\.1|0\.0\.0\.0)([:/]|$)")
 
-_LAUNCH_INSTALLS = (
-    "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE",
-    "FLEX_TEMPLATE_PYTHON_SETUP_FILE",
-    "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES",
-)
+REQUIREMENTS_FILE = "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE"
+
+_PACKAGES = ("FLEX_TEMPLATE_PYTHON_SETUP_FILE", "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES")
 _DRIVER_LIBRARIES = "/usr/local/nvidia/lib64"
 
 # Hosts at which Dataflow's workers authenticate by their service account.
 _GOOGLE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 # Hosts of images that need no credentials.
 _PUBLIC_HOSTS = frozenset({"docker.io", "mcr.microsoft.com", "nvcr.io", "quay.io", "local"})
+
+
+class Role(StrEnum):
+    """What an image is for. ``BASE`` is one from which ``gcloud`` builds a launcher's image."""
+
+    LAUNCHER = "launcher"
+    WORKER = "worker"
+    BASE = "base"
+    BOTH = "both"
+
+    @property
+    def launches(self) -> bool:
+        """Whether the launcher program of the image is started."""
+        return self is not Role.WORKER
+
+    @property
+    def works(self) -> bool:
+        """Whether workers run the image."""
+        return self in (Role.WORKER, Role.BOTH)
 
 
 def check_image_reference(where: str, text: str) -> Iterator[Finding]:
@@ -76,6 +94,8 @@ def check_image_reference(where: str, text: str) -> Iterator[Finding]:
 
 def check_tag(where: str, text: str) -> Iterator[Finding]:
     """Yield that the name of an image may mean another image tomorrow."""
+    if "$" in text:  # a build argument without a value
+        return
     image = ImageReference.parse(text)
     if image.digest is None and image.tag in (None, "latest"):
         yield warning(
@@ -93,9 +113,13 @@ class ImageSettings:
     Attributes:
         where: how messages call it.
         platforms: what it is made for, as far as that is said.
-        entrypoint: None if it is the base image's.
+        entrypoint: None if it is not known.
+        role: what the image is for.
+        starts_in_shell: whether the entrypoint is in the shell form, which drops all arguments.
         has_boot: whether it holds Beam's boot program.
-        installs_packages: whether its packages are in it already.
+        names_entry_file: False if it is not known whether the image does.
+        installs: packages of gigabytes that are in it already.
+        has_cache: whether it holds what a launch downloads.
         uses_cuda: whether its torch is built for CUDA and its base is not.
         is_whole: whether a base image can add to it no more, as to a Dockerfile.
     """
@@ -104,8 +128,12 @@ class ImageSettings:
     platforms: tuple[str, ...]
     entrypoint: tuple[str, ...] | None
     env: Mapping[str, str]
+    role: Role = Role.BOTH
+    starts_in_shell: bool = False
     has_boot: bool = True
-    installs_packages: bool = True
+    names_entry_file: bool = True
+    installs: tuple[str, ...] = ("torch",)
+    has_cache: bool = False
     uses_cuda: bool = True
     is_whole: bool = True
 
@@ -113,32 +141,19 @@ class ImageSettings:
 def check_settings(image: ImageSettings) -> Iterator[Finding]:
     """Yield what would fail or mislead launcher or workers of the image."""
     for platform in image.platforms:
-        if not platform.startswith(("linux/amd64", "$")):
+        if not platform.startswith(("linux/amd64", "amd64", "$")):
             yield error(
                 IMAGE_PLATFORM,
                 f"{image.where}: is for {platform}; Dataflow's launcher and GPU workers are "
                 "linux/amd64",
                 "Build with --platform linux/amd64.",
             )
-    yield from _check_entrypoint(image)
-    if not image.env.get(PY_FILE):
-        yield error(
-            IMAGE_ENTRY_FILE,
-            f"{image.where}: does not set {PY_FILE}; the launcher ends with 'could not determine "
-            "py file from env'",
-            f"ENV {PY_FILE}=/path/in/the/image/main.py",
-        )
-    for name in _LAUNCH_INSTALLS:
-        if value := image.env.get(name):
-            found = error if image.has_boot and image.installs_packages else warning
-            yield found(
-                IMAGE_LAUNCH_INSTALLS,
-                f"{image.where}: {name}={value}: at every launch the launcher downloads all "
-                "packages again, and runs out of its time",
-                "Remove the variable and install the packages in the image.",
-            )
+    if image.role.works:
+        yield from _check_entrypoint(image)
+    if image.role in (Role.LAUNCHER, Role.BOTH):
+        yield from _check_launch(image)
     libraries = image.env.get("LD_LIBRARY_PATH", "").split(":")
-    if image.uses_cuda and _DRIVER_LIBRARIES not in libraries:
+    if image.role.works and image.uses_cuda and _DRIVER_LIBRARIES not in libraries:
         found = error if image.is_whole else warning
         yield found(
             IMAGE_DRIVER_PATH,
@@ -155,12 +170,53 @@ def check_settings(image: ImageSettings) -> Iterator[Finding]:
             )
 
 
+def _check_launch(image: ImageSettings) -> Iterator[Finding]:
+    """Yield what would fail or slow down the launcher."""
+    if not image.env.get(PY_FILE) and image.names_entry_file:
+        yield error(
+            IMAGE_ENTRY_FILE,
+            f"{image.where}: does not set {PY_FILE}; the launcher ends with 'could not determine "
+            "py file from env'",
+            f"ENV {PY_FILE}=/path/in/the/image/main.py",
+        )
+    if (value := image.env.get(REQUIREMENTS_FILE)) and not image.has_cache:
+        found = error if image.has_boot and image.installs else warning
+        large = f", {', '.join(image.installs)} among them," if image.installs else ""
+        yield found(
+            IMAGE_LAUNCH_INSTALLS,
+            f"{image.where}: {REQUIREMENTS_FILE}={value}: at every launch the launcher downloads "
+            f"all packages{large} again, and may run out of its time",
+            "Install the packages in the workers' image and remove the variable; or fill the cache "
+            "when the image is built: RUN pip download --dest /tmp/dataflow-requirements-cache -r "
+            f"{value}",
+        )
+    for name in _PACKAGES:
+        if (value := image.env.get(name)) and image.role.works:
+            yield warning(
+                IMAGE_LAUNCH_INSTALLS,
+                f"{image.where}: {name}={value}: every launch packs and stages it, and every "
+                "worker installs it again when it starts",
+                "Install it in the image, which workers run too, and remove the variable.",
+            )
+
+
 def _check_entrypoint(image: ImageSettings) -> Iterator[Finding]:
-    if image.entrypoint is None or not image.has_boot or image.entrypoint[:1] == (BOOT,):
+    entrypoint = image.entrypoint
+    if entrypoint is None or not image.has_boot:
         return
-    given = " ".join(image.entrypoint)
+    given = " ".join(entrypoint)
+    runs_shell = entrypoint[:1] in (("sh",), ("/bin/sh",), ("bash",), ("/bin/bash",))
     if not given:
         problem = "no ENTRYPOINT, so that workers do not start Beam's boot program"
+    elif image.starts_in_shell:
+        problem = (
+            f"ENTRYPOINT {given}: in the shell form, which drops the flags that workers give "
+            "Beam's boot program"
+        )
+    elif runs_shell and "-c" in entrypoint and not any("$@" in word for word in entrypoint):
+        problem = f"ENTRYPOINT {given}: the shell drops the flags that workers give it"
+    elif entrypoint[0] == BOOT:
+        return
     elif "python_template_launcher" in given or image.is_whole:
         problem = (
             f"ENTRYPOINT {given}: as a worker the image would crash on the flag --logging_endpoint "

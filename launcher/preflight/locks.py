@@ -8,14 +8,17 @@ from __future__ import annotations
 import functools
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 
+from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from launcher.errors import InputError
 from launcher.finding import (
@@ -28,8 +31,10 @@ from launcher.finding import (
     warning,
 )
 from launcher.google.rest import from_rest
+from launcher.preflight.text_file import read_text
 
 # Which CUDA a plain torch wheel is built for shows in what is installed beside it.
+_OTHER_FILE = re.compile(r"(?:-r|--requirement)[ =]*(\S+)")
 _CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
 
@@ -42,6 +47,12 @@ class Lock:
     unpinned: tuple[str, ...]
 
     @property
+    def names(self) -> frozenset[str]:
+        """The canonical names of all packages, pinned or not."""
+        loose = (re.match(r"[\w.-]+", entry) for entry in self.unpinned)
+        return frozenset({*self.pins, *(canonicalize_name(name[0]) for name in loose if name)})
+
+    @property
     def torch_build(self) -> str | None:
         """The flavour of torch, for example ``cu130`` or ``cpu``, if it is known."""
         local = self.pins.get("torch", "").partition("+")[2]
@@ -49,8 +60,8 @@ class Lock:
             return local
         for name, version in self.pins.items():
             if _CUDA_RUNTIME.fullmatch(name):
-                major, minor, *_ = version.split(".")
-                return f"cu{major}{minor}"
+                major, _, rest = version.partition(".")
+                return f"cu{major}{rest.partition('.')[0]}"
         return None
 
 
@@ -91,34 +102,65 @@ def load_advisories() -> Advisories:
 
 
 def read_lock(path: Path) -> Lock:
-    """Read a requirements file; options, hashes, comments and foreign platforms are ignored.
+    """Read a requirements file with those that it names, or the lock of uv, Poetry or PDM.
+
+    Options, hashes, comments and foreign platforms are ignored.
 
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise InputError(f"--lock {path}: {problem.strerror}") from problem
+    text = read_text(path, "--lock").content
+    if path.suffix in (".lock", ".toml"):
+        return Lock(path, _read_packages(text, path), ())
     pins: dict[str, str] = {}
     unpinned: list[str] = []
-    for line in text.replace("\\\n", " ").splitlines():
-        entry = re.split(r"\s#|\s--", line.strip())[0].strip()
-        if not entry or entry.startswith(("#", "-")):
-            continue
+    for entry in _list_entries(text, path.parent, {path}):
         try:
             requirement = Requirement(entry)
         except InvalidRequirement:
             unpinned.append(entry)
             continue
-        if requirement.marker and not requirement.marker.evaluate():
+        if requirement.marker and not _applies(requirement):
             continue
-        exact = re.fullmatch(r"===?([^*]+)", str(requirement.specifier))
+        exact = re.fullmatch(r"===?([^*,]+)", str(requirement.specifier))
         if exact:
             pins[canonicalize_name(requirement.name)] = exact[1]
         else:
             unpinned.append(entry)
     return Lock(path, pins, tuple(unpinned))
+
+
+def _list_entries(text: str, folder: Path, seen: set[Path]) -> Iterator[str]:
+    """Yield the requirements of a file and of those that it names with ``-r``."""
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        entry = re.split(r"\s#|\s--|\s;\s*$", line.strip())[0].strip()
+        if match := _OTHER_FILE.match(entry):
+            other = folder / match[1]
+            if other not in seen and other.is_file():
+                seen.add(other)
+                yield from _list_entries(read_text(other, "-r").content, other.parent, seen)
+        elif entry and not entry.startswith(("#", "-")):
+            yield entry
+
+
+def _applies(requirement: Requirement) -> bool:
+    try:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    except (UndefinedEnvironmentName, InvalidVersion):
+        return True
+
+
+def _read_packages(text: str, path: Path) -> dict[str, str]:
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise InputError(f"--lock {path}: not TOML: {problem}") from problem
+    found = document.get("package") or document.get("packages") or []
+    return {
+        canonicalize_name(str(each["name"])): str(each["version"])
+        for each in found
+        if isinstance(each, dict) and "name" in each and "version" in each
+    }
 
 
 def check_lock(lock: Lock) -> Iterator[Finding]:
@@ -139,12 +181,12 @@ def _check_advisories(lock: Lock) -> Iterator[Finding]:
     table = load_advisories()
     for advisory in table.advisories:
         version = lock.pins.get(advisory.package)
-        if version is None or version not in SpecifierSet(advisory.versions, prereleases=True):
+        if version is None or not _is_in(version, advisory.versions):
             continue
         beside = ""
         if advisory.beside:
             other = lock.pins.get(advisory.beside.package)
-            if other is None or other not in SpecifierSet(advisory.beside.versions):
+            if other is None or not _is_in(other, advisory.beside.versions):
                 continue
             beside = f" beside {advisory.beside.package} {other}"
         found = error if advisory.severity is Severity.ERROR else warning
@@ -154,6 +196,13 @@ def _check_advisories(lock: Lock) -> Iterator[Finding]:
             f"({advisory.source}, as of {table.checked})",
             advisory.remedy,
         )
+
+
+def _is_in(version: str, specifiers: str) -> bool:
+    try:
+        return Version(version) in SpecifierSet(specifiers, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def _check_against_beam(lock: Lock) -> Iterator[Finding]:
@@ -172,7 +221,7 @@ def _check_against_beam(lock: Lock) -> Iterator[Finding]:
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
         version = lock.pins.get(canonicalize_name(requirement.name))
-        if version is not None and not requirement.specifier.contains(version, prereleases=True):
+        if version is not None and not _is_in(version, str(requirement.specifier)):
             yield error(
                 LOCK_CONFLICT,
                 f"{lock.path}: {requirement.name} {version}, and apache-beam {pinned} asks for "

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launcher.errors import InputError
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.launch.request import LaunchFlexTemplateRequest
 from launcher.package.metadata import TemplateMetadata
 from launcher.package.spec import ContainerSpec
+from launcher.preflight.dockerfile import find_role
 from launcher.preflight.dockerfile_reader import Dockerfile, read_dockerfile
-from launcher.preflight.image_rules import PY_FILE
+from launcher.preflight.image_rules import PY_FILE, Role
+from launcher.preflight.installed import find_locks
 from launcher.preflight.locks import Lock, read_lock
+from launcher.preflight.stages import Found, find_origin, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +43,16 @@ class ProjectFiles:
 
 @dataclass(frozen=True)
 class Project:
-    """A project, read: its files, and what its Dockerfile and its locks say."""
+    """A project, read: its files, and what its Dockerfile and its locks say.
+
+    Attributes:
+        role: what its image is for; None goes by what the image holds.
+    """
 
     files: ProjectFiles
     dockerfile: Dockerfile | None
     locks: tuple[Lock, ...]
+    role: Role | None = None
 
     @property
     def torch_build(self) -> str | None:
@@ -134,35 +143,81 @@ class Subject:
     is_on_local_dataflow: bool = False
 
 
-def find_project_files(root: Path) -> ProjectFiles:
-    """Return what is where a project usually has it, and what its Dockerfile names."""
-    dockerfile = next(
-        (path for path in (root / "docker/Dockerfile", root / "Dockerfile") if path.is_file()), None
-    )
-    entry_names = ["template/main.py", "main.py"]
-    locks: list[Path] = []
-    if dockerfile:
-        read = read_dockerfile(dockerfile)
-        copied = [root / source.lstrip("/") for copy in read.copies for source in copy.sources]
-        locks = [path for path in copied if path.suffix == ".txt" and path.is_file()]
-        locks = [path for path in locks if path.name != "system-packages.txt"]
-        if entry := read.env.get(PY_FILE):
-            entry_names = ["/".join(Path(entry).parts[-depth:]) for depth in (3, 2, 1)]
-    entry_file = next((root / name for name in entry_names if (root / name).is_file()), None)
-    return ProjectFiles(
-        root=root,
-        dockerfile=dockerfile,
-        locks=tuple(locks),
-        entry_file=entry_file,
-        metadata=tuple(sorted((root / "metadata").glob("*.json"))),
-    )
+@dataclass(frozen=True, kw_only=True)
+class ProjectOptions:
+    """What the user names of a project; what is None is looked for.
+
+    Attributes:
+        target: the stage of the Dockerfile that is built.
+        build_args: values of its build arguments.
+        role: what the image is for.
+    """
+
+    root: Path
+    dockerfile: Path | None = None
+    locks: tuple[Path, ...] | None = None
+    entry_file: Path | None = None
+    metadata: tuple[Path, ...] | None = None
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    role: Role | None = None
 
 
-def read_project(files: ProjectFiles) -> Project:
-    """Read a project's Dockerfile and locks.
+def read_project(options: ProjectOptions) -> Project:
+    """Read a project: the files that are named, and those that are where projects have them.
 
     Raises:
-        InputError: a file that is named does not exist.
+        InputError: a file that is named does not exist, or is not what it should be.
     """
-    dockerfile = read_dockerfile(files.dockerfile) if files.dockerfile else None
-    return Project(files, dockerfile, tuple(read_lock(path) for path in files.locks))
+    root = options.root
+    path = options.dockerfile or _find_dockerfile(root)
+    dockerfile = None
+    if path:
+        dockerfile = read_dockerfile(
+            path, root=root, target=options.target, build_args=options.build_args
+        )
+    elif options.target or options.build_args:
+        flag = "--target" if options.target else "--build-arg"
+        raise InputError(f"{flag}: there is no Dockerfile in {root}; name it with --dockerfile")
+    locks = options.locks
+    if locks is None:
+        plain = [root / "requirements.txt"] if path is None else []
+        found = find_locks(dockerfile) if dockerfile else plain
+        locks = tuple(each for each in found if each.is_file())
+    metadata = _find_metadata(root, path) if options.metadata is None else options.metadata
+    role = options.role or (find_role(dockerfile) if dockerfile else Role.BOTH)
+    # Beside an image for workers alone, main.py is a program that no template launches.
+    is_template = role in (Role.LAUNCHER, Role.BOTH) or bool(metadata)
+    entry_file = options.entry_file
+    if entry_file is None and is_template:
+        entry_file = _find_entry_file(root, dockerfile)
+    files = ProjectFiles(
+        root=root, dockerfile=path, locks=locks, entry_file=entry_file, metadata=metadata
+    )
+    return Project(files, dockerfile, tuple(map(read_lock, locks)), options.role)
+
+
+def _find_dockerfile(root: Path) -> Path | None:
+    usual = [root / "docker/Dockerfile", root / "Dockerfile"]
+    others = sorted({*root.glob("*.Dockerfile"), *root.glob("Dockerfile.*")})
+    named = [path for path in others if not path.name.endswith(".dockerignore")]
+    return next((path for path in (*usual, *named) if path.is_file()), None)
+
+
+def _find_entry_file(root: Path, dockerfile: Dockerfile | None) -> Path | None:
+    names = ["template/main.py", "main.py"]
+    if dockerfile and (entry := dockerfile.target.env.get(PY_FILE)):
+        path = resolve(entry, dockerfile.target.workdir)
+        origin = find_origin(dockerfile.target, path, dockerfile.context)
+        if isinstance(origin, Found) and origin.file:
+            return origin.file
+        names = ["/".join(Path(entry).parts[-depth:]) for depth in (3, 2, 1)]
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
+def _find_metadata(root: Path, dockerfile: Path | None) -> tuple[Path, ...]:
+    """Return the metadata in its folder, in the project's, and beside the Dockerfile."""
+    folders = dict.fromkeys((root, *([dockerfile.parent] if dockerfile else [])))
+    beside = (path for folder in folders for path in sorted(folder.glob("*metadata*.json")))
+    found = (*sorted((root / "metadata").glob("*.json")), *beside)
+    return tuple({path.resolve(): path for path in found}.values())

@@ -15,6 +15,7 @@ from launcher.preflight.checkpoint import check_checkpoint, check_model_size
 from launcher.preflight.dockerfile import check_dockerfile
 from launcher.preflight.entry_file import check_entry_file
 from launcher.preflight.environment import check_environment, check_workers_image
+from launcher.preflight.image_rules import Role
 from launcher.preflight.live.buckets import check_buckets, check_objects, check_outputs
 from launcher.preflight.live.cloud import Cloud, Missing, Unanswered, unasked
 from launcher.preflight.live.image import check_image
@@ -88,8 +89,14 @@ def _live(noun: str, find: Callable[[Cloud, Launch], Findings]) -> Check:
     )
 
 
-def _check_dockerfile(project: Project) -> Findings:
-    return check_dockerfile(project.dockerfile, project.locks) if project.dockerfile else ()
+def _check_dockerfile(subject: Subject) -> Findings:
+    project, launch = subject.project, subject.launch
+    if project is None or project.dockerfile is None:
+        return ()
+    role = project.role
+    if role is None and launch and launch.environment.sdk_container_image == launch.image:
+        role = Role.BOTH
+    return check_dockerfile(project.dockerfile, project.locks, role)
 
 
 def _check_locks(project: Project) -> Findings:
@@ -154,7 +161,7 @@ def _check_checkpoint(subject: Subject) -> Findings:
 
 
 CHECKS = (
-    _project("the Dockerfile", _check_dockerfile),
+    _static("the Dockerfile", _check_dockerfile),
     _project("locks", _check_locks),
     _project("the entry file", _check_entry_file),
     _project("metadata files", _check_metadata),

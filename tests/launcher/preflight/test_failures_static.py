@@ -58,7 +58,7 @@ def test_gpu_out_of_memory(project):
     ("old", "new", "message"),
     [
         ("beam_python3.11_sdk:2.77.0", "beam_python3.11_sdk:2.73.0", "Beam is 2.73.0 in apache"),
-        ("beam_python3.11_sdk:2.77.0", "beam_python3.14_sdk:2.77.0", "Python is 3.14 in apache"),
+        ("beam_python3.11_sdk:2.77.0", "beam_python3.14_sdk:2.77.0", "3.14 in apache"),
         ("pip install --no-deps", "pip install apache-beam==2.66.0 --no-deps", "2.66.0 in apache"),
     ],
 )
@@ -185,7 +185,8 @@ def test_hidden_environment(project):
         (project.root / "Dockerfile")
         .read_text()
         .replace("RUN_PYTHON_SDK", "OTHER")
-        .replace("python -m venv /venv && /venv/bin/pip", "apt-get install -y python3 && pip"),
+        .replace("python -m venv /venv && /venv/bin/pip", "apt-get install -y python3 && pip")
+        .replace("FROM python:3.11-slim-bookworm", "FROM debian:bookworm-slim"),
     )
     assert "ensurepip" in project.check()["image-environment"]
 

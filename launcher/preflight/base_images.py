@@ -1,0 +1,85 @@
+"""What the name of a public image says: which Python and Beam it holds, and which programs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from launcher.preflight.image_rules import BOOT, LAUNCHER
+
+_BEAM_SDK = re.compile(r"(?:^|/)beam_python(?P<python>3\.\d+|\$[^:@/]*)_sdk(?::(?P<tag>[^@]+))?")
+_LAUNCHER = re.compile(
+    r"/(?:python(?P<major>3)?(?P<minor>\d\d?)?-template-launcher-base|flex-template-launcher-image)"
+)
+_PYTHON = re.compile(r"(?:^|/)python:(?P<python>3\.\d+)")
+_BEAM_TAG = re.compile(r"\d+\.\d+\.\d+(?:\.?(?:rc|dev)\d*)?")
+_CUDA = re.compile(
+    r"(?:^|/)(?P<name>nvidia/cuda|cuda|pytorch/pytorch|nvidia/pytorch)(?::(?P<tag>[^@]*))?"
+)
+# Images without Python of their own: what a distribution's package manager installs is all.
+_DISTRIBUTION = re.compile(
+    r"(?:^|/)(ubuntu|debian|nvidia/cuda|cuda|rockylinux|almalinux)(?=[:@]|$)"
+)
+# Images that hold neither of Beam's programs for Python.
+_OTHERS = re.compile(
+    r"""(?x)
+    ^(docker\.io/)?(library/)?[a-z0-9._-]+ (?=[:@]|$)        # Docker's official ones
+    | (^|/)(nvidia|pytorch|tensorflow|continuumio|mambaorg|condaforge|astral-sh|rayproject)/
+    | (^|/)(distroless|deeplearning-platform-release)/
+    | (^|/)(arm64v8|amd64|arm32v7)/
+    """
+)
+_OTHER_PROCESSOR = re.compile(r"(?:^|/)(?P<name>arm64v8|arm32v[5-7]|i386|ppc64le|s390x)/")
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """An image, as far as its name says what it holds.
+
+    Attributes:
+        text: the name, in which build arguments without a value stand as ``$NAME``.
+        programs: those of ``BOOT`` and ``LAUNCHER`` that it holds.
+        is_known: whether the name says what it holds at all.
+        entrypoint: the program that it starts, if it is one of these.
+        is_distribution: whether it has no Python but its distribution's.
+    """
+
+    text: str
+    python: str | None = None
+    beam: str | None = None
+    programs: tuple[str, ...] = ()
+    is_known: bool = True
+    entrypoint: str | None = None
+    is_distribution: bool = False
+
+    @property
+    def cuda_tag(self) -> str | None:
+        """The tag of an image that brings CUDA's libraries; None if it is not such an image."""
+        match = _CUDA.search(self.text)
+        return (match["tag"] or "") if match else None
+
+    @property
+    def processor(self) -> str | None:
+        """The processor that is not the usual one, of Docker's images for other processors."""
+        match = _OTHER_PROCESSOR.search(self.text)
+        return match["name"] if match else None
+
+    def holds(self, program: str) -> bool | None:
+        """Return whether the image holds a program; None if nobody knows."""
+        return program in self.programs if self.is_known else None
+
+
+def read_base_image(text: str) -> BaseImage:
+    """Return what the name of an image says."""
+    if match := _BEAM_SDK.search(text):
+        version = _BEAM_TAG.match(match["tag"] or "")
+        python = match["python"] if match["python"].startswith("3") else None
+        return BaseImage(text, python, version[0] if version else None, (BOOT,), entrypoint=BOOT)
+    if match := _LAUNCHER.search(text):
+        python = f"3.{match['minor']}" if match["major"] and match["minor"] else None
+        return BaseImage(text, python, programs=(LAUNCHER,), entrypoint=LAUNCHER)
+    if match := _PYTHON.search(text):
+        return BaseImage(text, match["python"])
+    name = text.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    is_known = "$" not in text.rpartition("/")[0] + name and bool(_OTHERS.search(text))
+    return BaseImage(text, is_known=is_known, is_distribution=bool(_DISTRIBUTION.search(text)))
