@@ -106,5 +106,7 @@ async def _pieces(file: BinaryIO, start: int, length: int) -> AsyncIterator[byte
         while start < end:
             size = min(_PIECE_BYTES, end - start)
             piece = await run_in_threadpool(os.pread, file.fileno(), size, start)
+            if not piece:
+                raise EOFError("the object's file was cut while it was sent")
             start += len(piece)
             yield piece

@@ -123,6 +123,14 @@ def no_such_object(bucket: str, name: str) -> NotFound:
     return NotFound(f"No such object: {bucket}/{name}")
 
 
+def lost_object(bucket: str, name: str) -> NotFound:
+    """The object's file is gone or cut: the data folder was changed by another program."""
+    return NotFound(
+        f"The bytes of {bucket}/{name} are lost: its file in the folder of the local storage "
+        "server is missing or too short. Upload it again, or delete it."
+    )
+
+
 def bucket_exists() -> Conflict:
     return Conflict(
         "Your previous request to create the named bucket succeeded and you already own it."

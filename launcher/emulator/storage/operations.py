@@ -97,6 +97,7 @@ def list_objects(store: ObjectStore, call: Call) -> Json:
             start_offset=call.query.get("startOffset", ""),
             end_offset=call.query.get("endOffset", ""),
             include_trailing_delimiter=call.flag("includeTrailingDelimiter"),
+            match_glob=call.query.get("matchGlob", ""),
             after=_decode_token(call.query.get("pageToken")),
             limit=_limit(call),
         ),
@@ -227,7 +228,8 @@ OPERATIONS: Mapping[str, Operation] = {
         list_objects,
         # No bucket has versioning: all versions are the live ones.
         _LISTING
-        | {"delimiter", "startOffset", "endOffset", "includeTrailingDelimiter", "versions"},
+        | {"delimiter", "startOffset", "endOffset", "includeTrailingDelimiter", "versions"}
+        | {"matchGlob"},
     ),
     "storage.objects.patch": Operation(patch_object, _SELECTION),
     "storage.objects.update": Operation(update_object, _SELECTION),

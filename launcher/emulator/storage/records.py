@@ -120,6 +120,7 @@ class ListQuery:
 
     Attributes:
         start_offset, end_offset: names from the first (inclusive) to the second (exclusive).
+        match_glob: only objects and prefixes that match it as a whole.
         after: the last name or prefix of the page before this one.
         limit: largest number of objects and prefixes together.
     """
@@ -129,6 +130,7 @@ class ListQuery:
     start_offset: str = ""
     end_offset: str = ""
     include_trailing_delimiter: bool = False
+    match_glob: str = ""
     after: str | None = None
     limit: int = 1000
 

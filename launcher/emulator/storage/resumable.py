@@ -1,13 +1,15 @@
 """Resumable uploads: sessions that take an object's media in chunks.
 
 Mirrors https://cloud.google.com/storage/docs/performing-resumable-uploads. Sessions live in memory:
-a client whose session a restart ended gets 404, and begins again.
+a client whose session a restart ended gets 404, and begins again, as does one that was silent for a
+day (the service waits a week).
 """
 
 import asyncio
 import re
+import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +22,7 @@ from launcher.emulator.storage.uploads import UploadPlan, commit_upload, drain
 
 MIN_CHUNK_BYTES = 256 << 10
 _MAX_FINISHED_SESSIONS = 1000
+_EXPIRY_SEC = 24 * 60 * 60
 _CONTENT_RANGE = re.compile(r"bytes (?:\*|([0-9]{1,19})-([0-9]{1,19}))/(?:\*|([0-9]{1,19}))")
 
 
@@ -32,22 +35,33 @@ class UploadSession:
     upload_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     stored: StoredObject | None = None
+    used: float = 0.0
 
 
 class UploadSessions:
     """The resumable uploads of one server."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._clock = clock
         self._open: dict[str, UploadSession] = {}
         self._finished: dict[str, UploadSession] = {}
 
     def start(self, plan: UploadPlan) -> UploadSession:
         """Begin an upload; raises NotFound when the bucket does not exist. Blocks on the disk."""
         self._store.get_bucket(plan.ref.bucket)
-        session = UploadSession(plan, self._store.new_blob())
+        self._expire()
+        session = UploadSession(plan, self._store.new_blob(), used=self._clock())
         self._open[session.upload_id] = session
         return session
+
+    def _expire(self) -> None:
+        """Forget the uploads that their clients have abandoned, and their media."""
+        oldest = self._clock() - _EXPIRY_SEC
+        for upload_id, session in list(self._open.items()):
+            if session.used < oldest and not session.lock.locked():
+                self._open.pop(upload_id, None)
+                session.writer.discard()
 
     def find(self, upload_id: str) -> UploadSession:
         """Return an upload that is under way or was finished lately; raises NotFound."""
@@ -93,6 +107,7 @@ class UploadSessions:
             first = 0
         async with self.find(upload_id).lock:
             session = self.find(upload_id)  # it may have ended while this one waited
+            session.used = self._clock()
             if session.stored is not None:
                 return session.stored
             writer = session.writer

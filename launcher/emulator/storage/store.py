@@ -9,6 +9,7 @@ Every method blocks on the disk, may be called from any thread, and is atomic wi
 others: preconditions are checked under the lock under which the row is written.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import BinaryIO
 
 from launcher.emulator.storage import errors, rows
 from launcher.emulator.storage.blobs import BlobWriter
+from launcher.emulator.storage.globs import compile_glob
 from launcher.emulator.storage.names import check_bucket_name, check_object_name
 from launcher.emulator.storage.records import (
     Bucket,
@@ -33,6 +35,8 @@ from launcher.emulator.storage.records import (
 )
 
 _COPY_PIECE_BYTES = 1 << 20
+_LAST_LETTER = "\U0010ffff"
+_SURROGATES, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 _DEFAULTS = BucketSettings()
 _UNCONDITIONAL = Preconditions()
 _WHOLE_BUCKET = ListQuery()
@@ -173,11 +177,18 @@ class ObjectStore:
         """Return an object and its bytes, which stay readable whatever happens to the object.
 
         Raises:
-            NotFound, PreconditionFailed, NotModified.
+            NotFound, PreconditionFailed, NotModified; NotFound also if its bytes are lost.
         """
         with self._transaction() as db:
             row = rows.find_object(db, ref, reading=True)
-            return rows.to_object(row), (self._blobs / row["blob"]).open("rb", buffering=0)
+            try:
+                file = (self._blobs / row["blob"]).open("rb", buffering=0)
+            except FileNotFoundError as error:
+                raise errors.lost_object(ref.bucket, ref.name) from error
+        if os.fstat(file.fileno()).st_size < row["size"]:
+            file.close()
+            raise errors.lost_object(ref.bucket, ref.name)
+        return rows.to_object(row), file
 
     def new_blob(self) -> BlobWriter:
         """Begin the bytes of an object, for `commit`."""
@@ -276,21 +287,15 @@ class ObjectStore:
         objects: list[StoredObject] = []
         prefixes: list[str] = []
         last = query.after
+        glob = compile_glob(query.match_glob) if query.match_glob else None
         with self._transaction() as db:
             rows.find_bucket(db, bucket)
-            found = db.execute(
-                "SELECT * FROM objects WHERE bucket = ? AND name >= ? ORDER BY name",
-                (bucket, max(query.prefix, query.start_offset, query.after or "")),
-            )
-            for row in found:
+            for row, prefix in _find_entries(db, bucket, query):
                 name = row["name"]
-                if not name.startswith(query.prefix):
-                    break
-                if query.end_offset and name >= query.end_offset:
-                    break
-                prefix = _common_prefix(name, query)
                 entry = prefix or name
-                if last is not None and entry <= last:  # on an earlier page, or a prefix listed
+                if last is not None and entry <= last:  # on an earlier page
+                    continue
+                if glob is not None and not glob.fullmatch(entry):
                     continue
                 if len(objects) + len(prefixes) >= query.limit:
                     return Listing(objects=objects, prefixes=prefixes, next_after=last)
@@ -300,6 +305,14 @@ class ObjectStore:
                 if not prefix or (query.include_trailing_delimiter and name == prefix):
                     objects.append(rows.to_object(row))
         return Listing(objects=objects, prefixes=prefixes, next_after=None)
+
+    def find_objects(self, part: str) -> list[tuple[str, str]]:
+        """Return bucket and name of every object whose name has that part; reads all names."""
+        with self._transaction() as db:
+            found = db.execute(
+                "SELECT bucket, name FROM objects WHERE instr(name, ?)", (part,)
+            ).fetchall()
+        return [(row["bucket"], row["name"]) for row in found]
 
     # Inside a transaction
 
@@ -315,7 +328,7 @@ class ObjectStore:
                 yield self._db
             for blob in self._replaced:
                 if not self._db.execute("SELECT 1 FROM objects WHERE blob = ?", (blob,)).fetchone():
-                    (self._blobs / blob).unlink()
+                    (self._blobs / blob).unlink(missing_ok=True)
 
     def _put(
         self,
@@ -350,6 +363,37 @@ class ObjectStore:
             row,
         )
         return rows.to_object(rows.find_object(db, ObjectRef(bucket=ref.bucket, name=ref.name)))
+
+
+def _find_entries(
+    db: sqlite3.Connection, bucket: str, query: ListQuery
+) -> Iterator[tuple[sqlite3.Row, str | None]]:
+    """Yield the objects of a listing in order of name, of those with a common prefix the first."""
+    start: str | None = max(query.prefix, query.start_offset, query.after or "")
+    while start is not None:
+        found = db.execute(
+            "SELECT * FROM objects WHERE bucket = ? AND name >= ? ORDER BY name", (bucket, start)
+        )
+        start = None
+        for row in found:
+            name = row["name"]
+            if not name.startswith(query.prefix) or (query.end_offset and name >= query.end_offset):
+                return
+            prefix = _common_prefix(name, query)
+            yield row, prefix
+            if prefix is not None:
+                start = _behind(prefix)  # Nothing that it holds has to be read.
+                break
+
+
+def _behind(prefix: str) -> str | None:
+    """Return the first text behind all that begin with ``prefix``; None if there is none."""
+    while prefix and prefix[-1] == _LAST_LETTER:
+        prefix = prefix[:-1]
+    if not prefix:
+        return None
+    following = ord(prefix[-1]) + 1
+    return prefix[:-1] + chr(_FIRST_AFTER_SURROGATES if following == _SURROGATES else following)
 
 
 def _common_prefix(name: str, query: ListQuery) -> str | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.responses import Response
 
+from launcher.emulator.service.faults import DroppedConnection, Fault, FaultKind, FaultQueue
+from launcher.emulator.storage.errors import NotFound
 from tests.emulator.service.conftest import Local
 
 GET = "dataflow.projects.locations.jobs.get"
@@ -151,3 +155,15 @@ def test_faults_that_cannot_be_queued(local: Local, body: object, message: str) 
 def test_no_web_page_queues_faults(local: Local) -> None:
     answer = local.http.post(CONTROL, json={}, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("kind", ["503-after", "drop-after"])
+def test_an_answer_that_is_lost_may_be_a_refusal(kind: str) -> None:
+    faults = FaultQueue(["storage.objects.get"])
+    faults.add(Fault(method_id="storage.objects.get", kind=FaultKind(kind)))
+
+    async def refuse() -> Response:
+        raise NotFound("No such object")
+
+    answer = asyncio.run(faults.play("storage.objects.get", refuse))
+    assert answer.status_code == 503 or isinstance(answer, DroppedConnection)

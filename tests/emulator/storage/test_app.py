@@ -80,7 +80,7 @@ def test_condition_not_met(endpoint, bucket):
     [
         ("GET", "/storage/v1/b/{b}/iam", {}, "storage.buckets.getIamPolicy"),
         ("POST", "/storage/v1/b/{b}/o/a/moveTo/o/c", {}, "storage.objects.move"),
-        ("GET", "/storage/v1/b/{b}/o?matchGlob=**", {}, "'matchGlob' of storage.objects.list"),
+        ("GET", "/storage/v1/b/{b}/o?softDeleted=true", {}, "'softDeleted' of storage.objects"),
         ("GET", "/storage/v1/b/{b}/o?softDeleted=true", {}, "'softDeleted'"),
         ("PATCH", "/storage/v1/b/{b}", {"json": {"versioning": {"enabled": True}}}, "versioning"),
         ("PATCH", "/storage/v1/b/{b}/o/a", {"json": {"temporaryHold": True}}, "temporaryHold"),
@@ -118,6 +118,7 @@ def test_fields_that_ask_for_nothing_are_accepted(endpoint, bucket):
     [
         ("/storage/v1/b/{b}/o?maxResults=x", None),
         ("/storage/v1/b/{b}/o?maxResults=-1", None),
+        ("/storage/v1/b/{b}/o?matchGlob=%7Ba", None),
         ("/storage/v1/b/{b}/o?pageToken=%C3%A9", None),
         ("/storage/v1/b/{b}/o/%FF", None),
         ("/upload/storage/v1/b/{b}/o?uploadType=media", b"x"),

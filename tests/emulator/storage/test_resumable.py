@@ -10,6 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from launcher.emulator.storage.errors import NotFound
+from launcher.emulator.storage.records import ObjectRef, ObjectSettings
+from launcher.emulator.storage.resumable import UploadSessions
+from launcher.emulator.storage.uploads import UploadPlan
+
 KIB = 1024
 CHUNK = 256 * KIB
 DATA = random.Random(1).randbytes(2 * CHUNK + 1000)  # the same in every test process
@@ -130,3 +135,21 @@ def test_no_bucket(endpoint):
     )
     assert response.status_code == 404
     assert response.json()["error"]["message"] == "The specified bucket does not exist."
+
+
+def test_an_abandoned_upload_expires(store, tmp_path):
+    store.create_bucket("bkt")
+    now = 0.0
+    sessions = UploadSessions(store, clock=lambda: now)
+    plan = UploadPlan(
+        ref=ObjectRef(bucket="bkt", name="a"), settings=ObjectSettings(), checksums={}
+    )
+    abandoned = sessions.start(plan)
+    now = 20 * 3600.0
+    kept = sessions.start(plan)
+    now = 25 * 3600.0
+    sessions.start(plan)
+    assert sessions.find(kept.upload_id) is kept
+    with pytest.raises(NotFound):
+        sessions.find(abandoned.upload_id)
+    assert len(list((tmp_path / "store" / "blobs").iterdir())) == 2

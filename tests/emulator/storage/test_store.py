@@ -275,3 +275,74 @@ def test_acknowledged_writes_survive_a_kill(tmp_path):
     assert blob_count(tmp_path) == len(store.list_objects("bkt").objects)
     store.write("bkt", "after", b"works")
     store.close()
+
+
+def test_listing_prefixes_does_not_read_what_they_hold(store):
+    store.create_bucket("listed")
+    for folder in range(20):
+        for number in range(100):
+            store.write("listed", f"{folder:02}/{number:03}", b"")
+    steps = []
+    store._db.set_progress_handler(lambda: steps.append(1), 100)  # of SQLite's virtual machine
+    listing = store.list_objects("listed", ListQuery(delimiter="/"))
+    assert listing.prefixes == [f"{folder:02}/" for folder in range(20)]
+    assert len(steps) < 40
+
+
+@pytest.mark.parametrize("letter", ["/", "\ud7ff", "\U0010ffff", "é"])
+def test_what_comes_behind_a_prefix_is_found(store, letter):
+    store.create_bucket("behind")
+    names = [f"a{letter}1", f"a{letter}2", f"b{letter}", "c"]
+    for name in names:
+        store.write("behind", name, b"")
+    listing = store.list_objects("behind", ListQuery(delimiter=letter))
+    assert sorted(listing.prefixes) == sorted([f"a{letter}", f"b{letter}"])
+    assert [found.name for found in listing.objects] == ["c"]
+    assert listing.next_after is None
+
+
+@pytest.mark.parametrize(
+    ("glob", "found"),
+    [
+        ("*.txt", ["a.txt"]),
+        ("**.txt", ["a.txt", "d/b.txt", "d/e/c.txt"]),
+        ("**/*.txt", ["d/b.txt", "d/e/c.txt"]),
+        ("d/*", ["d/b.txt", "d/x.csv"]),
+        ("d/?.{txt,csv}", ["d/b.txt", "d/x.csv"]),
+        ("d/[a-c].*", ["d/b.txt"]),
+        ("d/[!a-c].*", ["d/x.csv"]),
+        ("a", []),
+        ("a\\.txt", ["a.txt"]),
+        ("*" * 40 + "!", []),
+    ],
+)
+def test_objects_are_matched_by_a_glob(store, glob, found):
+    store.create_bucket("globs")
+    for name in ("a.txt", "d/b.txt", "d/e/c.txt", "d/x.csv"):
+        store.write("globs", name, b"")
+    listing = store.list_objects("globs", ListQuery(match_glob=glob))
+    assert [entry.name for entry in listing.objects] == found
+    paged = ListQuery(match_glob=glob, limit=1)
+    names = []
+    while True:
+        page = store.list_objects("globs", paged)
+        names += [entry.name for entry in page.objects]
+        if page.next_after is None:
+            break
+        paged = replace(paged, after=page.next_after)
+    assert names == found
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_bytes_that_are_lost_are_answered_as_lost(store, tmp_path, damage):
+    store.create_bucket("lost")
+    store.write("lost", "a", b"twelve bytes")
+    (blob,) = (tmp_path / "store" / "blobs").iterdir()
+    if damage == "missing":
+        blob.unlink()
+    else:
+        blob.write_bytes(b"cut")
+    with pytest.raises(NotFound, match="bytes of lost/a are lost"):
+        store.read("lost", "a")
+    store.delete(ObjectRef(bucket="lost", name="a"))
+    assert not store.list_objects("lost").objects
