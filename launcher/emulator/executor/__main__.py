@@ -1,7 +1,7 @@
 """Entry of the executor process: ``python -m launcher.emulator.executor``.
 
-Started when a job is launched, ahead of its execution, so that Beam is imported here and in a first
-worker while the launcher still runs. Exits when the job has ended. When its standard input closes
+Started when a job is launched, ahead of its execution, so that Beam is imported here and in the
+workers while the launcher still runs. Exits when the job has ended. When its standard input closes
 the emulator is dead, and it ends with its workers.
 """
 
@@ -35,7 +35,8 @@ def main() -> None:
 
     if preparation.worker:
         # Only now: two cores are enough for two imports at a time, and the launcher has one.
-        processes.prestart(preparation.worker)
+        for _ in range(preparation.num_workers):
+            processes.prestart(preparation.worker)
     line = sys.stdin.buffer.readline()
     if line:
         drain = threading.Event()

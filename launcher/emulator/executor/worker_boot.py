@@ -1,11 +1,13 @@
 """Entry of a worker process: what Beam's ``boot`` program does in a container, ahead of time.
 
 Run by path in the interpreter of the job's image, which knows nothing of this package. Imports the
-SDK harness, which takes seconds, and only then waits for the variables that say where to
-connect: one JSON line on standard input. When that closes the executor is dead, and the worker ends
-with it.
+SDK harness and the modules that its arguments name, which takes seconds, and only then waits for
+the variables that say where to connect: one JSON line on standard input. When that closes the
+executor is dead, and the worker ends with it.
 """
 
+import contextlib
+import importlib
 import io
 import json
 import os
@@ -32,6 +34,10 @@ def end_with(executor: int, lifeline: io.FileIO) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+for name in sys.argv[1:]:
+    with contextlib.suppress(Exception):  # The job fails of it, if it does need the module.
+        importlib.import_module(name)
+del sys.argv[1:]
 lifeline = io.FileIO(os.dup(0))
 line = b""
 while not line.endswith(b"\n"):

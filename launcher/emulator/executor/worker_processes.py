@@ -1,4 +1,4 @@
-"""Processes of SDK workers: how they are started, and one of them ahead of time.
+"""Processes of SDK workers: how they are started, and the first ones ahead of time.
 
 They live in the executor's process group, which the leash ends with the executor, and end
 themselves when the executor dies without a leash. What the job's own code prints becomes messages
@@ -37,7 +37,7 @@ class WorkerProcess:
         self._report = report
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                (command.python, str(_BOOT)),
+                (command.python, str(_BOOT), *command.modules),
                 cwd=command.workdir,
                 # The harness reads its id as early as it is imported. A line is passed on when it
                 # is printed, not when some thousand bytes have come together.
@@ -93,13 +93,13 @@ class WorkerProcesses:
         self._prestarted: list[WorkerProcess] = []
 
     def prestart(self, command: WorkerCommand) -> None:
-        """Start a process for the first worker of that image."""
+        """Start a process for a worker of that image."""
         self._prestarted.append(self._new(command))
 
     def start(self, command: WorkerCommand) -> WorkerProcess:
         """Return a process that waits for its variables: a prestarted one, or else a new one."""
         with suppress(IndexError):
-            ready = self._prestarted.pop()
+            ready = self._prestarted.pop(0)
             if ready.command == command:
                 return ready
             ready.process.kill()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,19 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCommand:
-    """How to start a worker of a container image: its interpreter, directory and variables."""
+    """How to start a worker of a container image: its interpreter, directory and variables.
+
+    ``modules`` are those that it imports ahead of the job, if it has them.
+    """
 
     python: str
     workdir: str
     process_env: Mapping[str, str]
+    modules: Sequence[str] = ()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> WorkerCommand:
+        return cls(**{**record, "modules": tuple(record["modules"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +40,7 @@ class _Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation(_Line):
-    """What to do ahead of the job: start a worker of the image that it will likely have.
+    """What to do ahead of the job: start the workers of the image that it will likely have.
 
     ``umask`` is that of the workers; the executor's own keeps its files private.
     """
@@ -40,6 +48,7 @@ class Preparation(_Line):
     run_dir: Path
     umask: int
     worker: WorkerCommand | None
+    num_workers: int = 1
 
     @classmethod
     def from_line(cls, line: bytes) -> Preparation:
@@ -48,7 +57,8 @@ class Preparation(_Line):
         return cls(
             run_dir=Path(record["run_dir"]),
             umask=record["umask"],
-            worker=WorkerCommand(**worker) if worker else None,
+            worker=WorkerCommand.from_record(worker) if worker else None,
+            num_workers=record["num_workers"],
         )
 
 
@@ -88,7 +98,9 @@ class Execution(_Line):
     @classmethod
     def from_line(cls, line: bytes) -> Execution:
         record = json.loads(line)
-        workers = {image: WorkerCommand(**each) for image, each in record.pop("workers").items()}
+        workers = {
+            image: WorkerCommand.from_record(each) for image, each in record.pop("workers").items()
+        }
         return cls(**record | {"run_dir": Path(record["run_dir"]), "workers": workers})
 
 

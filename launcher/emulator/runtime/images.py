@@ -37,6 +37,7 @@ PY_FILE = "FLEX_TEMPLATE_PYTHON_PY_FILE"
 
 _LOCAL = "local/"
 _VERSION = re.compile(r"(:[^/@]*)?(@.*)?$")  # a tag and a digest
+_ENTRY_FILE = ("template", "main.py")
 _KEYS = ("python", "workdir", "env", "oci")
 
 # What a container would have of its own and a process on this machine has to be given.
@@ -87,6 +88,14 @@ class Image:
         if self.root is not None and name.startswith("/"):
             return self.root / name.lstrip("/")
         return self.workdir / name
+
+    @property
+    def runs_template(self) -> bool:
+        """Whether the entry file is that of the kit's templates."""
+        file = self.find_file(self.env.get(PY_FILE, ""))
+        return (file.parent.name, file.name) == _ENTRY_FILE and (
+            file.with_name("inference.py").is_file()
+        )
 
     def process_env(
         self, endpoints: Mapping[str, str], *, own: Mapping[str, str] = os.environ

@@ -54,6 +54,13 @@ _MOST_CONSOLE_MESSAGES = 1000
 _SOON_SEC = 30.0
 _MOST_SOON = 3
 _RECORD_AGAIN_SEC = 1.0
+# What workers of the kit's templates import in any case.
+_TEMPLATE_MODULES = (
+    "template.inference",
+    "template.sources",
+    "template.sinks.files",
+    "template.sinks.finalize",
+)
 # What Beam stages to be installed on the workers by pip.
 _INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
 _INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
@@ -94,7 +101,8 @@ class JobRun:
         """Launch a Flex Template and execute the job that it stages; block until that has ended."""
 
         def work() -> None:
-            executor = self._start_executor(self._find_worker_ahead(launch))
+            worker = self._find_worker_ahead(launch)
+            executor = self._start_executor(worker, count_workers_ahead(launch))
             job = self._run_launcher(launch)
             self._report(StagedEvent(job))
             self._execute(job, executor)
@@ -186,8 +194,12 @@ class JobRun:
             own[temp.VARIABLE] = str(self._temp_dir)
         return image.process_env({**own, **self._endpoints})
 
-    def _start_executor(self, worker: WorkerCommand | None) -> ExecutorProcess:
-        preparation = Preparation(run_dir=self._run_dir, umask=self._umask, worker=worker)
+    def _start_executor(
+        self, worker: WorkerCommand | None, num_workers: int = 1
+    ) -> ExecutorProcess:
+        preparation = Preparation(
+            run_dir=self._run_dir, umask=self._umask, worker=worker, num_workers=num_workers
+        )
         return ExecutorProcess(self._children, preparation, temp_dir=self._temp_dir)
 
     def _execute(self, job: Mapping[str, Any], executor: ExecutorProcess) -> None:
@@ -212,7 +224,8 @@ class JobRun:
                     f"{error.problem}. Another takes its place; messages that were not "
                     "acknowledged are delivered again.",
                 )
-            executor = self._start_executor(next(iter(execution.workers.values()), None))
+            worker = next(iter(execution.workers.values()), None)
+            executor = self._start_executor(worker, execution.num_workers)
 
     def _prepare(self, job: Mapping[str, Any]) -> Execution:
         """Bring what a job needs into its folder."""
@@ -224,7 +237,7 @@ class JobRun:
             run_dir=self._run_dir,
             options=staging.pipeline_options(job),
             workers={image: self._find_worker(image) for image in staging.worker_images(job)},
-            num_workers=count_workers(job, cores=os.cpu_count() or 1),
+            num_workers=count_workers(staging.pipeline_options(job), cores=os.cpu_count() or 1),
             pubsub_host=pubsub_host if streaming else None,
         )
         staging.fetch_pipeline(job, self._store, execution.pipeline_file)
@@ -276,6 +289,7 @@ class JobRun:
             python=str(image.python),
             workdir=str(image.workdir),
             process_env=self._process_env(image),
+            modules=_TEMPLATE_MODULES if image.runs_template else (),
         )
 
     def _warn_of_packages(self, names: Sequence[str]) -> None:
@@ -290,13 +304,22 @@ class JobRun:
             )
 
 
-def count_workers(job: Mapping[str, Any], *, cores: int) -> int:
-    """Return how many workers a job gets.
+def count_workers_ahead(launch: Launch) -> int:
+    """Return how many workers the job of a launch will likely get."""
+    environment = launch.runtime_environment
+    options = {
+        "num_workers": environment.get("numWorkers"),
+        "max_num_workers": environment.get("maxWorkers"),
+    }
+    return count_workers(options, cores=os.cpu_count() or 1)
+
+
+def count_workers(options: Mapping[str, Any], *, cores: int) -> int:
+    """Return how many workers a job with these pipeline options gets.
 
     There is no autoscaling: the pool keeps its first size, ``num_workers``, or else
     ``max_num_workers``, or else 1; never more than the machine has cores.
     """
-    options = staging.pipeline_options(job)
     wanted = options.get("num_workers") or options.get("max_num_workers") or 1
     return max(1, min(int(wanted), cores))
 

@@ -279,5 +279,4 @@ def test_without_an_image_the_workers_have_this_environment_and_a_warning(
     ],
 )
 def test_the_number_of_workers(options: dict[str, float], cores: int, workers: int) -> None:
-    job = {"environment": {"sdkPipelineOptions": {"options": options}}}
-    assert count_workers(job, cores=cores) == workers
+    assert count_workers(options, cores=cores) == workers
