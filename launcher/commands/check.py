@@ -20,7 +20,7 @@ from launcher.commands.options import (
 )
 from launcher.commands.output import print_json, print_table
 from launcher.commands.parser import CommandParser, Items, KeyValues, Number, set_example
-from launcher.errors import InputError
+from launcher.errors import InputError, SpecError
 from launcher.finding import (
     CODES,
     Finding,
@@ -61,6 +61,9 @@ def add_flags(parser: CommandParser) -> None:
         "--template-file-gcs-location",
         metavar="PATH",
         help="check a launch of this container spec too, gs://... or a local file",
+    )
+    parser.add_argument(
+        "--spec-only", action="store_true", help="check the container spec, and no launch of it"
     )
     parser.add_argument("--job-name", default="checked", help=argparse.SUPPRESS)
     add_launch_options(parser)
@@ -138,6 +141,10 @@ def _run(args: Namespace) -> int:
         print_table(("CODE", "DEPTH", "MEANING"), rows)
         return 0
     refuse_unknown_codes(args.ignore)
+    if args.spec_only and not args.template_file_gcs_location:
+        raise InputError("--spec-only: needs --template-file-gcs-location, the container spec")
+    if args.spec_only and (flag := next(_find_launch_flags(args), None)):
+        raise InputError(f"{flag}: belongs to a launch, and --spec-only checks none")
     if args.sample and not args.rehearse:
         raise InputError("--sample: needs --rehearse, which publishes it")
     project = read_project(_read_project_options(args))
@@ -193,7 +200,16 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
     if args.live:
         _refuse_local_live()
     text = read_spec_text(args.template_file_gcs_location)
-    spec = read_spec(text, args.template_file_gcs_location)
+    without_launch = replace(subject, spec_text=text)
+    if args.spec_only:
+        return list(_check(without_launch))
+    try:
+        spec = read_spec(text, args.template_file_gcs_location)
+    except SpecError:
+        findings = list(_check(without_launch))
+        if select_errors(findings):  # of a spec that cannot be read no launch can be judged
+            return findings
+        raise
     config = _read_config(args)
     launch = Launch.of(
         build_launch_request(config, spec), spec, project=config.project, region=config.region

@@ -14,11 +14,11 @@ from launcher.finding import (
     METADATA_DUPLICATE,
     METADATA_EMPTY,
     METADATA_ENUM,
-    METADATA_PARENT,
     METADATA_REGEX,
     METADATA_REGEX_ANCHOR,
     METADATA_REGEX_DIALECT,
     METADATA_RESERVED,
+    METADATA_STREAMING,
     METADATA_TYPE,
     Finding,
     error,
@@ -26,6 +26,7 @@ from launcher.finding import (
 )
 from launcher.package.egrep import EgrepError, Match, check_egrep, match_egrep
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
+from launcher.package.metadata_parents import check_parents
 from template.parameters import did_you_mean
 
 # Options that the service itself passes to the entry file: a parameter of the name breaks every
@@ -61,17 +62,24 @@ PARAM_TYPES = frozenset(
     }
 )
 
+_STREAMING_MODES = ("UNSPECIFIED", "EXACTLY_ONCE", "AT_LEAST_ONCE")
+
 _NOT_EGREP = re.compile(r"\\[dDsSwWbB]|\(\?(?!:)|\\[1-9]|[*+?}]\?")
 _ANCHORED = re.compile(r"\^.*\$", re.DOTALL)
 
 
-def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
-    """Return what would make the service, gcloud or the Console refuse the metadata."""
+def check_metadata(metadata: TemplateMetadata, *, is_for_gcloud: bool = False) -> list[Finding]:
+    """Return what would make the service, gcloud or the Console refuse the metadata.
+
+    Args:
+        is_for_gcloud: whether gcloud is to build a template from it; a spec is built already.
+    """
     findings = []
     if not metadata.name:
         # Specs of 2019 have none, and launch.
+        found = error if is_for_gcloud else warning
         findings.append(
-            warning(
+            found(
                 METADATA_EMPTY,
                 "name: empty; gcloud builds no template from such metadata, and the Console shows "
                 "one without a title",
@@ -88,12 +96,33 @@ def check_metadata(metadata: TemplateMetadata) -> list[Finding]:
                     "Keep one of them.",
                 )
             )
+    findings.extend(_check_streaming(metadata))
+    findings.extend(check_parents(metadata.parameters))
     for parameter in metadata.parameters:
-        findings.extend(_check_parameter(parameter, list(names)))
+        findings.extend(_check_parameter(parameter))
     return findings
 
 
-def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator[Finding]:
+def _check_streaming(metadata: TemplateMetadata) -> Iterator[Finding]:
+    mode = metadata.default_streaming_mode
+    if mode in (None, "", "UNSPECIFIED"):
+        return
+    if mode not in _STREAMING_MODES:
+        yield error(
+            METADATA_STREAMING,
+            f"defaultStreamingMode {mode!r}: no such mode{did_you_mean(mode, _STREAMING_MODES)}",
+            f"One of {', '.join(_STREAMING_MODES)}.",
+        )
+    elif not (metadata.supports_at_least_once and metadata.supports_exactly_once):
+        yield warning(
+            METADATA_STREAMING,
+            f"defaultStreamingMode {mode!r}: counts only beside supportsAtLeastOnce and "
+            "supportsExactlyOnce",
+            "Set both to true, or remove defaultStreamingMode.",
+        )
+
+
+def _check_parameter(parameter: ParameterMetadata) -> Iterator[Finding]:
     where = f"parameter {parameter.name!r}"
     for field, text in (
         ("name", parameter.name),
@@ -112,13 +141,6 @@ def _check_parameter(parameter: ParameterMetadata, names: list[str]) -> Iterator
             f"{where}: the service sets this option itself",
             "Remove the parameter; the entry file gets the option without it.",
         )
-    if parameter.parent_name and parameter.parent_name not in names:
-        yield error(
-            METADATA_PARENT,
-            f"{where}: parentName {parameter.parent_name!r} is not a parameter of the template"
-            f"{did_you_mean(parameter.parent_name, names)}",
-            "Name a declared parameter, or remove parentName.",
-        )
     if parameter.param_type and parameter.param_type not in PARAM_TYPES:
         yield error(
             METADATA_TYPE,
@@ -133,6 +155,20 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
     options = [option.value for option in parameter.enum_options]
     if parameter.param_type == "ENUM" and not options:
         yield error(METADATA_ENUM, f"{where}: an ENUM without enumOptions", "List its enumOptions.")
+    if options and parameter.param_type != "ENUM":
+        yield warning(
+            METADATA_ENUM,
+            f"{where}: enumOptions of a {parameter.param_type or 'TEXT'}, which the Console does "
+            "not show",
+            'Write "paramType": "ENUM".',
+        )
+    for value, count in Counter(options).items():
+        if count > 1:
+            yield warning(
+                METADATA_ENUM,
+                f"{where}: the option {value!r} is there {count} times",
+                "Keep one of them.",
+            )
     default = parameter.default_value
     if default is not None and options and default not in options:
         yield error(

@@ -91,17 +91,26 @@ def parse_spec(text: str | bytes) -> ContainerSpec:
         SpecError: it is not JSON, or not a container spec.
     """
     try:
+        return from_rest(ContainerSpec, with_rest_names(read_spec_document(text)))
+    except FormatError as error:
+        raise SpecError(f"not a Flex Template's container spec: {error}") from error
+
+
+def read_spec_document(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object of a spec, in which a value may have any type.
+
+    Raises:
+        SpecError: it is not JSON, or names no image.
+    """
+    try:
         json_object = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpecError(f"not JSON: {error}") from error
     if not isinstance(json_object, dict) or "image" not in json_object:
         raise SpecError(
             "not a Flex Template's container spec: it names no image. 'flexpack build' writes one"
         )
-    try:
-        return from_rest(ContainerSpec, with_rest_names(json_object))
-    except FormatError as error:
-        raise SpecError(f"not a Flex Template's container spec: {error}") from error
+    return json_object
 
 
 def read_spec(text: str | bytes, location: str) -> ContainerSpec:

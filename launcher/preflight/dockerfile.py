@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from launcher.finding import (
+    FILE_ENCODING,
     IMAGE_BOOT,
-    IMAGE_ENCODING,
     IMAGE_ENTRY_FILE,
     IMAGE_ENTRYPOINT,
     IMAGE_ENVIRONMENT,
@@ -135,7 +135,7 @@ def _name_role(dockerfile: Dockerfile, role: Role) -> Iterator[Finding]:
 def _check_encoding(dockerfile: Dockerfile) -> Iterator[Finding]:
     if dockerfile.encoding.startswith(("utf-16", "utf-32")):
         yield error(
-            IMAGE_ENCODING,
+            FILE_ENCODING,
             f"{dockerfile.path}: written in {dockerfile.encoding}, which no engine builds",
             "Save it as UTF-8.",
         )

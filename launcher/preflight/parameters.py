@@ -88,7 +88,8 @@ def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) ->
     # Whether the service asks for a parameter that its parent has not triggered is not documented:
     # leave that to the service.
     parent = parameters.get(parameter.parent_name, "")
-    return parent in parameter.parent_trigger_values
+    triggers = parameter.parent_trigger_values
+    return parent in triggers if triggers else bool(parent)
 
 
 def _missing(parameter: ParameterMetadata, parameters: Mapping[str, str]) -> Finding:

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from launcher.errors import FormatError, InputError
-from launcher.finding import SPEC_FIELD_UNKNOWN, SPEC_SDK, SPEC_SNAKE_CASE, Finding, error, warning
+from launcher.finding import (
+    FILE_ENCODING,
+    METADATA_UNREADABLE,
+    METADATA_WRAPPED,
+    SPEC_FIELD_UNKNOWN,
+    SPEC_SDK,
+    SPEC_SNAKE_CASE,
+    SPEC_TYPE,
+    Finding,
+    error,
+    warning,
+)
 from launcher.google.rest import camel_case, from_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import (
@@ -23,8 +33,10 @@ from launcher.package.metadata import (
     TemplateMetadata,
 )
 from launcher.package.metadata_checks import check_metadata
-from launcher.package.spec import ContainerSpec, SDKInfo, parse_spec, with_rest_names
+from launcher.package.spec import ContainerSpec, SDKInfo, read_spec_document, with_rest_names
 from launcher.preflight.image_rules import check_image_reference
+from launcher.preflight.json_types import sort_types
+from launcher.preflight.text_file import read_text
 from template.parameters import did_you_mean
 
 # Written by Google's own generator beside the documented fields; the service ignores them.
@@ -49,6 +61,7 @@ _METADATA_EXTRAS = frozenset(
         "udfSupport",
     }
 )
+_ENCODINGS = {"utf-8-sig": "UTF-8 with a byte order mark"}
 _SNAKE_CASE = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 
 
@@ -60,34 +73,81 @@ def check_spec_text(text: str | bytes) -> list[Finding]:
     """
     if not text:
         return []
-    spec = parse_spec(text)
-    document: Mapping[str, Any] = json.loads(text)
+    document = read_spec_document(text)
+    types = sort_types(ContainerSpec, with_rest_names(document), where="")
     sdk_info = document.get("sdkInfo", document.get("sdk_info"))
     environment = document.get("defaultEnvironment", document.get("default_environment"))
-    return [
+    findings = [
+        *_check_types(types.wrong),
         *_check_fields("", document, _names(ContainerSpec)),
         *_check_fields("sdkInfo", sdk_info, _names(SDKInfo)),
         *_check_fields("defaultEnvironment", environment, _names(FlexTemplateRuntimeEnvironment)),
         *check_metadata_fields(document.get("metadata"), where="metadata"),
-        *_check_spec(spec),
-        *(check_metadata(spec.metadata) if spec.metadata else ()),
     ]
+    if isinstance(types.document.get("image"), str):
+        findings += check_image_reference("image", types.document["image"])
+    if "sdkInfo" in types.document:
+        findings += _check_language(str(types.document["sdkInfo"].get("language")))
+    if "metadata" in types.document:
+        findings += check_metadata(from_rest(TemplateMetadata, types.document["metadata"]))
+    return findings
 
 
 def check_metadata_file(path: Path) -> list[Finding]:
     """Return what is wrong with a metadata file.
 
     Raises:
-        InputError: it cannot be read, or is not metadata.
+        InputError: it cannot be read.
     """
+    text = read_text(path, "--metadata-file")
+    findings: list[Finding] = []
+    if text.encoding != "utf-8":
+        findings.append(
+            error(
+                FILE_ENCODING,
+                f"{path}: written in {_ENCODINGS.get(text.encoding, text.encoding)}; gcloud reads "
+                "UTF-8 alone, without a byte order mark",
+                "Save it as UTF-8.",
+            )
+        )
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        metadata = from_rest(TemplateMetadata, with_rest_names(document), where=path.name)
-    except OSError as problem:
-        raise InputError(f"--metadata-file {path}: {problem.strerror}") from problem
-    except (ValueError, FormatError) as problem:
-        raise InputError(f"--metadata-file {path}: {problem}") from problem
-    return [*check_metadata_fields(document, where=path.name), *check_metadata(metadata)]
+        document = json.loads(text.content.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as problem:
+        return [*findings, _unreadable(path, f"not JSON: {problem}")]
+    if not isinstance(document, dict):
+        return [*findings, _unreadable(path, f"expected an object, got {document!r:.80}")]
+    if "image" in document and "parameters" not in document:
+        return [*findings, *check_spec_text(text.content.removeprefix("\ufeff"))]
+    if isinstance(document.get("metadata"), dict) and "parameters" not in document:
+        findings.append(
+            error(
+                METADATA_WRAPPED,
+                f'{path}: the metadata is inside of {{"metadata": ...}}, where gcloud looks for '
+                "none",
+                "Leave name, description and parameters, and remove the object around them.",
+            )
+        )
+        document = document["metadata"]
+    types = sort_types(TemplateMetadata, with_rest_names(document), where=path.name)
+    return [
+        *findings,
+        *_check_types(types.wrong),
+        *check_metadata_fields(document, where=path.name),
+        *check_metadata(from_rest(TemplateMetadata, types.document), is_for_gcloud=True),
+    ]
+
+
+def _unreadable(path: Path, problem: str) -> Finding:
+    return error(
+        METADATA_UNREADABLE,
+        f"{path}: {problem}",
+        "Correct the file; metadata is a JSON object with name, description and parameters.",
+    )
+
+
+def _check_types(wrong: Sequence[str]) -> Iterator[Finding]:
+    for problem in wrong:
+        yield error(SPEC_TYPE, problem, "Correct the value; the service and gcloud refuse it.")
 
 
 def check_metadata_fields(document: object, *, where: str) -> Iterator[Finding]:
@@ -100,14 +160,19 @@ def check_metadata_fields(document: object, *, where: str) -> Iterator[Finding]:
         return
     known = _names(TemplateMetadata) | _METADATA_EXTRAS
     yield from _check_fields(where, document, known)
-    for index, parameter in enumerate(document.get("parameters") or ()):
+    for index, parameter in enumerate(_list(document, "parameters")):
         place = f"{where}.parameters[{index}]"
         yield from _check_fields(place, parameter, _names(ParameterMetadata))
         if isinstance(parameter, Mapping):
-            for number, option in enumerate(parameter.get("enumOptions") or ()):
+            for number, option in enumerate(_list(parameter, "enumOptions")):
                 yield from _check_fields(
                     f"{place}.enumOptions[{number}]", option, _names(ParameterMetadataEnumOption)
                 )
+
+
+def _list(document: Mapping[str, Any], name: str) -> list[Any]:
+    value = document.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _names(record: type[Any]) -> frozenset[str]:
@@ -135,11 +200,10 @@ def _check_fields(where: str, document: object, known: Collection[str]) -> Itera
             )
 
 
-def _check_spec(spec: ContainerSpec) -> Iterator[Finding]:
-    if spec.sdk_info.language not in ("PYTHON", "JAVA", "GO", "YAML"):
+def _check_language(language: str) -> Iterator[Finding]:
+    if language not in ("PYTHON", "JAVA", "GO", "YAML"):
         yield error(
             SPEC_SDK,
-            f"sdkInfo.language {spec.sdk_info.language!r}: not one of PYTHON, JAVA, GO, YAML",
+            f"sdkInfo.language {language!r}: not one of PYTHON, JAVA, GO, YAML",
             'For a Python pipeline: "sdkInfo": {"language": "PYTHON"}.',
         )
-    yield from check_image_reference("image", spec.image)

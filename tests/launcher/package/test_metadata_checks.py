@@ -41,7 +41,11 @@ def test_the_kits_own_metadata_is_clean(template):
         ),
         (parameter(param_type="ENUM"), "parameter 'a': an ENUM without enumOptions"),
         (
-            parameter(enum_options=(ParameterMetadataEnumOption(value="x"),), default_value="y"),
+            parameter(
+                param_type="ENUM",
+                enum_options=(ParameterMetadataEnumOption(value="x"),),
+                default_value="y",
+            ),
             "parameter 'a': defaultValue 'y' is none of its enumOptions",
         ),
         (
