@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+# What users of the kit need; `make test` and the like install the tools too.
+READY_TO_USE := $(or $(wildcard $(READY)),.venv/.ready-to-use)
 
 # The demo's own drawn images and weights, unless you name yours (local paths or gs://).
 INPUT ?=
@@ -43,20 +45,22 @@ SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml
+.venv/.ready-to-use: EXTRAS = template,emulator
+$(READY): EXTRAS = template,emulator,dev
+$(READY) .venv/.ready-to-use: pyproject.toml
 	@echo "setting up .venv with $(PYTHON): some minutes, once"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("flexpack needs Python 3.11, and PYTHON=$(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[dev]' | awk ' \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[$(EXTRAS)]' | awk ' \
 	    /^Collecting/ { printf "\r  %d packages found", ++found; fflush() } \
 	    /^Installing collected/ { printf ", installing"; fflush() } \
 	    /^Successfully installed/ { print ", done" }'
 	@touch $@
 
-demo: $(READY)  ## predict images on the local Dataflow, from weights to predictions
+demo: $(READY_TO_USE)  ## predict images on the local Dataflow, from weights to predictions
 	@$(BIN)/python -m launcher.demo.batch --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)' --port='$(PORT)'
 
-demo-streaming: $(READY)  ## predict a stream of images, and account for every message
+demo-streaming: $(READY_TO_USE)  ## predict a stream of images, and account for every message
 	@$(BIN)/python -m launcher.demo.streaming --port='$(PORT)' $(ARGS)
 
 test: $(READY)  ## run the tests
@@ -81,25 +85,25 @@ metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 lock: $(READY)  ## pin the image's packages again: docker/locks/, or those of CODE=
 	@$(BIN)/flexpack image lock $(foreach folder,$(CODE),--code '$(folder)') $(ARGS)
 
-image: $(READY)  ## build the image (CODE=, FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
+image: $(READY_TO_USE)  ## build the image (CODE=, FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
 	@$(BIN)/flexpack image build $(PLACE) $(BUILD) $(if $(PUSH),--push) $(ARGS)
 
-image-test: $(READY)  ## enter the image, play launcher and worker, measure it (IMAGE=)
+image-test: $(READY_TO_USE)  ## enter the image, play launcher and worker, measure it (IMAGE=)
 	@$(BIN)/flexpack image test $(if $(IMAGE),--image '$(IMAGE)') $(if $(ENGINE),--engine '$(ENGINE)') $(ARGS)
 
-template: $(READY)  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=, CODE=)
+template: $(READY_TO_USE)  ## make every template in gs://BUCKET (BUCKET=, PROJECT=, REGION=, IMAGE=, CODE=)
 	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make template BUCKET=my-bucket PROJECT=... REGION=...' >&2; exit 2; }
 	@$(BIN)/flexpack metadata
 	@$(BIN)/flexpack template --bucket '$(BUCKET)' $(PLACE) $(BUILD) $(ARGS)
 
-run: $(READY)  ## launch the template (JOB_NAME=, BUCKET=, PROJECT=, REGION=, PARAMETERS="k=v k=v")
+run: $(READY_TO_USE)  ## launch the template (JOB_NAME=, BUCKET=, PROJECT=, REGION=, PARAMETERS="k=v k=v")
 	@test -n '$(BUCKET)' || { echo 'BUCKET is not set: make run BUCKET=my-bucket ...' >&2; exit 2; }
 	@$(BIN)/flexpack run '$(JOB_NAME)' --template-file-gcs-location '$(SPEC)' \
 	    --staging-location 'gs://$(BUCKET_NAME)/staging' --wait \
 	    $(PLACE) \
 	    $(foreach pair,$(PARAMETERS),--parameters '$(pair)') $(ARGS)
 
-emulator: $(READY)  ## serve the local Dataflow in the foreground
+emulator: $(READY_TO_USE)  ## serve the local Dataflow in the foreground
 	@$(BIN)/flexpack emulator start $(ARGS)
 
 bench: $(READY)  ## measure the pipeline against a raw torch loop and other shapes

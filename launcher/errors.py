@@ -7,6 +7,7 @@
     ├── InputError              2  an argument, or a file that the user gave, is wrong
     │   └── SpecError           2  a container spec or its metadata cannot be used
     ├── StaleFiles              1  generated files differ from what the code would write
+    ├── MissingExtra            1  the packages of an extra are not installed
     ├── CredentialsError        1  no Google credentials were found
     ├── StorageError            1  Cloud Storage refused, or could not be reached
     │   └── SpecConflict        1  the spec changed while it was being written
@@ -29,11 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 _TRANSIENT = frozenset(
     {
@@ -64,6 +61,10 @@ class SpecError(InputError):
 
 class StaleFiles(FlexpackError):
     """Generated files differ from what the code would write."""
+
+
+class MissingExtra(FlexpackError):
+    """The packages of an extra are not installed."""
 
 
 class CredentialsError(FlexpackError):

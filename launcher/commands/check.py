@@ -31,6 +31,7 @@ from launcher.finding import (
     without_ignored,
 )
 from launcher.google.transport import find_endpoint, is_google
+from launcher.kit import find_kit
 from launcher.launch.options import LaunchConfig, list_options
 from launcher.launch.request import build_launch_request
 from launcher.package.spec import ContainerSpec, read_spec
@@ -44,6 +45,7 @@ from launcher.preflight.subject import (
     Tools,
     read_project,
 )
+from template.parameters import TEMPLATES
 
 
 def add_flags(parser: CommandParser) -> None:
@@ -147,7 +149,11 @@ def _run(args: Namespace) -> int:
         raise InputError(f"{flag}: belongs to a launch, and --spec-only checks none")
     if args.sample and not args.rehearse:
         raise InputError("--sample: needs --rehearse, which publishes it")
-    project = read_project(_read_project_options(args))
+    location = args.template_file_gcs_location
+    options = _read_project_options(args)
+    project = read_project(options)
+    if not (project.files.all or location or args.code):
+        project = read_project(replace(options, root=find_kit()))
     files = project.files
     subject = Subject(
         tools=Tools(python=Path(args.python), root=Path(args.project_root)),
@@ -156,7 +162,6 @@ def _run(args: Namespace) -> int:
         model_class=args.parameters.get("model_class"),
         is_on_local_dataflow=not is_google(find_endpoint()),
     )
-    location = args.template_file_gcs_location
     looked_at = [str(path) for path in (*files.all, subject.checkpoint, location) if path]
     looked_at += args.code
     if not looked_at:
@@ -177,7 +182,6 @@ def _run(args: Namespace) -> int:
 def _check_code(args: Namespace) -> list[Finding]:
     if not args.code:
         return []
-    from launcher.image.context import find_kit
     from launcher.image.flavours import default_flavour, find_flavour
     from launcher.image.project_locks import check_project_locks
     from launcher.image.projects import read_projects
@@ -223,13 +227,17 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
 def _rehearse(
     args: Namespace, config: LaunchConfig, spec: ContainerSpec, files: ProjectFiles, tools: Tools
 ) -> Sequence[Finding]:
-    if files.entry_file is None:
+    entry_file = files.entry_file
+    own = {template.title for template in TEMPLATES}
+    if entry_file is None and spec.metadata and spec.metadata.name in own:
+        entry_file = read_project(ProjectOptions(root=find_kit())).files.entry_file
+    if entry_file is None:
         raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")
     # The local Dataflow is started for nothing else, and imported only then.
     from launcher.preflight.rehearsal.play import RehearsalOptions, play_rehearsal
 
     options = RehearsalOptions(
-        entry_file=files.entry_file,
+        entry_file=entry_file,
         launch_limit_sec=args.rehearse_timeout_sec,
         sample=args.sample,
     )

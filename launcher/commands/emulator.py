@@ -13,6 +13,7 @@ from pathlib import Path
 from launcher.commands.parser import CommandParser, Number, add_verb, add_verbs, set_example
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
+from launcher.extras import find_missing, format_install, require_extras
 
 _DATA_DIR = next(option for option in daemon.OPTIONS if option.name == "data_dir")
 _PORT = next(option for option in daemon.OPTIONS if option.name == "port")
@@ -82,6 +83,7 @@ def _add_option(verb: CommandParser, option: daemon.Option) -> None:
 
 def _start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
+    require_extras("emulator start", "emulator")
     with _explained():
         running = _find(args.data_dir, args.port) if args.detach else None
         if running is not None:
@@ -192,6 +194,8 @@ def _print_ready(
 ) -> None:
     print(f"The local Dataflow {'runs already' if runs_already else 'is ready'}.")
     _print_places(info)
+    if find_missing("template"):
+        print(f"For jobs of local/flexpack:  {format_install('template')}")
     print(f'Use it in a shell:  eval "$({_command("env", data_dir)})"')
     is_elsewhere = data_dir is None and info.data_dir != _DATA_DIR.default.resolve()
     stop = _command("stop", info.data_dir if is_elsewhere else data_dir)

@@ -10,7 +10,6 @@ from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, 
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.build import push_image, run_build
-from launcher.image.context import find_kit
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import default_flavour, find_flavour, load_flavours
@@ -23,6 +22,7 @@ from launcher.image.size import ImageSize, check_size, describe_step
 from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
 from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name
+from launcher.kit import find_kit, is_from_wheel
 
 _ROOT = Path()
 _STEP_WIDTH = 60
@@ -270,6 +270,11 @@ def _lock(args: Namespace) -> int:
         flavour = flavours[0] if flavours else find_flavour(default_flavour())
         projects = read_projects([Path(folder) for folder in args.code])
         results = [write_project_lock(kit, project, flavour) for project in projects]
+    elif is_from_wheel(kit):
+        raise InputError(
+            "image lock: this kit was installed from a wheel, and its locks are part of that; name "
+            "your project with --code, or run the command in a checkout of flexpack"
+        )
     else:
         results = write_locks(kit, flavours or load_flavours())
     for result in results:

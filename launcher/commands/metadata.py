@@ -7,8 +7,13 @@ from pathlib import Path
 
 from launcher.commands.parser import CommandParser
 from launcher.emulator import daemon
+from launcher.extras import require_extras
 from launcher.launch.options import build_options_table
-from launcher.package.metadata import check_metadata_files, write_metadata
+from launcher.package.metadata import (
+    check_metadata_files,
+    find_metadata_folder,
+    write_metadata,
+)
 from launcher.preflight.summary import build_checks_table
 
 
@@ -22,6 +27,8 @@ def add_flags(parser: CommandParser) -> None:
 def _run(args: Namespace) -> int:
     """Write the metadata files and the documents' generated parts, or check them."""
     root = Path(args.project_root)
+    find_metadata_folder(root)
+    require_extras("metadata", "emulator")
     sections = {
         "launch options": build_options_table(),
         "checks": build_checks_table(),

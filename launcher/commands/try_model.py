@@ -7,12 +7,11 @@ import sys
 from argparse import Namespace
 
 from launcher.commands.parser import CommandParser, KeyValues, Number, set_example
-from launcher.errors import FlexpackError, InputError
+from launcher.errors import InputError
+from launcher.extras import require_extras
 from launcher.google.storage import check_bucket
-from launcher.package.installation import find_missing, find_requirement
 from template.parameters import BATCH, did_you_mean
 
-_NEEDED = ("apache_beam", "pandas", "torch")
 _OWN = ("input", "model_path", "model_class")
 _NOT_TRIED = ("output", "output_format", "max_dead_letter_share", "prediction_accelerator")
 
@@ -48,11 +47,7 @@ def add_flags(parser: CommandParser) -> None:
 
 def _run(args: Namespace) -> int:
     _check_parameters(args.parameters)
-    if missing := find_missing(_NEEDED):
-        raise FlexpackError(
-            f"flexpack try runs the template itself, and {missing!r} is not installed here:\n"
-            f"  {sys.executable} -m pip install '{find_requirement(('template',))}'"
-        )
+    require_extras("try", "template")
     for flag, path in (("--input", args.input), ("--model-path", args.model_path)):
         if path.startswith("gs://"):
             check_bucket(path.removeprefix("gs://").partition("/")[0], flag=flag)

@@ -28,6 +28,7 @@ from launcher.demo.steps import (
     stage,
     start_emulator,
 )
+from launcher.extras import require_extras
 
 _SHEET = Path("demo-output/contact-sheet.png")
 _SPEC = f"gs://{BUCKET}/templates/batch.json"
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_demo(images: str, labels: str, weights: str, port: str) -> None:
+    require_extras("the demo", "template", "emulator")
     if bool(images) != bool(weights):
         raise InputError(
             "INPUT and MODEL go together: name the images and the weights that fit them, or neither"

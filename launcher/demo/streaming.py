@@ -32,6 +32,7 @@ from launcher.demo.steps import (
     stage,
     start_emulator,
 )
+from launcher.extras import require_extras
 
 _SPEC = f"gs://{BUCKET}/templates/streaming.json"
 _IMAGE_BYTES = 28 * 28
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_demo(rate: float, seconds: float, port: str) -> int:
+    require_extras("the demo", "template", "emulator")
     draw_garments()
     emulator = start_emulator(port)
     if emulator.pubsub_host is None:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from launcher.errors import InputError
 from launcher.image.project_locks import merge_locks
 from launcher.image.projects import Project, find_code, read_system_packages
 
@@ -58,19 +57,6 @@ class Context:
                 shutil.copy2(content, path)
             else:
                 path.write_text(content)
-
-
-def find_kit(root: Path) -> Path:
-    """Return the folder with flexpack's ``docker/`` and ``template/``: this one, or its own.
-
-    Raises:
-        InputError: it is in neither.
-    """
-    own = Path(__file__).parents[2]
-    for folder in (root, own):
-        if (folder / DOCKERFILE).is_file():
-            return folder
-    raise InputError(f"{root / DOCKERFILE}: no such file; run this in flexpack's folder")
 
 
 def read_context(kit: Path, projects: Sequence[Project], kit_pins: Mapping[str, str]) -> Context:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import InputError
-from launcher.image.context import Context, find_kit, read_context
+from launcher.image.context import Context, read_context
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.git import HASH_LENGTH, build_version, legal_tag, read_git_state
 from launcher.image.locks import check_locks, read_lock, read_pin, read_pins
 from launcher.image.project_locks import refuse_project_locks
 from launcher.image.projects import read_projects
 from launcher.image_reference import LOCAL, read_reference
+from launcher.kit import find_kit, is_from_wheel
 
 PLATFORM = "linux/amd64"
 
@@ -143,7 +144,9 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
 def _find_version(kit: Path, options: ImageOptions, context: Context) -> tuple[str, str | None]:
     """Return the image's tag, and git's word for the code; None outside a repository."""
     folder = options.code[0] if options.code else kit
-    git = read_git_state(folder, context, is_whole=not options.code)
+    # Around a wheel's files is whatever repository the environment lies in.
+    is_in_git = not is_from_wheel(folder)
+    git = read_git_state(folder, context, is_whole=not options.code) if is_in_git else None
     revision = git.revision if git else None
     if options.tag:
         if (legal := legal_tag(options.tag)) != options.tag:

@@ -12,7 +12,6 @@ from launcher.errors import ImageError
 from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.checks import check_config, check_facts
 from launcher.image.config import ImageConfig
-from launcher.image.context import find_kit
 from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
 from launcher.image.locks import parse_requirements, read_lock, read_requirement_lines
@@ -22,6 +21,7 @@ from launcher.image.sbom import build_sbom
 from launcher.image.size import ImageSize, read_size
 from launcher.image.trial import ModelTrial, PreparedTrial, prepared
 from launcher.image_reference import read_reference
+from launcher.kit import find_kit
 
 _PROBE_TIMEOUT_SEC = 900.0
 _DIGEST_LENGTH = 12

@@ -7,6 +7,7 @@ address is nowhere in this project. https://docs.astral.sh/uv/pip/compile/
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from launcher.extras import require_extras
 from launcher.image.flavours import TORCH_COMPANIONS, Flavour
 from launcher.image.locks import PYTHON_VERSION, read_pins
 from launcher.image.tools import ToolError, run_tool
@@ -180,4 +182,6 @@ def build_uv_environ(
 
 def _uv() -> str:
     beside = Path(sys.executable).with_name("uv")
+    if not beside.exists() and shutil.which("uv") is None:
+        require_extras("image lock", "dev")
     return str(beside) if beside.exists() else "uv"

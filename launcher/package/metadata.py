@@ -116,6 +116,21 @@ def format_json(json_object: Mapping[str, object]) -> str:
     return json.dumps(json_object, sort_keys=True, indent=4, separators=(",", ": "))
 
 
+def find_metadata_folder(root: Path) -> Path:
+    """Return the folder of the metadata files.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = root / "metadata"
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; run this in the project's root, or name it with "
+            "--project-root"
+        )
+    return folder
+
+
 def write_metadata(root: Path, sections: Mapping[str, str] = _NO_SECTIONS) -> list[Path]:
     """Write ``metadata/*.json`` and the documents' generated parts; return the files that changed.
 
@@ -172,12 +187,7 @@ def _build_parameter(parameter: Parameter) -> ParameterMetadata:
 
 
 def _build_files(root: Path, sections: Mapping[str, str]) -> dict[Path, str]:
-    folder = root / "metadata"
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; run this in the project's root, or name it with "
-            "--project-root"
-        )
+    folder = find_metadata_folder(root)
     files = {
         folder / f"{template.name}.json": format_json(to_rest(build_template_metadata(template)))
         + "\n"

@@ -24,7 +24,7 @@ from launcher.finding import (
 from launcher.google.rest import camel_case, from_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.preflight.accelerator import count_sdk_processes
-from launcher.preflight.probe import ProbeError, run_probe
+from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 _GB = 1e9
 # What CUDA takes on the GPU for each process before the first tensor.
@@ -84,7 +84,7 @@ def check_checkpoint(
         yield warning(
             CHECKPOINT_UNASKED,
             f"{path}: not checked: {problem}",
-            "Name with --python the interpreter that has the image's packages.",
+            explain_python(python),
         )
         return None
     yield from _judge(path, checkpoint)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launcher.accelerators.gpu_defaults import THREADS_OPTION
 from launcher.finding import OPTIONS_UNASKED, OPTIONS_UNKNOWN, Finding, error, warning
-from launcher.preflight.probe import ProbeError, run_probe
+from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 # Spares the import of Beam where nothing else is given.
 _KNOWN = frozenset({THREADS_OPTION, "experiments", "dataflow_service_options"})
@@ -40,7 +40,7 @@ def check_pipeline_options(
         yield warning(
             OPTIONS_UNASKED,
             f"--additional-pipeline-options {', '.join(unfamiliar)}: not checked: {problem}",
-            "Name with --python the interpreter that has the image's packages.",
+            explain_python(python),
         )
         return
     for name, nearest in unknown.items():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from launcher.errors import FlexpackError
+from launcher.extras import find_missing, format_install
 
 
 class ProbeError(FlexpackError):
@@ -49,3 +51,11 @@ def run_probe(
     except ValueError as problem:
         last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
         raise ProbeError(f"{python}: {last}") from problem
+
+
+def explain_python(python: Path) -> str:
+    """Return how to give the probes an interpreter that has the image's packages."""
+    remedy = "Name with --python the interpreter that has the image's packages"
+    if python == Path(sys.executable) and find_missing("template"):
+        return f"{remedy}, or install them in this one: {format_install('template')}"
+    return f"{remedy}."

@@ -36,14 +36,10 @@ def test_the_flavours_that_need_no_special_index_are_locked():
     assert {"cu130", "cpu"} <= {flavour.name for flavour in COMMITTED}
 
 
-def test_the_image_asks_for_what_the_project_asks_for():
+def test_the_image_installs_the_extra_of_the_template():
     project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
-    declared = {}
-    for line in project["dependencies"]:
-        requirement = Requirement(line)
-        declared[canonicalize_name(requirement.name)] = requirement
-    for name, requirement in REQUIREMENTS.items():
-        assert declared[name] == requirement, "differs between docker/ and pyproject.toml"
+    for requirement in map(Requirement, project["optional-dependencies"]["template"]):
+        assert REQUIREMENTS[canonicalize_name(requirement.name)] == requirement
 
 
 @locked

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 # Bottom up: a module imports from its own layer and from lower ones.
 LAYERS = (
-    {"launcher.errors", "launcher.finding", "launcher.image_reference"},
+    {f"launcher.{name}" for name in ("errors", "extras", "finding", "image_reference", "kit")},
     {"launcher.google"},
     {"launcher.accelerators"},
     {"launcher.package"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from google.cloud import storage
 
 from launcher.emulator import daemon
 from launcher.errors import FlexpackError, InputError
+from launcher.extras import require_extras
 from launcher.jobs.dataflow import Dataflow
 from launcher.launch.options import LaunchConfig
 from launcher.launch.request import build_launch_request
@@ -44,8 +46,11 @@ def play_rehearsal(
     """Start a local Dataflow, rehearse the launch on it, and stop it. Blocks.
 
     Raises:
+        MissingExtra: the local Dataflow, or what the template imports, is not installed.
         InputError: a file of the sample cannot be used.
     """
+    is_own = tools.python == Path(sys.executable)
+    require_extras("--rehearse", "emulator", *(["template"] if is_own else []))
     if options.sample and not (spec.metadata and spec.metadata.streaming):
         raise InputError(
             "--sample: holds messages, for a streaming template; a batch template reads a sample "

@@ -66,7 +66,8 @@ def project_env(bucket, emulator_env):
 def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
     bucket, emulator_env, project_env, tmp_path
 ):
-    shutil.copytree(PROJECT_ROOT / "docker", tmp_path / "docker")
+    for folder in ("docker", "template"):
+        shutil.copytree(PROJECT_ROOT / folder, tmp_path / folder)
     name = build_artifact_registry_name("europe-west1", "my-project", "flexpack")
     plan = plan_build(tmp_path, ImageOptions(name=name, tag="1.0"))
     image = BuiltImage(
