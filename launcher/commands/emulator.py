@@ -60,8 +60,16 @@ def add_flags(parser: CommandParser) -> None:
         help="the project's interpreter, with flexpack installed (default: %(default)s)",
     )
     status = add_verb(verbs, "status", "show where it listens, and its projects", _status)
+    prune = add_verb(verbs, "prune", "delete finished jobs with what was staged for them", _prune)
+    prune.add_argument(
+        "--keep-jobs",
+        type=Number(0),
+        default=0,
+        metavar="N",
+        help="keep so many that were the last to end (default: 0)",
+    )
     stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
-    for verb in (start, env, register, status, stop):
+    for verb in (start, env, register, status, prune, stop):
         verb.add_argument(
             _DATA_DIR.flag,
             type=Path,
@@ -133,6 +141,16 @@ def _status(args: Namespace) -> int:
     for project in projects:
         missing = f" (missing: {project['missing']})" if project["missing"] else ""
         print(f"            local/{project['name']}  {project['folder']}{missing}")
+    return 0
+
+
+def _prune(args: Namespace) -> int:
+    """Delete finished jobs with their messages and files."""
+    with _explained():
+        info = _find(args.data_dir)
+        folder = info.data_dir if info else args.data_dir or _DATA_DIR.default
+        pruned = daemon.prune(folder, keep_jobs=args.keep_jobs)
+    print(f"Deleted {pruned['jobs']:,} finished jobs and {pruned['objects']:,} staged objects.")
     return 0
 
 

@@ -14,13 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launcher.emulator.instance import (
+    PRUNE_PATH,
     EmulatorError,
     EmulatorInfo,
     EmulatorOptionError,
+    ask,
     ask_projects,
     find_on_port,
     find_running,
@@ -32,6 +35,9 @@ from launcher.emulator.instance import (
 )
 from launcher.emulator.lock import find_holder, hold_lock, is_data_dir, send_signal
 from launcher.emulator.options import OPTIONS, EmulatorOptions, Option, parse_arguments
+
+if TYPE_CHECKING:
+    from launcher.emulator.pubsub import PubSubEmulator
 
 __all__ = [
     "DEFAULT_PROJECT",
@@ -45,6 +51,7 @@ __all__ = [
     "find_on_port",
     "find_running",
     "list_projects",
+    "prune",
     "register_project",
     "serve",
     "shell_variables",
@@ -96,7 +103,7 @@ def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None])
         umask = os.umask(0o077)
         stack.callback(os.umask, umask)
         # First of all, and while the rest is imported: Java takes its time.
-        pubsub_emulator = pubsub.start(port=port + 2 if port else 0, folder=folder)
+        pubsub_emulator = _start_pubsub(options, folder)
         if pubsub_emulator is not None:
             stack.callback(pubsub_emulator.close)
         from launcher.emulator import server
@@ -135,10 +142,30 @@ def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None])
             umask=umask,
             images=options.images,
             max_jobs=options.max_jobs,
+            keep_jobs=options.keep_jobs,
+            running_sec=options.running_sec or 0,
+            pubsub=pubsub_emulator if pubsub_emulator and not pubsub_problem else None,
             project_id=DEFAULT_PROJECT,
             endpoints=_client_variables(info),
             on_ready=announce,
         )
+
+
+def _start_pubsub(options: EmulatorOptions, folder: Path) -> PubSubEmulator | None:
+    from launcher.emulator import pubsub
+
+    port = options.pubsub_port
+    if port is None:
+        port = options.port + 2 if options.port else 0
+    try:
+        return pubsub.start(
+            port=port, folder=folder, heap_mb=options.pubsub_heap_mb or pubsub.DEFAULT_HEAP_MB
+        )
+    except pubsub.PortTakenError as error:
+        raise EmulatorOptionError(
+            f"--pubsub-port {port}: the port is in use by another program, and Google's Pub/Sub "
+            "emulator needs it; choose another with --pubsub-port, or all of them with --port"
+        ) from error
 
 
 def start_detached(options: EmulatorOptions, *, timeout_sec: float = 30) -> EmulatorInfo:
@@ -231,6 +258,28 @@ def list_projects(info: EmulatorInfo) -> list[dict[str, str]]:
         EmulatorError: no emulator answers.
     """
     return ask_projects(info)
+
+
+def prune(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
+    """Delete finished jobs with their files, but for the last to end; return what was deleted.
+
+    Works on the emulator of a folder if one runs, and on the folder itself otherwise.
+
+    Raises:
+        EmulatorError: no emulator has served the folder, or the one that does refuses.
+    """
+    folder = data_dir.resolve()
+    info = find_running(folder)
+    if info is not None:
+        return ask(info, PRUNE_PATH, {"keepJobs": keep_jobs})
+    if not is_data_dir(folder):
+        raise EmulatorOptionError(f"--data-dir {data_dir}: no local Dataflow has served it")
+    from launcher.emulator import server
+
+    with hold_lock(folder) as is_held:
+        if not is_held:
+            raise EmulatorError(f"the local Dataflow of {data_dir} does not answer; stop it first")
+        return server.prune_folder(folder, keep_jobs=keep_jobs)
 
 
 def shell_variables(info: EmulatorInfo, *, project: str) -> dict[str, str]:

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 IDENTITY_PATH = "/emulator/identity"
 PROJECTS_PATH = "/emulator/projects"
+PRUNE_PATH = "/emulator/prune"
 _ASK_TIMEOUT_SEC = 2.0
-_REGISTER_TIMEOUT_SEC = 30.0
+_CONTROL_TIMEOUT_SEC = 30.0
 
 
 class EmulatorError(RuntimeError):
@@ -159,22 +160,31 @@ def ask_projects(
     Raises:
         EmulatorError: it is refused; the message says why.
     """
+    projects: list[dict[str, str]] = ask(info, PROJECTS_PATH, project)["projects"]
+    return projects
+
+
+def ask(info: EmulatorInfo, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the answer of a running emulator to a POST of ``content``, or to a GET without any.
+
+    Raises:
+        EmulatorError: it refuses, and the message says why, or it does not answer.
+    """
     connection = http.client.HTTPConnection(
-        "localhost", info.dataflow_port, timeout=_REGISTER_TIMEOUT_SEC
+        "localhost", info.dataflow_port, timeout=_CONTROL_TIMEOUT_SEC
     )
     try:
-        method, body = ("POST", json.dumps(project)) if project else ("GET", None)
-        connection.request(method, PROJECTS_PATH, body)
+        method, body = ("POST", json.dumps(content)) if content else ("GET", None)
+        connection.request(method, path, body)
         response = connection.getresponse()
-        answer = json.loads(response.read())
+        answer: dict[str, Any] = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise EmulatorError(f"the local Dataflow of {info.data_dir}: {error}") from error
     finally:
         connection.close()
     if response.status != http.client.OK:
         raise EmulatorOptionError(answer["error"]["message"])
-    projects: list[dict[str, str]] = answer["projects"]
-    return projects
+    return answer
 
 
 def _answers(info: EmulatorInfo) -> bool:

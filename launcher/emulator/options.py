@@ -54,8 +54,7 @@ def _option(
 class EmulatorOptions:
     """How a local Dataflow is started; 0 picks a free port.
 
-    The Pub/Sub emulator, if there is one, listens on the second port after ``port`` if that is
-    free. ``max_jobs`` None means one a core, but four at least.
+    ``max_jobs`` None means one a core, but four at least.
     """
 
     data_dir: Path = _option(
@@ -80,6 +79,30 @@ class EmulatorOptions:
         "run so many jobs at once, the others wait (default: one a core, 4 or more)",
         metavar="N",
         least=1,
+    )
+
+    pubsub_port: int | None = _option(
+        None, "of Pub/Sub (default: the second after --port)", least=0, most=65535
+    )
+    pubsub_heap_mb: int | None = _option(
+        None,
+        "memory for Pub/Sub's messages, which it keeps until their subscription is deleted "
+        "(default: 2048)",
+        metavar="MB",
+        least=64,
+    )
+    keep_jobs: int | None = _option(
+        None,
+        "keep so many finished jobs with their files, and delete older ones (default: 1000)",
+        metavar="N",
+        least=0,
+    )
+    running_sec: int | None = _option(
+        None,
+        "keep each job RUNNING so long at least, for clients that expect to see it, such as "
+        "Terraform (default: 0)",
+        metavar="N",
+        least=0,
     )
 
     def check(self) -> None:

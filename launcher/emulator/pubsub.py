@@ -7,7 +7,6 @@ https://cloud.google.com/pubsub/docs/emulator
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import logging
 import os
@@ -16,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from launcher.emulator.runtime.processes import Child
@@ -31,10 +30,18 @@ _ASK_TIMEOUT_SEC = 5.0
 # Ten times as long as it takes, and well within the time that a start may take.
 _START_TIMEOUT_SEC = 15.0
 _MOST_STARTS = 3
+_PORT_TIMEOUT_SEC = 5.0
+_OUT_OF_MEMORY_STATUS = 3  # of a Java that ends by -XX:+ExitOnOutOfMemoryError
+DEFAULT_HEAP_MB = 2048
+"""Memory for its messages; 200 a second were measured to take 2.4 GiB an hour."""
 _POLL_SEC = 0.05
 # One that lives shorter is started again later and later.
 _SOON_SEC = 10.0
 _LONGEST_PAUSE_SEC = 10.0
+
+
+class PortTakenError(RuntimeError):
+    """Another program listens on the port, and goes on to."""
 
 
 def find_program(
@@ -71,22 +78,41 @@ def find_program(
     return found if found.exists() else None
 
 
-def start(*, port: int, folder: Path) -> PubSubEmulator | None:
+def start(*, port: int, folder: Path, heap_mb: int = DEFAULT_HEAP_MB) -> PubSubEmulator | None:
     """Start the Pub/Sub emulator, if it is installed; does not wait until it answers.
 
+    Blocks for some seconds if the port is taken: one that was stopped just now still holds it.
+
     Args:
-        port: the port to listen on if it is free, or else another is picked; ``port`` says which.
+        port: the port to listen on; 0 picks a free one.
         folder: gets its log.
+        heap_mb: its memory. When it is used up, the emulator ends, and is started again.
+
+    Raises:
+        PortTakenError: the port stays taken.
     """
     program = find_program()
-    return PubSubEmulator(program, port=port, folder=folder) if program else None
+    if program is None:
+        return None
+    if port:
+        wait_for_port(port)
+    return PubSubEmulator(program, port=port, folder=folder, heap_mb=heap_mb)
 
 
 class PubSubEmulator:
-    """A running Pub/Sub emulator. Once it has answered, it is started again, empty, if it dies."""
+    """A running Pub/Sub emulator. Once it has answered, it is started again, empty, if it dies.
 
-    def __init__(self, program: Path, *, port: int, folder: Path) -> None:
-        self.port = _find_port(port)
+    Attributes:
+        on_restart: called, from a thread of its own, when it was started again.
+    """
+
+    def __init__(
+        self, program: Path, *, port: int, folder: Path, heap_mb: int = DEFAULT_HEAP_MB
+    ) -> None:
+        self._picks_port = port == 0
+        self.port = port or _pick_port()
+        self.on_restart: Callable[[str], None] = _LOG.warning
+        self._heap_mb = heap_mb
         self._program = program
         self._log = folder / "pubsub.log"
         self._lock = threading.Lock()
@@ -111,8 +137,8 @@ class PubSubEmulator:
     def wait(self, timeout_sec: float = _START_TIMEOUT_SEC) -> str | None:
         """Block until it is ready; from then on it is started again whenever it dies.
 
-        One that ends before is tried on other ports: another program may have been quicker to take
-        the one that was free.
+        One that ends before is tried again, on another port if it may pick one: another program
+        may have been quicker to take the one that was free.
 
         Returns:
             Why it does not run, and is closed, or None.
@@ -128,7 +154,8 @@ class PubSubEmulator:
             if status is not None:
                 starts += 1
                 self._child.kill()  # to close what it leaves open
-                self.port = _find_port(0)
+                if self._picks_port:
+                    self.port = _pick_port()
                 self._child = self._start()
         threading.Thread(target=self._watch, name="pubsub", daemon=True).start()
         return None
@@ -140,11 +167,13 @@ class PubSubEmulator:
             self._child.kill()
 
     def _start(self) -> Child:
+        # Out of memory it would live on and answer nothing.
+        options = (f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError")
         with self._log.open("ab") as log:
             return Child(
                 [str(self._program), "--host=localhost", f"--port={self.port}"],
                 cwd=self._log.parent,
-                env=dict(os.environ),
+                env={**os.environ, "CLOUD_PUBSUB_EMULATOR_OPTS": " ".join(options)},
                 stdout=log,
                 stderr=log,
             )
@@ -159,12 +188,27 @@ class PubSubEmulator:
             soon = time.monotonic() - started < _SOON_SEC
             pause = min(2 * pause, _LONGEST_PAUSE_SEC) if soon else _POLL_SEC
             _LOG.warning("the Pub/Sub emulator ended with status %s; it is restarted", status)
+            full = status == _OUT_OF_MEMORY_STATUS
             self._closed.wait(pause)
             with self._lock:
                 if self._closed.is_set():
                     return
                 self._child.kill()  # to close what it leaves open
                 self._child = self._start()
+            self.on_restart(self._explain(full))
+
+    def _explain(self, full: bool) -> str:
+        cause = (
+            f"Its memory of {self._heap_mb} MB was full: it keeps acknowledged messages until "
+            "their subscription is deleted. 'flexpack emulator start --pubsub-heap-mb' gives it "
+            "more."
+            if full
+            else f"Its log is {self._log}."
+        )
+        return (
+            "Google's Pub/Sub emulator ended and was started again, empty: topics, subscriptions "
+            f"and messages are gone. {cause}"
+        )
 
     def _give_up(self, problem: str) -> str:
         self.close()
@@ -173,10 +217,29 @@ class PubSubEmulator:
         return f"Google's emulator {problem}; its log, {self._log}, ends: {last}"
 
 
-def _find_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found: int = probe.getsockname()[1]
-            return found
-    raise AssertionError("some port is free")
+def _pick_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
+
+
+def wait_for_port(port: int, *, timeout_sec: float = _PORT_TIMEOUT_SEC) -> None:
+    """Block until a port is free.
+
+    Raises:
+        PortTakenError: it is not, within ``timeout_sec``.
+    """
+    deadline = time.monotonic() + timeout_sec
+    while True:
+        with socket.socket() as probe:
+            # As Java does: connections that a predecessor closed do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise PortTakenError(port) from error
+            else:
+                return
+        time.sleep(_POLL_SEC)

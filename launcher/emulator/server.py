@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import functools
 import logging
@@ -25,7 +26,14 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from launcher.emulator.gzip_requests import GzipRequests
-from launcher.emulator.instance import IDENTITY_PATH, PROJECTS_PATH, EmulatorOptionError
+from launcher.emulator.instance import (
+    IDENTITY_PATH,
+    PROJECTS_PATH,
+    PRUNE_PATH,
+    EmulatorOptionError,
+)
+from launcher.emulator.pubsub import PubSubEmulator
+from launcher.emulator.runtime.events import Importance
 from launcher.emulator.runtime.images import BadImagesFileError, load_images
 from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, JobRunner
 from launcher.emulator.runtime.projects import BadProjectError, Projects
@@ -40,6 +48,7 @@ from launcher.emulator.service.methods import DEFAULT_REGION, Methods
 from launcher.emulator.service.operations import answer_call
 from launcher.emulator.service.projects import projects_route
 from launcher.emulator.service.recorder import JobRecorder
+from launcher.emulator.service.retention import DEFAULT_KEEP_JOBS, Retention, prune_route
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.methods import MethodTable
 from launcher.emulator.storage.store import ObjectStore
@@ -50,6 +59,7 @@ INTERRUPTED = (
     "The local Dataflow was stopped while this job was running, and the job was stopped with it. "
     "Launch it again."
 )
+_RUNS, _STORAGE, _JOBS = "runs", "storage", "jobs.sqlite3"
 _SHUTDOWN_SEC = 3
 _KEEP_ALIVE_SEC = 75
 _BACKLOG = 2048
@@ -91,6 +101,9 @@ def serve_until_stopped(
     umask: int,
     images: Path | None,
     max_jobs: int | None,
+    keep_jobs: int | None = None,
+    running_sec: float = 0,
+    pubsub: PubSubEmulator | None = None,
     project_id: str,
     endpoints: Mapping[str, str],
     on_ready: Callable[[], None],
@@ -101,6 +114,9 @@ def serve_until_stopped(
         umask: of the processes that run the jobs' own code.
         images: the image registry file, or None for the kit's own image alone.
         max_jobs: how many jobs run at once, or None for what suits the machine.
+        keep_jobs: how many finished jobs are kept, or None for the default.
+        running_sec: how long a job is RUNNING at least.
+        pubsub: the Pub/Sub emulator beside it; streaming jobs are told when it was started again.
         project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.
@@ -113,9 +129,9 @@ def serve_until_stopped(
             raise EmulatorOptionError(f"--data-dir: {error}") from error
         except BadImagesFileError as error:
             raise EmulatorOptionError(f"--images: {error}") from error
-        store = ObjectStore(data_dir / "storage")
+        store = ObjectStore(data_dir / _STORAGE)
         stack.callback(store.close)
-        jobs = JobStore(data_dir / "jobs.sqlite3")
+        jobs = JobStore(data_dir / _JOBS)
         stack.callback(jobs.close)
         for job_id in jobs.fail_interrupted(INTERRUPTED):
             _LOG.warning("job %s was running when the emulator stopped", job_id)
@@ -126,16 +142,28 @@ def serve_until_stopped(
             images=registry,
             endpoints=endpoints,
             report=JobRecorder(jobs=jobs, messages=discovery.messages).record,
-            runs_dir=data_dir / "runs",
+            runs_dir=data_dir / _RUNS,
             umask=umask,
             max_jobs=max_jobs or DEFAULT_MAX_JOBS,
+            running_sec=running_sec,
         )
         stack.callback(runner.close)
+        retention = Retention(
+            jobs=jobs, store=store, runs_dir=data_dir / _RUNS, running=runner.running
+        )
         faults = FaultQueue([*discovery.methods, *MethodTable().ids])
         methods = Methods(
-            jobs=jobs, store=store, runner=runner, messages=discovery.messages, faults=faults
+            jobs=jobs,
+            store=store,
+            runner=runner,
+            messages=discovery.messages,
+            faults=faults,
+            retention=retention,
+            keep_jobs=DEFAULT_KEEP_JOBS if keep_jobs is None else keep_jobs,
         )
         stack.callback(methods.close)
+        if pubsub is not None:
+            pubsub.on_restart = functools.partial(_warn_streaming_jobs, jobs)
         dataflow = build_dataflow_app(
             discovery=discovery,
             dispatch=functools.partial(answer_call, methods),
@@ -143,6 +171,7 @@ def serve_until_stopped(
             routes=[
                 identity_route(data_dir),
                 projects_route(PROJECTS_PATH, projects),
+                prune_route(PRUNE_PATH, retention),
                 *metadata_routes(project_id=project_id, zone=f"{DEFAULT_REGION}-a"),
             ],
         )
@@ -152,6 +181,24 @@ def serve_until_stopped(
             LocalOnly(GzipRequests(storage)): storage_socket,
         }
         asyncio.run(serve_apps(apps, on_ready=on_ready))
+
+
+def prune_folder(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
+    """Delete finished jobs of a folder that no emulator serves; return what was deleted."""
+    with contextlib.ExitStack() as stack:
+        store = ObjectStore(data_dir / _STORAGE)
+        stack.callback(store.close)
+        jobs = JobStore(data_dir / _JOBS)
+        stack.callback(jobs.close)
+        retention = Retention(jobs=jobs, store=store, runs_dir=data_dir / _RUNS)
+        return dataclasses.asdict(retention.prune(keep_jobs))
+
+
+def _warn_streaming_jobs(jobs: JobStore, text: str) -> None:
+    """Write into every active streaming job that the Pub/Sub emulator was started again."""
+    for record in jobs.list_active():
+        if record.document.get("type") == "JOB_TYPE_STREAMING":
+            jobs.add_message(record.id, Importance.ERROR, text)
 
 
 def identity_route(data_dir: Path) -> Route:

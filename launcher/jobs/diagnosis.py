@@ -23,7 +23,9 @@ from launcher.jobs.tracebacks import find_last_traceback
 _LAUNCH_FOLDER = re.compile(r"gs://[^\s'\"]+/template_launches/[^\s/'\"]+")
 _EVIDENCE_LENGTH = 300
 _CONSOLE_TAIL_LINES = 8
-_LAUNCHERS_OWN = re.compile(r"python failed with exit status|Error: Template launch failed")
+_LAUNCHERS_OWN = re.compile(
+    r'python failed with exit status|Error: Template launch failed|\{"container_id":'
+)
 _LAUNCH_FAILED = re.compile(r"launcher container|Template launch failed|(result|job) file")
 
 _log = logging.getLogger(__name__)

@@ -17,6 +17,10 @@ def test_the_command_line_carries_every_option(tmp_path: Path) -> None:
         storage_port=0,
         images=tmp_path / "images.toml",
         max_jobs=3,
+        pubsub_port=0,
+        pubsub_heap_mb=100,
+        keep_jobs=0,
+        running_sec=7,
     )
     assert all(getattr(options, option.name) != option.default for option in OPTIONS)
     for sent in (options, EmulatorOptions(data_dir=tmp_path)):

@@ -49,6 +49,7 @@ from launcher.emulator.storage.store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
 _MOST_CONSOLE_MESSAGES = 1000
+_LONGEST_CONSOLE_MESSAGE = 10_000
 # An executor of a streaming job that dies has a successor, unless it is one of several in a row
 # that died so soon.
 _SOON_SEC = 30.0
@@ -79,6 +80,7 @@ class JobRun:
         report: Report,
         run_dir: Path,
         umask: int,
+        running_sec: float = 0,
     ) -> None:
         self._job_id = job_id
         self._store = store
@@ -87,6 +89,8 @@ class JobRun:
         self._send_report = report
         self._run_dir = run_dir
         self._umask = umask
+        self._running_sec = running_sec
+        self._running_since = 0.0
         self._temp_dir = temp.temp_dir_of(job_id)
         self._children = Children()
         self._cancelled = threading.Event()
@@ -174,7 +178,7 @@ class JobRun:
             nonlocal lines
             lines += 1
             if lines <= _MOST_CONSOLE_MESSAGES:
-                self._say(Importance.DETAILED, line)
+                self._say(Importance.DETAILED, line[:_LONGEST_CONSOLE_MESSAGE])
             if lines == _MOST_CONSOLE_MESSAGES:
                 self._say(Importance.DETAILED, "The rest is in the console log.")
 
@@ -256,9 +260,25 @@ class JobRun:
                 self._report(MetricsEvent(add_metrics(earlier, updates)))
             case StateEvent(JobState.RUNNING) if self._running:
                 pass  # The job is in that state already, or it drains.
-            case _:
-                self._running |= event == StateEvent(JobState.RUNNING)
+            case StateEvent(JobState.RUNNING):
+                self._running, self._running_since = True, time.monotonic()
                 self._report(event)
+            case StateEvent(JobState.DONE):
+                self._stay_running()
+                self._report(event)
+            case _:
+                self._report(event)
+
+    def _stay_running(self) -> None:
+        """Wait until the job was RUNNING for as long as it must be at least."""
+        rest_sec = self._running_since + self._running_sec - time.monotonic()
+        if rest_sec > 0:
+            self._say(
+                Importance.BASIC,
+                f"The job is done and stays RUNNING for {rest_sec:.0f} s, because the local "
+                f"Dataflow was started with --running-sec {self._running_sec:g}.",
+            )
+            self._cancelled.wait(rest_sec)
 
     def _delete_subscriptions(self) -> None:
         # Should this process be killed instead, Pub/Sub ends with it and forgets them all.

@@ -38,6 +38,7 @@ class JobRunner:
         runs_dir: Path,
         umask: int = -1,
         max_jobs: int = DEFAULT_MAX_JOBS,
+        running_sec: float = 0,
     ) -> None:
         """
         Args:
@@ -48,6 +49,7 @@ class JobRunner:
             runs_dir: gets a folder for every job, with the output of its processes.
             umask: of the processes that run the jobs' own code; -1 for this process's.
             max_jobs: how many jobs run at once.
+            running_sec: how long a job is RUNNING at least, unless it fails.
         """
         self._store = store
         self._images = images
@@ -56,6 +58,7 @@ class JobRunner:
         self._runs_dir = runs_dir
         self._umask = umask
         self._max_jobs = max_jobs
+        self._running_sec = running_sec
         self._pool = ThreadPoolExecutor(max_jobs, thread_name_prefix="job")
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[JobRun, Future[None]]] = {}
@@ -88,6 +91,11 @@ class JobRunner:
         if found is not None:
             self._stop(job_id, *found)
 
+    def running(self) -> frozenset[str]:
+        """Return the jobs that run, wait for their turn or are being stopped."""
+        with self._lock:
+            return frozenset(self._runs)
+
     def close(self) -> None:
         """Kill all that runs; block until it is gone. Reports nothing."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -105,6 +113,7 @@ class JobRunner:
             report=functools.partial(self._report, job_id),
             run_dir=self._runs_dir / job_id,
             umask=self._umask,
+            running_sec=self._running_sec,
         )
 
         def run_and_forget() -> None:

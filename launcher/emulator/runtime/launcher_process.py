@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from launcher.emulator.runtime.console import Console, launcher_line
 from launcher.emulator.runtime.errors import LaunchFailedError
 from launcher.emulator.runtime.images import PY_FILE, Image
 from launcher.emulator.runtime.launch import Launch, build_flags, sort_flags
@@ -37,6 +38,11 @@ _EXTRA_PACKAGES = "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES"
 _FAILED = "Error occurred in the launcher container: "
 _TRACEBACK = "Traceback (most recent call last):"
 _CONSOLE_TAIL_LINES = 20
+_OWN_LINES = (
+    ("python_template_launcher.go:36", "Started template launcher."),
+    ("python_template_launcher.go:38", "Initialize Python template."),
+)
+_LONGEST_LINE_BYTES = 1 << 16  # what is longer comes as several lines
 # The rest of the output of a program that has ended is read until nothing comes for a second, and
 # no longer than so many: a process that it leaves behind may hold the pipe open for ever.
 _MOST_WAITS = 10
@@ -103,7 +109,9 @@ class LauncherProcess:
         self._launch = launch
         self._image = image
         self._store = store
-        self._console: list[str] = []
+        self._job_id = job_id
+        self._console = Console()
+        self._footer = ""
 
     def run(
         self,
@@ -139,7 +147,7 @@ class LauncherProcess:
             error = failure.service_text
             raise
         finally:
-            self._write("console_logs", "".join(self._console).encode())
+            self._write("console_logs", self._console_logs())
             result = {"done": True} | ({"error": {"code": 2, "message": error}} if error else {})
             self._write("operation_result", json.dumps(result).encode())
         return self._read_job_object()
@@ -148,9 +156,9 @@ class LauncherProcess:
         console = self._console
 
         def collect() -> None:
-            for raw in child.stdout:
+            while raw := child.stdout.readline(_LONGEST_LINE_BYTES):
                 line = raw.decode(errors="replace")
-                console.append(line)
+                console.add(line)
                 report_line(line.rstrip())
 
         reader = threading.Thread(target=collect, name=f"console-{self.folder}", daemon=True)
@@ -159,18 +167,18 @@ class LauncherProcess:
         if status is None:
             child.kill()
         for _ in range(_MOST_WAITS):
-            lines = len(console)
+            lines = console.lines
             reader.join(1.0)
-            if len(console) == lines:
+            if console.lines == lines:
                 break
         if status is None:
             raise self._timeout()
         if status != 0:
-            text = "".join(console)
-            console += [
-                f"python failed with exit status {status}\n",
-                f"Error: Template launch failed: exit status {status}\n",
-            ]
+            text = console.text
+            self._footer = (
+                f"python failed with exit status {status}\n"
+                f"Error: Template launch failed: exit status {status}\n"
+            )
             raise LaunchFailedError(
                 f"{_FAILED}Template launch failed. See console logs.",
                 _find_remedy(text)
@@ -193,7 +201,7 @@ class LauncherProcess:
             f"The launcher had {launch.launch_timeout_sec:g} s and was stopped. If the entry file "
             "does need longer, raise the limit: launchParameter.launchOptions "
             '{"ft_launch_timeout_secs": "600"}.',
-            find_last_output("".join(self._console)),
+            find_last_output(self._console.text),
         )
 
     def _check_staging_bucket(self) -> None:
@@ -211,7 +219,7 @@ class LauncherProcess:
 
     def _read_job_object(self) -> Mapping[str, Any]:
         path = f"{self.folder}/job_object"
-        output = find_last_output("".join(self._console))
+        output = find_last_output(self._console.text)
         failed = f"Failed to read the job file : {path} with error message: "
         try:
             job = parse_strictly(self._store.read(*split_gs_url(path)))
@@ -260,6 +268,14 @@ class LauncherProcess:
             for name, value in given.items()
             if options.get(name, value) != value
         ]
+
+    def _console_logs(self) -> bytes:
+        # The launcher's own two lines were recorded. UNCONFIRMED: that the program's output follows
+        # as it is.
+        own = "".join(
+            launcher_line(source, text, container_id=self._job_id) for source, text in _OWN_LINES
+        )
+        return f"{own}{self._console.text}{self._footer}".encode()
 
     def _write(self, name: str, data: bytes) -> None:
         bucket, path = split_gs_url(f"{self.folder}/{name}")

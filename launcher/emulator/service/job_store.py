@@ -239,6 +239,28 @@ class JobStore:
                 "UPDATE jobs SET document = ? WHERE id = ?", (orjson.dumps(document), job_id)
             )
 
+    def list_active(self) -> Sequence[JobRecord]:
+        """Return the jobs that have not ended, of all projects and regions."""
+        rows = self._rows(f"SELECT {_JOB_COLUMNS} FROM jobs WHERE NOT terminal", ())  # noqa: S608
+        return [_record(row) for row in rows]
+
+    def list_finished(self, *, after: int) -> Sequence[JobRecord]:
+        """Return the jobs that have ended, but for so many that were the last to end."""
+        rows = self._rows(
+            f"SELECT {_JOB_COLUMNS} FROM jobs WHERE terminal "  # noqa: S608
+            "ORDER BY state_time DESC, seq DESC LIMIT -1 OFFSET ?",
+            (after,),
+        )
+        return [_record(row) for row in rows]
+
+    def delete(self, job_ids: Iterable[str]) -> None:
+        """Delete jobs with their messages and metrics; unknown ids are ignored."""
+        with self._lock, self._db:
+            for job_id in job_ids:
+                self._db.execute("DELETE FROM messages WHERE job_id = ?", (job_id,))
+                self._db.execute("DELETE FROM metrics WHERE job_id = ?", (job_id,))
+                self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
     def fail_interrupted(self, text: str) -> Sequence[str]:
         """Fail every job that is not terminal, with that error message; return their ids."""
         with self._lock, self._db:

@@ -8,6 +8,8 @@ https://cloud.google.com/dataflow/docs/reference/rest
 from __future__ import annotations
 
 import logging
+import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ from launcher.emulator.service.launch_rules import (
     find_spec,
 )
 from launcher.emulator.service.recorder import SERVICE_FIELDS
+from launcher.emulator.service.retention import DEFAULT_KEEP_JOBS, Retention
 from launcher.emulator.service.schema import Messages
 from launcher.emulator.storage.errors import Conflict, InvalidRequest
 from launcher.emulator.storage.store import ObjectStore
@@ -47,6 +50,7 @@ DEFAULT_REGION = "us-central1"
 """Where the region-less methods work. UNCONFIRMED: that it is so on Dataflow."""
 
 _LARGEST_PAGE = 1000
+_RECORD_AGAIN_SEC = 1.0
 _EPOCH = "1970-01-01T00:00:00Z"
 _TERMINAL_BY_FILTER = {"ACTIVE": False, "TERMINATED": True}
 
@@ -84,16 +88,28 @@ class Methods:
         runner: JobRunner,
         messages: Messages,
         faults: FaultQueue,
+        retention: Retention | None = None,
+        keep_jobs: int = DEFAULT_KEEP_JOBS,
     ) -> None:
+        """
+        Args:
+            retention: deletes finished jobs beyond ``keep_jobs`` when others come; None for never.
+        """
         self._jobs = jobs
         self._store = store
         self._runner = runner
         self._messages = messages
         self._faults = faults
+        self._retention = retention
+        self._keep_jobs = keep_jobs
         self._cancellations = ThreadPoolExecutor(max_workers=4, thread_name_prefix="cancel")
+        self._pruning = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prune")
+        self._closed = threading.Event()
 
     def close(self) -> None:
         """Wait for the cancellations under way; others do not start."""
+        self._closed.set()
+        self._pruning.shutdown(wait=True, cancel_futures=True)
         self._cancellations.shutdown(wait=True, cancel_futures=True)
 
     def launch_flex_template(self, call: Call) -> Mapping[str, Any]:
@@ -257,7 +273,7 @@ class Methods:
         self, call: Call, name: str, state: JobState, document: Mapping[str, Any]
     ) -> JobRecord:
         try:
-            return self._jobs.create(
+            record = self._jobs.create(
                 project_id=call.project_id,
                 region=call.region,
                 name=name,
@@ -266,6 +282,9 @@ class Methods:
             )
         except ActiveNameError as error:
             raise errors.active_job_name(name) from error
+        if self._retention is not None:
+            self._pruning.submit(self._retention.prune, self._keep_jobs)
+        return record
 
     def _start(self, record: JobRecord, start: Callable[[], None]) -> None:
         try:
@@ -327,16 +346,31 @@ class Methods:
         return draining
 
     def _finish_cancellation(self, job_id: str) -> None:
+        problem: Exception | None = None
         try:
             self._runner.cancel(job_id)
         except Exception as error:
             _LOG.exception("cancelling %s failed", job_id)
-            self._jobs.add_message(
-                job_id, Importance.ERROR, f"The job's processes could not be stopped: {error}"
-            )
-            self._jobs.transition(job_id, JobState.FAILED)
-        else:
+            problem = error
+        while True:
+            try:
+                self._record_cancellation(job_id, problem)
+            except (OSError, sqlite3.Error) as error:
+                # The disk may be full: nobody else would ever record that the job has ended.
+                _LOG.warning("the end of job %s cannot be recorded: %s", job_id, error)
+                if self._closed.wait(_RECORD_AGAIN_SEC):
+                    return
+            else:
+                return
+
+    def _record_cancellation(self, job_id: str, problem: Exception | None) -> None:
+        if problem is None:
             self._jobs.transition(job_id, JobState.CANCELLED)
+            return
+        self._jobs.add_message(
+            job_id, Importance.ERROR, f"The job's processes could not be stopped: {problem}"
+        )
+        self._jobs.transition(job_id, JobState.FAILED)
 
 
 def _page_size(call: Call) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
+import queue
 import re
+import socket
 import sys
 import threading
 import time
@@ -270,5 +273,51 @@ def test_a_port_that_another_program_took_is_given_up_for_another(tmp_path: Path
         assert found.wait() is None
         assert found.port != first
         assert found.answers()
+    finally:
+        found.close()
+
+
+def test_a_port_that_stays_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(pubsub.PortTakenError, match=str(port)):
+            pubsub.wait_for_port(port, timeout_sec=0.1)
+
+
+def test_a_port_that_is_free_soon_is_waited_for():
+    taken = socket.create_server(("127.0.0.1", 0))
+    threading.Timer(0.3, taken.close).start()
+    pubsub.wait_for_port(taken.getsockname()[1], timeout_sec=10)
+
+
+# Answers once, and ends as Java does when its memory is full.
+FULL = f"""#!{sys.executable}
+import http.server, os, sys
+assert os.environ["CLOUD_PUBSUB_EMULATOR_OPTS"] == "-Xmx77m -XX:+ExitOnOutOfMemoryError"
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def do_DELETE(self):
+        os._exit(3)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[2].partition("=")[2])), Answer).serve_forever()
+"""
+
+
+def test_a_restart_is_reported_with_its_cause(tmp_path: Path):
+    program = write_program(tmp_path / "program", FULL)
+    found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path, heap_mb=77)
+    texts: queue.Queue[str] = queue.Queue()
+    found.on_restart = texts.put
+    try:
+        assert found.wait() is None
+        connection = http.client.HTTPConnection(found.host, timeout=10)
+        connection.request("DELETE", "/")
+        with pytest.raises(http.client.RemoteDisconnected):
+            connection.getresponse()
+        text = texts.get(timeout=30)
+        assert text.startswith("Google's Pub/Sub emulator ended and was started again, empty")
+        assert "Its memory of 77 MB was full" in text
+        assert "--pubsub-heap-mb" in text
     finally:
         found.close()

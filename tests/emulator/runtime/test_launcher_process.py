@@ -101,7 +101,13 @@ def test_the_console_is_in_the_messages_and_in_console_logs(bench: Bench) -> Non
     journal = bench.run("raises.py", "console", runtime_environment={})
     assert ("JOB_MESSAGE_DETAILED", "about to fail") in journal.messages
     lines = bench.console_logs("console").splitlines()
-    assert lines[0] == "about to fail"
+    own = [json.loads(line) for line in lines[:2]]
+    assert [record["message"] for record in own] == [
+        "Started template launcher.",
+        "Initialize Python template.",
+    ]
+    assert own[0]["line"] == "python_template_launcher.go:36"
+    assert lines[2] == "about to fail"
     assert lines[-2:] == [
         "python failed with exit status 1",
         "Error: Template launch failed: exit status 1",

@@ -1,0 +1,61 @@
+"""The console output of a launcher, of which a limited part is kept."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from datetime import UTC, datetime
+
+_MOST_KEPT = 4 << 20
+"""Characters that are kept of the beginning, and as many of the end."""
+
+
+class Console:
+    """What a program prints: its beginning and its end, if it prints without end."""
+
+    def __init__(self, most_kept: int = _MOST_KEPT) -> None:
+        self._most_kept = most_kept
+        self._head: list[str] = []
+        self._head_size = 0
+        self._tail: deque[str] = deque()
+        self._tail_size = 0
+        self._omitted = 0
+        self.lines = 0
+
+    def add(self, line: str) -> None:
+        """Add a line, with its end."""
+        self.lines += 1
+        if self._head_size < self._most_kept:
+            self._head.append(line)
+            self._head_size += len(line)
+            return
+        self._tail.append(line)
+        self._tail_size += len(line)
+        while self._tail_size > self._most_kept:
+            size = len(self._tail.popleft())
+            self._tail_size -= size
+            self._omitted += size
+
+    @property
+    def text(self) -> str:
+        """What is kept, with a line that says what is not."""
+        gap = [f"[{self._omitted:,} characters are not kept]\n"] if self._omitted else []
+        return "".join([*self._head, *gap, *self._tail])
+
+
+def launcher_line(source: str, message: str, *, container_id: str) -> str:
+    """Return a line of the launcher's own, as Dataflow's writes it.
+
+    Args:
+        source: file and line of the launcher's code.
+        message: what it says.
+        container_id: of its container, in which there is one launcher.
+    """
+    record = {
+        "container_id": container_id,
+        "severity": "INFO",
+        "time": datetime.now(UTC).strftime("%Y/%m/%d %H:%M:%S.%f"),
+        "line": source,
+        "message": message,
+    }
+    return json.dumps(record, separators=(",", ":")) + "\n"

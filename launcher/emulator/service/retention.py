@@ -1,0 +1,142 @@
+"""How long finished jobs are kept, and what goes with them.
+
+A job that is deleted takes along its messages and metrics, the folder of its run, and what Beam and
+the launcher staged for it in Cloud Storage. What it wrote itself stays. POST {"keepJobs": 0} to the
+route deletes all finished jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from launcher.emulator.runtime.staging import pipeline_options, split_gs_url
+from launcher.emulator.service import errors
+from launcher.emulator.service.bodies import read_json
+from launcher.emulator.service.job_records import JobRecord
+from launcher.emulator.service.job_store import JobStore
+from launcher.emulator.storage.errors import NotFound
+from launcher.emulator.storage.records import ListQuery, ObjectRef
+from launcher.emulator.storage.store import ObjectStore
+
+_LOG = logging.getLogger(__name__)
+
+DEFAULT_KEEP_JOBS = 1000
+"""How many finished jobs are kept; a small one takes a quarter of a megabyte."""
+
+_LAUNCHES = "/template_launches/"
+_LAUNCH = re.compile(rf"{_LAUNCHES}([^/]+)/")
+# What Beam's file sinks leave of a run that failed.
+_SINK_TEMP = "beam-temp-"
+_LEFT_BY_SINK = re.compile(rf"(^|/){_SINK_TEMP}[^/]+-[0-9a-f]{{32}}/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What was deleted: finished jobs, objects in Cloud Storage."""
+
+    jobs: int
+    objects: int
+
+
+class Retention:
+    """Deletes finished jobs; thread-safe.
+
+    Args:
+        runs_dir: holds a folder for every job that was run.
+        running: returns the jobs that have a process; they are left alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        store: ObjectStore,
+        runs_dir: Path,
+        running: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._runs_dir = runs_dir
+        self._running = running
+
+    def prune(self, keep_jobs: int) -> Pruned:
+        """Delete all finished jobs but the last to end; blocks on the disk.
+
+        If no job runs, what the sinks of failed runs have left goes too.
+        """
+        running = self._running()
+        finished = self._jobs.list_finished(after=keep_jobs)
+        doomed = [record for record in finished if record.id not in running]
+        objects = self._delete_objects(doomed) if doomed else 0
+        if not running:
+            objects += self._delete(
+                [found for found in self._store.find_objects(_SINK_TEMP) if _is_left(found[1])]
+            )
+        for record in doomed:
+            shutil.rmtree(self._runs_dir / record.id, ignore_errors=True)
+        self._jobs.delete([record.id for record in doomed])
+        return Pruned(jobs=len(doomed), objects=objects)
+
+    def _delete_objects(self, records: Sequence[JobRecord]) -> int:
+        ids = {record.id for record in records}
+        found = [
+            (bucket, name)
+            for bucket, name in self._store.find_objects(_LAUNCHES)
+            if (match := _LAUNCH.search(f"/{name}")) and match[1] in ids
+        ]
+        for record in records:
+            found += self._find_staged(record)
+        return self._delete(found)
+
+    def _find_staged(self, record: JobRecord) -> Sequence[tuple[str, str]]:
+        """Return the objects in the folder that Beam made for this job alone."""
+        url = pipeline_options(record.document).get("pipelineUrl")
+        try:
+            bucket, name = split_gs_url(str(url))
+        except ValueError:
+            return []
+        folder = name.rpartition("/")[0]
+        if not folder.rpartition("/")[2].startswith(f"{record.name}."):
+            return []
+        try:
+            listing = self._store.list_objects(bucket, ListQuery(prefix=f"{folder}/", limit=10_000))
+        except NotFound:
+            return []
+        return [(bucket, found.name) for found in listing.objects]
+
+    def _delete(self, objects: Sequence[tuple[str, str]]) -> int:
+        for bucket, name in objects:
+            try:
+                self._store.delete(ObjectRef(bucket=bucket, name=name))
+            except NotFound:
+                _LOG.debug("gs://%s/%s is gone already", bucket, name)
+        return len(objects)
+
+
+def _is_left(name: str) -> bool:
+    return _LEFT_BY_SINK.search(name) is not None
+
+
+def prune_route(path: str, retention: Retention) -> Route:
+    """Return the route by which finished jobs are deleted."""
+
+    async def prune(request: Request) -> Response:
+        body = await read_json(request)
+        keep = body.get("keepJobs") if isinstance(body, Mapping) else None
+        if type(keep) is not int or keep < 0:
+            raise errors.invalid_argument("keepJobs must be a whole number, 0 or more.")
+        pruned = await run_in_threadpool(retention.prune, keep)
+        return Response(orjson.dumps(asdict(pruned)), media_type="application/json")
+
+    return Route(path, prune, methods=["POST"])
