@@ -22,6 +22,7 @@ from typing import BinaryIO
 from launcher.emulator.storage import errors, rows
 from launcher.emulator.storage.blobs import BlobWriter
 from launcher.emulator.storage.globs import compile_glob
+from launcher.emulator.storage.listing import find_entries
 from launcher.emulator.storage.names import check_bucket_name, check_object_name
 from launcher.emulator.storage.records import (
     Bucket,
@@ -35,8 +36,6 @@ from launcher.emulator.storage.records import (
 )
 
 _COPY_PIECE_BYTES = 1 << 20
-_LAST_LETTER = "\U0010ffff"
-_SURROGATES, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 _DEFAULTS = BucketSettings()
 _UNCONDITIONAL = Preconditions()
 _WHOLE_BUCKET = ListQuery()
@@ -290,7 +289,7 @@ class ObjectStore:
         glob = compile_glob(query.match_glob) if query.match_glob else None
         with self._transaction() as db:
             rows.find_bucket(db, bucket)
-            for row, prefix in _find_entries(db, bucket, query):
+            for row, prefix in find_entries(db, bucket, query):
                 name = row["name"]
                 entry = prefix or name
                 if last is not None and entry <= last:  # on an earlier page
@@ -363,42 +362,3 @@ class ObjectStore:
             row,
         )
         return rows.to_object(rows.find_object(db, ObjectRef(bucket=ref.bucket, name=ref.name)))
-
-
-def _find_entries(
-    db: sqlite3.Connection, bucket: str, query: ListQuery
-) -> Iterator[tuple[sqlite3.Row, str | None]]:
-    """Yield the objects of a listing in order of name, of those with a common prefix the first."""
-    start: str | None = max(query.prefix, query.start_offset, query.after or "")
-    while start is not None:
-        found = db.execute(
-            "SELECT * FROM objects WHERE bucket = ? AND name >= ? ORDER BY name", (bucket, start)
-        )
-        start = None
-        for row in found:
-            name = row["name"]
-            if not name.startswith(query.prefix) or (query.end_offset and name >= query.end_offset):
-                return
-            prefix = _common_prefix(name, query)
-            yield row, prefix
-            if prefix is not None:
-                start = _behind(prefix)  # Nothing that it holds has to be read.
-                break
-
-
-def _behind(prefix: str) -> str | None:
-    """Return the first text behind all that begin with ``prefix``; None if there is none."""
-    while prefix and prefix[-1] == _LAST_LETTER:
-        prefix = prefix[:-1]
-    if not prefix:
-        return None
-    following = ord(prefix[-1]) + 1
-    return prefix[:-1] + chr(_FIRST_AFTER_SURROGATES if following == _SURROGATES else following)
-
-
-def _common_prefix(name: str, query: ListQuery) -> str | None:
-    """Return what a delimiter leaves of a name: everything up to its first occurrence."""
-    if not query.delimiter:
-        return None
-    at = name.find(query.delimiter, len(query.prefix))
-    return None if at < 0 else name[: at + len(query.delimiter)]
