@@ -13,6 +13,7 @@ model: ``model_class``, and perhaps ``model_path``, ``input`` and more ``paramet
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -36,6 +37,12 @@ LAUNCHER = "/opt/google/dataflow/python_template_launcher"
 REQUIREMENTS = Path("/opt/flexpack/locks/requirements.in")  # of the projects
 ROWS = 16
 TIMEOUT_SEC = 120
+DPKG_FIELDS = {
+    "name": "${Package}",
+    "version": "${Version}",
+    "architecture": "${Architecture}",
+    "source": "${source:Package}",
+}
 MACHINES = {62: "amd64", 183: "arm64"}
 
 
@@ -55,6 +62,59 @@ def describe_file(path: str) -> dict[str, Any]:
         "executable": os.access(found, os.X_OK),
         "readable_by_all": bool(found.stat().st_mode & 0o004),
         "machine": machine,
+    }
+
+
+def describe_program(path: str) -> dict[str, Any]:
+    """Return a program's hash, and if it is written in Go what it is made of."""
+    content = Path(path).read_bytes() if Path(path).is_file() else b""
+    return {
+        "sha256": hashlib.sha256(content).hexdigest() if content else None,
+        **read_go_build(content),
+    }
+
+
+def read_go_build(content: bytes) -> dict[str, Any]:
+    """Return Go's version, and the modules that a Go program holds, as its linker wrote them down.
+
+    https://pkg.go.dev/debug/buildinfo; since Go 1.18 both texts follow the header.
+    """
+    start = content.find(b"\xff Go buildinf:")
+    if start < 0 or not content[start + 15] & 2:
+        return {"go": None, "modules": []}
+    texts, place = [], start + 32
+    for _ in range(2):
+        length = shift = 0
+        while True:
+            byte = content[place]
+            place += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        texts.append(content[place : place + length])
+        place += length
+    # A mark of 16 bytes stands before and behind the list.
+    lines = texts[1][16:-16].decode(errors="replace").splitlines()
+    modules = [line.split("\t") for line in lines if line.startswith(("mod\t", "dep\t", "=>\t"))]
+    found: list[dict[str, str]] = []
+    for kind, name, version, *_ in modules:
+        if kind == "=>":
+            found.pop()  # replaced by this one
+        found.append({"name": name, "version": version})
+    return {"go": texts[0].decode().removeprefix("go"), "modules": found}
+
+
+def read_operating_system() -> dict[str, str] | None:
+    """Return the distribution: https://www.freedesktop.org/software/systemd/man/os-release.html."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return None
+    return {
+        "id": release["ID"],
+        "version": release.get("VERSION_ID", ""),
+        "name": release["PRETTY_NAME"],
     }
 
 
@@ -90,14 +150,12 @@ def list_system_packages() -> list[dict[str, str]]:
     if shutil.which("dpkg-query") is None:
         return []
     shown = subprocess.run(
-        ["dpkg-query", "--show", "--showformat=${Package}\t${Version}\n"],
+        ["dpkg-query", "--show", "--showformat=" + "\t".join(DPKG_FIELDS.values()) + "\n"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    return [
-        dict(zip(("name", "version"), line.split("\t"), strict=True)) for line in shown.splitlines()
-    ]
+    return [dict(zip(DPKG_FIELDS, line.split("\t"), strict=True)) for line in shown.splitlines()]
 
 
 def check_packages() -> str:
@@ -292,7 +350,9 @@ def main(options: dict[str, Any]) -> None:
         own.mkdir()
         trial = options.get("trial")
         facts = {
-            "python_version": ".".join(platform.python_version_tuple()[:2]),
+            "python_version": platform.python_version(),
+            "operating_system": read_operating_system(),
+            "programs": {path: describe_program(path) for path in (BOOT, LAUNCHER)},
             "is_virtual_environment": sys.prefix != sys.base_prefix,
             "boot": describe_file(BOOT),
             "launcher": describe_file(LAUNCHER),

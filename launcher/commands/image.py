@@ -9,7 +9,7 @@ from pathlib import Path
 from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, add_verbs
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
-from launcher.image.build import push_image, run_build
+from launcher.image.build import attach_records, attach_sbom, push_image, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import default_flavour, find_flavour, load_flavours
@@ -18,10 +18,11 @@ from launcher.image.projects import read_projects
 from launcher.image.record import BuiltImage, find_last_image, remember_disk_size
 from launcher.image.resolve import LockResult, write_locks
 from launcher.image.resolve_project import write_project_lock
+from launcher.image.scan import find_scanner, scan
 from launcher.image.size import ImageSize, check_size, describe_step
 from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
 from launcher.image.trial import ModelTrial
-from launcher.image_reference import LOCAL, build_artifact_registry_name
+from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 from launcher.kit import find_kit, is_from_wheel
 
 _ROOT = Path()
@@ -45,6 +46,16 @@ def add_flags(parser: CommandParser) -> None:
     test.add_argument("--image", metavar="IMAGE", help="default: the last one built")
     test.add_argument("--engine", metavar="NAME", help="docker or buildah; default: what is there")
     test.add_argument("--no-size", action="store_true", help="leave out the layers' sizes")
+    test.add_argument(
+        "--scan",
+        action="store_true",
+        help="look for known vulnerabilities in its bill of materials, with trivy or grype",
+    )
+    test.add_argument(
+        "--attach",
+        action="store_true",
+        help="attach the bill of materials to the image in its registry (IMAGE by digest)",
+    )
     _add_trial_flags(test)
     lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
     lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
@@ -181,18 +192,25 @@ def make_image(
             f"buildah:  flexpack image test --image {image.pinned}"
         )
         return image
+    sbom = None
     if not test:
         print("Not tested, because of --no-test.")
     else:
         print(f"Testing it with {builder.name}: launcher, then worker.", flush=True)
         report = prove_image(_ROOT, image.reference, builder, trial=trial)
         _print_success(report, trial)
+        sbom = report.sbom
     print(f"Pushing {image.reference}.", flush=True)
-    return push_image(_ROOT, image, builder)
+    image = push_image(_ROOT, image, builder)
+    attach_records(image, sbom, print)
+    return image
 
 
 def _test(args: Namespace) -> int:
     """Enter an image, import its code and play both of its roles; then measure it."""
+    scanner = find_scanner() if args.scan else None
+    if args.attach and (not args.image or read_reference(args.image).digest is None):
+        raise InputError("--attach: needs --image NAME@sha256:DIGEST, an image in a registry")
     trial = read_trial(args)
     last = find_last_image(_ROOT, args.engine)
     if not args.image and last is None:
@@ -222,6 +240,12 @@ def _test(args: Namespace) -> int:
     if select_errors(findings):
         return 1
     _print_success(report, trial)
+    if args.attach:
+        attach_sbom(args.image, report.sbom)
+        print("Attached its bill of materials to the image.")
+    if scanner:
+        print(f"Scanning its bill of materials with {scanner.name}.", flush=True)
+        return scan(scanner, report.sbom)
     return 0
 
 

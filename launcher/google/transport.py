@@ -45,8 +45,15 @@ def open_session(endpoint: str) -> requests.Session:
     Raises:
         CredentialsError: Google's endpoint, and no credentials.
     """
-    if not is_google(endpoint):
-        return requests.Session()
+    return open_google_session() if is_google(endpoint) else requests.Session()
+
+
+def open_google_session() -> requests.Session:
+    """Return a session with the caller's credentials.
+
+    Raises:
+        CredentialsError: there are none.
+    """
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
     except DefaultCredentialsError as error:

@@ -6,12 +6,14 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from launcher.errors import ImageError, InputError
+from launcher.errors import FlexpackError, ImageError, InputError
+from launcher.image.attach import PROVENANCE, Attachment, attach, build_provenance
 from launcher.image.engines import Builder, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import find_flavour
 from launcher.image.plan import BuildPlan, ImageOptions, plan_build
 from launcher.image.record import BuiltImage, find_last_image, remember_image
+from launcher.image.sbom import MEDIA_TYPE
 from launcher.image.testing import prove_image
 from launcher.image.tools import Report
 from launcher.image.trial import ModelTrial
@@ -50,9 +52,12 @@ def build_image(
     image = run_build(root, plan, builder, report)
     if not push:
         return image
+    sbom = None
     if test and not isinstance(builder, CloudBuild):
-        prove_image(root, image.reference, builder, trial=trial)
-    return push_image(root, image, builder)
+        sbom = prove_image(root, image.reference, builder, trial=trial).sbom
+    image = push_image(root, image, builder)
+    attach_records(image, sbom, report)
+    return image
 
 
 def run_build(root: Path, plan: BuildPlan, engine: Builder, report: Report) -> BuiltImage:
@@ -97,6 +102,33 @@ def push_image(root: Path, image: BuiltImage, engine: Builder) -> BuiltImage:
     pushed = dataclasses.replace(image, digest=engine.push(image.reference))
     remember_image(root, pushed)
     return pushed
+
+
+def attach_records(image: BuiltImage, sbom: Path | None, report: Report) -> None:
+    """Attach to a pushed image how it was built and, if it was tested, its bill of materials.
+
+    A registry that takes no attachments is reported: the image is pushed, and works without.
+    """
+    try:
+        if sbom:
+            attach_sbom(image.pinned or "", sbom)
+        provenance = build_provenance(image).encode()
+        attach(image.pinned or "", Attachment(PROVENANCE, "provenance.json", provenance))
+    except FlexpackError as error:
+        report(f"warning: bill of materials and provenance are not attached: {error}")
+    else:
+        what = "its bill of materials and how it was built" if sbom else "how it was built"
+        report(f"Attached to the image: {what}.")
+
+
+def attach_sbom(pinned: str, sbom: Path) -> None:
+    """Attach a bill of materials to an image in a registry. Blocks.
+
+    Raises:
+        ImageError: the registry refuses.
+        CredentialsError: it is Google's, and there are no credentials.
+    """
+    attach(pinned, Attachment(MEDIA_TYPE, "sbom.cdx.json", sbom.read_bytes()))
 
 
 def _explain_index(plan: BuildPlan) -> str:

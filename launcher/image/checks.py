@@ -143,7 +143,7 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
         )
     if facts.pip_check:
         yield error(IMAGE_PACKAGES, f"pip check: {facts.pip_check.strip()}", "run 'make lock'")
-    if facts.python_version != PYTHON_VERSION:
+    if facts.python_release != PYTHON_VERSION:
         yield error(
             IMAGE_VERSIONS,
             f"Python is {facts.python_version}, and the lock is for {PYTHON_VERSION}",

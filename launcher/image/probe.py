@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,11 +26,40 @@ class ProbedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """An installed package."""
+    """An installed package.
+
+    Attributes:
+        source: of a Debian package, the source package that it was built from.
+    """
 
     name: str
     version: str
     license: str = ""
+    architecture: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingSystem:
+    """A distribution, as its os-release file names it: ``debian``, ``12``."""
+
+    id: str
+    version: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program that no package brought.
+
+    Attributes:
+        go: version of the Go that compiled it, or None.
+        modules: what it is made of, itself first.
+    """
+
+    sha256: str | None
+    go: str | None
+    modules: tuple[Package, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +100,8 @@ class Facts:
     """What the probe found.
 
     Attributes:
+        python_version: of the interpreter, with its last part.
+        programs: boot and launcher, by path.
         pip_check: complaints of ``pip check``.
         inputs: whether the example model's files could be made.
         launch: type of the job that the entry file staged.
@@ -81,6 +113,8 @@ class Facts:
     """
 
     python_version: str
+    operating_system: OperatingSystem | None
+    programs: Mapping[str, Program]
     is_virtual_environment: bool
     boot: ProbedFile
     launcher: ProbedFile
@@ -95,6 +129,11 @@ class Facts:
     code_failures: tuple[Failure, ...]
     package_failures: tuple[Failure, ...]
     trial: Attempt[ModelRun] | None
+
+    @property
+    def python_release(self) -> str:
+        """The interpreter's major and minor version: 3.11."""
+        return self.python_version.rpartition(".")[0]
 
     def find_version(self, name: str) -> str | None:
         """Return the version of an installed Python package, or None."""
@@ -113,6 +152,11 @@ def parse_facts(output: str) -> Facts:
         raise ImageError(f"the probe in the image gave no answer, but {output[-500:]!r}") from error
     for name in ("boot", "launcher", "entry_file"):
         record[name] = ProbedFile(**record[name])
+    if record["operating_system"]:
+        record["operating_system"] = OperatingSystem(**record["operating_system"])
+    for path, program in record["programs"].items():
+        modules = tuple(Package(**module) for module in program["modules"])
+        record["programs"][path] = Program(**program | {"modules": modules})
     for name in ("packages", "system_packages"):
         record[name] = tuple(Package(**package) for package in record[name])
     for name in ("inputs", "launch", "prediction"):

@@ -37,13 +37,15 @@ def test_both_roles_and_the_users_model_work(project, image, tmp_path):
         cwd=project.root,
     )
     assert f"Testing {image} with buildah" in done.stdout
-    assert "Python 3.11, Beam 2.77.0, torch 2.13.0+cpu, CUDA none" in done.stdout
+    assert ", Beam 2.77.0, torch 2.13.0+cpu, CUDA none" in done.stdout
     assert "16 predictions through Beam equal torch's" in done.stdout
     assert "template.models.double:Double predicted 3 of 3 rows." in done.stdout
     text = (project.root / "build" / "image" / "one.cdx.json").read_text()
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
-    names = {component["name"] for component in json.loads(text)["components"]}
-    assert {"apache-beam", "torch", "libc6"} <= names
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(text) is None
+    components = {component["name"]: component for component in json.loads(text)["components"]}
+    assert {"apache-beam", "torch", "python", "boot", "python_template_launcher"} <= set(components)
+    assert components["debian"]["type"] == "operating-system"
+    assert components["libc6"]["purl"].endswith("?arch=amd64&distro=debian-12&upstream=glibc")
 
 
 @contextlib.contextmanager

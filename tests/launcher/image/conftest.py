@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from launcher.image.config import ImageConfig
-from launcher.image.probe import Attempt, Facts, Package, ProbedFile
-from launcher.preflight.image_rules import BOOT
+from launcher.image.probe import (
+    Attempt,
+    Facts,
+    OperatingSystem,
+    Package,
+    ProbedFile,
+    Program,
+)
+from launcher.preflight.image_rules import BOOT, LAUNCHER
 
 PROGRAM = ProbedFile(exists=True, executable=True, readable_by_all=True, machine="amd64")
 
@@ -37,7 +44,19 @@ def config() -> ImageConfig:
 @pytest.fixture
 def facts() -> Facts:
     return Facts(
-        python_version="3.11",
+        python_version="3.11.9",
+        operating_system=OperatingSystem(id="debian", version="12", name="Debian 12 (bookworm)"),
+        programs={
+            BOOT: Program(
+                sha256="1" * 64,
+                go="1.25.3",
+                modules=(
+                    Package(name="github.com/apache/beam/sdks/v2", version="(devel)"),
+                    Package(name="google.golang.org/grpc", version="v1.76.0"),
+                ),
+            ),
+            LAUNCHER: Program(sha256="2" * 64, go=None, modules=()),
+        },
         is_virtual_environment=False,
         boot=PROGRAM,
         launcher=PROGRAM,
@@ -47,7 +66,10 @@ def facts() -> Facts:
             Package(name="apache-beam", version="2.77.0", license="Apache-2.0"),
             Package(name="torch", version="2.13.0+cpu"),
         ),
-        system_packages=(Package(name="libc6", version="2.36-9+deb12u14"),),
+        system_packages=(
+            Package(name="bash", version="5.2.15-2", architecture="amd64", source="bash"),
+            Package(name="libc6", version="2.36-9+deb12u14", architecture="amd64", source="glibc"),
+        ),
         pip_check="",
         inputs=Attempt(result=None, error=None),
         launch=Attempt(result="JOB_TYPE_BATCH", error=None),

@@ -109,9 +109,9 @@ def test_versions_that_are_not_the_locks(config, facts):
 
 
 def test_another_python_than_the_locks(config, facts):
-    (finding,) = check_facts(replace(facts, python_version="3.12"), config, lock=LOCK)
+    (finding,) = check_facts(replace(facts, python_version="3.12.1"), config, lock=LOCK)
     assert finding.code == "image-versions"
-    assert finding.message == "Python is 3.12, and the lock is for 3.11"
+    assert finding.message == "Python is 3.12.1, and the lock is for 3.11"
 
 
 def test_a_label_that_lies(config, facts):
