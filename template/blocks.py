@@ -61,6 +61,7 @@ class Block:
             of them. ``beside`` must not share any with the frame of a block that has one.
         misfits: for each row, the texts in columns of numbers, by column; empty if no row has any.
             They may be why ``predict`` fails on it.
+        is_typed: whether the columns have the types that the model declares, whatever is in them.
     """
 
     frame: pd.DataFrame
@@ -70,6 +71,7 @@ class Block:
     integers: tuple[str, ...] = ()
     origin: Callable[[], Mapping[str, Any] | pd.DataFrame] | None = None
     misfits: Sequence[Mapping[str, str]] = ()
+    is_typed: bool = False
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame, key_columns: Sequence[str]) -> Block:
@@ -92,8 +94,9 @@ class Block:
         A text among numbers makes objects of its column, a missing integer makes floats of it.
         """
         rows = self.frame.iloc[start:stop]
-        with suppress(OverflowError):  # an integer of more than 308 digits
-            rows = rows.infer_objects()
+        if not self.is_typed:
+            with suppress(OverflowError):  # an integer of more than 308 digits
+                rows = rows.infer_objects()
         rows.index = pd.RangeIndex(len(rows))
         integers = [
             name
@@ -107,6 +110,7 @@ class Block:
             attrs=self.attrs,
             integers=self.integers,
             misfits=self.misfits[start:stop],
+            is_typed=self.is_typed,
         )
 
 
@@ -186,6 +190,7 @@ def make_blocks(
     batch_size: int,
     integers: Sequence[str] = (),
     misfits: Sequence[Mapping[str, str]] = (),
+    is_typed: bool = False,
 ) -> Iterator[Block]:
     """Cut the rows of one file into blocks, which share the memory of ``frame``."""
     index = pd.Index(rows)
@@ -200,6 +205,7 @@ def make_blocks(
             attrs={SOURCE: path},
             integers=tuple(integers),
             misfits=misfits[start:stop],
+            is_typed=is_typed,
         )
 
 

@@ -7,16 +7,17 @@ it is never pickled: what travels to a worker is the path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
 from apache_beam.utils.shared import Shared
 
+from template.needs.columns import Column, check_declared_columns
 from template.needs.images import Images, stack_images
 
-__all__ = ["BaseModel", "Images", "stack_images"]
+__all__ = ["BaseModel", "Column", "Images", "stack_images"]
 
 
 class BaseModel:
@@ -31,11 +32,17 @@ class BaseModel:
         predict_opts: further arguments of the loaded object's ``predict``, see ``predict``.
     """
 
+    columns: ClassVar[Sequence[Column]] = ()
+    """The columns that the model expects; without any, ``predict`` gets those of the input."""
     images: ClassVar[Images] = Images()
     """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
     device: str = "cpu"
     model_version: str = ""
     """Tells files apart that were written under one path, one after the other."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_declared_columns(cls.columns)
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ import csv
 import difflib
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +94,7 @@ class PredictConfig:
                 f"--output {output!r}: holds {wildcard[0]!r}, a wildcard; it would match "
                 "files of other outputs"
             )
+        problems += _find_undeclared(values)
         if problems:
             raise ParameterError("\n".join(problems))
         return cls(**values)
@@ -293,6 +294,17 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
         except ParameterError as error:
             problems.append(str(error))
     return values, problems
+
+
+def _find_undeclared(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with types of columns that the model does not get."""
+    names = [column.name for column in getattr(values.get("model_class"), "columns", ())]
+    for name in values.get("column_types", ()):
+        if names and name not in names:
+            yield (
+                f"--column_types: the model does not declare a column {name!r}"
+                f"{did_you_mean(name, names)}; it declares {', '.join(names)}"
+            )
 
 
 def _parse(parameter: Parameter, value: object) -> str | int | float | None:

@@ -41,6 +41,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
                 key_column=config.key_column,
                 passthrough_columns=config.passthrough_columns,
                 max_image_pixels=config.max_image_pixels,
+                columns=tuple(config.model_class.columns),
                 images=config.model_class.images,
             )
         )

@@ -121,7 +121,7 @@ def _convert(column: pa.Array) -> Any:
     if pa.types.is_timestamp(type_):
         _check_calendar(column)
         return column.to_pandas()
-    return object_cells([_item(cell) for cell in decode_dictionary(column)])
+    return object_cells([read_item(cell) for cell in decode_dictionary(column)])
 
 
 def _convert_times(column: pa.Array) -> Any:
@@ -147,7 +147,7 @@ def _check_calendar(column: pa.Array) -> None:
             raise ValueError("a local time that is beyond the calendar") from error
 
 
-def _item(cell: pa.Scalar) -> Any:
+def read_item(cell: pa.Scalar) -> Any:
     """Return a cell, or a value within one, by itself."""
     type_ = cell.type
     if not cell.is_valid:
@@ -155,17 +155,19 @@ def _item(cell: pa.Scalar) -> Any:
     if isinstance(type_, pa.FixedShapeTensorType):
         return cell.to_numpy().copy()
     if isinstance(type_, pa.BaseExtensionType):
-        return _item(cell.value)
+        return read_item(cell.value)
     if pa.types.is_dictionary(type_):
-        return _item(cell.value)
+        return read_item(cell.value)
     if pa.types.is_map(type_):
         entries = cell.values
-        return list(zip(map(_item, entries.field(0)), map(_item, entries.field(1)), strict=True))
+        return list(
+            zip(map(read_item, entries.field(0)), map(read_item, entries.field(1)), strict=True)
+        )
     if any(is_list(type_) for is_list in (*_LISTS, *_LIST_VIEWS)):
         return _array(cell.values)
     if pa.types.is_struct(type_):
         names = [type_.field(number).name for number in range(type_.num_fields)]
-        return {name: _item(cell[number]) for number, name in enumerate(names)}
+        return {name: read_item(cell[number]) for number, name in enumerate(names)}
     if pa.types.is_timestamp(type_) or pa.types.is_duration(type_) or pa.types.is_time64(type_):
         column = pa.repeat(cell, 1)
         return (column.to_pandas() if _is_plain(column) else pd.Series(_convert(column))).iloc[0]
@@ -183,5 +185,5 @@ def _array(values: pa.Array) -> Any:
     if pa.types.is_nested(type_) or not _is_plain(values):
         if type_ == pa.time64("ns"):
             return _convert_times(values)
-        return object_cells([_item(value) for value in values])
+        return object_cells([read_item(value) for value in values])
     return values.to_pandas().to_numpy()

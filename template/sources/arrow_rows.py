@@ -14,9 +14,11 @@ from pandas.arrays import ArrowExtensionArray
 from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.arrow_cells import decode_dictionary, make_frame
+from template.sources.declared_rows import DeclaredRows
 from template.sources.int96 import separate_int96
 from template.sources.kinds import LARGEST_EXACT, MAX_GROUPS, Group, Kind, group_rows
 from template.sources.streams import ReadSettings
+from template.sources.typed_cells import type_array
 
 _SHOWN_BYTES = 200
 
@@ -84,23 +86,60 @@ class ArrowRows:
             kept = np.flatnonzero(~np.isin(rows, list(problems))) if problems else None
             if kept is not None and len(kept) < len(rows):
                 rows, batch = rows[kept], batch.take(pa.array(kept))
+            if settings.columns:
+                yield from self._make_declared_blocks(batch, rows, keys, path, settings)
+                continue
             if settings.key_column is not None:
                 batch = batch.drop_columns(settings.key_column)
             for group in _find_groups(batch):
                 within = rows[group.rows]
                 part = batch if len(within) == len(batch) else batch.take(pa.array(group.rows))
-                beside: dict[str, Cells] = {KEY: keys[within]}
-                for name in settings.passthrough_columns:
-                    column = self.batch.column(name).take(pa.array(within))
-                    beside[name] = ArrowExtensionArray(pa.chunked_array([column]))
                 yield from make_blocks(
                     make_frame(part),
-                    beside=beside,
+                    beside=self._take_beside(within, keys, settings),
                     rows=numbers[within],
                     path=path,
                     batch_size=settings.batch_size,
                     integers=group.integers,
                 )
+
+    def _make_declared_blocks(
+        self,
+        batch: pa.RecordBatch,
+        rows: np.ndarray,
+        keys: np.ndarray,
+        path: str,
+        settings: ReadSettings,
+    ) -> Iterator[Block | DeadLetter]:
+        found = {
+            column.name: type_array(
+                column, batch.column(column.name), settings.images, settings.max_image_pixels
+            )
+            for column in settings.columns
+            if column.name in batch.schema.names
+        }
+        typed = DeclaredRows.of_cells(found, len(batch), settings.columns)
+        for row, problem in sorted(typed.problems.items()):
+            source = f"{path} row {self.first_row + rows[row]}"
+            yield DeadLetter(key=keys[rows[row]], error=f"ValueError: {problem}", source=source)
+        within = rows[typed.kept]
+        yield from make_blocks(
+            typed.make_frame(),
+            beside=self._take_beside(within, keys, settings),
+            rows=np.arange(self.first_row, self.stop)[within],
+            path=path,
+            batch_size=settings.batch_size,
+            is_typed=True,
+        )
+
+    def _take_beside(
+        self, rows: np.ndarray, keys: np.ndarray, settings: ReadSettings
+    ) -> dict[str, Cells]:
+        beside: dict[str, Cells] = {KEY: keys[rows]}
+        for name in settings.passthrough_columns:
+            column = self.batch.column(name).take(pa.array(rows))
+            beside[name] = ArrowExtensionArray(pa.chunked_array([column]))
+        return beside
 
     def _unreadable_row(self, path: str, settings: ReadSettings, error: Exception) -> DeadLetter:
         """Return the dead letter of a single row, with the column that does not convert."""

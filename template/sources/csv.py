@@ -1,7 +1,8 @@
 """CSV files with a header line, UTF-8.
 
 The type of a column belongs to the file, not to the block: it is float64 if most of the first 1000
-values that the file holds for it are numbers, else text; ``column_types`` decides otherwise. A row
+values that the file holds for it are numbers, else text; ``column_types`` and the columns that the
+model declares decide otherwise. A row
 with cells that do not fit, texts or integers that float64 does not hold, travels in a block of its
 kind, see ``template.sources.kinds``. A row with a wrong number of fields is a dead letter.
 """
@@ -39,6 +40,7 @@ from template.sources.csv_cells import (
 )
 from template.sources.csv_header import find_delimiter, find_separator_line, parse_header
 from template.sources.csv_records import BadRecord, Parsed, parse_records
+from template.sources.declared_rows import DeclaredRows, check_declared, find_wanted
 from template.sources.kinds import Group, Kind, group_rows, make_cells, make_frame
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
@@ -47,6 +49,7 @@ from template.sources.streams import (
     is_gzip,
     open_stream,
 )
+from template.sources.typed_cells import TypedCells, type_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +131,9 @@ def _begin(
 ) -> tuple[CsvSchema, list[CsvSplit | DeadLetter], Iterator[Chunk | DeadLetter]]:
     """Return the schema of a file, splits of what had to be read for it, and what follows."""
     schema, parts = _scan(stream, file.path, settings)
-    declared = settings.column_types
-    sample = TypeSample(
-        [name for name in schema.columns if name not in (*declared, settings.key_column)]
-    )
+    given = settings.column_types
+    guessed = schema.columns if not settings.columns else ()
+    sample = TypeSample([name for name in guessed if name not in (*given, settings.key_column)])
     splits: list[CsvSplit | DeadLetter] = []
     while sample.wanted and (part := next(parts, None)) is not None:
         if isinstance(part, DeadLetter):
@@ -145,7 +147,7 @@ def _begin(
             if isinstance(parsed, Parsed):
                 for name, column in zip(wanted, parsed.columns, strict=True):
                     sample.add(name, column)
-    numbers = {name for name, type_ in declared.items() if type_ == NUMBER}
+    numbers = {name for name, type_ in given.items() if type_ == NUMBER}
     numeric = sample.find_numeric() | numbers - {settings.key_column}
     return replace(schema, numeric=numeric), splits, parts
 
@@ -167,6 +169,7 @@ def _scan(
             assert isinstance(header, Chunk), "records of CSV are never skipped"
             columns = parse_header(header.data, delimiter)
             check_columns(columns, settings)
+            check_declared(columns, settings)
             _check_types(columns, settings)
             start = header.offset + start + len(header.data)
     except UnreadableRestError as error:
@@ -192,8 +195,9 @@ def _read_rest(
 
 
 def _check_types(columns: Sequence[str], settings: ReadSettings) -> None:
+    optional = [column.name for column in settings.columns if column.optional]
     for name in settings.column_types:
-        if name not in columns:
+        if name not in columns and name not in optional:
             raise UnreadableError(
                 f"no column {name!r}, which column_types names{did_you_mean(name, columns)}; "
                 f"its columns: {', '.join(columns)}"
@@ -203,13 +207,20 @@ def _check_types(columns: Sequence[str], settings: ReadSettings) -> None:
 def _read_chunk(
     chunk: Chunk, schema: CsvSchema, path: str, settings: ReadSettings
 ) -> Iterator[Block | DeadLetter]:
-    for part in parse_records(chunk.data, chunk.rows, schema.columns, schema.delimiter):
+    wanted = find_wanted(schema.columns, settings)
+    for part in parse_records(
+        chunk.data, chunk.rows, schema.columns, schema.delimiter, wanted=wanted
+    ):
         if isinstance(part, BadRecord):
             row = chunk.first_row + part.row
             yield _dead_row(path, row, part.problem, row_keys(settings.file_name(path), [row])[0])
         else:
             rows = part.rows + chunk.first_row
-            yield from _make_blocks(part.columns, rows, schema, path, settings)
+            if wanted is None:
+                yield from _make_blocks(part.columns, rows, schema, path, settings)
+            else:
+                fields = dict(zip(wanted, part.columns, strict=True))
+                yield from _make_declared_blocks(fields, rows, path, settings)
 
 
 def _make_blocks(
@@ -230,14 +241,8 @@ def _make_blocks(
             texts[name] = values.to_pandas().to_numpy(dtype=object)
         for row, problem in problems.items():
             wrong.setdefault(row, f"column {name!r}: {problem}")
-    places = keys = row_keys(settings.file_name(path), rows.tolist())
-    if settings.key_column is not None:
-        keys = texts[settings.key_column]
-        for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
-            wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
-    for row, problem in sorted(wrong.items()):
-        key = keys[row] if isinstance(keys[row], str) and keys[row] else places[row]
-        yield _dead_row(path, int(rows[row]), problem, key)
+    keys = _find_keys(texts, rows, path, settings, wrong)
+    yield from _dead_rows(wrong, keys, rows, path, settings)
     beside: dict[str, Cells] = {KEY: keys}
     beside.update((name, texts[name]) for name in settings.passthrough_columns)
     names = [name for name in schema.columns if name != settings.key_column]
@@ -253,6 +258,69 @@ def _make_blocks(
             batch_size=settings.batch_size,
             misfits=table.find_misfits(keep, group.kinds),
         )
+
+
+def _make_declared_blocks(
+    fields: Mapping[str, pa.ChunkedArray], rows: np.ndarray, path: str, settings: ReadSettings
+) -> Iterator[Block | DeadLetter]:
+    wrong: dict[int, str] = {}
+    found: dict[str, TypedCells] = {}
+    texts: dict[str, np.ndarray] = {}
+    declared = {column.name: column for column in settings.columns}
+    for name, field in fields.items():
+        values, problems = read_texts(field)
+        if name in declared:
+            found[name] = type_texts(
+                declared[name], values, settings.images, settings.max_image_pixels
+            )
+            problems = {**found[name].problems, **problems}
+        if name == settings.key_column or name in settings.passthrough_columns:
+            texts[name] = values.to_pandas().to_numpy(dtype=object)
+        for row, problem in problems.items():
+            wrong.setdefault(row, f"column {name!r}: {problem}")
+    keys = _find_keys(texts, rows, path, settings, wrong)
+    yield from _dead_rows(wrong, keys, rows, path, settings)
+    typed = DeclaredRows.of_cells(found, len(rows), settings.columns).without(wrong)
+    beside: dict[str, Cells] = {KEY: keys[typed.kept]}
+    beside.update((name, texts[name][typed.kept]) for name in settings.passthrough_columns)
+    yield from make_blocks(
+        typed.make_frame(),
+        beside=beside,
+        rows=rows[typed.kept],
+        path=path,
+        batch_size=settings.batch_size,
+        is_typed=True,
+    )
+
+
+def _find_keys(
+    texts: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+    path: str,
+    settings: ReadSettings,
+    wrong: dict[int, str],
+) -> np.ndarray:
+    """Return the keys of rows; ``wrong`` gets those that have none."""
+    if settings.key_column is None:
+        return row_keys(settings.file_name(path), rows.tolist())
+    keys = texts[settings.key_column]
+    for row in np.flatnonzero(pd.isna(keys) | (keys == "")).tolist():
+        wrong.setdefault(row, f"no value in the key column {settings.key_column!r}")
+    return keys
+
+
+def _dead_rows(
+    wrong: Mapping[int, str],
+    keys: np.ndarray,
+    rows: np.ndarray,
+    path: str,
+    settings: ReadSettings,
+) -> Iterator[DeadLetter]:
+    for row, problem in sorted(wrong.items()):
+        number = int(rows[row])
+        has_key = isinstance(keys[row], str) and keys[row]
+        key = keys[row] if has_key else row_keys(settings.file_name(path), [number])[0]
+        yield _dead_row(path, number, problem, key)
 
 
 class _Table:

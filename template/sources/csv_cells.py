@@ -114,6 +114,11 @@ def _find_misfit(text: str, value: float) -> str | int | None:
     return text if np.isinf(value) and not _INFINITY.fullmatch(word) else None
 
 
+def is_missing_word(text: str) -> bool:
+    """Say whether a text stands for a missing value that is not a text."""
+    return text.strip(_WHITE) in _MISSING_WORDS
+
+
 class TypeSample:
     """Finds the types of columns from the first values of each.
 

@@ -1,7 +1,7 @@
 """Folders ``name=value`` that a pattern leaves open, as columns: ``day=2026-11-29/part-0.csv``.
 
-Values are text, unless ``column_types`` says otherwise, decoded as Hive and Spark encode them:
-``%3A`` is a colon, and ``__HIVE_DEFAULT_PARTITION__`` a missing value.
+Values are text, unless the model or ``column_types`` says otherwise, decoded as Hive and Spark
+encode them: ``%3A`` is a colon, and ``__HIVE_DEFAULT_PARTITION__`` a missing value.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 
-from template.blocks import KEY, SOURCE, Block, object_cells
+from template.blocks import KEY, SOURCE, Block, Cells, object_cells
 from template.sources.csv_cells import NUMBER, read_numbers
 from template.sources.streams import ReadSettings, UnreadableError
+from template.sources.typed_cells import type_texts
 
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 
@@ -57,6 +58,7 @@ def without_folder_columns(path: str, settings: ReadSettings) -> ReadSettings:
             name: type_ for name, type_ in settings.column_types.items() if name not in columns
         },
         folder_columns=frozenset(columns),
+        columns=tuple(column for column in settings.columns if column.name not in columns),
     )
 
 
@@ -76,22 +78,39 @@ def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
         name: object_cells([row[name] for row in values] * (len(block) // len(values)))
         for name in values[0]
     }
-    typed = {name: _type_cells(name, texts, settings) for name, texts in cells.items()}
+    declared = [column.name for column in settings.columns]
+    typed = {
+        name: _type_cells(name, texts, settings)
+        for name, texts in cells.items()
+        if name in declared or not declared
+    }
+    frame = block.frame.assign(**typed)
     passed = {
         name: cells[name] if name in cells else block.beside[name]
         for name in settings.passthrough_columns
     }
     return replace(
         block,
-        frame=block.frame.assign(**typed),
+        frame=frame[declared] if declared else frame,
         beside={KEY: block.beside[KEY], **passed},
     )
 
 
 def _type_cells(
     name: str, texts: Sequence[str | None] | np.ndarray, settings: ReadSettings
-) -> np.ndarray:
-    """Return the values of a folder as texts or, if ``column_types`` says so, as float64."""
+) -> Cells:
+    """Return values of folders as the model declares or ``column_types`` says, else as texts."""
+    column = next((each for each in settings.columns if each.name == name), None)
+    if column is not None:
+        cells, problems = type_texts(
+            column,
+            pa.chunked_array([pa.array(texts, pa.string())]),
+            settings.images,
+            settings.max_image_pixels,
+        )
+        for row, problem in problems.items():
+            raise UnreadableError(f"its folder '{name}={texts[row]}': {problem}")
+        return cells
     if settings.column_types.get(name) != NUMBER:
         return object_cells(texts)
     numbers = read_numbers(pa.chunked_array([pa.array(texts, pa.string())]))

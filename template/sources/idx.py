@@ -20,6 +20,7 @@ from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
 from template.needs.fitting import fit_array
 from template.sources.columns import check_folder_columns, check_passthrough, copy_images
+from template.sources.declared_rows import check_image_column, complete_images
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
     DAMAGE,
@@ -120,11 +121,12 @@ class IdxSplit:
             images = np.stack(list(fitted.values()))
             keys, index = keys[list(fitted)], index[list(fitted)]
         yield Block(
-            frame=image_frame(images),
+            frame=complete_images(image_frame(images), settings),
             beside={KEY: keys, **copy_images(images, settings)},
             index=index,
             attrs={SOURCE: self.path},
             origin=_Pixels(images.copy()),
+            is_typed=bool(settings.columns),
         )
 
 
@@ -140,6 +142,7 @@ class _Pixels:
 
 def split_idx(file: FileVersion, settings: ReadSettings) -> Iterator[IdxSplit | DeadLetter]:
     """Yield the splits of a file, checked against its header and its size."""
+    check_image_column(settings)
     check_passthrough((IMAGE,), settings.passthrough_columns)
     check_folder_columns((IMAGE,), settings)
     with open_stream(file.path) as stream:

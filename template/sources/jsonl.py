@@ -28,6 +28,7 @@ from template.sources.chunks import (
     read_lines,
 )
 from template.sources.columns import check_folder_columns
+from template.sources.declared_rows import DeclaredRows, check_fields
 from template.sources.json_objects import (
     find_passthrough,
     make_frames,
@@ -123,25 +124,41 @@ class _OpenBlock:
         self.keys: list[str] = []
         self.passed: list[list[Any]] = []
 
-    def close(self, path: str, settings: ReadSettings) -> Iterator[Block]:
-        """Yield the rows in blocks of one kind."""
+    def close(self, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+        """Yield the rows in blocks of one kind, and dead letters for what is of another."""
+        if settings.columns:
+            typed = DeclaredRows.of_records(self.records, settings)
+            for row, problem in sorted(typed.problems.items()):
+                yield _dead_row(path, self.rows[row], self.keys[row], f"ValueError: {problem}")
+            if len(typed.kept):
+                yield self._make_block(typed.make_frame(), typed.kept, path, settings)
+            return
+        for frame, group in make_frames(self.records):
+            yield self._make_block(frame, group.rows, path, settings, group.integers)
+
+    def _make_block(
+        self,
+        frame: pd.DataFrame,
+        rows: np.ndarray,
+        path: str,
+        settings: ReadSettings,
+        integers: tuple[str, ...] = (),
+    ) -> Block:
         columns = {KEY: object_cells(self.keys)}
         for position, name in enumerate(settings.passthrough_columns):
             columns[name] = object_cells([passed[position] for passed in self.passed])
-        numbers = np.array(self.rows)
-        for frame, group in make_frames(self.records):
-            rows = group.rows
-            lines = self.lines
-            if len(rows) < len(lines):
-                lines = [lines[row] for row in rows.tolist()]
-            yield Block(
-                frame=frame,
-                beside={name: cells[rows] for name, cells in columns.items()},
-                index=pd.Index(numbers[rows]),
-                attrs={SOURCE: path},
-                integers=group.integers,
-                origin=_JsonLines(tuple(lines)),
-            )
+        lines = self.lines
+        if len(rows) < len(lines):
+            lines = [lines[row] for row in rows.tolist()]
+        return Block(
+            frame=frame,
+            beside={name: cells[rows] for name, cells in columns.items()},
+            index=pd.Index(np.array(self.rows)[rows]),
+            attrs={SOURCE: path},
+            integers=integers,
+            origin=_JsonLines(tuple(lines), settings),
+            is_typed=bool(settings.columns),
+        )
 
 
 def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
@@ -157,12 +174,14 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
             if settings.folder_columns:
                 check_folder_columns(record, settings)
             passed = find_passthrough(record, line, settings.passthrough_columns)
+            if settings.columns:
+                check_fields(record, settings)
             if settings.key_column is not None:
-                key = take_key(record, settings.key_column)
+                key = take_key(record, settings.key_column, keep=bool(settings.columns))
         except ValueError as error:
-            yield DeadLetter(key=key, error=describe(error), source=f"{path} row {row}")
+            yield _dead_row(path, row, key, describe(error))
             continue
-        names = frozenset(record)
+        names = frozenset(() if settings.columns else record)
         block = alike.get(names)
         if block is None:
             if len(alike) == _MOST_SHAPES:
@@ -185,6 +204,14 @@ class _JsonLines:
     """The lines of a block: to keep them costs nothing, to copy lists costs as much as to parse."""
 
     lines: tuple[bytes, ...]
+    settings: ReadSettings
 
-    def __call__(self) -> Mapping[str, np.ndarray]:
-        return object_columns(list(map(parse_object, self.lines)))
+    def __call__(self) -> Mapping[str, Any]:
+        records = list(map(parse_object, self.lines))
+        if self.settings.columns:
+            return DeclaredRows.of_records(records, self.settings).columns
+        return object_columns(records)
+
+
+def _dead_row(path: str, row: int, key: str, error: str) -> DeadLetter:
+    return DeadLetter(key=key, error=error, source=f"{path} row {row}")

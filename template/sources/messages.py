@@ -6,28 +6,35 @@ lacks or has changes no type of its neighbours, see ``template.sources.kinds``.
 
 from __future__ import annotations
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import apache_beam as beam
 import numpy as np
+import pandas as pd
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from template.blocks import IMAGE, KEY, Block, object_cells
 from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
 from template.messages import MESSAGES, Message, Messages
-from template.needs.fitting import fit_array
+from template.needs.columns import Column
 from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.chunks import BOM
 from template.sources.columns import check_passthrough
-from template.sources.images import decode_image, is_image_file
+from template.sources.declared_rows import DeclaredRows, check_fields, check_image_column
+from template.sources.json_images import (
+    UndecodableError,
+    decode_file,
+    decode_pixels,
+    has_boolean,
+    read_image,
+    show_bytes,
+)
 from template.sources.json_objects import (
     find_passthrough,
     make_frames,
@@ -35,7 +42,7 @@ from template.sources.json_objects import (
     parse_object,
     take_key,
 )
-from template.sources.kinds import LARGEST_EXACT
+from template.sources.pixels import is_image_file
 
 CONTENT_TYPE = "content_type"
 """The attribute that tells what a message holds, where ``message_format`` does not."""
@@ -43,26 +50,6 @@ CONTENT_TYPE = "content_type"
 _FORMATS: Mapping[str, str] = MappingProxyType(
     {"application/json": "json", "application/octet-stream": "pixels"}
 )
-_OTHER_FILES: Mapping[bytes, str] = MappingProxyType(
-    {
-        b"\x1f\x8b": "gzip",
-        b"PK\x03\x04": "ZIP",
-        b"%PDF": "PDF",
-        b"8BPS": "Photoshop",
-        b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
-        b"\xffO\xffQ": "JPEG 2000",
-        b"\x93NUMPY": "NumPy",
-        b"<?xml": "XML",
-        b"<svg": "SVG",
-        b"\xff\xfe": "UTF-16",
-        b"\xfe\xff": "UTF-16",
-    }
-)
-_SHOWN_BYTES = 16
-
-
-class UndecodableError(ValueError):
-    """A message does not hold what it should; the message says what it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +63,7 @@ class MessageSettings:
         passthrough_columns: fields, or attributes, that travel beside the frame as they came. A
             message that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
-        images: those that the model declares.
+        columns, images: those that the model declares.
         max_block_bytes: the bytes of decoded images at which a block is complete.
     """
 
@@ -85,6 +72,7 @@ class MessageSettings:
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
     max_block_bytes: int = 512 << 20
+    columns: tuple[Column, ...] = ()
     images: ImageFormat = AS_STORED
 
 
@@ -125,14 +113,18 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
     if message_format == "json":
         record = parse_object(message.payload)
         passed = find_passthrough(record, message.payload, passthrough_columns)
+        if settings.columns:
+            check_fields(record, settings)
         if key_column is not None:
-            key = take_key(record, key_column)
+            key = take_key(record, key_column, keep=bool(settings.columns))
+        if settings.columns:
+            return Row(key, record, passed)
         if IMAGE in record:
             # One look at the text is cheaper than a look at every pixel.
             has_words = b"true" in message.payload or b"false" in message.payload
-            if has_words and isinstance(record[IMAGE], list) and _has_boolean(record[IMAGE]):
+            if has_words and isinstance(record[IMAGE], list) and has_boolean(record[IMAGE]):
                 raise UndecodableError(f"field {IMAGE}: its pixels are not numbers")
-            record[IMAGE] = _decode_json_image(record[IMAGE], settings)
+            record[IMAGE] = _read_json_image(record[IMAGE], settings)
         return Row(key, record, passed)
     if key_column is not None:
         key = message.attributes.get(key_column, "")
@@ -140,8 +132,9 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
             raise UndecodableError(f"no attribute {key_column!r}, which is to be its key")
     check_passthrough(message.attributes, passthrough_columns)
     passed = [message.attributes[name] for name in passthrough_columns]
-    decode = _decode_file if message_format == "image" else _decode_pixels
-    image = decode(message.payload, settings)
+    decode = decode_file if message_format == "image" else decode_pixels
+    check_image_column(settings)
+    image = decode(message.payload, settings.images, settings.max_image_pixels)
     return Row(key, {IMAGE: image}, passed)
 
 
@@ -162,97 +155,17 @@ def _find_format(message: Message) -> str:
     if message.payload.removeprefix(BOM).lstrip()[:1] in (b"{", b"["):
         return "json"
     raise UndecodableError(
-        f"neither a JSON object nor an image file: it begins with {_show(message.payload)}; raw "
-        f"pixels need message_format=pixels or attribute {CONTENT_TYPE}=application/octet-stream"
+        f"neither a JSON object nor an image file: it begins with {show_bytes(message.payload)}; "
+        f"raw pixels need message_format=pixels or attribute {CONTENT_TYPE}="
+        "application/octet-stream"
     )
 
 
-def _decode_json_image(value: Any, settings: MessageSettings) -> np.ndarray:
-    if isinstance(value, str):
-        data, media_type = _decode_base64(value)
-        if media_type.startswith("image/") or is_image_file(data):
-            return _decode_file(data, settings)
-        if media_type in ("", "application/octet-stream") and not _find_other_file(data):
-            return _decode_pixels(data, settings)
-        raise UndecodableError(
-            f"field {IMAGE}: base64 of neither an image file nor raw pixels: {media_type} "
-            f"{_show(data)}"
-        )
-    if not isinstance(value, list):
-        raise UndecodableError(
-            f"field {IMAGE}: a JSON {type(value).__name__}, not a list of pixels or base64"
-        )
-    pixels = np.asarray(value)  # a ragged list raises
-    if not pixels.size:
-        raise UndecodableError(f"field {IMAGE}: it holds no image: it is empty")
-    if pixels.dtype.kind not in "iuf":
-        raise UndecodableError(f"field {IMAGE}: its pixels are not numbers")
-    if pixels.dtype.kind == "f" and _has_large_integer(value):
-        raise UndecodableError(f"field {IMAGE}: an integer beyond 2**53 among other numbers")
-    if settings.images.is_declared:
-        return fit_array(pixels, settings.images)
-    if pixels.dtype.kind == "i" and pixels.min() >= 0 and pixels.max() <= 255:
-        return pixels.astype(np.uint8)
-    return pixels
-
-
-def _decode_base64(text: str) -> tuple[bytes, str]:
-    """Decode base64 in any of its dialects; return the media type that a data: URI says, or ""."""
-    media_type = ""
-    if text[:5].lower() == "data:":
-        head, _, text = text[5:].partition(",")
-        media_type, *options = head.lower().split(";")
-        if "base64" not in options:
-            raise UndecodableError(f"field {IMAGE}: a data: URI that is not in base64")
-        text = unquote(text)
-    packed = "".join(text.split()).replace("-", "+").replace("_", "/")  # URL-safe
-    if not packed.endswith("="):
-        packed += "=" * (-len(packed) % 4)
+def _read_json_image(value: Any, settings: MessageSettings) -> np.ndarray:
     try:
-        return base64.b64decode(packed, validate=True), media_type
-    except ValueError as error:
-        raise UndecodableError(f"field {IMAGE}: not base64: {error}") from None
-
-
-def _has_boolean(value: Any) -> bool:
-    """Return whether lists hold a boolean, which numpy would make 0 or 1 beside numbers."""
-    if isinstance(value, list):
-        return any(map(_has_boolean, value))
-    return isinstance(value, bool)
-
-
-def _has_large_integer(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_has_large_integer, value))
-    return isinstance(value, int) and abs(value) > LARGEST_EXACT
-
-
-def _decode_file(data: bytes, settings: MessageSettings) -> np.ndarray:
-    _check_not_empty(data)
-    return decode_image(data, settings.max_image_pixels, settings.images)
-
-
-def _decode_pixels(data: bytes, settings: MessageSettings) -> np.ndarray:
-    _check_not_empty(data)
-    pixels = np.frombuffer(bytearray(data), np.uint8)  # its own, to be written to
-    return fit_array(pixels, settings.images) if settings.images.is_declared else pixels
-
-
-def _check_not_empty(data: bytes) -> None:
-    if not data:
-        raise UndecodableError("it holds no image: it is empty")
-
-
-def _show(data: bytes) -> str:
-    name = _find_other_file(data)
-    return f"{data[:_SHOWN_BYTES]!r}" + (f" ({name})" if name else "")
-
-
-def _find_other_file(data: bytes) -> str | None:
-    """Return the name of a format that is not read, if bytes begin as a file of it."""
-    if data[4:8] == b"ftyp":
-        return "HEIF, AVIF or video"
-    return next((name for start, name in _OTHER_FILES.items() if data.startswith(start)), None)
+        return read_image(value, settings.images, settings.max_image_pixels)
+    except UndecodableError as error:
+        raise UndecodableError(f"field {IMAGE}: {error}") from None
 
 
 @beam.typehints.with_output_types(Block, dead_letters=DeadLetter)
@@ -269,38 +182,59 @@ class _DecodeDoFn(beam.DoFn):
             try:
                 row = decode_message(message, self._settings)
             except Exception as error:  # a payload may provoke whatever a decoder raises
-                DEAD_LETTERS.inc()
-                letter = DeadLetter(
-                    key=message.message_id,
-                    error=describe(error),
-                    source=message.source,
-                    message=message,
-                )
-                yield TaggedOutput(self.DEAD_LETTERS, letter)
+                yield self._dead_letter(message, describe(error))
             else:
-                alike[frozenset(row.columns)].append((message, row))
-                size += row.columns[IMAGE].nbytes if IMAGE in row.columns else 0
+                names = () if self._settings.columns else row.columns
+                alike[frozenset(names)].append((message, row))
+                size += getattr(row.columns.get(IMAGE), "nbytes", 0)
             if size >= self._settings.max_block_bytes:
                 yield from chain.from_iterable(map(self._make_blocks, alike.values()))
                 alike.clear()
                 size = 0
         yield from chain.from_iterable(map(self._make_blocks, alike.values()))
 
-    def _make_blocks(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Block]:
+    def _dead_letter(self, message: Message, error: str) -> TaggedOutput:
+        DEAD_LETTERS.inc()
+        letter = DeadLetter(
+            key=message.message_id, error=error, source=message.source, message=message
+        )
+        return TaggedOutput(self.DEAD_LETTERS, letter)
+
+    def _make_blocks(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Any]:
+        if self._settings.columns:
+            yield from self._make_declared_block(found)
+            return
         for frame, group in make_frames(_gather_columns([row for _, row in found], self._settings)):
             rows = [found[row] for row in group.rows.tolist()]
-            messages = Messages(message for message, _ in rows)
-            beside = {KEY: object_cells([row.key for _, row in rows])}
-            for position, name in enumerate(self._settings.passthrough_columns):
-                beside[name] = object_cells([row.passed[position] for _, row in rows])
-            yield Block(
-                frame=frame,
-                beside=beside,
-                index=frame.index,
-                attrs={MESSAGES: messages},
-                integers=group.integers,
-                origin=_Decoded(messages, self._settings),
-            )
+            yield self._make_block(frame, rows, group.integers)
+
+    def _make_declared_block(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Any]:
+        typed = DeclaredRows.of_records([row.columns for _, row in found], self._settings)
+        for row, problem in sorted(typed.problems.items()):
+            yield self._dead_letter(found[row][0], f"ValueError: {problem}")
+        rows = [found[row] for row in typed.kept.tolist()]
+        if rows:
+            yield self._make_block(typed.make_frame(), rows)
+
+    def _make_block(
+        self,
+        frame: pd.DataFrame,
+        rows: Sequence[tuple[Message, Row]],
+        integers: tuple[str, ...] = (),
+    ) -> Block:
+        messages = Messages(message for message, _ in rows)
+        beside = {KEY: object_cells([row.key for _, row in rows])}
+        for position, name in enumerate(self._settings.passthrough_columns):
+            beside[name] = object_cells([row.passed[position] for _, row in rows])
+        return Block(
+            frame=frame,
+            beside=beside,
+            index=frame.index,
+            attrs={MESSAGES: messages},
+            integers=integers,
+            origin=_Decoded(messages, self._settings),
+            is_typed=bool(self._settings.columns),
+        )
 
 
 @dataclass(frozen=True)
@@ -310,8 +244,10 @@ class _Decoded:
     messages: Messages
     settings: MessageSettings
 
-    def __call__(self) -> Mapping[str, np.ndarray]:
+    def __call__(self) -> Mapping[str, Any]:
         rows = [decode_message(message, self.settings) for message in self.messages]
+        if self.settings.columns:
+            return DeclaredRows.of_records([row.columns for row in rows], self.settings).columns
         return object_columns(_gather_columns(rows, self.settings))
 
 

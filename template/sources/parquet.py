@@ -20,9 +20,11 @@ from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
 from template.sources.arrow_rows import ArrowRows, join_rows
 from template.sources.columns import check_columns
+from template.sources.declared_rows import check_declared, find_wanted
 from template.sources.int96 import find_int96_columns
 from template.sources.splits import SplitId
 from template.sources.streams import GZIP_MAGIC, ReadSettings, UnreadableError, open_stored
+from template.sources.typed_cells import find_type_problem
 
 ROWS_PER_SPLIT = 16_384
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -63,7 +65,10 @@ class ParquetSplit:
                 parquet = _open(stack.enter_context(open_stored(self.path)))
                 counts = _count_rows(parquet)
                 coarse = None
+                wanted = find_wanted(parquet.schema_arrow.names, settings)
                 int96 = find_int96_columns(parquet)
+                if wanted is not None:
+                    int96 = tuple(name for name in int96 if name in wanted)
                 if int96:
                     stream = stack.enter_context(open_stored(self.path))
                     coarse = _open(stream, coerce_int96_timestamp_unit="ms")
@@ -76,7 +81,7 @@ class ParquetSplit:
                 end = row + counts[group]
                 how = {"batch_size": settings.batch_size, "row_groups": [group]}
                 try:
-                    batches = parquet.iter_batches(**how)
+                    batches = parquet.iter_batches(columns=wanted, **how)
                     also = coarse.iter_batches(columns=int96, **how) if coarse else repeat(None)
                     for batch, milliseconds in zip(batches, also, strict=False):
                         if row + len(batch) > end:
@@ -115,6 +120,12 @@ def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[Parquet
                 ) from error
             raise UnreadableError(f"not a readable Parquet file: {error}") from error
         check_columns(names, settings)
+        check_declared(names, settings)
+        for column in settings.columns:
+            if column.name in names:
+                problem = find_type_problem(column, parquet.schema_arrow.field(column.name).type)
+                if problem:
+                    raise UnreadableError(problem)
         _check_key_type(parquet.schema_arrow, settings.key_column)
     if min(counts, default=0) < 0:
         raise UnreadableError("not a readable Parquet file: a row group of less than 0 rows")

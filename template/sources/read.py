@@ -6,10 +6,10 @@ from the file to the model within one worker. Memory is bounded by a split, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
@@ -17,6 +17,7 @@ from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 from template.blocks import SPLIT, Block, SplitOrigin
 from template.dead_letters import DEAD_LETTERS, ROWS_READ, UNREAD_FILES, DeadLetter, describe
 from template.file_versions import FileVersion
+from template.needs.columns import Column, ColumnType
 from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.csv import split_csv
@@ -93,6 +94,8 @@ class ReadBlocks(beam.PTransform):
             records if it is None.
         column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
             of folders. A file that lacks one, or is not CSV, is a dead letter.
+        columns: those that the model expects; without them it gets those of the input. A file that
+            lacks one, or a row of JSON, is a dead letter. ``column_types`` go before them.
         images: those that the model expects; without them images are read as they are stored.
         max_rows: read no more than so many rows, the first, in one step of one worker.
     """
@@ -108,6 +111,7 @@ class ReadBlocks(beam.PTransform):
         max_image_pixels: int = MAX_IMAGE_PIXELS,
         csv_delimiter: str | None = None,
         column_types: Mapping[str, str] = MappingProxyType({}),
+        columns: Sequence[Column] = (),
         images: ImageFormat = AS_STORED,
         max_rows: int | None = None,
     ) -> None:
@@ -122,6 +126,10 @@ class ReadBlocks(beam.PTransform):
             folder=find_folder(pattern),
             csv_delimiter=csv_delimiter,
             column_types=dict(column_types),
+            columns=tuple(
+                replace(column, type=cast(ColumnType, column_types.get(column.name, column.type)))
+                for column in columns
+            ),
             images=images,
             max_rows=max_rows,
         )

@@ -14,6 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from template.dead_letters import utf8
+from template.needs.columns import Column
 from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 
@@ -30,8 +31,8 @@ class ReadSettings:
     An image of more than ``max_image_pixels`` is not decoded. ``folder_columns`` are the columns
     that a file's folders below ``folder`` give.
     ``csv_delimiter`` is found in each file if it is None. ``column_types`` has "text" or "number"
-    for columns of CSV whose type is not to be guessed. ``images`` are those that the model
-    declares. ``max_rows`` are all that is read.
+    for columns of CSV whose type is not to be guessed. ``columns`` and ``images`` are
+    those that the model declares. ``max_rows`` are all that is read.
     """
 
     batch_size: int
@@ -42,6 +43,7 @@ class ReadSettings:
     folder_columns: frozenset[str] = frozenset()
     csv_delimiter: str | None = None
     column_types: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
     images: ImageFormat = AS_STORED
     max_rows: int | None = None
 

@@ -21,8 +21,9 @@ from template.model import BaseModel, Images, stack_images
 from template.parameters import MAX_IMAGE_PIXELS
 from template.rows import Rows
 from template.sources.idx import split_idx
-from template.sources.images import decode_image, split_images
+from template.sources.images import split_images
 from template.sources.messages import DecodeMessages, MessageSettings, decode_message
+from template.sources.pixels import decode_image
 from template.sources.streams import ReadSettings, UnreadableError
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from template.file_versions import FileVersion
 from template.parameters import MAX_IMAGE_PIXELS
-from template.sources import images as images_source
+from template.sources import pixels
 from template.sources.images import FILES_PER_SPLIT, split_images
 from template.sources.streams import ReadSettings, UnreadableError
 
@@ -26,7 +26,7 @@ def encode(image, format_="PNG", **options):
 
 
 def decode_image(data, max_pixels=MAX_IMAGE_PIXELS):
-    return images_source.decode_image(data, max_pixels)
+    return pixels.decode_image(data, max_pixels)
 
 
 GREY = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) * 10)
