@@ -12,7 +12,13 @@ import sys
 from collections.abc import Sequence
 
 from launcher.commands.parser import CommandParser, add_command
-from launcher.errors import FlexpackError
+from launcher.errors import (
+    CredentialsError,
+    FlexpackError,
+    NotFound,
+    ServiceError,
+    StorageError,
+)
 
 _INTERRUPTED = 130
 
@@ -27,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except FlexpackError as error:
         print(f"flexpack: {error}", file=sys.stderr)
+        if isinstance(error, (CredentialsError, NotFound, ServiceError, StorageError)):
+            _print_local_hint()
         return error.exit_status
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -35,6 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def _print_local_hint() -> None:
+    """Say that this shell asked Google Cloud although there is a local Dataflow here."""
+    from launcher.commands.connection import format_local_hint
+
+    if hint := format_local_hint():
+        print(hint, file=sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,8 @@
 
     FlexpackError               1
     ├── InputError              2  an argument, or a file that the user gave, is wrong
-    │   └── SpecError           2  a container spec or its metadata cannot be used
+    │   ├── SpecError           2  a container spec or its metadata cannot be used
+    │   └── NotFound            2  there is no such project, bucket, object or job
     ├── StaleFiles              1  generated files differ from what the code would write
     ├── MissingExtra            1  the packages of an extra are not installed
     ├── CredentialsError        1  no Google credentials were found
@@ -57,6 +58,10 @@ class InputError(FlexpackError):
 
 class SpecError(InputError):
     """A container spec or its metadata cannot be used."""
+
+
+class NotFound(InputError):
+    """There is no such project, bucket, object or job, at least not where the shell looks."""
 
 
 class StaleFiles(FlexpackError):

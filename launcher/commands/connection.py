@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 from argparse import Namespace
+from pathlib import Path
 
-from launcher.errors import InputError
+from launcher.errors import InputError, NotFound
+from launcher.google.transport import DEFAULT_ENDPOINT, find_endpoint
 
 # An id may be scoped by a domain, and the service takes the number for it.
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+")
@@ -23,7 +25,7 @@ def find_project(args: Namespace) -> str:
     """
     project = args.project or _default_project()
     if not project:
-        raise InputError(
+        raise NotFound(
             "--project: missing; give the id of the Google Cloud project, or set "
             "CLOUDSDK_CORE_PROJECT"
         )
@@ -60,6 +62,31 @@ def format_jobs_command(verb: str, job_id: str, project: str, region: str) -> st
     if region != _default_region():
         words += ["--region", region]
     return shlex.join(words)
+
+
+def format_local_hint() -> str:
+    """Return how this shell would use the local Dataflow of this folder; empty if it does already.
+
+    Empty too if this folder has none, and none listens on the default port.
+    """
+    if find_endpoint() != DEFAULT_ENDPOINT or os.environ.get("STORAGE_EMULATOR_HOST"):
+        return ""
+    from launcher.commands.emulator import DEFAULT_DATA_DIR, find_local
+    from launcher.emulator.daemon import EmulatorError
+
+    env = 'eval "$(flexpack emulator env)"'
+    try:
+        running = find_local(None)
+    except EmulatorError as error:
+        return f"This shell does not use the local Dataflow of this folder: {error}"
+    if running:
+        return f"This shell does not use the local Dataflow that runs here: {env}"
+    if Path(DEFAULT_DATA_DIR).is_dir():
+        return (
+            "This shell does not use the local Dataflow of this folder, which is stopped: "
+            f"flexpack emulator start --detach && {env}"
+        )
+    return ""
 
 
 def _default_project() -> str | None:

@@ -88,7 +88,7 @@ class RunDisplay(RunObserver):
         elif counts and counts.dead_letters and not counts.predictions:
             print(
                 "flexpack: warning: nothing was predicted; every row is a dead letter, with its "
-                f"reason {f'in {results.dead_letters}' if results else 'at the dead-letter topic'}",
+                f"reason{f' in {results.dead_letters}' if results else ''}",
                 file=sys.stderr,
             )
 

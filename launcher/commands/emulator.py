@@ -93,7 +93,7 @@ def _start(args: Namespace) -> int:
     """Serve the local Dataflow, in the foreground or detached."""
     require_extras("emulator start", "emulator")
     with _explained():
-        running = _find(args.data_dir, args.port) if args.detach else None
+        running = find_local(args.data_dir, args.port) if args.detach else None
         if running is not None:
             _refuse_other_options(args, running)
             _print_ready(running, args.data_dir, is_detached=True, runs_already=True)
@@ -147,7 +147,7 @@ def _status(args: Namespace) -> int:
 def _prune(args: Namespace) -> int:
     """Delete finished jobs with their messages and files."""
     with _explained():
-        info = _find(args.data_dir)
+        info = find_local(args.data_dir)
         folder = info.data_dir if info else args.data_dir or _DATA_DIR.default
         pruned = daemon.prune(folder, keep_jobs=args.keep_jobs)
     print(f"Deleted {pruned['jobs']:,} finished jobs and {pruned['objects']:,} staged objects.")
@@ -159,7 +159,7 @@ def _stop(args: Namespace) -> int:
     data_dir = args.data_dir or _DATA_DIR.default
     with _explained():
         was_running = daemon.stop(data_dir)
-        other = None if was_running or args.data_dir else _find(None)
+        other = None if was_running or args.data_dir else find_local(None)
     if was_running:
         print("Stopped the local Dataflow.")
     elif other is not None:
@@ -173,7 +173,7 @@ def _stop(args: Namespace) -> int:
     return 0
 
 
-def _find(data_dir: Path | None, port: int = _PORT.default) -> daemon.EmulatorInfo | None:
+def find_local(data_dir: Path | None, port: int = _PORT.default) -> daemon.EmulatorInfo | None:
     """Return the local Dataflow of a folder; without one that of the default folder or the port."""
     if data_dir is not None:
         return daemon.find_running(data_dir)
@@ -182,7 +182,7 @@ def _find(data_dir: Path | None, port: int = _PORT.default) -> daemon.EmulatorIn
 
 def _find_or_fail(data_dir: Path | None) -> daemon.EmulatorInfo:
     with _explained():
-        info = _find(data_dir)
+        info = find_local(data_dir)
     if info is None:
         folder = data_dir or _DATA_DIR.default
         place = "" if data_dir else f" or port {_PORT.default}"

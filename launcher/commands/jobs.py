@@ -14,8 +14,9 @@ from launcher.commands.connection import find_project, find_region, format_jobs_
 from launcher.commands.options import add_place, add_timeout
 from launcher.commands.output import format_count, print_json, print_table
 from launcher.commands.parser import Command, CommandParser, Number, add_verb, add_verbs
-from launcher.errors import ApiError, InputError
-from launcher.jobs.records import MessageImportance, Metric, RowCounts
+from launcher.errors import ApiError, NotFound
+from launcher.jobs.records import Job, MessageImportance, Metric, RowCounts
+from template.parameters import TEMPLATES
 
 if TYPE_CHECKING:
     from launcher.jobs.dataflow import Dataflow
@@ -36,7 +37,9 @@ def add_flags(parser: CommandParser) -> None:
     listing.add_argument("--status", choices=("all", "active", "terminated"), default="all")
     listing.add_argument("--name", help="only jobs of this name")
     listing.add_argument("--limit", type=Number(1), default=20, metavar="N", help="default: 20")
-    describe = add("describe", "show a job: state, times, labels, rows", _describe)
+    describe = add(
+        "describe", "show a job: state, times, labels, parameters, rows, output", _describe
+    )
     messages = add("messages", "show a job's messages", _messages)
     messages.add_argument(
         "--importance",
@@ -78,10 +81,13 @@ def _list(args: Namespace) -> int:
 
 
 def _describe(args: Namespace) -> int:
-    """Show one job: its state, times, labels, and how many rows it has handled."""
+    """Show one job: its state, times, labels, parameters, rows, and where its output is."""
+    from launcher.commands.display import RunDisplay
+    from launcher.jobs.results import find_results
+
     dataflow = _open(args)
     with _found(args.job_id, dataflow):
-        job = dataflow.get(args.job_id)
+        job = dataflow.get(args.job_id, view="JOB_VIEW_ALL")
     if args.format == "json":
         print_json(job)
         return 0
@@ -107,7 +113,24 @@ def _describe(args: Namespace) -> int:
     for title, text in lines:
         if text not in ("", "-"):
             print(f"{title:9}{text}")
+    _print_parameters(job)
+    RunDisplay(sys.stdout, job.id, dataflow.project, dataflow.region).show_results(
+        find_results(dataflow, job)
+    )
     return 0
+
+
+def _print_parameters(job: Job) -> None:
+    """Print what the job was given of the templates' parameters, without the defaults."""
+    options = job.environment.options if job.environment else {}
+    declared = {each.name: each for template in TEMPLATES for each in template.parameters}
+    given = {
+        name: options[name]
+        for name, parameter in declared.items()
+        if options.get(name) not in (None, "", parameter.default)
+    }
+    for place, (name, value) in enumerate(given.items()):
+        print(f"{'' if place else 'given':9}{name}={value}")
 
 
 def _messages(args: Namespace) -> int:
@@ -225,7 +248,7 @@ def _found(job_id: str, dataflow: Dataflow) -> Iterator[None]:
         if error.status_code != HTTPStatus.NOT_FOUND:
             raise
         place = f"--project {dataflow.project} --region {dataflow.region}"
-        raise InputError(
+        raise NotFound(
             f"JOB_ID {job_id!r}: there is no such job of {dataflow.project} in {dataflow.region}; "
             f"'flexpack jobs list {place}' shows the ids, and --region names another region"
         ) from error

@@ -89,7 +89,7 @@ def _report(job_name: str, output: str, images: str, labels: str) -> None:
         f"rows           {counts.rows_read:,} read, {counts.predictions:,} predicted, "
         f"{counts.dead_letters:,} dead-lettered"
     )
-    print(f"predictions    {output}-*.jsonl")
+    print(f"predictions    {output}-?????-of-?????.jsonl")
     if counts.dead_letters:
         print(f"dead letters   {output}-errors-*.jsonl")
     sys.stdout.flush()

@@ -17,7 +17,7 @@ from googleapiclient.errors import HttpError
 from googleapiclient.http import HttpRequest
 
 from launcher.errors import ApiError, CredentialsError, Unreachable
-from launcher.google.transport import NO_CREDENTIALS, OneAttemptHttp, is_google
+from launcher.google.transport import LOCAL_REMEDY, NO_CREDENTIALS, OneAttemptHttp, is_loopback
 
 
 def execute(
@@ -77,7 +77,7 @@ def _explain(
     if isinstance(cause, requests.Timeout):
         return Unreachable(f"{action}: no answer from {endpoint} within {timeout_sec:g} s")
     if isinstance(cause, requests.ConnectionError):
-        remedy = "look at your network" if is_google(endpoint) else "is it running?"
+        remedy = LOCAL_REMEDY if is_loopback(endpoint) else "look at your network"
         return Unreachable(f"{action}: no connection to {endpoint}, or one that dropped; {remedy}")
     return Unreachable(f"{action}: no answer from {endpoint}: {cause}")
 

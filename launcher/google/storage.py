@@ -15,12 +15,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from launcher.errors import ApiError, InputError, StorageError, Unreachable
+from launcher.errors import ApiError, InputError, NotFound, StorageError, Unreachable
+from launcher.google.bucket_names import find_bucket_name_problem
+from launcher.google.transport import LOCAL_REMEDY
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
 
-GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+/.+")
+GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]*[a-z0-9]/.+")
 
 TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
 RETRY_FOR_SEC = 20.0
@@ -149,9 +151,7 @@ def _check_listens(server: str) -> None:
         socket.create_connection(address, timeout=TIMEOUT_SEC[0]).close()
     except ConnectionRefusedError as error:
         raise StorageError(
-            f"STORAGE_EMULATOR_HOST {server}: nothing answers there; start the local Dataflow "
-            "again, 'flexpack emulator start --detach', or for Cloud Storage itself use a shell "
-            "without the variables of 'flexpack emulator env'"
+            f"STORAGE_EMULATOR_HOST {server}: nothing answers there; {LOCAL_REMEDY}"
         ) from error
     except (OSError, ValueError):  # the client will say it
         return
@@ -175,11 +175,12 @@ def explained(flag: str, gcs_path: str) -> Iterator[None]:
         if error.status_code == HTTPStatus.NOT_FOUND:
             bucket = gcs_path.removeprefix("gs://").partition("/")[0]
             if "bucket does not exist" in error.service_message:
-                raise InputError(
-                    f"{where}: there is no bucket {bucket!r}; create it with "
-                    f"'gcloud storage buckets create gs://{bucket}'"
+                problem = find_bucket_name_problem(bucket)
+                remedy = f"create it with 'gcloud storage buckets create gs://{bucket}'"
+                raise NotFound(
+                    f"{where}: there is no bucket {bucket!r}; {problem or remedy}"
                 ) from error
-            raise InputError(
+            raise NotFound(
                 f"{where}: there is no such object; 'flexpack build' writes it"
             ) from error
         if error.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):

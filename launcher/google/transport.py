@@ -22,6 +22,11 @@ NO_CREDENTIALS = (
     'Dataflow eval "$(flexpack emulator env)"'
 )
 
+LOCAL_REMEDY = (
+    "start the local Dataflow again, 'flexpack emulator start --detach', or for Google Cloud use a "
+    "shell without the variables of 'flexpack emulator env'"
+)
+
 _ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _CONNECT_TIMEOUT_SEC = 10.0
@@ -37,6 +42,11 @@ def is_google(endpoint: str) -> bool:
     url = urlsplit(endpoint)
     host = url.hostname or ""
     return url.scheme == "https" and host.endswith(".googleapis.com")
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Return whether an endpoint is on this machine."""
+    return urlsplit(endpoint).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def open_session(endpoint: str) -> requests.Session:

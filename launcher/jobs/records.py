@@ -105,6 +105,12 @@ class Environment:
     sdk_pipeline_options: Mapping[str, Any] = field(default_factory=dict)
     worker_pools: tuple[WorkerPool, ...] = ()
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The pipeline options, among them the template's parameters."""
+        options: Mapping[str, Any] = self.sdk_pipeline_options.get("options", {})
+        return options
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

@@ -42,15 +42,15 @@ class RunResults:
 def find_results(
     dataflow: Dataflow, job: Job, *, client: Client | None = None
 ) -> RunResults | None:
-    """Return the results of a job that has ended; blocks for two requests.
+    """Return the results of a job that has ended; blocks for up to two requests.
 
     None if it is not a job of the kit's batch template, or left no record that can be read.
 
     Raises:
         ServiceError: Dataflow refused, or was out of reach for too long.
     """
-    environment = dataflow.get(job.id, view="JOB_VIEW_ALL").environment
-    options = environment.sdk_pipeline_options.get("options", {}) if environment else {}
+    environment = job.environment or dataflow.get(job.id, view="JOB_VIEW_ALL").environment
+    options = environment.options if environment else {}
     output = options.get("output")
     if not isinstance(output, str) or not options.get("model_path"):
         return None

@@ -139,7 +139,7 @@ def _read_options(environment: Environment) -> Iterator[str]:
     """Yield experiments and service options, wherever the job reports them."""
     yield from environment.experiments
     yield from environment.service_options
-    options = environment.sdk_pipeline_options.get("options", {})
+    options = environment.options
     for name in ("experiments", "dataflow_service_options"):
         value = options.get(name)
         yield from value if isinstance(value, list) else []

@@ -225,3 +225,57 @@ def test_an_emulator_that_runs_already_is_told_with_what_it_cannot_change(flexpa
     status, _, err = flexpack(*start, "--max-jobs", "1")
     assert status == 2
     assert f"'flexpack emulator stop --data-dir {emulator.data_dir}' first" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("jobs", "list"), id="no project"),
+        pytest.param(("jobs", "list", "--project=my-project"), id="no credentials"),
+        pytest.param(("build", "gs://my-bucket/t.json", "--image=local/flexpack"), id="storage"),
+    ],
+)
+def test_a_shell_that_does_not_use_the_local_dataflow_here_is_shown_how(
+    arguments, flexpack, emulator, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    Path(".flexpack").symlink_to(emulator.data_dir)
+    hint = (
+        'This shell does not use the local Dataflow that runs here: eval "$(flexpack emulator env)"'
+    )
+
+    status, _, err = flexpack(*arguments)
+    assert status != 0
+    assert err.endswith(f"\n{hint}\n")
+
+    # Whoever has named a server has chosen.
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", "http://localhost:1/")
+    assert hint not in flexpack(*arguments)[2]
+
+
+def test_a_mistake_in_a_flag_says_nothing_of_the_local_dataflow(
+    flexpack, emulator, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path(".flexpack").symlink_to(emulator.data_dir)
+    command = ("jobs", "list", "--project=my-project", "--region=us-central1-a")
+    assert "local Dataflow" not in flexpack(*command)[2]
+
+
+def test_a_stopped_local_dataflow_is_mentioned(flexpack, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(".flexpack").mkdir()
+    assert flexpack("jobs", "list")[2].endswith(
+        "of this folder, which is stopped: flexpack emulator start --detach && eval "
+        '"$(flexpack emulator env)"\n'
+    )
+    for variable in ("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(variable, "http://localhost:1/")
+    for command in (
+        ("jobs", "list", "--project=my-project"),
+        ("jobs", "cancel", "1", "--project=my-project"),
+        ("build", "gs://my-bucket/t.json", "--image=local/flexpack"),
+    ):
+        assert "'flexpack emulator start --detach'" in flexpack(*command)[2]

@@ -13,6 +13,22 @@ METRICS = [
     }
     for name, value in (("rows_read", 1000), ("predictions", 998), ("dead_letters", 2))
 ] + [{"name": {"origin": "dataflow/v1b3", "name": "ElementCount"}, "scalar": 7}]
+OPTIONS = {
+    "input": "gs://b/in-*.csv",
+    "model_path": "gs://b/m.pth",
+    "batch_size": 1024,
+    "region": "us-central1",
+}
+RECORD = {
+    "job_name": "fashion",
+    "times": {"finished": "2099-01-01T00:00:00+00:00"},
+    "counts": {"unread_files": 0},
+    "dead_letter_reasons": [{"reason": "ValueError: no number", "count": 2}],
+    "output_files": [
+        {"kind": "predictions", "path": "p-00000-of-00001.jsonl"},
+        {"kind": "dead_letters", "path": "p-errors-00000-of-00001.jsonl"},
+    ],
+}
 ERROR_MESSAGE = {
     "id": "1",
     "time": "2026-11-22T13:00:05Z",
@@ -73,17 +89,31 @@ def test_list(flexpack, cloud):
     assert [job["name"] for job in json.loads(out)] == ["first"]
 
 
-def test_describe(flexpack, cloud):
+def test_describe(flexpack, cloud, tmp_path):
     job_id = cloud.add_job(
-        "fashion", currentState="JOB_STATE_DONE", type="JOB_TYPE_BATCH", labels={"team": "ml"}
+        "fashion",
+        currentState="JOB_STATE_DONE",
+        type="JOB_TYPE_BATCH",
+        labels={"team": "ml"},
+        environment={"sdkPipelineOptions": {"options": OPTIONS | {"output": str(tmp_path / "p")}}},
     )["id"]
     cloud.metrics = METRICS
+    (tmp_path / "p-run.json").write_text(json.dumps(RECORD))
 
     status, out, _ = flexpack("jobs", "describe", job_id)
     assert status == 0
     assert "type     batch\n" in out
     assert "labels   team=ml\n" in out
-    assert "rows     1,000 read, 998 predictions, 2 dead letters\n" in out
+    assert out.endswith(
+        "rows     1,000 read, 998 predictions, 2 dead letters\n"
+        "given    input=gs://b/in-*.csv\n"
+        f"         output={tmp_path}/p\n"
+        "         model_path=gs://b/m.pth\n"
+        f"  predictions   cat {tmp_path}/p-?????-of-?????.jsonl\n"
+        f"  dead letters  cat {tmp_path}/p-errors-*.jsonl\n"
+        "    2 x ValueError: no number\n"
+        f"  record        cat {tmp_path}/p-run.json\n"
+    )
 
     _, out, _ = flexpack("jobs", "describe", job_id, "--format", "json")
     assert json.loads(out)["currentState"] == "JOB_STATE_DONE"
