@@ -26,7 +26,8 @@ _INSTALL = (
     "--progress-bar=off",
 )
 
-# About 87 of 541 MB of the CPU image. torch's headers stay, for torch.compile beside a compiler.
+# Of the CPU image about 87 of 541 MB, of the CUDA image 136 MB of files and their bytecode: 29 of
+# 2,900 MB compressed. torch's headers stay, for torch.compile beside a compiler.
 _NOT_NEEDED = (
     "torch/test",
     "torch/bin/*",
@@ -40,6 +41,7 @@ _NOT_NEEDED = (
     "pyarrow/include",
     "pyarrow/tests",
     "sympy/**/tests",
+    "triton/**/*.a",
 )
 _NEEDED = {
     "torch/bin/torch_shm_manager",  # import torch looks for it

@@ -19,7 +19,7 @@ from launcher.image.record import BuiltImage, find_last_image, remember_disk_siz
 from launcher.image.resolve import LockResult, write_locks
 from launcher.image.resolve_project import write_project_lock
 from launcher.image.scan import find_scanner, scan
-from launcher.image.size import ImageSize, check_size, describe_step
+from launcher.image.size import ImageSize, check_size, name_layers
 from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
 from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
@@ -27,6 +27,7 @@ from launcher.kit import find_kit, is_from_wheel
 
 _ROOT = Path()
 _STEP_WIDTH = 60
+_SMALL_BYTES = 10_000  # A layer below it has no row of its own.
 
 
 def add_flags(parser: CommandParser) -> None:
@@ -329,9 +330,14 @@ def _show_size(reference: str, engine: LocalEngine, flavour: str) -> list[Findin
 def _print_size(size: ImageSize) -> None:
     """Print the layers of an image and what a worker needs for it."""
     print(f"  {'compressed':>12}  {'unpacked':>12}  layer")
-    for layer in size.layers:
-        step = describe_step(layer.created_by)[:_STEP_WIDTH]
-        print(f"  {_size(layer.compressed_bytes)}  {_size(layer.unpacked_bytes)}  {step}")
+    small = [layer for layer in size.layers if layer.compressed_bytes < _SMALL_BYTES]
+    for layer, name in zip(size.layers, name_layers(size.layers), strict=True):
+        if layer not in small:
+            row = f"{_size(layer.compressed_bytes)}  {_size(layer.unpacked_bytes)}"
+            print(f"  {row}  {name[:_STEP_WIDTH]}")
+    compressed = sum(layer.compressed_bytes for layer in small)
+    unpacked = sum(layer.unpacked_bytes for layer in small)
+    print(f"  {_size(compressed)}  {_size(unpacked)}  {len(small)} small layers")
     about = "" if size.is_exact else ", about"
     print(f"  {_size(size.compressed_bytes)}  {_size(size.unpacked_bytes)}  in all{about}")
     print(f"  A worker needs --disk-size-gb {size.disk_size_gb} or more.")

@@ -18,7 +18,7 @@ from launcher.commands.image import (
 )
 from launcher.commands.options import add_environment_options, add_place, read_options
 from launcher.commands.parser import CommandParser, set_example
-from launcher.errors import ImageError
+from launcher.errors import ImageError, InputError
 from launcher.google.storage import check_bucket
 from launcher.google.transport import find_endpoint, is_google
 from launcher.image.plan import plan_build
@@ -79,6 +79,13 @@ def _run(args: Namespace) -> int:
 
 def _find_image(args: Namespace, *, is_local: bool) -> str:
     """Return the image of the templates, by digest; build and push it if there is none yet."""
+    if args.code and (args.image or is_local):
+        given = f"--image {args.image} names one" if args.image else "the local Dataflow needs none"
+        code = args.code[0]
+        raise InputError(
+            f"--code {code}: builds an image, and {given}. On the local Dataflow: 'flexpack "
+            f"emulator register NAME --code {code}', then --image local/NAME"
+        )
     if args.image:
         image: str = args.image
         if not is_local and read_reference(image).digest is None:

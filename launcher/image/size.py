@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,20 @@ _GB = 1e9
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 6
+
+# What the layers of docker/Dockerfile are called, by words of their instructions.
+_NAMES = (
+    ("/locks/torch.txt", "torch and its CUDA libraries"),
+    ("/locks/beam.txt", "Beam, and what else flexpack needs"),
+    ("/locks/project.txt", "packages of docker/requirements.in"),
+    ("/locks/requirements.txt", "packages of your projects"),
+    ("install_system.py /opt", "Debian packages"),
+    ("/opt/google/dataflow/python_template_launcher", "the launcher program"),
+    ("/opt/apache/beam", "Beam's boot program"),
+)
+_CODE = ("flexpack's code", "your code")
+# Its first own layer, whose target the engines write down.
+_FIRST = "/opt/flexpack/build/"
 
 # What buildah writes for the files of a COPY: "multi:", their hash, "in", the target.
 _HASHED_SOURCE = re.compile(r"\b(dir|file|multi):[0-9a-f]+ in ")
@@ -94,6 +108,21 @@ def check_size(size: ImageSize, flavour: Flavour) -> list[Finding]:
             "every new worker downloads all of it. The budget is in launcher/image/flavours.json",
         )
     ]
+
+
+def name_layers(layers: Sequence[Layer]) -> list[str]:
+    """Return what each layer of docker/Dockerfile holds; of another Dockerfile its instruction."""
+    names = [_name_step(layer.created_by) for layer in layers]
+    first = next((n for n, layer in enumerate(layers) if _FIRST in layer.created_by), None)
+    if first is not None:
+        names[:first] = ["the base image"] * first
+        names[-len(_CODE) :] = _CODE
+    return names
+
+
+def _name_step(created_by: str) -> str:
+    found = (name for words, name in _NAMES if words in created_by)
+    return next(found, describe_step(created_by))
 
 
 def describe_step(created_by: str) -> str:

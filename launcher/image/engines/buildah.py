@@ -52,7 +52,9 @@ class Buildah:
             command = ["buildah", "push", f"--digestfile={digest}", *_tls(reference)]
             try:
                 run_tool(
-                    [*command, reference, f"docker://{reference}"], timeout_sec=_PUSH_TIMEOUT_SEC
+                    [*command, reference, f"docker://{reference}"],
+                    timeout_sec=_PUSH_TIMEOUT_SEC,
+                    show=True,
                 )
             except ToolError as error:
                 raise ImageError(

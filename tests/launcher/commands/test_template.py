@@ -105,6 +105,15 @@ def test_a_bucket_that_is_missing_is_told_before_an_image_is_built(bucket, proje
     assert "--bucket gs://not-there/templates: there is no bucket 'not-there'" in done.stderr
 
 
+def test_code_that_would_be_in_no_image_is_refused(bucket, emulator_env, project_env):
+    command = ("flexpack", "template", f"--bucket={bucket}", "--code=churn")
+    done = run(*command, env=emulator_env, status=2)
+    assert "--code churn: builds an image, and the local Dataflow needs none" in done.stderr
+    assert "'flexpack emulator register NAME --code churn', then --image local/NAME" in done.stderr
+    done = run(*command, "--image=a.b/c:1.0", env=project_env, status=2)
+    assert "--code churn: builds an image, and --image a.b/c:1.0 names one" in done.stderr
+
+
 def test_an_image_by_tag_is_warned_of(bucket, project_env):
     done = run("flexpack", "template", f"--bucket={bucket}", "--image=a.b/c:1.0", env=project_env)
     assert "warning: --image a.b/c:1.0: a tag may move" in done.stderr

@@ -10,7 +10,14 @@ import pytest
 
 from launcher.errors import ImageError
 from launcher.image.flavours import find_flavour
-from launcher.image.size import ImageSize, Layer, check_size, describe_step, read_size
+from launcher.image.size import (
+    ImageSize,
+    Layer,
+    check_size,
+    describe_step,
+    name_layers,
+    read_size,
+)
 
 STEPS = [
     {"created_by": "/bin/sh -c #(nop) ADD file:12 in / "},
@@ -87,6 +94,43 @@ def test_an_image_over_its_budget_is_a_warning():
     assert finding.severity == "WARNING"
     assert "6.00 GB compressed; the budget of cu130 is 3.5 GB" in finding.message
     assert "pip install" in finding.message
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (
+            "/bin/sh",
+            "/bin/sh -c #(nop) COPY multi:0a in /opt/flexpack/build/ ",
+            "|1 FLAVOUR=cpu /bin/sh -c --mount=a python install.py /opt/flexpack/locks/torch.txt",
+            "/bin/sh -c #(nop) COPY dir:0a in /opt/apache/beam ",
+            "/bin/sh -c #(nop) COPY dir:0a in /opt/ ",
+            "/bin/sh -c #(nop) COPY dir:0a in /opt/ ",
+        ),
+        (
+            "# debian.sh",
+            "COPY docker/check_base.py docker/install.py /opt/flexpack/build/ # buildkit",
+            "RUN /bin/sh -c python install.py /opt/flexpack/locks/torch.txt # buildkit",
+            "COPY /opt/apache/beam /opt/apache/beam # buildkit",
+            "COPY /code/kit/ /opt/ # buildkit",
+            "COPY /code/own/ /opt/ # buildkit",
+        ),
+    ],
+    ids=["buildah", "docker"],
+)
+def test_layers_are_named_by_what_they_hold(steps):
+    base, _, *names = name_layers([Layer(step, 1, 1) for step in steps])
+    assert base == "the base image"
+    assert names == [
+        "torch and its CUDA libraries",
+        "Beam's boot program",
+        "flexpack's code",
+        "your code",
+    ]
+
+
+def test_the_layers_of_another_dockerfile_are_its_instructions():
+    assert name_layers([Layer("RUN apt-get update", 1, 1)]) == ["RUN apt-get update"]
 
 
 @pytest.mark.parametrize(
