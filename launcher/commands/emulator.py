@@ -82,10 +82,16 @@ def add_flags(parser: CommandParser) -> None:
 def _add_option(verb: CommandParser, option: daemon.Option) -> None:
     verb.add_argument(
         option.flag,
-        type=Path if option.least is None else Number(option.least),
-        default=option.default,
-        metavar=option.metavar,
         help=option.help,
+        **(
+            {"action": "store_true"}
+            if option.is_switch
+            else {
+                "type": Path if option.least is None else Number(option.least),
+                "default": option.default,
+                "metavar": option.metavar,
+            }
+        ),
     )
 
 
@@ -225,6 +231,7 @@ def _print_places(info: daemon.EmulatorInfo) -> None:
     print(f"  Dataflow  {info.dataflow_endpoint}")
     print(f"  Storage   {info.storage_endpoint}")
     print(f"  Pub/Sub   {info.pubsub_host or f'none: {info.pubsub_problem}'}")
+    print(f"  console   {info.console_url or 'none: started with --no-console'}")
     print(f"  data      {info.data_dir}")
 
 

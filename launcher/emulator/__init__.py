@@ -6,6 +6,7 @@ module imports from its own room and from lower ones only::
     daemon       starts, finds and stops the process of server
     server       the process: one event loop, two ports, everything behind them
     service/     Dataflow's REST API and the metadata server
+    console      starts the page's process, launcher.console, at its first visitor
     pubsub       Google's Pub/Sub emulator
     runtime/     one run of one job: its processes, and what they report
     storage/     Cloud Storage

@@ -106,18 +106,22 @@ def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None])
         pubsub_emulator = _start_pubsub(options, folder)
         if pubsub_emulator is not None:
             stack.callback(pubsub_emulator.close)
-        from launcher.emulator import server
+        from launcher.emulator import console, server
 
         if storage_port is None:
             storage_port = port + 1 if port else 0
         dataflow_socket = stack.enter_context(server.bind(port, "--port"))
         storage_socket = stack.enter_context(server.bind(storage_port, "--storage-port"))
+        console_socket = None
+        if not options.no_console:
+            console_socket = stack.enter_context(console.listen(port + 3 if port else 0))
         pubsub_problem = pubsub_emulator.wait() if pubsub_emulator else pubsub.NOT_FOUND
         info = EmulatorInfo(
             pid=os.getpid(),
             dataflow_port=dataflow_socket.getsockname()[1],
             storage_port=storage_socket.getsockname()[1],
             data_dir=folder,
+            console_port=console_socket.getsockname()[1] if console_socket else None,
             pubsub_port=pubsub_emulator.port if pubsub_emulator and not pubsub_problem else None,
             pubsub_problem=pubsub_problem,
         )
@@ -133,6 +137,10 @@ def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None])
         def announce() -> None:
             write_state(info, code)
             stack.callback(state_file(folder).unlink, missing_ok=True)
+            if console_socket is not None:
+                variables = shell_variables(info, project=DEFAULT_PROJECT)
+                starter = console.ConsoleStarter(console_socket, variables, folder)
+                stack.callback(starter.close)
             on_ready(info)
 
         server.serve_until_stopped(

@@ -33,6 +33,7 @@ class EmulatorOptionError(EmulatorError):
 class EmulatorInfo:
     """A local Dataflow: its process, its ports and its folder.
 
+    ``console_port`` is None if it was started without the console.
     ``pubsub_port`` is None if Google's Pub/Sub emulator does not run; ``pubsub_problem``
     says why then.
     """
@@ -41,6 +42,7 @@ class EmulatorInfo:
     dataflow_port: int
     storage_port: int
     data_dir: Path
+    console_port: int | None = None
     pubsub_port: int | None = None
     pubsub_problem: str | None = None
 
@@ -52,6 +54,10 @@ class EmulatorInfo:
     @property
     def storage_endpoint(self) -> str:
         return f"http://localhost:{self.storage_port}"
+
+    @property
+    def console_url(self) -> str | None:
+        return None if self.console_port is None else f"http://localhost:{self.console_port}/"
 
     @property
     def pubsub_host(self) -> str | None:
@@ -93,6 +99,7 @@ def write_state(info: EmulatorInfo, code: str) -> None:
         "pid": info.pid,
         "dataflowPort": info.dataflow_port,
         "storagePort": info.storage_port,
+        "consolePort": info.console_port,
         "pubsubPort": info.pubsub_port,
         "pubsubProblem": info.pubsub_problem,
         "code": code,
@@ -118,6 +125,7 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
             dataflow_port=int(state["dataflowPort"]),
             storage_port=int(state["storagePort"]),
             data_dir=folder,
+            console_port=state.get("consolePort"),
             pubsub_port=state.get("pubsubPort"),
             pubsub_problem=state.get("pubsubProblem"),
         )

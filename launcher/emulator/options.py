@@ -23,7 +23,7 @@ class Option:
     """How an option looks on a command line.
 
     Attributes:
-        least, most: bounds of a whole number; None for a path.
+        least, most: bounds of a whole number; None for a path and a switch.
     """
 
     name: str
@@ -32,6 +32,10 @@ class Option:
     metavar: str | None
     least: int | None
     most: int | None
+
+    @property
+    def is_switch(self) -> bool:
+        return self.default is False
 
     @property
     def flag(self) -> str:
@@ -54,7 +58,8 @@ def _option(
 class EmulatorOptions:
     """How a local Dataflow is started; 0 picks a free port.
 
-    ``max_jobs`` None means one a core, but four at least.
+    The console listens on the third port after ``port`` if that is free. ``max_jobs`` None means
+    one a core, but four at least.
     """
 
     data_dir: Path = _option(
@@ -66,7 +71,7 @@ class EmulatorOptions:
         DEFAULT_PORT,
         "of Dataflow; 0 picks free ones (default: %(default)s)",
         least=0,
-        most=65533,  # The two ports after it are Cloud Storage's and Pub/Sub's.
+        most=65532,  # The three ports after it are Cloud Storage's, Pub/Sub's and the console's.
     )
     storage_port: int | None = _option(
         None, "of Cloud Storage (default: the one after --port)", least=0, most=65535
@@ -104,6 +109,7 @@ class EmulatorOptions:
         metavar="N",
         least=0,
     )
+    no_console: bool = _option(False, "serve no page to look at jobs and launch them")
 
     def check(self) -> None:
         """
@@ -123,10 +129,13 @@ class EmulatorOptions:
 
     def to_arguments(self) -> list[str]:
         """Return the command line that ``parse_arguments`` reads; paths are absolute."""
+        given = [(option, getattr(self, option.name)) for option in OPTIONS]
         return [
-            f"{option.flag}={value.resolve() if isinstance(value, Path) else value}"
-            for option in OPTIONS
-            if (value := getattr(self, option.name)) is not None
+            option.flag
+            if option.is_switch
+            else f"{option.flag}={value.resolve() if isinstance(value, Path) else value}"
+            for option, value in given
+            if value is not None and value is not False
         ]
 
 
@@ -140,6 +149,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> EmulatorOptions:
     """Return the options of a command line, by default this process's."""
     parser = ArgumentParser()
     for option in OPTIONS:
+        if option.is_switch:
+            parser.add_argument(option.flag, action="store_true")
+            continue
         kind = Path if option.least is None else int
         parser.add_argument(option.flag, type=kind, default=option.default)
     return EmulatorOptions(**vars(parser.parse_args(arguments)))

@@ -42,6 +42,8 @@ from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
 from launcher.emulator.service.faults import TRANSPORT, FaultQueue
 from launcher.emulator.service.guard import LocalOnly
+from launcher.emulator.service.history import JobHistory
+from launcher.emulator.service.job_facts import job_facts_routes
 from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.service.methods import DEFAULT_REGION, Methods
@@ -59,7 +61,7 @@ INTERRUPTED = (
     "The local Dataflow was stopped while this job was running, and the job was stopped with it. "
     "Launch it again."
 )
-_RUNS, _STORAGE, _JOBS = "runs", "storage", "jobs.sqlite3"
+_RUNS, _STORAGE, _JOBS, _HISTORY = "runs", "storage", "jobs.sqlite3", "history.sqlite3"
 _SHUTDOWN_SEC = 3
 _KEEP_ALIVE_SEC = 75
 _BACKLOG = 2048
@@ -133,6 +135,8 @@ def serve_until_stopped(
         stack.callback(store.close)
         jobs = JobStore(data_dir / _JOBS)
         stack.callback(jobs.close)
+        history = JobHistory(data_dir / _HISTORY)
+        stack.callback(history.close)
         for job_id in jobs.fail_interrupted(INTERRUPTED):
             _LOG.warning("job %s was running when the emulator stopped", job_id)
             remove_left_over(job_id)
@@ -141,7 +145,7 @@ def serve_until_stopped(
             store=store,
             images=registry,
             endpoints=endpoints,
-            report=JobRecorder(jobs=jobs, messages=discovery.messages).record,
+            report=JobRecorder(jobs=jobs, messages=discovery.messages, history=history).record,
             runs_dir=data_dir / _RUNS,
             umask=umask,
             max_jobs=max_jobs or DEFAULT_MAX_JOBS,
@@ -149,7 +153,11 @@ def serve_until_stopped(
         )
         stack.callback(runner.close)
         retention = Retention(
-            jobs=jobs, store=store, runs_dir=data_dir / _RUNS, running=runner.running
+            jobs=jobs,
+            store=store,
+            runs_dir=data_dir / _RUNS,
+            running=runner.running,
+            forget=history.forget,
         )
         faults = FaultQueue([*discovery.methods, *MethodTable().ids])
         methods = Methods(
@@ -172,6 +180,7 @@ def serve_until_stopped(
                 identity_route(data_dir),
                 projects_route(PROJECTS_PATH, projects),
                 prune_route(PRUNE_PATH, retention),
+                *job_facts_routes(jobs, history),
                 *metadata_routes(project_id=project_id, zone=f"{DEFAULT_REGION}-a"),
             ],
         )

@@ -373,7 +373,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("ports", "problem"),
     [
-        ({"port": 65534}, "--port 65534: must be from 1 to 65533, or 0"),
+        ({"port": 65534}, "--port 65534: must be from 1 to 65532, or 0"),
         ({"port": -1}, "--port -1: must be"),
         ({"port": 0, "storage_port": 70000}, "--storage-port 70000: must be from 1 to 65535, or 0"),
     ],

@@ -201,7 +201,7 @@ def test_emulator_commands_where_none_runs(flexpack, tmp_path):
     ("flags", "message"),
     [
         (("--images", "nofile"), "nofile: cannot be read: No such file or directory"),
-        (("--port", "99999"), "--port 99999: must be from 1 to 65533"),
+        (("--port", "99999"), "--port 99999: must be from 1 to 65532"),
         (("--max-jobs", "0"), "--max-jobs '0': expected a whole number of at least 1"),
         (("--data-dir", __file__), f"--data-dir {__file__}: cannot be "),
     ],

@@ -26,6 +26,7 @@ LAYERS = (
     {"launcher.cli"},
     {"launcher"},  # the public API
     {"launcher.demo"},
+    {"launcher.console"},
 )
 # Beside the layers: it imports none of them, so that one typo cannot pass on both sides.
 EMULATOR = "launcher.emulator"
@@ -38,9 +39,11 @@ ROOMS = (
     {"launcher.emulator.runtime"},
     {"launcher.emulator.pubsub"},
     {"launcher.emulator.service"},
-    {f"launcher.emulator.{name}" for name in ("instance", "lock", "options", "server")},
+    {f"launcher.emulator.{name}" for name in ("console", "instance", "lock", "options", "server")},
     {DAEMON},
 )
+# A program of its own, which the emulator starts: a client of the APIs, and nobody's library.
+CONSOLE = "launcher.console"
 # What the two ends of the executor's pipes share.
 EXECUTOR_MAY_IMPORT = {
     f"launcher.emulator.runtime.{name}" for name in ("errors", "events", "execution", "states")
@@ -170,6 +173,14 @@ def test_the_rooms_of_the_emulator_have_an_order():
     without = {module for module in modules if find_room(module) is None}
     assert without == {module for module in modules if is_in(module, {EXECUTOR})}
     assert find_upward_imports(find_room) == []
+
+
+def test_the_console_is_a_client_that_nobody_imports():
+    def is_console(module: str) -> bool:
+        return is_in(module, {CONSOLE})
+
+    assert find_imports(lambda module: not is_console(module), is_console) == {}
+    assert find_imports(is_console, lambda name: is_in(name, {EMULATOR})) == {}
 
 
 def test_nobody_imports_the_executor_which_shares_its_pipes_only():

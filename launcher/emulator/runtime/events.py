@@ -71,6 +71,14 @@ class AcknowledgedEvent:
 
 
 @dataclass(frozen=True)
+class UsageEvent:
+    """What the job's processes use: cores on average since the last such report, memory now."""
+
+    cores: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
 class SubscriptionEvent:
     """The executor creates a subscription for this job alone; the run deletes it."""
 
@@ -78,7 +86,13 @@ class SubscriptionEvent:
 
 
 Event: TypeAlias = (
-    StagedEvent | StateEvent | MessageEvent | MetricsEvent | AcknowledgedEvent | SubscriptionEvent
+    StagedEvent
+    | StateEvent
+    | MessageEvent
+    | MetricsEvent
+    | AcknowledgedEvent
+    | SubscriptionEvent
+    | UsageEvent
 )
 Report: TypeAlias = Callable[[Event], None]
 """Takes what a run reports; called from any thread."""

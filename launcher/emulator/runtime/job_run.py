@@ -45,6 +45,7 @@ from launcher.emulator.runtime.oci_enter import RUN_DIR_VARIABLE
 from launcher.emulator.runtime.processes import Children
 from launcher.emulator.runtime.states import JobState
 from launcher.emulator.runtime.subscriptions import HOST_VARIABLE, MISSING, delete_subscription
+from launcher.emulator.runtime.usage import UsageMeter
 from launcher.emulator.storage.store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ _INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
 
 
 class JobRun:
-    """Runs one job once. All methods but ``drain`` and ``cancel`` belong to one thread."""
+    """Runs one job once. ``launch`` and ``execute`` belong to one thread."""
 
     def __init__(
         self,
@@ -100,6 +101,7 @@ class JobRun:
         self._running = False
         self._acknowledged: Updates = ()
         self._subscriptions: set[str] = set()
+        self._usage = UsageMeter()
 
     def launch(self, launch: Launch) -> None:
         """Launch a Flex Template and execute the job that it stages; block until that has ended."""
@@ -128,6 +130,12 @@ class JobRun:
         """Kill the processes of the run and report no more; block until they are gone."""
         self._cancelled.set()
         self._children.kill_all()
+
+    def report_usage(self) -> None:
+        """Report what the processes of the run use; one thread alone calls this."""
+        usage = self._usage.read(self._children.pids())
+        if usage is not None:
+            self._report(usage)
 
     def _run(self, work: Callable[[], None]) -> None:
         try:

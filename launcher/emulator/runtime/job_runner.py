@@ -8,7 +8,9 @@ service does.
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -20,6 +22,9 @@ from launcher.emulator.runtime.images import ImageRegistry
 from launcher.emulator.runtime.job_run import JobRun
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.storage.store import ObjectStore
+
+_LOG = logging.getLogger(__name__)
+_USAGE_PERIOD_SEC = 2.0
 
 DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
 """How many jobs run at once: each is three processes that import Beam."""
@@ -62,6 +67,8 @@ class JobRunner:
         self._pool = ThreadPoolExecutor(max_jobs, thread_name_prefix="job")
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[JobRun, Future[None]]] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch_usage, name="usage", daemon=True).start()
 
     def launch(self, job_id: str, launch: Launch) -> None:
         """Start a Flex Template: its launcher, then its job. Returns at once."""
@@ -98,6 +105,7 @@ class JobRunner:
 
     def close(self) -> None:
         """Kill all that runs; block until it is gone. Reports nothing."""
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             runs = dict(self._runs)
@@ -138,6 +146,17 @@ class JobRunner:
         else:
             run.cancel()
             wait([ended])  # Its processes are gone: it has nothing left to wait for.
+
+    def _watch_usage(self) -> None:
+        while not self._closed.wait(_USAGE_PERIOD_SEC):
+            with self._lock:
+                runs = [run for run, _ in self._runs.values()]
+            for run in runs:
+                try:
+                    run.report_usage()
+                except (OSError, sqlite3.Error) as error:
+                    # The disk may be full. A point of a chart is missing.
+                    _LOG.warning("the usage of a job cannot be recorded: %s", error)
 
     def _forget(self, job_id: str) -> None:
         with self._lock:

@@ -59,6 +59,11 @@ class Child:
         self._released = False
 
     @property
+    def pid(self) -> int:
+        """The process above the child and all that it starts."""
+        return self._process.pid
+
+    @property
     def stdin(self) -> IO[bytes]:
         assert self._process.stdin is not None
         return self._process.stdin
@@ -110,6 +115,11 @@ class Children:
             child = Child(command, **options)
             self._running.append(child)
             return child
+
+    def pids(self) -> list[int]:
+        """Return the processes above all that run."""
+        with self._lock:
+            return [child.pid for child in self._running]
 
     def kill_all(self) -> None:
         """Kill every child; block until all are gone. May be repeated."""

@@ -18,6 +18,9 @@ from launcher.emulator.runtime.states import JobState
 
 _PACIFIC = ZoneInfo("America/Los_Angeles")  # Dataflow's job ids carry this clock.
 
+LAUNCH = "launchParameter"
+"""Where a document keeps the ``LaunchFlexTemplateParameter`` of its launch; no view shows it."""
+
 # What a view leaves out of the stored job. JOB_VIEW_UNKNOWN promises the summary "and may contain
 # additional information"; clients read the environment from it.
 _ONLY_IN_FULL_VIEW = ("steps", "stepsLocation", "pipelineDescription")
@@ -55,11 +58,11 @@ class JobRecord:
     def to_json(self, view: str = "JOB_VIEW_UNKNOWN") -> dict[str, Any]:
         """Return the ``Job`` message as that view shows it."""
         if view == "JOB_VIEW_ALL":
-            hidden: tuple[str, ...] = ()
+            hidden: tuple[str, ...] = (LAUNCH,)
         elif view == "JOB_VIEW_SUMMARY":
-            hidden = _NOT_IN_SUMMARY
+            hidden = (*_NOT_IN_SUMMARY, LAUNCH)
         else:
-            hidden = _ONLY_IN_FULL_VIEW
+            hidden = (*_ONLY_IN_FULL_VIEW, LAUNCH)
         job = {name: value for name, value in self.document.items() if name not in hidden}
         agent = self.document.get("environment", {}).get("userAgent", {})
         if "version" in agent:

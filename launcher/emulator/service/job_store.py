@@ -314,6 +314,29 @@ class JobStore:
         more = len(rows) > page_size
         return page, _encode_token([page[-1].seq]) if more else ""
 
+    def search_messages(
+        self, job_id: str, *, minimum_importance: Importance, text: str, before: int, limit: int
+    ) -> Sequence[Message]:
+        """Return the last messages that hold a text, the newest first.
+
+        ``before`` is a message's ``seq``, to go on from there; 0 begins with the newest.
+        """
+        rows = self._rows(
+            "SELECT seq, time, importance, text FROM messages WHERE job_id = ? "
+            "AND importance >= ? AND (? = 0 OR seq < ?) AND instr(lower(text), lower(?)) > 0 "
+            "ORDER BY seq DESC LIMIT ?",
+            (job_id, _IMPORTANCES.index(minimum_importance), before, before, text, limit),
+        )
+        return [
+            Message(seq=seq, time=time, importance=_IMPORTANCES[rank], text=text)
+            for seq, time, rank, text in rows
+        ]
+
+    def list_projects(self) -> Sequence[str]:
+        """Return the projects that have jobs."""
+        rows = self._rows("SELECT DISTINCT project_id FROM jobs ORDER BY project_id", ())
+        return [project for (project,) in rows]
+
     def put_metrics(self, job_id: str, updates: Iterable[Mapping[str, Any]]) -> None:
         """Replace a job's metrics; one whose value is as before keeps its update time."""
         now = self.now()

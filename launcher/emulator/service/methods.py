@@ -23,6 +23,7 @@ from launcher.emulator.service import errors, shortage
 from launcher.emulator.service.discovery import Method
 from launcher.emulator.service.faults import JOB_FAULTS, FaultKind, FaultQueue
 from launcher.emulator.service.job_records import (
+    LAUNCH,
     ActiveNameError,
     JobFilter,
     JobRecord,
@@ -131,7 +132,7 @@ class Methods:
             return {}  # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch.
         if launch.provided_bucket is not None:
             self._provide_bucket(launch.provided_bucket)
-        document = build_job_document(launch)
+        document = {**build_job_document(launch), LAUNCH: parameter}
         record = self._create(call, launch.job_name, JobState.QUEUED, document)
         if fault := self._faults.take(call.method.id, JOB_FAULTS):
             self._fail_by_shortage(record, launch, fault.kind)

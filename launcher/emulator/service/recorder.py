@@ -16,8 +16,10 @@ from launcher.emulator.runtime.events import (
     MetricsEvent,
     StagedEvent,
     StateEvent,
+    UsageEvent,
 )
 from launcher.emulator.runtime.states import IllegalTransitionError, JobState
+from launcher.emulator.service.history import JobHistory
 from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.schema import Messages
 
@@ -42,8 +44,9 @@ SERVICE_FIELDS = frozenset(
 class JobRecorder:
     """Writes down what happens to jobs; thread-safe."""
 
-    def __init__(self, *, jobs: JobStore, messages: Messages) -> None:
+    def __init__(self, *, jobs: JobStore, messages: Messages, history: JobHistory) -> None:
         self._jobs = jobs
+        self._history = history
         self._messages = messages
 
     def record(self, job_id: str, event: Event) -> None:
@@ -64,6 +67,9 @@ class JobRecorder:
                 parse = self._messages.parse
                 updates = [parse("MetricUpdate", metric) for metric in metrics]
                 self._jobs.put_metrics(job_id, updates)
+                self._history.add_metrics(job_id, updates)
+            case UsageEvent(cores, memory_bytes):
+                self._history.add_usage(job_id, cores, memory_bytes)
 
     def _update_document(self, job_id: str, job: Mapping[str, Any]) -> None:
         """Take over type, labels, environment and steps of the job that the launcher staged."""

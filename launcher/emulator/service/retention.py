@@ -55,6 +55,7 @@ class Retention:
     Args:
         runs_dir: holds a folder for every job that was run.
         running: returns the jobs that have a process; they are left alone.
+        forget: is given the jobs that are deleted.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Retention:
         store: ObjectStore,
         runs_dir: Path,
         running: Callable[[], Collection[str]] = frozenset,
+        forget: Callable[[Collection[str]], None] = lambda job_ids: None,
     ) -> None:
         self._jobs = jobs
         self._store = store
         self._runs_dir = runs_dir
         self._running = running
+        self._forget = forget
 
     def prune(self, keep_jobs: int) -> Pruned:
         """Delete all finished jobs but the last to end; blocks on the disk.
@@ -85,7 +88,9 @@ class Retention:
             )
         for record in doomed:
             shutil.rmtree(self._runs_dir / record.id, ignore_errors=True)
-        self._jobs.delete([record.id for record in doomed])
+        ids = [record.id for record in doomed]
+        self._jobs.delete(ids)
+        self._forget(ids)
         return Pruned(jobs=len(doomed), objects=objects)
 
     def _delete_objects(self, records: Sequence[JobRecord]) -> int:

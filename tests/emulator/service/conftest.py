@@ -25,6 +25,8 @@ from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import Discovery, load_discovery
 from launcher.emulator.service.faults import FaultQueue
 from launcher.emulator.service.guard import LocalOnly
+from launcher.emulator.service.history import JobHistory
+from launcher.emulator.service.job_facts import job_facts_routes
 from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.service.methods import Methods
@@ -122,6 +124,7 @@ def discovery() -> Discovery:
 @pytest.fixture
 def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     jobs = JobStore(tmp_path / "jobs.sqlite3")
+    history = JobHistory(tmp_path / "history.sqlite3")
     store = ObjectStore(tmp_path / "storage")
     runner = RecordingRunner()
     faults = FaultQueue(discovery.methods)
@@ -132,10 +135,13 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
         discovery=discovery,
         dispatch=functools.partial(answer_call, methods),
         faults=faults,
-        routes=metadata_routes(project_id="p", zone="us-central1-a"),
+        routes=[
+            *metadata_routes(project_id="p", zone="us-central1-a"),
+            *job_facts_routes(jobs, history),
+        ],
         check_responses=True,
     )
-    record = JobRecorder(jobs=jobs, messages=discovery.messages).record
+    record = JobRecorder(jobs=jobs, messages=discovery.messages, history=history).record
     with TestClient(LocalOnly(app, metadata_server=True), base_url="http://localhost:9100") as http:
         local = Local(http, jobs, store, runner, record, methods)
         store.create_bucket("templates")
@@ -143,6 +149,7 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
         yield local
     runner.may_cancel.set()
     methods.close()
+    history.close()
     jobs.close()
     store.close()
 

@@ -1,0 +1,315 @@
+"""The steps of a pipeline as the service got it, laid out from top to bottom.
+
+Reads the submitted proto with those fields of Beam's messages that matter here; Beam itself is not
+needed. Nodes are the top-level steps, or what is below those that are opened.
+https://github.com/apache/beam/blob/v2.77.0/model/pipeline/src/main/proto/org/apache/beam/model/pipeline/v1/beam_runner_api.proto
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+
+RESHUFFLE = "beam:transform:reshuffle:v1"
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 190, 46, 26, 44, 12
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_MESSAGES: Mapping[str, Sequence[tuple[str, int, str]]] = {
+    # name of the field, its number, its type: a scalar, "map", or a message of this table
+    "Pipeline": (("components", 1, "Components"), ("root_transform_ids", 2, "strings")),
+    "Components": (("transforms", 1, "map:PTransform"),),
+    "FunctionSpec": (("urn", 1, "string"),),
+    "PTransform": (
+        ("spec", 1, "FunctionSpec"),
+        ("subtransforms", 2, "strings"),
+        ("inputs", 3, "map"),
+        ("outputs", 4, "map"),
+        ("unique_name", 5, "string"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of the pipeline.
+
+    Attributes:
+        name: in full, with slashes.
+        inputs, outputs: ids of the collections that it reads and makes.
+        is_leaf: whether it has no steps below it.
+    """
+
+    id: str
+    name: str
+    urn: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    children: tuple[str, ...]
+
+    @property
+    def is_leaf(self) -> bool:
+        return not self.children
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A pipeline.
+
+    Attributes:
+        steps: by id.
+        roots: ids of the top-level steps.
+        names: what the metrics of a collection go by, by the collection's id.
+    """
+
+    steps: Mapping[str, Step]
+    roots: tuple[str, ...]
+    names: Mapping[str, str]
+
+    def walk(self, ids: Sequence[str]) -> Iterator[Step]:
+        """Yield steps and all below them."""
+        for each in ids:
+            yield self.steps[each]
+            yield from self.walk(self.steps[each].children)
+
+    def list_spread(self) -> list[tuple[str, str]]:
+        """Return what goes into each step that spreads work, and what comes out, by name."""
+        return [
+            (self.names[step.inputs[0]], self.names[step.outputs[0]])
+            for step in self.walk(self.roots)
+            if step.urn == RESHUFFLE
+            and step.inputs
+            and step.outputs
+            and {step.inputs[0], step.outputs[0]} <= self.names.keys()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A box of the picture, in pixels; ``made`` are the names of its output collections."""
+
+    step: Step
+    label: str
+    x: float
+    y: float
+    width: int
+    height: int
+    made: tuple[str, ...]
+
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """A line between boxes: an SVG path, and the collection's name and label's place."""
+
+    path: str
+    name: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A graph that is laid out."""
+
+    width: float
+    height: float
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+def parse_pipeline(content: bytes) -> Pipeline:
+    """Return the pipeline of a serialized proto.
+
+    Raises:
+        ValueError: it is none.
+    """
+    message = _load_messages()["Pipeline"]()
+    try:
+        message.ParseFromString(content)
+    except Exception as error:  # protobuf's own, of several modules
+        raise ValueError(f"not a pipeline: {error}") from error
+    steps = {}
+    names: dict[str, str] = {}
+    for identifier, transform in message.components.transforms.items():
+        steps[identifier] = Step(
+            id=identifier,
+            name=transform.unique_name,
+            urn=transform.spec.urn,
+            inputs=tuple(transform.inputs.values()),
+            outputs=tuple(value for _, value in sorted(transform.outputs.items())),
+            children=tuple(transform.subtransforms),
+        )
+        if not transform.subtransforms:
+            for number, (_, made) in enumerate(sorted(transform.outputs.items())):
+                if made not in transform.inputs.values():
+                    names[made] = f"{transform.unique_name}-out{number}"
+    roots = tuple(message.root_transform_ids)
+    # Above the top-level steps there is one that stands for the pipeline itself.
+    while len(roots) == 1 and not (steps[roots[0]].inputs or steps[roots[0]].outputs):
+        roots = steps[roots[0]].children
+    return Pipeline(steps=steps, roots=roots, names=names)
+
+
+def lay_out(pipeline: Pipeline, opened: frozenset[str]) -> Picture:
+    """Return the picture of a pipeline.
+
+    Args:
+        opened: names of steps that are shown by what is below them.
+    """
+    shown = list(_list_shown(pipeline, pipeline.roots, opened))
+    makers: dict[str, Step] = {}
+    for step in shown:
+        for made in step.outputs:
+            if made not in step.inputs:
+                makers.setdefault(made, step)
+    above = {
+        step.id: [
+            (makers[read].id, read)
+            for read in dict.fromkeys(step.inputs)
+            if read in makers and makers[read] is not step
+        ]
+        for step in shown
+    }
+    ranks = _rank(shown, above)
+    rows: dict[int, list[Step]] = {}
+    for step in shown:
+        rows.setdefault(ranks[step.id], []).append(step)
+    ordered = _order(rows, above)
+    widest = max((len(row) for row in ordered), default=0)
+    width = 2 * _MARGIN + widest * _WIDTH + max(0, widest - 1) * _GAP_X
+    nodes: dict[str, Node] = {}
+    for number, row in enumerate(ordered):
+        left = (width - len(row) * _WIDTH - (len(row) - 1) * _GAP_X) / 2
+        for place, step in enumerate(row):
+            nodes[step.id] = Node(
+                step=step,
+                label=step.name.rpartition("/")[2] or step.id,
+                x=left + place * (_WIDTH + _GAP_X),
+                y=_MARGIN + number * (_HEIGHT + _GAP_Y),
+                width=_WIDTH,
+                height=_HEIGHT,
+                made=tuple(pipeline.names[each] for each in step.outputs if each in pipeline.names),
+            )
+    edges = tuple(
+        _connect(nodes[maker], nodes[step.id], pipeline.names.get(read, ""))
+        for step in shown
+        for maker, read in above[step.id]
+    )
+    height = 2 * _MARGIN + len(ordered) * _HEIGHT + max(0, len(ordered) - 1) * _GAP_Y
+    return Picture(width=width, height=height, nodes=tuple(nodes.values()), edges=edges)
+
+
+def _list_shown(pipeline: Pipeline, ids: Sequence[str], opened: frozenset[str]) -> Iterator[Step]:
+    for each in ids:
+        step = pipeline.steps[each]
+        if step.name in opened and step.children:
+            yield from _list_shown(pipeline, step.children, opened)
+        elif step.inputs or step.outputs:
+            yield step
+
+
+def _rank(shown: Sequence[Step], above: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
+    """Return the row of each step: one below the lowest of those that it reads from."""
+    ranks: dict[str, int] = {}
+
+    def rank(step_id: str, seen: frozenset[str]) -> int:
+        if step_id not in ranks:
+            upper = [
+                rank(maker, seen | {step_id})
+                for maker, _ in above[step_id]
+                if maker not in seen | {step_id}
+            ]
+            ranks[step_id] = max(upper, default=-1) + 1
+        return ranks[step_id]
+
+    for step in shown:
+        rank(step.id, frozenset())
+    return ranks
+
+
+def _order(
+    rows: Mapping[int, list[Step]], above: Mapping[str, Sequence[tuple[str, str]]]
+) -> list[list[Step]]:
+    """Return the rows, each in the order of what it reads from, so that few lines cross."""
+    places: dict[str, float] = {}
+    ordered = []
+    for number in sorted(rows):
+
+        def place(step: Step) -> float:
+            found = [places[maker] for maker, _ in above[step.id] if maker in places]
+            return sum(found) / len(found) if found else 0.5
+
+        row = sorted(rows[number], key=place)
+        for index, step in enumerate(row):
+            places[step.id] = (index + 0.5) / len(row)
+        ordered.append(row)
+    return ordered
+
+
+def _connect(upper: Node, lower: Node, name: str) -> Edge:
+    start_y, end_y = upper.y + upper.height, lower.y
+    bend = (end_y - start_y) / 2
+    path = (
+        f"M{upper.middle:.1f},{start_y:.1f} C{upper.middle:.1f},{start_y + bend:.1f} "
+        f"{lower.middle:.1f},{end_y - bend:.1f} {lower.middle:.1f},{end_y:.1f}"
+    )
+    return Edge(
+        path=path,
+        name=name,
+        x=upper.middle + (lower.middle - upper.middle) * 0.72,
+        y=start_y + (end_y - start_y) * 0.72,
+    )
+
+
+@functools.cache
+def _load_messages() -> Mapping[str, Any]:
+    """Return classes of the few messages, with the fields that matter here."""
+    package = "launcher.console.graph"
+    file = descriptor_pb2.FileDescriptorProto(
+        name="launcher/console/graph.proto", package=package, syntax="proto3"
+    )
+    for message_name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=message_name)
+        for name, number, kind in fields:
+            entry = message.field.add(name=name, number=number, label=_FIELD.LABEL_OPTIONAL)
+            if kind.startswith("map"):
+                nested_name = f"{name.capitalize()}Entry"
+                nested = message.nested_type.add(name=nested_name)
+                nested.options.map_entry = True
+                nested.field.add(
+                    name="key", number=1, type=_FIELD.TYPE_STRING, label=_FIELD.LABEL_OPTIONAL
+                )
+                value = nested.field.add(name="value", number=2, label=_FIELD.LABEL_OPTIONAL)
+                _set_type(value, kind.partition(":")[2] or "string", package)
+                entry.label = _FIELD.LABEL_REPEATED
+                entry.type = _FIELD.TYPE_MESSAGE
+                entry.type_name = f".{package}.{message_name}.{nested_name}"
+            elif kind == "strings":
+                entry.label = _FIELD.LABEL_REPEATED
+                entry.type = _FIELD.TYPE_STRING
+            else:
+                _set_type(entry, kind, package)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+        for name in _MESSAGES
+    }
+
+
+def _set_type(entry: Any, kind: str, package: str) -> None:
+    if kind == "string":
+        entry.type = _FIELD.TYPE_STRING
+    else:
+        entry.type = _FIELD.TYPE_MESSAGE
+        entry.type_name = f".{package}.{kind}"

@@ -1,0 +1,93 @@
+"""The console's process: started when somebody opens its page, ended with the local Dataflow.
+
+The console is a program of its own, ``python -m launcher.console``, and a client of the APIs like
+any other. Here is only who listens for its first visitor. While nobody has visited it, or nobody
+has for a while, it costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from launcher.emulator.instance import open_private
+from launcher.emulator.runtime.processes import Child
+
+_LOG = logging.getLogger(__name__)
+
+_BACKLOG = 128
+# One that ends so soon cannot serve; the next visitor may try again after a pause.
+_SOON_SEC = 5.0
+_PAUSE_SEC = 2.0
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket on that loopback port, or on a free one if that is taken or 0."""
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
+    listener.listen(_BACKLOG)
+    return listener
+
+
+class ConsoleStarter:
+    """Starts the console at the first connection, and again if it has ended."""
+
+    def __init__(self, listener: socket.socket, variables: Mapping[str, str], folder: Path) -> None:
+        """Wait for visitors from now on; returns at once.
+
+        Args:
+            variables: by which the console finds the local services.
+            folder: gets its log.
+        """
+        self._listener = listener
+        self._variables = variables
+        self._log_file = folder / "console.log"
+        self._lock = threading.Lock()
+        self._closed = False
+        self._child: Child | None = None
+        threading.Thread(target=self._run, name="console", daemon=True).start()
+
+    def close(self) -> None:
+        """End the console; block until it is gone."""
+        with self._lock:
+            self._closed = True
+            if self._child is not None:
+                self._child.kill()
+
+    def _run(self) -> None:
+        while True:
+            select.select([self._listener], [], [])
+            started = time.monotonic()
+            with self._lock:
+                if self._closed:
+                    return
+                child = self._child = self._start_console()
+            status = child.wait()
+            child.kill()  # to close what it leaves open
+            if time.monotonic() - started < _SOON_SEC and not self._closed:
+                _LOG.warning("the console ended with status %s; see %s", status, self._log_file)
+                visitor, _ = self._listener.accept()
+                visitor.close()
+                time.sleep(_PAUSE_SEC)
+
+    def _start_console(self) -> Child:
+        with open_private(self._log_file) as log:
+            return Child(
+                [sys.executable, "-m", "launcher.console"],
+                cwd=Path.cwd(),
+                env={**os.environ, **self._variables},
+                stdin=self._listener.fileno(),
+                stdout=log,
+                stderr=log,
+            )
