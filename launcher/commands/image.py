@@ -9,6 +9,7 @@ from pathlib import Path
 from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, add_verbs
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
+from launcher.image.bases import PINS, find_digest, read_bases, write_pins
 from launcher.image.build import attach_records, attach_sbom, push_image, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
@@ -58,6 +59,10 @@ def add_flags(parser: CommandParser) -> None:
         help="attach the bill of materials to the image in its registry (IMAGE by digest)",
     )
     _add_trial_flags(test)
+    bases = add_verb(verbs, "bases", "show the images that it is built on, by digest", _bases)
+    bases.add_argument(
+        "--move", action="store_true", help="write down what their tags stand for now"
+    )
     lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
     lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
     lock.add_argument(
@@ -305,6 +310,26 @@ def _lock(args: Namespace) -> int:
     for result in results:
         _print_lock(result)
     return 1 if args.flavours and any(result.problem for result in results) else 0
+
+
+def _bases(args: Namespace) -> int:
+    """Show the images that the image is built on, what their tags stand for; move to that."""
+    kit = find_kit(_ROOT)
+    if args.move and is_from_wheel(kit):
+        raise InputError(
+            "--move: this kit was installed from a wheel, and its bases are part of that"
+        )
+    now = {}
+    for base in read_bases(kit):
+        now[base.tag] = find_digest(base)
+        written = base.digest or "not written down, built by tag"
+        print(f"{base.argument}: {base.tag}\n  {written}")
+        if now[base.tag] != base.digest:
+            print(f"  {now[base.tag]} is what the tag stands for now")
+    if args.move:
+        write_pins(kit, now)
+        print(f"Wrote {PINS}. Build and test the image:  make image image-test")
+    return 0
 
 
 def _print_lock(result: LockResult) -> None:

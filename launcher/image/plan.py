@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.errors import InputError
+from launcher.image.bases import read_bases
 from launcher.image.context import Context, read_context
 from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.git import HASH_LENGTH, build_version, legal_tag, read_git_state
@@ -129,6 +130,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
             "BEAM_VERSION": read_pin(lock, "apache-beam"),
             "TORCH_VERSION": read_pin(lock, "torch"),
             "CUDA_VERSION": flavour.cuda_version or "none",
+            **{base.argument: base.pinned for base in read_bases(kit) if base.pinned},
             **options.build_args,
         },
         labels={_VERSION: version, _REVISION: revision or "unknown"},

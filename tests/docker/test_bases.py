@@ -1,0 +1,110 @@
+"""The images that an image is built on: what a real registry says of their tags, written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from launcher.errors import ImageError, InputError
+from launcher.image.bases import PINS, Base, find_digest, read_bases
+from launcher.image.engines.buildah import Buildah
+from launcher.image.plan import ImageOptions, plan_build
+from tests.docker import standins
+from tests.support import BIN, PROJECT_ROOT, run
+
+
+@pytest.fixture
+def kit(tmp_path):
+    shutil.copytree(PROJECT_ROOT / "docker", tmp_path / "docker")
+    (tmp_path / "template").mkdir()
+    return tmp_path
+
+
+def use_registry(kit, host):
+    """Let the Dockerfile build on images of this registry."""
+    dockerfile = kit / "docker" / "Dockerfile"
+    lines = dockerfile.read_text().splitlines()
+    new = [f"ARG {line[4:].partition('=')[0]}={host}/base:1" if "_IMAGE=" in line else line
+           for line in lines]  # fmt: skip
+    dockerfile.write_text("\n".join(new))
+
+
+@pytest.mark.buildah
+@pytest.mark.slow
+def test_what_the_tags_stand_for_is_written_down_and_built_on(project, registry, kit):
+    name = f"{registry.host}/base:1"
+    made = standins.make_copy(project.build_args["LAUNCHER_IMAGE"], name)
+    digest = Buildah().push(name)
+    standins.run("buildah", "rmi", made)
+    use_registry(kit, registry.host)
+    command = (str(BIN / "flexpack"), "image", "bases")
+    done = run(*command, env=os.environ, cwd=kit)
+    assert f"PYTHON_IMAGE: {name}\n  not written down, built by tag\n  {digest} is" in done.stdout
+    assert {base.digest for base in read_bases(kit)} == {None}
+    run(*command, "--move", env=os.environ, cwd=kit)
+    assert {base.digest for base in read_bases(kit)} == {digest}
+    done = run(*command, env=os.environ, cwd=kit)
+    assert f"PYTHON_IMAGE: {name}\n  {digest}\nBEAM_IMAGE" in done.stdout
+    args = plan_build(kit, ImageOptions(flavour="cpu", tag="1")).build_args
+    assert args["PYTHON_IMAGE"] == args["BEAM_IMAGE"] == f"{registry.host}/base@{digest}"
+    options = ImageOptions(flavour="cpu", tag="1", build_args={"PYTHON_IMAGE": "mine:1"})
+    assert plan_build(kit, options).build_args["PYTHON_IMAGE"] == "mine:1"
+
+
+def test_a_digest_is_that_of_one_tag(kit):
+    (base, *_) = read_bases(PROJECT_ROOT)
+    (kit / PINS).write_text(f"{base.tag}-other@sha256:{'1' * 64}\n")
+    assert read_bases(kit)[0].digest is None
+    (kit / PINS).write_text(f"# a comment\n{base.tag}@sha256:{'1' * 64}\n")
+    assert read_bases(kit)[0].digest == f"sha256:{'1' * 64}"
+    (kit / PINS).write_text(f"{base.tag}\n")
+    with pytest.raises(InputError, match=r"docker/bases\.txt: .*: expected TAG@sha256:DIGEST"):
+        read_bases(kit)
+
+
+def test_a_registry_gives_everybody_a_token():
+    """As Docker's own does: https://distribution.github.io/distribution/spec/auth/token/."""
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_GET(self):
+            url = urlsplit(self.path)
+            host = self.headers["Host"]
+            if url.path == "/token":
+                assert parse_qs(url.query) == {
+                    "service": ["registry"],
+                    "scope": ["repository:library/python:pull"],
+                }
+                self.answer(200, {"token": "everybody"})
+            elif self.headers.get("Authorization") != "Bearer everybody":
+                scope = 'service="registry",scope="repository:library/python:pull"'
+                self.answer(401, {}, f'Bearer realm="http://{host}/token",{scope}')
+            else:
+                self.answer(200 if url.path.endswith("/3.11") else 404, {"schemaVersion": 2})
+
+        def answer(self, status, body, challenge=None):
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            if challenge:
+                self.send_header("WWW-Authenticate", challenge)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("localhost", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name = f"localhost:{server.server_port}/library/python"
+        digest = find_digest(Base("PYTHON_IMAGE", f"{name}:3.11", None))
+        with pytest.raises(ImageError, match=f"{name}: its registry refuses with 404"):
+            find_digest(Base("PYTHON_IMAGE", f"{name}:3.12", None))
+        server.shutdown()
+    assert digest.startswith("sha256:")
