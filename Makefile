@@ -83,7 +83,8 @@ metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 	@$(BIN)/flexpack metadata
 
 lock: $(READY)  ## pin the image's packages again: docker/locks/, or those of CODE=
-	@$(BIN)/flexpack image lock $(foreach folder,$(CODE),--code '$(folder)') $(ARGS)
+	@$(BIN)/flexpack image lock $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
+	    $(foreach folder,$(CODE),--code '$(folder)') $(ARGS)
 
 image: $(READY_TO_USE)  ## build the image (CODE=, FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=
 	@$(BIN)/flexpack image build $(PLACE) $(BUILD) $(if $(PUSH),--push) $(ARGS)

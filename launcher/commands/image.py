@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -23,6 +24,7 @@ from launcher.image.scan import find_scanner, scan
 from launcher.image.size import ImageSize, check_size, name_layers
 from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
 from launcher.image.trial import ModelTrial
+from launcher.image.uv import read_pip_conf
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 from launcher.kit import find_kit, is_from_wheel
 
@@ -64,6 +66,12 @@ def add_flags(parser: CommandParser) -> None:
         "--move", action="store_true", help="write down what their tags stand for now"
     )
     lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
+    lock.add_argument(
+        "--pip-conf",
+        metavar="FILE",
+        help="indexes of your own, as for a build",
+    )
+    lock.add_argument("--ca-bundle", metavar="FILE", help="certificates of these indexes")
     lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
     lock.add_argument(
         "--code",
@@ -294,19 +302,26 @@ def _lock(args: Namespace) -> int:
     """Pin the packages of the image again, and print what changed."""
     kit = find_kit(_ROOT)
     flavours = [find_flavour(name) for name in args.flavours]
+    environ = dict(os.environ)
+    if args.pip_conf:
+        environ |= read_pip_conf(Path(args.pip_conf))
+    if args.ca_bundle:
+        environ["SSL_CERT_FILE"] = args.ca_bundle
     if args.code:
         if len(flavours) > 1:
             raise InputError(f"--code: is locked for one flavour, not {', '.join(args.flavours)}")
         flavour = flavours[0] if flavours else find_flavour(default_flavour())
         projects = read_projects([Path(folder) for folder in args.code])
-        results = [write_project_lock(kit, project, flavour) for project in projects]
+        results = [
+            write_project_lock(kit, project, flavour, environ=environ) for project in projects
+        ]
     elif is_from_wheel(kit):
         raise InputError(
             "image lock: this kit was installed from a wheel, and its locks are part of that; name "
             "your project with --code, or run the command in a checkout of flexpack"
         )
     else:
-        results = write_locks(kit, flavours or load_flavours())
+        results = write_locks(kit, flavours or load_flavours(), environ=environ)
     for result in results:
         _print_lock(result)
     return 1 if args.flavours and any(result.problem for result in results) else 0

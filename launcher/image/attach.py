@@ -63,7 +63,7 @@ def attach(pinned: str, attachment: Attachment) -> str:
         pinned: the image, by digest.
 
     Raises:
-        ImageError: the registry refuses, or is one whose login is not known here.
+        ImageError: the registry refuses; only Artifact Registry's login is known here.
     """
     image = read_reference(pinned)
     registry = Registry(image)

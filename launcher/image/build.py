@@ -115,7 +115,10 @@ def attach_records(image: BuiltImage, sbom: Path | None, report: Report) -> None
         provenance = build_provenance(image).encode()
         attach(image.pinned or "", Attachment(PROVENANCE, "provenance.json", provenance))
     except FlexpackError as error:
-        report(f"warning: bill of materials and provenance are not attached: {error}")
+        report(
+            f"warning: bill of materials and provenance are not attached: {error}. flexpack knows "
+            "the login of Artifact Registry; elsewhere use 'oras attach'"
+        )
     else:
         what = "its bill of materials and how it was built" if sbom else "how it was built"
         report(f"Attached to the image: {what}.")

@@ -162,9 +162,10 @@ def explain_index(flavour: Flavour) -> str:
     if flavour.is_on_pypi:
         return "Run 'make lock'"
     return (
-        f"torch {flavour.torch_version} is not on PyPI: give uv the index that has it, by "
-        "UV_INDEX=URL or UV_FIND_LINKS=FOLDER (pytorch.org, 'Get Started', names it for "
-        f"{flavour.name}), and run 'make lock'"
+        f"torch {flavour.torch_version} is not on PyPI: name the index that has it in a pip.conf "
+        f"(extra-index-url; pytorch.org, 'Get Started', names it for {flavour.name}), and run "
+        "'make lock PIP_CONF=pip.conf'; uv's own variables, UV_INDEX=URL or UV_FIND_LINKS=FOLDER, "
+        "do too"
     )
 
 

@@ -10,11 +10,14 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from packaging.version import Version
 
+from launcher.errors import InputError
 from launcher.extras import require_extras
 from launcher.image.flavours import TORCH_COMPANIONS, Flavour
 from launcher.image.locks import PYTHON_VERSION, read_pins
@@ -177,6 +180,37 @@ def build_uv_environ(
         # PyTorch's index has other packages too, in old versions; uv would look nowhere else.
         variables.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     variables["UV_FIND_LINKS"] = ",".join(filter(None, links))
+    return variables
+
+
+def read_pip_conf(path: Path) -> dict[str, str]:
+    """Return a pip.conf's indexes as uv's variables, so that a lock and a build use the same.
+
+    https://pip.pypa.io/en/stable/topics/configuration/ and
+    https://docs.astral.sh/uv/reference/environment/
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    parser = ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text())
+    except (OSError, ConfigParserError) as error:
+        raise InputError(f"--pip-conf {str(path)!r}: cannot be read: {error}") from error
+    values: dict[str, str] = {}
+    for section in ("global", "install"):
+        if parser.has_section(section):
+            values |= {name.replace("_", "-"): value for name, value in parser[section].items()}
+    variables = {}
+    if index := values.get("index-url"):
+        variables["UV_DEFAULT_INDEX"] = index
+    if more := values.get("extra-index-url", "").split():
+        # pip takes the best of all indexes; uv by itself asks the first that has the package.
+        variables |= {"UV_INDEX": " ".join(more), "UV_INDEX_STRATEGY": "unsafe-best-match"}
+    if links := values.get("find-links", "").split():
+        variables["UV_FIND_LINKS"] = ",".join(links)
+    if hosts := values.get("trusted-host", "").split():
+        variables["UV_INSECURE_HOST"] = " ".join(hosts)
     return variables
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import suggest_repository
 
+_HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _PUSH_TIMEOUT_SEC = 3600.0
 _QUERY_TIMEOUT_SEC = 60.0
@@ -33,7 +35,9 @@ class Buildah:
 
     def find_problem(self) -> str | None:
         """Return why buildah cannot be used here, or None."""
-        return None if shutil.which("buildah") else "not installed"
+        if shutil.which("buildah") is None:
+            return "not installed"
+        return find_emulation_problem(platform.machine())
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image. Blocks, for many minutes where layers are not cached."""
@@ -108,6 +112,21 @@ class Buildah:
             ["buildah", "push", "--quiet", reference, f"oci:{directory}"],
             timeout_sec=_PUSH_TIMEOUT_SEC,
         )
+
+
+def find_emulation_problem(machine: str, handlers: Path = _HANDLERS) -> str | None:
+    """Return why programs of Dataflow's machines do not run here, or None.
+
+    Args:
+        machine: what this machine is, as ``uname -m`` says.
+        handlers: https://docs.kernel.org/admin-guide/binfmt-misc.html.
+    """
+    if machine in ("x86_64", "AMD64") or any(handlers.glob("*x86_64*")):
+        return None
+    return (
+        f"this machine is {machine}, and {PLATFORM} is not emulated; apt-get install "
+        "qemu-user-static"
+    )
 
 
 def summarize(line: str) -> str | None:

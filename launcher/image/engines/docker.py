@@ -20,6 +20,11 @@ from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import read_reference, suggest_repository
 
+EMULATION = (
+    "on an ARM machine switch its emulation on, with 'docker run --privileged --rm "
+    "tonistiigi/binfmt --install amd64', or in Docker Desktop 'Use Rosetta'"
+)
+
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _PUSH_TIMEOUT_SEC = 3600.0
 _QUERY_TIMEOUT_SEC = 60.0
@@ -42,7 +47,12 @@ class Docker:
                 run_tool(command, timeout_sec=_QUERY_TIMEOUT_SEC)
             except ToolError:
                 return problem
-        return None
+        return self._find_platform_problem()
+
+    def _find_platform_problem(self) -> str | None:
+        """Return what the builder lacks for images of Dataflow's machines: an ARM host emulates."""
+        shown = run_tool(["docker", "buildx", "inspect"], timeout_sec=_QUERY_TIMEOUT_SEC)
+        return None if has_platform(shown) else f"it cannot build for {PLATFORM}; {EMULATION}"
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image into the daemon. Blocks, for many minutes where layers are not cached."""
@@ -139,6 +149,11 @@ class Docker:
 def _explain_login(reference: str) -> str:
     host = reference.partition("/")[0]
     return f"To log in to Artifact Registry: gcloud auth configure-docker {host}"
+
+
+def has_platform(inspected: str) -> bool:
+    """Return whether a builder, as ``docker buildx inspect`` shows it, builds for Dataflow."""
+    return re.search(rf"^Platforms:.*\b{PLATFORM}\b", inspected, re.MULTILINE) is not None
 
 
 def find_digest(reference: str, repo_digests: Sequence[str]) -> str:

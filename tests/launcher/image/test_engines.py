@@ -128,6 +128,29 @@ def test_no_engine_is_there(monkeypatch, tmp_path):
         assert words in str(failure.value)
 
 
+def test_an_arm_machine_must_emulate(tmp_path):
+    problem = buildah.find_emulation_problem("aarch64", tmp_path)
+    assert problem == (
+        "this machine is aarch64, and linux/amd64 is not emulated; apt-get install qemu-user-static"
+    )
+    assert buildah.find_emulation_problem("x86_64", tmp_path) is None
+    (tmp_path / "qemu-x86_64").touch()
+    assert buildah.find_emulation_problem("aarch64", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("platforms", "expected"),
+    [
+        ("linux/amd64, linux/amd64/v2, linux/386", True),
+        ("linux/arm64, linux/amd64*", True),
+        ("linux/arm64, linux/arm/v7", False),
+    ],
+)
+def test_dockers_builder_says_what_it_builds_for(platforms, expected):
+    shown = f"Name:   default\nDriver: docker\n\nNodes:\nName: default\nPlatforms: {platforms}\n"
+    assert docker.has_platform(shown) is expected
+
+
 def test_an_engine_that_does_not_exist():
     with pytest.raises(InputError, match=r"--engine 'dockr': one of docker, .* mean 'docker'"):
         choose_engine("dockr")

@@ -22,6 +22,7 @@ from launcher.image.project_locks import refuse_project_locks
 from launcher.image.projects import read_projects
 from launcher.image.resolve import write_locks
 from launcher.image.resolve_project import write_project_lock
+from launcher.image.uv import read_pip_conf
 from tests.support import BIN
 
 pytestmark = pytest.mark.skipif(
@@ -138,6 +139,30 @@ def test_the_index_of_a_special_build_does_not_hide_the_other(root, environ, tmp
     assert read_pin(lock, "torch") == "2.13.0+cu126"
     assert read_pin(lock, "setuptools") == "81.0"
     assert "://" not in lock
+
+
+def test_a_lock_uses_the_indexes_of_a_build(root, environ, tmp_path):
+    """Those of a pip.conf, with pip's meaning: the best of all indexes."""
+    default = add_index(tmp_path / "default", ("setuptools", "81.0"), ("torch", "2.13.0"))
+    special = add_index(tmp_path / "special", ("setuptools", "60.0"), ("torch", "2.13.0+cu126"))
+    pip_conf = tmp_path / "pip.conf"
+    pip_conf.write_text(
+        f"[global]\nindex-url = {default}\nextra-index-url =\n    {special}\n"
+        "trusted-host = a.example b.example\ntimeout = 60\n"
+    )
+    (tmp_path / "uv.toml").write_text("")
+    del environ["UV_FIND_LINKS"]
+    variables = read_pip_conf(pip_conf)
+    assert variables["UV_INSECURE_HOST"] == "a.example b.example"
+    write_locks(root, [find_flavour("cu126")], environ=environ | variables)
+    lock = read_lock(root, find_flavour("cu126"))
+    assert read_pin(lock, "torch") == "2.13.0+cu126"
+    assert read_pin(lock, "setuptools") == "81.0"
+
+
+def test_a_pip_conf_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match=r"--pip-conf .*nowhere': cannot be read"):
+        read_pip_conf(tmp_path / "nowhere")
 
 
 def test_a_new_flavour_has_the_pins_of_the_default_one(root, wheels, environ):
