@@ -15,7 +15,17 @@ setup(
     packages=[*find_namespace_packages(include=["launcher*", "template*"]), *_KIT_FILES],
     package_dir=_KIT_FILES,
     package_data={
-        "": ["*.json", "py.typed", "*.html", "*.css", "*.js", "*.svg", "*.LICENSE"],
+        "": [
+            "*.json",
+            "py.typed",
+            "*.html",
+            "*.css",
+            "*.js",
+            "*.svg",
+            "*.LICENSE",
+            "*.in",
+            ".*.in",
+        ],
         **{package: ["**/*", "**/.*"] for package in _KIT_FILES},
     },
     exclude_package_data={"": ["**/__pycache__/*", "*.pyc"]},

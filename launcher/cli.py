@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         '  eval "$(flexpack emulator env)"  # points flexpack, gcloud, google clients at it',
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_command(commands, "init", "write a project of your own: a model, its data, a test", _init)
     add_command(commands, "build", "make a template's container spec and upload it", _build)
     add_command(commands, "try", "predict some rows in this process, in seconds", _try)
     add_command(commands, "check", "find what would fail, before it is launched", _check)
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         "make every template: image, container spec, and what to type to launch it",
         _template,
     )
+    add_command(commands, "storage", "copy files to Cloud Storage, show objects", _storage)
     add_command(commands, "emulator", "start, use and stop the local Dataflow", _emulator)
     add_command(
         commands, "metadata", "write metadata/*.json and the documents' generated tables", _metadata
@@ -114,6 +116,12 @@ def _image(parser: CommandParser) -> None:
     add_flags(parser)
 
 
+def _init(parser: CommandParser) -> None:
+    from launcher.commands.init import add_flags
+
+    add_flags(parser)
+
+
 def _jobs(parser: CommandParser) -> None:
     from launcher.commands.jobs import add_flags
 
@@ -128,6 +136,12 @@ def _metadata(parser: CommandParser) -> None:
 
 def _run(parser: CommandParser) -> None:
     from launcher.commands.run import add_flags
+
+    add_flags(parser)
+
+
+def _storage(parser: CommandParser) -> None:
+    from launcher.commands.storage import add_flags
 
     add_flags(parser)
 

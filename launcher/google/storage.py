@@ -75,7 +75,7 @@ def check_bucket(bucket: str, *, flag: str = "--bucket", client: Client | None =
         raise InputError(f"{flag} {bucket!r}: expected a bucket's name, for example my-bucket")
     with explained(flag, f"gs://{bucket}/templates"):
         name = bucket.partition("/")[0]
-        found = (client or _new_client()).list_blobs(
+        found = (client or new_client()).list_blobs(
             name, max_results=1, timeout=TIMEOUT_SEC, retry=retry
         )
         with suppress(Forbidden):
@@ -97,22 +97,37 @@ def read_first_match(
 
     retry = DEFAULT_RETRY.with_timeout(RETRY_FOR_SEC)
     with explained("input", pattern):
-        bucket, _, glob = pattern.removeprefix("gs://").partition("/")
-        prefix = re.split(r"[*?\[]", glob)[0]
-        try:
-            wanted = _compile_glob(glob)
-        except re.error as error:
-            raise InputError(f"input {pattern}: cannot be read as a pattern: {error}") from error
-        blobs = (client or _new_client()).list_blobs(
-            bucket, prefix=prefix, timeout=TIMEOUT_SEC, retry=retry
-        )
-        for blob in blobs:
-            if wanted.fullmatch(blob.name) and blob.size:
+        for blob in find_matches(pattern, client):
+            if blob.size:
                 content: bytes = blob.download_as_bytes(
                     end=limit_bytes - 1, timeout=TIMEOUT_SEC, retry=retry
                 )
-                return f"gs://{bucket}/{blob.name}", content
+                return f"gs://{blob.bucket.name}/{blob.name}", content
     raise InputError(f"input {pattern}: no object matches")
+
+
+def find_matches(pattern: str, client: Client | None = None) -> Iterator[Blob]:
+    """Yield the objects that a pattern of Beam's file systems matches, by name.
+
+    Raises:
+        InputError: the pattern cannot be read.
+        Exception: what the client raises; see ``explained``.
+    """
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    bucket, _, glob = pattern.removeprefix("gs://").partition("/")
+    prefix = re.split(r"[*?\[]", glob)[0]
+    try:
+        wanted = _compile_glob(glob)
+    except re.error as error:
+        raise InputError(f"{pattern}: cannot be read as a pattern: {error}") from error
+    blobs = (client or new_client()).list_blobs(
+        bucket,
+        prefix=prefix,
+        timeout=TIMEOUT_SEC,
+        retry=DEFAULT_RETRY.with_timeout(RETRY_FOR_SEC),
+    )
+    yield from (blob for blob in blobs if wanted.fullmatch(blob.name))
 
 
 def _compile_glob(glob: str) -> re.Pattern[str]:
@@ -130,10 +145,11 @@ def _compile_glob(glob: str) -> re.Pattern[str]:
 
 def find_blob(gcs_path: str, client: Client | None) -> Blob:
     bucket, _, name = gcs_path.removeprefix("gs://").partition("/")
-    return (client or _new_client()).bucket(bucket).blob(name)
+    return (client or new_client()).bucket(bucket).blob(name)
 
 
-def _new_client() -> Client:
+def new_client() -> Client:
+    """Return a client of the server that the environment names, or of Cloud Storage."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 

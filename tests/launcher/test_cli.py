@@ -56,7 +56,7 @@ def find_examples(parser):
 def test_the_examples_in_the_help_are_commands():
     examples = [shlex.split(each) for each in find_examples(build_parser())]
     assert {words[1] for words in examples} == {
-        *("build", "check", "emulator", "run", "template", "try"),
+        *("build", "check", "emulator", "init", "run", "storage", "template", "try"),
     }
     for words in examples:
         assert words[0] == "flexpack"

@@ -1,0 +1,174 @@
+"""A project of the user's own: the files that ``flexpack init`` writes.
+
+What they hold is beside this module: ``common`` for every project, and a folder for each kind.
+``project_name`` and the like stand for the project's own names, in names of files as well.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from launcher.errors import InputError
+
+KINDS = ("table", "image", "text")
+SAMPLE_PROGRAM = "make_sample.py"
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_LONGEST_NAME = 40  # it becomes part of names of jobs and buckets
+_SUFFIX = ".in"
+_CHECKS = "checks"
+_TITLES: Mapping[str, str] = {
+    "table": "Predicts rows of a table",
+    "image": "Predicts pictures",
+    "text": "Predicts texts",
+}
+_INPUTS: Mapping[str, str] = {
+    "table": "data/sample.csv",
+    "image": "data/sample/*",
+    "text": "data/sample.jsonl",
+}
+_GLOBS: Mapping[str, str] = {"table": "in/*.csv", "image": "in/*.jpg", "text": "in/*.jsonl"}
+_PARAMETERS: Mapping[str, str] = {
+    "table": "key_column=customer",
+    "image": "",
+    "text": "key_column=id",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaffold:
+    """What a project is made of.
+
+    Attributes:
+        name: of its package, and in lower case of everything else.
+        kind: one of ``KINDS``.
+        requirement: what pip installs flexpack by.
+        bin_folder: has the ``python`` and the ``flexpack`` that the project begins with.
+    """
+
+    name: str
+    kind: str
+    requirement: str
+    bin_folder: Path
+
+    @property
+    def model(self) -> str:
+        """The model's one name."""
+        return f"{self.name}.model:{_class_prefix(self.name)}Model"
+
+
+def check_name(name: str) -> None:
+    """Check that a package may have that name.
+
+    Raises:
+        InputError: it may not; the message says why.
+    """
+    problem = _find_problem(name)
+    if problem:
+        raise InputError(f"NAME {name!r}: {problem}")
+
+
+def build_files(scaffold: Scaffold) -> dict[str, str]:
+    """Return the text of every file of a project, by its path in there."""
+    texts = {
+        path: text
+        for folder in ("common", scaffold.kind)
+        for path, text in _read_files(resources.files(__name__) / folder)
+    }
+    parameters = _PARAMETERS[scaffold.kind]
+    replaced = {
+        "project_name": scaffold.name,
+        "project-name": scaffold.name.replace("_", "-"),
+        "ProjectName": _class_prefix(scaffold.name),
+        "@CHECKS@\n": texts.pop(_CHECKS),
+        "@REQUIREMENT@": scaffold.requirement,
+        "@BIN@": str(scaffold.bin_folder),
+        "@TITLE@": _TITLES[scaffold.kind],
+        "@INPUT@": _INPUTS[scaffold.kind],
+        "@GLOB@": _GLOBS[scaffold.kind],
+        "@PARAMETERS@": parameters,
+        "@FLAGS@": f'{" " * 20}"--{parameters}",\n' if parameters else "",
+    }
+    pattern = re.compile("|".join(map(re.escape, replaced)))
+
+    def fill(text: str) -> str:
+        return pattern.sub(lambda found: replaced[found[0]], text)
+
+    return {fill(path): fill(text) for path, text in texts.items()}
+
+
+def write_project(scaffold: Scaffold, folder: Path) -> list[Path]:
+    """Write a project into a folder that is empty or does not exist; return its files.
+
+    Raises:
+        InputError: the folder has something in it, or cannot be written.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"NAME {str(folder)!r}: is there already, and nothing is overwritten")
+        written = []
+        for path, text in sorted(build_files(scaffold).items()):
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("x") as opened:
+                opened.write(text)
+            written.append(file)
+    except OSError as error:
+        raise InputError(f"NAME {str(folder)!r}: cannot be written: {error.strerror}") from error
+    return written
+
+
+def _find_problem(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        words = re.findall(r"[a-z0-9]+", name.lower())
+        valid = "_".join(words).lstrip("0123456789_")
+        hint = f"; did you mean {valid!r}?" if _NAME.fullmatch(valid) else ""
+        return f"a package's name has lower-case letters, digits and single '_' between them{hint}"
+    if len(name) > _LONGEST_NAME:
+        return f"longer than {_LONGEST_NAME} characters; it becomes part of other names"
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        return "is a word of Python's own"
+    if name in ("template", "launcher"):
+        return "is the name of one of flexpack's own packages; choose another"
+    if name in ("flexpack", "tests"):
+        return "has a meaning of its own here; choose another"
+    if name in sys.stdlib_module_names:
+        return "is a module of Python's standard library, which it would hide; choose another"
+    if _is_installed(name):
+        return "is an installed package, which it would hide; choose another"
+    return ""
+
+
+def _is_installed(name: str) -> bool:
+    """Say whether a module of that name is found elsewhere than in the current folder."""
+    found = importlib.util.find_spec(name)
+    if found is None:
+        return False
+    places = [*(found.submodule_search_locations or ()), *([found.origin] if found.origin else [])]
+    here = Path.cwd()
+    return not all(Path(place).resolve() in (here / name, here / f"{name}.py") for place in places)
+
+
+def _class_prefix(name: str) -> str:
+    words = name.split("_")
+    if len(words) > 1 and words[-1] == "model":
+        words.pop()
+    return "".join(word.capitalize() for word in words)
+
+
+def _read_files(folder: Traversable, below: str = "") -> list[tuple[str, str]]:
+    found = []
+    for each in folder.iterdir():
+        if each.is_dir():
+            found += _read_files(each, f"{below}{each.name}/")
+        elif each.name.endswith(_SUFFIX):
+            found.append((below + each.name.removesuffix(_SUFFIX), each.read_text("utf-8")))
+    return found

@@ -1,0 +1,53 @@
+"""Files to Cloud Storage and back, on the local Dataflow's."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import InputError
+from launcher.google.files import plan_uploads
+from tests.support import run
+
+
+def test_files_go_into_a_folder_or_become_an_object(tmp_path):
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    a.touch()
+    b.touch()
+    assert plan_uploads([a, b], "gs://b/in/") == {"gs://b/in/a.csv": a, "gs://b/in/b.csv": b}
+    assert plan_uploads([a], "gs://b/in/x.csv") == {"gs://b/in/x.csv": a}
+    with pytest.raises(InputError, match="several files need a folder: gs://b/in/"):
+        plan_uploads([a, b], "gs://b/in")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/a.csv").touch()
+    with pytest.raises(InputError, match="has the same name as"):
+        plan_uploads([a, tmp_path / "c/a.csv"], "gs://b/in/")
+    with pytest.raises(InputError, match="is a folder: name its files"):
+        plan_uploads([tmp_path / "c"], "gs://b/in/")
+    with pytest.raises(InputError, match=r"no\.csv': no such file"):
+        plan_uploads([tmp_path / "no.csv"], "gs://b/in/")
+
+
+def test_copy_and_show(tmp_path: Path, emulator_env: dict[str, str]):
+    for number in range(12):
+        (tmp_path / f"{number:02}.txt").write_text(f"line {number}\nmore\n")
+    files = sorted(map(str, tmp_path.iterdir()))
+    done = run("flexpack", "storage", "cp", *files, "gs://copied/in/", env=emulator_env)
+    assert done.stdout == "Copied 12 files to gs://copied/in/\n"
+
+    def cat(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        return run("flexpack", "storage", "cat", *arguments, env=emulator_env, status=status)
+
+    assert cat("gs://copied/in/0*.txt", "--lines=3").stdout == "line 0\nmore\nline 1\n"
+    assert cat("gs://copied/in/11.txt").stdout == "line 11\nmore\n"
+    missing = cat("gs://copied/out/*", status=2)
+    assert missing.stderr == "flexpack: PATTERN 'gs://copied/out/*': no object matches\n"
+    nowhere = cat("gs://no-such-bucket/out/*", status=2)
+    assert "there is no bucket 'no-such-bucket'" in nowhere.stderr
+    assert "expected a Cloud Storage object" in cat("copied", status=2).stderr
+    words = ("storage", "cp", files[0], "/tmp/x", "--project")
+    assert "has no such argument" in run("flexpack", *words, env=emulator_env, status=2).stderr
+    wrong = run("flexpack", "storage", "cp", files[0], "nowhere/x", env=emulator_env, status=2)
+    assert wrong.stderr.startswith("flexpack: DESTINATION 'nowhere/x': expected a Cloud Storage")
