@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from launcher.emulator import daemon
-from tests.support import BIN, PROJECT, REAL_DATA, ImageSet
+from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +60,6 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.Emulat
 @pytest.fixture(scope="session")
 def emulator_env(emulator: daemon.EmulatorInfo) -> dict[str, str]:
     """The environment of a shell that has evaluated ``flexpack emulator env``."""
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("CLOUDSDK_", "GOOGLE_"))
-    }
+    own = bare_environ()
     path = os.pathsep.join([str(BIN), own.get("PATH", "")])
     return own | daemon.shell_variables(emulator, project=PROJECT) | {"PATH": path}

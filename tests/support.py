@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -41,6 +42,12 @@ class ImageSet:
         with torch.inference_mode():
             scores, indices = network.eval()(torch.from_numpy(pixels)).softmax(1).max(1)
         return list(zip(indices.tolist(), scores.tolist(), strict=True))
+
+
+def bare_environ() -> dict[str, str]:
+    """Return this process's environment without projects, accounts and endpoints of Google's."""
+    own = ("CLOUDSDK_", "GOOGLE_", "GCE_", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 def run(

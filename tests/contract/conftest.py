@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from google.cloud import storage
 from launcher.emulator import daemon
 from launcher.emulator.service.discovery import load_discovery
 from tests.contract.templates import SOURCES
-from tests.support import PROJECT, open_storage
+from tests.support import PROJECT, bare_environ, open_storage
 
 REGION = "europe-west1"
 GPU = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
@@ -150,12 +149,9 @@ def local_dataflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDa
         for name in SOURCES:
             spec = {"image": f"contract/{name}", "sdkInfo": {"language": "PYTHON"}}
             bucket.blob(f"{name}.json").upload_from_string(json.dumps(spec))
-        own = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CLOUDSDK_", "GOOGLE_"))
-        }
-        yield LocalDataflow(info, own | daemon.shell_variables(info, project=PROJECT), bucket)
+        yield LocalDataflow(
+            info, bare_environ() | daemon.shell_variables(info, project=PROJECT), bucket
+        )
     finally:
         daemon.stop(data_dir)
 

@@ -10,7 +10,6 @@ of the project.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shutil
 import socket
@@ -22,7 +21,7 @@ import pytest
 
 from launcher.emulator.pubsub import find_program
 from launcher.package.metadata import DOCUMENTS
-from tests.support import BIN, PROJECT_ROOT
+from tests.support import BIN, PROJECT_ROOT, bare_environ
 
 _BLOCK = re.compile(
     r"<!-- (?P<kind>session|file|run|shell): (?P<name>\S+)(?P<fails> fails)? -->\n"
@@ -109,14 +108,9 @@ def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
 
 def run_script(script: str, project: Path) -> str:
     """Run a bash script in a shell that knows no cloud; return its output."""
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("CLOUDSDK_", "GOOGLE_"))
-    }
     done = subprocess.run(
         ["bash", "-c", script],
-        cwd=project, env=env, text=True, timeout=_TIMEOUT_SEC, check=False,
+        cwd=project, env=bare_environ(), text=True, timeout=_TIMEOUT_SEC, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

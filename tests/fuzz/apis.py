@@ -11,11 +11,9 @@ import http.client
 import json
 import random
 import re
-import threading
 import urllib.parse
 from pathlib import Path
 
-import uvicorn
 from googleapiclient import discovery_cache
 
 from launcher.emulator import server
@@ -34,6 +32,7 @@ from launcher.emulator.storage.errors import Conflict
 from launcher.emulator.storage.methods import MethodTable
 from launcher.emulator.storage.store import ObjectStore
 from tests.fuzz.hostile import spoil_bytes, spoil_json, spoil_text
+from tests.servers import serve_app
 
 TIMEOUT_SEC = 9
 _LONGEST_TEXT = 5000
@@ -300,26 +299,15 @@ class Apis:
             routes=metadata_routes(project_id="p", zone=f"{_REGION}-a"),
             check_responses=True,
         )
+        storage = build_storage_app(self._store)
         apps = {
-            LocalOnly(GzipRequests(dataflow), metadata_server=True): server.bind(0, "--port"),
-            LocalOnly(GzipRequests(build_storage_app(self._store))): server.bind(0, "--port"),
+            "dataflow": LocalOnly(GzipRequests(dataflow), metadata_server=True),
+            "storage": LocalOnly(GzipRequests(storage)),
         }
-        for app, listener in apps.items():
-            self._stack.enter_context(_served(app, listener))
-        ports = (listener.getsockname()[1] for listener in apps.values())
-        return dict(zip(("dataflow", "storage"), ports, strict=True))
-
-
-@contextlib.contextmanager
-def _served(app, listener):
-    config = uvicorn.Config(app, http=server.Connection, log_config=None, lifespan="off")
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield
-    running.should_exit = True
-    thread.join(10)
-    listener.close()
+        return {
+            name: self._stack.enter_context(serve_app(app, http=server.Connection, log_config=None))
+            for name, app in apps.items()
+        }
 
 
 class _IdleRunner:

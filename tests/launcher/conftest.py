@@ -1,66 +1,28 @@
-"""A Dataflow that plays faults, and a judge that knows the official schemas."""
+"""A Dataflow that plays faults, and a Cloud Storage beside it."""
 
 from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import googleapiclient
 import pytest
-import uvicorn
 
 from launcher import Dataflow, LaunchConfig
 from launcher.cli import main
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.store import ObjectStore
+from tests.schemas import Schemas
+from tests.servers import QuietHandler, serve_app, serve_handler
 
-_DISCOVERY = Path(googleapiclient.__file__).parent / "discovery_cache/documents/dataflow.v1b3.json"
 _IMPORTANCES = ("DEBUG", "DETAILED", "BASIC", "WARNING", "ERROR")
-_JSON_TYPES = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
-
-
-class Schemas:
-    """The schemas of the discovery document."""
-
-    def __init__(self) -> None:
-        self._schemas = json.loads(_DISCOVERY.read_text())["schemas"]
-
-    def properties(self, name: str) -> dict[str, Any]:
-        return self._schemas[name]["properties"]
-
-    def find_problems(self, name: str, value: Any, path: str = "") -> list[str]:
-        """Return what in the JSON value is not of the schema: unknown fields, wrong types."""
-        return list(self._judge({"$ref": name}, value, path))
-
-    def _judge(self, schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
-        if "$ref" in schema:
-            properties = self.properties(schema["$ref"])
-            for key, item in value.items():
-                if key in properties:
-                    yield from self._judge(properties[key], item, f"{path}.{key}")
-                else:
-                    yield f"{path}.{key}: unknown"
-            return
-        if not isinstance(value, _JSON_TYPES[schema["type"]]):
-            yield f"{path}: {value!r} is no {schema['type']}"
-        elif "enum" in schema and value not in schema["enum"]:
-            yield f"{path}: {value!r} is none of {schema['enum']}"
-        elif schema["type"] == "array":
-            for index, item in enumerate(value):
-                yield from self._judge(schema["items"], item, f"{path}[{index}]")
-        elif "additionalProperties" in schema:
-            for key, item in value.items():
-                yield from self._judge(schema["additionalProperties"], item, f"{path}.{key}")
 
 
 class FaultyDataflow:
@@ -93,9 +55,7 @@ class FaultyDataflow:
         self._late: dict[str, Any] | None = None
         service = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 service._read(self)
 
@@ -105,16 +65,9 @@ class FaultyDataflow:
             def do_PUT(self) -> None:
                 service._update(self)
 
-            def log_message(self, *args: object) -> None:
-                """Stay quiet."""
-
-        self._server = ThreadingHTTPServer(("localhost", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://localhost:{self._server.server_port}/"
+        self._server = ExitStack()
+        port = self._server.enter_context(serve_handler(Handler))
+        self.endpoint = f"http://localhost:{port}/"
 
     @property
     def launch_calls(self) -> int:
@@ -122,8 +75,7 @@ class FaultyDataflow:
 
     def close(self) -> None:
         self.gives_up.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def add_job(self, name: str, **fields: Any) -> dict[str, Any]:
         number = len(self.jobs) + 1
@@ -139,9 +91,9 @@ class FaultyDataflow:
         self.jobs.append(job)
         return job
 
-    def _launch(self, handler: BaseHTTPRequestHandler) -> None:
+    def _launch(self, handler: QuietHandler) -> None:
         self.calls.append(("POST", handler.path))
-        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        body = json.loads(handler.read_body())
         parameter = body["launchParameter"]
         if self._late is not None:
             self._create(self._late)
@@ -178,11 +130,11 @@ class FaultyDataflow:
             elif fault == "503-after":
                 _answer_error(handler, 503, "lost it")
             elif fault == "no-job":
-                _answer(handler, 200, b"{}")
+                handler.answer(200, b"{}")
             elif fault == "garbage":
-                _answer(handler, 200, b"<html>")
+                handler.answer(200, b"<html>")
             else:
-                _answer(handler, 200, json.dumps({"job": _without_labels(job)}).encode())
+                handler.answer(200, json.dumps({"job": _without_labels(job)}).encode())
 
     def _create(self, parameter: dict[str, Any]) -> dict[str, Any]:
         labels = parameter.get("environment", {}).get("additionalUserLabels", {})
@@ -197,7 +149,7 @@ class FaultyDataflow:
         location = self.calls[-1][1].split("/")[5]
         return self.add_job(parameter["jobName"], labels=labels, location=location, **fields)
 
-    def _read(self, handler: BaseHTTPRequestHandler) -> None:
+    def _read(self, handler: QuietHandler) -> None:
         self.calls.append(("GET", handler.path))
         faults = self.read_faults_after_launch if self.launch_calls else self.read_faults
         if faults:
@@ -232,58 +184,50 @@ class FaultyDataflow:
             ]
             self._answer_page(handler, "jobMessages", told, query)
         elif part == "/metrics":
-            _answer(handler, 200, json.dumps({"metrics": self.metrics}).encode())
+            handler.answer(200, json.dumps({"metrics": self.metrics}).encode())
         else:
             found = [job for job in self.jobs if job["id"] == job_id]
             if found:
                 job = found[0] if self.shows_labels else _without_labels(found[0])
-                _answer(handler, 200, json.dumps(job).encode())
+                handler.answer(200, json.dumps(job).encode())
             else:
                 _answer_error(handler, 404, f"Information about job {job_id} could not be found.")
 
     def _answer_page(
-        self, handler: BaseHTTPRequestHandler, key: str, items: list[Any], query: dict[str, Any]
+        self, handler: QuietHandler, key: str, items: list[Any], query: dict[str, Any]
     ) -> None:
         start = int(query.get("pageToken", ["0"])[0])
         page: dict[str, Any] = {key: items[start : start + self.page_size]}
         if start + self.page_size < len(items):
             page["nextPageToken"] = str(start + self.page_size)
-        _answer(handler, 200, json.dumps(page).encode())
+        handler.answer(200, json.dumps(page).encode())
 
-    def _update(self, handler: BaseHTTPRequestHandler) -> None:
-        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+    def _update(self, handler: QuietHandler) -> None:
+        body = json.loads(handler.read_body())
         self.calls.append(("PUT", json.dumps(body)))
         if self.update_faults:
             status, message = self.update_faults.popleft()
             if message.startswith("<"):
-                _answer(handler, status, message.encode())
+                handler.answer(status, message.encode())
             else:
                 _answer_error(handler, status, message)
         else:
             # As recorded of the service in public, and nothing more.
-            _answer(handler, 200, b'{"type": "JOB_TYPE_BATCH"}')
+            handler.answer(200, b'{"type": "JOB_TYPE_BATCH"}')
 
 
 def _without_labels(job: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in job.items() if key != "labels"}
 
 
-def _answer(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
-    handler.send_response(status)
-    handler.send_header("content-type", "application/json")
-    handler.send_header("content-length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 def _answer_error(
-    handler: BaseHTTPRequestHandler, status: int, message: str, details: list[Any] | None = None
+    handler: QuietHandler, status: int, message: str, details: list[Any] | None = None
 ) -> None:
     names = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ALREADY_EXISTS", 503: "UNAVAILABLE"}
     error: dict[str, Any] = {"code": status, "message": message, "status": names.get(status, "")}
     if details:
         error["details"] = details
-    _answer(handler, status, json.dumps({"error": error}).encode())
+    handler.answer(status, json.dumps({"error": error}).encode())
 
 
 @dataclass(frozen=True)
@@ -298,17 +242,8 @@ class Storage:
 def storage(tmp_path: Path) -> Iterator[Storage]:
     store = ObjectStore(tmp_path / "storage")
     store.create_bucket("my-bucket")
-    config = uvicorn.Config(build_storage_app(store), log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield Storage(f"http://127.0.0.1:{listener.getsockname()[1]}", store)
-        server.should_exit = True
-        thread.join(timeout=10)
+    with serve_app(build_storage_app(store)) as port:
+        yield Storage(f"http://127.0.0.1:{port}", store)
     store.close()
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 
 from launcher.emulator.runtime.events import (
@@ -27,6 +26,7 @@ from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.store import ObjectStore
+from tests.servers import serve_app
 
 TERMINAL = ("JOB_STATE_DONE", "JOB_STATE_FAILED")
 TIMEOUT_SEC = 90
@@ -90,23 +90,6 @@ class Journals:
 
     def wait(self, job_id: str) -> Journal:
         return self.wait_for(job_id, lambda journal: set(journal.states) & set(TERMINAL))
-
-
-class Server(uvicorn.Server):
-    """Serves an app in a thread."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
-        self.port = self._socket.getsockname()[1]
-        self._thread = threading.Thread(
-            target=self.run, kwargs={"sockets": [self._socket]}, daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self._thread.join(10)
 
 
 @dataclass(frozen=True)
@@ -184,14 +167,15 @@ def bench(
     folder = tmp_path_factory.mktemp("runtime")
     store = ObjectStore(folder / "storage")
     store.create_bucket("staging")
-    storage = Server(build_storage_app(store))
     routes = metadata_routes(project_id="test-project", zone="us-central1-a")
-    metadata = Server(Starlette(routes=routes))
+    servers = ExitStack()
+    storage = servers.enter_context(serve_app(build_storage_app(store)))
+    metadata = servers.enter_context(serve_app(Starlette(routes=routes)))
     endpoints = {
-        "STORAGE_EMULATOR_HOST": f"http://localhost:{storage.port}",
-        "GCE_METADATA_HOST": f"localhost:{metadata.port}",
-        "GCE_METADATA_IP": f"127.0.0.1:{metadata.port}",
-        "GCE_METADATA_ROOT": f"127.0.0.1:{metadata.port}",
+        "STORAGE_EMULATOR_HOST": f"http://localhost:{storage}",
+        "GCE_METADATA_HOST": f"localhost:{metadata}",
+        "GCE_METADATA_IP": f"127.0.0.1:{metadata}",
+        "GCE_METADATA_ROOT": f"127.0.0.1:{metadata}",
     }
     journals = Journals()
     runner = JobRunner(
@@ -203,6 +187,5 @@ def bench(
     )
     yield Bench(store, journals, runner, endpoints, templates, folder / "runs")
     runner.close()
-    storage.stop()
-    metadata.stop()
+    servers.close()
     store.close()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
-
-from googleapiclient import discovery_cache
 
 from launcher.emulator.runtime import launch
 from launcher.emulator.runtime.launch import Launch, build_flags
+from tests.schemas import Schemas
 
 LAUNCH = Launch(
     job_name="predict",
@@ -140,8 +137,6 @@ def test_beam_reads_the_flags_as_they_are_meant() -> None:
 
 
 def test_every_field_of_the_official_environment_is_decided_on() -> None:
-    document = Path(discovery_cache.__file__).parent / "documents" / "dataflow.v1b3.json"
-    schema = json.loads(document.read_text())["schemas"]["FlexTemplateRuntimeEnvironment"]
     decided = {
         *launch._VALUE_FLAGS,
         *launch._ENUM_FLAGS,
@@ -153,4 +148,4 @@ def test_every_field_of_the_official_environment_is_decided_on() -> None:
         "stagingLocation",
         "tempLocation",
     }
-    assert decided == set(schema["properties"])
+    assert decided == set(Schemas().properties("FlexTemplateRuntimeEnvironment"))

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import functools
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
 
 from launcher.emulator.daemon import shell_variables
 from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.runtime.events import Event
+from launcher.emulator.runtime.job_runner import JobRunner
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.server import Connection
 from launcher.emulator.service.app import build_dataflow_app
@@ -33,6 +31,8 @@ from launcher.emulator.service.methods import Methods
 from launcher.emulator.service.operations import answer_call
 from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.store import ObjectStore
+from tests.servers import serve_app
+from tests.support import bare_environ
 
 SPEC_PATH = "gs://templates/batch.json"
 SPEC: Mapping[str, Any] = {
@@ -129,7 +129,11 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
     runner = RecordingRunner()
     faults = FaultQueue(discovery.methods)
     methods = Methods(
-        jobs=jobs, store=store, runner=runner, messages=discovery.messages, faults=faults
+        jobs=jobs,
+        store=store,
+        runner=cast(JobRunner, runner),
+        messages=discovery.messages,
+        faults=faults,
     )
     app = build_dataflow_app(
         discovery=discovery,
@@ -157,16 +161,8 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
 @pytest.fixture
 def endpoint(local: Local) -> Iterator[str]:
     """The service of ``local`` on a port of its own; ends with a slash."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(local.http.app, http=Connection, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://localhost:{listener.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join(10)
-    assert not thread.is_alive()
-    listener.close()
+    with serve_app(local.http.app, http=Connection, log_config=None) as port:
+        yield f"http://localhost:{port}/"
 
 
 @pytest.fixture
@@ -174,9 +170,4 @@ def client_env(endpoint: str, tmp_path: Path) -> dict[str, str]:
     """A user's environment that points to the service, and nothing of the user's own."""
     port = int(endpoint.rstrip("/").rpartition(":")[2])
     info = EmulatorInfo(pid=0, dataflow_port=port, storage_port=port, data_dir=tmp_path)
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("CLOUDSDK_", "GOOGLE_", "GCE_"))
-    }
-    return own | shell_variables(info, project="p")
+    return bare_environ() | shell_variables(info, project="p")

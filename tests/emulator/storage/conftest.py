@@ -3,22 +3,20 @@
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from launcher.emulator.service.guard import LocalOnly
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.store import ObjectStore
+from tests.servers import serve_app
 
 _SERVE = """
 import sys, socket, uvicorn
@@ -44,15 +42,8 @@ def store(tmp_path: Path) -> Iterator[ObjectStore]:
 def endpoint(tmp_path_factory) -> Iterator[str]:
     """The address of a server in a thread of this process, shared by all tests."""
     store = ObjectStore(tmp_path_factory.mktemp("gcs"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(LocalOnly(build_storage_app(store)), log_level="warning")
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://localhost:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    with serve_app(LocalOnly(build_storage_app(store))) as port:
+        yield f"http://localhost:{port}"
     store.close()
 
 
@@ -62,6 +53,7 @@ def serve(root: Path) -> Iterator[tuple[subprocess.Popen, str]]:
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(root)], stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
     try:
         yield process, f"http://localhost:{process.stdout.readline().strip()}"
     finally:

@@ -1,7 +1,5 @@
 """The HTTP surface: Google's errors, refusals by name, and resources that fit the schemas."""
 
-import importlib.resources
-import json
 import shutil
 from urllib.parse import quote
 
@@ -10,6 +8,7 @@ import requests
 from starlette.testclient import TestClient
 
 from launcher.emulator.storage.app import build_storage_app
+from tests.schemas import Schemas
 
 
 def call(endpoint, verb, path, **kwargs):
@@ -197,24 +196,6 @@ def test_gzip_is_left_to_the_client(endpoint, bucket):
     assert call(endpoint, "GET", url, headers={"Accept-Encoding": "identity"}).status_code == 501
 
 
-def schema_errors(schema, value, schemas, where):
-    """Yield what in `value` the official schema does not know, or knows as another type."""
-    schema = schemas[schema["$ref"]] if "$ref" in schema else schema
-    kinds = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list}
-    if not isinstance(value, kinds[schema["type"]]):
-        yield f"{where}: {value!r} is no {schema['type']}"
-    elif schema["type"] == "array":
-        for index, item in enumerate(value):
-            yield from schema_errors(schema["items"], item, schemas, f"{where}[{index}]")
-    elif schema["type"] == "object":
-        for name, member in value.items():
-            known = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
-            if known is None:
-                yield f"{where}.{name}: unknown"
-            else:
-                yield from schema_errors(known, member, schemas, f"{where}.{name}")
-
-
 def test_an_error_of_the_server_itself_is_told_as_google_tells_errors(store, tmp_path):
     store.create_bucket("bkt")
     shutil.rmtree(tmp_path / "store" / "blobs")
@@ -233,10 +214,7 @@ def test_resources_fit_the_official_schemas(endpoint, bucket):
     blob.upload_from_string("x")
     bucket.labels = {"k": "v"}
     bucket.patch()
-    document = importlib.resources.files("googleapiclient").joinpath(
-        "discovery_cache/documents/storage.v1.json"
-    )
-    schemas = json.loads(document.read_text())["schemas"]
+    schemas = Schemas("storage.v1")
     here, there = f"/storage/v1/b/{bucket.name}", quote("a/b", safe="")
     for schema, verb, path, body in [
         ("Bucket", "GET", here, None),
@@ -250,8 +228,7 @@ def test_resources_fit_the_official_schemas(endpoint, bucket):
     ]:
         response = call(endpoint, verb, path, json=body)
         assert response.status_code == 200, (path, response.text)
-        found = list(schema_errors({"$ref": schema}, response.json(), schemas, schema))
-        assert found == []
+        assert schemas.find_problems(schema, response.json()) == []
 
 
 @pytest.mark.parametrize("disposition", [None, "inline", 'attachment; filename="b.html"'])

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import google_crc32c
 import pytest
+
+from tests.servers import QuietHandler, serve_handler
 
 _SCRIPT = """
 import json, logging, sys
@@ -63,7 +63,7 @@ print(json.dumps(results))
 """
 
 
-class _Metadata(BaseHTTPRequestHandler):
+class _Metadata(QuietHandler):
     """As much of a metadata server as google-auth needs to come by a token."""
 
     def do_GET(self):
@@ -86,17 +86,11 @@ class _Metadata(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, *args):
-        pass
-
 
 @pytest.fixture
 def metadata_server() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Metadata)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serve_handler(_Metadata) as port:
+        yield f"localhost:{port}"
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import json
 import os
 import shutil
 import tarfile
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -23,6 +21,7 @@ from launcher.image.projects import read_projects
 from launcher.image.resolve import write_locks
 from launcher.image.resolve_project import write_project_lock
 from launcher.image.uv import read_pip_conf
+from tests.servers import QuietHandler, serve_handler
 from tests.support import BIN
 
 pytestmark = pytest.mark.skipif(
@@ -256,7 +255,7 @@ def add_dated_index(folder, *packages):
             }
         )
 
-    class Index(BaseHTTPRequestHandler):
+    class Index(QuietHandler):
         def do_GET(self):
             place = self.path.strip("/")
             if place.endswith(".whl"):
@@ -265,19 +264,11 @@ def add_dated_index(folder, *packages):
                 page = {"meta": {"api-version": "1.1"}, "name": place, "files": files.get(place)}
                 body = json.dumps(page).encode()
                 kind = "application/vnd.pypi.simple.v1+json"
-            self.send_response(200 if place.endswith(".whl") or place in files else 404)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
+            self.answer(200 if place.endswith(".whl") or place in files else 404, body, kind)
 
         do_HEAD = do_GET
 
-        def log_message(self, *_):
-            pass
-
-    return ThreadingHTTPServer(("localhost", 0), Index)
+    return serve_handler(Index)
 
 
 def test_a_version_that_is_years_old_is_warned_of(root, environ, tmp_path):
@@ -295,14 +286,12 @@ def test_a_version_that_is_years_old_is_warned_of(root, environ, tmp_path):
     )
     (tmp_path / "uv.toml").write_text("")
     del environ["UV_FIND_LINKS"]
-    environ["UV_DEFAULT_INDEX"] = f"http://localhost:{server.server_port}"
-    with server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with server as port:
+        environ["UV_DEFAULT_INDEX"] = f"http://localhost:{port}"
         require(root, "torch==2.13.0")
         write_locks(root, [find_flavour("cu130")], environ=environ)
         require(root, "torch==2.13.0", "vllm<0.3", "recent<2", "finished")
         (result,) = write_locks(root, [find_flavour("cu130")], environ=environ)
-        server.shutdown()
     assert result.changes == ["+ finished 1.0", "+ recent 1.0", "+ vllm 0.2.2"]
     (warning,) = result.warnings
     assert "vllm 0.2.2 is more than 2 years old, and the newest is 0.33.0" in warning

@@ -91,7 +91,7 @@ def test_the_largest_request(schemas):
 def test_the_judge_of_these_tests_sees_what_is_wrong(schemas):
     request = {"launchParameter": {"jobName": 1, "environment": {"diskSizeGB": 1}}}
     assert schemas.find_problems("LaunchFlexTemplateRequest", request) == [
-        ".launchParameter.jobName: 1 is no string",
+        ".launchParameter.jobName: 1 is not string",
         ".launchParameter.environment.diskSizeGB: unknown",
     ]
 

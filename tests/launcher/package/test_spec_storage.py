@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import requests
@@ -26,6 +24,7 @@ from launcher.emulator.storage.records import ObjectRef
 from launcher.google.storage import check_bucket
 from launcher.package.spec import format_spec
 from template.parameters import BATCH
+from tests.servers import QuietHandler, serve_handler
 
 SPEC = build_container_spec(image="image:1", metadata=build_template_metadata(BATCH))
 OTHER = build_container_spec(image="image:2", metadata=build_template_metadata(BATCH))
@@ -135,21 +134,13 @@ def test_what_is_no_spec_is_refused_by_its_path(storage, client, data):
 
 
 def test_a_refusal_says_what_is_needed():
-    class Forbidding(BaseHTTPRequestHandler):
+    class Forbidding(QuietHandler):
         def do_GET(self):
-            body = b'{"error": {"code": 403, "message": "ann does not have storage.objects.get"}}'
-            self.send_response(403)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            error = {"code": 403, "message": "ann does not have storage.objects.get"}
+            self.answer(403, json.dumps({"error": error}).encode())
 
-        def log_message(self, *args):
-            """Stay quiet."""
-
-    with HTTPServer(("127.0.0.1", 0), Forbidding) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        client = connect(f"http://127.0.0.1:{server.server_port}")
+    with serve_handler(Forbidding) as port:
+        client = connect(f"http://127.0.0.1:{port}")
         for act in (
             lambda: download_spec(PATH, client=client),
             lambda: upload_spec(SPEC, PATH, client=client),
@@ -157,7 +148,6 @@ def test_a_refusal_says_what_is_needed():
             with pytest.raises(StorageError, match=r"objects\.get.*roles/storage.objectUser"):
                 act()
         check_bucket("my-bucket", client=client)  # who may not look may still write
-        server.shutdown()
 
 
 def test_no_answer_is_told(storage):
