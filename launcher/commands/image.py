@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 
+from launcher.commands.image_locks import add_lock_verbs
 from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, add_verbs
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
-from launcher.image.bases import PINS, find_digest, read_bases, write_pins
 from launcher.image.build import attach_records, attach_sbom, push_image, run_build
 from launcher.image.engines import LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
-from launcher.image.flavours import default_flavour, find_flavour, load_flavours
+from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.plan import ImageOptions, plan_build
-from launcher.image.projects import read_projects
 from launcher.image.record import BuiltImage, find_last_image, remember_disk_size
-from launcher.image.resolve import LockResult, write_locks
-from launcher.image.resolve_project import write_project_lock
 from launcher.image.scan import find_scanner, scan
 from launcher.image.size import ImageSize, check_size, name_layers
 from launcher.image.testing import ImageReport, check_image, measure_image, prove_image
 from launcher.image.trial import ModelTrial
-from launcher.image.uv import read_pip_conf
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
-from launcher.kit import find_kit, is_from_wheel
 
 _ROOT = Path()
 _STEP_WIDTH = 60
@@ -61,25 +54,7 @@ def add_flags(parser: CommandParser) -> None:
         help="attach the bill of materials to the image in its registry (IMAGE by digest)",
     )
     _add_trial_flags(test)
-    bases = add_verb(verbs, "bases", "show the images that it is built on, by digest", _bases)
-    bases.add_argument(
-        "--move", action="store_true", help="write down what their tags stand for now"
-    )
-    lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
-    lock.add_argument(
-        "--pip-conf",
-        metavar="FILE",
-        help="indexes of your own, as for a build",
-    )
-    lock.add_argument("--ca-bundle", metavar="FILE", help="certificates of these indexes")
-    lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
-    lock.add_argument(
-        "--code",
-        action=Items,
-        default=(),
-        metavar="DIR",
-        help="lock this project instead, for one flavour (default: cu130); repeatable",
-    )
+    add_lock_verbs(verbs)
 
 
 def add_build_flags(parser: CommandParser, image_help: str) -> None:
@@ -296,67 +271,6 @@ def read_trial(args: Namespace) -> ModelTrial | None:
         input=args.input,
         parameters=args.parameters,
     )
-
-
-def _lock(args: Namespace) -> int:
-    """Pin the packages of the image again, and print what changed."""
-    kit = find_kit(_ROOT)
-    flavours = [find_flavour(name) for name in args.flavours]
-    environ = dict(os.environ)
-    if args.pip_conf:
-        environ |= read_pip_conf(Path(args.pip_conf))
-    if args.ca_bundle:
-        environ["SSL_CERT_FILE"] = args.ca_bundle
-    if args.code:
-        if len(flavours) > 1:
-            raise InputError(f"--code: is locked for one flavour, not {', '.join(args.flavours)}")
-        flavour = flavours[0] if flavours else find_flavour(default_flavour())
-        projects = read_projects([Path(folder) for folder in args.code])
-        results = [
-            write_project_lock(kit, project, flavour, environ=environ) for project in projects
-        ]
-    elif is_from_wheel(kit):
-        raise InputError(
-            "image lock: this kit was installed from a wheel, and its locks are part of that; name "
-            "your project with --code, or run the command in a checkout of flexpack"
-        )
-    else:
-        results = write_locks(kit, flavours or load_flavours(), environ=environ)
-    for result in results:
-        _print_lock(result)
-    return 1 if args.flavours and any(result.problem for result in results) else 0
-
-
-def _bases(args: Namespace) -> int:
-    """Show the images that the image is built on, what their tags stand for; move to that."""
-    kit = find_kit(_ROOT)
-    if args.move and is_from_wheel(kit):
-        raise InputError(
-            "--move: this kit was installed from a wheel, and its bases are part of that"
-        )
-    now = {}
-    for base in read_bases(kit):
-        now[base.tag] = find_digest(base)
-        written = base.digest or "not written down, built by tag"
-        print(f"{base.argument}: {base.tag}\n  {written}")
-        if now[base.tag] != base.digest:
-            print(f"  {now[base.tag]} is what the tag stands for now")
-    if args.move:
-        write_pins(kit, now)
-        print(f"Wrote {PINS}. Build and test the image:  make image image-test")
-    return 0
-
-
-def _print_lock(result: LockResult) -> None:
-    """Print what became of a flavour's lock, and warn of what may not be meant."""
-    if result.problem:
-        print(f"{result.place}: left as it is. {result.problem}")
-        return
-    print(f"{result.place}: {'written' if result.changed else 'up to date'}")
-    for change in result.changes:
-        print(f"  {change}")
-    for warning in result.warnings:
-        print(f"flexpack: warning: {warning}", file=sys.stderr)
 
 
 def _show_size(reference: str, engine: LocalEngine, flavour: str) -> list[Finding]:
