@@ -126,7 +126,10 @@ class ApiError(ServiceError):
         self.status = status
         self.service_message = message
         self.details = tuple(details)
-        self.is_transient = status_code in _TRANSIENT
+        # Dataflow has answered 404 for a job that it could not look up in time.
+        self.is_transient = status_code in _TRANSIENT or (
+            status_code == HTTPStatus.NOT_FOUND and "DEADLINE_EXCEEDED" in message
+        )
         code = f"{status_code} {status}".strip()
         super().__init__(f"{action}: {service} answered {code}: {self._explanation()}")
 

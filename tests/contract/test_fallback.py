@@ -53,14 +53,13 @@ def test_the_third_launch_finds_its_machines(
     expected = [
         "Launched climbs in europe-west1.",
         "JOB_STATE_FAILED after",
-        "No machines or GPUs are left in the zone or region: Startup of the worker pool in zone "
-        "europe-west1-b failed to bring up any of the desired 1 workers. ZONE_RESOURCE_POOL_EXHAUS",
+        "No machines or GPUs are left in the zone or region: Startup of the worker pool in "
+        "europe-west1 failed to bring up any of the desired 1 workers. ",
         "Nothing in the template is wrong. Trying (2/3): region=europe-west4",
         "Launched climbs-2 in europe-west4.",
         "JOB_STATE_FAILED after",
-        "A quota of the project is too small: Startup of the worker pool in zone europe-west4-b "
-        "failed to bring up any of the desired 1 workers. QUOTA_EXCEEDED: Instance creation "
-        "failed: Quota 'NVIDIA_L4_GPUS' exceeded.",
+        "A quota of the project is too small: Workflow failed. Causes: Project flexpack-tests has "
+        "insufficient quota(s) to execute this workflow with 1 instances in region europe-west4.",
         "Nothing in the template is wrong. Trying (3/3): accelerator=nvidia-tesla-t4:1",
         "Launched climbs-3 in europe-west1.",
         "JOB_STATE_DONE after",

@@ -59,7 +59,7 @@ def test_metrics_come_committed_and_tentative(launched: Launched) -> None:
 def test_much_of_beam_runs_on_two_workers(launched: Launched) -> None:
     assert launched.end("wide.py")["currentState"] == "JOB_STATE_DONE"
     told = launched.local_dataflow.texts(launched.jobs["wide.py"])
-    assert "Starting 2 workers..." in told
+    assert "Starting 2 workers in europe-west1..." in told
     bucket = launched.local_dataflow.bucket
     lines = [
         line

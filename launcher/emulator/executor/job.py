@@ -40,7 +40,6 @@ def execute(
             report(MessageEvent(Importance.ERROR, text))
         report(StateEvent(JobState.FAILED))
     else:
-        report(MessageEvent(Importance.BASIC, "Worker pool stopped."))
         report(StateEvent(JobState.DRAINED if drain.is_set() else JobState.DONE))
 
 
@@ -63,9 +62,6 @@ def _run(
     check_limits(pipeline, streaming=execution.streaming)
     report(StateEvent(JobState.RUNNING))
     metrics = JobMetrics(MetricNames(pipeline.components))
-    count = execution.num_workers
-    text = f"Starting {count} worker{'s' if count > 1 else ''}..."
-    report(MessageEvent(Importance.BASIC, text))
     with WorkerLogs.serve(report) as logs:
         setup = WorkerSetup(execution, processes, logs)
         if execution.streaming:

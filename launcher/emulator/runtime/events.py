@@ -85,6 +85,14 @@ class SubscriptionEvent:
     subscription: str
 
 
+@dataclass(frozen=True)
+class WorkersEvent:
+    """The job has so many workers from now on; ``text`` is what the service says of it."""
+
+    count: int
+    text: str
+
+
 Event: TypeAlias = (
     StagedEvent
     | StateEvent
@@ -93,6 +101,7 @@ Event: TypeAlias = (
     | AcknowledgedEvent
     | SubscriptionEvent
     | UsageEvent
+    | WorkersEvent
 )
 Report: TypeAlias = Callable[[Event], None]
 """Takes what a run reports; called from any thread."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.emulator.runtime import staging, temp
+from launcher.emulator.runtime.announcements import Announcer
 from launcher.emulator.runtime.errors import JobFailedError, WorkflowFailedError
 from launcher.emulator.runtime.events import (
     AcknowledgedEvent,
@@ -98,6 +99,7 @@ class JobRun:
         self._lock = threading.Lock()
         self._executor: ExecutorProcess | None = None
         self._drained = False
+        self._announcer: Announcer | None = None
         self._running = False
         self._acknowledged: Updates = ()
         self._subscriptions: set[str] = set()
@@ -154,6 +156,9 @@ class JobRun:
             try:
                 for text in messages:
                     self._say(Importance.ERROR, text)
+                if self._announcer is not None and self._running:
+                    for event in self._announcer.end(success=False):
+                        self._report(event)
                 self._report(StateEvent(JobState.FAILED))
             except (OSError, sqlite3.Error) as error:
                 # The disk may be full: nobody else would ever record that the job has ended.
@@ -217,6 +222,7 @@ class JobRun:
     def _execute(self, job: Mapping[str, Any], executor: ExecutorProcess) -> None:
         self._report(StateEvent(JobState.PENDING))
         execution = self._prepare(job)
+        self._announcer = Announcer(self._job_id, job, workers=execution.num_workers)
         soon = 0
         while True:
             started = time.monotonic()
@@ -270,12 +276,17 @@ class JobRun:
                 pass  # The job is in that state already, or it drains.
             case StateEvent(JobState.RUNNING):
                 self._running, self._running_since = True, time.monotonic()
-                self._report(event)
+                self._announce(event)
             case StateEvent(JobState.DONE):
                 self._stay_running()
-                self._report(event)
+                self._announce(event)
             case _:
-                self._report(event)
+                self._announce(event)
+
+    def _announce(self, event: Event) -> None:
+        assert self._announcer is not None
+        for each in self._announcer.around(event):
+            self._report(each)
 
     def _stay_running(self) -> None:
         """Wait until the job was RUNNING for as long as it must be at least."""

@@ -15,6 +15,9 @@ from launcher.emulator.storage.errors import NotFound
 from launcher.emulator.storage.store import ObjectStore
 
 _GS = "gs://"
+# https://cloud.google.com/dataflow/docs/reference/pipeline-options#worker-level_options
+_DEFAULT_MACHINE_TYPE = "n1-standard-1"
+_BATCH_DISK_GB, _STREAMING_DISK_GB = 250, 400
 _STORAGE_HOST = "storage.googleapis.com/"  # How Beam writes the location of a package.
 
 
@@ -49,6 +52,23 @@ def worker_images(job: Mapping[str, Any]) -> frozenset[str]:
         for pool in _worker_pools(job)
         if "workerHarnessContainerImage" in pool
     )
+
+
+def machine_type(job: Mapping[str, Any]) -> str:
+    """Return the machine type that a job requests, or Dataflow's default."""
+    requested = next(
+        (pool["machineType"] for pool in _worker_pools(job) if pool.get("machineType")), ""
+    )
+    return requested or _DEFAULT_MACHINE_TYPE
+
+
+def disk_size_gb(job: Mapping[str, Any]) -> int:
+    """Return the size of the disk that a job requests for each worker, or Dataflow's default."""
+    requested = next(
+        (pool["diskSizeGb"] for pool in _worker_pools(job) if pool.get("diskSizeGb")), 0
+    )
+    is_streaming = job.get("type") == "JOB_TYPE_STREAMING"
+    return requested or (_STREAMING_DISK_GB if is_streaming else _BATCH_DISK_GB)
 
 
 def fetch_pipeline(job: Mapping[str, Any], store: ObjectStore, path: Path) -> None:

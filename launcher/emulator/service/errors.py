@@ -230,6 +230,27 @@ def too_many_requests() -> ApiError:
     )
 
 
+def metadata_unreadable() -> ApiError:
+    # As recorded in 2026 of jobs that were just about to run; the path is made up.
+    return ApiError(
+        404,
+        "NOT_FOUND",
+        _traced(
+            'Calling GetObjectMetadata with file "/bigstore/bucket/staging/pipeline.pb": '
+            "RPC::DEADLINE_EXCEEDED: deadline exceeded"
+        ),
+    )
+
+
+def not_ready_for_canceling() -> ApiError:
+    # "not yet ready for canceling" is what clients look for; the rest is UNCONFIRMED.
+    return ApiError(
+        400,
+        "FAILED_PRECONDITION",
+        _traced("The job is not yet ready for canceling. Please retry in a few minutes."),
+    )
+
+
 def unavailable() -> ApiError:
     return ApiError(503, "UNAVAILABLE", "The service is currently unavailable.")
 

@@ -46,7 +46,9 @@ _FIELDS = frozenset({"methodId", "fault", "count", "delaySec"})
 class FaultKind(StrEnum):
     """What a call meets; *after* means that the call has had its effect.
 
-    The last two are met by the job that a call launches: the call is answered as ever.
+    ``no-capacity`` and ``no-quota`` are met by the job that a call launches: the call is answered
+    as ever. ``404`` is the one that Dataflow answers at times while a job starts, and ``not-ready``
+    what it answers to a cancellation that comes too early.
     """
 
     ERROR_429 = "429"
@@ -58,10 +60,17 @@ class FaultKind(StrEnum):
     DELAY_AFTER = "delay-after"
     NO_CAPACITY = "no-capacity"
     NO_QUOTA = "no-quota"
+    NOT_FOUND = "404"
+    NOT_READY = "not-ready"
 
 
 JOB_FAULTS = frozenset({FaultKind.NO_CAPACITY, FaultKind.NO_QUOTA})
 _CALL_FAULTS = frozenset(FaultKind) - JOB_FAULTS
+_REFUSALS: Mapping[FaultKind, Callable[[], errors.ApiError]] = {
+    FaultKind.ERROR_429: errors.too_many_requests,
+    FaultKind.NOT_FOUND: errors.metadata_unreadable,
+    FaultKind.NOT_READY: errors.not_ready_for_canceling,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +167,7 @@ class FaultQueue:
                 await answer()
         if fault.kind in (FaultKind.DROP, FaultKind.DROP_AFTER):
             return DroppedConnection()
-        is_429 = fault.kind is FaultKind.ERROR_429
-        error = errors.too_many_requests() if is_429 else errors.unavailable()
+        error = _REFUSALS.get(fault.kind, errors.unavailable)()
         return JSONResponse(error.body(), error.code)
 
 

@@ -16,15 +16,11 @@ from zoneinfo import ZoneInfo
 from launcher.emulator.runtime.events import Importance
 from launcher.emulator.runtime.states import JobState
 
+_LEAST_NUMBER = 10**14  # The service's numbers have 15 to 20 digits, and no zeros before them.
 _PACIFIC = ZoneInfo("America/Los_Angeles")  # Dataflow's job ids carry this clock.
 
 LAUNCH = "launchParameter"
 """Where a document keeps the ``LaunchFlexTemplateParameter`` of its launch; no view shows it."""
-
-# What a view leaves out of the stored job. JOB_VIEW_UNKNOWN promises the summary "and may contain
-# additional information"; clients read the environment from it.
-_ONLY_IN_FULL_VIEW = ("steps", "stepsLocation", "pipelineDescription")
-_NOT_IN_SUMMARY = (*_ONLY_IN_FULL_VIEW, "environment", "tempFiles", "clientRequestId")
 
 
 class UnknownJobError(LookupError):
@@ -55,30 +51,6 @@ class JobRecord:
     create_time: str
     document: Mapping[str, Any]
 
-    def to_json(self, view: str = "JOB_VIEW_UNKNOWN") -> dict[str, Any]:
-        """Return the ``Job`` message as that view shows it."""
-        if view == "JOB_VIEW_ALL":
-            hidden: tuple[str, ...] = (LAUNCH,)
-        elif view == "JOB_VIEW_SUMMARY":
-            hidden = (*_NOT_IN_SUMMARY, LAUNCH)
-        else:
-            hidden = (*_ONLY_IN_FULL_VIEW, LAUNCH)
-        job = {name: value for name, value in self.document.items() if name not in hidden}
-        agent = self.document.get("environment", {}).get("userAgent", {})
-        if "version" in agent:
-            version = {"version": agent["version"], "versionDisplayName": agent.get("name", "")}
-            job["jobMetadata"] = {"sdkVersion": version}
-        return job | {
-            "id": self.id,
-            "projectId": self.project_id,
-            "location": self.region,
-            "name": self.name,
-            "currentState": self.state.value,
-            "currentStateTime": self.state_time,
-            "createTime": self.create_time,
-            "startTime": self.create_time,
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
@@ -100,12 +72,17 @@ class TimeRange:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list; ``region`` and ``name`` None take all."""
+    """Which jobs to list; ``region`` and ``name`` None take all.
+
+    Attributes:
+        by_id: in descending order of their ids, not with active ones first.
+    """
 
     project_id: str
     region: str | None = None
     name: str | None = None
     terminal: bool | None = None
+    by_id: bool = False
     created: TimeRange = TimeRange()
     terminated: TimeRange = TimeRange()
 
@@ -123,4 +100,4 @@ def parse_time(text: str) -> str:
 def new_job_id(now: datetime) -> str:
     """Return an id as Dataflow forms them: the Pacific time and a number."""
     local = now.astimezone(_PACIFIC)
-    return f"{local:%Y-%m-%d_%H_%M_%S}-{secrets.randbelow(10**19):019d}"
+    return f"{local:%Y-%m-%d_%H_%M_%S}-{_LEAST_NUMBER + secrets.randbits(63)}"

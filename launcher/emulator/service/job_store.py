@@ -6,9 +6,6 @@ Everything that the local Dataflow knows about jobs is here, under one lock, and
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,45 +22,16 @@ from launcher.emulator.service.job_records import (
     JobFilter,
     JobRecord,
     Message,
-    PageTokenError,
     TimeRange,
     UnknownJobError,
     format_time,
     new_job_id,
 )
+from launcher.emulator.service.job_tables import OF_JOBS, SCHEMA, decode_token, encode_token
+from launcher.emulator.service.usage import WorkerCount
 
 _IMPORTANCES = tuple(Importance)
-_TERMINAL = ", ".join(f"'{state}'" for state in JobState if state.is_terminal)
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS jobs (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    project_id TEXT NOT NULL,
-    region TEXT NOT NULL,
-    name TEXT NOT NULL,
-    state TEXT NOT NULL,
-    state_time TEXT NOT NULL,
-    create_time TEXT NOT NULL,
-    terminal INTEGER NOT NULL GENERATED ALWAYS AS (state IN ({_TERMINAL})) STORED,
-    document BLOB NOT NULL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS active_names ON jobs (project_id, region, name)
-    WHERE NOT terminal;
-CREATE TABLE IF NOT EXISTS messages (
-    seq INTEGER PRIMARY KEY,
-    job_id TEXT NOT NULL REFERENCES jobs (id),
-    time TEXT NOT NULL,
-    importance INTEGER NOT NULL,
-    text TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS messages_of_job ON messages (job_id, seq);
-CREATE TABLE IF NOT EXISTS metrics (
-    job_id TEXT PRIMARY KEY REFERENCES jobs (id),
-    time TEXT NOT NULL,
-    updates BLOB NOT NULL
-);
-"""
-_NUMBER = re.compile("[0-9]{1,18}")  # SQLite's integers have no more.
+_ORDER_TIME = "CASE WHEN terminal THEN state_time ELSE create_time END"
 _JOB_COLUMNS = "id, project_id, region, name, state, state_time, create_time, document"
 
 
@@ -78,7 +46,7 @@ class JobStore:
         self._db = sqlite3.connect(path, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(SCHEMA)
 
     def close(self) -> None:
         with self._lock:
@@ -157,7 +125,8 @@ class JobStore:
     ) -> tuple[Sequence[JobRecord], str]:
         """Return a page of jobs and the token of the next page, empty after the last.
 
-        Active jobs come first, the newest first; then terminated ones, the last to end first.
+        Active jobs come first, the newest first; then terminated ones, the last to end first; or
+        all in descending order of their ids, if ``wanted`` says so.
 
         Raises:
             PageTokenError: the token is not from here.
@@ -173,25 +142,26 @@ class JobStore:
         ended = _within("state_time", wanted.terminated)
         if ended:
             conditions += [("terminal", ()), *ended]
+        first = "0" if wanted.by_id else "terminal"
+        order = "id" if wanted.by_id else _ORDER_TIME
         if page_token:
-            terminal, time, seq = _decode_token(page_token, 3)
+            terminal, time, seq = decode_token(page_token, 3)
             conditions.append(
                 (
-                    "terminal > ? OR (terminal = ? AND (order_time, seq) < (?, ?))",
+                    "first > ? OR (first = ? AND (order_time, seq) < (?, ?))",
                     (int(terminal), int(terminal), time, int(seq)),
                 )
             )
         where = " AND ".join(f"({condition})" for condition, _ in conditions)
         rows = self._rows(
             "SELECT * FROM (SELECT "  # noqa: S608
-            f"{_JOB_COLUMNS}, terminal, "
-            "CASE WHEN terminal THEN state_time ELSE create_time END AS order_time, seq FROM jobs) "
-            f"WHERE {where} ORDER BY terminal, order_time DESC, seq DESC LIMIT ?",
+            f"{_JOB_COLUMNS}, terminal, {first} AS first, {order} AS order_time, seq FROM jobs) "
+            f"WHERE {where} ORDER BY first, order_time DESC, seq DESC LIMIT ?",
             [*(value for _, values in conditions for value in values), page_size + 1],
         )
         page = rows[:page_size]
         more = len(rows) > page_size
-        return [_record(row) for row in page], _encode_token(page[-1][-3:]) if more else ""
+        return [_record(row) for row in page], encode_token(page[-1][-3:]) if more else ""
 
     def transition(
         self,
@@ -221,6 +191,8 @@ class JobStore:
             document = dict(record.document)
             if requested is not None:
                 document["requestedState"] = requested.value
+            elif wanted.is_terminal:
+                document.pop("requestedState", None)
             self._db.execute(
                 "UPDATE jobs SET state = ?, state_time = ?, document = ? WHERE id = ?",
                 (wanted, self.now(), orjson.dumps(document), job_id),
@@ -257,8 +229,8 @@ class JobStore:
         """Delete jobs with their messages and metrics; unknown ids are ignored."""
         with self._lock, self._db:
             for job_id in job_ids:
-                self._db.execute("DELETE FROM messages WHERE job_id = ?", (job_id,))
-                self._db.execute("DELETE FROM metrics WHERE job_id = ?", (job_id,))
+                for table in OF_JOBS:
+                    self._db.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))  # noqa: S608
                 self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def fail_interrupted(self, text: str) -> Sequence[str]:
@@ -294,7 +266,7 @@ class JobStore:
         Raises:
             PageTokenError: the token is not from here.
         """
-        after = int(_decode_token(page_token, 1)[0]) if page_token else 0
+        after = int(decode_token(page_token, 1)[0]) if page_token else 0
         conditions = [
             ("job_id = ?", (job_id,)),
             ("importance >= ?", (_IMPORTANCES.index(minimum_importance),)),
@@ -307,12 +279,39 @@ class JobStore:
             "ORDER BY seq LIMIT ?",
             [*(value for _, values in conditions for value in values), page_size + 1],
         )
-        page = [
-            Message(seq=seq, time=time, importance=_IMPORTANCES[importance], text=text)
-            for seq, time, importance, text in rows[:page_size]
-        ]
+        page = [_message(row) for row in rows[:page_size]]
         more = len(rows) > page_size
-        return page, _encode_token([page[-1].seq]) if more else ""
+        return page, encode_token([page[-1].seq]) if more else ""
+
+    def list_operations(self, job_id: str) -> Sequence[Message]:
+        """Return the messages of a job's operations that began and finished, the oldest first."""
+        rows = self._rows(
+            "SELECT seq, time, importance, text FROM messages WHERE job_id = ? "
+            "AND (text GLOB 'Executing operation *' OR text GLOB 'Finished operation *') "
+            "ORDER BY seq",
+            (job_id,),
+        )
+        return [_message(row) for row in rows]
+
+    def add_workers(self, job_id: str, count: int, text: str) -> None:
+        """Note that a job has so many workers from now on."""
+        with self._lock, self._db:
+            self._db.execute(
+                "INSERT INTO workers (job_id, time, count, text) VALUES (?, ?, ?, ?)",
+                (job_id, self.now(), count, text),
+            )
+
+    def list_workers(self, job_id: str) -> Sequence[WorkerCount]:
+        """Return how many workers a job had when, the oldest first."""
+        rows = self._rows(
+            "SELECT time, count, text FROM workers WHERE job_id = ? ORDER BY seq", (job_id,)
+        )
+        return [
+            WorkerCount(
+                seconds=datetime.fromisoformat(time).timestamp(), time=time, count=count, text=text
+            )
+            for time, count, text in rows
+        ]
 
     def search_messages(
         self, job_id: str, *, minimum_importance: Importance, text: str, before: int, limit: int
@@ -361,6 +360,11 @@ class JobStore:
             return self._db.execute(statement, values).fetchall()
 
 
+def _message(row: Sequence[Any]) -> Message:
+    seq, time, importance, text = row
+    return Message(seq=seq, time=time, importance=_IMPORTANCES[importance], text=text)
+
+
 def _record(row: Sequence[Any]) -> JobRecord:
     job_id, project_id, region, name, state, state_time, create_time, document = row[:8]
     return JobRecord(
@@ -383,18 +387,3 @@ def _within(column: str, times: TimeRange) -> Sequence[tuple[str, Sequence[objec
 def _without_time(update: Mapping[str, Any]) -> bytes:
     fields = {name: value for name, value in update.items() if name != "updateTime"}
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
-
-
-def _encode_token(values: Iterable[object]) -> str:
-    return base64.urlsafe_b64encode("|".join(map(str, values)).encode()).decode()
-
-
-def _decode_token(token: str, length: int) -> Sequence[str]:
-    try:
-        values = base64.urlsafe_b64decode(token.encode()).decode().split("|")
-    except (binascii.Error, UnicodeError) as error:
-        raise PageTokenError(token) from error
-    numbers = (values[0], values[-1])  # between them there may be a time
-    if len(values) != length or not all(_NUMBER.fullmatch(number) for number in numbers):
-        raise PageTokenError(token)
-    return values

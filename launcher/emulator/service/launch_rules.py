@@ -27,6 +27,7 @@ DEFAULT_LAUNCH_TIMEOUT_SEC = 120.0
 """Dataflow gives the launcher about ten minutes; most of that is for starting a VM."""
 
 _TIMEOUT_OPTION = "ft_launch_timeout_secs"  # UNCONFIRMED: in use, but not documented.
+_DATASET = "bigquery.googleapis.com/cloud_dataflow"
 JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")  # Job.name of the document.
 _GCS_OBJECT = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)")
 
@@ -43,6 +44,8 @@ _ENVIRONMENT_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "maxWorkers": ("max_num_workers", "maxNumWorkers"),
     "numWorkers": ("num_workers", "numWorkers"),
     "sdkContainerImage": ("sdk_container_image", "sdkContainerImage"),
+    # Recorded: runtime names are recognized as parameters, and refused beside the environment.
+    "serviceAccountEmail": ("serviceAccount", "serviceAccountEmail", "service_account_email"),
     "stagingLocation": ("staging_location", "stagingLocation"),
     "tempLocation": ("temp_location", "tempLocation"),
 }
@@ -159,21 +162,14 @@ def check_launch(
 
 
 def build_job_document(launch: Launch) -> dict[str, Any]:
-    """Return what is known of the ``Job`` before the template has made its job object."""
-    given = launch.runtime_environment
-    environment = {
-        "experiments": given.get("additionalExperiments"),
-        "flexResourceSchedulingGoal": given.get("flexrsGoal"),
-        "serviceAccountEmail": given.get("serviceAccountEmail"),
-        "serviceKmsKeyName": given.get("kmsKeyName"),
-        "streamingMode": given.get("streamingMode"),
-        "workerRegion": given.get("workerRegion"),
-        "workerZone": given.get("workerZone"),
-    }
+    """Return what is shown of the ``Job`` before the template has made its job object.
+
+    Recorded: it has no type yet, and of the environment the dataset alone.
+    """
     return {
-        "type": "JOB_TYPE_STREAMING" if launch.streaming else "JOB_TYPE_BATCH",
-        "labels": given.get("additionalUserLabels", {}),
-        "environment": {name: value for name, value in environment.items() if value},
+        "labels": launch.runtime_environment.get("additionalUserLabels", {}),
+        "environment": {"dataset": _DATASET},
+        "pipelineDescription": {},
     }
 
 

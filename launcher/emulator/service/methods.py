@@ -7,12 +7,12 @@ https://cloud.google.com/dataflow/docs/reference/rest
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import sqlite3
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from launcher.emulator.runtime.events import Importance
@@ -20,6 +20,7 @@ from launcher.emulator.runtime.job_runner import JobRunner
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.runtime.states import IllegalTransitionError, JobState
 from launcher.emulator.service import errors, shortage
+from launcher.emulator.service.cancellations import Cancellations
 from launcher.emulator.service.discovery import Method
 from launcher.emulator.service.faults import JOB_FAULTS, FaultKind, FaultQueue
 from launcher.emulator.service.job_records import (
@@ -33,6 +34,12 @@ from launcher.emulator.service.job_records import (
     parse_time,
 )
 from launcher.emulator.service.job_store import JobStore
+from launcher.emulator.service.job_views import (
+    render_created,
+    render_job,
+    render_launched,
+    render_listed,
+)
 from launcher.emulator.service.launch_rules import (
     JOB_NAME,
     build_job_document,
@@ -42,6 +49,7 @@ from launcher.emulator.service.launch_rules import (
 from launcher.emulator.service.recorder import SERVICE_FIELDS
 from launcher.emulator.service.retention import DEFAULT_KEEP_JOBS, Retention
 from launcher.emulator.service.schema import Messages
+from launcher.emulator.service.usage import service_metrics
 from launcher.emulator.storage.errors import Conflict, InvalidRequest
 from launcher.emulator.storage.store import ObjectStore
 
@@ -51,8 +59,9 @@ DEFAULT_REGION = "us-central1"
 """Where the region-less methods work. UNCONFIRMED: that it is so on Dataflow."""
 
 _LARGEST_PAGE = 1000
-_RECORD_AGAIN_SEC = 1.0
-_EPOCH = "1970-01-01T00:00:00Z"
+# What the service answers to a cancel or a drain, of whatever type the job is: recorded for a
+# cancel. UNCONFIRMED: that a drain is answered so too.
+_UPDATED: Mapping[str, Any] = {"type": "JOB_TYPE_BATCH"}
 _TERMINAL_BY_FILTER = {"ACTIVE": False, "TERMINATED": True}
 
 
@@ -103,15 +112,13 @@ class Methods:
         self._faults = faults
         self._retention = retention
         self._keep_jobs = keep_jobs
-        self._cancellations = ThreadPoolExecutor(max_workers=4, thread_name_prefix="cancel")
+        self._cancellations = Cancellations(jobs, runner)
         self._pruning = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prune")
-        self._closed = threading.Event()
 
     def close(self) -> None:
         """Wait for the cancellations under way; others do not start."""
-        self._closed.set()
         self._pruning.shutdown(wait=True, cancel_futures=True)
-        self._cancellations.shutdown(wait=True, cancel_futures=True)
+        self._cancellations.close()
 
     def launch_flex_template(self, call: Call) -> Mapping[str, Any]:
         parameter = call.body.get("launchParameter", {})
@@ -126,10 +133,12 @@ class Methods:
         language = spec["sdkInfo"]["language"]
         if language != "PYTHON":
             raise errors.unimplemented(call.method.id, f"sdkInfo.language {language}")
+        if call.body.get("validateOnly"):
+            # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch but that its
+            # name must be free, which says nothing of the launch.
+            return {}
         if self._find_active(call, launch.job_name):
             raise errors.active_job_name(launch.job_name)
-        if call.body.get("validateOnly"):
-            return {}  # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch.
         if launch.provided_bucket is not None:
             self._provide_bucket(launch.provided_bucket)
         document = {**build_job_document(launch), LAUNCH: parameter}
@@ -138,11 +147,7 @@ class Methods:
             self._fail_by_shortage(record, launch, fault.kind)
         else:
             self._start(record, lambda: self._runner.launch(record.id, launch))
-        # The job of this answer has no state, and its state's time is the epoch, as on Dataflow
-        # (seen in published output of gcloud; UNCONFIRMED for the REST API).
-        job = record.to_json()
-        fields = ("id", "projectId", "name", "location", "createTime", "startTime")
-        return {"job": {name: job[name] for name in fields} | {"currentStateTime": _EPOCH}}
+        return {"job": render_launched(record)}
 
     def create_job(self, call: Call) -> Mapping[str, Any]:
         job = call.body
@@ -153,11 +158,11 @@ class Methods:
         # By the request id a client knows whether the active job of that name is its own, of an
         # earlier try (Beam's apiclient.submit_job_description).
         if active and active.document.get("clientRequestId") and job.get("clientRequestId"):
-            return active.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
+            return render_created(active)
         document = {key: value for key, value in job.items() if key not in SERVICE_FIELDS}
         record = self._create(call, name, JobState.PENDING, document)
         self._start(record, lambda: self._runner.execute(record.id, job))
-        return record.to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
+        return render_created(record)
 
     def get_template(self, call: Call) -> Mapping[str, Any]:
         # UNCONFIRMED: what Dataflow answers for the spec of a Flex Template beyond the schema.
@@ -175,13 +180,18 @@ class Methods:
         }
 
     def get_job(self, call: Call) -> Mapping[str, Any]:
-        return self._find(call).to_json(call.query.get("view", "JOB_VIEW_UNKNOWN"))
+        record = self._find(call)
+        operations = self._jobs.list_operations(record.id)
+        return render_job(record, call.query.get("view", "JOB_VIEW_UNKNOWN"), operations)
 
     def list_jobs(self, call: Call) -> Mapping[str, Any]:
         return self._list(call, region=call.region)
 
     def aggregate_jobs(self, call: Call) -> Mapping[str, Any]:
-        return self._list(call, region=call.query.get("location") or None)
+        # It does not filter by name, says the discovery document.
+        query = {key: value for key, value in call.query.items() if key != "name"}
+        region = call.query.get("location") or None
+        return self._list(dataclasses.replace(call, query=query), region=region)
 
     def update_job(self, call: Call) -> Mapping[str, Any]:
         wanted = call.body.get("requestedState", "JOB_STATE_UNKNOWN")
@@ -191,7 +201,8 @@ class Methods:
             raise errors.unimplemented(call.method.id, "updateMask")
         record = self._find(call)
         if wanted == JobState.CANCELLED:
-            return self._cancel(record).to_json()
+            self._cancellations.start(record)
+            return _UPDATED
         if wanted in (JobState.DRAINED, JobState.DRAINING):
             if record.state.is_terminal:
                 raise errors.job_terminated("drain", record.id, record.state)
@@ -200,7 +211,8 @@ class Methods:
             launched = record.state is not JobState.QUEUED
             if launched and record.document.get("type") != "JOB_TYPE_STREAMING":
                 raise errors.drain_not_allowed(record.id)
-            return self._drain(record).to_json()
+            self._drain(record)
+            return _UPDATED
         raise errors.transition_not_allowed(record.id, record.state, wanted)
 
     def list_job_messages(self, call: Call) -> Mapping[str, Any]:
@@ -227,16 +239,38 @@ class Methods:
             }
             for message in page
         ]
-        return {"jobMessages": messages, "nextPageToken": token}
+        answer = {"jobMessages": messages, "nextPageToken": token}
+        if call.query.get("pageToken"):
+            return answer
+        return answer | {"autoscalingEvents": self._autoscaling_events(record.id)}
 
     def get_job_metrics(self, call: Call) -> Mapping[str, Any]:
         record = self._find(call)
         time, updates = self._jobs.metrics(record.id)
+        now = self._jobs.now()
+        usage = service_metrics(
+            record.document,
+            self._jobs.list_workers(record.id),
+            now=datetime.fromisoformat(now).timestamp(),
+            now_text=now,
+        )
         since = parse_time(call.query.get("startTime", ""))
         return {
-            "metricTime": time or self._jobs.now(),
-            "metrics": [update for update in updates if update["updateTime"] >= since],
+            "metricTime": time or now,
+            "metrics": [update for update in [*updates, *usage] if update["updateTime"] >= since],
         }
+
+    def _autoscaling_events(self, job_id: str) -> list[Mapping[str, Any]]:
+        return [
+            {
+                "eventType": "CURRENT_NUM_WORKERS_CHANGED",
+                "currentNumWorkers": str(workers.count),
+                "description": {"messageText": workers.text},
+                "time": workers.time,
+                "workerPool": "Regular",
+            }
+            for workers in self._jobs.list_workers(job_id)
+        ]
 
     def _find(self, call: Call) -> JobRecord:
         try:
@@ -256,6 +290,7 @@ class Methods:
             region=region,
             name=call.query.get("name") or None,
             terminal=_TERMINAL_BY_FILTER.get(call.query.get("filter", "")),
+            by_id=call.query.get("filter", "UNKNOWN") == "UNKNOWN",
             created=_time_range(call, "createTimeRange.startTime", "createTimeRange.endTime"),
             terminated=_time_range(
                 call, "terminationTimeRange.startTime", "terminationTimeRange.endTime"
@@ -267,8 +302,7 @@ class Methods:
             )
         except PageTokenError as error:
             raise errors.invalid_argument("The page token is invalid.") from error
-        summaries = [record.to_json("JOB_VIEW_SUMMARY") for record in page]
-        return {"jobs": summaries, "nextPageToken": token}
+        return {"jobs": [render_listed(record) for record in page], "nextPageToken": token}
 
     def _create(
         self, call: Call, name: str, state: JobState, document: Mapping[str, Any]
@@ -297,15 +331,22 @@ class Methods:
             raise
 
     def _fail_by_shortage(self, record: JobRecord, launch: Launch, kind: FaultKind) -> None:
-        # Dataflow takes minutes to find out. UNCONFIRMED: that the job does not look RUNNING then.
-        if kind is FaultKind.NO_CAPACITY:
-            text = shortage.no_capacity(
-                launch.runtime_environment, project_id=record.project_id, region=record.region
-            )
-        else:
-            text = shortage.no_quota(launch.runtime_environment, region=record.region)
+        # The job is RUNNING when the workers cannot be started: about a minute later on Dataflow.
+        self._jobs.update_document(
+            record.id, {"type": "JOB_TYPE_STREAMING" if launch.streaming else "JOB_TYPE_BATCH"}
+        )
         self._jobs.transition(record.id, JobState.PENDING)
-        self._jobs.add_message(record.id, Importance.ERROR, text)
+        for importance, text in shortage.messages(
+            kind is FaultKind.NO_QUOTA,
+            launch.runtime_environment,
+            project_id=record.project_id,
+            region=record.region,
+            job_name=record.name,
+        ):
+            if text is None:
+                self._jobs.transition(record.id, JobState.RUNNING)
+            else:
+                self._jobs.add_message(record.id, importance, text)
         self._jobs.transition(record.id, JobState.FAILED)
 
     def _provide_bucket(self, bucket: str) -> None:
@@ -318,60 +359,16 @@ class Methods:
                 f"There is no staging location, and gs://{bucket} cannot be one: {error}"
             ) from error
 
-    def _cancel(self, record: JobRecord) -> JobRecord:
-        # The label force_cancel_job makes no difference: a job's processes are killed either way.
-        # UNCONFIRMED: that Dataflow takes it only half an hour after a plain cancellation.
+    def _drain(self, record: JobRecord) -> None:
         try:
-            cancelling = self._jobs.transition(
-                record.id, JobState.CANCELLING, requested=JobState.CANCELLED
-            )
-        except IllegalTransitionError as error:
-            if error.current is JobState.CANCELLING:
-                return record
-            raise errors.job_terminated("cancel", record.id, error.current) from error
-        self._cancellations.submit(self._finish_cancellation, record.id)
-        return cancelling
-
-    def _drain(self, record: JobRecord) -> JobRecord:
-        try:
-            draining = self._jobs.transition(
-                record.id, JobState.DRAINING, requested=JobState.DRAINED
-            )
+            self._jobs.transition(record.id, JobState.DRAINING, requested=JobState.DRAINED)
         except IllegalTransitionError as error:
             if error.current is JobState.DRAINING:
-                return record
+                return
             raise errors.transition_not_allowed(
                 record.id, error.current, JobState.DRAINED
             ) from error
         self._runner.drain(record.id)
-        return draining
-
-    def _finish_cancellation(self, job_id: str) -> None:
-        problem: Exception | None = None
-        try:
-            self._runner.cancel(job_id)
-        except Exception as error:
-            _LOG.exception("cancelling %s failed", job_id)
-            problem = error
-        while True:
-            try:
-                self._record_cancellation(job_id, problem)
-            except (OSError, sqlite3.Error) as error:
-                # The disk may be full: nobody else would ever record that the job has ended.
-                _LOG.warning("the end of job %s cannot be recorded: %s", job_id, error)
-                if self._closed.wait(_RECORD_AGAIN_SEC):
-                    return
-            else:
-                return
-
-    def _record_cancellation(self, job_id: str, problem: Exception | None) -> None:
-        if problem is None:
-            self._jobs.transition(job_id, JobState.CANCELLED)
-            return
-        self._jobs.add_message(
-            job_id, Importance.ERROR, f"The job's processes could not be stopped: {problem}"
-        )
-        self._jobs.transition(job_id, JobState.FAILED)
 
 
 def _page_size(call: Call) -> int:

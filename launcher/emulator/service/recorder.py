@@ -17,6 +17,7 @@ from launcher.emulator.runtime.events import (
     StagedEvent,
     StateEvent,
     UsageEvent,
+    WorkersEvent,
 )
 from launcher.emulator.runtime.states import IllegalTransitionError, JobState
 from launcher.emulator.service.history import JobHistory
@@ -63,6 +64,8 @@ class JobRecorder:
                 self._transition(job_id, state)
             case MessageEvent(importance, text):
                 self._jobs.add_message(job_id, importance, text)
+            case WorkersEvent(count, text):
+                self._jobs.add_workers(job_id, count, text)
             case MetricsEvent(metrics):
                 parse = self._messages.parse
                 updates = [parse("MetricUpdate", metric) for metric in metrics]

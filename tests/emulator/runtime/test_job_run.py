@@ -56,7 +56,7 @@ def test_a_launched_job_is_done(bench: Bench, troubled: Journal) -> None:
     assert troubled.states == [*LAUNCHED, "JOB_STATE_DONE"]
     assert results(bench)
     basic = troubled.texts("JOB_MESSAGE_BASIC")
-    assert "Starting 1 worker..." in basic
+    assert "Starting 1 workers in " in basic
     assert "Finished operation Numbers/Impulse+" in basic
 
 

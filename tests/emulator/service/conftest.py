@@ -71,7 +71,7 @@ class RecordingRunner:
         self.executed.append((job_id, job))
 
     def cancel(self, job_id: str) -> None:
-        assert self.may_cancel.wait(10)
+        assert self.may_cancel.wait(60)
         if self.error:
             raise self.error
         self.cancelled.append(job_id)

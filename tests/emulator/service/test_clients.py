@@ -55,7 +55,9 @@ def test_google_api_python_client(local: Local, endpoint: str) -> None:
     assert "input: Missing required parameter" in refused.value.reason
 
     cancel = jobs.update(jobId=job_id, body={"requestedState": "JOB_STATE_CANCELLED"}, **where)
-    assert cancel.execute()["currentState"] == "JOB_STATE_CANCELLING"
+    assert cancel.execute() == {"type": "JOB_TYPE_BATCH"}
+    job = jobs.get(jobId=job_id, **where).execute()
+    assert job["currentState"] == "JOB_STATE_CANCELLING"
 
 
 def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
@@ -131,7 +133,8 @@ def test_google_cloud_dataflow_client(local: Local, endpoint: str) -> None:
     assert (update.name.name, update.scalar) == ("rows_read", 7)
 
     wanted = dataflow.Job(requested_state=dataflow.JobState.JOB_STATE_CANCELLED)
-    cancelling = jobs.update_job(dataflow.UpdateJobRequest(job_id=job_id, job=wanted, **where))
+    jobs.update_job(dataflow.UpdateJobRequest(job_id=job_id, job=wanted, **where))
+    cancelling = jobs.get_job(dataflow.GetJobRequest(job_id=job_id, **where))
     assert cancelling.current_state == dataflow.JobState.JOB_STATE_CANCELLING
 
 

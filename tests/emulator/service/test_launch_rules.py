@@ -185,13 +185,12 @@ def test_job_names(local: Local, name: str) -> None:
 
 def test_an_active_job_keeps_its_name(local: Local) -> None:
     job_id = local.launch_id("j")
-    for body in ({}, {"validateOnly": True}):
-        launch = {"jobName": "j", "containerSpecGcsPath": SPEC_PATH, "parameters": GOOD}
-        error = local.call(
-            "POST", "flexTemplates:launch", {"launchParameter": launch, **body}, status=409
-        )["error"]
-        assert error["status"] == "ALREADY_EXISTS"
-        assert "There is already an active job named j. If you want" in error["message"]
+    launch = {"jobName": "j", "containerSpecGcsPath": SPEC_PATH, "parameters": GOOD}
+    body: dict[str, Any] = {"launchParameter": launch}
+    error = local.call("POST", "flexTemplates:launch", body, status=409)["error"]
+    assert error["status"] == "ALREADY_EXISTS"
+    assert "There is already an active job named j. If you want" in error["message"]
+    assert local.call("POST", "flexTemplates:launch", {**body, "validateOnly": True}) == {}
     local.record(job_id, StateEvent(JobState("JOB_STATE_FAILED")))
     local.launch("j")
 
@@ -265,11 +264,11 @@ def test_what_the_job_is_known_to_be_before_it_is_staged(local: Local) -> None:
         parameters={},
         environment={"additionalExperiments": [gpu], "additionalUserLabels": {"team": "a"}},
     )["job"]["id"]
-    job = local.call("GET", f"jobs/{job_id}")
+    job = local.call("GET", f"jobs/{job_id}", view="JOB_VIEW_ALL")
     assert job["currentState"] == "JOB_STATE_QUEUED"
-    assert job["type"] == "JOB_TYPE_STREAMING"
+    assert "type" not in job
     assert job["labels"] == {"team": "a"}
-    assert job["environment"] == {"experiments": [gpu]}
+    assert job["environment"] == {"dataset": "bigquery.googleapis.com/cloud_dataflow"}
 
 
 def test_a_job_that_cannot_start_fails(local: Local) -> None:

@@ -1,0 +1,100 @@
+"""The service's own messages of a job: what it says of its workers, in its words and its order.
+
+Recorded for batch jobs of Beam Python (2024). Left out is what has no counterpart here, such as the
+optimizations that the service lists. UNCONFIRMED: the words for a drained job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from launcher.emulator.runtime import staging
+from launcher.emulator.runtime.events import (
+    Event,
+    Importance,
+    MessageEvent,
+    StateEvent,
+    WorkersEvent,
+)
+from launcher.emulator.runtime.states import JobState
+
+_STARTED = "Workers have started successfully."
+_RAISED = {
+    False: "based on the rate of progress in the currently running stage(s).",
+    True: "so that the pipeline can catch up with its backlog and keep up with its input rate.",
+}
+
+
+class Announcer:
+    """Adds to what the executor of a job reports what the service would say."""
+
+    def __init__(self, job_id: str, job: Mapping[str, Any], *, workers: int) -> None:
+        self._job_id = job_id
+        self._streaming = job.get("type") == "JOB_TYPE_STREAMING"
+        self._workers = workers
+        options = staging.pipeline_options(job)
+        self._most_workers = options.get("max_num_workers") or workers
+        self._region = options.get("region") or "us-central1"
+        self._machine_type = staging.machine_type(job)
+        self._are_up = False
+
+    def around(self, event: Event) -> Iterator[Event]:
+        """Yield an event of the executor, with what comes before and after it."""
+        match event:
+            case StateEvent(JobState.RUNNING):
+                yield from self._before_workers()
+                yield event
+            case MessageEvent(text=text) if text == _STARTED and not self._are_up:
+                self._are_up = True
+                yield from self._workers_start(event)
+            case StateEvent(state) if state.is_terminal:
+                yield from self.end(success=state is not JobState.FAILED)
+                yield event
+            case _:
+                yield event
+
+    def end(self, *, success: bool) -> Iterator[Event]:
+        """Yield what the service says when it takes the workers down."""
+        if success:
+            yield MessageEvent(Importance.DEBUG, "Executing success step success1")
+        yield MessageEvent(Importance.DETAILED, "Cleaning up.")
+        yield MessageEvent(Importance.DEBUG, "Starting worker pool teardown.")
+        yield MessageEvent(Importance.BASIC, "Stopping worker pool...")
+        if self._are_up:
+            text = f"Autoscaling: Resized worker pool from {self._workers} to 0."
+            yield MessageEvent(Importance.DETAILED, text)
+            yield WorkersEvent(0, "Worker pool stopped.")
+        yield MessageEvent(Importance.BASIC, "Worker pool stopped.")
+        yield MessageEvent(Importance.DEBUG, "Tearing down pending resources...")
+
+    def _before_workers(self) -> Iterator[Event]:
+        yield MessageEvent(
+            Importance.DETAILED,
+            f"Autoscaling is enabled for job {self._job_id}. The number of workers will be between "
+            f"1 and {self._most_workers}.",
+        )
+        yield MessageEvent(
+            Importance.BASIC, f"Worker configuration: {self._machine_type} in {self._region}."
+        )
+        for text in (
+            "Adding StepResource setup and teardown to workflow graph.",
+            "Adding workflow start and stop steps.",
+            "Assigning stage ids.",
+            "Executing wait step start3",
+            "Starting worker pool setup.",
+        ):
+            yield MessageEvent(Importance.DEBUG, text)
+        # Always "workers".
+        text = f"Starting {self._workers} workers in {self._region}..."
+        yield MessageEvent(Importance.BASIC, text)
+
+    def _workers_start(self, event: Event) -> Iterator[Event]:
+        text = f"Autoscaling: Raised the number of workers to {self._workers}"
+        yield MessageEvent(Importance.DETAILED, f"{text} {_RAISED[self._streaming]}")
+        yield WorkersEvent(self._workers, "Worker pool started.")
+        yield event
+        yield MessageEvent(
+            Importance.BASIC,
+            "All workers have finished the startup processes and began to receive work requests.",
+        )
