@@ -58,6 +58,7 @@ class RecordingRunner:
     launched_ids: list[str] = field(default_factory=list)
     executed: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    drained: list[str] = field(default_factory=list)
     may_cancel: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
 
@@ -69,6 +70,9 @@ class RecordingRunner:
 
     def execute(self, job_id: str, job: Mapping[str, Any]) -> None:
         self.executed.append((job_id, job))
+
+    def drain(self, job_id: str) -> None:
+        self.drained.append(job_id)
 
     def cancel(self, job_id: str) -> None:
         assert self.may_cancel.wait(60)

@@ -182,6 +182,24 @@ def test_a_batch_job_is_not_drained(local: Local) -> None:
     assert f"Operation drain not allowed for job {job_id}." in error["message"]
 
 
+def test_a_streaming_job_drains_once(local: Local) -> None:
+    job_id = local.launch_id()
+    local.record(job_id, StagedEvent({**STAGED, "type": "JOB_TYPE_STREAMING"}))
+    run_to(local, job_id, "PENDING", "RUNNING")
+    body = {"requestedState": "JOB_STATE_DRAINED"}
+
+    local.call("PUT", f"jobs/{job_id}", body)
+    assert local.call("GET", f"jobs/{job_id}")["currentState"] == "JOB_STATE_DRAINING"
+    local.call("PUT", f"jobs/{job_id}", body)
+    assert local.runner.drained == [job_id]
+
+    run_to(local, job_id, "DRAINED")
+    job = local.call("GET", f"jobs/{job_id}")
+    assert (job["currentState"], job["requestedState"]) == ("JOB_STATE_DRAINED",) * 2
+    error = local.call("PUT", f"jobs/{job_id}", body, status=400)["error"]
+    assert f"job {job_id}" in error["message"].lower()
+
+
 def test_messages(local: Local) -> None:
     job_id = local.launch_id()
     path = f"jobs/{job_id}/messages"
