@@ -114,7 +114,13 @@ def plan_run(
         project, region = plan.config.project, plan.config.region
         launch = Launch.of(plan.request, spec, project=project, region=region)
         tools = Tools(python=Path(sys.executable))
-        subject = Subject(tools=tools, spec_text=text, launch=launch, is_on_local_dataflow=is_local)
+        subject = Subject(
+            tools=tools,
+            spec_text=text,
+            launch=launch,
+            is_on_local_dataflow=is_local,
+            asks_storage=True,
+        )
         findings += run_checks(subject)
     observer.on_findings(refuse_errors(dict.fromkeys(findings), ignore))
     return plans

@@ -205,23 +205,34 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
         _refuse_local_live()
     text = read_spec_text(args.template_file_gcs_location)
     without_launch = replace(subject, spec_text=text)
-    if args.spec_only:
-        return list(_check(without_launch))
     try:
         spec = read_spec(text, args.template_file_gcs_location)
-    except SpecError:
-        findings = list(_check(without_launch))
-        if select_errors(findings):  # of a spec that cannot be read no launch can be judged
+    except SpecError as problem:
+        # Of a spec with values of wrong types no launch can be judged, but all of them be found.
+        findings = _check_broken_spec(without_launch, problem)
+        if select_errors(findings):
             return findings
         raise
+    if args.spec_only:
+        return list(_check(without_launch))
     config = _read_config(args)
     launch = Launch.of(
         build_launch_request(config, spec), spec, project=config.project, region=config.region
     )
-    findings = list(_check(replace(subject, spec_text=text, launch=launch), live=args.live))
+    # Who reads the spec in Cloud Storage may ask there for the inputs too; --live asks more.
+    asks = args.template_file_gcs_location.startswith("gs://") and not args.live
+    subject = replace(subject, spec_text=text, launch=launch, asks_storage=asks)
+    findings = list(_check(subject, live=args.live))
     if args.rehearse:
         findings += _rehearse(args, config, spec, files, subject.tools)
     return findings
+
+
+def _check_broken_spec(subject: Subject, problem: SpecError) -> list[Finding]:
+    try:
+        return list(_check(subject))
+    except SpecError:  # it is no JSON at all, as is said already
+        raise problem from None
 
 
 def _rehearse(

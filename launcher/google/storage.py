@@ -26,6 +26,7 @@ GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]*[a-z0-9]/.+")
 
 TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
 RETRY_FOR_SEC = 20.0
+_LOOK_FOR_SEC = 5.0
 _ENDPOINT = "https://storage.googleapis.com/"
 
 
@@ -207,3 +208,57 @@ def explained(flag: str, gcs_path: str) -> Iterator[None]:
         raise StorageError(str(error)) from error
     except Unreachable as error:
         raise StorageError(str(error)) from error
+
+
+def list_object_names(
+    bucket: str, prefix: str, *, most: int, client: Client | None = None
+) -> list[str] | None:
+    """Return the first names of a bucket's objects that begin so; None if there is no bucket.
+
+    Blocks for seconds, and retries what may pass.
+
+    Raises:
+        StorageError: Cloud Storage refused, or could not be reached.
+        CredentialsError: no credentials were found.
+    """
+    from google.api_core.exceptions import NotFound as NoBucket
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_timeout(_LOOK_FOR_SEC)
+    with explained("objects", f"gs://{bucket}/{prefix or '*'}"):
+        try:
+            found = (client or new_client()).list_blobs(
+                bucket, prefix=prefix, max_results=most, timeout=TIMEOUT_SEC, retry=retry
+            )
+            return [str(blob.name) for blob in found]
+        except NoBucket:
+            return None
+
+
+def has_match(pattern: str, *, client: Client | None = None) -> bool:
+    """Return whether a pattern matches an object. Blocks as above.
+
+    Raises:
+        InputError: the pattern cannot be read.
+        StorageError: Cloud Storage refused, or could not be reached.
+        CredentialsError: no credentials were found.
+    """
+    with explained("pattern", pattern):
+        return next(find_matches(pattern, client), None) is not None
+
+
+def list_bucket_names(project: str, *, client: Client | None = None) -> list[str]:
+    """Return the names of a project's buckets, the first thousand. Blocks as above.
+
+    Raises:
+        StorageError: Cloud Storage refused, or could not be reached.
+        CredentialsError: no credentials were found.
+    """
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    retry = DEFAULT_RETRY.with_timeout(_LOOK_FOR_SEC)
+    with explained("buckets", f"gs://{project}/*"):
+        found = (client or new_client()).list_buckets(
+            max_results=1000, project=project, timeout=TIMEOUT_SEC, retry=retry
+        )
+        return [str(bucket.name) for bucket in found]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +20,15 @@ from launcher.launch.options import EnvironmentOptions, list_options
 
 _REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 _GCS_FOLDER = re.compile(r"gs://[a-z0-9][-_.a-z0-9]+(/.*)?")
-# https://cloud.google.com/dataflow/docs/guides/pipeline-options, under "labels"
-_LABEL_KEY = re.compile(r"[a-z][-_a-z0-9]{0,62}")
-_LABEL_VALUE = re.compile(r"[-_a-z0-9]{0,63}")
+# Job.labels of the REST API: \p{Ll}, \p{Lo} and \p{N} are letters and digits of any script.
+_LABEL_LETTERS = ("Ll", "Lo")
+_LABEL_DIGITS = ("Nd", "Nl", "No")
+_MOST_LABELS = 64
+_LONGEST_LABEL = 63
+_LONGEST_LABEL_BYTES = 128
+# How names of experiments begin that say the contrary of others.
+_NEGATIONS = ("no_use_", "no_", "disable_")
+_AFFIRMATIONS = ("use_", "enable_")
 
 
 def build_environment(
@@ -114,12 +121,50 @@ def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
             f"--accelerator and --additional-experiments {WORKER_ACCELERATOR}=...: the same thing "
             "twice; keep --accelerator"
         )
-    for key, value in options.additional_user_labels.items():
-        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value):
+    yield from _find_contradictions(options.additional_experiments)
+    yield from _find_label_problems(options.additional_user_labels)
+
+
+def _find_contradictions(experiments: Sequence[str]) -> Iterator[str]:
+    """Yield experiments that are given twice with different values, or beside their contrary."""
+    seen: dict[str, str] = {}
+    for experiment in experiments:
+        name = name_experiment(experiment)
+        other = seen.setdefault(name, experiment)
+        if other != experiment and name != WORKER_ACCELERATOR:
+            yield (
+                f"--additional-experiments {other} and {experiment}: they contradict each other; "
+                "keep one"
+            )
+
+
+def name_experiment(experiment: str) -> str:
+    """Return what an experiment is about: ``runner_v2`` of use_, disable_ and no_use_runner_v2."""
+    name = experiment.partition("=")[0]
+    for prefix in (*_NEGATIONS, *_AFFIRMATIONS):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
+def _find_label_problems(labels: Mapping[str, str]) -> Iterator[str]:
+    if len(labels) >= _MOST_LABELS:  # one more is the launch's own
+        yield f"--additional-user-labels: {len(labels)} labels; a job takes {_MOST_LABELS - 1}"
+    for key, value in labels.items():
+        is_key = bool(key) and unicodedata.category(key[0]) in _LABEL_LETTERS
+        if not is_key or not _is_label(key) or not _is_label(value):
             yield (
                 f"--additional-user-labels {key}={value}: lower-case letters, digits, '-' and '_' "
                 "only, at most 63 of them, the key beginning with a letter"
             )
+
+
+def _is_label(text: str) -> bool:
+    legal = (*_LABEL_LETTERS, *_LABEL_DIGITS)
+    is_short = len(text) <= _LONGEST_LABEL and len(text.encode()) <= _LONGEST_LABEL_BYTES
+    return is_short and all(
+        character in "-_" or unicodedata.category(character) in legal for character in text
+    )
 
 
 def _experiments(
@@ -134,6 +179,8 @@ def _experiments(
             own = (encode_worker_accelerator(options.accelerator), *own)
     elif not own:
         return ()
+    named = {name_experiment(entry) for entry in own}
+    kept = tuple(entry for entry in kept if name_experiment(entry) not in named)
     return tuple(dict.fromkeys((*own, *kept)))
 
 

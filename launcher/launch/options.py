@@ -80,10 +80,15 @@ class EnvironmentOptions:
         "default with --accelerator: the smallest that takes the GPUs",
         metavar="TYPE",
         rest="machine_type",
+        beam_names=("machine_type",),
     )
     num_workers: int | None = _option("workers to start with", metavar="N")
-    max_workers: int | None = _option("most workers at once", metavar="N")
-    disk_size_gb: int | None = _option("of each worker", metavar="GB")
+    max_workers: int | None = _option(
+        "most workers at once", metavar="N", beam_names=("max_num_workers",)
+    )
+    disk_size_gb: int | None = _option(
+        "of each worker", metavar="GB", beam_names=("worker_disk_size_gb", "disk_size")
+    )
     sdk_container_image: str | None = _option("the workers' image", metavar="IMAGE")
     launcher_machine_type: str | None = _option("of the launcher's VM", metavar="TYPE")
     staging_location: str | None = _option(
@@ -92,8 +97,12 @@ class EnvironmentOptions:
     )
     temp_location: str | None = _option("default: staging location", metavar="GCS_FOLDER")
     worker_region: str | None = _option("default: the job's", metavar="REGION")
-    worker_zone: str | None = _option("default: Dataflow chooses one", metavar="ZONE")
-    service_account_email: str | None = _option("as whom launcher and workers act", metavar="EMAIL")
+    worker_zone: str | None = _option(
+        "default: Dataflow chooses one", metavar="ZONE", beam_names=("zone",)
+    )
+    service_account_email: str | None = _option(
+        "as whom launcher and workers act", metavar="EMAIL", beam_names=("service_account",)
+    )
     network: str | None = _option("of launcher and workers", metavar="NETWORK")
     subnetwork: str | None = _option(
         "regions/REGION/subnetworks/NAME, or its URL", metavar="SUBNETWORK"
@@ -103,10 +112,13 @@ class EnvironmentOptions:
         default=False,
         rest="ip_configuration",
         rest_value="WORKER_IP_PRIVATE",
-        beam_names=("use_public_ips", "no_use_public_ips"),
+        beam_names=("use_public_ips", "no_use_public_ips", "ip_configuration"),
     )
     dataflow_kms_key: str | None = _option(
-        "that encrypts the job's data", metavar="KEY", rest="kms_key_name"
+        "that encrypts the job's data",
+        metavar="KEY",
+        rest="kms_key_name",
+        beam_names=("kms_key_name", "kms_key"),
     )
     enable_streaming_engine: bool = _option(
         "keep a streaming job's state in the service",

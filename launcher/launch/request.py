@@ -28,7 +28,8 @@ LAUNCH_ID_LABEL = "flexpack-launch-id"
 # The parameter of the kit's templates that puts the GPU beside the prediction step alone.
 HINT_PARAMETER = "prediction_accelerator"
 
-_JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+# Job.name of the REST API. Many tools refuse more than 63; launcher.preflight warns.
+_JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")
 _LAUNCH_ID = re.compile(r"[-_a-z0-9]{1,63}")
 
 
@@ -105,7 +106,7 @@ def _find_launch_problems(config: LaunchConfig) -> Iterator[str]:
         legal = legal[:63].strip("-")
         hint = f"; for example {legal!r}" if legal else ""
         yield (
-            f"JOB_NAME {config.job_name!r}: lower-case letters, digits and '-' only, at most 63, "
+            f"JOB_NAME {config.job_name!r}: lower-case letters, digits and '-' only, at most 1024, "
             f"beginning with a letter and ending with a letter or digit{hint}"
         )
     if not GCS_OBJECT.fullmatch(config.template_file_gcs_location):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from launcher.finding import (
+    JOB_NAME,
     LOCAL_ADDRESS,
     NETWORK_PRIVATE,
     NETWORK_SUBNETWORK,
@@ -19,6 +20,10 @@ from launcher.finding import (
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata_checks import RESERVED_OPTIONS
 from launcher.preflight.image_rules import ON_THIS_MACHINE, check_image_reference
+from launcher.preflight.regions import check_regions
+
+# https://cloud.google.com/resource-manager/docs/labels-overview
+_LONGEST_JOB_NAME = 63
 
 _SUBNETWORK = re.compile(
     r"(https://www\.googleapis\.com/compute/v1/projects/(?P<project>[^/]+)/)?"
@@ -31,6 +36,7 @@ def check_environment(
     parameters: Mapping[str, str],
     *,
     region: str | None = None,
+    job_name: str = "",
 ) -> Iterator[Finding]:
     """Yield what is wrong with the environment that a job gets.
 
@@ -39,6 +45,14 @@ def check_environment(
         region: where the job is launched, where known.
     """
     yield from _check_network(environment, region)
+    yield from check_regions(region, environment)
+    if len(job_name) > _LONGEST_JOB_NAME:
+        yield warning(
+            JOB_NAME,
+            f"JOB_NAME {job_name!r}: {len(job_name)} characters; the service takes them, and "
+            f"others, which make labels of a job's name, take {_LONGEST_JOB_NAME}",
+            "Shorten it.",
+        )
     for option in environment.additional_pipeline_options:
         name = option.removeprefix("--").partition("=")[0]
         if name in RESERVED_OPTIONS:

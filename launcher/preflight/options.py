@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from launcher.accelerators.gpu_defaults import THREADS_OPTION
-from launcher.finding import OPTIONS_UNASKED, OPTIONS_UNKNOWN, Finding, error, warning
+from launcher.finding import (
+    OPTIONS_COMMA,
+    OPTIONS_UNASKED,
+    OPTIONS_UNKNOWN,
+    Finding,
+    error,
+    warning,
+)
 from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 # Spares the import of Beam where nothing else is given.
+_LISTS = ("experiments", "dataflow_service_options", "labels")
+_NEXT_OPTION = re.compile(r",\s*(?:--)?([A-Za-z_]\w*)=")
 _KNOWN = frozenset({THREADS_OPTION, "experiments", "dataflow_service_options"})
 
 
@@ -28,22 +39,42 @@ def check_pipeline_options(
         python: the interpreter that has the image's packages.
         root: working directory of the process.
     """
-    names = {option.removeprefix("--").partition("=")[0] for option in options}
-    unfamiliar = sorted(names - _KNOWN - set(declared))
-    if not unfamiliar:
-        return
-    try:
-        unknown = run_probe(
-            "options", unfamiliar, python=python, root=root, timeout_sec=timeout_sec
+    given = dict(option.removeprefix("--").partition("=")[::2] for option in options)
+    joined = {
+        match[1]: (name, value, match)
+        for name, value in given.items()
+        if name not in _LISTS
+        for match in _NEXT_OPTION.finditer(value)
+    }
+    unfamiliar = sorted({*given, *joined} - _KNOWN - set(declared))
+    unknown: Mapping[str, str | None] = {}
+    if unfamiliar:
+        try:
+            unknown = run_probe(
+                "options", unfamiliar, python=python, root=root, timeout_sec=timeout_sec
+            )
+        except ProbeError as problem:
+            yield warning(
+                OPTIONS_UNASKED,
+                f"--additional-pipeline-options {', '.join(unfamiliar)}: not checked: {problem}",
+                explain_python(python),
+            )
+            return
+    for other, (name, value, match) in joined.items():
+        if other in unknown:  # of the value, whatever it means
+            continue
+        first, second = value[: match.start()], value[match.end() :]
+        flag = "--additional-pipeline-options"
+        yield error(
+            OPTIONS_COMMA,
+            f"{flag} {name}={value}: {other!r} is an option of its own, and a comma is part of the "
+            "value",
+            f"Repeat the flag: {shlex.join([flag, f'{name}={first}'])} "
+            f"{shlex.join([flag, f'{other}={second}'])}",
         )
-    except ProbeError as problem:
-        yield warning(
-            OPTIONS_UNASKED,
-            f"--additional-pipeline-options {', '.join(unfamiliar)}: not checked: {problem}",
-            explain_python(python),
-        )
-        return
     for name, nearest in unknown.items():
+        if name not in given:
+            continue
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         yield error(
             OPTIONS_UNKNOWN,

@@ -7,18 +7,23 @@ refuse, minutes later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+import shlex
+from collections.abc import Container, Iterator, Mapping
 
 from launcher.finding import (
+    PARAMETER_COMMA,
     PARAMETER_ENUM,
     PARAMETER_LOCAL_PATH,
     PARAMETER_MISSING,
     PARAMETER_REGEX,
     PARAMETER_REGEX_UNREADABLE,
+    PARAMETER_RUNTIME,
     PARAMETER_TWICE,
     PARAMETER_UNKNOWN,
     Finding,
     error,
+    hint,
     warning,
 )
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
@@ -50,7 +55,12 @@ _FLAGS = {
     name: declared.flag
     for declared in list_options(EnvironmentOptions)
     for name in (declared.name, *declared.option.beam_names)
-}
+} | {"project": "--project", "region": "--region", "job_name": "the job's name, JOB_NAME,"}
+_STREAMING = (
+    "A template streams if its pipeline does: its code sets StandardOptions.streaming, and its "
+    'metadata says "streaming": true.'
+)
+_NEXT_PARAMETER = re.compile(r",\s*(?:--)?([A-Za-z_][\w-]*)=")
 
 
 def check_parameters(
@@ -64,19 +74,22 @@ def check_parameters(
         environment: the request's own environment, where known.
     """
     declared = {parameter.name: parameter for parameter in metadata.parameters}
-    findings = [
-        finding
+    joined = dict(_find_joined(parameters, declared))
+    findings = [*joined.values()]
+    findings += [
+        _missing(parameter)
         for parameter in metadata.parameters
         if parameter.name not in parameters and _is_required(parameter, parameters)
-        for finding in (_missing(parameter, parameters),)
+        if parameter.name not in joined
     ]
     for name, value in parameters.items():
+        if name not in declared and name not in RUNTIME_PARAMETERS:
+            findings.append(_unknown(name, list(declared)))
+            continue
         if name in declared:
             findings.extend(_check_value(declared[name], value))
-        elif name not in RUNTIME_PARAMETERS:
-            findings.append(_unknown(name, list(declared)))
-        elif environment is not None:
-            findings.extend(_check_not_twice(name, environment))
+        twice = [] if name in declared or not environment else [*_check_twice(name, environment)]
+        findings.extend(twice or _check_runtime(name, value))
     return findings
 
 
@@ -92,21 +105,69 @@ def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) ->
     return parent in triggers if triggers else bool(parent)
 
 
-def _missing(parameter: ParameterMetadata, parameters: Mapping[str, str]) -> Finding:
-    remedy = f"Give --parameters {parameter.name}=VALUE. {parameter.help_text}"
+def _find_joined(
+    parameters: Mapping[str, str], declared: Container[str]
+) -> Iterator[tuple[str, Finding]]:
+    """Yield parameters in the values of others, behind a comma, each by its name."""
     for name, value in parameters.items():
-        if f",{parameter.name}=" in value:
-            remedy = (
-                f"It stands in the value of {name}: repeat the flag for each parameter, "
-                f"--parameters {name}=VALUE --parameters {parameter.name}=VALUE."
+        for match in _NEXT_PARAMETER.finditer(value):
+            other = match[1]
+            if other not in declared and find_flag(other) is None:
+                continue
+            first, second = value[: match.start()], value[match.end() :]
+            yield (
+                other,
+                error(
+                    PARAMETER_COMMA,
+                    f"--parameters {name}={value}: {other!r} is a parameter of its own, and a "
+                    "comma is part of the value",
+                    f"Repeat the flag: {shlex.join(['--parameters', f'{name}={first}'])} "
+                    f"{shlex.join(['--parameters', f'{other}={second}'])}",
+                ),
             )
-    return error(PARAMETER_MISSING, f"--parameters {parameter.name}: missing", remedy)
+
+
+def find_flag(name: str) -> str | None:
+    """Return the flag for what users give as a parameter, also in camelCase."""
+    return _FLAGS.get(_snake_case(name))
+
+
+def _snake_case(name: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.removeprefix("--"))
+    return words.replace("-", "_").lower()
+
+
+def _check_runtime(name: str, value: str) -> Iterator[Finding]:
+    """Yield that a parameter, which the service takes, has a flag of its own."""
+    flag = find_flag(name)
+    if flag:
+        yield hint(
+            PARAMETER_RUNTIME,
+            f"--parameters {name}={value}: an option of the job, which {flag} sets too; what is "
+            "checked and verified of a job goes by the flag",
+            f"Use {flag}.",
+        )
+    elif _snake_case(name) == "streaming":
+        yield hint(PARAMETER_RUNTIME, f"--parameters {name}={value}: an option of Beam", _STREAMING)
+
+
+def _missing(parameter: ParameterMetadata) -> Finding:
+    return error(
+        PARAMETER_MISSING,
+        f"--parameters {parameter.name}: missing",
+        f"Give --parameters {parameter.name}=VALUE. {parameter.help_text}",
+    )
 
 
 def _unknown(name: str, declared: list[str]) -> Finding:
     message = f"--parameters {name}: the template has no such parameter"
-    if name in _FLAGS:
-        return error(PARAMETER_UNKNOWN, message, f"Use the flag {_FLAGS[name]} instead.")
+    if flag := find_flag(name):
+        return error(PARAMETER_UNKNOWN, message, f"Use the flag {flag} instead.")
+    if _snake_case(name) == "streaming":
+        return error(PARAMETER_UNKNOWN, message, _STREAMING)
+    if _snake_case(name) in declared:
+        near = _snake_case(name)
+        return error(PARAMETER_UNKNOWN, f"{message}; did you mean {near!r}?", f"Write {near}.")
     return error(
         PARAMETER_UNKNOWN,
         f"{message}{did_you_mean(name, declared)}",
@@ -151,7 +212,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
             )
 
 
-def _check_not_twice(name: str, environment: FlexTemplateRuntimeEnvironment) -> Iterator[Finding]:
+def _check_twice(name: str, environment: FlexTemplateRuntimeEnvironment) -> Iterator[Finding]:
     field = RUNTIME_PARAMETERS[name]
     if field is not None and getattr(environment, field) is not None:
         yield error(

@@ -81,6 +81,7 @@ class Launch:
     parameters: Mapping[str, str] = field(default_factory=dict)
     metadata: TemplateMetadata | None = None
     language: str = "PYTHON"
+    job_name: str = ""
 
     @classmethod
     def of(
@@ -97,6 +98,7 @@ class Launch:
             parameters=request.launch_parameter.parameters,
             metadata=spec.metadata,
             language=spec.sdk_info.language,
+            job_name=request.launch_parameter.job_name,
         )
 
     def find_parameters(self, *param_types: str) -> dict[str, str]:
@@ -132,6 +134,7 @@ class Subject:
         checkpoint: the model's weights, if they are a local file.
         model_class: ``module:Class`` that loads them, if no launch says it.
         is_on_local_dataflow: whether the launch goes to the local Dataflow.
+        asks_storage: whether Cloud Storage is asked for what the launch reads.
     """
 
     tools: Tools
@@ -141,6 +144,7 @@ class Subject:
     checkpoint: Path | None = None
     model_class: str | None = None
     is_on_local_dataflow: bool = False
+    asks_storage: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

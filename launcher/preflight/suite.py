@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from launcher.finding import IMAGE_REGISTRY, Depth, Finding
+from launcher.preflight import objects
 from launcher.preflight.accelerator import check_accelerator, find_accelerator
 from launcher.preflight.checkpoint import check_checkpoint, check_model_size
 from launcher.preflight.dockerfile import check_dockerfile
@@ -119,7 +120,9 @@ def _check_parameters(launch: Launch, _: Subject) -> Findings:
 
 
 def _check_environment(launch: Launch, _: Subject) -> Findings:
-    return check_environment(launch.environment, launch.parameters, region=launch.region)
+    return check_environment(
+        launch.environment, launch.parameters, region=launch.region, job_name=launch.job_name
+    )
 
 
 def _check_accelerator(launch: Launch, subject: Subject) -> Findings:
@@ -147,6 +150,10 @@ def _check_options(launch: Launch, subject: Subject) -> Findings:
     )
 
 
+def _check_objects(launch: Launch, subject: Subject) -> Findings:
+    return objects.check_objects(launch) if subject.asks_storage else ()
+
+
 def _check_checkpoint(subject: Subject) -> Findings:
     if subject.checkpoint is None:
         return
@@ -171,6 +178,7 @@ CHECKS = (
     _launch("the accelerator", _check_accelerator),
     _launch("the workers' image", _check_workers_image),
     _launch("pipeline options", _check_options),
+    _launch("objects to read", _check_objects),
     _static("the checkpoint", _check_checkpoint),
     _live("APIs", check_services),
     _live("buckets", check_buckets),

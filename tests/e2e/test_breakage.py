@@ -68,7 +68,10 @@ def test_unknown_image(launch, lake, emulator_env):
 
 
 def test_input_that_matches_nothing(launch, lake):
-    done = launch("no-input", status=1, input=f"{lake.root}/nothing/*.png")
+    pattern = f"{lake.root}/nothing/*.png"
+    refused = launch("no-input", status=2, input=pattern)
+    assert f"object-missing: --parameters input={pattern}: no object matches" in refused.stderr
+    done = launch("no-input", "--ignore=object-missing", status=1, input=pattern)
 
     assert f"{lake.root}/nothing/*.png" in done.stdout
     assert "no file matches" in done.stdout
@@ -126,7 +129,7 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
     path = os.pathsep.join([str(BIN), os.environ["PATH"]])
     base = dict(os.environ) | {"PATH": path}
     env = base | daemon.shell_variables(first, project=PROJECT)
-    flags = ("--staging-location", "gs://survivor/staging")
+    flags = ("--staging-location", "gs://survivor/staging", "--ignore=object-missing")
     try:
         open_storage(first).create_bucket("survivor")
         run("flexpack", "build", "gs://survivor/t.json", "--image", "local/flexpack", env=env)

@@ -19,6 +19,7 @@ from launcher import (
     run_template,
     upload_spec,
 )
+from launcher.google.storage import find_blob
 from launcher.workflow import plan_run
 from template.parameters import BATCH
 
@@ -54,6 +55,8 @@ class Notes(RunObserver):
 @pytest.fixture
 def config(cloud) -> LaunchConfig:
     upload_spec(build_container_spec(image="h/i:1", metadata=build_template_metadata(BATCH)), SPEC)
+    for name in ("a.csv", "m.pth"):
+        find_blob(f"gs://my-bucket/{name}", None).upload_from_string("")
     return LaunchConfig(
         job_name="fashion",
         template_file_gcs_location=SPEC,

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from launcher.google.storage import find_blob
 from launcher.package.spec import parse_spec
 
 SPEC = "gs://my-bucket/templates/batch.json"
@@ -19,6 +20,7 @@ GOOD = [
 @pytest.fixture
 def template(cloud, flexpack):
     assert flexpack("build", SPEC, "--image", "image:1")[0] == 0
+    find_blob("gs://my-bucket/model.pth", None).upload_from_string("")
 
 
 def test_build_prints_or_uploads(flexpack, storage, cloud):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from launcher import Accelerator, Fallback, InputError
+from launcher.google.storage import find_blob
 from launcher.launch.fallback import apply_fallbacks
 
 SPEC = "gs://my-bucket/t.json"
@@ -55,6 +56,8 @@ def test_other_fallbacks_are_refused(text):
 @pytest.fixture
 def launch(cloud, flexpack):
     assert flexpack("build", SPEC, "--image", "image:1")[0] == 0
+    for name in ("a", "m.pth"):
+        find_blob(f"gs://my-bucket/{name}", None).upload_from_string("")
 
     def run(*flags):
         return flexpack(

@@ -8,6 +8,8 @@ import pytest
 
 from launcher import Accelerator, InputError, LaunchConfig, build_launch_request
 from launcher.google.rest import to_rest
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.launch.environment import build_environment
 
 
 def test_the_smallest_request(config):
@@ -117,7 +119,7 @@ def test_a_staging_location_alone_serves_temporary_files_too(config):
         ({"job_name": "My_Job"}, "JOB_NAME 'My_Job': lower-case .*; for example 'my-job'"),
         ({"job_name": "1-job-"}, "JOB_NAME '1-job-': .*; for example 'job'"),
         ({"job_name": ""}, "JOB_NAME '': .*letter or digit$"),
-        ({"job_name": "a" * 64}, "at most 63"),
+        ({"job_name": "a" * 1025}, "at most 1024"),
         ({"template_file_gcs_location": "batch.json"}, "--template-file-gcs-location 'batch.json'"),
         ({"template_file_gcs_location": "gs://b-1/"}, "--template-file-gcs-location 'gs://b-1/'"),
         ({"project": ""}, "--project '': empty"),
@@ -137,6 +139,16 @@ def test_a_staging_location_alone_serves_temporary_files_too(config):
             r"accelerator 'nvidia-l4:1': give Accelerator\.parse\('nvidia-l4:1'\)",
         ),
         ({"additional_user_labels": {"Team": "x"}}, "--additional-user-labels Team=x"),
+        ({"additional_user_labels": {"1team": "x"}}, "--additional-user-labels 1team=x"),
+        ({"additional_user_labels": {"team": "\u00e4" * 64}}, "--additional-user-labels team="),
+        (
+            {"additional_experiments": ("use_runner_v2", "disable_runner_v2")},
+            "--additional-experiments use_runner_v2 and disable_runner_v2: they contradict",
+        ),
+        (
+            {"additional_experiments": ("sdk_worker_parallelism=1", "sdk_worker_parallelism=2")},
+            "--additional-experiments sdk_worker_parallelism=1 and sdk_worker_parallelism=2",
+        ),
         (
             {
                 "accelerator": Accelerator("nvidia-l4"),
@@ -149,6 +161,26 @@ def test_a_staging_location_alone_serves_temporary_files_too(config):
 def test_each_mistake_is_named(config, changes, message):
     with pytest.raises(InputError, match=message):
         build_launch_request(replace(config, **changes))
+
+
+def test_letters_of_any_script_and_long_names_are_legal_as_in_the_api(config):
+    labels = {"\u00e9quipe": "\u6570\u636e-1"}
+    build_launch_request(replace(config, job_name="a" * 1024, additional_user_labels=labels))
+
+
+def test_a_launchs_experiments_override_the_templates_by_name(config):
+    base = FlexTemplateRuntimeEnvironment(
+        additional_experiments=("sdk_worker_parallelism=1", "use_runner_v2", "upload_graph")
+    )
+    environment = build_environment(
+        replace(config, additional_experiments=("sdk_worker_parallelism=4", "disable_runner_v2")),
+        base=base,
+    )
+    assert environment.additional_experiments == (
+        "sdk_worker_parallelism=4",
+        "disable_runner_v2",
+        "upload_graph",
+    )
 
 
 def test_all_mistakes_are_named_at_once(config):

@@ -306,8 +306,10 @@ def test_comma_in_parameters(project):
             {"name": "extra", "label": "Extra", "helpText": "Extra."}
         )
     )
-    found = project.check(input="gs://my-bucket/x,extra=1")["parameter-missing"]
-    assert "repeat the flag for each parameter" in found
+    found = project.check(input="gs://my-bucket/x,extra=1")["parameter-comma"]
+    assert "--parameters input=gs://my-bucket/x --parameters extra=1" in found
+    found = project.check("--additional-pipeline-options=pickle_library=dill,num_workers=3")
+    assert "--additional-pipeline-options num_workers=3" in found["options-comma"]
 
 
 def test_slow_model_load(project):
