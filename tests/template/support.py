@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,8 @@ def join_blocks(blocks: Sequence[Block]) -> pd.DataFrame:
     """Return all rows: what travels beside the frames, then their columns, by row number."""
     frames = []
     for block in blocks:
-        columns: dict[Hashable, Any] = {**block.beside, **{name: column.array for name, column in block.frame.items()}}
+        columns: dict[Any, Any] = dict(block.beside)
+        columns |= {name: column.array for name, column in block.frame.items()}
         # With its type, or pandas guesses one.
         series = {
             name: pd.Series(cells, index=block.index, dtype=cells.dtype)
