@@ -1,9 +1,9 @@
 """The sessions of the README and of the rooms' pages, run as a reader would run them.
 
 ``<!-- session: NAME -->`` before a console block makes its ``$`` lines part of a shell session of
-that name; ``fails`` after the name says that they exit with an error. ``<!-- file: NAME -->``
-before a block of code has it written to that file, ``<!-- run: NAME -->`` has it run as well.
-``<!-- shell: NAME -->`` names a block of commands without their output. All of it happens in a copy
+that name; ``fails`` after the name says that they exit with an error. ``<!-- run: NAME -->``
+before a block of code has it written to that file and run. ``<!-- shown: NAME -->`` shows a part of
+a file that ``flexpack init`` writes. ``<!-- shell: NAME -->`` names a block of commands without their output. All of it happens in a copy
 of the project.
 """
 
@@ -19,12 +19,14 @@ from pathlib import Path
 
 import pytest
 
+from launcher.emulator import daemon
 from launcher.emulator.pubsub import find_program
 from launcher.package.metadata import DOCUMENTS
+from launcher.package.scaffold import Scaffold, build_files
 from tests.support import BIN, PROJECT_ROOT, bare_environ
 
 _BLOCK = re.compile(
-    r"<!-- (?P<kind>session|file|run|shell): (?P<name>\S+)(?P<fails> fails)? -->\n"
+    r"<!-- (?P<kind>session|shown|run|shell): (?P<name>\S+)(?P<fails> fails)? -->\n"
     r"```\w+\n(?P<content>.*?)```",
     re.DOTALL,
 )
@@ -60,10 +62,10 @@ def read_documents() -> str:
 
 def build_script(blocks: list[Block]) -> str:
     """Return a bash script that does what the blocks show and stops at the first surprise."""
-    lines = ["set -euo pipefail"]
+    lines = ["set -euo pipefail", "HERE=$PWD"]
     for block in blocks:
         if block.kind == "run":
-            lines.append(f"python {block.name}")
+            lines.append(f'python "$HERE/{block.name}"')
         if block.kind == "session":
             lines += [f"! {{ {each}\n}}" if block.fails else each for each in block.commands]
     return "\n".join(lines) + "\n"
@@ -90,7 +92,8 @@ def project(tmp_path: Path) -> Iterator[Path]:
     try:
         yield copy
     finally:
-        subprocess.run([BIN / "flexpack", "emulator", "stop"], cwd=copy, check=True, timeout=30)
+        for data_dir in copy.rglob(".flexpack"):
+            daemon.stop(data_dir)
 
 
 def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
@@ -98,10 +101,10 @@ def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
     blocks = [
         block
         for block in read_blocks()
-        if block.name == name or (with_files and block.kind in ("file", "run"))
+        if block.name == name or (with_files and block.kind == "run")
     ]
     for block in blocks:
-        if block.kind in ("file", "run"):
+        if block.kind == "run":
             (project / block.name).write_text(block.content)
     return run_script(build_script(blocks), project)
 
@@ -143,10 +146,13 @@ def test_demo_streaming(project):
 def test_own_model(project):
     printed = run_session("churn", project, with_files=True)
 
-    assert "3 rows read, 2 predictions, 1 dead letter" in printed
+    assert "The model is churn.model:ChurnModel. Next:" in printed
+    assert "c007  ValueError: column 'age': 'unknown' is not a number" in printed
+    assert "Ran 3 tests in" in printed
+    assert "200 rows read, 199 predictions, 1 dead letter" in printed
     assert "did you mean 'model_path'?" in printed
     assert "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver:latest" in printed
-    assert "RowCounts(rows_read=3, predictions=2, dead_letters=1)" in printed
+    assert "RowCounts(rows_read=200, predictions=199, dead_letters=1)" in printed
 
 
 @pytest.mark.gcloud
@@ -184,6 +190,14 @@ def test_demo_on_real_images(project, fashion_mnist):
 
     assert done.returncode == 0, done.stdout
     assert "accuracy       0.457 (457 of 1000)" in done.stdout
+
+
+def test_the_shown_model_is_the_one_that_init_writes():
+    (shown,) = (block for block in read_blocks() if block.kind == "shown")
+    files = build_files(
+        Scaffold(name="churn", kind="table", requirement="", bin_folder=PROJECT_ROOT)
+    )
+    assert files[shown.name].endswith(f"\n\n{shown.content}")
 
 
 def test_every_console_block_is_a_session():
