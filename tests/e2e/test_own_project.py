@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.emulator import daemon
-from tests.support import BIN, run
+from tests.support import BIN, bare_environ, run
 
 _READ = {"table": (200, 199), "image": (31, 30), "text": (60, 59)}
 
@@ -17,8 +17,8 @@ _READ = {"table": (200, 199), "image": (31, 30), "text": (60, 59)}
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
     """A folder that knows nothing of the kit, and the variables of a shell without a cloud."""
-    hidden = ("CLOUDSDK_", "GOOGLE_", "STORAGE_EMULATOR", "PUBSUB_EMULATOR", "PYTHONPATH")
-    env = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+    env = bare_environ()
+    env.pop("PYTHONPATH", None)
     env["PATH"] = os.pathsep.join([str(BIN), env["PATH"]])
     return tmp_path_factory.mktemp("outside"), env
 

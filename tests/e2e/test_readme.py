@@ -3,8 +3,8 @@
 ``<!-- session: NAME -->`` before a console block makes its ``$`` lines part of a shell session of
 that name; ``fails`` after the name says that they exit with an error. ``<!-- run: NAME -->``
 before a block of code has it written to that file and run. ``<!-- shown: NAME -->`` shows a part of
-a file that ``flexpack init`` writes. ``<!-- shell: NAME -->`` names a block of commands without their output. All of it happens in a copy
-of the project.
+a file that ``flexpack init`` writes. ``<!-- shell: NAME -->`` names a block of commands without
+their output. All of it happens in a copy of the project.
 """
 
 from __future__ import annotations
