@@ -66,7 +66,7 @@ demo-streaming: $(READY_TO_USE)  ## predict a stream of images, and account for 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-fuzz: $(READY)  ## give malformed inputs to the sources and the APIs (ARGS="--of=apis --seconds=90")
+fuzz: $(READY)  ## give malformed inputs to sources, APIs and commands (ARGS="--of=apis --seconds=90")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files

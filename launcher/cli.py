@@ -7,6 +7,8 @@ modules outside ``launcher.commands``, only this one prints or exits.
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from launcher.commands.parser import CommandParser, add_command
 from launcher.errors import (
     CredentialsError,
     FlexpackError,
+    InputError,
     NotFound,
     ServiceError,
     StorageError,
@@ -25,7 +28,9 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 it failed, 2 bad input."""
+    _show_everything()
     try:
+        _refuse_other_than_text(sys.argv[1:] if argv is None else argv)
         args, unknown = build_parser().parse_known_args(argv)
         if unknown:
             args.parser.refuse(unknown[0])
@@ -42,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader, such as head, has seen enough; keep the interpreter from flushing to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"flexpack: {error.filename!r:.80}: {error.strerror}", file=sys.stderr)
+        return 2
     return status
 
 
@@ -51,6 +61,24 @@ def _print_local_hint() -> None:
 
     if hint := format_local_hint():
         print(hint, file=sys.stderr)
+
+
+def _show_everything() -> None:
+    """Let what is not UTF-8, such as the name of a file, be printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refuse_other_than_text(arguments: Sequence[str]) -> None:
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"argument {number}, {argument!a}: not UTF-8, which everything that it may be sent "
+                "to requires"
+            ) from error
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,13 +9,13 @@ business of ``launcher.package.spec_storage``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from launcher.errors import FormatError, SpecError
 from launcher.finding import format_findings, select_errors
+from launcher.google.json_text import read_json
 from launcher.google.rest import camel_case, from_rest, to_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import TemplateMetadata, format_json
@@ -103,8 +103,8 @@ def read_spec_document(text: str | bytes) -> dict[str, Any]:
         SpecError: it is not JSON, or names no image.
     """
     try:
-        json_object = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        json_object = read_json(text)
+    except ValueError as error:
         raise SpecError(f"not JSON: {error}") from error
     if not isinstance(json_object, dict) or "image" not in json_object:
         raise SpecError(

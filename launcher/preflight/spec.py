@@ -6,7 +6,6 @@ by every reader, the service included, and the user never hears of it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -25,6 +24,7 @@ from launcher.finding import (
     error,
     warning,
 )
+from launcher.google.json_text import read_json
 from launcher.google.rest import camel_case, from_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 from launcher.package.metadata import (
@@ -111,8 +111,8 @@ def check_metadata_file(path: Path) -> list[Finding]:
             )
         )
     try:
-        document = json.loads(text.content.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as problem:
+        document = read_json(text.content.removeprefix("\ufeff"))
+    except ValueError as problem:
         return [*findings, _unreadable(path, f"not JSON: {problem}")]
     if not isinstance(document, dict):
         return [*findings, _unreadable(path, f"expected an object, got {document!r:.80}")]

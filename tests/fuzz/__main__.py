@@ -1,7 +1,8 @@
 """Gives malformed inputs to what reads them: ``make fuzz``.
 
 ``--of sources`` reads files and messages as the pipelines do, ``apis`` sends requests to the local
-Dataflow and its Cloud Storage. No input may raise, be answered with a 500, take more than 10
+Dataflow and its Cloud Storage, ``commands`` gives specs, metadata, entry files and arguments to
+``flexpack``. No input may raise, be answered with a 500, take more than 10
 seconds or end the process. ``--only`` gives a single input again, in this process.
 """
 
@@ -16,11 +17,12 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.fuzz.apis import Apis
+from tests.fuzz.commands import Commands
 from tests.fuzz.mutate import make_input
 from tests.fuzz.runner import Plan, run
 from tests.fuzz.sources import Sources
 
-SUBJECTS = {"sources": (Sources, 50_000), "apis": (Apis, 20_000)}
+SUBJECTS = {"sources": (Sources, 50_000), "apis": (Apis, 20_000), "commands": (Commands, 10_000)}
 """What is fuzzed, and with how many inputs."""
 _FAILED = Path("build/fuzz")
 

@@ -36,8 +36,8 @@ from tests.servers import serve_app
 
 TIMEOUT_SEC = 9
 _LONGEST_TEXT = 5000
-_BUCKET, _OBJECT, _REGION = "fuzzed-bucket", "folder/object", "europe-west1"
-_SPEC = {
+BUCKET, _OBJECT, _REGION = "fuzzed-bucket", "folder/object", "europe-west1"
+SPEC = {
     "image": "local/batch",
     "sdkInfo": {"language": "PYTHON"},
     "metadata": {
@@ -52,7 +52,7 @@ _SPEC = {
 _LAUNCH = {
     "launchParameter": {
         "jobName": "job",
-        "containerSpec": _SPEC,
+        "containerSpec": SPEC,
         "parameters": {"input": "gs://data/in", "names": "a" * 40},
         "environment": {"numWorkers": 1, "additionalUserLabels": {"a": "b"}},
         "launchOptions": {"ft_launch_timeout_secs": "5"},
@@ -65,7 +65,7 @@ _JOB = {
     "labels": {"a": "b"},
     "environment": {
         "userAgent": {"name": "Apache Beam", "version": "2.77.0"},
-        "sdkPipelineOptions": {"options": {"pipelineUrl": f"gs://{_BUCKET}/p.pb"}},
+        "sdkPipelineOptions": {"options": {"pipelineUrl": f"gs://{BUCKET}/p.pb"}},
         "workerPools": [{"packages": [{"name": "a", "location": "storage.googleapis.com/b/a"}]}],
     },
     "steps": [{"kind": "K", "name": "s1", "properties": {"a": [1, {"b": None}]}}],
@@ -93,9 +93,9 @@ _BODIES = {
     },
 }
 _PATH_VALUES = {
-    "bucket": _BUCKET,
-    "destinationBucket": _BUCKET,
-    "sourceBucket": _BUCKET,
+    "bucket": BUCKET,
+    "destinationBucket": BUCKET,
+    "sourceBucket": BUCKET,
     "object": _OBJECT,
     "sourceObject": _OBJECT,
     "destinationObject": "composed",
@@ -110,7 +110,7 @@ _GOOD_QUERY = {
     "delimiter": "/",
     "matchGlob": "**/*.txt",
     "startTime": "2026-01-01T00:00:00Z",
-    "gcsPath": f"gs://{_BUCKET}/{_OBJECT}",
+    "gcsPath": f"gs://{BUCKET}/{_OBJECT}",
     "alt": "media",
     "name": "made",
 }
@@ -132,6 +132,17 @@ class Apis:
         self._job_ids = ["2026-11-22_06_27_19-1"]
         self._connections = {}
         self._ports = self._serve()
+
+    @property
+    def endpoints(self):
+        """The addresses of Dataflow, which ends with a slash, and of Cloud Storage."""
+        port = self._ports["storage"]
+        return f"http://localhost:{self._ports['dataflow']}/", f"http://localhost:{port}"
+
+    def write(self, name, content):
+        """Store an object in ``BUCKET``."""
+        self._refill()
+        self._store.write(BUCKET, name, content)
 
     def close(self):
         self._stack.close()
@@ -156,7 +167,7 @@ class Apis:
             self._job_ids = [*self._job_ids[-5:], json.loads(answer)["job"]["id"]]
         for service, path in (
             ("storage", "/storage/v1/b?project=p"),
-            ("storage", f"/storage/v1/b/{_BUCKET}/o?maxResults=20"),
+            ("storage", f"/storage/v1/b/{BUCKET}/o?maxResults=20"),
             ("dataflow", f"/v1b3/projects/p/locations/{_REGION}/jobs?pageSize=20"),
         ):
             status, answer = self._send(service, "GET", path, {}, b"")
@@ -214,7 +225,7 @@ class Apis:
         return "POST", query, hashes if rng.random() < 0.2 else {}, resource
 
     def _start_upload(self):
-        path = f"/upload/storage/v1/b/{_BUCKET}/o?uploadType=resumable&name=resumed"
+        path = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable&name=resumed"
         _, _, headers = self._exchange("storage", "POST", path, {}, b"")
         return headers["Location"].rpartition("=")[2]
 
@@ -279,8 +290,8 @@ class Apis:
     def _refill(self):
         """Bring back what the requests before this one need and may have deleted."""
         with contextlib.suppress(Conflict):
-            self._store.create_bucket(_BUCKET)
-        self._store.write(_BUCKET, _OBJECT, b"bytes of an object")
+            self._store.create_bucket(BUCKET)
+        self._store.write(BUCKET, _OBJECT, b"bytes of an object")
 
     def _serve(self):
         faults = FaultQueue([*self._document.methods, *MethodTable().ids])

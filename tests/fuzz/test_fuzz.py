@@ -8,6 +8,7 @@ import pytest
 
 from tests.fuzz.apis import Apis
 from tests.fuzz.check import check_input
+from tests.fuzz.commands import Commands
 from tests.fuzz.mutate import make_input
 from tests.fuzz.runner import Plan, run
 from tests.fuzz.seeds import seeds
@@ -63,3 +64,18 @@ def test_an_answer_of_500_fails(tmp_path):
             jobs.execute("DROP TABLE jobs")
         with pytest.raises(AssertionError, match="500"):
             apis.check("tests", 0)
+
+
+def test_commands_end_without_a_traceback(tmp_path):
+    with closing(Commands(tmp_path)) as commands:
+        for number in range(25):
+            commands.check("tests", number)
+
+
+def test_a_traceback_fails(tmp_path, monkeypatch):
+    def fail(arguments):
+        raise RecursionError
+
+    monkeypatch.setattr("tests.fuzz.commands.main", fail)
+    with closing(Commands(tmp_path)) as commands, pytest.raises(RecursionError):
+        commands.check("tests", 0)

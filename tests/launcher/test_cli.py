@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.cli import build_parser
+from launcher.cli import build_parser, main
 
 SPEC = "gs://my-bucket/templates/batch.json"
 TRY = ["try", "m:C", "--input", "a.csv", "--model-path", "m.pth"]
@@ -279,3 +279,32 @@ def test_a_stopped_local_dataflow_is_mentioned(flexpack, tmp_path, monkeypatch):
         ("build", "gs://my-bucket/t.json", "--image=local/flexpack"),
     ):
         assert "'flexpack emulator start --detach'" in flexpack(*command)[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"image":' + '{"a":' * 100_000, "nested more than 100 levels deep"),
+        ('{"image": "i", "metadata": ' + '{"a":' * 600 + "1" + "}" * 601, "nested more than 100"),
+        ('{"image": "i", "metadata": {"name": "\\ud800"}}', "has the surrogate '\\ud800' without"),
+    ],
+    ids=["endless", "deep", "surrogate"],
+)
+def test_a_spec_that_cannot_be_shown_is_named(tmp_path, capsys, content, why):
+    spec = tmp_path / "spec.json"
+    spec.write_text(content)
+    for flag in ("--template-file-gcs-location", "--metadata-file"):
+        status = main(["check", flag, str(spec), "--project-root", str(tmp_path)])
+        told = capsys.readouterr()
+        assert status in (1, 2)
+        assert why in told.out + told.err
+
+
+def test_an_argument_that_is_not_utf_8_is_named(capsys):
+    assert main(["check", "--entry-file", "\udcff.py"]) == 2
+    assert "argument 3, '\\udcff.py': not UTF-8" in capsys.readouterr().err
+
+
+def test_a_path_that_is_too_long_is_named(capsys):
+    assert main(["check", "--entry-file", "a" * 5000]) in (1, 2)
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,42 @@
+"""JSON that users wrote, read so that whatever it holds can be shown and sent."""
+
+from __future__ import annotations
+
+import json
+
+MOST_LEVELS = 100
+"""How deep objects and lists may be nested, as the service has it."""
+
+
+def read_json(text: str | bytes) -> object:
+    """Return what a JSON text holds.
+
+    Raises:
+        ValueError: it is not JSON, has a surrogate without its partner, or is nested too deep.
+    """
+    try:
+        value: object = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"nested more than {MOST_LEVELS} levels deep") from error
+    if _is_deeper(value):
+        raise ValueError(f"nested more than {MOST_LEVELS} levels deep")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        shown = error.object[error.start]
+        raise ValueError(f"has the surrogate {shown!a} without its partner") from error
+    return value
+
+
+def _is_deeper(value: object) -> bool:
+    layer = [value] if isinstance(value, dict | list) else []
+    for _ in range(MOST_LEVELS):
+        layer = [
+            item
+            for outer in layer
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+        if not layer:
+            return False
+    return True
