@@ -18,7 +18,7 @@ from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.errors import JobFailed
 from launcher.jobs.failures import Diagnosis, Failure, load_failures
 from launcher.jobs.records import JobMessage, MessageImportance
-from launcher.jobs.tracebacks import find_last_traceback
+from launcher.jobs.tracebacks import find_exception, find_last_traceback
 
 _LAUNCH_FOLDER = re.compile(r"gs://[^\s'\"]+/template_launches/[^\s/'\"]+")
 _EVIDENCE_LENGTH = 300
@@ -45,9 +45,10 @@ def diagnose(
         console_logs: where that was read.
     """
     in_console = find_last_traceback(console)
-    traceback = in_console or find_last_traceback("\n".join(texts))
-    # An exception's own last line says more than the frames above it.
-    raised = traceback.rpartition("\n  ")[2].partition("\n")[2]
+    in_texts = filter(None, map(find_last_traceback, reversed(texts)))
+    traceback = in_console or next(in_texts, "")
+    # An exception's own lines say more than the frames above them.
+    raised = find_exception(traceback)
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
     # After a launch that went well, the launcher's last lines say nothing.
     is_launch = not texts or any(_LAUNCH_FAILED.search(text) for text in (*texts, console))

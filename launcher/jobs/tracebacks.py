@@ -6,23 +6,54 @@ import re
 from collections.abc import Iterator
 
 _TRACEBACK = "Traceback (most recent call last):"
+# What stands behind an exception in a log: the next entry, or what the launcher says of it.
+_ELSE = re.compile(
+    r"""(?x)
+    \d{4}[-/]\d\d[-/]\d\d | \[?\d\d:\d\d:\d\d | [IWEF]\d{4}\s
+    | (DEBUG|INFO|WARNING|ERROR|CRITICAL)\b | \{"
+    | python\ failed\ with | Error:\ Template\ launch | During\ handling | The\ above\ exception
+    """
+)
+_MOST_LINES = 60
 # Beam's compiled modules are named from its own folder.
 _LIBRARY_FRAME = re.compile(r'  File "(apache_beam/|.*/(site|dist)-packages/|<frozen )')
 
 
 def find_last_traceback(text: str) -> str:
-    """Return the last Python traceback in a text, up to the exception's message, or nothing."""
+    """Return the last Python traceback in a text, with all lines of the exception, or nothing."""
     start = text.rfind(_TRACEBACK)
     if start < 0:
         return ""
     lines = text[start:].splitlines()
     kept = [lines[0]]
+    message: list[str] = []
     for line in lines[1:]:
-        kept.append(line)
-        # The exception's line is the first that is not indented.
-        if line and not line[0].isspace():
-            break
-    return "\n".join(kept).rstrip()
+        # The exception's lines begin with the first that is not indented.
+        if message or (line and not line[0].isspace()):
+            if message and (_ELSE.match(line) or len(message) == _MOST_LINES):
+                break
+            message.append(line)
+        else:
+            kept.append(line)
+    return "\n".join([*kept, *_cut(message)]).rstrip()
+
+
+def find_exception(traceback: str) -> str:
+    """Return the exception of a traceback, without its frames: type and all of the message."""
+    lines = traceback.splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    rest = lines[frames[-1] + 1 :] if frames else lines
+    begin = next((number for number, line in enumerate(rest) if line[:1].strip()), len(rest))
+    return "\n".join(rest[begin:])
+
+
+def _cut(message: list[str]) -> list[str]:
+    """Return the lines up to a blank one behind which the message does not go on, indented."""
+    for number, line in enumerate(message):
+        after = next((each for each in message[number:] if each.strip()), "")
+        if not line.strip() and not after[:1].isspace():
+            return message[:number]
+    return message
 
 
 def leave_out_libraries(text: str) -> Iterator[str]:

@@ -24,11 +24,13 @@ from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.errors import JobTimeout
 from launcher.jobs.failures import Diagnosis
 from launcher.jobs.records import MessageImportance, RowCounts
+from launcher.jobs.tracebacks import find_exception
 from launcher.preflight.probe import ProbeError, run_probe
 from launcher.preflight.rehearsal.stage import Played, Stage
 
 # https://cloud.google.com/dataflow/quotas: a job's graph and its request.
 _LARGEST_GRAPH_BYTES = 10_000_000
+_LONGEST_REASON = 500
 _LARGE_STEP_BYTES = 1_000_000
 _SLOW_IMPORT_SEC = 10.0
 # Of the ten minutes or so that the service gives a launcher, most go into starting its VM.
@@ -192,8 +194,9 @@ class Verdict:
             self._played.job_id, minimum_importance=MessageImportance.WARNING
         )
         diagnosis = diagnose([message.message_text for message in found])
-        reason = diagnosis.traceback or diagnosis.evidence or str(self._played.failure)
-        return diagnosis, reason.rpartition("\n")[2]
+        raised = find_exception(diagnosis.traceback)
+        reason = raised or diagnosis.evidence or str(self._played.failure)
+        return diagnosis, " ".join(reason.split())[:_LONGEST_REASON]
 
 
 def _holds_dead_letters(name: str) -> bool:

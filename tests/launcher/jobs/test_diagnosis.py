@@ -16,6 +16,13 @@ from launcher.jobs.tracebacks import find_last_traceback, leave_out_libraries
 # What Dataflow, the launcher, Beam, torch and pip print, with the failure that it gives away.
 TEXTS = [
     (
+        "flags-swallowed",
+        "ValueError: Pipeline has validations errors: \nMissing required option: project.",
+    ),
+    ("not-there", "OSError: No files found based on the file pattern gs://b/in/*.csv"),
+    ("launcher-killed", "Error: Template launch failed: signal: killed"),
+    ("launcher-killed", "python failed with exit status -9"),
+    (
         "strict-parser",
         "usage: main.py [-h] [--input INPUT]\n"
         "main.py: error: unrecognized arguments: --job_name=a --project=p --region=r",

@@ -83,7 +83,7 @@ def test_what_is_there_is_found(check, parameters):
     ],
     ids=["file", "pattern", "optional-pattern", "bucket"],
 )
-def test_what_is_not_there_is_found_with_the_nearest_name(check, parameters, message):
+def test_not_there(check, parameters, message):
     (found,) = check(**parameters)
     assert found.startswith(message)
 
