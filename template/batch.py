@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import (
 from template import __version__
 from template.blocks import KEY
 from template.inference import ApplyModel
+from template.model_options import make_model
 from template.options import PredictConfig
 from template.parameters import BATCH
 from template.sinks.files import WriteDeadLetters, WritePredictions
@@ -44,7 +45,7 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         images=config.model_class.images,
         max_rows=config.max_rows,
     )
-    model = config.model_class(config.model_path)
+    model = make_model(config.model_class, config.model_path, config.model_opts)
     predict = ApplyModel(
         model=model,
         key_column=KEY,

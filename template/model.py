@@ -7,7 +7,8 @@ it is never pickled: what travels to a worker is the path.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,8 +17,12 @@ from apache_beam.utils.shared import Shared
 
 from template.needs.columns import Column, check_declared_columns
 from template.needs.images import Images, stack_images
+from template.needs.options import Option, check_declared_options, find_options, settle_options
 
-__all__ = ["BaseModel", "Column", "Images", "stack_images"]
+__all__ = ["BaseModel", "Column", "Images", "Option", "stack_images"]
+
+_ATTRIBUTES = frozenset({"model_path", "model_opts", "predict_opts"})
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class BaseModel:
@@ -28,8 +33,12 @@ class BaseModel:
 
     Args:
         model_path: where the weights are, ``gs://...`` or local; handed to ``load_model``.
-        model_opts: further arguments of ``load_model``.
+        model_opts: values of the options that the class declares, which become attributes of the
+            model, and further arguments of ``load_model``.
         predict_opts: further arguments of the loaded object's ``predict``, see ``predict``.
+
+    Raises:
+        ValueError: an option has a value that its declaration refuses, or none and needs one.
     """
 
     columns: ClassVar[Sequence[Column]] = ()
@@ -42,6 +51,7 @@ class BaseModel:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        check_declared_options(cls, {*dir(BaseModel), *_ATTRIBUTES})
         check_declared_columns(cls.columns)
 
     def __init__(
@@ -51,8 +61,14 @@ class BaseModel:
         predict_opts: Mapping[str, Any] | None = None,
     ) -> None:
         self.model_path = model_path
-        self.model_opts = dict(model_opts or {})
-        self.predict_opts = dict(predict_opts or {})
+        options = find_options(type(self))
+        self.model_opts = {**(model_opts or {})}
+        self.predict_opts = {**(predict_opts or {})}
+        for name, value in settle_options(options, self.predict_opts | self.model_opts).items():
+            self.model_opts.pop(name, None)
+            to_predict = options[name].passed_to == "predict"
+            (self.predict_opts if to_predict else self.model_opts)[name] = value
+            setattr(self, name, value)
         self._shared = Shared()
         self._loaded: _Loaded | None = None
 
@@ -80,13 +96,28 @@ class BaseModel:
         return self._loaded.value
 
     def _load(self) -> _Loaded:
-        value = self.load_model(self.model_path, **self.model_opts)
+        declared = find_options(type(self))
+        taken = find_arguments(self.load_model)
+        opts = {
+            name: value
+            for name, value in self.model_opts.items()
+            if name not in declared or taken is None or name in taken
+        }
+        value = self.load_model(self.model_path, **opts)
         if value is None:
             raise TypeError(f"{type(self).__name__}.load_model returned None: return the model")
         return _Loaded(value)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loaded": None}
+
+
+def find_arguments(load_model: Callable[..., Any]) -> set[str] | None:
+    """Return the names of what ``load_model`` takes besides the path; None if it takes any."""
+    parameters = list(inspect.signature(load_model).parameters.values())
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        return None
+    return {each.name for each in parameters[1:] if each.kind in _BY_NAME}
 
 
 @dataclass(frozen=True, eq=False)

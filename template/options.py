@@ -16,7 +16,7 @@ import csv
 import difflib
 import importlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from template.blocks import KEY
 from template.messages import REPLY_COLUMNS
 from template.model import BaseModel
+from template.model_options import read_model_opts
+from template.needs.options import find_options
 from template.parameters import (
     BATCH,
     MAX_IMAGE_PIXELS,
@@ -72,6 +74,7 @@ class PredictConfig:
     csv_delimiter: str = "auto"
     column_types: Mapping[str, str] = field(default_factory=dict)
     predict_timeout_sec: int | None = None
+    model_opts: Mapping[str, Any] = field(default_factory=dict)
     max_rows: int | None = None
     """Of the input, the first; for ``template.trial``."""
 
@@ -122,6 +125,7 @@ class StreamConfig:
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
     predict_timeout_sec: int | None = None
+    model_opts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> StreamConfig:
@@ -175,22 +179,36 @@ def choose_template(options: PipelineOptions) -> Template:
     return STREAMING if own[STREAMING.name] else BATCH
 
 
-def check_flags(argv: Sequence[str], template: Template) -> None:
-    """Check that no flag is a misspelt template parameter.
+def check_flags(
+    argv: Sequence[str], template: Template, model_options: Collection[str] = ()
+) -> None:
+    """Check that no flag is a misspelt template parameter, or option of the model.
 
     Flags that are unknown and resemble none are kept: the launcher passes flags of its own.
 
     Raises:
         ParameterError: there are such flags; the message lists all of them.
     """
-    names = [parameter.name for parameter in template.parameters]
+    names = [*(parameter.name for parameter in template.parameters), *model_options]
     problems = []
     for flag in _find_unknown_flags(argv):
+        if flag in model_options:
+            continue
         nearest = difflib.get_close_matches(flag, names, n=1, cutoff=_TYPO_SIMILARITY)
         if nearest:
             problems.append(f"--{flag}: no such parameter{did_you_mean(flag, names)}")
     if problems:
         raise ParameterError("\n".join(problems))
+
+
+def find_option_names(options: PipelineOptions) -> list[str]:
+    """Return the names of the options that the model declares; none if it cannot be imported."""
+    parameter = next(each for each in BATCH.parameters if each.name == "model_class")
+    reference = options.view_as(TemplateOptions).model_class or parameter.default
+    try:
+        return list(find_options(find_model_class(str(reference))))
+    except ParameterError:  # which is reported with all else that is wrong
+        return []
 
 
 def find_model_class(reference: str) -> type[BaseModel]:
@@ -291,6 +309,13 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
             if parameter.name == "column_types":
                 value = parse_column_types(value or "")
             values[parameter.name] = value
+        except ParameterError as error:
+            problems.append(str(error))
+    if "model_class" in values:
+        try:
+            values["model_opts"] = read_model_opts(
+                values["model_class"], values.get("model_opts") or "", options
+            )
         except ParameterError as error:
             problems.append(str(error))
     return values, problems

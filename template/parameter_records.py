@@ -19,6 +19,7 @@ class ParamType(StrEnum):
 
     TEXT = "TEXT"
     NUMBER = "NUMBER"
+    BOOLEAN = "BOOLEAN"
     ENUM = "ENUM"
     GCS_READ_FILE = "GCS_READ_FILE"
     GCS_WRITE_FILE = "GCS_WRITE_FILE"

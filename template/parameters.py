@@ -83,6 +83,17 @@ _MODEL_CLASS = Parameter(
     default="template.models.fashion_mnist:FashionMnistModel",
     regex=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
 )
+_MODEL_OPTS = Parameter(
+    name="model_opts",
+    label="Options of the model",
+    help_text=(
+        "What the model class leaves to the launch, as a JSON object: options that it declares, or "
+        'arguments of its load_model. Example: {"threshold": 0.7}'
+    ),
+    param_type=ParamType.TEXT,
+    group="Model",
+    is_optional=True,
+)
 MAX_IMAGE_PIXELS = 178_956_970
 """Beyond it Pillow refuses to decode, unless it is asked to."""
 _MAX_IMAGE_PIXELS = Parameter(
@@ -270,6 +281,7 @@ BATCH = Template(
         ),
         _MODEL_PATH,
         _MODEL_CLASS,
+        _MODEL_OPTS,
         _BATCH_SIZE,
         _PREDICT_TIMEOUT_SEC,
         _DEVICE,
@@ -385,6 +397,7 @@ STREAMING = Template(
             regex=_PATH,
         ),
         _MODEL_CLASS,
+        _MODEL_OPTS,
         _BATCH_SIZE,
         Parameter(
             name="max_batch_duration_ms",

@@ -16,7 +16,13 @@ from apache_beam.runners.runner import PipelineState
 
 from template import without_torch  # noqa: F401 - before what imports RunInference
 from template.batch import build_batch_pipeline
-from template.options import PredictConfig, StreamConfig, check_flags, choose_template
+from template.options import (
+    PredictConfig,
+    StreamConfig,
+    check_flags,
+    choose_template,
+    find_option_names,
+)
 from template.parameters import ParameterError
 from template.sources import check_input
 from template.streaming import build_streaming_pipeline
@@ -33,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
     options = PipelineOptions(list(argv))
     try:
         template = choose_template(options)
-        check_flags(argv, template)
+        check_flags(argv, template, find_option_names(options))
         pipeline = _new_streaming(options) if template.streaming else _new_batch(options)
     except ParameterError as error:
         print(error, file=sys.stderr)

@@ -12,6 +12,7 @@ from apache_beam.io.gcp.pubsub import ReadFromPubSub, WriteToPubSub
 from template.blocks import KEY
 from template.inference import ApplyModel
 from template.messages import REPLY_COLUMNS
+from template.model_options import make_model
 from template.model_swap import WatchModels
 from template.options import StreamConfig
 from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
@@ -50,7 +51,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
         blocks
         | "Predict"
         >> ApplyModel(
-            model=config.model_class(config.model_path),
+            model=make_model(config.model_class, config.model_path, config.model_opts),
             key_column=KEY,
             device=config.device,
             model_metadata_pcoll=models,

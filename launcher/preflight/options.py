@@ -16,12 +16,13 @@ from launcher.finding import (
     error,
     warning,
 )
+from launcher.package.declaration import MODEL_CLASS
 from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
-# Spares the import of Beam where nothing else is given.
 _LISTS = ("experiments", "dataflow_service_options", "labels")
 _NEXT_OPTION = re.compile(r",\s*(?:--)?([A-Za-z_]\w*)=")
-_KNOWN = frozenset({THREADS_OPTION, "experiments", "dataflow_service_options"})
+# Spares the import of Beam where nothing else is given; a template for one model names its class.
+_KNOWN = frozenset({THREADS_OPTION, MODEL_CLASS, "experiments", "dataflow_service_options"})
 
 
 def check_pipeline_options(

@@ -111,7 +111,11 @@ class Launch:
         }
 
     def find_value(self, name: str) -> str | None:
-        """Return what a parameter gets: the launch's value, or the template's default."""
+        """Return what a parameter gets: the launch's value, the environment's, or the default."""
+        for option in self.environment.additional_pipeline_options:
+            given, _, value = option.removeprefix("--").partition("=")
+            if given == name:
+                return value
         declared = self.metadata.parameters if self.metadata else ()
         default = next((item.default_value for item in declared if item.name == name), None)
         return self.parameters.get(name) or default

@@ -27,7 +27,9 @@ def test_defaults_are_those_of_the_table():
     made = config()
     for parameter in BATCH.parameters:
         if parameter.is_optional and parameter.name != "model_class":
-            empty = {"passthrough_columns": (), "column_types": {}}.get(parameter.name)
+            empty = {"passthrough_columns": (), "column_types": {}, "model_opts": {}}.get(
+                parameter.name
+            )
             assert getattr(made, parameter.name) == (parameter.default or empty)
     assert made.model_class is FashionMnistModel
     assert made.input == "a.csv"

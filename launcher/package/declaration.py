@@ -1,0 +1,100 @@
+"""A template that is made for one model: the options that the model declares are its parameters.
+
+The declaration is read by a process of the environment that has the model, see
+``template.needs.describe``: neither the model nor torch is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from launcher.errors import InputError
+from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from template.parameters import EnumOption, Parameter, ParamType, Template
+
+MODEL_CLASS = "model_class"
+"""The pipeline option that names the model; a template for a model sets it in its environment."""
+_REPLACED = (MODEL_CLASS, "model_opts")
+_TIMEOUT_SEC = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What a model declares."""
+
+    model_class: str
+    options: tuple[Parameter, ...]
+
+    def make_template(self, template: Template) -> Template:
+        """Return the template for this model, whose class no launch names."""
+        kept = (each for each in template.parameters if each.name not in _REPLACED)
+        name = self.model_class.rpartition(":")[2]
+        return replace(
+            template,
+            title=f"{template.title.partition(' with ')[0]} with {name}",
+            description=f"{template.description} The model is {self.model_class}.",
+            parameters=(*kept, *self.options),
+        )
+
+    def set_environment(
+        self, environment: FlexTemplateRuntimeEnvironment
+    ) -> FlexTemplateRuntimeEnvironment:
+        """Return the environment of the template's jobs: the service fills in no defaults."""
+        return replace(
+            environment,
+            additional_pipeline_options=(
+                *environment.additional_pipeline_options,
+                f"{MODEL_CLASS}={self.model_class}",
+            ),
+        )
+
+
+def read_declaration(model_class: str, *, python: Path, root: Path) -> Declaration:
+    """Return what a model declares. Blocks while its module is imported, 5 minutes at most.
+
+    Args:
+        model_class: ``module:Class``.
+        python: the interpreter that has the image's packages.
+        root: the folder from which the module is imported.
+
+    Raises:
+        InputError: it cannot be imported, or declares what cannot be.
+    """
+    flag = f"--model-class {model_class}"
+    try:
+        done = subprocess.run(
+            # -P: in a folder that has a package called template the kit's must run all the same.
+            [str(python), "-P", "-m", "template.needs.describe", model_class],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SEC,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{flag}: its import takes more than {_TIMEOUT_SEC:g} s") from None
+    except OSError as problem:
+        raise InputError(f"--python {python}: {problem.strerror}") from problem
+    if done.returncode == 2:
+        problem_text = done.stderr.strip().rpartition("\n")[2]
+        raise InputError(f"{flag}: {problem_text.removeprefix(f'--model_class {model_class!r}: ')}")
+    try:
+        described = json.loads(done.stdout.rstrip().rpartition("\n")[2])
+    except ValueError:
+        last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+        raise InputError(f"{flag}: {python} cannot read what it declares: {last}") from None
+    return Declaration(
+        model_class=model_class, options=tuple(map(_read_parameter, described["options"]))
+    )
+
+
+def _read_parameter(fields: Mapping[str, Any]) -> Parameter:
+    choices = tuple(EnumOption(**each) for each in fields["enum_options"])
+    return Parameter(
+        **{**fields, "param_type": ParamType(fields["param_type"]), "enum_options": choices}
+    )

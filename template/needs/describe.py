@@ -1,0 +1,73 @@
+"""Prints, as JSON, what a model declares: ``python -P -m template.needs.describe MODULE:CLASS``.
+
+It runs where the model can be imported, from the folder of its module. The launcher, which imports
+neither the model nor torch, makes a template for the model of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from template.model import BaseModel
+from template.needs.options import find_options
+from template.options import find_model_class
+from template.parameters import ParameterError
+
+
+def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
+    """Return what a model class declares, as JSON has it.
+
+    Raises:
+        ParameterError: an option cannot be a parameter.
+    """
+    options = find_options(model_class)
+    if taken := sorted(_find_beam_options(options)):
+        raise ParameterError(
+            f"option {taken[0]!r}: Beam's pipeline options, which Dataflow passes to every job, "
+            "have one of that name; rename the model's"
+        )
+    return {
+        "options": [asdict(option.to_parameter()) for option in options.values()],
+        "columns": [asdict(column) for column in model_class.columns],
+        "images": asdict(model_class.images) if model_class.images.is_declared else None,
+    }
+
+
+def _find_beam_options(names: Iterable[str]) -> set[str]:
+    """Return which of the names Beam has."""
+    taken: set[str] = set()
+
+    def add_flags(parser: argparse.ArgumentParser) -> None:
+        for name in names:
+            try:
+                parser.add_argument(f"--{name}", dest=f"option_{name}")
+            except argparse.ArgumentError:
+                taken.add(name)
+
+    PipelineOptions([]).get_all_options(add_extra_args_fn=add_flags)
+    return taken
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what the model class declares; return the exit status."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        described = describe_model(find_model_class(argv[0]))
+    except ParameterError as error:
+        print(error, file=sys.stderr)
+        return 2
+    # In a line of its own: an import may have printed something.
+    print(f"\n{json.dumps(described)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
