@@ -302,7 +302,7 @@ def play_worker(folder: Path) -> dict[str, int]:
 
 
 def try_model(folder: Path, trial: dict[str, Any]) -> dict[str, Any]:
-    """Import the user's model class; load it if there is a file of it; predict if there is input.
+    """Import the user's model class; load it if there is a model file; predict if there is input.
 
     Returns:
         ``loaded``, and how many ``rows`` were predicted and ``failed``, with the ``first_error``.

@@ -6,7 +6,7 @@
     FlexpackError               1
     ├── InputError              2  an argument, or a file that the user gave, is wrong
     │   ├── SpecError           2  a container spec or its metadata cannot be used
-    │   └── NotFound            2  there is no such project, bucket, object or job
+    │   └── NotFound            2  the project, bucket, object or job does not exist
     ├── StaleFiles              1  generated files differ from what the code would write
     ├── MissingExtra            1  the packages of an extra are not installed
     ├── CredentialsError        1  no Google credentials were found
@@ -61,7 +61,7 @@ class SpecError(InputError):
 
 
 class NotFound(InputError):
-    """There is no such project, bucket, object or job, at least not where the shell looks."""
+    """A project, bucket, object or job does not exist, at least not where the shell looks."""
 
 
 class StaleFiles(FlexpackError):

@@ -38,9 +38,8 @@ def require_extras(action: str, *extras: str) -> None:
     names = " and ".join(repr(extra) for extra in missing)
     packages = sorted({package for each in missing.values() for package in each})
     raise MissingExtra(
-        f"{action} needs the extra{'s' if len(missing) > 1 else ''} {names}, without which "
-        f"{', '.join(packages)} {'are' if len(packages) > 1 else 'is'} missing: "
-        f"{format_install(*missing)}"
+        f"{action} needs the extra{'s' if len(missing) > 1 else ''} {names} "
+        f"(not installed: {', '.join(packages)}): {format_install(*missing)}"
     )
 
 

@@ -29,7 +29,7 @@ MAX_BLOCK_BYTES = 64 << 20
 """The bytes of decoded images at which a block is complete, whatever ``batch_size`` is."""
 _LARGEST_EXACT = 2**53  # of the integers, as floats
 SOURCE = "source"
-"""The entry of ``attrs`` that names the file of all rows, where there is one."""
+"""The entry of ``attrs`` that names the file of all rows, if they share one."""
 SPLIT = "split"
 """The entry of ``attrs`` that is the ``SplitOrigin`` of a block read from files."""
 MODEL_ID = "model_id"

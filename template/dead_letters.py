@@ -31,10 +31,10 @@ _LONGEST_ERROR = 10_000  # characters
 class DeadLetter:
     """A row without a prediction.
 
-    ``key`` is None where the row has no key or stands for a file; ``error`` is type and message;
-    ``source`` names the file and, where there is one, the row (from 0), or the message's id.
-    ``message`` is the message, where it is one. ``is_unread_file`` says that nothing of a file of
-    tables or images could be read.
+    ``key`` is None if the row has no key or stands for a file; ``error`` is type and message;
+    ``source`` names the file and, if there is one, the row (from 0), or the message's id.
+    ``message`` is the message that the row came from, if any. ``is_unread_file`` says that nothing
+    of a file of tables or images could be read.
     """
 
     key: str | None

@@ -20,7 +20,7 @@ def download_file_to_localfs(path: str) -> Iterator[str]:
     the end of the ``with`` block.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
     """
     if not FileSystems.exists(path):
         raise FileNotFoundError(f"{path}: no such file")

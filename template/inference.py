@@ -1,7 +1,7 @@
 """ApplyModel: predictions for a PCollection of DataFrames, on Beam's RunInference.
 
 RunInference brings its metrics, the sharing of one loaded model between the threads of a process
-and model updates while a job runs; a whole block is one batch of it, and nothing is batched anew.
+and model updates while a job runs; a whole block is one batch of it, and nothing is batched again.
 https://beam.apache.org/documentation/ml/about-ml/
 """
 

@@ -61,7 +61,7 @@ class Messages(tuple[Message, ...]):
 
 
 class MessagesCoder(beam.coders.Coder):
-    """Pickles messages, but tells their size without pickling them."""
+    """Pickles messages, but knows their size without pickling them."""
 
     def encode(self, value: Messages) -> bytes:
         """Pickle messages."""
@@ -77,7 +77,7 @@ class MessagesCoder(beam.coders.Coder):
         return sum(len(message.payload) for message in value)
 
     def is_deterministic(self) -> bool:
-        """Tell that messages are no key for grouping."""
+        """Messages cannot be grouping keys."""
         return False
 
 

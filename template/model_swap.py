@@ -314,7 +314,7 @@ class _WatchDoFn(beam.DoFn):
 
 
 def find_newest(pattern: str) -> ModelFile | None:
-    """Return the newest file that matches, or None where none does."""
+    """Return the newest file that matches, or None."""
     found = FileSystems.match([pattern])[0].metadata_list
     newest = max(found, key=lambda file: (file.last_updated_in_seconds, file.path), default=None)
     if newest is None:

@@ -1,6 +1,6 @@
 """Template parameters as Beam pipeline options, and the checked configuration of a job.
 
-One image holds all templates; which of them a launch means is told by its parameters.
+One image holds all templates; the parameters of a launch decide which of them runs.
 
 The options are generated from ``template.parameters``. None is required for argparse, because
 Beam parses the options of all imported subclasses together and an unrelated pipeline would exit:
@@ -215,7 +215,7 @@ def find_model_class(reference: str) -> type[BaseModel]:
     """Import a model class by ``module:Class``.
 
     Raises:
-        ParameterError: it cannot be imported, or is no BaseModel.
+        ParameterError: it cannot be imported, or is not a BaseModel.
     """
     module_name, _, class_name = reference.partition(":")
     flag = f"--model_class {reference!r}"
@@ -245,7 +245,9 @@ def find_model_class(reference: str) -> type[BaseModel]:
             f"its models: {', '.join(models) or 'none'}"
         )
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
-        raise ParameterError(f"{flag}: {class_name!r} is no subclass of template.model.BaseModel")
+        raise ParameterError(
+            f"{flag}: {class_name!r} is not a subclass of template.model.BaseModel"
+        )
     return found
 
 

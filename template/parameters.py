@@ -122,7 +122,7 @@ _BATCH_SIZE = Parameter(
 _DEVICE = Parameter(
     name="device",
     label="Device",
-    help_text="Where the model runs. A job that asks for cuda fails where no GPU is usable.",
+    help_text="Where the model runs. A job that asks for cuda fails if no GPU is usable.",
     param_type=ParamType.ENUM,
     group="Model",
     is_optional=True,
@@ -130,7 +130,7 @@ _DEVICE = Parameter(
     enum_options=(
         EnumOption(value="auto", label="Automatic", description="The GPU if there is one."),
         EnumOption(value="cuda", label="GPU", description="A GPU; its absence fails the job."),
-        EnumOption(value="cpu", label="CPU", description="The CPU, even where there is a GPU."),
+        EnumOption(value="cpu", label="CPU", description="The CPU, even if there is a GPU."),
     ),
 )
 _PREDICT_TIMEOUT_SEC = Parameter(
@@ -373,7 +373,7 @@ STREAMING = Template(
             name="dead_letter_output",
             label="Dead-letter file prefix",
             help_text=(
-                "Prefix of the files of dead letters where there is no dead-letter topic. Without "
+                "Prefix of the files of dead letters if there is no dead-letter topic. Without "
                 "it they go to dead-letters below the temp location. "
                 "Example: gs://my-bucket/dead-letters/fashion"
             ),

@@ -204,7 +204,7 @@ def _in_order(columns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_no_columns(returned: Any, rows: int) -> None:
-    """Check that the entries are no columns: a block halved to as many rows would pass."""
+    """Check that the entries are not columns: a block halved to as many rows would pass."""
     if (
         isinstance(returned, Sequence)
         and len(returned) > 0

@@ -127,7 +127,7 @@ class Predictor:
         outcome: pd.DataFrame | Failure,
         failed: dict[int, Failure],
     ) -> Iterator[Part]:
-        """Yield what comes of rows that were attempted together."""
+        """Yield the results of rows that were attempted together."""
         if isinstance(outcome, pd.DataFrame):
             yield self._accept(rows, start, stop, outcome)
             return
@@ -143,7 +143,7 @@ class Predictor:
             yield from self._settle(rows, *half, each, failed)
 
     def _check(self, rows: Rows, start: int, stop: int) -> None:
-        """Check that the number of entries is no coincidence, once before a result is accepted.
+        """Check that the number of entries is not a coincidence, once before a result is accepted.
 
         A list of as many columns as there are rows looks like one entry per row: a row alone gives
         it away. One that raises proves nothing.

@@ -55,7 +55,7 @@ _TIMER = _ProcessTimer()  # one for the process and all its threads, as faulthan
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """End the process if what the ``with`` statement holds takes longer; None is no limit."""
+    """End the process if what the ``with`` statement holds takes longer; None means no limit."""
     if seconds is None:
         yield
         return

@@ -83,7 +83,7 @@ class Accelerator:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineType:
-    """A Compute Engine machine type; ``gpus`` is what it has built in, 0 where they are added."""
+    """A Compute Engine machine type; ``gpus`` is how many it has built in, 0 if they are added."""
 
     name: str
     vcpus: int
@@ -326,7 +326,7 @@ def encode_worker_accelerator(accelerator: Accelerator) -> str:
 
 
 def decode_accelerator(text: str) -> Accelerator:
-    """Read a service option or a resource hint, whoever wrote it.
+    """Read any service option or resource hint.
 
     Raises:
         InputError: it names no GPU, or has parts that Dataflow does not know.

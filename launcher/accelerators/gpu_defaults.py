@@ -1,4 +1,4 @@
-"""What a job with GPUs needs and people forget: filled in where neither user nor template say it.
+"""What a job with GPUs needs and people forget: filled in unless user or template give it.
 
 Every value shows in ``flexpack run --dry-run`` and ``flexpack build --print-only``, and a flag of
 its own overrides it. Why each is what it is:
@@ -52,7 +52,7 @@ def add_gpu_defaults(
         environment: what the user asks for; kept.
         base: what the template sets by default; kept where it fits the accelerator.
         image: the template's own image, where known.
-        on_all_workers: False where only the prediction step has the GPU (right fitting): its
+        on_all_workers: False if only the prediction step has the GPU (right fitting): its
             machine type is then the service's choice.
     """
     machine_type = environment.machine_type

@@ -231,7 +231,7 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
 def _check_broken_spec(subject: Subject, problem: SpecError) -> list[Finding]:
     try:
         return list(_check(subject))
-    except SpecError:  # it is no JSON at all, as is said already
+    except SpecError:  # it is not JSON, which was reported already
         raise problem from None
 
 

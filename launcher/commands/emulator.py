@@ -236,7 +236,7 @@ def _print_places(info: daemon.EmulatorInfo) -> None:
 
 
 def _command(verb: str, data_dir: Path | None) -> str:
-    """Return a command to copy, with the data directory where it is not the default."""
+    """Return a command to copy, with the data directory if it is not the default."""
     words = f"flexpack emulator {verb}"
     if data_dir in (None, _DATA_DIR.default):
         return words

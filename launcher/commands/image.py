@@ -88,7 +88,9 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
         metavar="IMAGE",
         help="a base of your own: Python 3.11 with pip on glibc 2.28 or newer (PYTHON_IMAGE)",
     )
-    group.add_argument("--no-cache", action="store_true", help="take no layer of earlier builds")
+    group.add_argument(
+        "--no-cache", action="store_true", help="do not reuse layers of earlier builds"
+    )
     group.add_argument("--verbose", action="store_true", help="show every line of the build")
     group.add_argument("--pip-conf", metavar="FILE", help="pip.conf for an index of your own")
     group.add_argument(

@@ -241,7 +241,7 @@ def _format_wait(job_id: str, dataflow: Dataflow) -> str:
 
 @contextmanager
 def _found(job_id: str, dataflow: Dataflow) -> Iterator[None]:
-    """Say how to find a job where there is none of that id."""
+    """Say how to find jobs if there is none of that id."""
     try:
         yield
     except ApiError as error:

@@ -88,7 +88,7 @@ class Number:
     kind: type[int] | type[float] = int
 
     def __call__(self, text: str) -> float:
-        """Read the number; an int where that is the kind."""
+        """Read the number, as an int if that is the kind."""
         try:
             value = self.kind(text)
         except ValueError:
@@ -100,7 +100,7 @@ class Number:
 
 
 class KeyValues(argparse.Action):
-    """Collects ``KEY=VALUE``: one per flag or, where ``const`` is set, several between commas."""
+    """Collects ``KEY=VALUE``: one per flag or, if ``const`` is set, several separated by commas."""
 
     def __call__(
         self,
@@ -121,7 +121,7 @@ class KeyValues(argparse.Action):
 
 
 class Items(argparse.Action):
-    """Collects values: one per flag or, where ``const`` is set, several between commas."""
+    """Collects values: one per flag or, if ``const`` is set, several separated by commas."""
 
     def __call__(
         self,

@@ -1,7 +1,7 @@
 """The steps of a pipeline as the service got it, laid out from top to bottom.
 
-Reads the submitted proto with those fields of Beam's messages that matter here; Beam itself is not
-needed. Nodes are the top-level steps, or what is below those that are opened.
+Reads only the fields of the submitted proto that matter here, without Beam. Nodes are the
+top-level steps, or what is below those that are opened.
 https://github.com/apache/beam/blob/v2.77.0/model/pipeline/src/main/proto/org/apache/beam/model/pipeline/v1/beam_runner_api.proto
 """
 

@@ -90,7 +90,7 @@ class Field:
         id: of its element, unique on the page.
         name: of the parameter.
         value: what is filled in.
-        hint: what the picker of the Cloud Console would list, where there is none here.
+        hint: what the Cloud Console's picker would list, if there is no picker here.
         parent: the id of the field that shows this one; None shows it always.
         triggers: values of the parent, as a JSON list; an empty one stands for any value.
         children: fields below it.

@@ -118,7 +118,7 @@ class Verdict:
 
 
 def check(apis: Apis, filled: FilledForm, form: Form) -> Verdict:
-    """Return what the service says of a form; blocks for one or two calls."""
+    """Return what the service says about a form; blocks for one or two calls."""
     try:
         body = build_body(filled)
     except InputError as error:

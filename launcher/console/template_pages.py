@@ -219,7 +219,7 @@ def _find_previous(console: Console, visit: Visit, path: str) -> Sequence[Mappin
 
 
 def _show_quietly(verdict: Verdict, touched: Set[str] = frozenset()) -> Verdict:
-    """Leave out that a value is missing where none was entered yet."""
+    """Ignore that a value is missing if none has been entered yet."""
     return dataclasses.replace(
         verdict,
         parameters={

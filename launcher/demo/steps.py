@@ -32,21 +32,21 @@ class CommandFailedError(FlexpackError):
 
 
 def run_flexpack(*command: str) -> None:
-    """Show a ``flexpack`` command and run it; raise CommandFailedError where it fails."""
+    """Show a ``flexpack`` command and run it; raise CommandFailedError if it fails."""
     print(f"\n+ flexpack {shlex.join(command)}", flush=True)
     if status := cli.main(command):
         raise CommandFailedError(status)
 
 
 def run_python(module: str, *arguments: str) -> None:
-    """Run a module in a process of its own; raise CommandFailedError where it fails."""
+    """Run a module in a process of its own; raise CommandFailedError if it fails."""
     command = [sys.executable, "-m", module, *arguments]
     if status := subprocess.run(command, check=False, timeout=600).returncode:
         raise CommandFailedError(status)
 
 
 def draw_garments() -> None:
-    """Draw IMAGES and LABELS and train WEIGHTS, where that has not been done."""
+    """Draw IMAGES and LABELS and train WEIGHTS, unless that has been done."""
     if not WEIGHTS.exists():  # written last
         print("drawing garments and training the network on them, once", flush=True)
         _DATA_DIR.mkdir(mode=0o700, exist_ok=True)  # as the local Dataflow wants its folder
@@ -54,7 +54,7 @@ def draw_garments() -> None:
 
 
 def start_emulator(port: str) -> daemon.EmulatorInfo:
-    """Start the local Dataflow where none runs, and point this process at it."""
+    """Start the local Dataflow unless one runs, and point this process at it."""
     run_flexpack("emulator", "start", "--detach", f"--port={port}")
     info = daemon.find_running(_DATA_DIR) or daemon.find_on_port(int(port))
     assert info is not None, "emulator start has just waited for it"

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=Number(1, float), default=20.0, help="how long they are published"
     )
-    parser.add_argument("--port", default="9100", help="of the local Dataflow, where none runs yet")
+    parser.add_argument("--port", default="9100", help="of the local Dataflow, if none runs yet")
     try:
         arguments = parser.parse_args(argv)
         return _run_demo(arguments.rate, arguments.seconds, arguments.port)

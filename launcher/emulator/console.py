@@ -1,8 +1,8 @@
 """The console's process: started when somebody opens its page, ended with the local Dataflow.
 
 The console is a program of its own, ``python -m launcher.console``, and a client of the APIs like
-any other. Here is only who listens for its first visitor. While nobody has visited it, or nobody
-has for a while, it costs nothing.
+any other. This module only listens for its first visitor. Without visitors, at first or for a
+while, it uses nothing.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def start_detached(options: EmulatorOptions, *, timeout_sec: float = 30) -> Emul
         running = find_running(folder)
         if running is not None:
             return running
-        # A status that says "already running" comes of another start at the same moment: wait
+        # A status that says "already running" means another start at the same moment: wait
         # for that one.
         if child.poll() not in (None, _ALREADY_RUNNING_STATUS):
             break

@@ -81,7 +81,7 @@ def find_program(
 def start(*, port: int, folder: Path, heap_mb: int = DEFAULT_HEAP_MB) -> PubSubEmulator | None:
     """Start the Pub/Sub emulator, if it is installed; does not wait until it answers.
 
-    Blocks for some seconds if the port is taken: one that was stopped just now still holds it.
+    Blocks for a few seconds if the port is taken: one that was just stopped may still hold it.
 
     Args:
         port: the port to listen on; 0 picks a free one.

@@ -110,7 +110,7 @@ def serve_until_stopped(
     endpoints: Mapping[str, str],
     on_ready: Callable[[], None],
 ) -> None:
-    """Serve both ports until SIGTERM, SIGINT, or SIGHUP where it is not ignored.
+    """Serve both ports until SIGTERM, SIGINT, or SIGHUP unless it is ignored.
 
     Args:
         umask: of the processes that run the jobs' own code.
@@ -118,7 +118,7 @@ def serve_until_stopped(
         max_jobs: how many jobs run at once, or None for what suits the machine.
         keep_jobs: how many finished jobs are kept, or None for the default.
         running_sec: how long a job is RUNNING at least.
-        pubsub: the Pub/Sub emulator beside it; streaming jobs are told when it was started again.
+        pubsub: the Pub/Sub emulator beside it; streaming jobs learn when it has been restarted.
         project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.

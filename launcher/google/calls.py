@@ -32,11 +32,11 @@ def execute(
     Raises:
         ApiError: the service answered with an error.
         Unreachable: it did not answer, or no JSON.
-        CredentialsError: the credentials are no longer good.
+        CredentialsError: the credentials are no longer valid.
     """
     with translated(action, service=service, endpoint=endpoint, timeout_sec=http.timeout_sec):
         answer = call.execute(http=http)
-    if not isinstance(answer, dict):  # googleapiclient hands over what is not JSON as text
+    if not isinstance(answer, dict):  # googleapiclient returns what is not JSON as text
         raise Unreachable(f"{action}: {endpoint} answered no JSON but {answer!r:.80}")
     return answer
 

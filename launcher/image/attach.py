@@ -32,7 +32,7 @@ class Attachment:
 def build_provenance(image: BuiltImage) -> str:
     """Return how a pushed image was built, as SLSA provenance: https://slsa.dev/spec/v1.0/provenance.
 
-    It says what flexpack knows; whoever builds with it can say anything.
+    It says what flexpack knows; anyone who builds with it can make it say anything.
     """
     name, digest = (image.pinned or "").split("@sha256:")
     statement = {

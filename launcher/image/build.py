@@ -67,7 +67,7 @@ def run_build(root: Path, plan: BuildPlan, engine: Builder, report: Report) -> B
         root: where it is remembered.
 
     Raises:
-        InputError: the engine cannot have what the plan asks for.
+        InputError: the engine does not support what the plan requires.
         ImageError: the build failed.
     """
     if plan.pip_conf_secret and not isinstance(engine, CloudBuild):

@@ -221,7 +221,7 @@ def _check_roles(facts: Facts) -> Iterator[Finding]:
         yield error(
             IMAGE_LAUNCH,
             f"the entry file stages no job:\n{(facts.launch.error or 'no type').rstrip()}",
-            "fix what it says; the launcher runs it just so",
+            "fix what it reports; the launcher runs exactly this",
         )
     counts = facts.prediction.result
     if counts is None:

@@ -48,7 +48,7 @@ class GitState:
 
     @property
     def revision(self) -> str:
-        """The commit, with the hash of the files where they are not the commit's."""
+        """The commit, with the hash of the files if they differ from the commit's."""
         return f"{self.commit}-t{self.tree[:HASH_LENGTH]}" if self.tree else self.commit
 
 

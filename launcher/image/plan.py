@@ -26,7 +26,7 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
-    """What can be said about an image that is to be built.
+    """How to build an image, and what to call it.
 
     Attributes:
         name: without a tag; ``build_artifact_registry_name`` makes one for Artifact Registry.
@@ -61,9 +61,9 @@ class BuildPlan:
 
     Attributes:
         kit: the folder with flexpack's ``docker/`` and ``template/``.
-        reference: NAME:TAG of the image to be.
+        reference: NAME:TAG of the new image.
         build_args: values of the Dockerfile's ARGs.
-        labels: what the image is to say of itself beside the Dockerfile's own labels.
+        labels: labels of the image, in addition to the Dockerfile's own.
         context: all files that the image is made of.
         secrets: files that the build may read and that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
@@ -97,8 +97,8 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
     """Return what to build. Reads git, the locks and the projects.
 
     Args:
-        root: the folder with ``docker/`` and ``template/``; flexpack's own where it has none.
-        push: whether the image is to be pushed, for which it needs a name in a registry.
+        root: the folder with ``docker/`` and ``template/``; flexpack's own if it has none.
+        push: whether the image will be pushed, which needs a name in a registry.
 
     Raises:
         InputError: an option or a project is wrong.

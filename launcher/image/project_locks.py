@@ -170,7 +170,7 @@ def format_project_lock(pins: str, lines: Sequence[str], options: Sequence[str])
     Args:
         pins: with their hashes.
         lines: the requirements that they were made from.
-        options: what pip must be told about wheels and sources.
+        options: pip's options for wheels and sources.
     """
     body = "".join(f"{option}\n" for option in options)
     return f"{_HEADER}{_CHECKSUM}{_hash(lines)}\n{body}{pins}"

@@ -24,7 +24,7 @@ class BuiltImage:
 
     Attributes:
         build_args: values of the Dockerfile's ARGs.
-        labels: what it says of itself beside the Dockerfile's own labels.
+        labels: its labels, in addition to the Dockerfile's own.
         context: hash of the files that it is made of.
         digest: its name in the registry; None until it is pushed.
         engine: docker, buildah or cloudbuild: where the image is, if it is not pushed.

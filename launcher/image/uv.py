@@ -41,7 +41,7 @@ def build_lock_command(
 
     Args:
         constraints: files of versions that are asked for.
-        output: where the pins go; those that are there already are kept where possible. None
+        output: where the pins go; those that are there already are kept if possible. None
             prints them.
         only_names: do without the hashes.
     """
@@ -121,7 +121,7 @@ class Resolver:
                 )
 
     def _find_newest(self, names: Sequence[str], *flags: str) -> dict[str, str]:
-        """Return the newest versions of packages by themselves; of none where one has none."""
+        """Return the newest version of each package by itself; nothing if one has none."""
         if not names:
             return {}
         command = [*build_lock_command("-", only_names=True), "--no-deps", *flags]

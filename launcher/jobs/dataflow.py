@@ -228,7 +228,7 @@ class Dataflow:
         return self._flex_templates.launch(**self._place, body=to_rest(request))
 
     def _find_earlier(self, name: str) -> frozenset[str]:
-        """Return the jobs that have the name already; none to a caller who may only launch.
+        """Return the jobs that have the name already; none if the caller may only launch.
 
         Of such a caller's launch without an answer nothing can be found out: looking is refused.
         """

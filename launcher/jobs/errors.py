@@ -28,7 +28,7 @@ class JobFailed(JobError):
     Attributes:
         messages: its last messages of importance ERROR, oldest first.
         diagnosis: why, if it was diagnosed (``launcher.jobs.diagnosis``).
-        results: where its results are, if it has written them before it failed.
+        results: where its results are, if it wrote any before it failed.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class Diagnosis:
     """What is known of one failed job.
 
     Attributes:
-        failure: None where no pattern matched.
+        failure: None if no pattern matched.
         evidence: the line that matched.
         traceback: the last one that the launcher or a worker printed.
         console_tail: what the launcher printed last, where it failed and left no traceback.

@@ -53,7 +53,7 @@ def follow_job(
     Args:
         timeout_sec: how long to wait; default half an hour until it is staged, an hour until
             workers have started, a day until it ends.
-        requested: what the launch requested, where this is known; the job is verified against it
+        requested: what the launch requested, if known; the job is verified against it
             as soon as it is staged, and cancelled if it differs.
 
     Raises:

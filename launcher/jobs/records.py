@@ -216,4 +216,4 @@ class JobObserver:
         """Take all metrics as they are now."""
 
     def on_outage(self, error: ServiceError) -> None:
-        """Take the reason why this poll learnt nothing; the waiting goes on."""
+        """Take the reason why this poll failed; the waiting goes on."""

@@ -1,4 +1,4 @@
-"""Checks of template metadata, whoever wrote it.
+"""Checks of any template metadata, flexpack's or not.
 
 Rules: https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
 """

@@ -85,7 +85,7 @@ def format_spec(spec: ContainerSpec) -> str:
 
 
 def parse_spec(text: str | bytes) -> ContainerSpec:
-    """Return the spec that a JSON text holds, whoever wrote it.
+    """Return the spec that a JSON text holds, flexpack's or not.
 
     Raises:
         SpecError: it is not JSON, or not a container spec.

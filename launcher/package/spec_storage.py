@@ -65,7 +65,7 @@ def download_spec(
     """Read a spec. Blocks, and retries what may pass.
 
     Raises:
-        InputError: the path is wrong, or there is no such object.
+        InputError: the path is wrong, or the object does not exist.
         SpecError: the object is not a container spec.
         StorageError: Cloud Storage refused, or could not be reached.
     """

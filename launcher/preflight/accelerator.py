@@ -120,7 +120,7 @@ def check_accelerator(
 
 
 def _service_options(environment: FlexTemplateRuntimeEnvironment) -> list[str]:
-    """Return every ``worker_accelerator=...``, wherever it stands."""
+    """Return every ``worker_accelerator=...``, from every option that can hold one."""
     entries = [*environment.additional_experiments]
     for option in environment.additional_pipeline_options:
         name, _, value = option.removeprefix("--").partition("=")

@@ -27,7 +27,7 @@ from launcher.preflight.accelerator import count_sdk_processes
 from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 _GB = 1e9
-# What CUDA takes on the GPU for each process before the first tensor.
+# What CUDA occupies on the GPU for each process before the first tensor.
 _CONTEXT_GB = 0.5
 # Below this nobody waits for a download.
 _LARGE_MODEL_GB = 2.0

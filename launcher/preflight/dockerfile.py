@@ -1,4 +1,4 @@
-"""Checks of the Dockerfile of an image that is to be launcher, worker, or both.
+"""Checks of the Dockerfile of an image for the launcher, the workers, or both.
 
 Rules: https://cloud.google.com/dataflow/docs/guides/build-container-image and
 https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates

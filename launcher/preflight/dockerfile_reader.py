@@ -40,7 +40,7 @@ class Dockerfile:
 
     Attributes:
         target: the stage that is built.
-        context: the folder that it is built from, as far as its files tell.
+        context: the folder that it is built from, as far as its files show.
         encoding: of the file.
     """
 

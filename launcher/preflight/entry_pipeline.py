@@ -134,7 +134,7 @@ def _check_after_run(source: SourceFile) -> Iterator[Finding]:
             yield warning(
                 ENTRY_WAITS,
                 f"{source.at(call)}: waits for the job in the launcher, which only stages it",
-                "Wait where the job is launched (flexpack run --wait), or only where there is no "
+                "Wait where the job is launched (flexpack run --wait), or only if there is no "
                 "template_location.",
             )
 

@@ -206,7 +206,7 @@ def _is_in(version: str, specifiers: str) -> bool:
 
 
 def _check_against_beam(lock: Lock) -> Iterator[Finding]:
-    """Compare the pins with what the same Beam, where it is installed here, asks for."""
+    """Compare the pins with what the same Beam requires, if it is installed here."""
     pinned = lock.pins.get("apache-beam")
     if pinned is None:
         return

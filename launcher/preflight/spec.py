@@ -1,4 +1,4 @@
-"""Checks of a container spec, whoever wrote it.
+"""Checks of any container spec, flexpack's or not.
 
 The JSON text is read beside the record, because what the record's schema does not know is dropped
 by every reader, the service included, and the user never hears of it.

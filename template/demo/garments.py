@@ -1,7 +1,7 @@
 """Draws small garment images in the ten classes and the IDX format of Fashion-MNIST.
 
 The drawings are silhouettes of random size, position, tilt, cloth and noise: easy for a small
-network to learn, and not so easy that it is always right.
+network to learn, but not so easy that it is always right.
 """
 
 from __future__ import annotations

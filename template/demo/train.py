@@ -1,4 +1,4 @@
-"""Trains the recipe's network on drawn garments and writes the files that a job needs.
+"""Trains the built-in model on drawn garments and writes the files that a job needs.
 
 ``python -m template.demo.train DIRECTORY`` writes ``garments-images-idx3-ubyte.gz``,
 ``garments-labels-idx1-ubyte.gz`` (1,000 images that the network has not seen) and ``garments.pth``.

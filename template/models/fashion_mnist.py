@@ -1,4 +1,4 @@
-"""The Fashion-MNIST classifier: the network of the recipe and a model to copy for your own.
+"""The Fashion-MNIST classifier: the built-in model, and one to copy for your own.
 
 Pixels are what torchvision's ``ToTensor`` makes of them: uint8 / 255 as float32, not normalised.
 An image of another size is shown whole, as those of Fashion-MNIST were made.

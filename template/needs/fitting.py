@@ -66,7 +66,7 @@ def _find_turn(image: Image.Image) -> int | None:
 
 
 def _has_sign(image: Image.Image) -> bool:
-    """Say whether 8 bits are signed numbers, which Pillow does not tell apart."""
+    """Say whether 8 bits are signed numbers, which Pillow does not distinguish."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
     sample_format = image.tag_v2.get(_SAMPLE_FORMAT, 1)

@@ -43,7 +43,7 @@ class CsvRows:
 def encode_block(
     block: pd.DataFrame, encode: Callable[[pd.DataFrame], Encoded]
 ) -> Iterator[Encoded | DeadLetter]:
-    """Yield the encoded block; where it does not encode, its parts and a dead letter for each row.
+    """Yield the encoded block, or its encodable parts and a dead letter for each other row.
 
     A row that becomes a dead letter was counted as a prediction, and no longer is.
     """

@@ -1,4 +1,4 @@
-"""Arrow columns as pandas columns: exact, and row by row the same whatever is beside.
+"""Arrow columns as pandas columns: exact, and each row independent of the others.
 
 Arrow's own conversion, except where it would give other values or types:
 

@@ -352,7 +352,7 @@ class _Table:
         return [Group(rows=np.arange(self._rows), kinds={})]
 
     def take(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-        """Return some rows, with columns of ``kinds`` where that is not a number."""
+        """Return some rows, with columns of ``kinds`` for those that are not numbers."""
         chosen = slice(None) if len(rows) == self._rows else rows
         frame = pd.DataFrame(self._values[:, chosen].T, columns=list(self._numbers), copy=False)
         others = {

@@ -62,7 +62,7 @@ def check_input(pattern: str, input_format: str) -> None:
     files = find_files(pattern)
     if input_format == AUTO and not any(find_format(file.path) for file in files):
         raise ParameterError(
-            f"--input {pattern!r}: the name {files[0].path!r} tells no format; pass "
+            f"--input {pattern!r}: the name {files[0].path!r} has no known format; pass "
             f"--input_format, one of {', '.join(Format)}"
         )
 

@@ -54,7 +54,9 @@ def separate_int96(
         column, coarse = batch.column(name), milliseconds.column(name)
         if not pa.types.is_timestamp(column.type):
             for row in _find_far_nested(coarse):
-                problems[row] = f"column {name!r}: a timestamp within it is not in 1677 to 2262"
+                problems[row] = (
+                    f"column {name!r}: it holds a timestamp outside the years 1677 to 2262"
+                )
             continue
         ms = coarse.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         far = np.abs(ms) > _LARGEST_MS

@@ -128,7 +128,7 @@ def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[s
 
 
 def take_key(record: dict[str, Any], key_column: str, *, keep: bool = False) -> str:
-    """Take the key out of an object, unless it is to be kept there as well, and return it.
+    """Take the key out of an object, unless it stays there as well, and return it.
 
     Raises:
         ValueError: the object has none.

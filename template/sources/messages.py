@@ -45,7 +45,7 @@ from template.sources.json_objects import (
 from template.sources.pixels import is_image_file
 
 CONTENT_TYPE = "content_type"
-"""The attribute that tells what a message holds, where ``message_format`` does not."""
+"""The attribute that says what a message holds, if ``message_format`` does not."""
 
 _FORMATS: Mapping[str, str] = MappingProxyType(
     {"application/json": "json", "application/octet-stream": "pixels"}
@@ -129,7 +129,7 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
     if key_column is not None:
         key = message.attributes.get(key_column, "")
         if not key:
-            raise UndecodableError(f"no attribute {key_column!r}, which is to be its key")
+            raise UndecodableError(f"no attribute {key_column!r}, which key_column names")
     check_passthrough(message.attributes, passthrough_columns)
     passed = [message.attributes[name] for name in passthrough_columns]
     decode = decode_file if message_format == "image" else decode_pixels

@@ -197,7 +197,7 @@ class _FindFiles(beam.DoFn):
                 find_format(file.path) if self._input_format == AUTO else Format(self._input_format)
             )
             if format_ is None:
-                error = UnreadableError("its name tells no format: pass --input_format")
+                error = UnreadableError("its name has no known format: pass --input_format")
                 yield from _unread_file(file.path, error)
             elif format_ is not Format.CSV and (
                 names := self._settings.column_types.keys()

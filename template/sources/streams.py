@@ -77,8 +77,8 @@ def open_stored(path: str) -> Iterator[BinaryIO]:
 def open_stream(path: str) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is decompressed, strictly: a truncated file raises.
 
-    A file is gzip if it begins so, or if its name ends in ``.gz``. To find out costs a read at the
-    file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
+    A file is gzip if it begins so, or if its name ends in ``.gz``. Finding out takes a read at
+    the file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
 
     Raises:
         UnreadableError: it cannot be opened.

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import GPU, Launched
 
 
-def test_the_record_of_a_job_tells_what_it_was_given(launched: Launched) -> None:
+def test_the_record_of_a_job_holds_what_it_was_given(launched: Launched) -> None:
     job = launched.end("count.py")
     assert job["currentState"] == "JOB_STATE_DONE"
     assert job["type"] == "JOB_TYPE_BATCH"

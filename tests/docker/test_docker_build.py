@@ -41,7 +41,7 @@ def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image):
     assert len(set(after) - set(before)) == 1
 
 
-def test_the_step_on_cloud_build_pushes_the_image_and_its_layers_and_tells_the_digest(
+def test_the_step_on_cloud_build_pushes_the_image_and_its_layers_and_reports_the_digest(
     docker_project, registry, tmp_path
 ):
     """Without its first line, whose driver is an image of a registry."""

@@ -215,7 +215,7 @@ def test_the_emulator_says_which_option_it_cannot_use(flexpack, tmp_path, flags,
     assert message in err
 
 
-def test_an_emulator_that_runs_already_is_told_with_what_it_cannot_change(flexpack, emulator):
+def test_an_emulator_that_runs_already_refuses_what_it_cannot_change(flexpack, emulator):
     start = ("emulator", "start", "--detach", "--data-dir", str(emulator.data_dir))
     status, out, _ = flexpack(*start)
     assert status == 0

@@ -80,6 +80,6 @@ def test_only_what_is_missing_of_an_extra_is_named(install):
         require_extras("emulator start", "emulator", "dev")
 
     assert str(caught.value).startswith(
-        "emulator start needs the extra 'emulator', without which no-such-server is missing: "
+        "emulator start needs the extra 'emulator' (not installed: no-such-server): "
     )
     assert str(caught.value).endswith(f"'flexpack[emulator] @ {WHEEL['url']}'")

@@ -28,7 +28,7 @@ def block(images):
     return made
 
 
-def test_keys_and_sources_tell_the_row(block):
+def test_keys_and_sources_name_the_row(block):
     assert block.beside[KEY].tolist() == ["x#10", "x#11", "x#12", "x#13", "x#14"]
     assert row_source(block.take(2, 5), 1, "x#13") == "gs://b/d/x row 13"
     assert row_source(pd.DataFrame({"a": [1]}), 0, "k") == "k"

@@ -42,7 +42,7 @@ def test_versions_name_all_three():
     assert torch.__version__ in describe_versions()
 
 
-def test_errors_are_told_apart():
+def test_kinds_of_errors_are_distinguished():
     lost = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
     full = torch.AcceleratorError("CUDA error: out of memory")
     assert is_device_failure(lost)

@@ -67,7 +67,7 @@ def test_one_prediction_is_enough_to_go_on():
         predict_bad(predictor, number, 9_999)
 
 
-def test_it_may_be_told_never_to_give_up():
+def test_it_can_be_set_never_to_give_up():
     predictor = failing()
     for number in range(3):
         predict_bad(predictor, number, 9_999)

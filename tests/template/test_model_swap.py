@@ -45,7 +45,7 @@ class Value:
     set = write
 
 
-def test_a_look_tells_of_what_is_new_and_sets_the_next_one(tmp_path):
+def test_a_look_reports_what_is_new_and_sets_the_next_one(tmp_path):
     now = 1000
     dofn = _WatchDoFn(f"{tmp_path}/m-*.pth", "gs://b/first.pth", clock=lambda: Timestamp(now))
     current, look = Value(), Value()

@@ -117,7 +117,7 @@ def test_a_model_class_is_imported():
         ("template.models.fashion_mnist:Model", "has no 'Model'; its models: FashionMnistModel"),
         (
             "template.models.fashion_mnist:Any",
-            "no subclass of template.model",
+            "not a subclass of template.model",
         ),
     ],
 )

@@ -39,8 +39,8 @@ class _LoopbackGrpc:
 def bind_to_loopback() -> None:
     """Let the Fn API servers of this process listen on loopback only.
 
-    ``worker_handlers.GrpcServer`` binds all interfaces (``[::]:0``), and whoever reaches its ports
-    gets the data of the job: the servers ask for no credentials.
+    ``worker_handlers.GrpcServer`` binds all interfaces (``[::]:0``). Anyone who reaches its ports
+    gets the data of the job, because the servers ask for no credentials.
     """
     worker_handlers.grpc = _LoopbackGrpc()
 

@@ -41,7 +41,7 @@ _RETRY_SEC = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """The subscription that a read step has, and its topic where it is the job's own."""
+    """The subscription that a read step has, and its topic if the job made the subscription."""
 
     step: str
     subscription: str

@@ -239,7 +239,7 @@ class Stream:
         self._ready.extend(_Work(stage, timers=timers) for stage, timers in due.items())
 
     def _commit(self) -> None:
-        """Hand over what is to be published, and the receipts of what is done with."""
+        """Return the messages to publish, and the receipts of those that are finished."""
         for topic, messages in self._published.items():
             self._committer.publish(topic, messages)
         self._published.clear()

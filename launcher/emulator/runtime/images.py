@@ -74,7 +74,7 @@ class Image:
     """What stands for a container image.
 
     Attributes:
-        root: the files of a built image; None where it has those of this machine. ``workdir`` is
+        root: the files of a built image; None if it uses those of this machine. ``workdir`` is
             the path from here, whatever it is called inside.
     """
 

@@ -61,7 +61,7 @@ def _end_group(child: int) -> None:
 
 
 def _signal_group(child: int, number: int) -> None:
-    # macOS answers EPERM, not ESRCH, where only zombies are left.
+    # macOS answers EPERM, not ESRCH, if only zombies are left.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child, number)
 

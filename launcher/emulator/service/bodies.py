@@ -12,7 +12,7 @@ BODY_LIMIT_BYTES = 20 * 1024 * 1024
 
 
 async def read_json(request: Request) -> object:
-    """Return the JSON of a request's body, an empty object where there is none.
+    """Return the JSON of a request's body, an empty object if there is none.
 
     Raises:
         ApiError: 413, it is too large; 400, it is not JSON.

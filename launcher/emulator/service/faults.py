@@ -132,7 +132,7 @@ class FaultQueue:
 
         Args:
             method_id: the call's.
-            kinds: those that can be met now; others wait.
+            kinds: the faults that can take effect now; others wait.
         """
         with self._lock:
             for index, fault in enumerate(self._faults):

@@ -118,7 +118,7 @@ def _check_place(call: Call) -> None:
 
 
 def _find(call: Call, path: str) -> object:
-    """Return a query parameter, or a field of the body by its path; falsy where it is not set."""
+    """Return a query parameter, or a field of the body by its path; falsy if it is not set."""
     if path in call.query:
         return call.query[path]
     value: Any = call.body

@@ -48,12 +48,12 @@ class Call:
         return parse_json(self.body)
 
     def integer(self, name: str) -> int | None:
-        """Return an integer query parameter, None where it is absent; raises InvalidRequest."""
+        """Return an integer query parameter, None if it is absent; raises InvalidRequest."""
         value = self.query.get(name)
         return None if value is None else parse_integer(name, value)
 
     def flag(self, name: str) -> bool:
-        """Return a boolean query parameter, False where it is absent."""
+        """Return a boolean query parameter, False if it is absent."""
         return self.query.get(name, "").lower() == "true"
 
     def preconditions(self, prefix: str = "if") -> Preconditions:

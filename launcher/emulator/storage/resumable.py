@@ -131,7 +131,7 @@ class UploadSessions:
 
 
 def _parse_content_range(header: str) -> tuple[int | None, int | None, int | None]:
-    """Return first and last byte, and total size, each None where it is `*`."""
+    """Return first and last byte, and total size, each None if it is `*`."""
     match = _CONTENT_RANGE.fullmatch(header.strip())
     if match is None:
         raise InvalidRequest(f"Invalid Content-Range: {shorten(header)}")

@@ -1,4 +1,4 @@
-"""Google Cloud Build: builds where no engine is installed, next to the registry.
+"""Google Cloud Build: builds beside the registry if no engine is installed here.
 
 https://cloud.google.com/build/docs
 """

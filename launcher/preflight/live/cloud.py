@@ -94,5 +94,5 @@ def unasked(what: str, problem: Exception) -> Finding:
     return warning(
         LIVE_UNASKED,
         f"{what}: could not ask: {problem}",
-        "Ask somebody who may, or launch and see.",
+        "Ask somebody who has the right, or launch and see.",
     )

@@ -22,7 +22,7 @@ _BATCH = 100
 
 
 def read_messages(paths: Sequence[str]) -> list[bytes]:
-    """Return the payloads in files: a line each of ``.jsonl`` and the like, else the whole file.
+    """Return the payloads in files: each line of ``.jsonl`` and the like, of others all.
 
     Raises:
         InputError: a file cannot be read or is empty, or a message is too large for Pub/Sub.

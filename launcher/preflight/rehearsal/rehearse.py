@@ -130,7 +130,7 @@ def rehearse(config: LaunchConfig, spec: ContainerSpec, stage: Stage) -> Rehears
 
 
 def _play(stage: Stage, job_id: str, *, has_sample: bool) -> Played:
-    """Wait for the launcher and, where there is a sample, for the job; end what still runs."""
+    """Wait for the launcher and, if there is a sample, for the job; end what still runs."""
     watch = _Watch(stage, job_id)
     steps = [(Milestone.STAGED, stage.launch_limit_sec + 30)]
     if has_sample:

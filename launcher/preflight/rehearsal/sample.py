@@ -28,7 +28,7 @@ class Sample:
 
 
 def read_sample(pattern: str) -> Sample:
-    """Return the first file that a pattern matches, cut at a line's end where it has lines. Blocks.
+    """Return the first file that a pattern matches, cut at a line's end if it has lines. Blocks.
 
     Raises:
         NoSample: nothing matches, it cannot be read, or it is too large to be taken whole.

@@ -40,7 +40,7 @@ def test_timestamps_are_those_of_the_attribute():
     assert decode(payload, message(b"x"))[0][1] == Timestamp(1000)
 
 
-def test_a_timestamp_that_is_none_is_told_with_its_message():
+def test_a_bad_timestamp_is_reported_with_its_message():
     bad = message(b"x", at="yesterday")
     bad.message_id = "17"
     with pytest.raises(WorkflowFailedError, match=r"message 17 .* 'at' 'yesterday'"):

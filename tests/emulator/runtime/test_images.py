@@ -102,7 +102,7 @@ def test_an_empty_entry_takes_the_defaults(tmp_path: Path) -> None:
     assert image == Image(Path(sys.executable), tmp_path, {})
 
 
-def test_an_unknown_image_tells_what_to_write(tmp_path: Path) -> None:
+def test_an_unknown_image_says_what_to_write(tmp_path: Path) -> None:
     registry = load_images(write(tmp_path, f'["{REFERENCE}"]\n'), workdir=tmp_path)
     with pytest.raises(UnknownImage) as caught:
         registry.find(REFERENCE.replace(":1", ":2"))

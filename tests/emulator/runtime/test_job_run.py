@@ -64,7 +64,7 @@ def test_a_job_that_has_ended_has_no_temporary_folder(troubled: Journal) -> None
     assert eventually(lambda: not temp_dir_of("troubled").exists())
 
 
-def test_an_exception_and_a_killed_worker_are_survived_and_told(troubled: Journal) -> None:
+def test_an_exception_and_a_killed_worker_are_survived_and_reported(troubled: Journal) -> None:
     errors = troubled.texts("JOB_MESSAGE_ERROR")
     assert errors.count("Traceback") == 2
     for error in (
@@ -136,7 +136,7 @@ def test_a_submitted_job_runs_on_two_workers(
     assert journal.metric("seen") == 10
 
 
-def test_an_exception_fails_the_job_and_is_told_once(
+def test_an_exception_fails_the_job_and_is_reported_once(
     bench: Bench, deeds: Path, job: dict[str, Any]
 ) -> None:
     (deeds / "deed").write_text("fail")

@@ -47,7 +47,7 @@ def test_service_account(local: Local) -> None:
     assert set(token) == {"access_token", "expires_in", "token_type"}
 
 
-def test_without_the_header_nothing_is_told(local: Local) -> None:
+def test_without_the_header_nothing_is_answered(local: Local) -> None:
     answer = local.http.get("/computeMetadata/v1/project/project-id")
     assert answer.status_code == 403
     assert answer.headers["Metadata-Flavor"] == "Google"

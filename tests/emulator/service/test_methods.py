@@ -312,7 +312,7 @@ def test_one_of_many_launches_of_a_name_wins(local: Local) -> None:
     assert len(local.runner.launched) == 1
 
 
-def test_an_error_of_the_local_dataflow_itself_is_told(local: Local) -> None:
+def test_an_error_of_the_local_dataflow_itself_is_reported(local: Local) -> None:
     client = TestClient(local.http.app, "http://localhost", raise_server_exceptions=False)
     local.jobs.close()
     answer = client.get("/v1b3/projects/p/locations/r/jobs/x")

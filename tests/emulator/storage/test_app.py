@@ -196,7 +196,7 @@ def test_gzip_is_left_to_the_client(endpoint, bucket):
     assert call(endpoint, "GET", url, headers={"Accept-Encoding": "identity"}).status_code == 501
 
 
-def test_an_error_of_the_server_itself_is_told_as_google_tells_errors(store, tmp_path):
+def test_an_error_of_the_server_itself_has_googles_form(store, tmp_path):
     store.create_bucket("bkt")
     shutil.rmtree(tmp_path / "store" / "blobs")
     app = build_storage_app(store)

@@ -120,7 +120,7 @@ def test_long_lines_are_shortened_but_never_an_errors(clock):
     assert second.endswith("x" * 500)
 
 
-def test_the_summary_of_an_ended_job_tells_how_long_it_ran(clock):
+def test_the_summary_of_an_ended_job_says_how_long_it_ran(clock):
     progress = PlainProgress(io.StringIO(), clock=clock)
     progress.on_job(
         Job(

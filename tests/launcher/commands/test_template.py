@@ -94,7 +94,7 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
         assert spec["defaultEnvironment"]["diskSizeGb"] == image.disk_size_gb
 
 
-def test_a_bucket_that_is_missing_is_told_before_an_image_is_built(bucket, project_env, tmp_path):
+def test_a_missing_bucket_is_reported_before_an_image_is_built(bucket, project_env, tmp_path):
     done = run(
         *("flexpack", "template", "--bucket=not-there", "--project=my-project"),
         env=project_env,

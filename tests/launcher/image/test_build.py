@@ -58,7 +58,7 @@ def test_the_tag_comes_from_git_and_names_a_flavour_that_is_not_the_default(root
         assert len(plan.labels[REVISION]) == 40
 
 
-def test_the_commit_is_told_also_where_the_tag_is_given(root):
+def test_the_commit_is_a_label_even_if_a_tag_is_given(root):
     git = ["git", "-C", str(root), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         subprocess.run([*git, *command], check=True)

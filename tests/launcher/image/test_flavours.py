@@ -17,7 +17,7 @@ def test_the_default_is_on_pypi():
     assert find_flavour(default_flavour()).is_on_pypi
 
 
-def test_the_others_are_told_apart_by_their_version():
+def test_the_others_differ_by_their_version():
     versions = [flavour.torch_version for flavour in load_flavours()]
     assert len(set(versions)) == len(versions)
     assert {version.partition("+")[0] for version in versions} == {"2.13.0"}

@@ -69,7 +69,7 @@ def test_without_a_tag_all_commits_are_counted(commit, tmp_path):
     assert version(tmp_path) == f"0.dev2-g{head}"
 
 
-def test_changes_are_told_apart(git, commit, tmp_path):
+def test_different_changes_give_different_versions(git, commit, tmp_path):
     head = commit("one")
     git("tag", "1.0")
     (tmp_path / "file.txt").write_text("changed")

@@ -142,7 +142,7 @@ def test_who_may_not_list_jobs_may_launch(service, dataflow, config):
     assert dataflow.launch(build_launch_request(config)).id == service.jobs[0]["id"]
 
 
-def test_who_may_not_list_jobs_is_told_that_a_lost_answer_stays_lost(service, dataflow, config):
+def test_without_the_right_to_list_jobs_a_lost_answer_stays_lost(service, dataflow, config):
     service.read_faults.append((403, "dataflow.jobs.list"))
     service.launch_faults.append("drop-after")
     service.read_faults_after_launch.append((403, "dataflow.jobs.list"))
@@ -217,7 +217,7 @@ def test_credentials_go_to_google_alone(endpoint, expected):
     assert is_google(endpoint) is expected
 
 
-def test_a_missing_job_is_told_in_the_services_words(service, dataflow):
+def test_a_missing_job_is_reported_in_the_services_words(service, dataflow):
     with pytest.raises(ApiError, match="404 NOT_FOUND: Information about job x could not be found"):
         dataflow.get("x")
 

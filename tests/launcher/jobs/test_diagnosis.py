@@ -158,7 +158,7 @@ def test_a_text_gives_its_failure_away(failure, text):
     assert remedy == f"Remedy: {diagnosis.failure.remedy}"
 
 
-def test_several_models_at_once_are_told_from_what_beam_raises():
+def test_several_models_at_once_are_recognized_by_what_beam_raises():
     """The mistake for real: RunInference gets a collection of two models as its update."""
     beam = pytest.importorskip("apache_beam")
     base = pytest.importorskip("apache_beam.ml.inference.base")
@@ -288,7 +288,7 @@ def test_the_last_frame_of_each_traceback_stays():
     )
 
 
-def test_a_workers_traceback_is_told_where_no_cause_is_known():
+def test_a_workers_traceback_is_shown_if_no_cause_is_known():
     def tell(error):
         return diagnose([f"Error message from worker: {FRAMES}{error}"]).format()
 
@@ -306,7 +306,7 @@ def test_a_launcher_that_did_its_work_is_not_asked_why_the_job_failed():
     assert launcher.console_tail == console
 
 
-def test_of_a_long_line_the_part_that_tells_is_shown():
+def test_the_telling_part_of_a_long_line_is_shown():
     text = (
         f"Workflow failed. Causes: {'Read+' * 99}Predict. Worker was killed by signal 9 (SIGKILL)"
     )

@@ -110,7 +110,7 @@ def test_the_spec_is_gclouds_plus_what_gcloud_drops(tmp_path, flags, options):
     assert format_json(ours) == gclouds_text
 
 
-def test_workers_run_the_templates_image_unless_told_otherwise():
+def test_workers_run_the_templates_image_by_default():
     assert build().default_environment.sdk_container_image == IMAGE
     environment = build_environment(EnvironmentOptions(sdk_container_image="other:1"))
     spec = build(default_environment=environment)

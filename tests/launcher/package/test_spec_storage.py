@@ -150,7 +150,7 @@ def test_a_refusal_says_what_is_needed():
         check_bucket("my-bucket", client=client)  # who may not look may still write
 
 
-def test_no_answer_is_told(storage):
+def test_a_missing_answer_is_reported(storage):
     client = connect("http://127.0.0.1:1")
     with pytest.raises(
         StorageError,
@@ -159,7 +159,7 @@ def test_no_answer_is_told(storage):
         download_spec(PATH, client=client, retry_for_sec=0.1)
 
 
-def test_a_local_storage_that_was_stopped_is_told_without_a_retry(monkeypatch):
+def test_a_local_storage_that_was_stopped_is_reported_without_a_retry(monkeypatch):
     with socket.create_server(("localhost", 0)) as listener:
         server = f"http://localhost:{listener.getsockname()[1]}"
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)

@@ -238,7 +238,7 @@ def test_permission_denied(cloud):
     assert "gcloud storage buckets create gs://my-bucket --location europe-west4" in found
 
 
-def test_files_of_an_earlier_run_are_told_of(cloud):
+def test_files_of_an_earlier_run_are_reported(cloud):
     output = {"output": "gs://my-bucket/out/p"}
     launch = replace(LAUNCH, parameters=LAUNCH.parameters | output)
     cloud.objects |= {"my-bucket/out/p-daily-00000-of-00001.jsonl", "my-bucket/out/p-notes.txt"}
@@ -295,7 +295,7 @@ def test_anybodys_rights_and_those_of_the_projects_editors_count(cloud):
     assert cloud.check_all() == []
 
 
-def test_a_policy_that_the_caller_may_not_read_is_told(cloud):
+def test_a_policy_that_the_caller_may_not_read_is_reported(cloud):
     cloud.apis.broken = {"storage.buckets.getIamPolicy": 403}
     (found,) = cloud.check_all()
     assert found.code == "live-unasked"

@@ -23,7 +23,7 @@ def block(**columns):
     return frame
 
 
-def test_a_reply_tells_its_message_and_its_model():
+def test_a_reply_names_its_message_and_its_model():
     first, second = FormatReplies().process(block(score=[0.5, None]))
     assert json.loads(first.data) == {
         "key": "a",

@@ -54,7 +54,7 @@ def test_a_stray_quote_within_a_field_means_nothing():
     assert records_of(data) == [b'a,5" pipe\n', b'b,"two\nlines"\n', b'c,x"y"z\n']
 
 
-def test_chunks_tell_their_rows_and_their_place():
+def test_chunks_know_their_rows_and_their_place():
     data = b"\n".join(b"row %d" % row for row in range(100)) + b"\n\n\r\nlast"
     chunks = list(chunks_of(read_lines(io.BytesIO(data)), chunk_bytes=50))
     assert len(chunks) > 10

@@ -48,9 +48,11 @@ def test_a_pattern_that_matches_nothing_is_named(tmp_path):
         pipeline.run()
 
 
-def test_names_that_tell_no_format_stop_the_launch(tmp_path):
+def test_names_without_a_known_format_stop_the_launch(tmp_path):
     (tmp_path / "data.txt").write_text("x")
-    with pytest.raises(ParameterError, match=r"data\.txt' tells no format; pass --input_format"):
+    with pytest.raises(
+        ParameterError, match=r"data\.txt' has no known format; pass --input_format"
+    ):
         check_input(f"{tmp_path}/*", "auto")
     check_input(f"{tmp_path}/*", "csv")
     (tmp_path / "data.csv").write_text("x")

@@ -217,7 +217,7 @@ def test_int96_dates_do_not_wrap(tmp_path):
     _, blocks, letters = read(path)
     assert join_blocks(blocks)["n"].tolist() == [0, 2]
     assert [letter.source for letter in letters] == [f"{path} row {row}" for row in (1, 3)]
-    assert "a timestamp within it is not in 1677 to 2262" in letters[0].error
+    assert "it holds a timestamp outside the years 1677 to 2262" in letters[0].error
 
 
 def test_int96_nanoseconds_are_kept(tmp_path):

@@ -33,7 +33,7 @@ from template.sources import Format, find_format
         ("a/csv", None),
     ],
 )
-def test_the_name_tells_the_format(path, format_):
+def test_the_name_decides_the_format(path, format_):
     assert find_format(path) is format_
 
 
@@ -44,7 +44,7 @@ def test_formats_mix_and_unknown_names_are_dead_letters(predict, write_idx, imag
     assert len(outcome.predictions) == 3
     (letter,) = outcome.dead_letters
     assert letter["source"] == str(tmp_path / "in.txt")
-    assert "its name tells no format: pass --input_format" in letter["error"]
+    assert "its name has no known format: pass --input_format" in letter["error"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "idx3-ubyte"])

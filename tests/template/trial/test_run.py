@@ -180,7 +180,7 @@ def test_a_model_that_predicts_nothing(attempt):
         ({"model": "Dobles"}, "has no 'Dobles'; its models: Doubles, "),
         ({"model_class": "nowhere:M"}, "no module 'nowhere' can be imported"),
         ({"input_": "no.csv"}, "--input 'no.csv': no file matches"),
-        ({"input_": "*.txt"}, "tells no format; pass --input_format"),
+        ({"input_": "*.txt"}, "has no known format; pass --input_format"),
         ({"device": "gpu"}, "--device 'gpu': not one of auto, cuda, cpu"),
         ({"colum_types": "n:text"}, "--colum_types: no such parameter; did you mean 'column_types"),
     ],
