@@ -21,7 +21,7 @@ from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 _LISTS = ("experiments", "dataflow_service_options", "labels")
 _NEXT_OPTION = re.compile(r",\s*(?:--)?([A-Za-z_]\w*)=")
-# Spares the import of Beam where nothing else is given; a template for one model names its class.
+# Saves the import of Beam if nothing else is given; a template for one model names its class.
 _KNOWN = frozenset({THREADS_OPTION, MODEL_CLASS, "experiments", "dataflow_service_options"})
 
 
