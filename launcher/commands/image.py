@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -170,6 +171,8 @@ def make_image(
         ImageError: the build, the test or the push failed.
     """
     plan = plan_build(_ROOT, options, push=push)
+    for warning in plan.warnings:
+        print(f"flexpack: warning: {warning}", file=sys.stderr)
     choice = choose_engine(engine, local=not push)
     builder = choice.engine
     print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)

@@ -13,7 +13,7 @@ from launcher.image.flavours import default_flavour, find_flavour
 from launcher.image.git import HASH_LENGTH, build_version, legal_tag, read_git_state
 from launcher.image.locks import check_locks, read_lock, read_pin, read_pins
 from launcher.image.project_locks import refuse_project_locks
-from launcher.image.projects import read_projects
+from launcher.image.projects import find_weight, read_projects
 from launcher.image_reference import LOCAL, read_reference
 from launcher.kit import find_kit, is_from_wheel
 
@@ -70,6 +70,7 @@ class BuildPlan:
         pip_conf_secret: name of the secret in Secret Manager that holds pip.conf; Cloud Build only.
         use_cache: take layers of earlier builds.
         is_verbose: show every line of the build, not only its steps.
+        warnings: what the user may not have meant.
     """
 
     kit: Path
@@ -82,6 +83,7 @@ class BuildPlan:
     pip_conf_secret: str | None = None
     use_cache: bool = True
     is_verbose: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -140,6 +142,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         pip_conf_secret=options.pip_conf_secret,
         use_cache=options.use_cache,
         is_verbose=options.is_verbose,
+        warnings=tuple(filter(None, map(find_weight, projects))),
     )
 
 

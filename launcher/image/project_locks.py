@@ -190,6 +190,13 @@ def check_project_locks(
     kit = read_kit_pins(root, flavour)
     owners: dict[str, ProjectLock] = {}
     for project in projects:
+        for name in {canonicalize_name(name) for name in project.packages} & kit.keys():
+            yield error(
+                LOCK_CONFLICT,
+                f"{project.folder}: the package {name!r} would hide {name} {kit[name][0]} of "
+                f"{kit[name][1]}",
+                "rename it",
+            )
         lock = read_project_lock(project)
         yield from _check_pinned(project, lock)
         yield from check_conflicts(project, kit)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,7 @@ WHEELS = "wheels"
 
 # Python would take these for the kit's.
 _RESERVED = ("template", "launcher")
+_MANY_BYTES = 50_000_000
 _NOT_CODE = ("tests", "__pycache__")
 
 # https://www.debian.org/doc/debian-policy/ch-controlfields.html#source, with an optional version
@@ -97,6 +99,19 @@ def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
                 yield PurePosixPath(path.relative_to(project.folder).as_posix()), path
 
 
+def find_weight(project: Project) -> str | None:
+    """Return what to say of a project whose packages hold many megabytes, such as weights."""
+    sizes = {path: path.stat().st_size for _, path in find_code(project)}
+    if sum(sizes.values()) < _MANY_BYTES:
+        return None
+    largest = max(sizes, key=lambda path: sizes[path])
+    return (
+        f"--code {project.folder}: its packages hold {sum(sizes.values()) / 1e6:,.0f} MB, the most "
+        f"in {largest.relative_to(project.folder)}; a change of code pushes all of it, and every "
+        "worker pulls it. Give weights as model_path, in Cloud Storage"
+    )
+
+
 def _is_code(name: str) -> bool:
     return not name.startswith(".") and name not in _NOT_CODE and not name.endswith(".pyc")
 
@@ -113,6 +128,11 @@ def _read_project(folder: Path) -> Project:
         if name in _RESERVED:
             raise InputError(
                 f"--code {folder}: the package {name!r} has the name of one of flexpack's own; "
+                "rename it"
+            )
+        if name in sys.stdlib_module_names:
+            raise InputError(
+                f"--code {folder}: the package {name!r} would hide Python's module of that name; "
                 "rename it"
             )
     return Project(

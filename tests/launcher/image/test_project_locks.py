@@ -143,6 +143,13 @@ def test_requirements_that_cannot_be_locked(kit, make, line):
         check(kit, make(f"{line}\n", SIX))
 
 
+def test_a_package_that_would_hide_one_of_the_images(kit, make):
+    folder = make(None, None, "numpy")
+    ((code, message),) = check(kit, folder)
+    assert code == "lock-conflict"
+    assert "the package 'numpy' would hide numpy 2.4.6 of docker/locks/cpu/beam.txt" in message
+
+
 def test_two_projects_that_contradict_each_other(kit, make):
     folders = [make(None, SIX, "one"), make(None, SIX.replace("1.17", "1.16"), "two")]
     ((code, message),) = check(kit, *folders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher.errors import InputError
-from launcher.image.projects import find_code, read_projects
+from launcher.image.projects import find_code, find_weight, read_projects
 
 
 @pytest.fixture
@@ -63,12 +63,22 @@ def test_system_packages_are_names_with_comments(make):
         (("src/churn/__init__.py",), "there are some in src: give --code"),
         (("template/__init__.py",), "'template' has the name of one of flexpack's own"),
         (("launcher/__init__.py", "a/__init__.py"), "'launcher' has the name of one of"),
+        (("json/__init__.py",), "'json' would hide Python's module"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_folder_that_is_not_a_project(make, files, words):
     with pytest.raises(InputError, match=words):
         read_projects([make("own", *files)])
+
+
+def test_weights_among_the_code_are_warned_of(make):
+    folder = make("own", "churn/__init__.py", "churn/model.pth")
+    (project,) = read_projects([folder])
+    assert find_weight(project) is None
+    with (folder / "churn" / "model.pth").open("wb") as file:
+        file.truncate(80_000_000)
+    assert "its packages hold 80 MB, the most in churn/model.pth;" in find_weight(project)
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
