@@ -183,7 +183,7 @@ def make_image(
         image = push_image(_ROOT, image, builder)
         print(
             "Cloud Build has pushed it, and nothing has tested it yet. Where there is docker or "
-            f"buildah:  flexpack image test --image {image.pinned}"
+            f"buildah:  flexpack image test --attach --image {image.pinned}"
         )
         return image
     sbom = None
