@@ -31,7 +31,7 @@ class Base:
 
 
 def read_base() -> Base:
-    """Return what this interpreter says of itself."""
+    """Return what this interpreter says about itself."""
     return Base(
         python=sys.version_info[:2],
         is_virtual_environment=sys.prefix != sys.base_prefix,

@@ -107,7 +107,7 @@ class ApiError(ServiceError):
 
     Attributes:
         status_code: HTTP status, for example 400.
-        status: canonical code, for example ``INVALID_ARGUMENT``; empty where the answer had none.
+        status: canonical code, for example ``INVALID_ARGUMENT``; empty if the answer had none.
         service_message: the service's own words.
         details: the ``google.rpc.Status`` details as they came.
     """

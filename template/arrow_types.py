@@ -1,4 +1,4 @@
-"""Types of Arrow with another in place of some of those within."""
+"""Types of Arrow with another instead of some of those within."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
 
 
 def describe_launch(config: PredictConfig, options: PipelineOptions) -> LaunchFacts:
-    """Return what the record of a run says of its launch."""
+    """Return what the record of a run says about its launch."""
     parameters = {parameter.name: getattr(config, parameter.name) for parameter in BATCH.parameters}
     model = config.model_class
     parameters["model_class"] = f"{model.__module__}:{model.__qualname__}"

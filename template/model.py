@@ -47,7 +47,7 @@ class BaseModel:
     """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
     device: str = "cpu"
     model_version: str = ""
-    """Tells files apart that were written under one path, one after the other."""
+    """Distinguishes files that were written to the same path one after the other."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -87,7 +87,7 @@ def _parse_model_opts(model_class: type[BaseModel], text: str) -> dict[str, Any]
 def _find_option_flags(
     declared: Mapping[str, Option[Any]], options: PipelineOptions
 ) -> dict[str, str]:
-    """Return what flags say of a model's options; one that Beam has itself is Beam's."""
+    """Return what flags say about a model's options; one that Beam has itself is Beam's."""
     added: list[str] = []
 
     def add_flags(parser: argparse.ArgumentParser) -> None:

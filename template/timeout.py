@@ -17,7 +17,7 @@ _SHORTEST_SEC = 0.01  # faulthandler takes no 0
 
 
 class _ProcessTimer:
-    """Ends the process at the earliest of several deadlines: faulthandler knows one alone."""
+    """Ends the process at the earliest of several deadlines: faulthandler has only one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -293,7 +293,7 @@ def find_machine_problem(accelerator: Accelerator, machine_type: str) -> str | N
 
 
 def find_default_machine(accelerator: Accelerator) -> str | None:
-    """Return the smallest machine type for the GPUs, or None where the catalogue has none."""
+    """Return the smallest machine type for the GPUs, or None if the catalogue has none."""
     gpu = load_catalogue().find(accelerator.type)
     machines = gpu.find_machines(accelerator.count) if gpu else ()
     return machines[0].name if machines else None
@@ -309,7 +309,7 @@ def find_built_in(machine_type: str) -> tuple[AcceleratorType, int] | None:
 
 
 def encode_resource_hint(accelerator: Accelerator) -> str:
-    """Return the value of Beam's resource hint ``accelerator``: GPUs for one step alone."""
+    """Return the value of Beam's resource hint ``accelerator``: GPUs for one step only."""
     parts = [f"type:{accelerator.type}", f"count:{accelerator.count}"]
     if accelerator.driver == DEFAULT_DRIVER:
         parts.append(_INSTALL)

@@ -51,7 +51,7 @@ def add_gpu_defaults(
     Args:
         environment: what the user asks for; kept.
         base: what the template sets by default; kept where it fits the accelerator.
-        image: the template's own image, where known.
+        image: the template's own image, if known.
         on_all_workers: False if only the prediction step has the GPU (right fitting): its
             machine type is then the service's choice.
     """

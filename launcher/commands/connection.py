@@ -46,7 +46,7 @@ def find_region(args: Namespace) -> str:
     region: str = args.region or _default_region()
     if zone := _ZONE.fullmatch(region):
         raise InputError(
-            f"--region {region!r}: a zone; give its region, {zone[1]}, and where it matters "
+            f"--region {region!r}: a zone; give its region, {zone[1]}, and if it matters "
             f"--worker-zone {region}"
         )
     if not _REGION.fullmatch(region):

@@ -119,7 +119,7 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
 
 
 def _find_disk_size(image: str) -> int | None:
-    """Return the disk in GB that the workers need, where the image is known to need a large one."""
+    """Return the disk in GB that the workers need, if the image is known to need a large one."""
     last = find_last_image(Path())
     if last is None or image not in (last.reference, last.pinned):
         return None

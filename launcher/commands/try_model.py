@@ -73,7 +73,7 @@ def _check_parameters(parameters: dict[str, str]) -> None:
     names = [each.name for each in BATCH.parameters if each.name not in (*_OWN, *_NOT_TRIED)]
     for name in parameters:
         if name in _OWN:
-            raise InputError(f"--parameters {name}: it has a flag or place of its own")
+            raise InputError(f"--parameters {name}: it has its own flag or position")
         if name in _NOT_TRIED:
             raise InputError(f"--parameters {name}: has no meaning for a try; leave it out")
         if name not in names:

@@ -8,7 +8,7 @@ APIs over loopback, with no other access to the local Dataflow; nobody imports i
     guard          who may talk to it: pages of its own origin
     *_pages        what each page shows
     launch_form    the form that a template's metadata describes
-    launches       what a filled form launches, and what the service says of it
+    launches       what a filled form launches, and what the service says about it
     job_view       a job in figures: rows, speed, progress, charts
     graph          the steps of a pipeline, laid out
     results        predictions, pictures and dead letters of a job

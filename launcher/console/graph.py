@@ -164,7 +164,7 @@ def lay_out(pipeline: Pipeline, opened: frozenset[str]) -> Picture:
     """Return the picture of a pipeline.
 
     Args:
-        opened: names of steps that are shown by what is below them.
+        opened: names of steps that are shown by their substeps.
     """
     shown = list(_list_shown(pipeline, pipeline.roots, opened))
     makers: dict[str, Step] = {}

@@ -1,4 +1,4 @@
-"""What a filled launch form launches, and what the service says of it before and when it does.
+"""What a filled launch form launches, and what the service says about it before and when it does.
 
 The form's optional section has the options of ``flexpack run``, each declared once in
 ``launcher.launch.options``. Every rule about parameters is the service's own: a form is checked by

@@ -103,7 +103,7 @@ def find_results(console: Console, visit: Visit, job: Mapping[str, Any]) -> Resu
 
 
 def show_picture(console: Console, visit: Visit) -> Answer:
-    """Return the picture of a row, drawn anew: no byte of an object reaches the browser as it is.
+    """Return the picture of a row, drawn again: no byte of an object reaches the browser as it is.
 
     The row is one of the job's own input.
     """

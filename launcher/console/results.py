@@ -75,7 +75,7 @@ def group_dead_letters(content: bytes, counted: Sequence[tuple[str, int]] = ()) 
 
     Args:
         content: lines of JSON, the last of which may be cut.
-        counted: reasons and their numbers in the whole run, where the run's record has them.
+        counted: reasons and their numbers in the whole run, if the run's record has them.
     """
     examples: dict[str, Mapping[str, str]] = {}
     numbers: dict[str, int] = {}

@@ -17,7 +17,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class GzipRequests:
-    """ASGI middleware that takes gzip off the bodies of requests.
+    """ASGI middleware that decompresses the bodies of requests.
 
     If a body is not gzip, reading it raises an ``HTTPException`` of status 400.
     """

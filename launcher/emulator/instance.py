@@ -204,7 +204,7 @@ def _answers(info: EmulatorInfo) -> bool:
 
 
 def _identify(port: int) -> dict[str, Any]:
-    """Return what the emulator on a port says of itself; nothing if there is none."""
+    """Return what the emulator on a port says about itself; nothing if there is none."""
     connection = http.client.HTTPConnection("localhost", port, timeout=_ASK_TIMEOUT_SEC)
     try:
         connection.request("GET", IDENTITY_PATH)

@@ -32,7 +32,7 @@ _TAG_LENGTH = 128
 
 @dataclass(frozen=True, kw_only=True)
 class GitState:
-    """What git says of a work tree.
+    """What git says about a work tree.
 
     Attributes:
         commit: full hash of HEAD.

@@ -114,7 +114,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
     context = read_context(kit, projects, read_pins(lock))
     image = read_reference(options.name)
     if image.tag or image.digest:
-        raise InputError(f"--image {options.name!r}: give the name alone, and the tag by --tag")
+        raise InputError(f"--image {options.name!r}: give only the name, and the tag with --tag")
     if push and options.name == LOCAL:
         raise InputError(
             "--push: where to? Give --project and --region (of the Artifact Registry), or --image"

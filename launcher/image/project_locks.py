@@ -111,7 +111,7 @@ def read_project_lock(project: Project) -> ProjectLock:
         if entry.startswith("-"):
             if not _OPTION.fullmatch(entry):
                 raise InputError(
-                    f"{path}: {entry.split()[0]}: a lock names versions and hashes alone. Name "
+                    f"{path}: {entry.split()[0]}: a lock holds only versions and hashes. Name "
                     f"packages in {project.requirements.name} and run {lock_command(project)}; "
                     "give an index of your own by --pip-conf FILE"
                 )

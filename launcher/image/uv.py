@@ -103,7 +103,7 @@ class Resolver:
         return output.read_text()
 
     def find_old(self, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-        """Yield, for each package that came with a version that is years old, what to say of it.
+        """Yield, for each package that came with a version that is years old, what to say about it.
 
         A resolver goes back that far where newer versions do not fit what is pinned already.
         """

@@ -1,6 +1,6 @@
 """The Dataflow REST client, on google-api-python-client with its bundled discovery document.
 
-Reads are retried for some seconds. A launch is never blindly repeated: where its answer is lost,
+Reads are retried for some seconds. A launch is never blindly repeated: if its answer is lost,
 the client looks whether the job exists before it tries again.
 https://cloud.google.com/dataflow/docs/reference/rest
 """
@@ -244,7 +244,7 @@ class Dataflow:
     ) -> Job | None:
         """Return the job that a launch without an answer may have created.
 
-        It carries the launch id; where the service shows no labels yet, it is the job of that name
+        It carries the launch id; if the service shows no labels yet, it is the job of that name
         that was not there before.
         """
         for listed in self.list(name=name):

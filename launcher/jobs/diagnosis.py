@@ -65,7 +65,7 @@ def diagnose_job(
     Blocks while it reads the job's messages and the launcher's console logs.
 
     Args:
-        staging_location: the launch's, where the messages do not name the launcher's folder.
+        staging_location: the launch's, if the messages do not name the launcher's folder.
     """
     messages: Sequence[JobMessage] = failed.messages
     try:
@@ -86,7 +86,7 @@ def diagnose_job(
 
 
 def find_console_logs(texts: Iterable[str]) -> str | None:
-    """Return the path of the launcher's console logs, where a message names its folder."""
+    """Return the path of the launcher's console logs, if a message names its folder."""
     for text in texts:
         if match := _LAUNCH_FOLDER.search(text):
             return f"{match[0]}/console_logs"
@@ -114,7 +114,7 @@ def read_console_logs(
 
 
 def _find_last_lines(console: str) -> str:
-    """Return what the program itself printed last, without what the launcher says of it."""
+    """Return what the program itself printed last, without what the launcher says about it."""
     lines = [line for line in console.rstrip().splitlines() if not _LAUNCHERS_OWN.match(line)]
     return "\n".join(lines[-_CONSOLE_TAIL_LINES:])
 

@@ -54,7 +54,7 @@ class Diagnosis:
         failure: None if no pattern matched.
         evidence: the line that matched.
         traceback: the last one that the launcher or a worker printed.
-        console_tail: what the launcher printed last, where it failed and left no traceback.
+        console_tail: what the launcher printed last, if it failed and left no traceback.
         console_logs: where the launcher's output was read.
     """
 

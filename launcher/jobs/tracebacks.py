@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 _TRACEBACK = "Traceback (most recent call last):"
-# What stands behind an exception in a log: the next entry, or what the launcher says of it.
+# What stands behind an exception in a log: the next entry, or what the launcher says about it.
 _ELSE = re.compile(
     r"""(?x)
     \d{4}[-/]\d\d[-/]\d\d | \[?\d\d:\d\d:\d\d | [IWEF]\d{4}\s
@@ -57,7 +57,7 @@ def _cut(message: list[str]) -> list[str]:
 
 
 def leave_out_libraries(text: str) -> Iterator[str]:
-    """Yield a text's lines, with a count in place of the frames of libraries in its tracebacks.
+    """Yield a text's lines, with a count instead of the frames of libraries in its tracebacks.
 
     The last frame of each traceback stays, wherever it is.
     """

@@ -119,7 +119,7 @@ class _MessageTail:
         self._job_id = job_id
         self._latest: datetime | None = None
         self._seen: set[tuple[str, datetime | None, str]] = set()
-        # Detail is read for what it says of the workers, and not passed on.
+        # Detail is read for what it says about the workers, and not passed on.
         is_detailed = until is Milestone.WORKERS_STARTED
         self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
         self.reports_workers = False

@@ -75,7 +75,7 @@ def build_environment(
 
 
 def _plain_fields(options: EnvironmentOptions) -> dict[str, Any]:
-    """Return the fields that one option each sets as it is."""
+    """Return the fields that each take the value of one option."""
     values: dict[str, Any] = {}
     for declared in list_options(EnvironmentOptions):
         given = getattr(options, declared.name)

@@ -101,7 +101,9 @@ class EnvironmentOptions:
         "default: Dataflow chooses one", metavar="ZONE", beam_names=("zone",)
     )
     service_account_email: str | None = _option(
-        "as whom launcher and workers act", metavar="EMAIL", beam_names=("service_account",)
+        "account that the launcher and the workers run as",
+        metavar="EMAIL",
+        beam_names=("service_account",),
     )
     network: str | None = _option("of launcher and workers", metavar="NETWORK")
     subnetwork: str | None = _option(

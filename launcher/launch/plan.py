@@ -18,7 +18,7 @@ class LaunchPlan:
 
     Attributes:
         requested: what the job is expected to run on: the request's environment over the
-            template's, where the template is known.
+            template's, if the template is known.
         fallback: what it changes of the first launch; None for the first itself.
     """
 
@@ -34,7 +34,7 @@ def plan_launches(
     """Return the launch, and one for each fallback.
 
     Args:
-        spec: the template, where it could be read.
+        spec: the template, if it could be read.
 
     Raises:
         InputError: an option of one of them is wrong.

@@ -25,7 +25,7 @@ from launcher.package.spec import ContainerSpec
 # The label by which a client recognises its own job after a launch whose answer it never got.
 LAUNCH_ID_LABEL = "flexpack-launch-id"
 
-# The parameter of the kit's templates that puts the GPU beside the prediction step alone.
+# The parameter of the kit's templates that puts the GPU beside the prediction step only.
 HINT_PARAMETER = "prediction_accelerator"
 
 # Job.name of the REST API. Many tools refuse more than 63; launcher.preflight warns.
@@ -63,7 +63,7 @@ def build_launch_request(
     """Return the request that launches what the configuration describes.
 
     Args:
-        spec: the template, where it could be read; what it sets already is not set again.
+        spec: the template, if it could be read; what it sets already is not set again.
 
     Raises:
         InputError: an option is wrong; the message names every one that is.

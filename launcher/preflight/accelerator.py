@@ -58,7 +58,7 @@ _SERVICE_OPTIONS = ("dataflow_service_options", "dataflow_service_option", "expe
 def find_accelerator(
     environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str]
 ) -> Accelerator | None:
-    """Return the GPU of a job's workers or of its prediction step; None where it cannot be read."""
+    """Return the GPU of a job's workers or of its prediction step; None if it cannot be read."""
     for text in (*_service_options(environment), parameters.get(HINT_PARAMETER, "")):
         try:
             return decode_accelerator(text)
@@ -90,7 +90,7 @@ def check_accelerator(
     Args:
         environment: what the job gets: the launch's environment over the template's.
         default: the template's own.
-        torch_build: the flavour of torch in the image, for example ``cu130``, where known.
+        torch_build: the flavour of torch in the image, for example ``cu130``, if known.
     """
     options = _service_options(environment)
     hint = parameters.get(HINT_PARAMETER)
@@ -161,7 +161,7 @@ def _check_right_fitting(
         yield error(
             GPU_TWICE,
             f"the template requests {', '.join(options)} on all workers, and the launch a GPU "
-            "of the prediction step alone; whether a launch can take a template's experiments "
+            "of the prediction step only; whether a launch can take a template's experiments "
             "back is not documented",
             "Launch a template that was built without --accelerator, or leave --right-fitting out.",
         )
@@ -294,7 +294,7 @@ def _check_surroundings(
     if zone:
         yield warning(
             GPU_ZONE,
-            f"--worker-zone {zone}: where this one zone has no such GPU left, the job fails",
+            f"--worker-zone {zone}: if this one zone has no such GPU left, the job fails",
             "Leave the zone to Dataflow, and list other places with --fallback.",
         )
     launcher = environment.launcher_machine_type

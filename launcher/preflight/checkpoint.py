@@ -35,7 +35,7 @@ _LARGE_MODEL_GB = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What the probe found in a file; ``tensor_bytes`` is None where it did not load."""
+    """What the probe found in a file; ``tensor_bytes`` is None if it did not load."""
 
     file_bytes: int
     tensor_bytes: int | None = None
@@ -98,13 +98,13 @@ def _judge(path: Path, checkpoint: Checkpoint) -> Iterator[Finding]:
             yield error(
                 CHECKPOINT_PICKLED,
                 f"{path}: holds pickled objects, which torch.load refuses (weights_only): {detail}",
-                "Save the weights alone: torch.save(model.state_dict(), PATH).",
+                "Save only the weights: torch.save(model.state_dict(), PATH).",
             )
         case "no-state-dict":
             yield error(
                 CHECKPOINT_PICKLED,
                 f"{path}: holds a {detail}, not a state_dict",
-                "Save the weights alone: torch.save(model.state_dict(), PATH).",
+                "Save only the weights: torch.save(model.state_dict(), PATH).",
             )
         case "unreadable":
             yield error(

@@ -64,7 +64,7 @@ def check_dockerfile(
     """Return what would fail or mislead launcher or workers of the image.
 
     Args:
-        locks: the requirement files that the image installs, where known.
+        locks: the requirement files that the image installs, if known.
         role: what the image is for; None goes by what it holds.
     """
     known = role or find_role(dockerfile)

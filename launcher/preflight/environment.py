@@ -42,7 +42,7 @@ def check_environment(
 
     Args:
         environment: the launch's environment over the template's.
-        region: where the job is launched, where known.
+        region: where the job is launched, if known.
     """
     yield from _check_network(environment, region)
     yield from check_regions(region, environment)

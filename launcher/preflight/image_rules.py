@@ -108,7 +108,7 @@ def check_tag(where: str, text: str) -> Iterator[Finding]:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """What an image says of how it is run, read from its Dockerfile or from itself.
+    """What an image says about how it is run, read from its Dockerfile or from itself.
 
     Attributes:
         where: how messages call it.

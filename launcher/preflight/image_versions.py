@@ -27,7 +27,7 @@ _PYTHON_FOLDERS = re.compile(r"site-packages|dist-packages|venv|/install\b|^/usr
 def check_versions(
     path: Path, stage: Stage, context: Path, locks: Sequence[Lock]
 ) -> Iterator[Finding]:
-    """Yield where versions differ, or where one is left to the day of the build."""
+    """Yield where versions differ, or depend on the day of the build."""
     beams, pythons = _find_versions(stage, context, locks)
     for what, found, symptom in (
         ("Beam", beams, "workers fail when they unpickle the pipeline"),

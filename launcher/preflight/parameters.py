@@ -71,7 +71,7 @@ def check_parameters(
     """Return everything that is wrong with the parameters of a launch, all at once.
 
     Args:
-        environment: the request's own environment, where known.
+        environment: the request's own environment, if known.
     """
     declared = {parameter.name: parameter for parameter in metadata.parameters}
     joined = dict(_find_joined(parameters, declared))

@@ -205,7 +205,7 @@ _MADE = re.compile(r"\b(cp|mv|ln|curl|wget|install|tar|unzip|git|gsutil|gcloud|t
 
 
 def is_made_by_run(stage: Stage, path: str) -> bool:
-    """Return whether a command of the stage may make a file that no COPY brings."""
+    """Return whether a command of the stage may make a file that no COPY adds."""
     for run in stage.runs:
         whole = path in run.command or posixpath.dirname(path) in run.command
         inside = _is_below(path, run.workdir) and run.workdir != "/"

@@ -31,7 +31,7 @@ _WRONG = "#c00000"
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One predicted image: its row in the IDX file, and what the model said of it."""
+    """One predicted image: its row in the IDX file, and what the model said about it."""
 
     row: int
     class_index: int

@@ -23,7 +23,7 @@ from template.parameters import ParameterError
 
 
 def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
-    """Return what a model class declares, as JSON has it.
+    """Return what a model class declares, as JSON values.
 
     Raises:
         ParameterError: an option cannot be a parameter.

@@ -24,7 +24,7 @@ class RunStart:
     """What a run knows when it starts.
 
     Attributes:
-        run_id: of this run alone.
+        run_id: of this run only.
         time: when it started.
         temp_folder: where its files are until all of them are written.
         model: the file of the model as it is then; None if there is none.

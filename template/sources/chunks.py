@@ -263,7 +263,7 @@ def _read_line(stream: BinaryIO, max_bytes: int) -> bytes:
 def _complete_record(delimiter: bytes) -> re.Pattern[bytes]:
     """Return what matches a line unless it ends inside quotes.
 
-    Fields are quoted (and what may follow the quotes) or not. Possessive, so that a line is read
+    Fields are quoted, with what may follow the quotes, or plain. Possessive, so that a line is read
     once.
     """
     other = rb"[^%b]" % re.escape(delimiter)

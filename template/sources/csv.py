@@ -96,7 +96,7 @@ class CsvGzipFile:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse.
 
-        What decides the types is read before, so that no more than a chunk is held.
+        The types are decided in an earlier pass, so that only one chunk is in memory.
         """
         with open_stream(self.path) as stream:
             schema, _, _ = _begin(stream, self.file, settings)

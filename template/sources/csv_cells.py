@@ -44,7 +44,7 @@ class Numbers:
     """A column of numbers, some cells of which float64 does not hold.
 
     Attributes:
-        values: float64; NaN for a missing value, and in place of ``cells``.
+        values: float64; NaN for a missing value, and instead of ``cells``.
         cells: by row, the texts that are not numbers, and the integers that are not exact.
     """
 

@@ -21,7 +21,7 @@ _SHOWN_NAMES = 3
 
 
 class Needs(Protocol):
-    """What settings say of the model."""
+    """What settings say about the model."""
 
     @property
     def columns(self) -> tuple[Column, ...]:

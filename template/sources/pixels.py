@@ -170,7 +170,7 @@ def _cut_to_8_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
 
 
 def _tag(image: Image.Image, tag: int, default: int) -> int:
-    """Return a number that a TIFF file says of its first sample; the default for other files."""
+    """Return a number that a TIFF file says about its first sample; the default for other files."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return default
     value = image.tag_v2.get(tag, default)

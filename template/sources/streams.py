@@ -93,7 +93,7 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
 
 
 def is_gzip(stream: BinaryIO) -> bool:
-    """Say whether ``open_stream`` decompresses, so that the file is read from its start alone."""
+    """Say whether ``open_stream`` decompresses, so that the file is read from its start only."""
     return isinstance(stream, gzip.GzipFile)
 
 

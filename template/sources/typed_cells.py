@@ -77,7 +77,7 @@ def type_texts(
         values = numbers.values.tolist()
         for row, cell in numbers.cells.items():
             values[row] = cell
-        # NaN stands for a missing value alone.
+        # NaN stands only for a missing value.
         return type_values(
             column, [None if value != value else value for value in values], images, max_pixels
         )

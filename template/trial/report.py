@@ -30,7 +30,7 @@ class Trial:
         dead_letters: the rows without a prediction, with ``error`` and ``source``.
         load_sec: how long ``load_model`` took.
         predict_sec: how long all calls of ``predict`` took.
-        total_sec: how long it all took, imports apart.
+        total_sec: how long it all took, not counting imports.
         peak_bytes: the most memory of the process.
         imports_bytes: its memory before.
     """
@@ -79,7 +79,7 @@ def format_report(trial: Trial, *, is_cut: bool) -> str:
 def format_failure(error: BaseException) -> str:
     """Return an exception with the frames of its traceback from the first of the user's own on.
 
-    Without such frames it is type and message alone.
+    Without such frames it is only type and message.
     """
     original = error.__context__
     if original is not None and _STEP.search(str(error)):

@@ -136,7 +136,7 @@ def test_the_installed_command_exits_with_the_status():
         ([*TRY, "--parameters", "output=a"], "--parameters output: has no meaning for a try"),
         (
             [*TRY, "--parameters", "input=a"],
-            "--parameters input: it has a flag or place of its own",
+            "--parameters input: it has its own flag or position",
         ),
         (["build", "x.json", "--image", "i"], "TEMPLATE_FILE_GCS_PATH 'x.json': expected"),
         (

@@ -46,7 +46,7 @@ class WorkItemFailedError(Exception):
 
 
 class BundleObserver(Protocol):
-    """Learns what becomes of bundles, from several threads."""
+    """Records the outcome of bundles, from several threads."""
 
     def begin(self, bundle_id: str, worker: Worker) -> None: ...
 
@@ -243,7 +243,7 @@ def _collect(received: Future[list[_Elements]], worker: Worker) -> list[_Element
         return received.result()
     except RuntimeError as error:
         raise WorkerDiedError(
-            f"Worker {worker.worker_id} closed its data channel before all output had come"
+            f"Worker {worker.worker_id} closed its data channel before all output had arrived"
         ) from error
 
 

@@ -46,7 +46,7 @@ def check_limits(pipeline: beam_runner_api_pb2.Pipeline, *, streaming: bool) -> 
             "the local Dataflow has no BigQuery, though Dataflow can execute this pipeline: the "
             f"{'steps' if len(steps) > 1 else 'step'} {', '.join(map(repr, steps))} would call "
             "Google's, without credentials. To try the rest of the pipeline here, let a parameter "
-            "put files in place of the table."
+            "put files instead of the table."
         )
     problems = _find_in_roots(simplify(pipeline), _find_problems) if streaming else []
     if problems:

@@ -17,7 +17,7 @@ import threading
 import time
 
 executor = os.getppid()
-# The directory of the image in place of this file's own, as in a container.
+# The directory of the image instead of this file's own, as in a container.
 sys.path[0] = os.getcwd()  # noqa: PTH109 - a string is what belongs there
 
 from apache_beam.runners.worker import sdk_worker_main  # noqa: E402 - see above

@@ -1,4 +1,4 @@
-"""The service's own messages of a job: what it says of its workers, in its words and its order.
+"""The service's own messages of a job: what it says about its workers, in its words and its order.
 
 Recorded for batch jobs of Beam Python (2024). Left out is what has no counterpart here, such as the
 optimizations that the service lists. UNCONFIRMED: the words for a drained job.

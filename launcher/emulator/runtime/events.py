@@ -80,14 +80,14 @@ class UsageEvent:
 
 @dataclass(frozen=True)
 class SubscriptionEvent:
-    """The executor creates a subscription for this job alone; the run deletes it."""
+    """The executor creates a subscription only for this job; the run deletes it."""
 
     subscription: str
 
 
 @dataclass(frozen=True)
 class WorkersEvent:
-    """The job has so many workers from now on; ``text`` is what the service says of it."""
+    """The job has so many workers from now on; ``text`` is what the service says about it."""
 
     count: int
     text: str

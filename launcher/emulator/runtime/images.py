@@ -10,7 +10,7 @@ or else a built image with all of these (``oci``). ``local/flexpack`` is the kit
     env     = { FLEX_TEMPLATE_PYTHON_PY_FILE = "getting_started.py" }
 
     ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
-    oci = "localhost/flexpack:1.0"              # in place of python and workdir; or "oci:FOLDER"
+    oci = "localhost/flexpack:1.0"              # instead of python and workdir; or "oci:FOLDER"
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _INHERITED = (
     "TMPDIR",
     "TZ",
     "USER",
-    # The GPU, where the machine has one.
+    # The GPU, if the machine has one.
     "CUDA_VISIBLE_DEVICES",
     "LD_LIBRARY_PATH",
 )

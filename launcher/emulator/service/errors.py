@@ -2,7 +2,7 @@
 
 One constructor an error. Mirrors ``google.rpc.Status`` as Google APIs write it over HTTP:
 https://cloud.google.com/apis/design/errors#http_mapping
-Texts are the service's own where they were observed; where they were not, the constructor says so.
+Texts are the service's own if they were observed; if not, the constructor says so.
 """
 
 from __future__ import annotations

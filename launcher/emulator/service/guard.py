@@ -3,7 +3,7 @@
 Its API runs code, so a page in the user's browser must not reach it. A request is refused if it
 carries a foreign ``Origin``, if the browser marks it as another site's (``Sec-Fetch-Site``), or if
 its ``Host`` is not local (a name that a page has rebound to 127.0.0.1). The metadata server's name
-is accepted for the metadata server alone.
+is accepted only for the metadata server.
 
 Answers are inert in a browser: whatever a stored object claims to be, it is neither rendered nor
 run.

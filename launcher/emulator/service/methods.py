@@ -56,7 +56,7 @@ from launcher.emulator.storage.store import ObjectStore
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_REGION = "us-central1"
-"""Where the region-less methods work. UNCONFIRMED: that it is so on Dataflow."""
+"""The region of methods that name none. UNCONFIRMED: that it is so on Dataflow."""
 
 _LARGEST_PAGE = 1000
 # What the service answers to a cancel or a drain, of whatever type the job is: recorded for a
@@ -206,7 +206,7 @@ class Methods:
         if wanted in (JobState.DRAINED, JobState.DRAINING):
             if record.state.is_terminal:
                 raise errors.job_terminated("drain", record.id, record.state)
-            # What the spec says of a job that is still in its launcher need not be so: gcloud's
+            # What the spec says about a job that is still in its launcher need not be so: gcloud's
             # build drops "streaming" from the metadata.
             launched = record.state is not JobState.QUEUED
             if launched and record.document.get("type") != "JOB_TYPE_STREAMING":

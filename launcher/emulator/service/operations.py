@@ -28,7 +28,7 @@ class Operation:
     Attributes:
         answer: does what the method does.
         query: the query parameters that it honours; the others are accepted without effect.
-        body: likewise the fields of the body, by their paths; None where it honours all.
+        body: likewise the fields of the body, by their paths; None if it honours all.
         refused: parameters and fields that answer 501 if they are set; the method itself refuses
             those that are among ``query``.
     """

@@ -105,7 +105,7 @@ class Retention:
         return self._delete(found)
 
     def _find_staged(self, record: JobRecord) -> Sequence[tuple[str, str]]:
-        """Return the objects in the folder that Beam made for this job alone."""
+        """Return the objects in the folder that Beam made only for this job."""
         url = pipeline_options(record.document).get("pipelineUrl")
         try:
             bucket, name = split_gs_url(str(url))

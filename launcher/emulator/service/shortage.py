@@ -27,7 +27,7 @@ def messages(
     region: str,
     job_name: str,
 ) -> Iterator[tuple[Importance, str | None]]:
-    """Yield what such a job says, in order; None where it becomes RUNNING.
+    """Yield what such a job says, in order; None if it becomes RUNNING.
 
     Args:
         is_quota: the quota is used up; else the zone has no such machine or GPU left.

@@ -92,7 +92,7 @@ class UploadSessions:
 
         Args:
             content_range: the Content-Range header; without one the body is the whole object.
-            checksums: of the whole object, where this request names them.
+            checksums: of the whole object, if this request names them.
 
         Returns:
             The object when the upload is complete, else how many bytes were received so far.

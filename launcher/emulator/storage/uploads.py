@@ -26,7 +26,7 @@ class UploadPlan:
     """What an upload makes, known before its media.
 
     Attributes:
-        checksums: what the client says of the media: md5, crc32c, both or none, in base64.
+        checksums: what the client says about the media: md5, crc32c, both or none, in base64.
     """
 
     ref: ObjectRef

@@ -15,7 +15,7 @@ from launcher.preflight.subject import Launch
 _UNPACKED_SHARE = 2.0
 # The least that the VM's own system and logs take beside.
 _SYSTEM_GB = 12.0
-# The service's, where a job names none.
+# The service's, if a job names none.
 DEFAULT_DISK_GB = 25
 
 

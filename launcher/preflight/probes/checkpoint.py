@@ -31,7 +31,7 @@ def main(path: str, model_class: str | None) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         return report | {"problem": "pickled", "detail": _first_line(error)}
-    except Exception as error:  # whatever torch or the file system says of a broken file
+    except Exception as error:  # whatever torch or the file system says about a broken file
         return report | {"problem": "unreadable", "detail": _first_line(error)}
     if not isinstance(state, Mapping):
         return report | {"problem": "no-state-dict", "detail": type(state).__name__}

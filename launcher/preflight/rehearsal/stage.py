@@ -27,7 +27,7 @@ class Stage:
     Attributes:
         dataflow: client of the local Dataflow.
         bucket: an empty bucket of its Cloud Storage.
-        topics: of its Pub/Sub; None where Google's emulator is not installed.
+        topics: of its Pub/Sub; None if Google's emulator is not installed.
         messages: what a streaming job is given to read.
         report: the file in which the processes note what they did.
         python: the interpreter that has the image's packages.
@@ -51,7 +51,7 @@ class Played:
     """A rehearsal that is over.
 
     Attributes:
-        staged_after_sec: None where the launcher staged no job.
+        staged_after_sec: None if the launcher staged no job.
         has_sample: whether the job got a sample of its input.
         failure: why the job did not end well.
         replies: what a streaming job published.

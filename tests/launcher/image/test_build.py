@@ -86,7 +86,7 @@ def test_what_the_user_gives_goes_first(root, tmp_path):
     ("options", "message"),
     [
         ({"flavour": "cu126"}, "--flavour cu126: docker/locks/cu126 is not complete"),
-        ({"name": f"{NAME}:1.0"}, "give the name alone, and the tag by --tag"),
+        ({"name": f"{NAME}:1.0"}, "give only the name, and the tag with --tag"),
         ({"tag": "1.0+local"}, r"--tag '1\.0\+local': not legal; '1\.0-local' would be"),
         ({"pip_conf": Path("nowhere")}, "--pip-conf 'nowhere': no such file"),
         ({"ca_bundle": Path("nowhere")}, "--ca-bundle 'nowhere': no such file"),
