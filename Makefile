@@ -40,7 +40,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test fuzz lint format metadata lock image image-test template run emulator bench bench-streaming load clean
+.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,15 @@ test: $(READY)  ## run the tests
 
 fuzz: $(READY)  ## give malformed inputs to sources, APIs and commands (ARGS="--of=apis --seconds=90")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+test-kill: $(READY)  ## kill processes of jobs 100 times; no row may be lost (ARGS="--kills=12")
+	@$(BIN)/python -m tests.endurance.kill $(ARGS)
+
+test-beam: $(READY)  ## run Beam's own tests of runners on a local Dataflow (ARGS="--only=test_create")
+	@$(BIN)/python -m tests.beam $(ARGS)
+
+soak: $(READY)  ## run a stream for 20 minutes; nothing may grow or get lost (ARGS="--minutes=3")
+	@$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files
 	@$(BIN)/ruff check .

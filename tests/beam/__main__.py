@@ -1,0 +1,113 @@
+"""Beam's own tests of runners, on a local Dataflow: ``make test-beam``.
+
+Its validates-runner tests, by Beam's TestDataflowRunner, and FnApiRunnerTest, whose pipelines are
+submitted by DataflowRunner. ``results.json`` holds what passed and why the others did not. A test
+that passed must pass again; ``--write`` writes the file anew.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import apache_beam
+
+from launcher.emulator import daemon
+from tests.support import PROJECT, open_storage
+
+RESULTS = Path(__file__).with_name("results.json")
+_BEAM = Path(apache_beam.__file__).parent
+_VALIDATES_RUNNER = (
+    *("pipeline_test.py", "metrics/metric_test.py", "transforms/combiners_test.py"),
+    *("transforms/combinefn_lifecycle_test.py", "transforms/deduplicate_test.py"),
+    *("transforms/dofn_lifecycle_test.py", "transforms/ptransform_test.py"),
+    *("transforms/sideinputs_test.py", "transforms/util_test.py"),
+    "ml/inference/base_test.py",
+)
+_LONGEST_REASON = 300
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write results.json")
+    parser.add_argument("--only", help="tests whose names match, as pytest's -k")
+    parser.add_argument("--seconds", type=float, default=3600, help="stop after so many")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="flexpack-beam-") as folder:
+        found = run_tests(Path(folder), options)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    worse = [
+        name
+        for name, result in found.items()
+        if result["outcome"] != "passed" and known.get(name, {}).get("outcome") == "passed"
+    ]
+    for name in worse:
+        print(f"{name} passed before: {found[name].get('why')}")
+    if options.write:
+        merged = {**known, **found}
+        RESULTS.write_text(json.dumps(dict(sorted(merged.items())), indent=2) + "\n")
+    passed = sum(result["outcome"] == "passed" for result in found.values())
+    print(f"{passed} of {len(found)} tests passed, {len(worse)} that passed before did not")
+    sys.exit(1 if worse or not found else 0)
+
+
+def run_tests(folder, options):
+    """Return outcome and reason of every test that ran, by its name."""
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(data_dir=folder / "data", port=0), timeout_sec=90
+    )
+    try:
+        open_storage(info).create_bucket("beam")
+        report = folder / "report.xml"
+        command = [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "tests.beam.plugin", "-n", "2"),
+            *("-c", os.devnull, "--rootdir", str(_BEAM), "--import-mode=importlib"),
+            *("-m", "it_validatesrunner or local_dataflow", f"--junitxml={report}"),
+            *(["-k", options.only] if options.only else []),
+            *(str(_BEAM / name) for name in _VALIDATES_RUNNER),
+            str(Path(__file__).with_name("fn_runner.py")),
+        ]
+        env = os.environ | daemon.shell_variables(info, project=PROJECT)
+        env["BEAM_TEST_DATAFLOW"] = info.dataflow_endpoint
+        child = subprocess.Popen(command, env=env)
+        try:
+            child.wait(options.seconds)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            child.wait(60)
+        return read_report(report)
+    finally:
+        daemon.stop(folder / "data", timeout_sec=60)
+
+
+def read_report(path):
+    found = {}
+    if not path.exists():
+        return found
+    for case in ElementTree.parse(path).iter("testcase"):
+        name = f"{case.get('classname').rpartition('.')[2]}.{case.get('name')}"
+        problem = next(
+            (child for child in case if child.tag in ("failure", "error", "skipped")), None
+        )
+        if problem is None:
+            found[name] = {"outcome": "passed"}
+        else:
+            outcome = "skipped" if problem.tag == "skipped" else "failed"
+            found[name] = {"outcome": outcome, "why": find_reason(problem)}
+    return found
+
+
+def find_reason(problem):
+    """Return the line that says why, of Dataflow's own if there is one."""
+    text = problem.get("message") or problem.text or ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if "local Dataflow" in line or "Workflow failed" in line]
+    return ([*told, *lines, "?"][0])[:_LONGEST_REASON]
+
+
+if __name__ == "__main__":
+    main()

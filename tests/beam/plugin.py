@@ -1,0 +1,22 @@
+"""Lets Beam's test pipelines run on the local Dataflow that BEAM_TEST_DATAFLOW names."""
+
+import os
+
+from apache_beam.testing.test_pipeline import TestPipeline
+
+OPTIONS = {
+    "dataflow_endpoint": os.environ["BEAM_TEST_DATAFLOW"],
+    "project": "flexpack-tests",
+    "region": "us-central1",
+    "temp_location": "gs://beam/temp",
+    "staging_location": "gs://beam/staging",
+    "sdk_container_image": "local/flexpack",
+    "pickle_library": "cloudpickle",
+}
+
+
+def pytest_configure(config):
+    for marker in ("it_validatesrunner", "it_postcommit", "local_dataflow", "no_xdist"):
+        config.addinivalue_line("markers", f"{marker}: Beam's, or ours")
+    flags = " ".join(f"--{name}={value}" for name, value in OPTIONS.items())
+    TestPipeline.pytest_test_pipeline_options = f"--runner=TestDataflowRunner {flags}"
