@@ -76,8 +76,6 @@ def _check_parameters(parameters: dict[str, str]) -> None:
             raise InputError(f"--parameters {name}: it has its own flag or position")
         if name in _NOT_TRIED:
             raise InputError(f"--parameters {name}: has no meaning for a try; leave it out")
-        if name not in names:
-            raise InputError(
-                f"--parameters {name}: the batch template has no such parameter"
-                f"{did_you_mean(name, names)}"
-            )
+        hint = "" if name in names else did_you_mean(name, names)
+        if hint:  # any other may be an option of the model's
+            raise InputError(f"--parameters {name}: the batch template has no such parameter{hint}")

@@ -49,7 +49,9 @@ def find_results(
     Raises:
         ServiceError: Dataflow refused, or was out of reach for too long.
     """
-    environment = job.environment or dataflow.get(job.id, view="JOB_VIEW_ALL").environment
+    environment = job.environment
+    if environment is None or not environment.options:  # a summary may have a part of it
+        environment = dataflow.get(job.id, view="JOB_VIEW_ALL").environment
     options = environment.options if environment else {}
     output = options.get("output")
     if not isinstance(output, str) or not options.get("model_path"):

@@ -17,7 +17,12 @@ from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.batch import build_batch_pipeline
-from template.options import PredictConfig, check_flags, find_model_class
+from template.options import (
+    PredictConfig,
+    check_flags,
+    find_model_class,
+    find_option_names,
+)
 from template.parameters import BATCH, ParameterError
 from template.sources import check_input
 from template.trial.memory import find_peak_bytes, find_resident_bytes
@@ -65,7 +70,6 @@ def try_rows(flags: Sequence[str], rows: int) -> int:
 
 def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
     given = [*flags, f"--output={folder}/rows", "--max_dead_letter_share=1", _RUNNER]
-    check_flags(given, BATCH)
     reference = next(
         (flag.partition("=")[2] for flag in flags if flag.startswith("--model_class=")),
         str(_DEFAULT_MODEL),
@@ -81,12 +85,31 @@ def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
             print(format_failure(cause), file=sys.stderr)
         raise
     options = PipelineOptions(given)
+    _check_names(flags, options)
     config = PredictConfig.from_options(options)
     check_input(config.input, config.input_format)
     config = replace(config, max_rows=rows)
     pipeline = beam.Pipeline(options=options)
     build_batch_pipeline(pipeline, config)
     return pipeline
+
+
+def _check_names(flags: Sequence[str], options: PipelineOptions) -> None:
+    """Refuse what is no parameter of the template and no option of the model.
+
+    Raises:
+        ParameterError: there is such a flag.
+    """
+    declared = find_option_names(options)
+    check_flags(flags, BATCH, declared)
+    known = [*(parameter.name for parameter in BATCH.parameters), *declared]
+    for flag in flags:
+        name = flag.removeprefix("--").partition("=")[0]
+        if name not in known:
+            raise ParameterError(
+                f"--{name}: neither the batch template nor the model has it; the model's options "
+                f"are {', '.join(declared) or 'none'}"
+            )
 
 
 def _read(folder: str, pattern: str) -> Iterator[dict[str, object]]:

@@ -52,6 +52,7 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
 
     printed = make(folder / name, "run", f"JOB_NAME=first-{kind}").stdout
     assert f"{rows} rows read, {predicted} predictions, 1 dead letter" in printed
+    assert "\n  predictions   gcloud storage cat 'gs://" in printed
     shown = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert len(shown) == 5
     projects = {each["name"]: each["folder"] for each in daemon.list_projects(emulator)}

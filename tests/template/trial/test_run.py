@@ -19,7 +19,7 @@ from template.trial.run import try_rows
 
 MODELS = """
     import json
-    from template.model import BaseModel
+    from template.model import BaseModel, Option
 
     class Doubles(BaseModel):
         def load_model(self, path):
@@ -42,6 +42,11 @@ MODELS = """
     class OneForAll(Doubles):
         def predict(self, df):
             return [1, 2, 3, 4, 5]
+
+    class Times(Doubles):
+        factor = Option("number", "What to multiply by.", default=2.0)
+        def predict(self, df):
+            return df["n"] * self.factor
 
     class HoldsAFile(Doubles):
         def __init__(self, path):
@@ -138,6 +143,13 @@ def test_idx(attempt, write_idx, images):
     assert "the first 3 rows: 3 predicted" in out
 
 
+@pytest.mark.parametrize("given", [{"factor": "3"}, {"model_opts": '{"factor": 3}'}])
+def test_options_of_the_model(attempt, given):
+    status, out, err = attempt(write("csv", [5]), model="Times", **given)
+    assert (status, err) == (0, "")
+    assert "in.csv#0  15" in out
+
+
 def test_no_rows(attempt):
     Path("in.csv").write_text("n\n")
     status, out, err = attempt("in.csv")
@@ -181,6 +193,7 @@ def test_a_model_that_predicts_nothing(attempt):
         ({"model_class": "nowhere:M"}, "no module 'nowhere' can be imported"),
         ({"input_": "no.csv"}, "--input 'no.csv': no file matches"),
         ({"input_": "*.txt"}, "has no known format; pass --input_format"),
+        ({"threshold": "1"}, "--threshold: neither the batch template nor the model has it"),
         ({"device": "gpu"}, "--device 'gpu': not one of auto, cuda, cpu"),
         ({"colum_types": "n:text"}, "--colum_types: no such parameter; did you mean 'column_types"),
     ],
