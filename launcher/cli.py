@@ -12,6 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from launcher.commands.parser import CommandParser, add_command
 from launcher.errors import (
@@ -81,6 +82,19 @@ def _refuse_other_than_text(arguments: Sequence[str]) -> None:
             ) from error
 
 
+class _Version(argparse.Action):
+    """Prints the version; it is read only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib import metadata
+
+        print(f"flexpack {metadata.version('flexpack')}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = CommandParser(
@@ -91,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
         "  flexpack emulator start --detach\n"
         '  eval "$(flexpack emulator env)"  # points flexpack, gcloud, google clients at it',
     )
+    parser.add_argument("--version", action=_Version, help="show flexpack's version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_command(commands, "init", "write a project of your own: a model, its data, a test", _init)
     add_command(commands, "build", "make a template's container spec and upload it", _build)

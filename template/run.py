@@ -40,11 +40,11 @@ def run(argv: Sequence[str]) -> int:
     try:
         template = choose_template(options)
         check_flags(argv, template, find_option_names(options))
+        _leave_out_package_list(options)
         pipeline = _new_streaming(options) if template.streaming else _new_batch(options)
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    _leave_out_package_list(options)
     try:
         result = pipeline.run()
     except RuntimeError as error:  # of a runner that runs in this process

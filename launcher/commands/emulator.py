@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from argparse import Namespace
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ _DATA_DIR = next(option for option in daemon.OPTIONS if option.name == "data_dir
 _PORT = next(option for option in daemon.OPTIONS if option.name == "port")
 DEFAULT_DATA_DIR = str(_DATA_DIR.default)
 _START_TIMEOUT_SEC = 30.0
+_FOLLOW_SEC = 0.5
 # An image that images.toml names may have to be unpacked first.
 _START_WITH_IMAGES_TIMEOUT_SEC = 600.0
 
@@ -60,6 +63,11 @@ def add_flags(parser: CommandParser) -> None:
         help="the project's interpreter, with flexpack installed (default: %(default)s)",
     )
     status = add_verb(verbs, "status", "show where it listens, and its projects", _status)
+    logs = add_verb(verbs, "logs", "show what it logs", _logs)
+    logs.add_argument(
+        "--lines", type=Number(1), default=50, metavar="N", help="the last ones (default: 50)"
+    )
+    logs.add_argument("--follow", action="store_true", help="go on as it logs more, until Ctrl-C")
     prune = add_verb(verbs, "prune", "delete finished jobs with what was staged for them", _prune)
     prune.add_argument(
         "--keep-jobs",
@@ -69,7 +77,7 @@ def add_flags(parser: CommandParser) -> None:
         help="keep so many that were the last to end (default: 0)",
     )
     stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
-    for verb in (start, env, register, status, prune, stop):
+    for verb in (start, env, register, status, logs, prune, stop):
         verb.add_argument(
             _DATA_DIR.flag,
             type=Path,
@@ -157,6 +165,25 @@ def _prune(args: Namespace) -> int:
         folder = info.data_dir if info else args.data_dir or _DATA_DIR.default
         pruned = daemon.prune(folder, keep_jobs=args.keep_jobs)
     print(f"Deleted {pruned['jobs']:,} finished jobs and {pruned['objects']:,} staged objects.")
+    return 0
+
+
+def _logs(args: Namespace) -> int:
+    """Show the end of the log of the local Dataflow, whether it runs or not."""
+    with _explained():
+        info = find_local(args.data_dir)
+    path = daemon.log_file(info.data_dir if info else args.data_dir or _DATA_DIR.default)
+    try:
+        log = path.open(errors="replace")
+    except OSError as error:
+        raise FlexpackError(f"{path}: cannot be read: {error.strerror}") from error
+    with log:
+        for line in deque(log, maxlen=args.lines):
+            print(line, end="")
+        while args.follow:
+            for line in log:
+                print(line, end="", flush=True)
+            time.sleep(_FOLLOW_SEC)
     return 0
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from launcher.commands.connection import find_project, find_region, format_jobs_command
+from launcher.commands.job_names import explain_missing, find_job_id
 from launcher.commands.options import add_place, add_timeout
 from launcher.commands.output import format_count, print_json, print_table
 from launcher.commands.parser import Command, CommandParser, Number, add_verb, add_verbs
-from launcher.errors import ApiError, NotFound
 from launcher.jobs.records import Job, MessageImportance, Metric, RowCounts
 from template.parameters import TEMPLATES
 
@@ -29,7 +26,7 @@ def add_flags(parser: CommandParser) -> None:
     def add(name: str, help_text: str, run: Command) -> CommandParser:
         verb = add_verb(verbs, name, help_text, run)
         if run is not _list:
-            verb.add_argument("job_id", metavar="JOB_ID")
+            verb.add_argument("job_id", metavar="JOB", help="its id, or its name")
         add_place(verb)
         return verb
 
@@ -85,8 +82,8 @@ def _describe(args: Namespace) -> int:
     from launcher.commands.display import RunDisplay
     from launcher.jobs.results import find_results
 
-    dataflow = _open(args)
-    with _found(args.job_id, dataflow):
+    dataflow = _open_job(args)
+    with explain_missing(args.job_id, dataflow):
         job = dataflow.get(args.job_id, view="JOB_VIEW_ALL")
     if args.format == "json":
         print_json(job)
@@ -136,8 +133,8 @@ def _print_parameters(job: Job) -> None:
 def _messages(args: Namespace) -> int:
     """Show a job's messages, oldest first."""
     importance = MessageImportance[args.importance.upper()]
-    dataflow = _open(args)
-    with _found(args.job_id, dataflow):
+    dataflow = _open_job(args)
+    with explain_missing(args.job_id, dataflow):
         found = dataflow.messages(args.job_id, minimum_importance=importance)
     if args.format == "json":
         print_json(found)
@@ -152,8 +149,8 @@ def _messages(args: Namespace) -> int:
 
 def _metrics(args: Namespace) -> int:
     """Show a job's metrics, by default the pipeline's own."""
-    dataflow = _open(args)
-    with _found(args.job_id, dataflow):
+    dataflow = _open_job(args)
+    with explain_missing(args.job_id, dataflow):
         all_metrics = dataflow.metrics(args.job_id)
     found = [
         metric
@@ -189,10 +186,10 @@ def _wait(args: Namespace) -> int:
     from launcher.jobs.errors import JobFailed
     from launcher.jobs.following import follow_job
 
-    dataflow = _open(args)
+    dataflow = _open_job(args)
     display = RunDisplay(sys.stdout, args.job_id, dataflow.project, dataflow.region)
     try:
-        with _found(args.job_id, dataflow):
+        with explain_missing(args.job_id, dataflow):
             followed = follow_job(
                 dataflow, args.job_id, timeout_sec=args.timeout_sec, observer=display
             )
@@ -210,8 +207,8 @@ def _wait(args: Namespace) -> int:
 
 def _cancel(args: Namespace) -> int:
     """Cancel a job."""
-    dataflow = _open(args)
-    with _found(args.job_id, dataflow):
+    dataflow = _open_job(args, active=True)
+    with explain_missing(args.job_id, dataflow):
         dataflow.cancel(args.job_id, force=args.force)
     print(f"Cancelling {args.job_id}; what it has not written is lost.")
     print(f"Follow it:  {_format_wait(args.job_id, dataflow)}")
@@ -220,8 +217,8 @@ def _cancel(args: Namespace) -> int:
 
 def _drain(args: Namespace) -> int:
     """Drain a streaming job."""
-    dataflow = _open(args)
-    with _found(args.job_id, dataflow):
+    dataflow = _open_job(args, active=True)
+    with explain_missing(args.job_id, dataflow):
         dataflow.drain(args.job_id)
     print(f"Draining {args.job_id}: it finishes what it has read, then stops.")
     print(f"Follow it:  {_format_wait(args.job_id, dataflow)}")
@@ -235,23 +232,15 @@ def _open(args: Namespace) -> Dataflow:
     return Dataflow(find_project(args), find_region(args))
 
 
+def _open_job(args: Namespace, *, active: bool = False) -> Dataflow:
+    """Return the client; from now on ``args.job_id`` is an id."""
+    dataflow = _open(args)
+    args.job_id = find_job_id(dataflow, args.job_id, active=active)
+    return dataflow
+
+
 def _format_wait(job_id: str, dataflow: Dataflow) -> str:
     return format_jobs_command("wait", job_id, dataflow.project, dataflow.region)
-
-
-@contextmanager
-def _found(job_id: str, dataflow: Dataflow) -> Iterator[None]:
-    """Say how to find jobs if there is none of that id."""
-    try:
-        yield
-    except ApiError as error:
-        if error.status_code != HTTPStatus.NOT_FOUND:
-            raise
-        place = f"--project {dataflow.project} --region {dataflow.region}"
-        raise NotFound(
-            f"JOB_ID {job_id!r}: there is no such job of {dataflow.project} in {dataflow.region}; "
-            f"'flexpack jobs list {place}' shows the ids, and --region names another region"
-        ) from error
 
 
 def _format(time: datetime | None) -> str:

@@ -6,9 +6,11 @@ import argparse
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from launcher.accelerators.catalogue import Accelerator
+from launcher.commands.parameters_file import read_parameters_file
 from launcher.commands.parser import CommandParser, Items, KeyValues, Number
 from launcher.launch.options import Declared, EnvironmentOptions, LaunchConfig, list_options
 
@@ -21,6 +23,12 @@ def add_launch_options(parser: CommandParser) -> None:
     for declared in list_options(LaunchConfig):
         if declared.name not in own:
             _add_option(parser, declared)
+    parser.add_argument(
+        "--parameters-file",
+        type=Path,
+        metavar="FILE",
+        help="parameters as YAML or JSON, name: value; --parameters comes before it",
+    )
 
 
 def add_environment_options(parser: CommandParser, title: str) -> None:
@@ -33,6 +41,8 @@ def add_environment_options(parser: CommandParser, title: str) -> None:
 def read_options(record: type[Options], args: argparse.Namespace, **others: Any) -> Options:
     """Return the record of options that flags and other values give."""
     values = {declared.name: getattr(args, declared.name) for declared in list_options(record)}
+    if getattr(args, "parameters_file", None) is not None:
+        values["parameters"] = read_parameters_file(args.parameters_file) | values["parameters"]
     return record(**values, **others)
 
 

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 from launcher.errors import InputError
 from template.parameters import did_you_mean
 
+_REQUIRED = ("the following arguments are required", "one of the arguments")
+
 
 class CommandParser(argparse.ArgumentParser):
     """argparse with whole flags only, suggestions, and the launcher's form of errors."""
@@ -39,7 +41,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # Where something is missing, a flag that does not exist was often meant to be it.
-        if message.startswith("the following arguments are required"):
+        if message.startswith(_REQUIRED):
             for word in self._given:
                 is_flag = word.startswith("--") and word != "--"
                 if is_flag and word.partition("=")[0] not in self._flags:

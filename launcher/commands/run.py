@@ -16,6 +16,7 @@ from launcher.commands.options import (
     read_options,
 )
 from launcher.commands.parser import CommandParser, Items, set_example
+from launcher.commands.template_name import add_template_flags, find_template
 from launcher.launch.options import LaunchConfig
 
 
@@ -34,12 +35,7 @@ def add_flags(parser: CommandParser) -> None:
     parser.add_argument(
         "job_name", metavar="JOB_NAME", help="lower-case letters, digits and '-', as in churn-1"
     )
-    parser.add_argument(
-        "--template-file-gcs-location",
-        required=True,
-        metavar="GCS_PATH",
-        help="the container spec, gs://BUCKET/PATH.json",
-    )
+    add_template_flags(parser)
     add_launch_options(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="check, print the request and launch nothing"
@@ -83,11 +79,12 @@ def _run(args: Namespace) -> int:
     from launcher.launch.fallback import Fallback
     from launcher.workflow import plan_run, run_template
 
+    location = find_template(args)
     config = read_options(
         LaunchConfig,
         args,
         job_name=args.job_name,
-        template_file_gcs_location=args.template_file_gcs_location,
+        template_file_gcs_location=location,
         project=find_project(args),
         region=find_region(args),
     )

@@ -7,6 +7,7 @@ derive from them. Standard library only.
 from __future__ import annotations
 
 import dataclasses
+import os
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from typing import Any
 from launcher.emulator.instance import EmulatorOptionError
 
 DEFAULT_PORT = 9100
+WARM_VARIABLE = "FLEXPACK_EMULATOR_WARM"
+"""Variable that, if it is 0, does what ``--no-warm`` does: for tests."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,15 @@ class EmulatorOptions:
         least=0,
     )
     no_console: bool = _option(False, "serve no page to look at jobs and launch them")
+    no_warm: bool = _option(
+        False,
+        "start every process of a job anew, which takes seconds and saves some 400 MB of memory",
+    )
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether processes of jobs are forked from one that waits with all that they import."""
+        return not self.no_warm and os.environ.get(WARM_VARIABLE) != "0"
 
     def check(self) -> None:
         """

@@ -38,6 +38,7 @@ from launcher.emulator.runtime.images import BadImagesFileError, load_images
 from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, JobRunner
 from launcher.emulator.runtime.projects import BadProjectError, Projects
 from launcher.emulator.runtime.temp import remove_left_over
+from launcher.emulator.runtime.warm import WarmProcesses
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
 from launcher.emulator.service.faults import TRANSPORT, FaultQueue
@@ -105,6 +106,7 @@ def serve_until_stopped(
     max_jobs: int | None,
     keep_jobs: int | None = None,
     running_sec: float = 0,
+    warm: bool = True,
     pubsub: PubSubEmulator | None = None,
     project_id: str,
     endpoints: Mapping[str, str],
@@ -118,6 +120,7 @@ def serve_until_stopped(
         max_jobs: how many jobs run at once, or None for what suits the machine.
         keep_jobs: how many finished jobs are kept, or None for the default.
         running_sec: how long a job is RUNNING at least.
+        warm: whether processes of jobs are forked from one that waits with all that they import.
         pubsub: the Pub/Sub emulator beside it; streaming jobs learn when it has been restarted.
         project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
@@ -141,6 +144,9 @@ def serve_until_stopped(
             _LOG.warning("job %s was running when the emulator stopped", job_id)
             remove_left_over(job_id)
         discovery = load_discovery()
+        warm_processes = WarmProcesses(data_dir) if warm else None
+        if warm_processes:
+            stack.callback(warm_processes.close)
         runner = JobRunner(
             store=store,
             images=registry,
@@ -150,6 +156,7 @@ def serve_until_stopped(
             umask=umask,
             max_jobs=max_jobs or DEFAULT_MAX_JOBS,
             running_sec=running_sec,
+            warm=warm_processes,
         )
         stack.callback(runner.close)
         retention = Retention(

@@ -86,7 +86,7 @@ def wait_for_job(
                 f"on running; stop it with 'flexpack jobs cancel {job_id}'",
                 job,
             )
-        pace = min(poll_interval_sec, 0.5 + (now - started) / 20)
+        pace = min(poll_interval_sec, 0.1 + (now - started) / 10)
         sleep(min(pace, started + timeout_sec - now))
 
 

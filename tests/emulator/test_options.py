@@ -22,6 +22,7 @@ def test_the_command_line_carries_every_option(tmp_path: Path) -> None:
         keep_jobs=0,
         running_sec=7,
         no_console=True,
+        no_warm=True,
     )
     assert all(getattr(options, option.name) != option.default for option in OPTIONS)
     for sent in (options, EmulatorOptions(data_dir=tmp_path)):

@@ -90,9 +90,8 @@ def test_the_installed_command_exits_with_the_status():
         (["jobs", "list", "--limit", "0"], "--limit '0': expected a whole number of at least 1"),
         (["jobs", "wait", "1", "--timeout-sec", "nan"], "'nan': expected a number of at least 0"),
         (
-            ["run", "a", "--template", SPEC],
-            "--template: flexpack run has no such argument; did you mean "
-            "'--template-file-gcs-location'?",
+            ["run", "a", "--templat", SPEC],
+            "--templat: flexpack run has no such argument; did you mean '--template'?",
         ),
         (
             ["run", "a", "--template-file-gcs-location", SPEC, "--wait", "--async"],

@@ -13,18 +13,38 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
+from typing import NoReturn
 
-from launcher.emulator.executor.worker_processes import WorkerProcesses
+from launcher.emulator.executor.worker_processes import ForkedProcess, WorkerProcesses
 from launcher.emulator.runtime.events import EventWriter
 from launcher.emulator.runtime.execution import Execution, Preparation
 
 
-def main() -> None:
+def run(line: bytes, forked: Sequence[tuple[int, int, int]] = ()) -> NoReturn:
+    """Run a job, and end this process.
+
+    Args:
+        line: the first one of the input.
+        forked: workers that are waiting for their variables: their process ids, and the ends of
+            the pipes that are their standard input and output.
+    """
+    try:
+        _run(line, forked)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for threads of Beam and gRPC that have nothing left to do.
+    os._exit(status)
+
+
+def _run(line: bytes, forked: Sequence[tuple[int, int, int]]) -> None:
     # Whatever prints in this process must not end up between the events.
     events = EventWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     logging.basicConfig(level=logging.WARNING)
-    line = sys.stdin.buffer.readline()
     if not line:
         return
     preparation = Preparation.from_line(line)
@@ -34,8 +54,10 @@ def main() -> None:
     from launcher.emulator.executor.job import execute
 
     if preparation.worker:
+        for each in forked:
+            processes.adopt(preparation.worker, ForkedProcess(*each))
         # Only now: two cores are enough for two imports at a time, and the launcher has one.
-        for _ in range(preparation.num_workers):
+        for _ in range(preparation.num_workers - len(forked)):
             processes.prestart(preparation.worker)
     line = sys.stdin.buffer.readline()
     if line:
@@ -52,12 +74,4 @@ def _wait_for_drain(drain: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-        status = 1
-    sys.stderr.flush()
-    # Not sys.exit: it would wait for threads of Beam and gRPC that have nothing left to do.
-    os._exit(status)
+    run(sys.stdin.buffer.readline())

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Protocol
 
 from launcher.emulator.runtime.events import Importance, MessageEvent, Report
 from launcher.emulator.runtime.execution import WorkerCommand
@@ -25,28 +28,67 @@ _LONGEST_LINE_BYTES = 8 << 10
 _OUTPUT_TIMEOUT_SEC = 1.0
 
 
+class Process(Protocol):
+    """What is needed of ``subprocess.Popen``."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+class ForkedProcess:
+    """A child of this process that was forked before its threads began.
+
+    Args:
+        stdin, stdout: file descriptors of this process's ends.
+    """
+
+    def __init__(self, pid: int, stdin: int, stdout: int) -> None:
+        self.stdin: IO[bytes] | None = os.fdopen(stdin, "wb")
+        self.stdout: IO[bytes] | None = os.fdopen(stdout, "rb")
+        self._pid = pid
+        self._status: int | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def poll(self) -> int | None:
+        return self._status
+
+    def wait(self) -> int:
+        self._ended.wait()
+        assert self._status is not None
+        return self._status
+
+    def kill(self) -> None:
+        with self._lock:  # While it is held the id is that process's and no other's.
+            if self._status is None:
+                os.kill(self._pid, signal.SIGKILL)
+
+    def _watch(self) -> None:
+        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            _, status = os.waitpid(self._pid, 0)
+            self._status = os.waitstatus_to_exitcode(status)
+        self._ended.set()
+
+
 class WorkerProcess:
     """A worker that has begun to import the SDK harness and waits for its variables."""
 
     def __init__(
-        self, command: WorkerCommand, worker_id: str, run_dir: Path, umask: int, report: Report
+        self, command: WorkerCommand, worker_id: str, log: Path, process: Process, report: Report
     ) -> None:
         self.command = command
         self.worker_id = worker_id
-        self.log = run_dir / f"{worker_id}.log"
+        self.log = log
+        self.process = process
         self._report = report
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                (command.python, str(_BOOT), *command.modules),
-                cwd=command.workdir,
-                # The harness reads its id as early as it is imported. A line is passed on when it
-                # is printed, not when some thousand bytes have come together.
-                env={"PYTHONUNBUFFERED": "1", **command.process_env, "WORKER_ID": worker_id},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                umask=umask,
-            )
         self._output = threading.Thread(target=self._pass_on_output, daemon=True)
         self._output.start()
 
@@ -83,7 +125,7 @@ class WorkerProcess:
 
 
 class WorkerProcesses:
-    """Starts the worker processes of a job; thread-safe but for ``prestart``."""
+    """Starts the worker processes of a job; thread-safe but for ``adopt`` and ``prestart``."""
 
     def __init__(self, run_dir: Path, *, umask: int, report: Report) -> None:
         self._run_dir = run_dir
@@ -96,6 +138,11 @@ class WorkerProcesses:
         """Start a process for a worker of that image."""
         self._prestarted.append(self._new(command))
 
+    def adopt(self, command: WorkerCommand, process: Process) -> None:
+        """Take a process that waits for its variables; it has the next number."""
+        worker_id, log = self._next()
+        self._prestarted.append(WorkerProcess(command, worker_id, log, process, self._report))
+
     def start(self, command: WorkerCommand) -> WorkerProcess:
         """Return a process that waits for its variables: a prestarted one, or else a new one."""
         with suppress(IndexError):
@@ -105,6 +152,22 @@ class WorkerProcesses:
             ready.process.kill()
         return self._new(command)
 
-    def _new(self, command: WorkerCommand) -> WorkerProcess:
+    def _next(self) -> tuple[str, Path]:
         worker_id = f"worker-{next(self._numbers)}"
-        return WorkerProcess(command, worker_id, self._run_dir, self._umask, self._report)
+        return worker_id, self._run_dir / f"{worker_id}.log"
+
+    def _new(self, command: WorkerCommand) -> WorkerProcess:
+        worker_id, log = self._next()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                (command.python, str(_BOOT), *command.modules),
+                cwd=command.workdir,
+                # The harness reads its id as early as it is imported. A line is passed on when it
+                # is printed, not when some thousand bytes have come together.
+                env={"PYTHONUNBUFFERED": "1", **command.process_env, "WORKER_ID": worker_id},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                umask=self._umask,
+            )
+        return WorkerProcess(command, worker_id, log, process, self._report)

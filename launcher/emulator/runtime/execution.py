@@ -42,13 +42,15 @@ class _Line:
 class Preparation(_Line):
     """What to do ahead of the job: start the workers of the image that it will likely have.
 
-    ``umask`` is that of the workers; the executor's own keeps its files private.
+    ``umask`` is that of the workers; the executor's own keeps its files private. ``is_warm``: a
+    warm parent may fork them.
     """
 
     run_dir: Path
     umask: int
     worker: WorkerCommand | None
     num_workers: int = 1
+    is_warm: bool = False
 
     @classmethod
     def from_line(cls, line: bytes) -> Preparation:
@@ -59,6 +61,7 @@ class Preparation(_Line):
             umask=record["umask"],
             worker=WorkerCommand.from_record(worker) if worker else None,
             num_workers=record["num_workers"],
+            is_warm=record["is_warm"],
         )
 
 

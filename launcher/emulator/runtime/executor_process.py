@@ -14,6 +14,7 @@ from launcher.emulator.runtime.events import GarbledEventsError, Report, StateEv
 from launcher.emulator.runtime.execution import Drain, Execution, Preparation
 from launcher.emulator.runtime.launcher_process import find_last_output
 from launcher.emulator.runtime.processes import Children
+from launcher.emulator.runtime.warm import WarmParent, start
 
 _COMMAND = (sys.executable, "-m", "launcher.emulator.executor")
 
@@ -29,13 +30,23 @@ class ExecutorDiedError(WorkflowFailedError):
 class ExecutorProcess:
     """Starts the process, which imports Beam and waits for the job."""
 
-    def __init__(self, children: Children, preparation: Preparation, *, temp_dir: Path) -> None:
+    def __init__(
+        self,
+        children: Children,
+        preparation: Preparation,
+        *,
+        temp_dir: Path,
+        warm: WarmParent | None = None,
+    ) -> None:
         self._log = preparation.run_dir / "executor.log"
         with self._log.open("ab") as log:
-            self._child = children.start(
+            self._child = start(
+                children,
                 _COMMAND,
                 cwd=preparation.run_dir,
                 env={**os.environ, temp.VARIABLE: str(temp_dir)},
+                warm=warm,
+                role="executor",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

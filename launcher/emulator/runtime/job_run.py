@@ -47,6 +47,8 @@ from launcher.emulator.runtime.processes import Children
 from launcher.emulator.runtime.states import JobState
 from launcher.emulator.runtime.subscriptions import HOST_VARIABLE, MISSING, delete_subscription
 from launcher.emulator.runtime.usage import UsageMeter
+from launcher.emulator.runtime.warm import WarmParent, WarmProcesses
+from launcher.emulator.runtime.worker_count import count_workers, count_workers_ahead
 from launcher.emulator.storage.store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
@@ -83,8 +85,10 @@ class JobRun:
         run_dir: Path,
         umask: int,
         running_sec: float = 0,
+        warm: WarmProcesses | None = None,
     ) -> None:
         self._job_id = job_id
+        self._warm = warm
         self._store = store
         self._images = images
         self._endpoints = endpoints
@@ -110,8 +114,9 @@ class JobRun:
 
         def work() -> None:
             worker = self._find_worker_ahead(launch)
-            executor = self._start_executor(worker, count_workers_ahead(launch))
-            job = self._run_launcher(launch)
+            parent = self._find_warm_parent(launch, worker)
+            executor = self._start_executor(worker, count_workers_ahead(launch), parent)
+            job = self._run_launcher(launch, parent)
             self._report(StagedEvent(job))
             self._execute(job, executor)
 
@@ -175,7 +180,19 @@ class JobRun:
     def _say(self, importance: Importance, text: str) -> None:
         self._report(MessageEvent(importance, text))
 
-    def _run_launcher(self, launch: Launch) -> Mapping[str, Any]:
+    def _find_warm_parent(self, launch: Launch, worker: WorkerCommand | None) -> WarmParent | None:
+        """Return what forks launcher, executor and workers, if it can fork all of them."""
+        if self._warm is None or worker is None:
+            return None
+        try:
+            image = self._images.find(launch.image)
+        except UnknownImage:
+            return None
+        if worker != self._build_worker(image):
+            return None
+        return self._warm.prepare(image, self._process_env(image), self._cancelled)
+
+    def _run_launcher(self, launch: Launch, parent: WarmParent | None) -> Mapping[str, Any]:
         try:
             image = self._images.find(launch.image)
         except UnknownImage as error:
@@ -200,6 +217,7 @@ class JobRun:
             process_env=self._process_env(image),
             umask=self._umask,
             report_line=report_line,
+            warm=parent,
         )
 
     def _process_env(self, image: Image) -> dict[str, str]:
@@ -212,12 +230,19 @@ class JobRun:
         return image.process_env({**own, **self._endpoints})
 
     def _start_executor(
-        self, worker: WorkerCommand | None, num_workers: int = 1
+        self,
+        worker: WorkerCommand | None,
+        num_workers: int = 1,
+        parent: WarmParent | None = None,
     ) -> ExecutorProcess:
         preparation = Preparation(
-            run_dir=self._run_dir, umask=self._umask, worker=worker, num_workers=num_workers
+            run_dir=self._run_dir,
+            umask=self._umask,
+            worker=worker,
+            num_workers=num_workers,
+            is_warm=parent is not None,
         )
-        return ExecutorProcess(self._children, preparation, temp_dir=self._temp_dir)
+        return ExecutorProcess(self._children, preparation, temp_dir=self._temp_dir, warm=parent)
 
     def _execute(self, job: Mapping[str, Any], executor: ExecutorProcess) -> None:
         self._report(StateEvent(JobState.PENDING))
@@ -341,26 +366,6 @@ class JobRun:
                 f"Staged packages are not installed on local workers: {', '.join(installed)}. "
                 "What they bring must be in the environment of the workers' image.",
             )
-
-
-def count_workers_ahead(launch: Launch) -> int:
-    """Return how many workers the job of a launch will likely get."""
-    environment = launch.runtime_environment
-    options = {
-        "num_workers": environment.get("numWorkers"),
-        "max_num_workers": environment.get("maxWorkers"),
-    }
-    return count_workers(options, cores=os.cpu_count() or 1)
-
-
-def count_workers(options: Mapping[str, Any], *, cores: int) -> int:
-    """Return how many workers a job with these pipeline options gets.
-
-    There is no autoscaling: the pool keeps its first size, ``num_workers``, or else
-    ``max_num_workers``, or else 1; never more than the machine has cores.
-    """
-    wanted = options.get("num_workers") or options.get("max_num_workers") or 1
-    return max(1, min(int(wanted), cores))
 
 
 def _explain(job_id: str, error: Exception) -> Sequence[str]:

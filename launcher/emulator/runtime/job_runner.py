@@ -21,6 +21,7 @@ from launcher.emulator.runtime.events import Event, Importance, MessageEvent
 from launcher.emulator.runtime.images import ImageRegistry
 from launcher.emulator.runtime.job_run import JobRun
 from launcher.emulator.runtime.launch import Launch
+from launcher.emulator.runtime.warm import WarmProcesses
 from launcher.emulator.storage.store import ObjectStore
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class JobRunner:
         umask: int = -1,
         max_jobs: int = DEFAULT_MAX_JOBS,
         running_sec: float = 0,
+        warm: WarmProcesses | None = None,
     ) -> None:
         """
         Args:
@@ -55,7 +57,9 @@ class JobRunner:
             umask: of the processes that run the jobs' own code; -1 for this process's.
             max_jobs: how many jobs run at once.
             running_sec: how long a job is RUNNING at least, unless it fails.
+            warm: forks the processes of jobs; the caller closes it.
         """
+        self._warm = warm
         self._store = store
         self._images = images
         self._endpoints = endpoints
@@ -122,6 +126,7 @@ class JobRunner:
             run_dir=self._runs_dir / job_id,
             umask=self._umask,
             running_sec=self._running_sec,
+            warm=self._warm,
         )
 
         def run_and_forget() -> None:

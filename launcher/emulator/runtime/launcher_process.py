@@ -24,6 +24,7 @@ from launcher.emulator.runtime.images import PY_FILE, Image
 from launcher.emulator.runtime.launch import Launch, build_flags, sort_flags
 from launcher.emulator.runtime.processes import Child, Children
 from launcher.emulator.runtime.staging import pipeline_options, split_gs_url
+from launcher.emulator.runtime.warm import WarmParent, start
 from launcher.emulator.storage.errors import NotFound
 from launcher.emulator.storage.store import ObjectStore
 from launcher.emulator.strict_json import parse_strictly
@@ -120,6 +121,7 @@ class LauncherProcess:
         process_env: Mapping[str, str],
         umask: int,
         report_line: Callable[[str], None],
+        warm: WarmParent | None = None,
     ) -> Mapping[str, Any]:
         """Run the entry file and return the Job that it staged; block until then.
 
@@ -133,8 +135,11 @@ class LauncherProcess:
         self._check_staging_bucket()
         error: str | None = "cancelled"
         try:
-            child = children.start(
+            child = start(
+                children,
                 build_command(self._launch, self._image, f"{self.folder}/job_object"),
+                warm=warm,
+                role="launcher",
                 cwd=self._image.workdir,
                 env=process_env,
                 umask=umask,

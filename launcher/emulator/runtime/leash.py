@@ -1,7 +1,8 @@
 """The leash: runs one command and sees to it that neither it nor anything it starts is left behind.
 
 Run as ``python -I -S leash.py FD COMMAND...`` by ``processes``, which holds the other end of the
-pipe FD. The command gets a session, and therefore a process group, of its own. The whole group is
+pipe FD; the warm parent calls ``hold`` in a process that it forked. The command gets a session, and
+therefore a process group, of its own. The whole group is
 killed when the pipe closes, which the kernel does even when the emulator dies by kill -9, and when
 the command itself ends. The leash exits with the command's status, 128 + N for signal N. On Linux
 the kernel kills the command if the leash is killed. Standard library only, and little of it: it
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 GRACE_SEC = 0.3
 """Between SIGTERM and SIGKILL."""
@@ -23,16 +25,21 @@ _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 def main(arguments: list[str]) -> int:
     pipe, command = int(arguments[0]), arguments[1:]
-    os.set_inheritable(pipe, False)
+    return hold(pipe, lambda: _replace_by(command))
+
+
+def hold(pipe: int, play: Callable[[], None]) -> int:
+    """Run ``play``, which does not return, in a child of this process; return its status."""
     leash = os.getpid()
     child = os.fork()
     if child == 0:
+        os.close(pipe)
         os.setsid()
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != leash:
                 os._exit(128 + signal.SIGKILL)
-        _replace_by(command)
+        play()
     signal.signal(signal.SIGTERM, lambda *_: _end_group(child))
     threading.Thread(target=_end_group_when_closed, args=(pipe, child), daemon=True).start()
     _, status = os.waitpid(child, 0)

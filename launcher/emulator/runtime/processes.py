@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +36,7 @@ class Child:
         stdin: int | IO[Any] = subprocess.DEVNULL,
         stdout: int | IO[Any] = subprocess.DEVNULL,
         stderr: int | IO[Any] = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         leash_end, self._lifeline = os.pipe()
         try:
@@ -47,7 +48,7 @@ class Child:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                pass_fds=(leash_end,),
+                pass_fds=(leash_end, *pass_fds),
                 start_new_session=True,
             )
         except BaseException:
@@ -109,10 +110,18 @@ class Children:
         Raises:
             ChildrenClosedError: ``kill_all`` was called.
         """
+        return self.add(lambda: Child(command, **options))
+
+    def add(self, make: Callable[[], Child]) -> Child:
+        """Take on the child that ``make`` starts.
+
+        Raises:
+            ChildrenClosedError: ``kill_all`` was called.
+        """
         with self._lock:
             if self._closed:
                 raise ChildrenClosedError
-            child = Child(command, **options)
+            child = make()
             self._running.append(child)
             return child
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from launcher.emulator.runtime.job_run import count_workers
 from launcher.emulator.runtime.temp import temp_dir_of
+from launcher.emulator.runtime.worker_count import count_workers
 from tests.emulator.runtime.conftest import Bench, Journal
 from tests.emulator.runtime.test_processes import eventually, is_gone
 

@@ -124,9 +124,9 @@ def test_a_job_that_is_not_there(flexpack, cloud, verb):
     assert flexpack("jobs", verb, "fashion") == (
         2,
         "",
-        "flexpack: JOB_ID 'fashion': there is no such job of my-project in us-central1; 'flexpack "
-        "jobs list --project my-project --region us-central1' shows the ids, and --region names "
-        "another region\n",
+        "flexpack: JOB 'fashion': there is no such job of my-project in us-central1; 'flexpack "
+        "jobs list --project my-project --region us-central1' shows the ids and names, and "
+        "--region names another region\n",
     )
 
 

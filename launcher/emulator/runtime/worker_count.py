@@ -1,0 +1,29 @@
+"""How many workers a job gets, and how many it will likely get once it is launched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from launcher.emulator.runtime.launch import Launch
+
+
+def count_workers_ahead(launch: Launch) -> int:
+    """Return how many workers the job of a launch will likely get."""
+    environment = launch.runtime_environment
+    options = {
+        "num_workers": environment.get("numWorkers"),
+        "max_num_workers": environment.get("maxWorkers"),
+    }
+    return count_workers(options, cores=os.cpu_count() or 1)
+
+
+def count_workers(options: Mapping[str, Any], *, cores: int) -> int:
+    """Return how many workers a job with these pipeline options gets.
+
+    There is no autoscaling: the pool keeps its first size, ``num_workers``, or else
+    ``max_num_workers``, or else 1; never more than the machine has cores.
+    """
+    wanted = options.get("num_workers") or options.get("max_num_workers") or 1
+    return max(1, min(int(wanted), cores))
