@@ -108,6 +108,26 @@ class Apis:
             raise ApiRefusal(answer.status_code, answer.text)
         return answer.content
 
+    def create_bucket(self, bucket: str, project: str) -> None:
+        url = f"{self.endpoints.storage}/storage/v1/b"
+        self._call("POST", url, "Cloud Storage", {"name": bucket}, {"project": project})
+
+    def write_object(self, bucket: str, name: str, content: bytes) -> None:
+        """Write an object, whatever was there."""
+        url = f"{self.endpoints.storage}/upload/storage/v1/b/{quote(bucket, '')}/o"
+        try:
+            answer = self._session().post(
+                url,
+                params={"uploadType": "media", "name": name},
+                data=content,
+                headers={"Content-Type": "application/octet-stream"},
+                timeout=_TIMEOUT_SEC,
+            )
+        except requests.RequestException as error:
+            raise Unreachable(f"Cloud Storage does not answer: {error}") from error
+        if not answer.ok:
+            raise ApiRefusal(answer.status_code, answer.text)
+
     def _call(self, method: str, url: str, service: str, body: object, query: Any) -> Any:
         try:
             answer = self._session().request(

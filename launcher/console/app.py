@@ -18,7 +18,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from launcher.console import formats, job_pages, picker_pages, result_pages, template_pages
+from launcher.console import (
+    demo_pages,
+    formats,
+    job_pages,
+    picker_pages,
+    result_pages,
+    template_pages,
+)
 from launcher.console.apis import ApiRefusal, Apis, Unreachable
 from launcher.console.guard import OwnPagesOnly
 from launcher.console.page import Answer, Console, Json, Page, Picture, Redirect, Visit
@@ -32,6 +39,7 @@ Handler = Callable[[Console, Visit], Answer]
 ROUTES: Sequence[tuple[str, str, Handler]] = (
     ("GET", "/", job_pages.home),
     ("GET", "/templates", template_pages.list_templates),
+    ("POST", "/demo", demo_pages.set_up_demo),
     ("GET", "/launch", template_pages.show_form),
     ("POST", "/launch/check", template_pages.check_form),
     ("POST", "/launch", template_pages.launch),

@@ -8,8 +8,10 @@ https://github.com/apache/beam/blob/v2.77.0/model/pipeline/src/main/proto/org/ap
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 from google.protobuf import (  # type: ignore[import-untyped]
@@ -102,19 +104,13 @@ class Node:
     height: int
     made: tuple[str, ...]
 
-    @property
-    def middle(self) -> float:
-        return self.x + self.width / 2
-
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """A line between boxes: an SVG path, and the collection's name and label's place."""
+    """A line between boxes: an SVG path, and the names of the collections."""
 
     path: str
-    name: str
-    x: float
-    y: float
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,50 +159,57 @@ def parse_pipeline(content: bytes) -> Pipeline:
 def lay_out(pipeline: Pipeline, opened: frozenset[str]) -> Picture:
     """Return the picture of a pipeline.
 
+    Rows from top to bottom; a line that passes rows gets a place of its own in each of them.
+
     Args:
         opened: names of steps that are shown by their substeps.
     """
-    shown = list(_list_shown(pipeline, pipeline.roots, opened))
-    makers: dict[str, Step] = {}
-    for step in shown:
-        for made in step.outputs:
-            if made not in step.inputs:
-                makers.setdefault(made, step)
-    above = {
-        step.id: [
-            (makers[read].id, read)
-            for read in dict.fromkeys(step.inputs)
-            if read in makers and makers[read] is not step
-        ]
-        for step in shown
-    }
-    ranks = _rank(shown, above)
-    rows: dict[int, list[Step]] = {}
-    for step in shown:
-        rows.setdefault(ranks[step.id], []).append(step)
+    shown = {step.id: step for step in _list_shown(pipeline, pipeline.roots, opened)}
+    links = _find_links(list(shown.values()))
+    ranks = _rank(list(shown), links)
+    rows: list[list[str]] = [[] for _ in range(max(ranks.values(), default=-1) + 1)]
+    for step_id in shown:
+        rows[ranks[step_id]].append(step_id)
+    above: dict[str, list[str]] = {step_id: [] for step_id in shown}
+    routes: dict[tuple[str, str], list[str]] = {}
+    for maker, reader in links:
+        passed = [f"{maker} > {reader} {rank}" for rank in range(ranks[maker] + 1, ranks[reader])]
+        for rank, place in enumerate(passed, ranks[maker] + 1):
+            rows[rank].append(place)
+        route = routes[maker, reader] = [maker, *passed, reader]
+        for upper, lower in itertools.pairwise(route):
+            above.setdefault(lower, []).append(upper)
     ordered = _order(rows, above)
-    widest = max((len(row) for row in ordered), default=0)
-    width = 2 * _MARGIN + widest * _WIDTH + max(0, widest - 1) * _GAP_X
-    nodes: dict[str, Node] = {}
+    widths = [sum(_width(each, shown) for each in row) + _GAP_X * (len(row) - 1) for row in ordered]
+    width = 2 * _MARGIN + max(widths, default=0)
+    middles: dict[str, tuple[float, float]] = {}
     for number, row in enumerate(ordered):
-        left = (width - len(row) * _WIDTH - (len(row) - 1) * _GAP_X) / 2
-        for place, step in enumerate(row):
-            nodes[step.id] = Node(
-                step=step,
-                label=step.name.rpartition("/")[2] or step.id,
-                x=left + place * (_WIDTH + _GAP_X),
-                y=_MARGIN + number * (_HEIGHT + _GAP_Y),
-                width=_WIDTH,
-                height=_HEIGHT,
-                made=tuple(pipeline.names[each] for each in step.outputs if each in pipeline.names),
-            )
+        left = (width - widths[number]) / 2
+        for each in row:
+            own = _width(each, shown)
+            middles[each] = left + own / 2, _MARGIN + number * (_HEIGHT + _GAP_Y)
+            left += own + _GAP_X
+    nodes = tuple(
+        Node(
+            step=step,
+            label=step.name.rpartition("/")[2] or step.id,
+            x=middles[step.id][0] - _WIDTH / 2,
+            y=middles[step.id][1],
+            width=_WIDTH,
+            height=_HEIGHT,
+            made=tuple(pipeline.names[each] for each in step.outputs if each in pipeline.names),
+        )
+        for step in shown.values()
+    )
     edges = tuple(
-        _connect(nodes[maker], nodes[step.id], pipeline.names.get(read, ""))
-        for step in shown
-        for maker, read in above[step.id]
+        Edge(
+            path=_draw([middles[each] for each in route]),
+            names=tuple(pipeline.names[each] for each in links[link] if each in pipeline.names),
+        )
+        for link, route in routes.items()
     )
     height = 2 * _MARGIN + len(ordered) * _HEIGHT + max(0, len(ordered) - 1) * _GAP_Y
-    return Picture(width=width, height=height, nodes=tuple(nodes.values()), edges=edges)
+    return Picture(width=width, height=height, nodes=nodes, edges=edges)
 
 
 def _list_shown(pipeline: Pipeline, ids: Sequence[str], opened: frozenset[str]) -> Iterator[Step]:
@@ -218,57 +221,67 @@ def _list_shown(pipeline: Pipeline, ids: Sequence[str], opened: frozenset[str]) 
             yield step
 
 
-def _rank(shown: Sequence[Step], above: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, int]:
-    """Return the row of each step: one below the lowest of those that it reads from."""
-    ranks: dict[str, int] = {}
-
-    def rank(step_id: str, seen: frozenset[str]) -> int:
-        if step_id not in ranks:
-            upper = [
-                rank(maker, seen | {step_id})
-                for maker, _ in above[step_id]
-                if maker not in seen | {step_id}
-            ]
-            ranks[step_id] = max(upper, default=-1) + 1
-        return ranks[step_id]
-
+def _find_links(shown: Sequence[Step]) -> dict[tuple[str, str], list[str]]:
+    """Return the collections between steps, by who makes and who reads them."""
+    makers: dict[str, str] = {}
     for step in shown:
-        rank(step.id, frozenset())
+        for made in step.outputs:
+            if made not in step.inputs:
+                makers.setdefault(made, step.id)
+    links: dict[tuple[str, str], list[str]] = {}
+    for step in shown:
+        for read in dict.fromkeys(step.inputs):
+            if makers.get(read, step.id) != step.id:
+                links.setdefault((makers[read], step.id), []).append(read)
+    return links
+
+
+def _rank(ids: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Return the row of each step: one below the lowest of those that it reads from."""
+    makers: dict[str, list[str]] = {}
+    for maker, reader in links:
+        makers.setdefault(reader, []).append(maker)
+    order = TopologicalSorter({each: makers.get(each, ()) for each in ids}).static_order()
+    ranks: dict[str, int] = {}
+    for each in order:
+        ranks[each] = max((ranks[maker] for maker in makers.get(each, ())), default=-1) + 1
     return ranks
 
 
-def _order(
-    rows: Mapping[int, list[Step]], above: Mapping[str, Sequence[tuple[str, str]]]
-) -> list[list[Step]]:
+def _order(rows: Sequence[Sequence[str]], above: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Return the rows, each in the order of what it reads from, so that few lines cross."""
     places: dict[str, float] = {}
     ordered = []
-    for number in sorted(rows):
+    for row in rows:
 
-        def place(step: Step) -> float:
-            found = [places[maker] for maker, _ in above[step.id] if maker in places]
+        def place(each: str) -> float:
+            found = [places[maker] for maker in above.get(each, ()) if maker in places]
             return sum(found) / len(found) if found else 0.5
 
-        row = sorted(rows[number], key=place)
-        for index, step in enumerate(row):
-            places[step.id] = (index + 0.5) / len(row)
-        ordered.append(row)
+        sorted_row = sorted(row, key=place)
+        for index, each in enumerate(sorted_row):
+            places[each] = (index + 0.5) / len(sorted_row)
+        ordered.append(sorted_row)
     return ordered
 
 
-def _connect(upper: Node, lower: Node, name: str) -> Edge:
-    start_y, end_y = upper.y + upper.height, lower.y
-    bend = (end_y - start_y) / 2
-    path = (
-        f"M{upper.middle:.1f},{start_y:.1f} C{upper.middle:.1f},{start_y + bend:.1f} "
-        f"{lower.middle:.1f},{end_y - bend:.1f} {lower.middle:.1f},{end_y:.1f}"
-    )
-    return Edge(
-        path=path,
-        name=name,
-        x=upper.middle + (lower.middle - upper.middle) * 0.72,
-        y=start_y + (end_y - start_y) * 0.72,
-    )
+def _width(each: str, shown: Mapping[str, Step]) -> int:
+    return _WIDTH if each in shown else 0
+
+
+def _draw(middles: Sequence[tuple[float, float]]) -> str:
+    """Return the SVG path through the places of a line, from box to box."""
+    x, y = middles[0]
+    parts = [f"M{x:.1f},{y + _HEIGHT:.1f}"]
+    for number, (next_x, next_y) in enumerate(middles[1:], 1):
+        start = y + _HEIGHT
+        bend = (next_y - start) / 2
+        points = ((x, start + bend), (next_x, next_y - bend), (next_x, next_y))
+        parts.append("C" + " ".join(f"{across:.1f},{down:.1f}" for across, down in points))
+        if number < len(middles) - 1:
+            parts.append(f"V{next_y + _HEIGHT:.1f}")
+        x, y = next_x, next_y
+    return " ".join(parts)
 
 
 @functools.cache

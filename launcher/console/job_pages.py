@@ -147,7 +147,10 @@ def show_job(console: Console, visit: Visit) -> Answer:
         values["progress"] = job_view.find_progress(pipeline.list_spread(), samples)
     match tab:
         case "overview":
-            values |= _show_overview(visit, pipeline, samples, now)
+            values |= _show_overview(visit, pipeline, samples, now, has_ended=has_ended)
+            values["results"] = (
+                result_pages.find_results(console, visit, job) if has_ended else None
+            )
         case "messages":
             values |= _show_messages(console, visit, job)
         case "results":
@@ -210,7 +213,10 @@ def _show_overview(
     pipeline: graph.Pipeline | None,
     samples: Sequence[Mapping[str, Any]],
     now: float,
+    *,
+    has_ended: bool,
 ) -> dict[str, Any]:
+    speeds = {} if has_ended else job_view.find_edge_speeds(samples, now)
     opened = frozenset(filter(None, visit.query.get("open", "").split("\n")))
     elements: Mapping[str, int] = next(
         (s["elements"] for s in reversed(samples) if s.get("elements")), {}
@@ -219,8 +225,8 @@ def _show_overview(
         "picture": graph.lay_out(pipeline, opened) if pipeline else None,
         "opened": sorted(opened),
         "elements": elements,
-        "speeds": job_view.find_edge_speeds(samples, now),
-        "series": list(job_view.build_series(samples)),
+        "speeds": speeds,
+        "moving": {name for name, speed in speeds.items() if speed},
     }
 
 

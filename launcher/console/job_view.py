@@ -111,15 +111,19 @@ def build_series(samples: Sequence[Sample]) -> dict[str, list[Any]]:
     lines: dict[str, list[Any]] = {
         "time": [point["time"] for point in points],
         "rows": [],
+        "elements": [],
         "dead_letters": [],
         "latency_ms": [],
         "cores": [],
         "memory_mib": [],
     }
+    is_kit = any("rows_read" in (point.get("counters") or {}) for point in points)
     before: Sample | None = None
     for point in points:
         counters = point.get("counters") or {}
-        lines["rows"].append(_find_speed(before, point))
+        speed = _find_speed(before, point)
+        lines["rows"].append(speed if is_kit else None)
+        lines["elements"].append(None if is_kit else speed)
         lines["dead_letters"].append(counters.get("dead_letters"))
         lines["latency_ms"].append(_find_latency(before, point))
         lines["cores"].append(point.get("cores"))

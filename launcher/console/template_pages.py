@@ -23,6 +23,7 @@ from launcher.package.metadata import TemplateMetadata
 DEFAULT_REGION = "us-central1"
 _LARGEST_SPEC_BYTES = 1 << 20
 _MISSING = "Missing required parameter"
+_OUTPUT = re.compile(r"p\.(output|\w+_output)")
 _JOB_NAME_STAMP = re.compile(r"-\d{8}-\d{6}$|-\d+$")
 
 
@@ -149,11 +150,15 @@ def launch_again(console: Console, visit: Visit) -> Answer:
     parameter = found["launchParameter"]
     if not parameter or not parameter.get("containerSpecGcsPath"):
         raise ApiRefusal(404, "This job was not launched from a template in Cloud Storage.")
+    name, new_name = parameter["jobName"], next_job_name(parameter["jobName"])
+    values = launches.fill_from_launch(parameter)
+    for each in filter(_OUTPUT.fullmatch, values):  # it must not write over the first job's results
+        values[each] = values[each].replace(name, new_name)
     query = {
         "template": parameter["containerSpecGcsPath"],
         "region": visit.path["region"],
-        "job_name": next_job_name(parameter["jobName"]),
-        **launches.fill_from_launch(parameter),
+        "job_name": new_name,
+        **values,
     }
     if visit.project != console.project:
         query["project"] = visit.project

@@ -130,10 +130,10 @@ function draw(figure, times, values) {
     cursor: { y: false, points: { size: 6 } },
     scales: { x: { time: false }, y: { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
-      { ...axis, size: 26, values: (_, splits) => splits.map(clock) },
+      { ...axis, size: 26, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400], values: (_, splits) => splits.map(clock) },
       { ...axis, values: (_, splits) => splits.map(format) },
     ],
-    series: [{}, { stroke: colour("--accent"), width: 1.6, fill: colour("--accent-soft"), spanGaps: true, points: { show: times.length < 4 } }],
+    series: [{}, { stroke: colour("--accent"), width: 1.6, fill: colour("--accent-soft"), spanGaps: true, points: { show: (self) => self.data[1].filter((value) => value !== null).length < 4 } }],
     hooks: {
       setCursor: [(self) => {
         const value = self.cursor.idx === null || self.cursor.idx === undefined ? last : values[self.cursor.idx];
@@ -225,6 +225,12 @@ document.addEventListener("change", (event) => {
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
+  const { busy } = event.target.dataset;
+  if (busy) {
+    const button = one("button", event.target);
+    setTimeout(() => { button.disabled = true; });
+    button.textContent = busy;
+  }
 });
 
 drawCharts();
