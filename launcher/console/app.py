@@ -72,7 +72,10 @@ def build_app(apis: Apis, project: str) -> ASGIApp:
                 *routes,
                 Mount(f"/static/{_fingerprint()}", _Forever(directory=_STATIC), name="static"),
             ],
-            exception_handlers={404: partial(_show_missing, environment)},
+            exception_handlers={
+                404: partial(_show_missing, environment),
+                Exception: partial(_show_own_failure, environment),
+            },
         )
     )
 
@@ -166,6 +169,13 @@ async def _show_missing(
     environment: jinja2.Environment, request: Request, error: Exception
 ) -> Response:
     return _error(environment, 404, "There is no such page.")
+
+
+async def _show_own_failure(
+    environment: jinja2.Environment, request: Request, error: Exception
+) -> Response:
+    text = f"The console itself failed: {type(error).__name__}: {error}. Its log says where."
+    return _error(environment, 500, text)
 
 
 class _Forever(StaticFiles):

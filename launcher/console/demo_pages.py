@@ -1,4 +1,4 @@
-"""The demo, for who has nothing yet: a template, images and a model, as ``make demo`` makes them."""
+"""The demo, for who has nothing yet: what ``make demo`` puts into Cloud Storage."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from launcher.console.apis import ApiRefusal, Unreachable
 from launcher.console.page import Answer, Console, Json, Page, Redirect, Visit
 from launcher.jobs.diagnosis import diagnose, find_console_logs
 from launcher.jobs.failures import Diagnosis
+from launcher.jobs.tracebacks import leave_out_libraries
 
 _PAGE_SIZE = 100
 _MOST_SEARCHED = 5000
@@ -139,9 +140,15 @@ def show_job(console: Console, visit: Visit) -> Answer:
         "is_streaming": job.get("type") == "JOB_TYPE_STREAMING",
         "seconds": job_view.read_seconds(job),
         "figures": job_view.read_figures(samples, has_ended=has_ended, now=now),
-        "diagnosis": _diagnose(console, job) if job["currentState"].endswith("FAILED") else None,
+        "diagnosis": None,
         "progress": None,
     }
+    if job["currentState"] == "JOB_STATE_FAILED":
+        diagnosis = _diagnose(console, job)
+        values |= {
+            "diagnosis": diagnosis,
+            "traceback": leave_out_libraries(diagnosis.traceback),
+        }
     pipeline = _read_pipeline(console, job)
     if pipeline is not None and not has_ended and not values["is_streaming"]:
         values["progress"] = job_view.find_progress(pipeline.list_spread(), samples)
