@@ -27,7 +27,7 @@ from launcher.jobs.records import (
     Metric,
     RowCounts,
 )
-from launcher.jobs.tracebacks import leave_out_libraries
+from launcher.jobs.tracebacks import find_exception, find_last_traceback
 
 _COUNTER_LINE_EVERY_SEC = 5.0
 _LINE_WIDTH = 200
@@ -223,10 +223,16 @@ def _is_noise(message: JobMessage) -> bool:
 
 
 def _shorten(message: JobMessage) -> str:
-    """Return a message's text; of a warning or an error all but the frames of libraries."""
+    """Return a message's text; of a warning or an error all but the frames of its traceback.
+
+    A job that fails ends with its last traceback; ``flexpack jobs messages`` shows them all.
+    """
     text = message.message_text.rstrip()
     if message.message_importance in _STYLES:
-        return "\n".join(leave_out_libraries(text))
+        traceback = find_last_traceback(text)
+        before, _, after = text.partition(traceback) if traceback else (text, "", "")
+        parts = (before.rstrip(), find_exception(traceback), after.strip())
+        return "\n".join(filter(None, parts))
     return "\n".join(
         line if len(line) <= _LINE_WIDTH else f"{line[: _LINE_WIDTH - 3]}..."
         for line in text.splitlines()

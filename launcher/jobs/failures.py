@@ -14,7 +14,7 @@ from importlib import resources
 from launcher.errors import FormatError
 from launcher.finding import CODES
 from launcher.google.rest import from_rest
-from launcher.jobs.tracebacks import leave_out_libraries
+from launcher.jobs.tracebacks import find_exception, leave_out_libraries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,23 +65,33 @@ class Diagnosis:
     console_logs: str | None = None
 
     def format(self) -> str:
-        """Return cause and remedy first, then what they rest on; empty if nothing is known.
-
-        A worker's traceback, which stands in the job's messages, is shown if no cause is known.
-        """
+        """Return cause and remedy first, then what they rest on; empty if nothing is known."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        if self.failure:
+        where = f" of {self.console_logs}" if self.console_logs else ""
+        tail = self.console_tail.splitlines()
+        raised = find_exception(self.traceback)
+        if self.failure and not self._is_hidden:
             yield f"Cause ({self.failure.id}): {self.failure.cause}"
             yield f"Remedy: {self.failure.remedy}"
             yield f"Seen: {self.evidence}"
-        if self.traceback and (self.console_logs or not self.failure):  # else in the messages
-            yield f"Last traceback{f' of {self.console_logs}' if self.console_logs else ''}:"
+        elif raised:
+            yield f"Cause: {raised}"
+        elif tail:
+            yield f"Cause: the launcher ended with: {tail.pop()}"
+        if self.traceback:
+            yield f"Last traceback{where}:"
             yield from (f"    {line}" for line in leave_out_libraries(self.traceback))
-        elif self.console_tail:
-            yield f"Last lines of {self.console_logs}:"
-            yield from (f"    {line}" for line in self.console_tail.splitlines())
+        elif tail:
+            yield f"Last lines{where} before:" if self._is_hidden else f"Last lines{where}:"
+            yield from (f"    {line}" for line in tail)
+
+    @property
+    def _is_hidden(self) -> bool:
+        """Whether the service reported a wrapper alone, and the launcher itself says more."""
+        is_wrapper = self.failure is None or self.failure.id == "launch-error-hidden"
+        return is_wrapper and bool(self.console_tail or self.traceback)
 
 
 @functools.cache

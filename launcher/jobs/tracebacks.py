@@ -11,7 +11,8 @@ _ELSE = re.compile(
     r"""(?x)
     \d{4}[-/]\d\d[-/]\d\d | \[?\d\d:\d\d:\d\d | [IWEF]\d{4}\s
     | (DEBUG|INFO|WARNING|ERROR|CRITICAL)\b | \{"
-    | python\ failed\ with | Error:\ Template\ launch | During\ handling | The\ above\ exception
+    | \(attempt\ \d | python\ failed\ with | Error:\ Template\ launch
+    | During\ handling | The\ above\ exception
     """
 )
 _MOST_LINES = 60

@@ -2,7 +2,8 @@
 
 ``--of sources`` reads files and messages as the pipelines do, ``apis`` sends requests to the local
 Dataflow and its Cloud Storage, ``commands`` gives specs, metadata, entry files and arguments to
-``flexpack``. No input may raise, be answered with a 500, take more than 10
+``flexpack``, ``projects`` has ``flexpack check`` read Dockerfiles, locks, metadata, entry files and
+specs. No input may raise, be answered with a 500, take more than 10
 seconds or end the process. ``--only`` gives a single input again, in this process.
 """
 
@@ -19,10 +20,16 @@ from pathlib import Path
 from tests.fuzz.apis import Apis
 from tests.fuzz.commands import Commands
 from tests.fuzz.mutate import make_input
+from tests.fuzz.projects import Projects
 from tests.fuzz.runner import Plan, run
 from tests.fuzz.sources import Sources
 
-SUBJECTS = {"sources": (Sources, 50_000), "apis": (Apis, 20_000), "commands": (Commands, 10_000)}
+SUBJECTS = {
+    "sources": (Sources, 50_000),
+    "apis": (Apis, 20_000),
+    "commands": (Commands, 10_000),
+    "projects": (Projects, 10_000),
+}
 """What is fuzzed, and with how many inputs."""
 _FAILED = Path("build/fuzz")
 

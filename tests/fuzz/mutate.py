@@ -30,17 +30,28 @@ _TOKENS = [
         b"\xed\xa0\x80",
         b"\xc3\xa4",
     ),
+    *(
+        b"\nFROM ",
+        b"${",
+        b"$",
+        b" \\\n",
+        b"<<EOF\n",
+        b"--from=",
+        b"-r requirements.txt\n",
+        b"(" * 300,
+    ),
     *(b"\\ud800", b"data:;base64,", b"====", b"key", b"image", b"a" * 5000, b"," * 5000),
 ]
 _LARGE = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**64 - 1)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def make_input(seed, number):
-    """Return format and bytes of an input."""
+def make_input(seed, number, of=None):
+    """Return format and bytes of an input, made of seeds by format; default those of sources."""
     rng = random.Random(f"{seed}-{number}")
-    format_ = rng.choice(list(seeds()))
-    data = rng.choice(seeds()[format_])
+    of = of or seeds()
+    format_ = rng.choice(list(of))
+    data = rng.choice(of[format_])
     is_gzip = data.startswith(b"\x1f\x8b")
     inside = is_gzip and rng.random() < 0.7
     if inside:

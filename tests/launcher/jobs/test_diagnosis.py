@@ -11,7 +11,7 @@ from launcher.cli import main
 from launcher.finding import CODES, Depth
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.failures import load_failures
-from launcher.jobs.tracebacks import find_last_traceback, leave_out_libraries
+from launcher.jobs.tracebacks import find_exception, find_last_traceback, leave_out_libraries
 
 # What Dataflow, the launcher, Beam, torch and pip print, with the failure that it gives away.
 TEXTS = [
@@ -288,14 +288,39 @@ def test_the_last_frame_of_each_traceback_stays():
     )
 
 
-def test_a_workers_traceback_is_shown_if_no_cause_is_known():
+def test_the_cause_comes_first_then_the_traceback():
     def tell(error):
         return diagnose([f"Error message from worker: {FRAMES}{error}"]).format()
 
-    assert tell("KeyError: 7").startswith("Last traceback:")
+    assert tell("KeyError: 7").startswith("Cause: KeyError: 7\nLast traceback:")
     known = tell("ModuleNotFoundError: No module named 'sendgrid'")
-    assert "Remedy:" in known
-    assert "traceback" not in known
+    assert known.startswith("Cause (workers-lack-code):")
+    assert known.count("Traceback (most recent call last)") == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "ValueError: Pipeline has validations errors: \nInvalid GCS path: x\nMissing option: y.",
+        "RuntimeError: Error(s) in loading state_dict for Linear:\n"
+        "\tsize mismatch for weight: copying a param\n\tsize mismatch for bias: another",
+        "UnpicklingError: Weights only load failed.\n\t(1) Set it to False.\n\n"
+        "\t(2) Allow the class.",
+    ],
+    ids=["options", "state-dict", "weights-only"],
+)
+def test_an_exception_has_all_its_lines(message):
+    log = f"I1129 starting\n{FRAMES}{message}\n2026-11-29 12:00:00 INFO: end\n"
+    assert find_last_traceback(log) == f"{FRAMES}{message}"
+    assert find_exception(find_last_traceback(log)) == message
+    assert find_last_traceback(f"{FRAMES}{message}\n\nThe job will be cancelled.") == (
+        f"{FRAMES}{message}"
+    )
+
+
+def test_messages_around_an_exception_are_not_its_lines():
+    diagnosis = diagnose([f"Error message from worker: {FRAMES}KeyError: 7", "Workflow failed."])
+    assert diagnosis.traceback == f"{FRAMES}KeyError: 7"
 
 
 def test_a_launcher_that_did_its_work_is_not_asked_why_the_job_failed():
@@ -372,6 +397,5 @@ def test_where_there_is_no_traceback_the_last_lines_are_shown(failed, storage, c
     storage.store.write("my-bucket", path.removeprefix("gs://my-bucket/"), console.encode())
     assert main(["jobs", "wait", job_id]) == 1
     err = capsys.readouterr().err
-    assert (
-        f"Last lines of {path}:\n    --input 'gs://b/x': no file matches this pattern\nIts" in err
-    )
+    cause = "the launcher ended with: --input 'gs://b/x': no file matches this pattern"
+    assert f"failed.\nCause: {cause}\n" in err
