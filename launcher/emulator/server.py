@@ -206,8 +206,12 @@ def prune_folder(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
         stack.callback(store.close)
         jobs = JobStore(data_dir / _JOBS)
         stack.callback(jobs.close)
-        retention = Retention(jobs=jobs, store=store, runs_dir=data_dir / _RUNS)
-        return dataclasses.asdict(retention.prune(keep_jobs))
+        history = JobHistory(data_dir / _HISTORY)
+        stack.callback(history.close)
+        retention = Retention(
+            jobs=jobs, store=store, runs_dir=data_dir / _RUNS, forget=history.forget
+        )
+        return dataclasses.asdict(retention.prune(keep_jobs, with_leftovers=True))
 
 
 def _warn_streaming_jobs(jobs: JobStore, text: str) -> None:

@@ -35,7 +35,18 @@ class Rig:
             assert main([*command, "--image", "local/flexpack"]) == 0
 
     def start(self):
-        options = daemon.EmulatorOptions(data_dir=self.data_dir, port=0, max_jobs=2)
+        """Start it, on the ports that it had before."""
+        before = getattr(self, "info", None)
+        ports = (
+            {
+                "port": before.dataflow_port,
+                "storage_port": before.storage_port,
+                "pubsub_port": before.pubsub_port,
+            }
+            if before
+            else {"port": 0}
+        )
+        options = daemon.EmulatorOptions(data_dir=self.data_dir, max_jobs=2, **ports)
         self.info = daemon.start_detached(options, timeout_sec=90)
         os.environ.update(daemon.shell_variables(self.info, project=PROJECT))
 

@@ -7,7 +7,6 @@ https://cloud.google.com/dataflow/docs/reference/rest
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -188,10 +187,7 @@ class Methods:
         return self._list(call, region=call.region)
 
     def aggregate_jobs(self, call: Call) -> Mapping[str, Any]:
-        # It does not filter by name, says the discovery document.
-        query = {key: value for key, value in call.query.items() if key != "name"}
-        region = call.query.get("location") or None
-        return self._list(dataclasses.replace(call, query=query), region=region)
+        return self._list(call, region=call.query.get("location") or None)
 
     def update_job(self, call: Call) -> Mapping[str, Any]:
         wanted = call.body.get("requestedState", "JOB_STATE_UNKNOWN")

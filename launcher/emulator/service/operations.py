@@ -46,9 +46,7 @@ _LIST = _PAGE | {
     *("terminationTimeRange.startTime", "terminationTimeRange.endTime"),
 }
 _WITH_AND_WITHOUT_REGION: Mapping[str, Operation] = {
-    "jobs.create": Operation(
-        answer=Methods.create_job, query=frozenset({"view"}), refused=frozenset({"replaceJobId"})
-    ),
+    "jobs.create": Operation(answer=Methods.create_job, refused=frozenset({"replaceJobId"})),
     "jobs.get": Operation(answer=Methods.get_job, query=frozenset({"view"})),
     "jobs.getMetrics": Operation(answer=Methods.get_job_metrics, query=frozenset({"startTime"})),
     "jobs.list": Operation(answer=Methods.list_jobs, query=_LIST),
@@ -66,7 +64,9 @@ _WITH_AND_WITHOUT_REGION: Mapping[str, Operation] = {
 }
 OPERATIONS: Mapping[str, Operation] = {
     "dataflow.projects.jobs.aggregated": Operation(
-        answer=Methods.aggregate_jobs, query=_LIST | {"location"}
+        # It does not filter by name, says the discovery document.
+        answer=Methods.aggregate_jobs,
+        query=_LIST - {"name"} | {"location"},
     ),
     "dataflow.projects.locations.flexTemplates.launch": Operation(
         answer=Methods.launch_flex_template,

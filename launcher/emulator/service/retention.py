@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -38,6 +39,7 @@ _LAUNCHES = "/template_launches/"
 _LAUNCH = re.compile(rf"{_LAUNCHES}([^/]+)/")
 # What Beam's file sinks leave of a run that failed.
 _SINK_TEMP = "beam-temp-"
+_LEFTOVER_AGE = timedelta(hours=1)
 _LEFT_BY_SINK = re.compile(rf"(^|/){_SINK_TEMP}[^/]+-[0-9a-f]{{32}}/")
 
 
@@ -66,26 +68,28 @@ class Retention:
         runs_dir: Path,
         running: Callable[[], Collection[str]] = frozenset,
         forget: Callable[[Collection[str]], None] = lambda job_ids: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._jobs = jobs
         self._store = store
         self._runs_dir = runs_dir
         self._running = running
         self._forget = forget
+        self._clock = clock
 
-    def prune(self, keep_jobs: int) -> Pruned:
+    def prune(self, keep_jobs: int, *, with_leftovers: bool = False) -> Pruned:
         """Delete all finished jobs but the last to end; blocks on the disk.
 
-        If no job runs, what the sinks of failed runs have left goes too.
+        Args:
+            with_leftovers: delete also what the sinks of failed runs have left, if no job runs. Of
+                the last hour it stays: a pipeline that runs elsewhere may be writing it.
         """
         running = self._running()
         finished = self._jobs.list_finished(after=keep_jobs)
         doomed = [record for record in finished if record.id not in running]
         objects = self._delete_objects(doomed) if doomed else 0
-        if not running:
-            objects += self._delete(
-                [found for found in self._store.find_objects(_SINK_TEMP) if _is_left(found[1])]
-            )
+        if with_leftovers and not running:
+            objects += self._delete(self._find_leftovers())
         for record in doomed:
             shutil.rmtree(self._runs_dir / record.id, ignore_errors=True)
         ids = [record.id for record in doomed]
@@ -120,6 +124,20 @@ class Retention:
             return []
         return [(bucket, found.name) for found in listing.objects]
 
+    def _find_leftovers(self) -> Sequence[tuple[str, str]]:
+        newest = self._clock() - _LEFTOVER_AGE
+        found = []
+        for bucket, name in self._store.find_objects(_SINK_TEMP):
+            if not _LEFT_BY_SINK.search(name):
+                continue
+            try:
+                stored = self._store.stat(ObjectRef(bucket=bucket, name=name))
+            except NotFound:
+                continue
+            if stored.time_created < newest:
+                found.append((bucket, name))
+        return found
+
     def _delete(self, objects: Sequence[tuple[str, str]]) -> int:
         for bucket, name in objects:
             try:
@@ -127,10 +145,6 @@ class Retention:
             except NotFound:
                 _LOG.debug("gs://%s/%s is gone already", bucket, name)
         return len(objects)
-
-
-def _is_left(name: str) -> bool:
-    return _LEFT_BY_SINK.search(name) is not None
 
 
 def prune_route(path: str, retention: Retention) -> Route:
@@ -141,7 +155,7 @@ def prune_route(path: str, retention: Retention) -> Route:
         keep = body.get("keepJobs") if isinstance(body, Mapping) else None
         if type(keep) is not int or keep < 0:
             raise errors.invalid_argument("keepJobs must be a whole number, 0 or more.")
-        pruned = await run_in_threadpool(retention.prune, keep)
+        pruned = await run_in_threadpool(retention.prune, keep, with_leftovers=True)
         return Response(orjson.dumps(asdict(pruned)), media_type="application/json")
 
     return Route(path, prune, methods=["POST"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,13 @@ class Folder:
     def names(self) -> list[str]:
         return [found.name for found in self.store.list_objects("bkt").objects]
 
-    def retention(self, running: frozenset[str]) -> Retention:
+    def retention(self, running: frozenset[str], *, hours: int = 0) -> Retention:
         return Retention(
-            jobs=self.jobs, store=self.store, runs_dir=self.runs, running=lambda: running
+            jobs=self.jobs,
+            store=self.store,
+            runs_dir=self.runs,
+            running=lambda: running,
+            clock=lambda: datetime.now(UTC) + timedelta(hours=hours),
         )
 
 
@@ -80,7 +85,12 @@ def test_a_job_that_has_processes_is_left_alone(folder: Folder) -> None:
 
 
 def test_what_sinks_left_goes_when_nothing_runs(folder: Folder) -> None:
-    assert folder.retention(frozenset()).prune(0) == Pruned(jobs=2, objects=5)
+    retention = folder.retention(frozenset(), hours=2)
+    assert retention.prune(2, with_leftovers=False) == Pruned(jobs=0, objects=0)
+    assert folder.retention(frozenset()).prune(2, with_leftovers=True).objects == 0  # too new
+    busy = folder.retention(frozenset(folder.ids), hours=2)
+    assert busy.prune(2, with_leftovers=True).objects == 0
+    assert retention.prune(0, with_leftovers=True) == Pruned(jobs=2, objects=5)
     assert folder.names() == [
         "out/rows.jsonl",
         "staging/job-2.123/pipeline.pb",
