@@ -51,8 +51,8 @@ def join_predictions(
 ) -> pd.DataFrame:
     """Return the columns beside the prediction and what ``predict`` returned, row by row.
 
-    A DataFrame keeps its columns, a mapping of arrays or lists has them by name, and so have a
-    sequence of mappings and a structured array. A Series has its name or "prediction"; arrays,
+    A DataFrame keeps its columns. A mapping of arrays or lists, a sequence of mappings and a
+    structured array give one column for each name. A Series has its name or "prediction"; arrays,
     tensors (of any device) and lists become the column "prediction", with a list per row if they
     have more than one dimension. A single value (of no dimension: what ``squeeze`` leaves of one
     row) is one entry. None adds no column.

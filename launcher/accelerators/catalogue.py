@@ -222,7 +222,7 @@ def capability(text: str) -> tuple[int, int]:
 
 
 def find_machine_type(name: str) -> MachineType | None:
-    """Return what is known of a machine type: those with GPUs, N1, and custom N1; else None."""
+    """Return what is known about a machine type: those with GPUs, N1, and custom N1; else None."""
     for accelerator in load_catalogue().accelerators:
         for machine in accelerator.machines:
             if machine.name == name:

@@ -46,7 +46,7 @@ def add_gpu_defaults(
     image: str | None,
     on_all_workers: bool,
 ) -> FlexTemplateRuntimeEnvironment:
-    """Return the environment with what a GPU job needs beside it.
+    """Return the environment with what a GPU job needs besides it.
 
     Args:
         environment: what the user asks for; kept.

@@ -95,7 +95,9 @@ def add_flags(parser: CommandParser) -> None:
         metavar="SECONDS",
         help="how long the rehearsed launcher may take (default: 120)",
     )
-    files = parser.add_argument_group("files of the template; what is not named is looked for")
+    files = parser.add_argument_group(
+        "files of the template; those that are not named are searched for"
+    )
     files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
     files.add_argument("--dockerfile", metavar="FILE")
     files.add_argument("--target", metavar="STAGE", help="of the Dockerfile (default: the last)")
@@ -134,7 +136,7 @@ def add_flags(parser: CommandParser) -> None:
         help="interpreter with the image's packages (default: this one)",
     )
     add_place(parser)
-    add_environment_options(parser, "the job's environment; what is not given, the spec decides")
+    add_environment_options(parser, "the job's environment; the spec decides what is not given")
 
 
 def _run(args: Namespace) -> int:

@@ -42,7 +42,9 @@ def add_flags(parser: CommandParser) -> None:
     add_gate_flags(build)
     test = add_verb(verbs, "test", "enter the image, play launcher and worker", _test)
     test.add_argument("--image", metavar="IMAGE", help="default: the last one built")
-    test.add_argument("--engine", metavar="NAME", help="docker or buildah; default: what is there")
+    test.add_argument(
+        "--engine", metavar="NAME", help="docker or buildah; default: the first that works"
+    )
     test.add_argument("--no-size", action="store_true", help="leave out the layers' sizes")
     test.add_argument(
         "--scan",
@@ -68,7 +70,9 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
     group.add_argument("--tag", help="default: from git, TAG or TAG.devN-gHASH[-tTREE]")
     group.add_argument("--flavour", help="torch's build: cu130 (default), cu126 or cpu")
     group.add_argument(
-        "--engine", metavar="NAME", help="docker, buildah or cloudbuild; default: what is there"
+        "--engine",
+        metavar="NAME",
+        help="docker, buildah or cloudbuild; default: the first that works",
     )
     group.add_argument(
         "--code",

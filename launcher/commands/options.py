@@ -1,4 +1,4 @@
-"""The flags that several commands have, and the options of a launch among them."""
+"""The flags that several commands share, among them the options of a launch."""
 
 from __future__ import annotations
 

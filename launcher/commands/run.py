@@ -67,7 +67,7 @@ def add_flags(parser: CommandParser) -> None:
     )
     add_timeout(parser, "a day with --wait, else half an hour, or an hour with --fallback")
     add_place(parser)
-    add_environment_options(parser, "the job's environment; what is not given, the spec decides")
+    add_environment_options(parser, "the job's environment; the spec decides what is not given")
 
 
 def _run(args: Namespace) -> int:

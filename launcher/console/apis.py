@@ -39,7 +39,7 @@ class Unreachable(Exception):  # noqa: N818 - a state
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the services are: root URLs without a slash at the end; None for one that is not."""
+    """The root URLs of the services, without a slash at the end; None for one that does not run."""
 
     dataflow: str
     storage: str

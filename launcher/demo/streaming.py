@@ -211,7 +211,7 @@ def _publish_and_show(publisher: _Publisher, ledger: _Ledger, rate: float, count
 
 
 def _read_images(count: int) -> Iterator[tuple[bytes, int]]:
-    """Yield pixels and label of the demo's images, from the start again after the last."""
+    """Yield pixels and label of the demo's images, starting again after the last."""
     images = gzip.decompress(IMAGES.read_bytes())[16:]
     labels = gzip.decompress(LABELS.read_bytes())[8:]
     for number in range(count):

@@ -1,6 +1,6 @@
 """The local Dataflow: the service, its Cloud Storage, and the processes that run its jobs.
 
-Stands beside the launcher's layers: it imports none of them, and they import ``daemon`` alone. A
+Stands beside the launcher's layers: it imports none of them, and they import only ``daemon``. A
 module imports from its own room and from lower ones only::
 
     daemon       starts, finds and stops the process of server

@@ -121,7 +121,7 @@ def serve_until_stopped(
         keep_jobs: how many finished jobs are kept, or None for the default.
         running_sec: how long a job is RUNNING at least.
         warm: whether processes of jobs are forked from one that waits with all that they import.
-        pubsub: the Pub/Sub emulator beside it; streaming jobs learn when it has been restarted.
+        pubsub: its Pub/Sub emulator; streaming jobs learn when it has been restarted.
         project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import orjson
 
-_MOST_LEVELS = 100  # of objects and lists, as protobuf's parsers have it
+_MOST_LEVELS = 100  # of objects and lists, as in protobuf's parsers
 
 
 def parse_strictly(content: bytes) -> object:

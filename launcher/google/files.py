@@ -54,7 +54,7 @@ def plan_uploads(paths: list[Path], destination: str) -> dict[str, Path]:
 
 
 def upload_files(uploads: Mapping[str, Path]) -> None:
-    """Write files to objects, several at a time; what is there is replaced.
+    """Write files to objects, several at a time; existing objects are replaced.
 
     Blocks, and retries what may pass. On the local Dataflow a bucket that does not exist is made.
 

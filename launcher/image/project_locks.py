@@ -113,7 +113,7 @@ def read_project_lock(project: Project) -> ProjectLock:
                 raise InputError(
                     f"{path}: {entry.split()[0]}: a lock holds only versions and hashes. Name "
                     f"packages in {project.requirements.name} and run {lock_command(project)}; "
-                    "give an index of your own by --pip-conf FILE"
+                    "give your own index with --pip-conf FILE"
                 )
             options.append(entry)
             continue

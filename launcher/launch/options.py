@@ -18,7 +18,7 @@ from launcher.google.rest import camel_case
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What is declared of one option beside its name and type.
+    """What is declared about one option besides its name and type.
 
     Attributes:
         metavar: how the help calls its value.

@@ -1,1 +1,1 @@
-"""What a Flex Template is made of beside its image: metadata and container spec."""
+"""What a Flex Template consists of besides its image: metadata and container spec."""

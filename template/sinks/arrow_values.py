@@ -1,7 +1,7 @@
 """Columns of predictions as Arrow, in which no value becomes another one.
 
 The type that Arrow infers from Python's objects drops nanoseconds, the time of day after a date,
-digits of decimals beside floats, and what is a text beside bytes.
+digits of decimals among floats, and texts among bytes.
 """
 
 from __future__ import annotations

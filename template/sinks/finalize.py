@@ -42,7 +42,7 @@ class FinalizeRun(beam.PTransform):
 
     Args:
         output: what the names of all files begin with.
-        facts: what is known of the run when it is launched, for the record.
+        facts: what is known about the run when it is launched, for the record.
         max_dead_letter_share: see ``template.verdict.judge``.
     """
 

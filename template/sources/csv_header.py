@@ -80,7 +80,7 @@ def parse_header(header: bytes, delimiter: str) -> tuple[str, ...]:
     except csv.Error as error:
         if "new-line character" in str(error):
             raise UnreadableError(
-                "its lines end in carriage returns alone: save it with newlines"
+                "its lines end in carriage returns only: save it with newlines"
             ) from error
         raise UnreadableError(f"its header line cannot be read: {error}") from error
     return tuple(_make_unique(names))

@@ -1,8 +1,8 @@
 """The files that a pattern means: what matches, without what lies there beside the input.
 
-Not input are the placeholders of folders, and what begins with ``.`` or ``_``, as Spark, BigQuery
-and Arrow have it: ``_SUCCESS``, ``_metadata``, ``_temporary/``, ``.part-0.csv.crc``. A pattern that
-names such files itself (``_*.csv``) means them.
+Placeholders of folders are not input, nor are files whose names begin with ``.`` or ``_``, as in
+Spark, BigQuery and Arrow: ``_SUCCESS``, ``_metadata``, ``_temporary/``, ``.part-0.csv.crc``. A
+pattern that names such files itself (``_*.csv``) means them.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class IdxSplit:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The images of a block in one array, which nobody changes."""
+    """The images of a block in one array, which must not be changed."""
 
     images: np.ndarray
 

@@ -157,7 +157,7 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _ImageFiles:
-    """Images as their files or, if that is less, as their pixels, which nobody changes."""
+    """Images as their files or, if that is less, as their pixels, which must not be changed."""
 
     files: tuple[bytes | np.ndarray, ...]
     max_pixels: int

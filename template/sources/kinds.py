@@ -167,7 +167,7 @@ def _group(kinds: Mapping[str, np.ndarray]) -> list[Group]:
 
 
 def make_frame(columns: Mapping[str, Cells], rows: int) -> pd.DataFrame:
-    """Return columns as a frame, which may have none of them."""
+    """Return a frame of columns, or one without any."""
     index = pd.RangeIndex(rows)
     # Of object cells pandas would guess a type, which fails for 10**400.
     series = {

@@ -84,7 +84,7 @@ class Image:
     root: Path | None = None
 
     def find_file(self, name: str) -> Path:
-        """Return where a file is that the image calls ``name``, absolute or from its workdir."""
+        """Return where the image's file ``name`` is, an absolute path or one from its workdir."""
         if self.root is not None and name.startswith("/"):
             return self.root / name.lstrip("/")
         return self.workdir / name
@@ -178,7 +178,7 @@ def describe_stock_image(reference: str) -> str | None:
         return None
     here = ".".join(platform.python_version_tuple()[:2]), metadata.version("apache-beam")
     warning = (
-        f"The workers run Beam's own image, {reference}, which holds nothing of the template. Here "
+        f"The workers run Beam's own image, {reference}, which does not contain the template. Here "
         "the packages of this environment stand for it; on Dataflow, importing what is not Beam's "
         "fails. For the workers to import what is in the template's image, set "
         "sdk_container_image (sdkContainerImage in the environment) to it."

@@ -68,7 +68,7 @@ def render_job(record: JobRecord, view: str, operations: Sequence[Message] = ())
 
 
 def render_listed(record: JobRecord) -> dict[str, Any]:
-    """Return a job as lists have it: without labels and environment."""
+    """Return a job as lists show it: without labels and environment."""
     job = render_job(record, "JOB_VIEW_SUMMARY")
     return {name: job[name] for name in _IN_LIST if name in job}
 

@@ -90,7 +90,7 @@ class Cloud:
 
 
 def unasked(what: str, problem: Exception) -> Finding:
-    """Return the finding that a question has no answer: what is not known need not be well."""
+    """Return the finding for a question without an answer: the unknown need not be fine."""
     return warning(
         LIVE_UNASKED,
         f"{what}: could not ask: {problem}",

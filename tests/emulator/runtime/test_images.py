@@ -147,7 +147,7 @@ def test_beams_own_images_are_known_with_a_warning() -> None:
     reference = "gcr.io/cloud-dataflow/v1beta3/beam_python{}_sdk:{}".format(*here)
     warning = describe_stock_image(reference)
     assert warning is not None
-    assert f"run Beam's own image, {reference}, which holds nothing of the template" in warning
+    assert f"run Beam's own image, {reference}, which does not contain the template" in warning
     assert "set sdk_container_image (sdkContainerImage in the environment) to it" in warning
     assert "other versions" not in warning
     for other in ("apache", "docker.io/apache"):

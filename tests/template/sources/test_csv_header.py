@@ -73,7 +73,7 @@ def test_equal_names_follow_pandas(read_csv_schema, header):
     ("text", "key_column", "reason"),
     [
         ("a,b\n1,2\n", "id", "no key column 'id'; its columns: a, b"),
-        ("a,b\r1,2\r3,4\r", None, "carriage returns alone"),
+        ("a,b\r1,2\r3,4\r", None, "carriage returns only"),
         (b"sep=\xe4\na\xe4b\n", None, "name a delimiter in ASCII"),
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),
         (b"PK\x03\x04\n", None, "a ZIP file, as Excel workbooks are"),
