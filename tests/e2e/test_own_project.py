@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.emulator import daemon
-from tests.support import BIN, bare_environ, run
+from tests.support import BIN, bare_environ, open_storage, run
 
 _READ = {"table": (200, 199), "image": (31, 30), "text": (60, 59)}
 
@@ -62,6 +62,24 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
     assert again.stderr == (
         f"flexpack: NAME '{name}': is there already, and nothing is overwritten\n"
     )
+
+
+def test_in_the_cloud_for_which_the_local_dataflow_stands(outside, make, emulator):
+    """The Makefile's other way: templates in a bucket, from an image that is there already."""
+    folder, env = outside
+    if not (folder / "my_table").exists():
+        run("flexpack", "init", "my_table", env=env, cwd=folder)
+    open_storage(emulator).create_bucket("cloud-bucket")
+    daemon.register_project(emulator, "my_table", folder / "my_table", BIN / "python")
+    place = ("PROJECT=my-project", "REGION=europe-west1", "BUCKET=gs://cloud-bucket")
+    cloud = env | daemon.shell_variables(emulator, project="other")
+    cwd = folder / "my_table"
+    made = run("make", "template", *place, "IMAGE=local/my_table", env=cloud, cwd=cwd).stdout
+    assert "spec   gs://cloud-bucket/my_table/templates/batch.json\n" in made
+    printed = run("make", "run", *place, "JOB_NAME=in-the-cloud", env=cloud, cwd=cwd).stdout
+    assert "Launched in-the-cloud in europe-west1." in printed
+    assert "200 rows read, 199 predictions, 1 dead letter" in printed
+    assert "register" not in printed
 
 
 def test_an_image_that_no_project_stands_for(outside, make):
