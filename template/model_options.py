@@ -51,14 +51,14 @@ def read_model_opts(
             given.update(settle_options({name: option}, given))
         except ValueError as error:
             if not any(problem.startswith(f"--{name} ") for problem in problems):
-                problems.append(f"{_option_flag(name, text)}: {error}")
+                problems.append(
+                    f"--model_opts {text!r}: {error}"
+                    if name in given
+                    else f"--{name}: is required. {option.help}"
+                )
     if problems:
         raise ParameterError("\n".join(problems))
     return given
-
-
-def _option_flag(name: str, text: str) -> str:
-    return f"--model_opts {text!r}" if text else f"--model_opts '{{\"{name}\": ...}}'"
 
 
 def _parse_model_opts(model_class: type[BaseModel], text: str) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Images(ImageFormat):
             number, or one for each channel.
         orientation: "stored", or "upright" to turn an image as its EXIF data say.
         scaled_decoding: lets the JPEG decoder halve a large image, once, twice or three times,
-            before it is resized. Several times as fast for photographs; pixels differ a little.
+            before it is resized. Several times as fast for large photographs; pixels then differ
+            from Pillow's by about 1 of 255 on average.
 
     Raises:
         ValueError: a value is not one of these.

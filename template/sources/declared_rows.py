@@ -73,7 +73,9 @@ class DeclaredRows:
         found = {
             column.name: type_values(
                 column,
-                [record.get(column.name) for record in records],
+                [record.get(column.name) for record in records]
+                if column.optional
+                else [record[column.name] for record in records],
                 needs.images,
                 needs.max_image_pixels,
             )
@@ -95,22 +97,17 @@ class DeclaredRows:
         kept = self.kept
         every = len(kept) == self.rows
         columns = {name: cells if every else cells[kept] for name, cells in self.columns.items()}
-        numbers = {
-            name: cells
-            for name, cells in columns.items()
-            if isinstance(cells, np.ndarray) and cells.dtype == np.float64
-        }
-        if len(numbers) < 2:
+        if not all(_is_number(cells) for cells in columns.values()):
             return make_frame(columns, len(kept))
         # In one array, because models turn the columns of numbers into one.
-        values = np.empty((len(numbers), len(kept)))
-        for position, cells in enumerate(numbers.values()):
-            values[position] = cells
-        frame = pd.DataFrame(values.T, columns=list(numbers), copy=False)
-        others = {name: cells for name, cells in columns.items() if name not in numbers}
-        if not others:
-            return frame
-        return pd.concat([frame, make_frame(others, len(kept))], axis=1)[list(columns)]
+        values = np.empty((len(columns), len(kept)))
+        for position, cells in enumerate(columns.values()):
+            values[position] = np.asarray(cells)
+        return pd.DataFrame(values.T, columns=list(columns), copy=False)
+
+
+def _is_number(cells: Cells) -> bool:
+    return isinstance(cells, np.ndarray) and cells.dtype == np.float64
 
 
 def find_wanted(names: Sequence[str], settings: ReadSettings) -> list[str] | None:
@@ -157,14 +154,22 @@ def check_declared(names: Collection[str], needs: Needs) -> None:
         )
 
 
-def check_fields(record: Mapping[str, Any], needs: Needs) -> None:
+def required_fields(needs: Needs) -> frozenset[str]:
+    """Return the names of the columns that are not optional."""
+    return frozenset(column.name for column in needs.columns if not column.optional)
+
+
+def check_fields(record: Mapping[str, Any], required: frozenset[str], needs: Needs) -> None:
     """Check that a JSON object has the fields that the model needs.
+
+    Args:
+        required: ``required_fields`` of ``needs``, which is asked once and not for every record.
 
     Raises:
         ValueError: it does not.
     """
-    missing = _find_missing(record, needs)
-    if missing:
+    if not required <= record.keys():
+        missing = _find_missing(record, needs)
         raise ValueError(
             f"no field {_list(missing)}, which the model needs{did_you_mean(missing[0], record)}; "
             f"its fields: {', '.join(record) or 'none'}"

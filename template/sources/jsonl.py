@@ -28,7 +28,7 @@ from template.sources.chunks import (
     read_lines,
 )
 from template.sources.columns import check_folder_columns
-from template.sources.declared_rows import DeclaredRows, check_fields
+from template.sources.declared_rows import DeclaredRows, check_fields, required_fields
 from template.sources.json_objects import (
     find_passthrough,
     make_frames,
@@ -167,6 +167,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
     parse = parse_object if may_hold_long_numbers(chunk.data) else parse_short_numbers
     lines = (line for line in io.BytesIO(chunk.data) if not line.isspace())
     alike: dict[frozenset[str], _OpenBlock] = {}
+    required = required_fields(settings)
     for row, line in enumerate(lines, chunk.first_row):
         key = f"{file_name}#{row}"
         try:
@@ -174,8 +175,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
             if settings.folder_columns:
                 check_folder_columns(record, settings)
             passed = find_passthrough(record, line, settings.passthrough_columns)
-            if settings.columns:
-                check_fields(record, settings)
+            check_fields(record, required, settings)
             if settings.key_column is not None:
                 key = take_key(record, settings.key_column, keep=bool(settings.columns))
         except ValueError as error:

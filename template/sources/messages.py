@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +27,12 @@ from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources.chunks import BOM
 from template.sources.columns import check_passthrough
-from template.sources.declared_rows import DeclaredRows, check_fields, check_image_column
+from template.sources.declared_rows import (
+    DeclaredRows,
+    check_fields,
+    check_image_column,
+    required_fields,
+)
 from template.sources.json_images import (
     UndecodableError,
     decode_file,
@@ -75,6 +81,11 @@ class MessageSettings:
     columns: tuple[Column, ...] = ()
     images: ImageFormat = AS_STORED
 
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The fields that a JSON object must have."""
+        return required_fields(self)
+
 
 class DecodeMessages(beam.PTransform):
     """Decodes batches of messages; the result is ``(blocks, dead_letters)``."""
@@ -113,8 +124,7 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
     if message_format == "json":
         record = parse_object(message.payload)
         passed = find_passthrough(record, message.payload, passthrough_columns)
-        if settings.columns:
-            check_fields(record, settings)
+        check_fields(record, settings.required, settings)
         if key_column is not None:
             key = take_key(record, key_column, keep=bool(settings.columns))
         if settings.columns:

@@ -72,8 +72,12 @@ def type_texts(
             for row, cell in numbers.cells.items()
         }
         return TypedCells(numbers.values, problems)
+    if column.type == "text":
+        return TypedCells(texts.to_pandas().to_numpy(dtype=object), {})
     if column.type == "integer":
         numbers = read_numbers(texts)
+        if not numbers.cells and (numbers.values == np.floor(numbers.values)).all():  # nor NaN
+            return _finish(column, numbers.values.astype(np.int64), {})
         values = numbers.values.tolist()
         for row, cell in numbers.cells.items():
             values[row] = cell
@@ -96,6 +100,10 @@ def type_array(column: Column, array: pa.Array, images: ImageFormat, max_pixels:
     """Return a column of Parquet, of a type that ``find_type_problem`` accepts."""
     array = decode_dictionary(array)
     type_ = array.type
+    if column.type == "text" and not pa.types.is_null(type_):
+        return TypedCells(array.to_pandas().to_numpy(dtype=object), {})
+    if column.type == "boolean" and not array.null_count:
+        return _finish(column, array.to_numpy(zero_copy_only=False), {})
     if column.type == "number" and not pa.types.is_integer(type_):
         return TypedCells(array.cast(pa.float64()).to_numpy(zero_copy_only=False).copy(), {})
     if column.type == "number" or (column.type == "integer" and pa.types.is_integer(type_)):

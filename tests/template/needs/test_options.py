@@ -231,7 +231,7 @@ class TestLaunches:
         assert [line.partition(":")[0] for line in lines] == [
             "--top_k '0'",
             "--half 'x'",
-            '--model_opts \'{"who"',
+            "--who",
         ]
 
     def test_arguments_that_are_not_declared(self):
