@@ -9,6 +9,7 @@ import importlib
 import json
 import pickle
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 # Of torch.save: a zip archive, or, before torch 1.6, a pickle.
 _FIRST_BYTES = (b"PK", b"\x80\x02")
+# GGUF, HDF5 (Keras), gzip, XGBoost and the text of LightGBM and JSON.
+_OTHERS = (b"GGUF", b"\x89HDF", b"\x1f\x8b", b"binf", b"tree\n", b"{")
 
 
 def main(path: str, model_class: str | None) -> dict[str, Any]:
@@ -24,9 +27,11 @@ def main(path: str, model_class: str | None) -> dict[str, Any]:
 
     report: dict[str, Any] = {"file_bytes": Path(path).stat().st_size}
     with Path(path).open("rb") as file:
-        start = file.read(2)
-    if start not in _FIRST_BYTES:
-        return report | {"problem": "unreadable", "detail": f"it begins with {start!r}"}
+        start = file.read(16)
+    if _is_of_another_kind(path, start):  # what the model class does with it, it says below
+        return report | _load_model(path, model_class)
+    if start[:2] not in _FIRST_BYTES:
+        return report | {"problem": "unreadable", "detail": f"it begins with {start[:2]!r}"}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -39,14 +44,34 @@ def main(path: str, model_class: str | None) -> dict[str, Any]:
     report["tensor_bytes"] = sum(tensor.nbytes for tensor in tensors)
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors)
     report["dtypes"] = dict(dtypes)
-    if model_class is not None:
-        module, _, name = model_class.partition(":")
-        try:
-            model = getattr(importlib.import_module(module), name)(path)
-            model.ensure_model()
-        except Exception as error:  # the user's own code may raise anything
-            return report | {"problem": "misfit", "detail": f"{type(error).__name__}: {error}"}
-    return report
+    return report | _load_model(path, model_class)
+
+
+def _load_model(path: str, model_class: str | None) -> dict[str, Any]:
+    """Return why a model class does not load the file, or nothing."""
+    if model_class is None:
+        return {}
+    module, _, name = model_class.partition(":")
+    try:
+        model = getattr(importlib.import_module(module), name)(path)
+        model.ensure_model()
+    except Exception as error:  # the user's own code may raise anything
+        return {"problem": "misfit", "detail": f"{type(error).__name__}: {error}"}
+    return {}
+
+
+def _is_of_another_kind(path: str, start: bytes) -> bool:
+    """Return whether a file is a model, and not of torch.save: a model class may load it."""
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < Path(path).stat().st_size:
+        return True  # safetensors
+    if start.startswith(_OTHERS) or Path(path).suffix == ".onnx":
+        return True
+    if start.startswith(b"PK") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] or name for name in archive.namelist()]
+        is_program = any(name.startswith(("code/", "models/", "data/weights/")) for name in names)
+        return is_program or "data.pkl" not in names  # TorchScript, torch.export, Keras, NumPy
+    return False
 
 
 def _leaves(value: Any) -> list[Any]:

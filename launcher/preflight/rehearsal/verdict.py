@@ -61,11 +61,14 @@ class Verdict:
         if staged_after_sec is None:
             diagnosis, reason = self._find_reason()
             known = diagnosis.failure
+            hidden = known is None or known.id == "launch-error-hidden"
+            tail = "".join(f"\n    {line}" for line in diagnosis.console_tail.splitlines())
             yield error(
                 REHEARSAL_LAUNCH,
                 f"the launcher staged no job within {limit:g} s or failed: {reason}"
-                + (f" ({known.cause})" if known else ""),
-                known.remedy if known else "Fix what the entry file says.",
+                + (f" ({known.cause})" if known and not hidden else ""),
+                (known.remedy if known and not hidden else "Fix what the entry file says.")
+                + (f" The launcher's last lines:{tail}" if tail else ""),
             )
             return
         self.figures.append(f"the launcher took {staged_after_sec:.1f} s")
@@ -193,10 +196,18 @@ class Verdict:
         found = self._stage.dataflow.messages(
             self._played.job_id, minimum_importance=MessageImportance.WARNING
         )
-        diagnosis = diagnose([message.message_text for message in found])
+        console = self._read_console()
+        diagnosis = diagnose([message.message_text for message in found], console=console)
         raised = find_exception(diagnosis.traceback)
-        reason = raised or diagnosis.evidence or str(self._played.failure)
+        last = diagnosis.console_tail.rpartition("\n")[2]
+        reason = raised or last or diagnosis.evidence or str(self._played.failure)
         return diagnosis, " ".join(reason.split())[:_LONGEST_REASON]
+
+    def _read_console(self) -> str:
+        """Return what the launcher printed, or nothing if it left no log."""
+        path = f"staging/template_launches/{self._played.job_id}/console_logs"
+        blob = self._stage.bucket.blob(path)
+        return blob.download_as_bytes().decode(errors="replace") if blob.exists() else ""
 
 
 def _holds_dead_letters(name: str) -> bool:

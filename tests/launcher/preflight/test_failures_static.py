@@ -264,3 +264,15 @@ def test_no_region(project):
 
 def test_long_name(project):
     assert "64 characters" in project.check(f"--job-name={'a' * 64}")["job-name"]
+
+
+@pytest.mark.parametrize("kind", ["script", "safetensors"])
+def test_a_model_file_of_another_kind_is_left_to_the_model_class(project, kind):
+    torch = pytest.importorskip("torch")
+    path = project.root / f"m.{kind}"
+    network = torch.nn.Linear(2, 1)
+    if kind == "script":
+        torch.jit.save(torch.jit.trace(network, torch.zeros(1, 2)), path)
+    else:
+        path.write_bytes((2).to_bytes(8, "little") + b"{}")
+    assert "checkpoint-unreadable" not in project.check("--checkpoint", str(path))
