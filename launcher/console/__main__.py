@@ -32,7 +32,7 @@ class _Visited:
 
 
 class _Server(uvicorn.Server):
-    """A server that the leash's signals end as any other program."""
+    """A server that the leash's signals end like any other program."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -113,7 +113,7 @@ class Apis:
         self._call("POST", url, "Cloud Storage", {"name": bucket}, {"project": project})
 
     def write_object(self, bucket: str, name: str, content: bytes) -> None:
-        """Write an object, whatever was there."""
+        """Write an object, replacing what was there."""
         url = f"{self.endpoints.storage}/upload/storage/v1/b/{quote(bucket, '')}/o"
         try:
             answer = self._session().post(

@@ -222,7 +222,7 @@ def build_gcloud(filled: FilledForm, parameter: Mapping[str, Any]) -> str:
 def fill_from_launch(parameter: Mapping[str, Any]) -> dict[str, str]:
     """Return the values of the form that launches the same as a ``LaunchFlexTemplateParameter``.
 
-    An accelerator comes back as the experiment that it is.
+    An accelerator is returned as the experiment that requests it.
     """
     values = {
         f"{PARAMETER}{name}": str(value) for name, value in parameter.get("parameters", {}).items()

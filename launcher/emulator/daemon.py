@@ -358,7 +358,7 @@ def _make_folder(data_dir: Path) -> Path:
 
 
 def _wait_until_ended(pid: int, timeout_sec: float) -> None:
-    """Wait while a process that serves no more removes the images that it has mounted."""
+    """Wait for a process that no longer serves to remove the images that it has mounted."""
     if sys.platform != "linux":  # where none are
         return
     deadline = time.monotonic() + timeout_sec

@@ -34,7 +34,7 @@ _OTHER_PROCESSOR = re.compile(r"(?:^|/)(?P<name>arm64v8|arm32v[5-7]|i386|ppc64le
 
 @dataclass(frozen=True)
 class BaseImage:
-    """An image, as far as its name says what it holds.
+    """What an image holds, as far as its name says it.
 
     Attributes:
         text: the name, in which build arguments without a value stand as ``$NAME``.

@@ -48,7 +48,7 @@ class Kind(IntEnum):
     UNSIGNED = 4
     """uint64: an integer from 2**63 on."""
     LONG = 5
-    """An integer of Python's, in a cell of its own: beyond int64 and uint64."""
+    """A Python integer, kept as an object: beyond int64 and uint64."""
     FLAG = 6
     """bool."""
     OBJECT = 7

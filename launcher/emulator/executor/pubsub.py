@@ -139,7 +139,7 @@ class PubSub:
             raise _missing(step, topic) from error
 
     def check_source(self, source: Source) -> None:
-        """Check that a subscription is there; make the job's own.
+        """Check that a subscription exists; create the job's own.
 
         Raises:
             WorkflowFailedError: there is no such subscription, or no such topic.

@@ -39,7 +39,7 @@ class Project:
         name: what follows ``local/``.
         folder: holds its packages; absolute.
         python: runs its launcher and its workers; has flexpack's ``template`` installed.
-        entry_file: of the template, as that Python has it.
+        entry_file: of the template that this Python has installed.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Projects:
 
 
 def _find_entry_file(python: str) -> str:
-    """Return where a Python has the template's entry file."""
+    """Return the path of the template's entry file in a Python environment."""
     try:
         # -P, and no PYTHONPATH: a folder called template beside the project is not flexpack's.
         done = subprocess.run(

@@ -60,7 +60,7 @@ def media_response(
 
     Raises:
         RangeNotSatisfiable: the range begins at or after the end of the object.
-        NotImplementedHere: the client needs gzip taken off, which the service would do.
+        NotImplementedHere: the client needs the object decompressed, which the service would do.
     """
     with ExitStack() as on_error:
         on_error.callback(file.close)

@@ -68,8 +68,8 @@ def build_command(plan: BuildPlan, folder: Path) -> list[str]:
     """Return gcloud's command line for a build of the context in a folder.
 
     Raises:
-        InputError: the image is not for Artifact Registry, or the build asks for what Cloud Build
-            cannot have.
+        InputError: the image is not for Artifact Registry, or the build needs what Cloud Build does
+            not support.
     """
     image = read_reference(plan.reference)
     found = find_repository(image)

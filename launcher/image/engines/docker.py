@@ -168,7 +168,7 @@ def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
         # docker leaves the name of its own registry out.
         if name in (repository, f"docker.io/{repository}"):
             return digest
-    raise ImageError(f"{reference}: was pushed, and docker reports no digest of it")
+    raise ImageError(f"{reference}: was pushed, but docker reports no digest for it")
 
 
 def summarize(line: str) -> str | None:
