@@ -1,5 +1,6 @@
 """Google's APIs: REST records, the HTTP transport with credentials, and Cloud Storage.
 
-Knows nothing of templates, launches or jobs. A call of the Dataflow API goes into
-``launcher.jobs.dataflow``, of another API into ``launcher.preflight.live``.
+Knows nothing about templates, launches or jobs, and makes no calls of the Dataflow API itself. To add
+a call of that API, add a method to ``Dataflow`` in ``launcher.jobs.dataflow`` and its records to
+``launcher.jobs.records``. Calls of other APIs are in ``launcher.preflight.live.cloud``.
 """

@@ -29,7 +29,7 @@ class Base:
     Attributes:
         argument: the ARG of the Dockerfile.
         tag: its default there.
-        digest: that is written down for this tag; None if none is.
+        digest: recorded for this tag, or None.
     """
 
     argument: str

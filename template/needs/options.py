@@ -59,7 +59,7 @@ class Option(Generic[T]):
             Without a default every launch must set it.
         minimum, maximum: the bounds of a number, which are allowed themselves.
         choices: the texts that it may be; or a dict, with a label for each.
-        regex: what a text must match, all of it.
+        regex: what the whole text must match.
         label: what the form calls it, if not by its name.
         passed_to: "predict" adds it to ``predict_opts``, which the ``predict`` of the loaded object
             gets if the model has no ``predict`` of its own.

@@ -30,7 +30,7 @@ _GROUPING = {
 }
 _GLOBAL_WINDOWS = common_urns.global_windows.urn
 _END_TIMER = "ts-window_end"
-"""The family of an event-time timer ``window_end``; so Beam calls that of GroupIntoBatches."""
+"""The family of an event-time timer ``window_end``; GroupIntoBatches has one of that name."""
 _LONGEST_DELAY_MS = 1000
 
 

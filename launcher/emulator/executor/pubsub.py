@@ -2,7 +2,7 @@
 
 Reading: every subscription has a thread that pulls ahead; leases of what is not acknowledged yet
 are extended. Writing: one thread publishes and acknowledges in the order of the commits, so that
-no message is acknowledged before all that came of it is published. Both wait and try again when
+no message is acknowledged before all of its results are published. Both wait and try again when
 the server is away.
 https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
 """

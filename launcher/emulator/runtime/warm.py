@@ -294,7 +294,7 @@ def start(
     role: str = "",
     **streams: Any,
 ) -> Child:
-    """Start a child of a job: forked from a warm parent, if there is one that does, or else new.
+    """Start a child of a job: forked from a warm parent if there is one, otherwise new.
 
     Args:
         command: an interpreter of this environment, a file, and its arguments.
