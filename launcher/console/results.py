@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,8 @@ MOST_ROWS = 50
 _MOST_COLUMNS = 40
 _LONGEST_CELL = 300
 _THUMBNAIL = 112
+_LARGEST_UNPACKED_BYTES = 256 << 20
+_IDX_HEADER_BYTES = 20
 _MAGIC = {b"\x00\x00\x08\x03": 1, b"\x00\x00\x08\x04": 3}
 
 
@@ -108,7 +110,7 @@ def draw_idx_image(content: bytes, number: int) -> bytes:
     if content[:2] == b"\x1f\x8b":
         content = gunzip(content)
     channels = _MAGIC.get(content[:4])
-    if channels is None:
+    if channels is None or len(content) < _IDX_HEADER_BYTES:
         raise UnreadableError("not an IDX file of images")
     height, width = struct.unpack(">II", content[8:16])
     start = 16 if channels == 1 else 20
@@ -140,15 +142,11 @@ def draw_thumbnail(content: bytes) -> bytes:
 
 
 def gunzip(content: bytes) -> bytes:
-    """Return what can be unpacked of the beginning of a gzipped file."""
-    unpacked = bytearray()
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        try:
-            while piece := file.read(1 << 16):
-                unpacked += piece
-        except (EOFError, OSError):
-            pass  # It was cut.
-    return bytes(unpacked)
+    """Return what can be unpacked of a gzipped file, or of its beginning."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(content, _LARGEST_UNPACKED_BYTES)
+    except zlib.error as error:
+        raise UnreadableError(f"it cannot be unpacked: {error}") from error
 
 
 def _read_parquet(content: bytes, *, is_cut: bool) -> Table:

@@ -77,8 +77,8 @@ class ConsoleStarter:
             child.kill()  # to close what it leaves open
             if time.monotonic() - started < _SOON_SEC and not self._closed:
                 _LOG.warning("the console ended with status %s; see %s", status, self._log_file)
-                visitor, _ = self._listener.accept()
-                visitor.close()
+                if select.select([self._listener], [], [], 0)[0]:  # nobody serves that visitor
+                    self._listener.accept()[0].close()
                 time.sleep(_PAUSE_SEC)
 
     def _start_console(self) -> Child:
