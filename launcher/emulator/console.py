@@ -26,6 +26,7 @@ _BACKLOG = 128
 # One that ends so soon cannot serve; the next visitor may try again after a pause.
 _SOON_SEC = 5.0
 _PAUSE_SEC = 2.0
+_KILLED = 128  # and above: by a signal
 
 
 def listen(port: int) -> socket.socket:
@@ -77,8 +78,9 @@ class ConsoleStarter:
             child.kill()  # to close what it leaves open
             if time.monotonic() - started < _SOON_SEC and not self._closed:
                 _LOG.warning("the console ended with status %s; see %s", status, self._log_file)
-                if select.select([self._listener], [], [], 0)[0]:  # nobody serves that visitor
-                    self._listener.accept()[0].close()
+                failed = status is not None and status < _KILLED
+                if failed and select.select([self._listener], [], [], 0)[0]:
+                    self._listener.accept()[0].close()  # nobody will ever serve that visitor
                 time.sleep(_PAUSE_SEC)
 
     def _start_console(self) -> Child:
