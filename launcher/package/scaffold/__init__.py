@@ -23,6 +23,7 @@ SAMPLE_PROGRAM = "make_sample.py"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _LONGEST_NAME = 40  # it becomes part of names of jobs and buckets
+_TAKEN = ("flexpack", "tests", "data", "make_sample")
 _SUFFIX = ".in"
 _CHECKS = "checks"
 _TITLES: Mapping[str, str] = {
@@ -138,7 +139,7 @@ def _find_problem(name: str) -> str:
         return "is a word of Python's own"
     if name in ("template", "launcher"):
         return "is the name of one of flexpack's own packages; choose another"
-    if name in ("flexpack", "tests"):
+    if name in _TAKEN:
         return "has a meaning of its own here; choose another"
     if name in sys.stdlib_module_names:
         return "is a module of Python's standard library, which it would hide; choose another"

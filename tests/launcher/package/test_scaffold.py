@@ -26,6 +26,8 @@ def make_scaffold(kind: str = "table", name: str = "house_prices") -> Scaffold:
         ("launcher", "one of flexpack's own packages"),
         ("flexpack", "has a meaning of its own"),
         ("tests", "has a meaning of its own"),
+        ("data", "has a meaning of its own"),
+        ("make_sample", "has a meaning of its own"),
         ("json", "Python's standard library"),
         ("torch", "an installed package"),
         ("google", "an installed package"),
