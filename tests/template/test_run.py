@@ -55,4 +55,6 @@ def test_the_entry_file_shows_no_trace_for_a_mistake(tmp_path):
 def test_the_entry_file_defines_nothing():
     body = ast.parse((PROJECT / "template" / "main.py").read_text()).body
     assert not [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    assert ast.unparse(body[-1]) == "if __name__ == '__main__':\n    sys.exit(run(sys.argv[1:]))"
+    assert ast.unparse(body[-1]) == (
+        "if __name__ == '__main__':\n    gc.freeze()\n    sys.exit(run(sys.argv[1:]))"
+    )
