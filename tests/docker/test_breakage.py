@@ -71,7 +71,7 @@ def test_everything_that_is_broken_is_found_at_once(project, image):
         edit(torch, "Version: 2.13.0+cpu", "Version: 2.12.0+cpu")
         (pandas,) = packages.glob("pandas-*.dist-info/METADATA")
         edit(pandas, "\nName: pandas\n", "\nName: pandas\nRequires-Dist: no-such-package\n")
-        edit(root / "opt/flexpack/template/models/fashion_mnist.py", "div_(255)", "div_(250)")
+        edit(root / "opt/flexpack/template/needs/images.py", "div_(255)", "div_(250)")
     found = find(project, name)
     assert found.keys() == {
         *("image-entrypoint", "image-launch-installs", "image-local-address", "image-address"),
