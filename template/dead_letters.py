@@ -8,6 +8,7 @@ So ``rows_read = predictions + dead_letters`` holds for every job.
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,22 @@ UNREAD_FILES = Metrics.counter("flexpack", "unread_files")
 NOT_TRIED_ALONE = Metrics.counter("flexpack", "not_tried_alone")
 """Of the dead letters, those of rows that only failed together with others: see ``failures``."""
 
+ROWS_FOUND = Metrics.counter("flexpack", "rows_found")
+"""Rows of the input, as far as they are known before they are read: the total of ``rows_read``."""
+UNCOUNTED_FILES = Metrics.counter("flexpack", "uncounted_files")
+"""Files whose rows are not among them, because only reading them shows how many there are."""
+_REASONS = "flexpack.dead_letters"
+"""Namespace of a counter for each reason of dead letters, by the error's type."""
+_REASON = re.compile(r"\w{1,60}(?=:)")
+
 _LONGEST_ERROR = 10_000  # characters
+
+
+def count_dead_letter(error: str) -> None:
+    """Count a dead letter, in all and by its reason."""
+    DEAD_LETTERS.inc()
+    reason = _REASON.match(error)
+    Metrics.counter(_REASONS, reason[0] if reason else "other").inc()
 
 
 @dataclass(frozen=True, kw_only=True)

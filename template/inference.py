@@ -18,7 +18,7 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from template.blocks import Block, frame_bytes
-from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+from template.dead_letters import PREDICTIONS, DeadLetter, count_dead_letter
 from template.failures import Failures
 from template.model import BaseModel
 from template.model_swap import ModelFile, ServingModel
@@ -206,7 +206,7 @@ class _RouteDoFn(beam.DoFn):
 
     def process(self, element: pd.DataFrame | DeadLetter) -> Iterator[Any]:
         if isinstance(element, DeadLetter):
-            DEAD_LETTERS.inc()
+            count_dead_letter(element.error)
             yield TaggedOutput(self.DEAD_LETTERS, element)
         else:
             PREDICTIONS.inc(len(element))

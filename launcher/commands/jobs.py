@@ -25,7 +25,10 @@ def add_flags(parser: CommandParser) -> None:
 
     def add(name: str, help_text: str, run: Command) -> CommandParser:
         verb = add_verb(verbs, name, help_text, run)
-        if run is not _list:
+        if run is _watch:
+            newest = "its id, or its name (default: the newest that is active)"
+            verb.add_argument("job_id", nargs="?", metavar="JOB", help=newest)
+        elif run is not _list:
             verb.add_argument("job_id", metavar="JOB", help="its id, or its name")
         add_place(verb)
         return verb
@@ -54,6 +57,7 @@ def add_flags(parser: CommandParser) -> None:
     for verb in (listing, describe, messages, metrics):
         verb.add_argument("--format", choices=("text", "json"), default="text")
     add_timeout(add("wait", "follow a job to its end, exit by its outcome", _wait), "a day")
+    add("watch", "show a job live: rows, speed, dead letters, latency, messages", _watch)
     cancel = add("cancel", "stop a job at once", _cancel)
     cancel.add_argument(
         "--force", action="store_true", help="for a job whose cancelling has hung for 30 minutes"
@@ -203,6 +207,19 @@ def _wait(args: Namespace) -> int:
         display.on_followed()
     display.show_end(followed.job, followed.counts, results=followed.results)
     return 0
+
+
+def _watch(args: Namespace) -> int:
+    """Show a job live; as ``wait`` shows it where there is no terminal."""
+    from launcher.commands.watch import find_watched, watch_job
+
+    dataflow = _open(args)
+    args.job_id = find_job_id(dataflow, args.job_id) if args.job_id else find_watched(dataflow)
+    if not sys.stdout.isatty():
+        args.timeout_sec = None
+        return _wait(args)
+    with explain_missing(args.job_id, dataflow):
+        return watch_job(args, dataflow)
 
 
 def _cancel(args: Namespace) -> int:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from launcher.commands.output import format_count
 from launcher.errors import ServiceError
+from launcher.jobs.progress import JobProgress, Speed
 from launcher.jobs.records import (
     Job,
     JobMessage,
@@ -29,16 +30,16 @@ from launcher.jobs.records import (
 )
 from launcher.jobs.tracebacks import find_exception, find_last_traceback
 
-_COUNTER_LINE_EVERY_SEC = 5.0
+_COUNTER_LINE_EVERY_SEC = 4.5  # at every poll, which come every five seconds
 _LINE_WIDTH = 200
-_STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
+MESSAGE_STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
 
 
 class Progress(JobObserver):
     """An observer that keeps count, and can sum up what it saw."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._meter = _Meter(clock)
+        self._meter = Meter(clock)
 
     def summarize(self) -> str:
         """Return one line: the state, after how long, and the rows; "" if nothing was seen."""
@@ -58,16 +59,16 @@ def open_progress(
         yield progress
 
 
-class _Meter:
+class Meter:
     """Keeps the state, the rows and the rate of one job."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._started = clock()
-        self._sample = (self._started, 0)
         self._job = Job(id="")
-        self.counts = RowCounts()
-        self.rows_per_sec = 0.0
+        self._speed = Speed()
+        self._committed = RowCounts()
+        self.progress = JobProgress()
 
     @property
     def state(self) -> JobState:
@@ -90,37 +91,57 @@ class _Meter:
         """Take the job as it is now; return whether its state changed."""
         changed = job.current_state is not self.state
         if changed and job.current_state is JobState.RUNNING:
-            self._sample = (self._clock(), 0)  # rows per second begin here
+            self._speed.add(self._clock(), JobProgress())  # rows per second begin here
         self._job = job
         return changed
 
     def count(self, metrics: Sequence[Metric]) -> bool:
-        """Take new metrics; return whether the rows changed."""
-        counts = RowCounts.from_metrics(metrics)
-        if counts == self.counts:
-            return False
-        now, done = self._clock(), counts.predictions + counts.dead_letters
-        then, done_then = self._sample
-        if now > then:
-            self.rows_per_sec = max(0.0, (done - done_then) / (now - then))
-        self._sample = (now, done)
-        self.counts = counts
-        return True
+        """Take new metrics; return whether they show other rows."""
+        progress = JobProgress.from_metrics(metrics)
+        self._committed = RowCounts.from_metrics(metrics)
+        self._speed.add(self._clock(), progress)
+        changed = progress != self.progress
+        self.progress = progress
+        return changed
+
+    @property
+    def rows_per_sec(self) -> float:
+        return self._speed.rows_per_sec
+
+    @property
+    def latency_ms(self) -> float | None:
+        return self._speed.latency_ms
 
     def rows(self) -> str:
         """Return the rows as words; the empty string for a job without the kit's counters."""
-        if self.counts == RowCounts():
+        progress = self.progress
+        if progress.is_splitting and not progress.counts.dead_letters:
+            return f"{format_count(progress.rows_found, 'row')} found"
+        if progress.counts == RowCounts():
             return ""
-        return (
-            f"{format_count(self.counts.predictions, 'prediction')}, "
-            f"{format_count(self.counts.dead_letters, 'dead letter')}"
-        )
+        words = _format_rows(progress.counts)
+        if progress.total:
+            words += f" of {progress.total:,} rows ({progress.done / progress.total:.0%})"
+        return words
+
+    def speed(self) -> str:
+        """Return the rows per second and, if the rows are known, the time left; or nothing."""
+        if not self.progress.done:
+            return ""
+        rate = self.rows_per_sec
+        words = f"{rate:,.0f} rows/s"
+        left = (self.progress.total or 0) - self.progress.done
+        if left > 0 and rate > 0:
+            words += f", {_format_duration(left / rate)} left"
+        return words
 
     def summarize(self) -> str:
         if not self._job.id:
             return ""
-        rows = self.rows()
-        read = f": {format_count(self.counts.rows_read, 'row')} read, {rows}" if rows else ""
+        counts = self._committed
+        read = ""
+        if counts != RowCounts():
+            read = f": {format_count(counts.rows_read, 'row')} read, {_format_rows(counts)}"
         return f"{self.state} after {self.ran_sec:.1f} s{read}"
 
 
@@ -139,18 +160,20 @@ class PlainProgress(Progress):
             self._line(job.current_state)
 
     def on_message(self, message: JobMessage) -> None:
-        if _is_noise(message):
+        if is_noise(message):
             return
         importance = message.message_importance
-        level = f"{importance.removeprefix('JOB_MESSAGE_')}: " if importance in _STYLES else ""
-        self._line(f"{level}{_shorten(message)}")
+        level = (
+            f"{importance.removeprefix('JOB_MESSAGE_')}: " if importance in MESSAGE_STYLES else ""
+        )
+        self._line(f"{level}{shorten(message)}")
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
         changed = self._meter.count(metrics)
         elapsed = self._meter.elapsed_sec
-        if changed and elapsed - self._counted_at >= _COUNTER_LINE_EVERY_SEC:
+        if changed and self._meter.rows() and elapsed - self._counted_at >= _COUNTER_LINE_EVERY_SEC:
             self._counted_at = elapsed
-            self._line(f"{self._meter.rows()}, {self._meter.rows_per_sec:,.0f} rows/s")
+            self._line(", ".join(filter(None, (self._meter.rows(), self._meter.speed()))))
 
     def on_outage(self, error: ServiceError) -> None:
         if not self._is_out:
@@ -190,10 +213,10 @@ class LiveProgress(Progress):
         self._meter.watch(job)
 
     def on_message(self, message: JobMessage) -> None:
-        if _is_noise(message):
+        if is_noise(message):
             return
-        text = _shorten(message)
-        self._console.print(Text(text, style=_STYLES.get(message.message_importance, "")))
+        text = shorten(message)
+        self._console.print(Text(text, style=MESSAGE_STYLES.get(message.message_importance, "")))
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
         self._meter.count(metrics)
@@ -207,14 +230,29 @@ class LiveProgress(Progress):
             "waiting" if meter.state is JobState.UNKNOWN else meter.state.value,
             f"{meter.elapsed_sec:.0f} s",
             meter.rows(),
-            f"{meter.rows_per_sec:,.0f} rows/s" if meter.rows() else "",
+            meter.speed(),
             self._outage,
         ]
         self._spinner.update(text=Text("  ".join(part for part in parts if part)))
         return self._spinner
 
 
-def _is_noise(message: JobMessage) -> bool:
+def _format_rows(counts: RowCounts) -> str:
+    return (
+        f"{format_count(counts.predictions, 'prediction')}, "
+        f"{format_count(counts.dead_letters, 'dead letter')}"
+    )
+
+
+def _format_duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def is_noise(message: JobMessage) -> bool:
     """Return whether a message is about a stage, of which Dataflow names every fused step.
 
     The rows show how far the job is; ``flexpack jobs messages`` shows these messages too.
@@ -222,13 +260,13 @@ def _is_noise(message: JobMessage) -> bool:
     return message.message_text.startswith(("Executing operation ", "Finished operation "))
 
 
-def _shorten(message: JobMessage) -> str:
+def shorten(message: JobMessage) -> str:
     """Return a message's text; of a warning or an error all but the frames of its traceback.
 
     A job that fails ends with its last traceback; ``flexpack jobs messages`` shows them all.
     """
     text = message.message_text.rstrip()
-    if message.message_importance in _STYLES:
+    if message.message_importance in MESSAGE_STYLES:
         traceback = find_last_traceback(text)
         before, _, after = text.partition(traceback) if traceback else (text, "", "")
         parts = (before.rstrip(), find_exception(traceback), after.strip())

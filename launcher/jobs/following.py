@@ -47,6 +47,7 @@ def follow_job(
     timeout_sec: float | None = None,
     requested: FlexTemplateRuntimeEnvironment | None = None,
     observer: JobObserver | None = None,
+    poll_interval_sec: float = 5.0,
 ) -> FollowedJob:
     """Wait until a job has come so far or has ended well; diagnose it if it fails. Blocks.
 
@@ -76,6 +77,7 @@ def follow_job(
             job_id,
             until=until,
             timeout_sec=_TIMEOUTS_SEC[until] if timeout_sec is None else timeout_sec,
+            poll_interval_sec=poll_interval_sec,
             observer=observer,
             on_staged=verify,
         )

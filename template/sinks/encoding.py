@@ -22,7 +22,7 @@ import pyarrow.parquet
 
 from template.arrow_types import replace_types
 from template.blocks import KEY
-from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+from template.dead_letters import PREDICTIONS, DeadLetter, count_dead_letter
 from template.sinks.arrow_values import arrow_column
 from template.sinks.json_values import column_holds_infinity, dump_json, to_pandas_time
 
@@ -57,7 +57,7 @@ def encode_block(
         return
     if len(block) <= 1:
         PREDICTIONS.dec()
-        DEAD_LETTERS.inc()
+        count_dead_letter(failure)
         yield DeadLetter.of_row(block, 0, str(block[KEY].iloc[0]), failure)
         return
     half = len(block) // 2

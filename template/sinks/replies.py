@@ -22,7 +22,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 
 from template.blocks import KEY, MODEL_ID
-from template.dead_letters import DEAD_LETTERS, PREDICTIONS, DeadLetter
+from template.dead_letters import PREDICTIONS, DeadLetter, count_dead_letter
 from template.messages import MESSAGE_ID, Message, find_messages
 from template.sinks.encoding import encode_block, json_lines
 from template.sources.messages import CONTENT_TYPE
@@ -72,8 +72,8 @@ class FormatReplies(beam.DoFn):
     ) -> PubsubMessage | TaggedOutput:
         if len(line) > _MOST_REPLY_BYTES:
             PREDICTIONS.dec()
-            DEAD_LETTERS.inc()
             error = f"ValueError: a reply of {len(line):,} bytes; Pub/Sub takes 10 MB"
+            count_dead_letter(error)
             letter = DeadLetter(key=key, error=error, source=message.source, message=message)
             return TaggedOutput(self.DEAD_LETTERS, letter)
         LATENCIES.update(max(0, round((now - message.publish_time) * 1000)))

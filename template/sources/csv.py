@@ -89,6 +89,10 @@ class CsvGzipFile:
         return SplitId(path=self.path, generation=self.file.generation, range=WHOLE)
 
     @property
+    def rows(self) -> None:
+        """Only reading it shows how many it has."""
+
+    @property
     def source(self) -> str:
         """What the split holds, for dead letters."""
         return self.path

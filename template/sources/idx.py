@@ -72,6 +72,11 @@ class IdxSplit:
         return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.stop - self.start
+
+    @property
     def source(self) -> str:
         """What the split holds, for dead letters."""
         return f"{self.path} rows {self.start}-{self.stop - 1}"

@@ -52,6 +52,11 @@ class ImagesSplit:
         return self.paths[0]
 
     @property
+    def rows(self) -> int:
+        """How many images it has."""
+        return len(self.paths)
+
+    @property
     def source(self) -> str:
         """What the split holds, for dead letters."""
         return f"{self.paths[0]} to {self.paths[-1]}"

@@ -20,7 +20,7 @@ import pandas as pd
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from template.blocks import IMAGE, KEY, Block, object_cells
-from template.dead_letters import DEAD_LETTERS, DeadLetter, describe
+from template.dead_letters import DeadLetter, count_dead_letter, describe
 from template.messages import MESSAGES, Message, Messages
 from template.needs.columns import Column
 from template.needs.image_format import AS_STORED, ImageFormat
@@ -204,7 +204,7 @@ class _DecodeDoFn(beam.DoFn):
         yield from chain.from_iterable(map(self._make_blocks, alike.values()))
 
     def _dead_letter(self, message: Message, error: str) -> TaggedOutput:
-        DEAD_LETTERS.inc()
+        count_dead_letter(error)
         letter = DeadLetter(
             key=message.message_id, error=error, source=message.source, message=message
         )

@@ -15,7 +15,15 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
 
 from template.blocks import SPLIT, Block, SplitOrigin
-from template.dead_letters import DEAD_LETTERS, ROWS_READ, UNREAD_FILES, DeadLetter, describe
+from template.dead_letters import (
+    ROWS_FOUND,
+    ROWS_READ,
+    UNCOUNTED_FILES,
+    UNREAD_FILES,
+    DeadLetter,
+    count_dead_letter,
+    describe,
+)
 from template.file_versions import FileVersion
 from template.needs.columns import Column, ColumnType
 from template.needs.image_format import AS_STORED, ImageFormat
@@ -54,6 +62,10 @@ class Split(Protocol):
     @property
     def source(self) -> str:
         """What it holds, for dead letters."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows it has; None if only reading it shows that."""
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield its rows in blocks, and dead letters for what cannot be read."""
@@ -225,13 +237,19 @@ class _SplitFile(beam.DoFn):
 
     def process(self, element: _FormattedFile | _CountedSplit) -> Iterator[Any]:
         if isinstance(element, _CountedSplit):
+            _note_found(element.split)
             yield element
             return
         try:
             settings = without_folder_columns(element.file.path, self._settings)
             parts = _SPLITTERS[element.format](element.file, settings)
             for part in _count_splits(parts, is_only=element.is_only):
-                yield from _count(part) if isinstance(part, DeadLetter) else (part,)
+                if isinstance(part, DeadLetter):
+                    ROWS_FOUND.inc()
+                    yield from _count(part)
+                else:
+                    _note_found(part.split)
+                    yield part
         except UnreadableError as error:
             yield from _unread_file(element.file.path, error)
 
@@ -298,6 +316,13 @@ class _ReadFirst(beam.DoFn):
                     yield from self._read.process(split)
 
 
+def _note_found(split: Split) -> None:
+    if split.rows is None:
+        UNCOUNTED_FILES.inc()
+    else:
+        ROWS_FOUND.inc(split.rows)
+
+
 def _count_splits(
     parts: Iterator[Split | DeadLetter], *, is_only: bool
 ) -> Iterator[_CountedSplit | DeadLetter]:
@@ -334,6 +359,6 @@ def _unread_file(path: str, error: UnreadableError) -> Iterator[TaggedOutput]:
 
 def _count(letter: DeadLetter) -> Iterator[TaggedOutput]:
     ROWS_READ.inc()
-    DEAD_LETTERS.inc()
+    count_dead_letter(letter.error)
     UNREAD_FILES.inc(letter.is_unread_file)
     yield TaggedOutput(_DEAD_LETTERS, letter)

@@ -63,6 +63,17 @@ def test_wait_shows_progress_and_exits_by_the_outcome(flexpack, cloud):
     )
 
 
+def test_watch_takes_the_newest_active_job_and_prints_lines_into_a_pipe(flexpack, cloud):
+    status, _, err = flexpack("jobs", "watch")
+    assert status == 2
+    assert err.startswith("flexpack: JOB: no job of my-project in us-central1 is active; 'flexpack")
+    cloud.metrics = METRICS
+    job_id = cloud.add_job("fashion", currentState="JOB_STATE_DONE")["id"]
+    status, out, _ = flexpack("jobs", "watch", job_id)
+    assert status == 0
+    assert out.rstrip().endswith(": 1,000 rows read, 998 predictions, 2 dead letters")
+
+
 def test_wait_gives_up_in_time(flexpack, cloud):
     job_id = cloud.add_job("fashion", currentState="JOB_STATE_RUNNING")["id"]
     status, _, err = flexpack("jobs", "wait", job_id, "--timeout-sec", "0")

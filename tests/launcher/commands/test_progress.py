@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from launcher.commands.progress import LiveProgress, PlainProgress, open_progress
+from launcher.commands.watch import WatchDisplay
 from launcher.errors import Unreachable
 from launcher.jobs.records import (
     Job,
@@ -86,7 +87,7 @@ def test_plain_lines(clock):
         "    7.0s  no connection; trying again\n"
         "   12.0s  JOB_STATE_DONE\n"
         "   12.0s  ERROR: [bold] oops\n"
-        "   12.0s  1,990 predictions, 10 dead letters, 199 rows/s\n"
+        "   12.0s  1,990 predictions, 10 dead letters, 200 rows/s\n"
     )
     assert progress.summarize() == (
         "JOB_STATE_DONE after 12.0 s: 2,000 rows read, 1,990 predictions, 10 dead letters"
@@ -103,8 +104,89 @@ def test_a_terminal_gets_a_live_line_under_the_messages(clock):
     shown = stream.getvalue()
     assert "Workers have started.\nTwo of them." in shown
     assert "[bold] oops" in shown
-    assert "JOB_STATE_DONE  12 s  1,990 predictions, 10 dead letters  199 rows/s" in shown
+    assert "JOB_STATE_DONE  12 s  1,990 predictions, 10 dead letters  200 rows/s" in shown
     assert progress.summarize().startswith("JOB_STATE_DONE after 12.0 s: 2,000 rows read")
+
+
+def counters(*, tentative=False, namespace="flexpack", **values):
+    mark = {"tentative": "true"} if tentative else {}
+    context = {"namespace": namespace, "step": "s", **mark}
+    return [
+        Metric(name=MetricStructuredName(name=name, context=context), scalar=value)
+        for name, value in values.items()
+    ]
+
+
+def test_a_long_bundle_shows_rows_share_and_time_left(clock):
+    stream = io.StringIO()
+    progress = PlainProgress(stream, clock=clock)
+    progress.on_job(job(JobState.RUNNING))
+    committed = counters(rows_found=0, rows_read=0, predictions=0, dead_letters=0)
+    for clock.now, found in ((5.0, 40_000), (10.0, 100_000)):
+        progress.on_metrics([*committed, *counters(tentative=True, rows_found=found)])
+    committed = counters(rows_found=100_000, rows_read=0, predictions=0, dead_letters=0)
+    for clock.now, done in ((15.0, 5_000), (20.0, 10_000), (25.0, 15_000)):
+        running = {"rows_read": done + 500, "predictions": done - 10, "dead_letters": 10}
+        progress.on_metrics([*committed, *counters(tentative=True, rows_found=100_000, **running)])
+    assert stream.getvalue() == (
+        "    0.0s  JOB_STATE_RUNNING\n"
+        "    5.0s  40,000 rows found\n"
+        "   10.0s  100,000 rows found\n"
+        "   15.0s  4,990 predictions, 10 dead letters of 100,000 rows (5%), 333 rows/s, "
+        "4 min 45 s left\n"
+        "   20.0s  9,990 predictions, 10 dead letters of 100,000 rows (10%), 500 rows/s, "
+        "3 min 0 s left\n"
+        "   25.0s  14,990 predictions, 10 dead letters of 100,000 rows (15%), 750 rows/s, "
+        "1 min 53 s left\n"
+    )
+    clock.now = 30.0
+    progress.on_job(job(JobState.FAILED))
+    assert progress.summarize() == "JOB_STATE_FAILED after 30.0 s"
+
+
+def test_rows_that_are_not_known_give_no_share(clock):
+    stream = io.StringIO()
+    progress = PlainProgress(stream, clock=clock)
+    clock.now = 5.0
+    progress.on_metrics(
+        counters(rows_found=100, uncounted_files=1, rows_read=60, predictions=50, dead_letters=0)
+    )
+    assert stream.getvalue() == "    5.0s  50 predictions, 0 dead letters, 0 rows/s\n"
+
+
+def test_what_is_watched(clock):
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, highlight=False)
+    display = WatchDisplay(clock)
+    display.on_job(Job(id="2026-11-22_1", name="fashion", current_state=JobState.RUNNING))
+    latency = {"count": 4, "sum": 400, "min": 50, "max": 250, "mean": 100}
+    later = {"count": 6, "sum": 800, "min": 50, "max": 250, "mean": 133}
+    name = MetricStructuredName(name="latency_ms", context={"namespace": "flexpack"})
+    for clock.now, done, distribution in ((10.0, 1_000, latency), (20.0, 3_000, later)):
+        display.on_metrics(
+            [
+                *counters(rows_found=10_000, rows_read=done, predictions=done - 5, dead_letters=5),
+                *counters(namespace="flexpack.dead_letters", ValueError=3, TypeError=2),
+                Metric(name=name, distribution=distribution),
+            ]
+        )
+    for number in range(20):
+        display.on_message(message(f"message {number}"))
+    display.on_message(message("Executing operation A+B"))
+    display.on_outage(Unreachable("no connection"))
+    console.print(display.render())
+    shown = stream.getvalue()
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert lines[0] == "job           fashion  2026-11-22_1"
+    assert lines[2] == "rows          2,995 predictions, 5 dead letters of 10,000 rows (30%)"
+    assert lines[3] == "speed         150 rows/s, 47 s left"
+    assert "latency       mean 133 ms now, 133 ms in all, 250 ms at most" in lines
+    assert "dead letters  3 x ValueError" in lines
+    assert "              2 x TypeError" in lines
+    assert "message 19" in shown
+    assert "message 11" not in shown
+    assert "Executing" not in shown
+    assert lines[-1] == "no connection; trying again"
 
 
 def test_long_lines_are_shortened_but_never_an_errors(clock):
