@@ -97,6 +97,8 @@ class Speed:
 
     def add(self, now: float, progress: JobProgress) -> None:
         """Take the progress at a time, in seconds."""
+        if not progress.done:
+            self._samples.clear()  # The speed is that of the rows, not of what comes before them.
         self._samples.append((now, progress))
         while len(self._samples) > 2 and now - self._samples[1][0] >= _WINDOW_SEC:
             self._samples.popleft()

@@ -132,12 +132,12 @@ def test_a_long_bundle_shows_rows_share_and_time_left(clock):
         "    0.0s  JOB_STATE_RUNNING\n"
         "    5.0s  40,000 rows found\n"
         "   10.0s  100,000 rows found\n"
-        "   15.0s  4,990 predictions, 10 dead letters of 100,000 rows (5%), 333 rows/s, "
-        "4 min 45 s left\n"
-        "   20.0s  9,990 predictions, 10 dead letters of 100,000 rows (10%), 500 rows/s, "
-        "3 min 0 s left\n"
-        "   25.0s  14,990 predictions, 10 dead letters of 100,000 rows (15%), 750 rows/s, "
-        "1 min 53 s left\n"
+        "   15.0s  4,990 predictions, 10 dead letters of 100,000 rows (5%), 1,000 rows/s, "
+        "1 min 35 s left\n"
+        "   20.0s  9,990 predictions, 10 dead letters of 100,000 rows (10%), 1,000 rows/s, "
+        "1 min 30 s left\n"
+        "   25.0s  14,990 predictions, 10 dead letters of 100,000 rows (15%), 1,000 rows/s, "
+        "1 min 25 s left\n"
     )
     clock.now = 30.0
     progress.on_job(job(JobState.FAILED))
