@@ -70,7 +70,8 @@ def test_the_same_code_under_another_tag_has_labels_of_its_own(project, image):
 
 def test_all_code_is_in_the_image_and_may_be_read_by_anybody(project, image):
     template = project.root / "template"
-    sources = {path.relative_to(template): path for path in template.rglob("*.py")}
+    own = [*template.rglob("*.py"), *template.rglob("py.typed")]
+    sources = {path.relative_to(template): path for path in own}
     with mounted(image) as root:
         code = root / "opt" / "flexpack" / "template"
         copies = {path.relative_to(code): path for path in code.rglob("*") if path.is_file()}
