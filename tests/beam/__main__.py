@@ -8,6 +8,7 @@ that passed must pass again; ``--write`` writes the file anew.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,8 +78,8 @@ def run_tests(folder, options):
         try:
             child.wait(options.seconds)
         except subprocess.TimeoutExpired:
-            child.terminate()
-            child.wait(60)
+            child.send_signal(signal.SIGINT)  # It writes its report then.
+            child.wait(120)
         return read_report(report)
     finally:
         daemon.stop(folder / "data", timeout_sec=60)

@@ -74,7 +74,10 @@ def play_batch(rig, victim, rng):
         "batch_size": "100",
     }
     job = rig.launch("batch", parameters)
-    pids = wait_until(lambda: job.find(_NEEDLES[victim]), f"no {victim} of {job.id}")
+    needle = _NEEDLES[victim]
+    pids = wait_until(
+        lambda: job.find(needle) or rig.find_descendants(needle), f"no {victim} of {job.id}"
+    )
     time.sleep(rng.uniform(0, 3))
     if victim == "emulator":
         kill(rig.info.pid)

@@ -13,6 +13,7 @@ from launcher import Dataflow, LaunchConfig, build_launch_request
 from launcher.cli import main
 from launcher.emulator import daemon
 from launcher.jobs.records import JobState, MessageImportance
+from tests.processes import find_descendants
 from tests.support import PROJECT, open_storage
 
 REGION = "us-central1"
@@ -68,6 +69,11 @@ class Rig:
     def upload(self, name, content):
         self.bucket.blob(name).upload_from_string(content)
         return self.path(name)
+
+    def find_descendants(self, needle):
+        """Return the processes below it whose command holds ``needle``, of whatever job."""
+        found = find_descendants(self.info.pid).items()
+        return [pid for pid, command in found if needle in command and "leash.py" not in command]
 
     def launch(self, template, parameters):
         """Launch a template; return the job."""
