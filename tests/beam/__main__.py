@@ -1,8 +1,8 @@
 """Beam's own tests of runners, on a local Dataflow: ``make test-beam``.
 
 Its validates-runner tests, by Beam's TestDataflowRunner, and FnApiRunnerTest, whose pipelines are
-submitted by DataflowRunner. ``results.json`` holds what passed and why the others did not. A test
-that passed must pass again; ``--write`` writes the file anew.
+submitted by DataflowRunner. ``results.json`` holds, of the tests that were run, what passed and why the
+others did not. A test that passed must pass again; ``--write`` adds to the file.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import apache_beam
@@ -34,7 +33,7 @@ _LONGEST_REASON = 300
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write results.json")
+    parser.add_argument("--write", action="store_true", help="add to results.json")
     parser.add_argument("--only", help="tests whose names match, as pytest's -k")
     parser.add_argument("--seconds", type=float, default=3600, help="stop after so many")
     options = parser.parse_args()
@@ -63,51 +62,48 @@ def run_tests(folder, options):
     )
     try:
         open_storage(info).create_bucket("beam")
-        report = folder / "report.xml"
+        outcomes = folder / "outcomes.jsonl"
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-p", "tests.beam.plugin", "-n", "2"),
             *("-c", os.devnull, "--rootdir", str(_BEAM), "--import-mode=importlib"),
-            *("-m", "it_validatesrunner or local_dataflow", f"--junitxml={report}"),
+            *("-m", "it_validatesrunner or local_dataflow"),
             *(["-k", options.only] if options.only else []),
             *(str(_BEAM / name) for name in _VALIDATES_RUNNER),
             str(Path(__file__).with_name("fn_runner.py")),
         ]
         env = os.environ | daemon.shell_variables(info, project=PROJECT)
-        env["BEAM_TEST_DATAFLOW"] = info.dataflow_endpoint
+        env |= {
+            "BEAM_TEST_DATAFLOW": info.dataflow_endpoint,
+            "BEAM_TEST_OUTCOMES": str(outcomes),
+        }
         child = subprocess.Popen(command, env=env)
         try:
             child.wait(options.seconds)
         except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGINT)  # It writes its report then.
+            child.send_signal(signal.SIGINT)
             child.wait(120)
-        return read_report(report)
+        return read_outcomes(outcomes)
     finally:
         daemon.stop(folder / "data", timeout_sec=60)
 
 
-def read_report(path):
+def read_outcomes(path):
+    """Return outcome and reason of every test, by class and name."""
     found = {}
-    if not path.exists():
-        return found
-    for case in ElementTree.parse(path).iter("testcase"):
-        name = f"{case.get('classname').rpartition('.')[2]}.{case.get('name')}"
-        problem = next(
-            (child for child in case if child.tag in ("failure", "error", "skipped")), None
-        )
-        if problem is None:
-            found[name] = {"outcome": "passed"}
-        else:
-            outcome = "skipped" if problem.tag == "skipped" else "failed"
-            found[name] = {"outcome": outcome, "why": find_reason(problem)}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        record = json.loads(line)
+        name = ".".join(record["name"].split("::")[-2:])
+        found[name] = {"outcome": record["outcome"]}
+        if record["outcome"] != "passed":
+            found[name]["why"] = find_reason(record["text"])
     return found
 
 
-def find_reason(problem):
-    """Return the line that says why, of Dataflow's own if there is one."""
-    text = problem.get("message") or problem.text or ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+def find_reason(text):
+    """Return the line that says why, the service's own if there is one."""
+    lines = [line.strip(" E") for line in text.splitlines() if line.strip(" E")]
     told = [line for line in lines if "local Dataflow" in line or "Workflow failed" in line]
-    return ([*told, *lines, "?"][0])[:_LONGEST_REASON]
+    return [*told[-1:], *lines[-1:], "?"][0][:_LONGEST_REASON]
 
 
 if __name__ == "__main__":

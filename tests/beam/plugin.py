@@ -1,5 +1,9 @@
-"""Lets Beam's test pipelines run on the local Dataflow that BEAM_TEST_DATAFLOW names."""
+"""Lets Beam's test pipelines run on the local Dataflow that BEAM_TEST_DATAFLOW names.
 
+The outcome of each test goes, as it is known, to the file that BEAM_TEST_OUTCOMES names.
+"""
+
+import json
 import os
 
 from apache_beam.testing.test_pipeline import TestPipeline
@@ -20,3 +24,11 @@ def pytest_configure(config):
         config.addinivalue_line("markers", f"{marker}: Beam's, or ours")
     flags = " ".join(f"--{name}={value}" for name, value in OPTIONS.items())
     TestPipeline.pytest_test_pipeline_options = f"--runner=TestDataflowRunner {flags}"
+
+
+def pytest_runtest_logreport(report):
+    if "PYTEST_XDIST_WORKER" in os.environ or (report.when != "call" and report.passed):
+        return
+    record = {"name": report.nodeid, "outcome": report.outcome, "text": str(report.longrepr or "")}
+    with open(os.environ["BEAM_TEST_OUTCOMES"], "a") as file:
+        file.write(json.dumps(record) + "\n")
