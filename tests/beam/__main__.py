@@ -1,8 +1,8 @@
 """Beam's own tests of runners, on a local Dataflow: ``make test-beam``.
 
 Its validates-runner tests, by Beam's TestDataflowRunner, and FnApiRunnerTest, whose pipelines are
-submitted by DataflowRunner. ``results.json`` holds, of the tests that were run, what passed and why the
-others did not. A test that passed must pass again; ``--write`` adds to the file.
+submitted by DataflowRunner. ``results.json`` holds, of the tests that were run, what passed and why
+the others did not. A test that passed must pass again; ``--write`` adds to the file.
 """
 
 import argparse
