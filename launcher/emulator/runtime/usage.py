@@ -11,6 +11,7 @@ from pathlib import Path
 from launcher.emulator.runtime.events import UsageEvent
 
 _PROC = Path("/proc")
+_MEMORY_PERIOD_SEC = 10.0
 _PARENT, _USER_TICKS, _SYSTEM_TICKS, _RESIDENT_PAGES = 1, 11, 12, 21  # after a process's name
 _Stats = dict[int, tuple[int, int, int]]  # by process: parent, ticks, resident pages
 
@@ -21,6 +22,8 @@ class UsageMeter:
     def __init__(self) -> None:
         self._ticks: dict[int, int] = {}
         self._time = time.monotonic()
+        self._memory, self._memory_time = 0, 0.0
+        self._pids: set[int] = set()
 
     def read(self, roots: Iterable[int]) -> UsageEvent | None:
         """Return what these processes and all below them use since the last call, or None.
@@ -38,11 +41,26 @@ class UsageMeter:
         self._ticks = ticks
         if not found or elapsed <= 0:
             return None
-        pages = sum(stats[pid][2] for pid in found)
         return UsageEvent(
             cores=round(used / os.sysconf("SC_CLK_TCK") / elapsed, 3),
-            memory_bytes=pages * os.sysconf("SC_PAGE_SIZE"),
+            memory_bytes=self._read_memory({pid: stats[pid][2] for pid in found}, now),
         )
+
+    def _read_memory(self, resident_pages: dict[int, int], now: float) -> int:
+        """Return the bytes of processes; what takes long to read is read again after a while."""
+        if now - self._memory_time > _MEMORY_PERIOD_SEC or resident_pages.keys() != self._pids:
+            self._memory_time, self._pids = now, set(resident_pages)
+            self._memory = sum(_read_memory(*each) for each in resident_pages.items())
+        return self._memory
+
+
+def _read_memory(pid: int, resident_pages: int) -> int:
+    """Return the bytes of a process; forked ones share most of theirs, and each has its part."""
+    with contextlib.suppress(OSError, StopIteration):  # It has ended, or is another user's.
+        with (_PROC / str(pid) / "smaps_rollup").open() as lines:
+            share = next(line for line in lines if line.startswith("Pss:"))
+        return int(share.split()[1]) * 1024
+    return resident_pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _read_stats() -> _Stats:

@@ -328,7 +328,13 @@ def can_be_warm(image: Image) -> bool:
     return (
         sys.platform == "linux"
         and image.root is None
-        and str(image.python) == sys.executable
+        and _is_own(image.python)
         and image.runs_template
         and image.env.keys() <= {PY_FILE}
     )
+
+
+def _is_own(python: Path) -> bool:
+    """Say whether an interpreter is this one: by another name, but of the same environment."""
+    own = Path(sys.executable)
+    return python.parent == own.parent and python.exists() and python.samefile(own)

@@ -246,6 +246,7 @@ def test_only_images_that_are_this_environment_are_warm(
 ) -> None:
     kit = registry.find(KIT)
     assert can_be_warm(kit)
+    assert can_be_warm(replace(kit, python=Path(sys.executable).with_name("python3")))
     assert not can_be_warm(replace(kit, python=Path("/usr/bin/python3")))
     assert not can_be_warm(replace(kit, root=templates))
     assert not can_be_warm(replace(kit, env={**kit.env, "OMP_NUM_THREADS": "1"}))
