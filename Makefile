@@ -40,7 +40,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-launch bench-streaming load clean
+.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-launch screenshots bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -122,11 +122,15 @@ bench: $(READY)  ## measure the pipeline against a raw torch loop and other shap
 bench-launch: $(READY)  ## measure a launch on the local Dataflow and its parts, cold and warm
 	@$(BIN)/python -m tests.bench.bench_launch $(ARGS)
 
+screenshots: $(READY)  ## take the README's pictures of the console, in Chromium
+	@$(BIN)/python -m tests.screenshots
+
 bench-streaming: $(READY)  ## measure rate and latency of the streaming template
 	@$(BIN)/python tests/bench/bench_streaming.py $(ARGS)
 
 load: $(READY)  ## load the local Dataflow: launches, polling, memory
 	@$(BIN)/python tests/bench/load_emulator.py $(ARGS)
+	@$(BIN)/python -m tests.bench.load_console
 
 clean:  ## stop the local Dataflow; remove its data, the demo's output and caches (keeps .venv)
 	@test ! -x $(BIN)/flexpack || $(BIN)/flexpack emulator stop

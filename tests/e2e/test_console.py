@@ -20,6 +20,7 @@ from tests.support import BIN, open_storage, run
 
 _JOB_SEC = 90.0
 _BUCKET = "flexpack-demo"
+_PIXELS = "application/octet-stream"
 ODD = "<img src=x onerror=alert(1)>'\"{{7*7}}"
 
 EVERY_FIELD = [
@@ -226,9 +227,8 @@ def test_a_stream_is_drained(browser, url, demo, local):
         path = f"gs://{_BUCKET}/templates/streaming.json"
         run("flexpack", "build", path, "--template=streaming", "--image=local/flexpack",
             env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"})  # fmt: skip
-        pixels = json.dumps({"pixels": [0] * 784}).encode()
-        for _ in range(20):
-            publisher.publish(topics[0], pixels).result(10)
+        for message in [bytes(784)] * 20 + [b"bad"]:
+            publisher.publish(topics[0], message, content_type=_PIXELS).result(10)
     browser.open(f"{url}/launch?template={path}")
     browser.click("[aria-label='Browse for Input subscription']")
     browser.wait(lambda: browser.find_all("dialog .entry"), "subscriptions")
@@ -236,7 +236,9 @@ def test_a_stream_is_drained(browser, url, demo, local):
     assert browser.find("[name='p.input_subscription']").get_attribute("value") == subscription
     launch(browser, output_topic=topics[1], model_path=f"gs://{_BUCKET}/data/garments.pth")
     browser.wait_for_text("#state", "Running", _JOB_SEC)
-    browser.wait(lambda: browser.read("#rows-read") == "20", "20 rows", _JOB_SEC)
+    browser.wait(lambda: browser.read("#rows-read") == "21", "all rows", _JOB_SEC)
+    assert (browser.read("#predictions"), browser.read("#dead-letters")) == ("20", "1")
+    browser.wait(lambda: browser.find_all("[data-line=latency_ms]:not([hidden])"), "latency")
     browser.click_text("Drain", "button")
     browser.driver.switch_to.alert.accept()
     browser.wait_for_text("#state", "Drained", _JOB_SEC)
