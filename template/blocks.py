@@ -13,14 +13,12 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 import pandas as pd
 from pandas.api.extensions import ExtensionArray
-from pandas.api.types import infer_dtype
 
 KEY = "key"
 IMAGE = "image"
@@ -28,6 +26,7 @@ IMAGE = "image"
 MAX_BLOCK_BYTES = 64 << 20
 """The bytes of decoded images at which a block is complete, whatever ``batch_size`` is."""
 _LARGEST_EXACT = 2**53  # of the integers, as floats
+_WEIGHED_CELLS = 4096
 SOURCE = "source"
 """The entry of ``attrs`` that names the file of all rows, if they share one."""
 SPLIT = "split"
@@ -224,17 +223,24 @@ def row_source(rows: Block | pd.DataFrame, position: int, key: str) -> str:
 
 
 def frame_bytes(frame: pd.DataFrame) -> int:
-    """Return the bytes of the data in a DataFrame, without encoding it."""
-    return sum(_column_bytes(column) for _, column in frame.items())
+    """Return about the bytes of the data in a DataFrame, without encoding it.
+
+    Of many texts and other objects those of every n-th row stand for all.
+    """
+    dtypes = frame.dtypes.tolist()
+    objects = [number for number, dtype in enumerate(dtypes) if dtype.kind == "O"]
+    size: int = len(frame) * sum(dtype.itemsize for dtype in dtypes if dtype.kind != "O")
+    if objects and len(frame):
+        step = 1 + len(frame) * len(objects) // _WEIGHED_CELLS
+        weighed = frame.iloc[::step, objects].to_numpy(dtype=object)
+        size += sum(map(_cell_bytes, weighed.ravel().tolist())) * len(frame) // len(weighed)
+    return size
 
 
-def _column_bytes(column: pd.Series[Any]) -> int:
-    if column.dtype != object:
-        return int(column.nbytes)
-    cells = column.to_numpy()
-    if infer_dtype(cells, skipna=False) in ("string", "bytes"):
-        return sum(map(len, cells))
+def _cell_bytes(cell: Any) -> int:
+    if type(cell) is str or type(cell) is bytes:
+        return len(cell)
     try:
-        return sum(map(attrgetter("nbytes"), cells))  # arrays, tensors
+        return int(cell.nbytes)  # arrays, tensors
     except AttributeError:
-        return sum(getattr(cell, "nbytes", sys.getsizeof(cell)) for cell in cells)
+        return sys.getsizeof(cell)

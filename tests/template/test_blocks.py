@@ -47,6 +47,34 @@ def test_bytes_are_those_of_the_data(block):
     assert frame_bytes(pd.DataFrame({"v": [[1, 2], None, "x"]})) > 0
 
 
+def test_bytes_of_a_wide_table_are_estimated_from_some_rows():
+    rows = 1000
+    texts = {f"t{number}": ["x" * (row % 9) for row in range(rows)] for number in range(100)}
+    numbers = {f"n{number}": np.arange(rows) for number in range(100)}
+    exact = 100 * rows * (8 + 4)
+    assert frame_bytes(pd.DataFrame(texts | numbers)) == pytest.approx(exact, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "row_bytes"),
+    [
+        ("Int64", 8),
+        ("boolean", 1),
+        ("datetime64[ns]", 8),
+        ("datetime64[ns, UTC]", 8),
+        ("float32[pyarrow]", 4),
+        ("string[pyarrow]", 1),
+        (object, 1),
+    ],
+    ids=str,
+)
+def test_bytes_of_other_types(dtype, row_bytes):
+    cells = ["1", "0"] if dtype in ("string[pyarrow]", object) else [1, 0]
+    frame = pd.DataFrame({"a": pd.Series(cells, dtype=dtype)})
+    assert frame_bytes(frame) == 2 * row_bytes
+    assert frame_bytes(frame[:0]) == frame_bytes(pd.DataFrame(index=range(3))) == 0
+
+
 def test_the_coder_keeps_all_and_estimates(block):
     coder = BlockCoder()
     copy = coder.decode(coder.encode(block))
