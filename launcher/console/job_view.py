@@ -74,14 +74,16 @@ class Progress:
 
     done: int
     total: int
+    unit: str
     left_sec: float | None
 
 
 def find_progress(spread: Sequence[tuple[str, str]], samples: Sequence[Sample]) -> Progress | None:
     """Return how far a batch job has come, or None if nobody knows yet.
 
-    Beam tells beforehand how much there is to do where work is spread over the workers: as many
-    elements as go into that step must come out of it. The last such step that got any counts.
+    The kit's template counts the rows that it finds before it reads them. Of other jobs it is known
+    where work is spread over the workers: as many elements as go into that step must come out of
+    it. The last such step that got any counts.
 
     Args:
         spread: the collections that go into each such step and come out of it, in their order.
@@ -90,6 +92,13 @@ def find_progress(spread: Sequence[tuple[str, str]], samples: Sequence[Sample]) 
     if not counted:
         return None
     last = counted[-1]
+    counters = last.get("counters") or {}
+    found = int(counters.get("rows_found", 0))
+    if found and not counters.get("uncounted_files"):
+        done = min(_count_rows(last), found)
+        speed = read_figures(samples, has_ended=False, now=last["time"]).speed
+        left = (found - done) / speed if speed else None
+        return Progress(done=done, total=found, unit="rows", left_sec=left)
     for before, after in reversed(spread):
         total = last["elements"].get(before, 0)
         done = min(last["elements"].get(after, 0), total)
@@ -98,7 +107,7 @@ def find_progress(spread: Sequence[tuple[str, str]], samples: Sequence[Sample]) 
         start = next((each for each in counted if each["elements"].get(before, 0)), last)
         elapsed = last["time"] - start["time"]
         left = elapsed * (total - done) / done if done and elapsed > 0 else None
-        return Progress(done=done, total=total, left_sec=left)
+        return Progress(done=done, total=total, unit="parts", left_sec=left)
     return None
 
 

@@ -60,6 +60,17 @@ def test_progress_is_that_of_the_last_step_that_spreads_work(elements, expected)
     samples = [sample(0, 0, elements=begin), sample(8, 0, elements=elements)]
     found = find_progress(spread, samples)
     assert (found and (found.done, found.total, found.left_sec)) == expected
+    assert found is None or found.unit == "parts"
+
+
+def test_progress_of_the_kits_template_is_in_rows_once_they_are_counted():
+    samples = [sample(0, 0), sample(5, 500), sample(10, 1000)]
+    for each in samples:
+        each["counters"]["rows_found"] = 5000
+    found = find_progress([("in", "out")], samples)
+    assert (found.done, found.total, found.unit, found.left_sec) == (1000, 5000, "rows", 40)
+    samples[-1]["counters"]["uncounted_files"] = 1
+    assert find_progress([("in", "out")], samples) is None
 
 
 def test_series_are_means_between_points_and_lines_without_values_are_left_out():
