@@ -14,7 +14,7 @@ from pathlib import Path
 
 from launcher.commands.parser import CommandParser, Number, add_verb, add_verbs, set_example
 from launcher.emulator import daemon
-from launcher.errors import FlexpackError, InputError
+from launcher.errors import FlexpackError, InputError, NotFound
 from launcher.extras import find_missing, format_install, require_extras
 
 _DATA_DIR = next(option for option in daemon.OPTIONS if option.name == "data_dir")
@@ -175,6 +175,11 @@ def _logs(args: Namespace) -> int:
     path = daemon.log_file(info.data_dir if info else args.data_dir or _DATA_DIR.default)
     try:
         log = path.open(errors="replace")
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"{path}: there is no log; the local Dataflow has not run there, and --data-dir names "
+            "another folder"
+        ) from error
     except OSError as error:
         raise FlexpackError(f"{path}: cannot be read: {error.strerror}") from error
     with log:

@@ -147,6 +147,16 @@ def test_an_ended_job_is_not_cancelled_by_its_name(flexpack, cloud, verb):
     assert err.startswith("flexpack: JOB 'ended': there is no active job of that name of my-proj")
 
 
+def test_the_log_is_shown_from_its_end(flexpack, folder):
+    status, _, err = flexpack("emulator", "logs", "--data-dir", "data")
+    assert status == 2
+    assert "emulator.log: there is no log; the local Dataflow has not run there" in err
+    (folder / "data").mkdir()
+    (folder / "data" / "emulator.log").write_text("one\ntwo\nthree\n")
+    shown = flexpack("emulator", "logs", "--data-dir", "data", "--lines", "2")
+    assert shown == (0, "two\nthree\n", "")
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]):
     from launcher.cli import main
 
