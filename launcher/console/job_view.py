@@ -26,7 +26,8 @@ class Figures:
         rows: predicted or dead-lettered; of a job that is not the kit's, the elements of its
             largest collection; None while nothing is known.
         is_kit: whether the job counts rows as the kit's templates do.
-        speed: rows per second: now while it runs, on average once it has ended.
+        speed: rows per second: of late while it runs, from the first count to the last once it has
+            ended.
     """
 
     rows: int | None = None
@@ -49,10 +50,8 @@ def read_figures(samples: Sequence[Sample], *, has_ended: bool, now: float) -> F
     }
     rows = _count_rows(last)
     if has_ended:
-        begun = next((each["time"] for each in counted if _count_rows(each)), last["time"])
-        first = next((each for each in reversed(counted) if not _count_rows(each)), counted[0])
-        start = min(begun, first["time"]) if first is not last else begun
-        speed = rows / (last["time"] - start) if last["time"] > start else None
+        elapsed = last["time"] - counted[0]["time"]
+        speed = rows / elapsed if elapsed > 0 else None
     else:
         recent = [sample for sample in counted if sample["time"] >= now - _WINDOW_SEC]
         span = recent[-1]["time"] - recent[0]["time"] if recent else 0

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 _MOST_SAMPLES = 600
+_LAST_SAMPLES = 8
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS samples (
     seq INTEGER PRIMARY KEY,
@@ -25,6 +26,15 @@ CREATE TABLE IF NOT EXISTS samples (
 );
 CREATE INDEX IF NOT EXISTS samples_of_job ON samples (job_id, seq);
 """
+
+_ENDS = f"""
+SELECT seq, sample FROM (
+    SELECT seq, sample FROM samples WHERE job_id = ?1
+    AND json_extract(CAST(sample AS TEXT), '$.elements') IS NOT NULL ORDER BY seq LIMIT 1
+) UNION SELECT seq, sample FROM (
+    SELECT seq, sample FROM samples WHERE job_id = ?1 ORDER BY seq DESC LIMIT {_LAST_SAMPLES}
+) ORDER BY seq
+"""  # noqa: S608
 
 Sample = Mapping[str, Any]
 """Seconds since the epoch as ``time``; ``counters`` and ``distributions`` of the pipeline by name,
@@ -87,19 +97,17 @@ class JobHistory:
             ).fetchall()
         return [orjson.loads(sample) for (sample,) in rows]
 
-    def read_last(self, job_id: str, count: int) -> Sequence[Sample]:
-        """Return the last samples of a job, the oldest first."""
+    def read_ends(self, job_id: str) -> Sequence[Sample]:
+        """Return the first sample with counts and the last few of a job, the oldest first."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT sample FROM samples WHERE job_id = ? ORDER BY seq DESC LIMIT ?",
-                (job_id, count),
-            ).fetchall()
-        return [orjson.loads(sample) for (sample,) in reversed(rows)]
+            rows = self._db.execute(_ENDS, (job_id,)).fetchall()
+        return [orjson.loads(sample) for _, sample in rows]
 
     def _add(self, job_id: str, latest: _Latest) -> None:
         sample = {"time": round(self._clock(), 3), **latest.counts, **latest.usage}
         self._db.execute(
-            "INSERT INTO samples (job_id, sample) VALUES (?, ?)", (job_id, orjson.dumps(sample))
+            "INSERT INTO samples (job_id, sample) VALUES (?, ?)",
+            (job_id, orjson.dumps(sample)),
         )
         latest.samples += 1
         if latest.samples > _MOST_SAMPLES:

@@ -4,7 +4,7 @@ GET /emulator/jobs                      the projects that have jobs
 GET /emulator/jobs/JOB_ID/launch        the ``LaunchFlexTemplateParameter`` of its launch
 GET /emulator/jobs/JOB_ID/history       samples of counters, CPU and memory over time
 GET /emulator/jobs/JOB_ID/messages      the newest first, with a text, before another
-GET /emulator/progress?jobId=A&jobId=B  the last two samples of each
+GET /emulator/progress?jobId=A&jobId=B  the first sample with counts of each, and its last few
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def job_facts_routes(jobs: JobStore, history: JobHistory) -> list[Route]:
 
     def get_progress(request: Request) -> object:
         ids = request.query_params.getlist("jobId")
-        return {"jobs": {job_id: history.read_last(job_id, 2) for job_id in ids}}
+        return {"jobs": {job_id: history.read_ends(job_id) for job_id in ids}}
 
     def list_messages(request: Request) -> object:
         query = request.query_params
