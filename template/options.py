@@ -30,6 +30,7 @@ from template.needs.options import find_options
 from template.parameters import (
     BATCH,
     MAX_IMAGE_PIXELS,
+    MODEL_LABEL,
     STREAMING,
     TEMPLATES,
     Parameter,
@@ -304,6 +305,8 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
         try:
             value: Any = _parse(parameter, getattr(given, parameter.name))
             if parameter.name == "model_class":
+                if not given.model_class:
+                    _check_label(options)
                 value = find_model_class(str(value))
             if parameter.name == "passthrough_columns":
                 taken = (KEY, *(REPLY_COLUMNS if template.streaming else ()))
@@ -321,6 +324,21 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
         except ParameterError as error:
             problems.append(str(error))
     return values, problems
+
+
+def _check_label(options: PipelineOptions) -> None:
+    """Check that the jobs of a template that is made for one model do not run the default one.
+
+    Raises:
+        ParameterError: they would.
+    """
+    for label in options.view_as(GoogleCloudOptions).labels or ():
+        if MODEL_LABEL in label:
+            raise ParameterError(
+                "--model_class: the template is made for one model, and the launch's "
+                "additionalPipelineOptions replace the template's, which name its class; give "
+                f"model_class=MODULE:CLASS among them as well. The label of the job: {label}"
+            )
 
 
 def _find_undeclared(values: Mapping[str, Any]) -> Iterator[str]:

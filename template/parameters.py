@@ -70,6 +70,8 @@ _MODEL_PATH = Parameter(
     group="Model",
     regex=_PATH,
 )
+MODEL_LABEL = "flexpack-model"
+"""Label of the jobs of a template that is made for one model."""
 _MODEL_CLASS = Parameter(
     name="model_class",
     label="Model class",

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
+from launcher.commands.model import add_python_flag, find_declaration
 from launcher.commands.options import add_environment_options, add_ignore, read_options
 from launcher.commands.output import warn_of_findings
 from launcher.commands.parser import CommandParser, set_example
 from launcher.errors import InputError
-from launcher.extras import require_extras
 from launcher.finding import refuse_errors, refuse_unknown_codes
 from launcher.launch.environment import build_environment
 from launcher.launch.options import EnvironmentOptions
-from launcher.package.declaration import Declaration, read_declaration
 from launcher.package.metadata import build_template_metadata, find_template
 from launcher.package.spec import build_container_spec, format_spec
 from launcher.package.spec_storage import upload_spec
 from launcher.preflight.accelerator import check_accelerator
-from launcher.preflight.parameters import RUNTIME_PARAMETERS
 
 
 def add_flags(parser: CommandParser) -> None:
@@ -43,12 +40,7 @@ def add_flags(parser: CommandParser) -> None:
         help="make a template for this model: the options that it declares are parameters, and its "
         "class is none; it is imported from this folder",
     )
-    parser.add_argument(
-        "--python",
-        type=Path,
-        default=Path(sys.executable),
-        help="the interpreter that has the model's packages (default: this one)",
-    )
+    add_python_flag(parser)
     parser.add_argument("--print-only", action="store_true", help="print the spec, upload nothing")
     add_ignore(parser)
     add_environment_options(parser, "defaults of the jobs, which a launch may override")
@@ -65,8 +57,7 @@ def _run(args: Namespace) -> int:
     refuse_unknown_codes(args.ignore)
     environment = build_environment(read_options(EnvironmentOptions, args))
     template = find_template(args.template)
-    if args.model_class is not None:
-        declaration = _read_declaration(args)
+    if declaration := find_declaration(args, Path.cwd()):
         template = declaration.make_template(template)
         environment = declaration.set_environment(environment)
     spec = build_container_spec(
@@ -83,16 +74,3 @@ def _run(args: Namespace) -> int:
     print(f"Built {path} (generation {generation}) for {spec.image}.")
     print(f"Launch it:  flexpack run JOB_NAME --template-file-gcs-location {path} ...")
     return 0
-
-
-def _read_declaration(args: Namespace) -> Declaration:
-    if args.python == Path(sys.executable):
-        require_extras("build --model-class", "template")
-    declaration = read_declaration(args.model_class, python=args.python, root=Path.cwd())
-    for option in declaration.options:
-        if option.name in RUNTIME_PARAMETERS:
-            raise InputError(
-                f"--model-class {args.model_class}: option {option.name!r}: Dataflow has a "
-                "parameter of that name; rename the option"
-            )
-    return declaration

@@ -34,6 +34,7 @@ from launcher.google.transport import find_endpoint, is_google
 from launcher.kit import find_kit
 from launcher.launch.options import LaunchConfig, list_options
 from launcher.launch.request import build_launch_request
+from launcher.package.declaration import is_own_title
 from launcher.package.spec import ContainerSpec, read_spec
 from launcher.package.spec_storage import read_spec_text
 from launcher.preflight.image_rules import Role
@@ -45,7 +46,6 @@ from launcher.preflight.subject import (
     Tools,
     read_project,
 )
-from template.parameters import TEMPLATES
 
 
 def add_flags(parser: CommandParser) -> None:
@@ -241,8 +241,7 @@ def _rehearse(
     args: Namespace, config: LaunchConfig, spec: ContainerSpec, files: ProjectFiles, tools: Tools
 ) -> Sequence[Finding]:
     entry_file = files.entry_file
-    own = {template.title for template in TEMPLATES}
-    if entry_file is None and spec.metadata and spec.metadata.name in own:
+    if entry_file is None and spec.metadata and is_own_title(spec.metadata.name):
         entry_file = read_project(ProjectOptions(root=find_kit())).files.entry_file
     if entry_file is None:
         raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")

@@ -23,6 +23,7 @@ from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 
 _ROOT = Path()
+_MODEL_HELP = "imported; with the flags below used too"
 _STEP_WIDTH = 60
 _SMALL_BYTES = 10_000  # A layer below it has no row of its own.
 
@@ -111,19 +112,17 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
     )
 
 
-def add_gate_flags(parser: CommandParser) -> None:
-    """Add what is tested before a push."""
+def add_gate_flags(parser: CommandParser, model_help: str = _MODEL_HELP) -> None:
+    """Add what is tested before a push, of which ``--model-class`` may mean more."""
     parser.add_argument(
         "--no-test", action="store_true", help="push without testing the image before"
     )
-    _add_trial_flags(parser)
+    _add_trial_flags(parser, model_help)
 
 
-def _add_trial_flags(parser: CommandParser) -> None:
+def _add_trial_flags(parser: CommandParser, model_help: str = _MODEL_HELP) -> None:
     group = parser.add_argument_group("your model, tried in the image")
-    group.add_argument(
-        "--model-class", metavar="MODULE:CLASS", help="imported; with the flags below used too"
-    )
+    group.add_argument("--model-class", metavar="MODULE:CLASS", help=model_help)
     group.add_argument(
         "--model-path", metavar="PATH", help="loaded: its file or folder, local or gs://"
     )

@@ -16,6 +16,7 @@ from launcher.commands.image import (
     read_image_options,
     read_trial,
 )
+from launcher.commands.model import add_python_flag, find_declaration
 from launcher.commands.options import add_environment_options, add_place, read_options
 from launcher.commands.parser import CommandParser, set_example
 from launcher.errors import ImageError, InputError
@@ -50,7 +51,12 @@ def add_flags(parser: CommandParser) -> None:
     parser.add_argument("--bucket", required=True, help="specs go to gs://BUCKET/templates/")
     add_place(parser)
     add_build_flags(parser, "default: the last one pushed, or else built and pushed")
-    add_gate_flags(parser)
+    add_gate_flags(
+        parser,
+        "make the templates for this model: the options that it declares are parameters, and its "
+        "class is none; imported from the folder of --code or from this one, and in the image",
+    )
+    add_python_flag(parser)
     add_environment_options(parser, "defaults of the jobs, which a launch may override")
 
 
@@ -59,12 +65,17 @@ def _run(args: Namespace) -> int:
     is_local = not is_google(find_endpoint())
     bucket = args.bucket.removeprefix("gs://").rstrip("/")
     check_bucket(bucket)  # an image takes minutes
+    declaration = find_declaration(args, Path(args.code[0]) if args.code else Path.cwd())
     image = _find_image(args, is_local=is_local)
     options = read_options(EnvironmentOptions, args)
     if options.disk_size_gb is None:
         options = replace(options, disk_size_gb=_find_disk_size(image))
     environment = build_environment(options)
-    for found in TEMPLATES:
+    templates: tuple[Template, ...] = TEMPLATES
+    if declaration:
+        templates = tuple(map(declaration.make_template, TEMPLATES))
+        environment = declaration.set_environment(environment)
+    for found in templates:
         path = f"gs://{bucket}/templates/{found.name}.json"
         spec = build_container_spec(
             image=image,

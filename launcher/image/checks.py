@@ -73,10 +73,10 @@ def check_facts(facts: Facts, config: ImageConfig, *, lock: str) -> list[Finding
 
 
 def _check_environment(config: ImageConfig) -> Iterator[Finding]:
-    if config.env.get(DEFAULT_ENVIRONMENT) != "1":
+    if not config.env.get(DEFAULT_ENVIRONMENT):
         yield error(
             IMAGE_ENVIRONMENT,
-            f"{DEFAULT_ENVIRONMENT} is not 1: boot would make a virtual environment, which sees "
+            f"{DEFAULT_ENVIRONMENT} is not set: boot would make a virtual environment, which sees "
             "none of the image's packages",
             f"set ENV {DEFAULT_ENVIRONMENT}=1",
         )

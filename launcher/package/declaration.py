@@ -7,6 +7,7 @@ The declaration is read by a process of the environment that has the model, see
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,12 +16,13 @@ from typing import Any
 
 from launcher.errors import InputError
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
-from template.parameters import EnumOption, Parameter, ParamType, Template
+from template.parameters import MODEL_LABEL, TEMPLATES, EnumOption, Parameter, ParamType, Template
 
 MODEL_CLASS = "model_class"
 """The pipeline option that names the model; a template for a model sets it in its environment."""
 _REPLACED = (MODEL_CLASS, "model_opts")
 _TIMEOUT_SEC = 300.0
+_LONGEST_LABEL = 63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class Declaration:
         name = self.model_class.rpartition(":")[2]
         return replace(
             template,
-            title=f"{template.title.partition(' with ')[0]} with {name}",
+            title=f"{_find_subject(template.title)} with {name}",
             description=f"{template.description} The model is {self.model_class}.",
             parameters=(*kept, *self.options),
         )
@@ -44,9 +46,15 @@ class Declaration:
     def set_environment(
         self, environment: FlexTemplateRuntimeEnvironment
     ) -> FlexTemplateRuntimeEnvironment:
-        """Return the environment of the template's jobs: the service fills in no defaults."""
+        """Return the environment of the template's jobs: the service fills in no defaults.
+
+        A launch may replace the pipeline options, and with them the class. By the label the jobs of
+        such a launch know that, and refuse to run another model.
+        """
+        label = re.sub(r"[^a-z0-9_-]", "-", self.model_class.lower())[:_LONGEST_LABEL]
         return replace(
             environment,
+            additional_user_labels={**environment.additional_user_labels, MODEL_LABEL: label},
             additional_pipeline_options=(
                 *environment.additional_pipeline_options,
                 f"{MODEL_CLASS}={self.model_class}",
@@ -91,6 +99,15 @@ def read_declaration(model_class: str, *, python: Path, root: Path) -> Declarati
     return Declaration(
         model_class=model_class, options=tuple(map(_read_parameter, described["options"]))
     )
+
+
+def is_own_title(title: str) -> bool:
+    """Say whether a template with this title is one of the kit's, perhaps made for one model."""
+    return _find_subject(title) in {_find_subject(template.title) for template in TEMPLATES}
+
+
+def _find_subject(title: str) -> str:
+    return title.partition(" with ")[0]
 
 
 def _read_parameter(fields: Mapping[str, Any]) -> Parameter:

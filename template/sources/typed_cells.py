@@ -24,7 +24,10 @@ from template.sources.json_images import has_boolean, read_image
 from template.sources.kinds import LARGEST_EXACT
 
 _SHOWN_TEXT = 200
-_FLAGS = {"true": True, "false": False, "1": True, "0": False}
+_FLAGS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
 
 
 class TypedCells(NamedTuple):

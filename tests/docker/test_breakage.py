@@ -56,7 +56,7 @@ def test_everything_that_is_broken_is_found_at_once(project, image):
         "--env=FLEX_TEMPLATE_PYTHON_SETUP_FILE=/setup.py",
         "--env=PUBSUB_EMULATOR_HOST=localhost:8085",
         "--env=PIP_INDEX_URL=https://pypi.example.com/simple",
-        "--env=RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=0",
+        "--env=RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=",
         "--env=LD_LIBRARY_PATH=/usr/local/cuda/lib64",
     )
     with broken(image, name, *settings) as root:

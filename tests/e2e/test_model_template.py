@@ -69,12 +69,13 @@ WRONG = {
 def test_gcloud_launches_it_and_is_refused_what_is_wrong(lake, emulator_env, specs, table):
     base = {"input": table, "model_path": table, "output": f"{lake.root}/by-gcloud-every/rows"}
 
-    def launch(status, **parameters):
+    def launch(status, *flags, **parameters):
         return run(
             *("gcloud", "dataflow", "flex-template", "run", "every-gcloud"),
             *("--region=us-central1", "--format=json"),
             *(f"--template-file-gcs-location={specs['batch']}",),
             f"--staging-location={lake.root}/staging",
+            *flags,
             *flags_of(**base, **parameters),
             env=emulator_env,
             status=status,
@@ -87,6 +88,10 @@ def test_gcloud_launches_it_and_is_refused_what_is_wrong(lake, emulator_env, spe
     assert "who: Missing required parameter" in refused
     unknown = launch(1, who="me", model_class=MODEL).stderr
     assert "model_class: Unrecognized parameter" in unknown
+    options = "--additional-pipeline-options=number_of_worker_harness_threads=2"
+    replaced = Job(json.loads(launch(0, options, who="me").stdout)["job"]["id"], emulator_env)
+    replaced.wait_for("JOB_STATE_FAILED")
+    assert "the template is made for one model" in replaced.messages()
     job = Job(json.loads(launch(0, who="me", top_k="9").stdout)["job"]["id"], emulator_env)
     job.wait_for("JOB_STATE_DONE")
     assert values_of(lake, "by-gcloud-every/rows-0") == {

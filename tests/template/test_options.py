@@ -64,6 +64,21 @@ def test_everything_wrong_is_listed_at_once():
     assert "not one of auto, cuda, cpu" in str(info.value)
 
 
+@pytest.mark.parametrize("config", [PredictConfig, StreamConfig])
+def test_a_template_for_one_model_runs_no_other(config):
+    label = '--labels={"flexpack-model": "churn-model", "team": "ml"}'
+    flags = [
+        *REQUIRED,
+        "--input_subscription=projects/my-project/subscriptions/rows",
+        "--temp_location=gs://b/t",
+    ]
+    flags += ["--output_topic=projects/my-project/topics/rows"]
+    with pytest.raises(ParameterError, match=r"^--model_class: the template is made for one model"):
+        config.from_options(PipelineOptions([*flags, label]))
+    named = "--model_class=template.models.fashion_mnist:FashionMnistModel"
+    assert config.from_options(PipelineOptions([*flags, label, named]))
+
+
 def test_options_of_an_unrelated_pipeline_are_not_disturbed():
     options = PipelineOptions(["--project=p"])
     assert options.view_as(GoogleCloudOptions).project == "p"

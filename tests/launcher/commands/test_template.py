@@ -56,6 +56,22 @@ def test_the_workers_run_the_image_that_is_given(bucket, emulator_env):
     assert spec["image"] == spec["defaultEnvironment"]["sdkContainerImage"] == image
 
 
+def test_templates_for_one_model(bucket, emulator_env):
+    model = "tests.template.needs.option_models:EveryOption"
+    done = run("flexpack", "template", "--bucket", bucket, "--model-class", model, env=emulator_env)
+    assert "Batch predictions with EveryOption" in done.stdout
+    assert "model_class" not in done.stdout
+    for template in TEMPLATES:
+        spec = read_spec(emulator_env, template.name)
+        names = {each["name"] for each in spec["metadata"]["parameters"]}
+        assert {"threshold", "top_k", "head", "half", "note", "who"} < names
+        assert not names & {"model_class", "model_opts"}
+        environment = spec["defaultEnvironment"]
+        assert environment["additionalPipelineOptions"] == [f"model_class={model}"]
+        label = "tests-template-needs-option_models-everyoption"
+        assert environment["additionalUserLabels"] == {"flexpack-model": label}
+
+
 @pytest.fixture
 def project_env(bucket, emulator_env):
     """A shell that would launch in a project of Google's; its storage alone is local."""

@@ -61,7 +61,7 @@ def test_configurations_that_fail(config, changes, code, words):
         ("PUBSUB_EMULATOR_HOST", "localhost:8085", "image-local-address"),
         ("PIP_INDEX_URL", "https://user:secret@pypi.example.com/simple", "image-address"),
         ("PROXY", "127.0.0.1:3128", "image-local-address"),
-        ("RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT", "0", "image-environment"),
+        ("RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT", "", "image-environment"),
         ("LD_LIBRARY_PATH", "/usr/local/cuda/lib64", "image-driver-path"),
         ("FLEX_TEMPLATE_PYTHON_PY_FILE", "", "image-entry-file"),
     ],
@@ -70,6 +70,11 @@ def test_variables_that_fail(config, variable, value, code):
     (finding,) = check_config(replace(config, env={**config.env, variable: value}))
     assert finding.code == code
     assert variable in finding.message
+
+
+def test_any_value_that_boot_takes_for_the_default_environment(config):
+    env = config.env | {"RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT": "true"}
+    assert check_config(replace(config, env=env)) == []
 
 
 def test_pythons_own_sources_are_no_secret(config):

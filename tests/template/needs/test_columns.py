@@ -293,7 +293,7 @@ class TestValuesOfAnotherType:
             ("integer", "1.5", "1.5 is not a whole number"),
             ("integer", "x", "'x' is not a whole number"),
             ("integer", "9223372036854775808", "has more than 64 bits"),
-            ("boolean", "yes", "'yes' is not true or false"),
+            ("boolean", "maybe", "'maybe' is not true or false"),
         ],
     )
     def test_in_csv(self, read_csv, type_, value, reason):
