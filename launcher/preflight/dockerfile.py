@@ -200,11 +200,14 @@ def _check_entry_file(dockerfile: Dockerfile) -> Iterator[Finding]:
     if isinstance(origin, Found) or is_made_by_run(stage, path):
         return
     if isinstance(origin, Lost):
+        problem = "the .dockerignore excludes it" if origin.is_ignored else "there is no such file"
         yield error(
             IMAGE_ENTRY_FILE,
             f"{dockerfile.path}: {PY_FILE}={named}: COPY would bring it from {origin.file}, and "
-            "there is no such file",
-            "Correct the variable or the COPY.",
+            f"{problem}",
+            "Correct the .dockerignore."
+            if origin.is_ignored
+            else "Correct the variable or the COPY.",
         )
     elif read_base_image(stage.image).is_known:
         yield error(
@@ -298,10 +301,11 @@ def _check_contents(dockerfile: Dockerfile) -> Iterator[Finding]:
     for copy in dockerfile.target.copies:
         named = [source for source in copy.sources if _WEIGHTS.search(source)]
         inside = [
-            str(file.relative_to(dockerfile.context))
+            str(file.relative_to(dockerfile.context.folder))
             for source in find_sources(copy, dockerfile.context)
             if not named and source.is_dir()
             for file in _find_large_files(source)
+            if not dockerfile.context.ignores(file)
         ]
         if copy.origin is None and (named or inside):
             yield warning(

@@ -19,7 +19,8 @@ from types import MappingProxyType
 from dockerfile_parse import DockerfileParser
 
 from launcher.errors import InputError
-from launcher.preflight.stages import Command, Copy, Run, Stage, find_sources, resolve
+from launcher.preflight.ignore_file import read_ignore_file
+from launcher.preflight.stages import BuildContext, Command, Copy, Run, Stage, find_sources, resolve
 from launcher.preflight.text_file import read_text
 
 _VARIABLE = re.compile(
@@ -40,13 +41,13 @@ class Dockerfile:
 
     Attributes:
         target: the stage that is built.
-        context: the folder that it is built from, as far as its files show.
+        context: what it is built from, as far as its files show.
         encoding: of the file.
     """
 
     path: Path
     target: Stage
-    context: Path
+    context: BuildContext
     encoding: str = "utf-8"
 
 
@@ -76,16 +77,23 @@ def read_dockerfile(
     for entry in parser.structure:
         reader.read(entry["instruction"], entry["value"], documents.get(entry["startline"], ()))
     stage = reader.find_stage(target)
-    context = _find_context(stage, [root] if root else [], path)
+    folder = _find_folder(stage, [root] if root else [], path)
+    own = path.with_name(f"{path.name}.dockerignore")  # as BuildKit does
+    ignored = read_ignore_file(own if own.is_file() else folder / ".dockerignore")
+    context = BuildContext(folder, ignored)
     return Dockerfile(path, stage, context, text.encoding)
 
 
-def _find_context(stage: Stage, given: Sequence[Path], path: Path) -> Path:
+def _find_folder(stage: Stage, given: Sequence[Path], path: Path) -> Path:
     """Return the folder in which most of what the Dockerfile copies is."""
     folder = path.absolute().parent
     candidates = [*given, folder, *([] if given else [folder.parent])]
     counts = [
-        sum(source.exists() for copy in stage.copies for source in find_sources(copy, each))
+        sum(
+            source.exists()
+            for copy in stage.copies
+            for source in find_sources(copy, BuildContext(each))
+        )
         for each in candidates
     ]
     return candidates[counts.index(max(counts))]

@@ -12,7 +12,7 @@ from launcher.finding import IMAGE_VERSIONS, LOCK_UNPINNED, Finding, error, hint
 from launcher.preflight.base_images import read_base_image
 from launcher.preflight.image_rules import BOOT, LAUNCHER
 from launcher.preflight.locks import Lock
-from launcher.preflight.stages import Found, Stage, find_origin
+from launcher.preflight.stages import BuildContext, Found, Stage, find_origin
 
 _BEAM_PIN = re.compile(r"apache[-_]beam(?:\[[^\]]*\])?\s*===?\s*(?P<beam>\d[\w.]*\d)(?![\w.*])")
 _BEAM_UNPINNED = re.compile(
@@ -25,7 +25,7 @@ _PYTHON_FOLDERS = re.compile(r"site-packages|dist-packages|venv|/install\b|^/usr
 
 
 def check_versions(
-    path: Path, stage: Stage, context: Path, locks: Sequence[Lock]
+    path: Path, stage: Stage, context: BuildContext, locks: Sequence[Lock]
 ) -> Iterator[Finding]:
     """Yield where versions differ, or depend on the day of the build."""
     beams, pythons = _find_versions(stage, context, locks)
@@ -45,7 +45,7 @@ def check_versions(
 
 
 def _find_versions(
-    stage: Stage, context: Path, locks: Sequence[Lock]
+    stage: Stage, context: BuildContext, locks: Sequence[Lock]
 ) -> tuple[dict[str, str], dict[str, str]]:
     beams: dict[str, str] = {}
     pythons: dict[str, str] = {}
@@ -78,7 +78,7 @@ def _find_versions(
 
 
 def _check_launcher(
-    path: Path, stage: Stage, context: Path, pythons: Mapping[str, str]
+    path: Path, stage: Stage, context: BuildContext, pythons: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Yield that the launcher program comes from an image for another Python; it works there."""
     origin = find_origin(stage, LAUNCHER, context)

@@ -8,7 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from launcher.preflight.dockerfile_reader import Dockerfile
-from launcher.preflight.stages import Found, Run, Stage, find_origin, find_sources, resolve
+from launcher.preflight.stages import (
+    BuildContext,
+    Found,
+    Run,
+    Stage,
+    find_origin,
+    find_sources,
+    resolve,
+)
 
 _REQUIREMENT = re.compile(r"(?:\s-r\s*|\s--requirements?[ =]|\bpip sync\s+)[\"']?([^\s\"';&|]+)")
 _LOOKS_LIKE_ONE = re.compile(r"require|lock|constraint|deps|dependenc", re.IGNORECASE)
@@ -19,10 +27,11 @@ _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 def find_locks(dockerfile: Dockerfile) -> list[Path]:
     """Return the files of the project that the image's packages are installed from."""
     found = dict.fromkeys(_find_in(dockerfile.target, dockerfile.context))
-    return [path for path in found if path.is_file()]
+    is_ignored = dockerfile.context.ignores
+    return [path for path in found if path.is_file() and not is_ignored(path)]
 
 
-def _find_in(stage: Stage, context: Path) -> Iterator[Path]:
+def _find_in(stage: Stage, context: BuildContext) -> Iterator[Path]:
     commands = "\n".join(run.command for run in stage.runs)
     for run in stage.runs:
         yield from _find_required(run, stage, context)
@@ -45,7 +54,7 @@ def _is_lock(name: str, commands: str) -> bool:
     return is_mentioned or bool(_LOOKS_LIKE_ONE.search(name))
 
 
-def _find_required(run: Run, stage: Stage, context: Path) -> Iterator[Path]:
+def _find_required(run: Run, stage: Stage, context: BuildContext) -> Iterator[Path]:
     """Yield what ``pip install -r`` names, from where it was copied or mounted."""
     seen = replace(stage, copies=(*stage.copies, *run.mounts))
     for name in _REQUIREMENT.findall(run.command):

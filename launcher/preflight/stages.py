@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from launcher.preflight.base_images import read_base_image
+from launcher.preflight.ignore_file import IgnoreFile
 
 _DEEPEST = 20  # stages; a real one has three or four
 
@@ -76,6 +77,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class BuildContext:
+    """The folder that an image is built from, and what of it the build does not see."""
+
+    folder: Path
+    ignored: IgnoreFile = field(default_factory=IgnoreFile)
+
+    def ignores(self, path: Path) -> bool:
+        """Return whether a file or folder of the folder is left out."""
+        return path.is_relative_to(self.folder) and self.ignored.ignores(
+            path.relative_to(self.folder)
+        )
+
+
+@dataclass(frozen=True)
 class Found:
     """A file of an image: a file of the project, or one of another image."""
 
@@ -85,12 +100,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Lost:
-    """A file that an instruction copies from a place in the project where it is not."""
+    """A file that an instruction copies from where it is not, or not for the build."""
 
     file: Path
+    is_ignored: bool = False
 
 
-def find_origin(stage: Stage, path: str, context: Path) -> Found | Lost | None:
+def find_origin(stage: Stage, path: str, context: BuildContext) -> Found | Lost | None:
     """Return from where a file of a stage comes; None if no COPY brings it.
 
     Public images hold Beam's programs, as their names say, and no files of a project.
@@ -119,19 +135,22 @@ def _rank(origin: Found | Lost) -> int:
     return 0 if origin.file else 1
 
 
-def find_sources(copy: Copy, context: Path) -> Iterator[Path]:
+def find_sources(copy: Copy, context: BuildContext) -> Iterator[Path]:
     """Yield the files and folders of the project that a COPY brings."""
     for source in copy.sources:
         name = source.lstrip("/")
         if copy.origin is not None or "://" in source or "$" in source:
             continue
         try:
-            yield from sorted(context.glob(name)) if set(name) & set("*?[") else [context / name]
+            folder = context.folder
+            yield from sorted(folder.glob(name)) if set(name) & set("*?[") else [folder / name]
         except (ValueError, OSError):  # a pattern that pathlib cannot read
             continue
 
 
-def _find_origins(stage: Stage, path: str, context: Path, depth: int) -> Iterator[Found | Lost]:
+def _find_origins(
+    stage: Stage, path: str, context: BuildContext, depth: int
+) -> Iterator[Found | Lost]:
     for copy in reversed(stage.copies):
         if copy.origin is None:
             yield from _find_in_project(copy, path, context)
@@ -154,25 +173,24 @@ def _mentions(stage: Stage, path: str) -> bool:
     return any(name in run.command for run in stage.runs for name in names)
 
 
-def _find_in_project(copy: Copy, path: str, context: Path) -> Iterator[Found | Lost]:
+def _find_in_project(copy: Copy, path: str, context: BuildContext) -> Iterator[Found | Lost]:
     if any("://" in source or source.startswith("<<") for source in copy.sources):
         if _is_below(path, copy.target):
             yield Found()
         return
     for source in find_sources(copy, context):
         try:
-            relative = source.relative_to(context)
+            relative = source.relative_to(context.folder)
         except ValueError:
             continue
         is_file = source.is_file() or (not source.exists() and _looks_like_file(source.name))
         name = f"/{relative.as_posix()}"
-        inners = list(_inside(name, copy.target, path, is_file=is_file))
-        for inner in inners:
-            file = context / inner.lstrip("/")
-            if file.is_file():
-                yield Found(file)
-        if inners and not any((context / inner.lstrip("/")).is_file() for inner in inners):
-            yield Lost(context / inners[0].lstrip("/"))
+        inners = _inside(name, copy.target, path, is_file=is_file)
+        files = [context.folder / inner.lstrip("/") for inner in inners]
+        there = [file for file in files if file.is_file()]
+        yield from (Found(file) for file in there if not context.ignores(file))
+        if files and all(map(context.ignores, there)):
+            yield Lost((there or files)[0], is_ignored=bool(there))
 
 
 def _looks_like_file(source: str) -> bool:
