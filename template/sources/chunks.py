@@ -1,28 +1,29 @@
-"""Text files as chunks of whole records, read once and line by line.
+"""Text files as chunks of whole records.
 
 A chunk knows its first row and its place in the file, so that plain files can be split into
 chunks that many workers read. Blank lines are not rows; of JSON Lines, neither are lines of white
-space. A record of CSV may hold newlines inside quotes; whether a line ends a record is decided by
-the rules that the csv module applies, so that a stray quote within a field means nothing.
+space.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Self
+
+import numpy as np
 
 from template.dead_letters import DeadLetter, describe
 from template.file_versions import FileVersion
+from template.sources.records import Records
 from template.sources.splits import SplitId
-from template.sources.streams import DAMAGE, UnreadableError, open_stored, read_up_to
+from template.sources.streams import ENDS_EARLY, UnreadableError, open_stored, read_up_to
 
 BOM = b"\xef\xbb\xbf"
 CHUNK_BYTES = 8 << 20
 MAX_RECORD_BYTES = 64 << 20
-_HEAD_BYTES = 64 << 10
+HEAD_BYTES = 64 << 10
+_SPACE = ord(" ")
 _NOT_TEXT = {
     b"\xff\xfe": "encoded in UTF-16: save it as UTF-8",
     b"\xfe\xff": "encoded in UTF-16: save it as UTF-8",
@@ -106,17 +107,6 @@ class UnreadableRestError(UnreadableError):
         )
 
 
-class BrokenRecordError(Exception):
-    """The next record cannot be read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LongLine:
-    """A line that is not read, because of its ``size`` in bytes."""
-
-    size: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class LostRow:
     """A row that cannot be read, unlike those after it."""
@@ -139,7 +129,7 @@ def read_head(stream: BinaryIO) -> tuple[bytes, int]:
     Raises:
         UnreadableError: it is not text, or not in UTF-8.
     """
-    head = bytes(read_up_to(stream, _HEAD_BYTES)[0])
+    head = bytes(read_up_to(stream, HEAD_BYTES)[0])
     for magic, problem in _NOT_TEXT.items():
         if head.startswith(magic):
             raise UnreadableError(f"not a text file in UTF-8, but {problem}")
@@ -150,122 +140,85 @@ def read_head(stream: BinaryIO) -> tuple[bytes, int]:
     return head, start
 
 
-def read_records(
-    stream: BinaryIO, *, delimiter: bytes, max_bytes: int = MAX_RECORD_BYTES
-) -> Iterator[bytes]:
-    """Yield records of CSV with their line ends, which may be inside quotes; blank lines as well.
-
-    Raises:
-        BrokenRecordError: a record is not closed, or is too long: the end of it is not known.
-    """
-    complete = _complete_record(delimiter)
-    lines: list[bytes] = []
-    size = 0
-    while True:
-        line = _read_line(stream, max_bytes)
-        if not line:
-            break
-        size += len(line)
-        if size >= max_bytes:
-            raise BrokenRecordError(
-                f"a record is longer than {max_bytes >> 20} MiB; is a quote not closed?"
-            )
-        if b'"' not in line:
-            is_open = bool(lines)
-        else:
-            is_open = not complete.fullmatch(b'"' + line if lines else line)
-        if is_open:
-            lines.append(line)
-            continue
-        yield b"".join([*lines, line]) if lines else line
-        lines.clear()
-        size = 0
-    if lines:
-        raise BrokenRecordError("a quoted field is not closed")
-
-
-def read_lines(
-    stream: BinaryIO, *, max_bytes: int = MAX_RECORD_BYTES
-) -> Iterator[bytes | LongLine]:
-    """Yield lines with their ends.
-
-    Raises:
-        BrokenRecordError: the file is damaged.
-    """
-    while line := _read_line(stream, max_bytes):
-        if len(line) < max_bytes or line.endswith(b"\n"):
-            yield line
-            continue
-        size = len(line)
-        while line and not line.endswith(b"\n"):
-            line = _read_line(stream, max_bytes)
-            size += len(line)
-        yield LongLine(size=size)
-
-
-def is_blank_record(record: bytes) -> bool:
-    """Say whether CSV has no row there: a line of spaces is one."""
-    return record in (b"\n", b"\r\n")
-
-
 def read_chunks(
-    records: Iterator[bytes | LongLine],
+    stream: BinaryIO,
+    records: Records,
     *,
-    is_blank: Callable[[bytes], bool],
     offset: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
     chunk_rows: int | None = None,
+    max_bytes: int = MAX_RECORD_BYTES,
 ) -> Iterator[Chunk | LostRow]:
-    """Gather records into chunks of about ``chunk_bytes``, and of ``chunk_rows`` at most.
+    """Read whole records in chunks that begin with a row, of ``chunk_rows`` at most.
+
+    Args:
+        stream: where to read on.
+        records: where they end.
+        offset: where that is in the file.
+        chunk_bytes: how much is read at a time.
+        chunk_rows: the most rows of a chunk; None if only bytes count.
+        max_bytes: the size of the longest record.
 
     Raises:
         UnreadableRestError: after all chunks that can be read.
     """
-    first_row = 0
-    while True:
-        parts: list[bytes] = []
-        size = rows = 0
-        broken = lost = None
-        try:
-            for record in records:
-                if isinstance(record, LongLine):
-                    lost = record
-                    break
-                parts.append(record)
-                size += len(record)
-                rows += not is_blank(record)
-                if size >= chunk_bytes or rows == chunk_rows:
-                    break
-        except BrokenRecordError as error:
-            broken = error
-        if rows:
-            yield Chunk(first_row=first_row, rows=rows, offset=offset, data=b"".join(parts))
-        first_row += rows
-        offset += size
-        if broken is not None:
-            raise UnreadableRestError(first_row, str(broken)) from broken
-        if lost is not None:
-            yield LostRow(row=first_row, problem=f"a line of {lost.size:,} bytes is too long")
-            first_row += 1
-            offset += lost.size
-        elif not parts:
-            return
+    row = 0
+    rest = b""
+    skipped = 0  # bytes of the record that ``rest`` begins with
+    problem = None
+    while problem is None:
+        read, problem = read_up_to(stream, chunk_bytes)
+        data = rest + read.tobytes()
+        is_cut_off = problem == ENDS_EARLY and data[-1:] not in (b"", b"\n")
+        ends = np.minimum(records.find_ends(data + b"\n" if is_cut_off else data), len(data))
+        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+        sizes = ends - starts
+        sizes[:1] += skipped
+        begin = 0
+        for long in [*np.flatnonzero(sizes > max_bytes).tolist(), len(ends)]:
+            within = slice(begin, long)
+            for chunk in _cut(data, starts[within], ends[within], records, chunk_rows):
+                yield replace(chunk, first_row=row, offset=offset + chunk.offset)
+                row += chunk.rows
+            begin = long + 1
+            if long < len(ends):
+                yield _lose(int(sizes[long]), row, records, max_bytes)
+                row += 1
+        done = int(ends[-1]) if len(ends) else 0
+        rest = data[done:]
+        offset += done
+        if len(ends):
+            skipped = 0
+        if skipped + len(rest) > max_bytes:
+            _lose(skipped + len(rest), row, records, max_bytes)
+            skipped += len(rest) - 1
+            offset += len(rest) - 1
+            rest = rest[-1:]
+    if problem != ENDS_EARLY:
+        raise UnreadableRestError(row, problem)
+    if rest:
+        raise UnreadableRestError(row, "a quoted field is not closed")
 
 
-def _read_line(stream: BinaryIO, max_bytes: int) -> bytes:
-    try:
-        return stream.readline(max_bytes)
-    except DAMAGE as error:
-        raise BrokenRecordError(f"the file is damaged: {error}") from error
+def _cut(
+    data: bytes, starts: np.ndarray, ends: np.ndarray, records: Records, chunk_rows: int | None
+) -> Iterator[Chunk]:
+    """Cut records that follow each other into chunks; ``offset`` is their place in ``data``."""
+    is_row = np.ones(len(starts), dtype=bool)
+    for number in np.flatnonzero(np.frombuffer(data, np.uint8)[starts] <= _SPACE).tolist():
+        is_row[number] = not records.is_blank(data[starts[number] : ends[number]])
+    rows = np.flatnonzero(is_row)
+    step = chunk_rows or max(1, len(rows))
+    for first in range(0, len(rows), step):
+        chosen = rows[first : first + step]
+        start = int(starts[chosen[0]])
+        stop = int(ends[chosen[-1]])
+        yield Chunk(first_row=first, rows=len(chosen), offset=start, data=data[start:stop])
 
 
-@cache
-def _complete_record(delimiter: bytes) -> re.Pattern[bytes]:
-    """Return what matches a line unless it ends inside quotes.
-
-    Fields are quoted, with what may follow the quotes, or plain. Possessive, so that a line is read
-    once.
-    """
-    other = rb"[^%b]" % re.escape(delimiter)
-    field = rb'(?:"[^"]*+(?:""[^"]*+)*+"%b*+|(?!")%b++)?+' % (other, other)
-    return re.compile(rb"%b(?:%b%b)*+" % (field, re.escape(delimiter), field))
+def _lose(size: int, row: int, records: Records, max_bytes: int) -> LostRow:
+    if records.long_problem is not None:
+        raise UnreadableRestError(
+            row, f"a record is longer than {max_bytes >> 20} MiB; {records.long_problem}"
+        )
+    return LostRow(row=row, problem=f"a line of {size:,} bytes is too long")

@@ -22,13 +22,13 @@ from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
 from template.parameters import did_you_mean
 from template.sources.chunks import (
+    HEAD_BYTES,
     Chunk,
     ChunkSplit,
+    LostRow,
     UnreadableRestError,
-    is_blank_record,
     read_chunks,
     read_head,
-    read_records,
 )
 from template.sources.columns import check_columns
 from template.sources.csv_cells import (
@@ -42,6 +42,7 @@ from template.sources.csv_header import find_delimiter, find_separator_line, par
 from template.sources.csv_records import BadRecord, Parsed, parse_records
 from template.sources.declared_rows import DeclaredRows, check_declared, find_wanted
 from template.sources.kinds import Group, Kind, group_rows, make_cells, make_frame
+from template.sources.records import CsvRecords
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
     ReadSettings,
@@ -165,33 +166,32 @@ def _scan(
     delimiter = settings.csv_delimiter or named or find_delimiter(head[start + size :])
     start += size
     stream.seek(start)
-    records = read_records(stream, delimiter=delimiter.encode())
+    records = CsvRecords(delimiter.encode())
     columns: tuple[str, ...] = ()
     try:
-        header = next(read_chunks(records, is_blank=is_blank_record, chunk_bytes=1), None)
+        chunks = read_chunks(stream, records, offset=start, chunk_bytes=HEAD_BYTES, chunk_rows=1)
+        header = next(chunks, None)
         if header is not None:
             assert isinstance(header, Chunk), "records of CSV are never skipped"
             columns = parse_header(header.data, delimiter)
             check_columns(columns, settings)
             check_declared(columns, settings)
             _check_types(columns, settings)
-            start = header.offset + start + len(header.data)
+            start = header.offset + len(header.data)
+            stream.seek(start)
     except UnreadableRestError as error:
         return _untyped(columns, delimiter), iter([error.to_dead_letter(path)])
-    return _untyped(columns, delimiter), _read_rest(records, start, path, settings.max_rows)
+    rest = read_chunks(stream, records, offset=start, chunk_rows=settings.max_rows)
+    return _untyped(columns, delimiter), _read_rest(rest, path)
 
 
 def _untyped(columns: tuple[str, ...], delimiter: str) -> CsvSchema:
     return CsvSchema(columns=columns, numeric=frozenset(), delimiter=delimiter)
 
 
-def _read_rest(
-    records: Iterator[bytes], offset: int, path: str, chunk_rows: int | None
-) -> Iterator[Chunk | DeadLetter]:
+def _read_rest(chunks: Iterator[Chunk | LostRow], path: str) -> Iterator[Chunk | DeadLetter]:
     try:
-        for chunk in read_chunks(
-            records, is_blank=is_blank_record, offset=offset, chunk_rows=chunk_rows
-        ):
+        for chunk in chunks:
             assert isinstance(chunk, Chunk), "records of CSV are never skipped"
             yield chunk
     except UnreadableRestError as error:

@@ -6,13 +6,13 @@ Names follow ``pandas.read_csv``: a repeated ``a`` becomes ``a.1``, an empty nam
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
 
-from template.sources.chunks import BOM, BrokenRecordError, is_blank_record, read_records
+from template.sources.chunks import BOM
+from template.sources.records import BrokenRecordError, is_blank_record, split_records
 from template.sources.streams import UnreadableError
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -51,9 +51,7 @@ def find_delimiter(head: bytes) -> str:
 
 def _count_fields(head: bytes, delimiter: str) -> list[int]:
     """Return how many fields the first records have; the last may be cut off and does not count."""
-    records = itertools.islice(
-        read_records(io.BytesIO(head), delimiter=delimiter.encode()), _COMPARED_RECORDS
-    )
+    records = itertools.islice(split_records(head, delimiter=delimiter.encode()), _COMPARED_RECORDS)
     counts: list[int] = []
     try:
         for record in records:

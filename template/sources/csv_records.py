@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from template.sources.chunks import is_blank_record, read_records
+from template.sources.records import is_blank_record, split_records
 
 _SHOWN_TEXT = 200
 
@@ -42,7 +41,7 @@ def parse_records(
 ) -> Iterator[Parsed | BadRecord]:
     """Parse ``rows`` records, whose numbers count from ``first``.
 
-    Where Arrow sees other records than ``read_records`` does (a stray carriage return), they are
+    Where Arrow sees other records than ``split_records`` does (a stray carriage return), they are
     halved until the odd one stands alone.
 
     Args:
@@ -98,7 +97,7 @@ def parse_records(
     else:
         records = [
             record
-            for record in read_records(io.BytesIO(data), delimiter=delimiter.encode())
+            for record in split_records(data, delimiter=delimiter.encode())
             if not is_blank_record(record)
         ]
         half = rows // 2

@@ -25,7 +25,6 @@ from template.sources.chunks import (
     UnreadableRestError,
     read_chunks,
     read_head,
-    read_lines,
 )
 from template.sources.columns import check_folder_columns
 from template.sources.declared_rows import DeclaredRows, check_fields, required_fields
@@ -38,6 +37,7 @@ from template.sources.json_objects import (
     parse_short_numbers,
     take_key,
 )
+from template.sources.records import Lines
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import ReadSettings, is_gzip, open_stream
 
@@ -103,12 +103,7 @@ def split_jsonl(
 def _scan(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Chunk | DeadLetter]:
     _, start = read_head(stream)
     try:
-        for part in read_chunks(
-            read_lines(stream),
-            is_blank=bytes.isspace,
-            offset=start,
-            chunk_rows=settings.max_rows,
-        ):
+        for part in read_chunks(stream, Lines(), offset=start, chunk_rows=settings.max_rows):
             if isinstance(part, LostRow):
                 key = row_keys(settings.file_name(path), [part.row])[0]
                 yield part.to_dead_letter(path, key)

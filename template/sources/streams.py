@@ -21,6 +21,7 @@ from template.parameters import MAX_IMAGE_PIXELS
 GZIP_MAGIC = b"\x1f\x8b"
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a truncated or corrupt gzip file raises."""
+ENDS_EARLY = "the file ends too early"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def read_up_to(stream: BinaryIO, size: int) -> tuple[np.ndarray, str | None]:
             reason = f"the file is damaged: {error}"
             break
         if not count:
-            reason = "the file ends too early"
+            reason = ENDS_EARLY
             break
         filled += count
     return data[:filled], reason
