@@ -18,7 +18,6 @@ from apache_beam.options.pipeline_options import (
 from template import __version__
 from template.blocks import KEY
 from template.inference import ApplyModel
-from template.model_options import make_model
 from template.options import PredictConfig
 from template.parameters import BATCH
 from template.sinks.files import WriteDeadLetters, WritePredictions
@@ -41,13 +40,12 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         max_image_pixels=config.max_image_pixels,
         csv_delimiter=DELIMITERS.get(config.csv_delimiter),
         column_types=config.column_types,
-        columns=config.model_class.columns,
-        images=config.model_class.images,
+        columns=config.model.columns,
+        images=config.model.images.declared,
         max_rows=config.max_rows,
     )
-    model = make_model(config.model_class, config.model_path, config.model_opts)
     predict = ApplyModel(
-        model=model,
+        model=config.model,
         key_column=KEY,
         device=config.device,
         predict_timeout_sec=config.predict_timeout_sec,

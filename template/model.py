@@ -41,7 +41,7 @@ class BaseModel:
         ValueError: an option has a value that its declaration refuses, or none and needs one.
     """
 
-    columns: ClassVar[Sequence[Column]] = ()
+    columns: Sequence[Column] = ()
     """The columns that the model expects; without any, ``predict`` gets those of the input."""
     images: ClassVar[Images] = Images()
     """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
@@ -71,6 +71,13 @@ class BaseModel:
             setattr(self, name, value)
         self._shared = Shared()
         self._loaded: _Loaded | None = None
+
+    def inspect(self) -> None:
+        """Find out what only the file says, such as ``columns``. Override it if there is any.
+
+        Called once, where a job is launched, before anything is read; the workers get the model as
+        it is then. A ParameterError ends the launch with its message.
+        """
 
     def load_model(self, path: str, **opts: Any) -> Any:
         """Load the object that predicts. Override it; called once per process."""

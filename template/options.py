@@ -16,7 +16,7 @@ import csv
 import difflib
 import importlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,8 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from template.blocks import KEY
 from template.messages import REPLY_COLUMNS
 from template.model import BaseModel
-from template.model_options import read_model_opts
+from template.model_options import make_model, read_model_opts
+from template.models.kinds import find_kind
 from template.needs.options import find_options
 from template.parameters import (
     BATCH,
@@ -78,6 +79,10 @@ class PredictConfig:
     model_opts: Mapping[str, Any] = field(default_factory=dict)
     max_rows: int | None = None
     """Of the input, the first; for ``template.trial``."""
+    model: BaseModel = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", _make_model(self))
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> PredictConfig:
@@ -98,10 +103,11 @@ class PredictConfig:
                 f"--output {output!r}: holds {wildcard[0]!r}, a wildcard; it would match "
                 "files of other outputs"
             )
-        problems += _find_undeclared(values)
         if problems:
             raise ParameterError("\n".join(problems))
-        return cls(**values)
+        config = cls(**values)
+        _check_column_types(config)
+        return config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +133,10 @@ class StreamConfig:
     max_image_pixels: int = MAX_IMAGE_PIXELS
     predict_timeout_sec: int | None = None
     model_opts: Mapping[str, Any] = field(default_factory=dict)
+    model: BaseModel = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", _make_model(self))
 
     @classmethod
     def from_options(cls, options: PipelineOptions) -> StreamConfig:
@@ -204,12 +214,22 @@ def check_flags(
 
 def find_option_names(options: PipelineOptions) -> list[str]:
     """Return the names of the options that the model declares; none if it cannot be imported."""
-    parameter = next(each for each in BATCH.parameters if each.name == "model_class")
-    reference = options.view_as(TemplateOptions).model_class or parameter.default
+    given = options.view_as(TemplateOptions)
     try:
-        return list(find_options(find_model_class(str(reference))))
+        return list(find_options(choose_model_class(given.model_class, given.model_path)))
     except ParameterError:  # which is reported with all else that is wrong
         return []
+
+
+def choose_model_class(reference: str | None, model_path: str | None) -> type[BaseModel]:
+    """Return the model class that a launch names; without one, that of the kind of its file.
+
+    Raises:
+        ParameterError: it cannot be imported, or the file is of no known kind.
+    """
+    if not reference and not model_path:
+        raise ParameterError("--model_path: is required")
+    return find_model_class(reference or find_kind(str(model_path)))
 
 
 def find_model_class(reference: str) -> type[BaseModel]:
@@ -307,7 +327,9 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
             if parameter.name == "model_class":
                 if not given.model_class:
                     _check_label(options)
-                value = find_model_class(str(value))
+                if value is None and "model_path" not in values:
+                    continue  # which is reported already
+                value = choose_model_class(value, values.get("model_path"))
             if parameter.name == "passthrough_columns":
                 taken = (KEY, *(REPLY_COLUMNS if template.streaming else ()))
                 value = parse_passthrough_columns(value or "", taken)
@@ -341,12 +363,19 @@ def _check_label(options: PipelineOptions) -> None:
             )
 
 
-def _find_undeclared(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with types of columns that the model does not get."""
-    names = [column.name for column in getattr(values.get("model_class"), "columns", ())]
-    for name in values.get("column_types", ()):
+def _make_model(config: PredictConfig | StreamConfig) -> BaseModel:
+    """Return the model of a job, with what only its file says."""
+    model = make_model(config.model_class, config.model_path, config.model_opts)
+    model.inspect()
+    return model
+
+
+def _check_column_types(config: PredictConfig) -> None:
+    """Refuse types of columns that the model does not get."""
+    names = [column.name for column in config.model.columns]
+    for name in config.column_types:
         if names and name not in names:
-            yield (
+            raise ParameterError(
                 f"--column_types: the model does not declare a column {name!r}"
                 f"{did_you_mean(name, names)}; it declares {', '.join(names)}"
             )

@@ -64,8 +64,11 @@ _PASSTHROUGH_COLUMNS = Parameter(
 )
 _MODEL_PATH = Parameter(
     name="model_path",
-    label="Model weights",
-    help_text="File that holds the model's weights. Example: gs://my-bucket/models/fashion.pth",
+    label="Model file",
+    help_text=(
+        "File or folder that holds the model or its weights. "
+        "Example: gs://my-bucket/models/fashion.pth"
+    ),
     param_type=ParamType.GCS_READ_FILE,
     group="Model",
     regex=_PATH,
@@ -76,13 +79,12 @@ _MODEL_CLASS = Parameter(
     name="model_class",
     label="Model class",
     help_text=(
-        "The model as module:Class, a template.model.BaseModel that the image can import. "
-        "Example: my_package.churn:ChurnModel"
+        "The model as module:Class, a template.model.BaseModel that the image can import. Without "
+        "it the model file says what it is. Example: my_package.churn:ChurnModel"
     ),
     param_type=ParamType.TEXT,
     group="Model",
     is_optional=True,
-    default="template.models.fashion_mnist:FashionMnistModel",
     regex=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
 )
 _MODEL_OPTS = Parameter(

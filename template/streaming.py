@@ -12,7 +12,6 @@ from apache_beam.io.gcp.pubsub import ReadFromPubSub, WriteToPubSub
 from template.blocks import KEY
 from template.inference import ApplyModel
 from template.messages import REPLY_COLUMNS
-from template.model_options import make_model
 from template.model_swap import WatchModels
 from template.options import StreamConfig
 from template.sinks.replies import FormatDeadLetters, FormatReplies, WriteDeadLetterFiles
@@ -42,8 +41,8 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
                 key_column=config.key_column,
                 passthrough_columns=config.passthrough_columns,
                 max_image_pixels=config.max_image_pixels,
-                columns=tuple(config.model_class.columns),
-                images=config.model_class.images,
+                columns=tuple(config.model.columns),
+                images=config.model.images.declared,
             )
         )
     )
@@ -51,7 +50,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
         blocks
         | "Predict"
         >> ApplyModel(
-            model=make_model(config.model_class, config.model_path, config.model_opts),
+            model=config.model,
             key_column=KEY,
             device=config.device,
             model_metadata_pcoll=models,

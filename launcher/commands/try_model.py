@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import subprocess
 import sys
 from argparse import Namespace
@@ -12,6 +13,7 @@ from launcher.extras import require_extras
 from launcher.google.storage import check_bucket
 from template.parameters import BATCH, did_you_mean
 
+_TYPO_SIMILARITY = 0.8
 _OWN = ("input", "model_path", "model_class")
 _NOT_TRIED = ("output", "output_format", "max_dead_letter_share", "prediction_accelerator")
 
@@ -24,7 +26,10 @@ def add_flags(parser: CommandParser) -> None:
         "flexpack try churn.model:ChurnModel --model-path churn.pth --input customers.csv",
     )
     parser.add_argument(
-        "model_class", metavar="MODULE:CLASS", help="the model, importable from this folder"
+        "model_class",
+        nargs="?",
+        metavar="MODULE:CLASS",
+        help="the model, importable from this folder; without it the model file says what it is",
     )
     parser.add_argument("--model-path", required=True, metavar="PATH", help="local or gs://")
     parser.add_argument(
@@ -54,7 +59,7 @@ def _run(args: Namespace) -> int:
     parameters = {
         "input": args.input,
         "model_path": args.model_path,
-        "model_class": args.model_class,
+        **({"model_class": args.model_class} if args.model_class else {}),
         **args.parameters,
     }
     # -P: in a folder that has a package called template this one must run all the same.
@@ -76,6 +81,9 @@ def _check_parameters(parameters: dict[str, str]) -> None:
             raise InputError(f"--parameters {name}: it has its own flag or position")
         if name in _NOT_TRIED:
             raise InputError(f"--parameters {name}: has no meaning for a try; leave it out")
-        hint = "" if name in names else did_you_mean(name, names)
-        if hint:  # any other may be an option of the model's
-            raise InputError(f"--parameters {name}: the batch template has no such parameter{hint}")
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=_TYPO_SIMILARITY)
+        if nearest and name not in names:  # any other may be an option of the model's
+            raise InputError(
+                f"--parameters {name}: the batch template has no such parameter"
+                f"{did_you_mean(name, names)}"
+            )

@@ -20,7 +20,7 @@ from template.batch import build_batch_pipeline
 from template.options import (
     PredictConfig,
     check_flags,
-    find_model_class,
+    choose_model_class,
     find_option_names,
 )
 from template.parameters import BATCH, ParameterError
@@ -29,7 +29,6 @@ from template.trial.memory import find_peak_bytes, find_resident_bytes
 from template.trial.report import Trial, format_failure, format_report
 
 _RUNNER = "--runner=FnApiRunner"
-_DEFAULT_MODEL = next(each.default for each in BATCH.parameters if each.name == "model_class")
 
 
 def try_rows(flags: Sequence[str], rows: int) -> int:
@@ -70,12 +69,9 @@ def try_rows(flags: Sequence[str], rows: int) -> int:
 
 def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
     given = [*flags, f"--output={folder}/rows", "--max_dead_letter_share=1", _RUNNER]
-    reference = next(
-        (flag.partition("=")[2] for flag in flags if flag.startswith("--model_class=")),
-        str(_DEFAULT_MODEL),
-    )
+    values = dict(flag.removeprefix("--").split("=", 1) for flag in flags if "=" in flag)
     try:
-        find_model_class(reference)
+        choose_model_class(values.get("model_class"), values.get("model_path"))
     except ParameterError as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError):

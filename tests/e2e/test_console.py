@@ -187,7 +187,12 @@ def test_launch_again_fills_in_the_same(browser, demo):
 
 def test_a_failed_job_shows_its_cause_first(browser, demo):
     browser.open(demo)
-    launch(browser, output=f"gs://{_BUCKET}/p/f", model_path=f"gs://{_BUCKET}/templates/batch.json")
+    launch(
+        browser,
+        output=f"gs://{_BUCKET}/p/f",
+        model_path=f"gs://{_BUCKET}/templates/batch.json",
+        model_class="template.models.fashion_mnist:FashionMnistModel",
+    )
     browser.wait_for_text("#state", "Failed", _JOB_SEC)
     cause = browser.wait(lambda: browser.read(".cause"), "the cause")
     assert "Remedy" in cause or "Traceback" in cause

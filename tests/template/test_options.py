@@ -16,7 +16,8 @@ from template.options import (
 )
 from template.parameters import BATCH, ParameterError
 
-REQUIRED = ["--input=a.csv", "--output=out/p", "--model_path=w.pth"]
+MODEL = "--model_class=template.models.fashion_mnist:FashionMnistModel"
+REQUIRED = ["--input=a.csv", "--output=out/p", "--model_path=w.pth", MODEL]
 
 
 def config(*flags):
@@ -68,15 +69,14 @@ def test_everything_wrong_is_listed_at_once():
 def test_a_template_for_one_model_runs_no_other(config):
     label = '--labels={"flexpack-model": "churn-model", "team": "ml"}'
     flags = [
-        *REQUIRED,
+        *REQUIRED[:-1],
         "--input_subscription=projects/my-project/subscriptions/rows",
         "--temp_location=gs://b/t",
     ]
     flags += ["--output_topic=projects/my-project/topics/rows"]
     with pytest.raises(ParameterError, match=r"^--model_class: the template is made for one model"):
         config.from_options(PipelineOptions([*flags, label]))
-    named = "--model_class=template.models.fashion_mnist:FashionMnistModel"
-    assert config.from_options(PipelineOptions([*flags, label, named]))
+    assert config.from_options(PipelineOptions([*flags, label, MODEL]))
 
 
 def test_options_of_an_unrelated_pipeline_are_not_disturbed():
@@ -179,6 +179,7 @@ def test_the_names_that_replies_use_cannot_be_passed_through_in_streams():
         "--output_topic=projects/some-project/topics/predictions",
         "--dead_letter_output=gs://b/letters",
         "--model_path=gs://bucket/model.pth",
+        MODEL,
         "--passthrough_columns=model_id",
     ]
     with pytest.raises(ParameterError, match="'model_id' cannot be passed through"):

@@ -19,8 +19,7 @@ def test_run_waits_and_returns_zero(write_idx, images, weights, tmp_path):
     assert len(file.read_text().splitlines()) == 5
 
 
-def test_each_mistake_is_reported_in_one_line(tmp_path, capsys):
-    weights = tmp_path / "w.pth"
+def test_each_mistake_is_reported_in_one_line(tmp_path, weights, capsys):
     flags = [f"--output={tmp_path}/p", f"--model_path={weights}"]
     assert run([f"--input={tmp_path}/none.csv", *flags]) == 2
     assert run([f"--input={tmp_path}/none.csv", *flags, "--bach_size=3"]) == 2

@@ -26,6 +26,7 @@ FLAGS = [
     "--input_subscription=projects/some-project/subscriptions/images",
     "--output_topic=projects/some-project/topics/predictions",
     "--model_path=gs://bucket/model.pth",
+    "--model_class=template.models.fashion_mnist:FashionMnistModel",
 ]
 
 

@@ -93,7 +93,7 @@ class Local:
     methods: Methods
 
     def call(
-        self, method: str, path: str, body: object = None, *, status: int = 200, **query: object
+        self, method: str, path: str, body: object = None, *, status: int = 200, **query: Any
     ) -> dict[str, Any]:
         """Call the API below the project and region of the tests; expect that status."""
         url = f"/v1b3/projects/p/locations/europe-west1/{path}"

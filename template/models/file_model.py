@@ -1,0 +1,123 @@
+"""Models that need no class of the user's own: their file and some options say everything."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from template.files import download_to_localfs
+from template.model import BaseModel, Option
+from template.needs.images import Images, ImageTensors
+from template.parameters import ParameterError
+
+
+class FileModel(BaseModel):
+    """A model of one kind of file.
+
+    ``inspect`` finds the columns where the job is launched, so that a wrong option, a damaged file
+    or a missing framework ends the launch; workers get the model with what it found.
+    """
+
+    kind: ClassVar[str]
+    """What messages call a file, with its article."""
+    modules: ClassVar[Mapping[str, str]] = {}
+    """What loading takes beside the template's own packages: package by module."""
+    extra: ClassVar[str] = ""
+    """The extra of flexpack that installs them."""
+    runs_code: ClassVar[str] = ""
+    """Why loading a file may run code in it, which the launch must say that it trusts; or empty."""
+
+    feature_columns = Option(
+        "text",
+        "The input columns that the model gets, in its order, separated by commas. Needed if the "
+        "file does not name them.",
+        default=None,
+    )
+    trusted = Option(
+        "boolean",
+        "That you trust the file: loading it may run code that is in it.",
+        default=False,
+    )
+
+    def inspect(self) -> None:
+        """Check file, options and packages, and set ``columns`` and the images.
+
+        Raises:
+            ParameterError: one of them does not do.
+        """
+        missing = [name for name in self.modules if importlib.util.find_spec(name) is None]
+        if missing:
+            packages = " and ".join(self.modules[name] for name in missing)
+            raise self._error(
+                f"is {self.kind}, which needs {packages}: install flexpack[{self.extra}], or name "
+                f"{packages} in requirements.in of your project (make image CODE=DIR)"
+            )
+        self._check_trust()
+        try:
+            with download_to_localfs(self.model_path) as local:
+                self.inspect_file(local)
+        except ParameterError:
+            raise
+        except Exception as error:  # every library has its own for a damaged file
+            raise self._error(f"is {self.kind} that does not load: {describe(error)}") from error
+
+    def inspect_file(self, local: str) -> None:
+        """Check a file, or a folder of files, and set what the pipeline has to know of it."""
+        raise NotImplementedError
+
+    def load_file(self, local: str) -> Any:
+        """Return what predicts, on ``self.device``."""
+        raise NotImplementedError
+
+    def load_model(self, path: str) -> Any:  # type: ignore[override]  # it has options only
+        """Load the file.
+
+        Raises:
+            ParameterError: loading it may run code, and nobody said that it is trusted.
+        """
+        self._check_trust()
+        with download_to_localfs(path) as local:
+            return self.load_file(local)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names in ``feature_columns``; none if it is not set."""
+        return split_names(self.feature_columns)
+
+    @property
+    def images(self) -> ImageTensors:  # type: ignore[override]  # of the file, not of the class
+        """What makes tensors of images; the declaration is what ``inspect`` found."""
+        return ImageTensors(self.__dict__.get("_images", Images()), self.device)
+
+    def _check_trust(self) -> None:
+        if self.runs_code and not self.trusted:
+            raise self._error(
+                f"is {self.kind}, and {self.runs_code}. If you trust whoever wrote it, set the "
+                "model's option trusted to true"
+            )
+
+    def _error(self, text: str) -> ParameterError:
+        return ParameterError(f"--model_path {self.model_path!r}: {text}")
+
+
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Return the names in a line of CSV, so that one with a comma in it can be quoted.
+
+    Raises:
+        ParameterError: one is empty, or is there twice.
+    """
+    names = [name.strip() for name in next(csv.reader([text or ""], skipinitialspace=True), [])]
+    for position, name in enumerate(names):
+        if not name:
+            raise ParameterError(f"option {text!r}: a name is empty; separate names by commas")
+        if name in names[:position]:
+            raise ParameterError(f"option {text!r}: names {name!r} twice")
+    return tuple(names)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error of a library in a line."""
+    lines: Sequence[str] = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:300]}"
