@@ -79,11 +79,10 @@ def _find_jobs(
 ) -> tuple[list[Mapping[str, Any]], str]:
     """Return a page of jobs and the token of the next; a search goes through many pages."""
     searches = bool(text) or (state and state not in ("ACTIVE", "TERMINATED"))
-    query = {"pageSize": 1000 if searches else _PAGE_SIZE}
-    if state:
-        query["filter"] = "ACTIVE" if state == "ACTIVE" else "ALL"  # type: ignore[assignment]
-        if state == "TERMINATED":
-            query["filter"] = "TERMINATED"  # type: ignore[assignment]
+    query = {
+        "pageSize": 1000 if searches else _PAGE_SIZE,
+        "filter": state if state in ("ACTIVE", "TERMINATED") else "ALL",  # the active ones first
+    }
     if not searches:
         return _list_page(console, project, token, query)
     found: list[Mapping[str, Any]] = []
