@@ -1,7 +1,7 @@
 """What is private to Beam, used here and nowhere else; read it first when Beam's version changes.
 
 Beam's runner package makes no promises at all. This module holds what goes further: private names
-(Beam 2.77), and one name of a Beam module that is replaced.
+(Beam 2.77), one name of a Beam module that is replaced, and coders that are registered again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.coders import coders
+from apache_beam.portability import common_urns, python_urns
+from apache_beam.portability.api import beam_fn_api_pb2, beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import (
     execution,
     fn_runner,
@@ -45,8 +47,53 @@ def bind_to_loopback() -> None:
     worker_handlers.grpc = _LoopbackGrpc()
 
 
+def keep_coders_opaque(pipeline: beam_runner_api_pb2.Pipeline) -> None:
+    """Let this process never load a coder of the pipeline's own, whose module it may not have.
+
+    What such a coder has encoded is opaque bytes here; whatever tries to decode them raises.
+    """
+    urns = {coder.spec.urn for coder in pipeline.components.coders.values()}
+    for urn in {python_urns.PICKLED_CODER} | (urns - coders.Coder._known_urns.keys()):
+        coders.Coder.register_urn(urn, bytes, lambda *_: coders.Coder())
+    coders.Coder.register_urn(
+        common_urns.coders.CUSTOM_WINDOW.urn,
+        None,
+        lambda *_: coders.TimestampPrefixingOpaqueWindowCoder(),
+    )
+
+
+def _prefix_own_coders(context: translations.TransformContext, stages: Any) -> None:
+    """Let windows and timers travel with lengths, as elements do, if their coders are unknown."""
+    components = context.components
+    for strategy in components.windowing_strategies.values():
+        window_coder = strategy.window_coder_id
+        if context.maybe_length_prefixed_coder(window_coder) != window_coder:
+            strategy.window_coder_id = context.timestamped_prefixed_window_coder(window_coder)
+    for transform in (each for stage in stages for each in stage.transforms):
+        if transform.spec.urn in translations.PAR_DO_URNS:
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+            for family in payload.timer_family_specs.values():
+                family.timer_family_coder_id = context.maybe_length_prefixed_coder(
+                    family.timer_family_coder_id
+                )
+            transform.spec.payload = payload.SerializeToString()
+
+
 class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
     """FnApiRunner with the steps that its subclasses replace as public methods."""
+
+    def create_stages(
+        self, pipeline_proto: beam_runner_api_pb2.Pipeline
+    ) -> tuple[translations.TransformContext, list[translations.Stage]]:
+        """Return the stages of a pipeline; nothing of its own is loaded here."""
+        keep_coders_opaque(pipeline_proto)
+        for environment in pipeline_proto.components.environments.values():
+            # Combiners that Beam packs are loaded to that end.
+            if python_urns.PACKED_COMBINE_FN in environment.capabilities:
+                environment.capabilities.remove(python_urns.PACKED_COMBINE_FN)
+        context, stages = super().create_stages(pipeline_proto)
+        _prefix_own_coders(context, stages)
+        return context, stages
 
     def __init__(self, *, num_workers: int) -> None:
         super().__init__()

@@ -194,6 +194,9 @@ class BundleManager:
     def _attempt(
         self, bundle_id: str, worker: Worker, work: _Work, expected: Sequence[Any]
     ) -> Outcome:
+        # Here and not while they are sent: grouping raises what the pipeline's WindowFn raises.
+        inputs = (*work.timers.items(), *work.data.items())
+        to_send = [(key, list(chunks)) for key, chunks in inputs]
         abandoned = threading.Event()
         received = _in_thread(
             lambda: list(
@@ -209,7 +212,7 @@ class BundleManager:
             )
             processed = worker.push(_Request(instruction_id=bundle_id, process_bundle=request))
             # In a thread: a worker that has stopped reading would block it for ever.
-            _in_thread(lambda: _send(worker.data_conn, bundle_id, work))
+            _in_thread(lambda: _send(worker.data_conn, bundle_id, to_send))
             response = _check(processed)
             outputs = _collect(received, worker)
             if response.process_bundle.requires_finalization:
@@ -220,12 +223,13 @@ class BundleManager:
         return Outcome(response, outputs)
 
 
-def _send(channel: Any, bundle_id: str, work: _Work) -> None:
-    streams = [
-        *((channel.output_timer_stream(bundle_id, *key), work.timers[key]) for key in work.timers),
-        *((channel.output_stream(bundle_id, name), work.data[name]) for name in work.data),
-    ]
-    for stream, chunks in streams:
+def _send(channel: Any, bundle_id: str, to_send: Sequence[tuple[Any, Sequence[bytes]]]) -> None:
+    """Send elements by the transform that reads them, and timers by (transform, timer family)."""
+    for key, chunks in to_send:
+        if isinstance(key, str):
+            stream = channel.output_stream(bundle_id, key)
+        else:
+            stream = channel.output_timer_stream(bundle_id, *key)
         for chunk in chunks:
             stream.write(chunk)
         stream.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from apache_beam.portability import common_urns
+from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import translations
 
@@ -114,7 +114,8 @@ def _find_window(
             for source in transform.inputs.values()
         )
         if window_fn != _GLOBAL_WINDOWS and not kept:
-            return str(window_fn)
+            own = window_fn == python_urns.PICKLED_WINDOWFN
+            return "of a WindowFn of its own" if own else str(window_fn)
     return None
 
 

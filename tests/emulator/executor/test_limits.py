@@ -14,7 +14,7 @@ from apache_beam.transforms.trigger import (
     Repeatedly,
 )
 from apache_beam.transforms.util import GroupIntoBatches
-from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions, WindowFn
 
 from launcher.emulator.executor.limits import check_limits
 from launcher.emulator.runtime.errors import WorkflowFailedError
@@ -56,6 +56,16 @@ def beside(read: beam.PCollection, side: object) -> beam.PCollection:
     return read | "Beside" >> beam.Map(lambda value, side: value, side)
 
 
+class Days(FixedWindows):
+    """A WindowFn that Beam can only pickle."""
+
+    def __init__(self):
+        super().__init__(24 * 60 * 60)
+
+    def to_runner_api_parameter(self, context):
+        return WindowFn.to_runner_api_parameter(self, context)
+
+
 REFUSED = {
     "group": (
         lambda read: (
@@ -79,6 +89,10 @@ REFUSED = {
     "sessions": (
         lambda read: read | "Visits" >> beam.WindowInto(Sessions(60)) | beam.Map(bytes),
         "the step 'Visits' puts elements into windows (beam:window_fn:session_windows:v1)",
+    ),
+    "own windows": (
+        lambda read: read | "Days" >> beam.WindowInto(Days()),
+        "the step 'Days' puts elements into windows (of a WindowFn of its own)",
     ),
     "event-time timer": (
         lambda read: keyed(read) | "Expire" >> timed("expiry", TimeDomain.WATERMARK),
