@@ -78,7 +78,8 @@ def test_input_that_matches_nothing(launch, lake):
 
 
 def test_output_that_cannot_be_written(launch):
-    done = launch("no-output", status=1, output="gs://no-such-bucket-here/rows")
+    output = "gs://no-such-bucket-here/rows"
+    done = launch("no-output", "--ignore=bucket-missing", status=1, output=output)
 
     assert "no-such-bucket-here" in done.stdout
     assert "cannot be written" in done.stdout

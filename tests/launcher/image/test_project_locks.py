@@ -133,7 +133,9 @@ def test_a_lock_fits_one_build_of_torch(kit, make):
 
 @pytest.mark.parametrize("line", ["-r more.txt", "--index-url https://example.com", "-e ."])
 def test_a_lock_refers_to_nothing(kit, make, line):
-    with pytest.raises(InputError, match=r"requirements\.txt: -\S+: a lock names versions and has"):
+    with pytest.raises(
+        InputError, match=r"requirements\.txt: -\S+: a lock holds only versions and"
+    ):
         check(kit, make(None, f"{line}\n{SIX}"))
 
 

@@ -118,7 +118,7 @@ def test_the_accelerator_may_be_a_service_option(dataflow, service):
 
 
 @pytest.mark.parametrize(
-    ("told", "is_same"),
+    ("reported", "is_same"),
     [
         ("h/i:1", True),
         ("h/i@sha256:12", True),
@@ -127,8 +127,8 @@ def test_the_accelerator_may_be_a_service_option(dataflow, service):
         ("h/other:1", False),
     ],
 )
-def test_the_digest_of_a_tag_passes_and_another_tag_does_not(told, is_same):
-    image = [{"containerImage": told}]
+def test_the_digest_of_a_tag_passes_and_another_tag_does_not(reported, is_same):
+    image = [{"containerImage": reported}]
     job = from_rest(Job, {"id": "1", "environment": staged(sdkHarnessContainerImages=image)})
     (compared,) = [item for item in compare_job(job, REQUESTED) if item.name == "image"]
     assert (compared.mismatch is None) is is_same
@@ -164,8 +164,10 @@ def test_what_the_job_does_not_report_is_named(dataflow, service):
 
 
 @pytest.fixture
-def launch(cloud, flexpack):
+def launch(cloud, storage, flexpack):
     spec = "gs://my-bucket/t.json"
+    for name in ("a.csv", "m.pth"):
+        storage.store.write("my-bucket", name, b"x")
     assert flexpack("build", spec, "--image", "h/i:1", "--accelerator", "nvidia-l4:1")[0] == 0
 
     def run(*flags):

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.dead_letters import DeadLetter, describe
@@ -47,8 +48,8 @@ def write(output, output_format, blocks, letters=(), max_dead_letter_share=1):
     result = pipeline.run()
     result.wait_until_finish()
     record = json.loads(output.with_name(f"{output.name}-run.json").read_text())
-    counters = {c.key.metric.name: c.committed for c in result.metrics().query()["counters"]}
-    return record, counters
+    found = result.metrics().query(MetricsFilter().with_namespace("flexpack"))["counters"]
+    return record, {counter.key.metric.name: counter.committed for counter in found}
 
 
 def names(folder):
