@@ -341,7 +341,7 @@ def test_jobs_are_filtered_and_found(browser, url, demo):
     browser.find("#q").send_keys("NEEDLE")
     browser.wait(lambda: browser.read("table.jobs tbody th a") == "needle", "it is found")
     browser.wait(lambda: len(browser.find_all("table.jobs tbody tr")) == 1, "alone")
-    assert "q=NEEDLE" in browser.driver.current_url
+    browser.wait(lambda: "q=NEEDLE" in browser.driver.current_url, "an address that finds it")
     browser.find("#state").send_keys("Drained")
     browser.wait_for_text("#rows", "No job matches")
 
