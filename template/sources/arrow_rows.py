@@ -58,6 +58,11 @@ class ArrowRows:
             return
         yield from parts
 
+    def within(self, start: int, stop: int) -> ArrowRows:
+        """Return the rows whose numbers are from ``start`` to ``stop``."""
+        first = min(max(start - self.first_row, 0), len(self))
+        return self._slice(first, max(0, min(stop - self.first_row, len(self)) - first))
+
     def _slice(self, start: int, length: int) -> ArrowRows:
         milliseconds = self.milliseconds
         return ArrowRows(

@@ -1,4 +1,6 @@
-"""Parquet files: a split is a run of row groups; nested lists become numpy arrays in cells.
+"""Parquet files: a split is a run of row groups, or a part of a large one.
+
+Nested lists become numpy arrays in cells.
 
 Values are exact, see ``arrow_cells``; rows whose integers or flags are missing travel in blocks of
 their own, see ``kinds``. Page checksums are compared if the file has them.
@@ -6,9 +8,10 @@ their own, see ``kinds``. Page checksums are compared if the file has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import BinaryIO
 
@@ -27,23 +30,34 @@ from template.sources.streams import GZIP_MAGIC, ReadSettings, UnreadableError, 
 from template.sources.typed_cells import find_type_problem
 
 ROWS_PER_SPLIT = 16_384
+ROWS_PER_PART = 16 * ROWS_PER_SPLIT
+"""Of a row group; small parts do not pay, because what precedes a part is decoded with it."""
+MOST_PARTS = 8
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParquetSplit:
-    """Some row groups of a file, which hold ``rows`` rows from ``first_row`` on."""
+    """The ``rows`` rows from ``first_row`` on, in some row groups of a file.
+
+    ``skipped`` is how many rows of the first group precede them. It is None if they are whole
+    groups.
+    """
 
     path: str
     generation: str
     row_groups: tuple[int, ...]
     first_row: int
     rows: int
+    skipped: int | None = None
 
     @property
     def id(self) -> SplitId:
         """Which part of which file it is."""
-        span = f"row groups {self.row_groups[0]}-{self.row_groups[-1]}"
+        if self.skipped is None:
+            span = f"row groups {self.row_groups[0]}-{self.row_groups[-1]}"
+        else:
+            span = f"rows {self.first_row}-{self.first_row + self.rows - 1}"
         return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
@@ -76,7 +90,8 @@ class ParquetSplit:
                 _check_damage(error)
                 yield self._lost_rows(self.first_row, self.first_row + self.rows, str(error))
                 return
-            row = self.first_row
+            stop = self.first_row + self.rows
+            row = self.first_row - (self.skipped or 0)
             for group in self.row_groups:
                 end = row + counts[group]
                 how = {"batch_size": settings.batch_size, "row_groups": [group]}
@@ -86,13 +101,17 @@ class ParquetSplit:
                     for batch, milliseconds in zip(batches, also, strict=False):
                         if row + len(batch) > end:
                             raise pa.ArrowInvalid(f"row group {group} has more rows than it says")
-                        yield ArrowRows(first_row=row, batch=batch, milliseconds=milliseconds)
+                        read = ArrowRows(first_row=row, batch=batch, milliseconds=milliseconds)
                         row += len(batch)
+                        if row > self.first_row:
+                            yield read.within(self.first_row, stop)
+                        if stop <= row < end:
+                            return
                     if row < end:
                         raise pa.ArrowInvalid(f"row group {group} has fewer rows than it says")
                 except _DAMAGE as error:
                     _check_damage(error)
-                    yield self._lost_rows(row, end, str(error))
+                    yield self._lost_rows(max(row, self.first_row), min(end, stop), str(error))
                 row = end
 
     def _lost_rows(self, start: int, stop: int, problem: str) -> DeadLetter:
@@ -129,22 +148,49 @@ def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[Parquet
         _check_key_type(parquet.schema_arrow, settings.key_column)
     if min(counts, default=0) < 0:
         raise UnreadableError("not a readable Parquet file: a row group of less than 0 rows")
-    first_row = rows = 0
-    groups: list[int] = []
-    for group, count in enumerate(counts):
-        groups.append(group)
-        rows += count
-        if rows >= ROWS_PER_SPLIT or group == len(counts) - 1:
-            yield ParquetSplit(
+    first_row = 0
+    for groups in _gather(counts):
+        rows = sum(counts[group] for group in groups)
+        yield from _part(
+            ParquetSplit(
                 path=file.path,
                 generation=file.generation,
-                row_groups=tuple(groups),
+                row_groups=groups,
                 first_row=first_row,
                 rows=rows,
             )
-            first_row += rows
-            rows = 0
-            groups = []
+        )
+        first_row += rows
+
+
+def _gather(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield runs of row groups, of many small ones or of one that is to be parted."""
+    run: list[int] = []
+    rows = 0
+    for group, count in enumerate(counts):
+        if run and (rows >= ROWS_PER_SPLIT or count > ROWS_PER_PART):
+            yield tuple(run)
+            run, rows = [], 0
+        run.append(group)
+        rows += count
+    if run:
+        yield tuple(run)
+
+
+def _part(split: ParquetSplit) -> Iterator[ParquetSplit]:
+    """Yield the parts of a large row group, or the split as it is."""
+    share = ROWS_PER_SPLIT * math.ceil(split.rows / MOST_PARTS / ROWS_PER_SPLIT)
+    step = max(ROWS_PER_PART, share)
+    if len(split.row_groups) > 1 or split.rows <= step:
+        yield split
+        return
+    for start in range(0, split.rows, step):
+        yield replace(
+            split,
+            first_row=split.first_row + start,
+            rows=min(step, split.rows - start),
+            skipped=start,
+        )
 
 
 def _open(stream: BinaryIO, **options: str) -> pyarrow.parquet.ParquetFile:

@@ -40,6 +40,55 @@ def test_a_split_is_a_run_of_row_groups(tmp_path):
     assert letters == []
 
 
+@pytest.mark.parametrize(
+    ("group_rows", "parts"),
+    [
+        (parquet.ROWS_PER_PART, [parquet.ROWS_PER_PART]),
+        (parquet.ROWS_PER_PART + 9, [parquet.ROWS_PER_PART, 9]),
+        (1_000_000, [parquet.ROWS_PER_PART] * 3 + [1_000_000 - 3 * parquet.ROWS_PER_PART]),
+        (3_000_000, [23 * parquet.ROWS_PER_SPLIT] * 7 + [3_000_000 - 161 * parquet.ROWS_PER_SPLIT]),
+    ],
+    ids=["one", "two", "pyarrow's default", "large"],
+)
+def test_a_large_row_group_is_shared(tmp_path, group_rows, parts):
+    path = tmp_path / "t.parquet"
+    rows = 40 + group_rows
+    writer = pq.ParquetWriter(path, pa.schema([("a", pa.int64())]))
+    writer.write_table(pa.table({"a": range(40)}))
+    writer.write_table(pa.table({"a": range(40, rows)}), row_group_size=group_rows)
+    writer.close()
+    settings = ReadSettings(batch_size=1000)
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
+    splits = list(parquet.split_parquet(file, settings))
+    if len(parts) == 1:
+        assert [split.rows for split in splits] == [rows]
+    else:
+        assert [split.rows for split in splits] == [40, *parts]
+    assert len({split.id for split in splits}) == len(splits)
+    row = 0
+    for split in splits:
+        for batch in split._read_batches(settings):
+            assert batch.first_row == row
+            assert batch.batch.column(0).to_pylist() == list(range(row, batch.stop))
+            row = batch.stop
+        assert row == split.first_row + split.rows
+    assert row == rows
+
+
+def test_damage_within_a_shared_row_group_is_told_by_each_part(tmp_path):
+    path = tmp_path / "t.parquet"
+    rows = parquet.ROWS_PER_PART + 100
+    pq.write_table(pa.table({"a": np.random.default_rng(1).random(rows)}), path)
+    damage(path, 0)
+    splits, blocks, letters = read(path)
+    assert len(splits) == 2
+    assert blocks == []
+    assert [letter.source for letter in letters] == [
+        f"{path} rows 0-{parquet.ROWS_PER_PART - 1}",
+        f"{path} rows {parquet.ROWS_PER_PART}-{rows - 1}",
+    ]
+
+
 def test_nested_lists_reach_the_model_as_arrays(predict, images, expected, tmp_path):
     array = images(30)
     path = tmp_path / "fashion.parquet"
