@@ -118,14 +118,19 @@ def _start(args: Namespace) -> int:
         )
         if args.detach:
             timeout_sec = _START_WITH_IMAGES_TIMEOUT_SEC if options.images else _START_TIMEOUT_SEC
-            info = daemon.start_detached(options, timeout_sec=timeout_sec)
+            info = daemon.start_detached(options, timeout_sec=timeout_sec, on_wait=_print_wait)
             _print_ready(info, args.data_dir, is_detached=True)
         else:
             daemon.serve(
                 options,
                 on_ready=lambda info: _print_ready(info, args.data_dir, is_detached=False),
+                on_wait=_print_wait,
             )
     return 0
+
+
+def _print_wait(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _env(args: Namespace) -> int:
@@ -263,6 +268,8 @@ def _print_places(info: daemon.EmulatorInfo) -> None:
     print(f"  Dataflow  {info.dataflow_endpoint}")
     print(f"  Storage   {info.storage_endpoint}")
     print(f"  Pub/Sub   {info.pubsub_host or f'none: {info.pubsub_problem}'}")
+    if info.pubsub_host and info.pubsub_problem:
+        print(f"            {info.pubsub_problem}")
     print(f"  console   {info.console_url or 'none: started with --no-console'}")
     print(f"  data      {info.data_dir}")
 

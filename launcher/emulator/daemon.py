@@ -7,6 +7,7 @@ the process that serves.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -68,6 +69,8 @@ DEFAULT_PROJECT = "local-project"
 _BAD_OPTION_STATUS = 2
 _ALREADY_RUNNING_STATUS = 75
 _POLL_SEC = 0.05
+_WAITING = "Waiting for "
+"""How a line of the log begins that says what a start waits for."""
 _LOG_TAIL_LINES = 20
 _LEAST_ROOM_BYTES = 1 << 20
 
@@ -76,12 +79,18 @@ class _AlreadyRunningError(EmulatorError):
     """Another process serves the folder."""
 
 
-def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None]) -> None:
+def serve(
+    options: EmulatorOptions,
+    *,
+    on_ready: Callable[[EmulatorInfo], None],
+    on_wait: Callable[[str], None] = _LOG.info,
+) -> None:
     """Serve in the foreground until SIGTERM, SIGINT or SIGHUP; call from the main thread.
 
     Args:
         options: how to serve.
         on_ready: called when both ports answer.
+        on_wait: called with what it waits for, and for how long at most, if that takes seconds.
 
     Raises:
         EmulatorOptionError: an option cannot be used; a port is taken, for example.
@@ -116,7 +125,9 @@ def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None])
         console_socket = None
         if not options.no_console:
             console_socket = stack.enter_context(console.listen(port + 3 if port else 0))
-        pubsub_problem = pubsub_emulator.wait() if pubsub_emulator else pubsub.NOT_FOUND
+        pubsub_problem = (
+            pubsub_emulator.wait(on_slow=on_wait) if pubsub_emulator else pubsub.NOT_FOUND
+        )
         info = EmulatorInfo(
             pid=os.getpid(),
             dataflow_port=dataflow_socket.getsockname()[1],
@@ -135,9 +146,15 @@ def serve(options: EmulatorOptions, *, on_ready: Callable[[EmulatorInfo], None])
         if pubsub_problem:
             _LOG.warning("no Pub/Sub: %s", pubsub_problem)
 
+        def note_restart(text: str) -> None:
+            text = f"At {time.strftime('%H:%M:%S')}: {text}"
+            write_state(dataclasses.replace(info, pubsub_problem=text), code)
+
         def announce() -> None:
             write_state(info, code)
             stack.callback(state_file(folder).unlink, missing_ok=True)
+            if pubsub_emulator is not None:
+                pubsub_emulator.on_restart.append(note_restart)
             if console_socket is not None:
                 variables = shell_variables(info, project=DEFAULT_PROJECT)
                 starter = console.ConsoleStarter(console_socket, variables, folder)
@@ -178,10 +195,18 @@ def _start_pubsub(options: EmulatorOptions, folder: Path) -> PubSubEmulator | No
         ) from error
 
 
-def start_detached(options: EmulatorOptions, *, timeout_sec: float = 30) -> EmulatorInfo:
+def start_detached(
+    options: EmulatorOptions,
+    *,
+    timeout_sec: float = 30,
+    on_wait: Callable[[str], None] = _LOG.info,
+) -> EmulatorInfo:
     """Start an emulator that outlives this process, or return the one that serves the folder.
 
     Blocks until both ports answer.
+
+    Args:
+        on_wait: called with what it waits for, and for how long at most, if that takes seconds.
 
     Raises:
         EmulatorOptionError: an option cannot be used.
@@ -200,10 +225,15 @@ def start_detached(options: EmulatorOptions, *, timeout_sec: float = 30) -> Emul
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     deadline = time.monotonic() + timeout_sec
+    waits_for = ""
     while time.monotonic() < deadline:
         running = find_running(folder)
         if running is not None:
             return running
+        last = _tail(log_file(folder), started_at).rpartition("\n")[2]
+        if last.startswith(_WAITING) and last != waits_for:
+            waits_for = last
+            on_wait(last)
         # A status that says "already running" means another start at the same moment: wait
         # for that one.
         if child.poll() not in (None, _ALREADY_RUNNING_STATUS):
@@ -383,10 +413,15 @@ def _tail(path: Path, start: int) -> str:
     return "\n".join(lines[-_LOG_TAIL_LINES:])
 
 
+def _print_now(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def _main() -> int:
     """Serve as the detached process; what it prints goes to the log."""
     try:
-        serve(parse_arguments(), on_ready=lambda info: None)
+        serve(parse_arguments(), on_ready=lambda info: None, on_wait=_print_now)
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")
         if isinstance(error, EmulatorOptionError):

@@ -34,8 +34,8 @@ class EmulatorInfo:
     """A local Dataflow: its process, its ports and its folder.
 
     ``console_port`` is None if it was started without the console.
-    ``pubsub_port`` is None if Google's Pub/Sub emulator does not run; ``pubsub_problem``
-    says why then.
+    ``pubsub_port`` is None if Google's Pub/Sub emulator does not run. ``pubsub_problem`` says why
+    then, or else what happened the last time that it ended and was started again.
     """
 
     pid: int

@@ -29,6 +29,7 @@ _PROGRAM = Path("platform", "pubsub-emulator", "bin", "cloud-pubsub-emulator")
 _ASK_TIMEOUT_SEC = 5.0
 # Ten times as long as it takes, and well within the time that a start may take.
 _START_TIMEOUT_SEC = 15.0
+_SLOW_SEC = 3.0
 _MOST_STARTS = 3
 _PORT_TIMEOUT_SEC = 5.0
 _OUT_OF_MEMORY_STATUS = 3  # of a Java that ends by -XX:+ExitOnOutOfMemoryError
@@ -103,7 +104,7 @@ class PubSubEmulator:
     """A running Pub/Sub emulator. Once it has answered, it is started again, empty, if it dies.
 
     Attributes:
-        on_restart: called, from a thread of its own, when it was started again.
+        on_restart: called, from a thread of its own, with what to say when it was started again.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class PubSubEmulator:
     ) -> None:
         self._picks_port = port == 0
         self.port = port or _pick_port()
-        self.on_restart: Callable[[str], None] = _LOG.warning
+        self.on_restart: list[Callable[[str], None]] = []
         self._heap_mb = heap_mb
         self._program = program
         self._log = folder / "pubsub.log"
@@ -134,18 +135,32 @@ class PubSubEmulator:
         finally:
             connection.close()
 
-    def wait(self, timeout_sec: float = _START_TIMEOUT_SEC) -> str | None:
+    def wait(
+        self,
+        timeout_sec: float = _START_TIMEOUT_SEC,
+        *,
+        slow_sec: float = _SLOW_SEC,
+        on_slow: Callable[[str], None] = _LOG.info,
+    ) -> str | None:
         """Block until it is ready; from then on it is started again whenever it dies.
 
         One that ends before is tried again, on another port if it may pick one: another program
         may have been quicker to take the one that was free.
 
+        Args:
+            on_slow: called once, with what to say, if it has not answered after ``slow_sec``.
+
         Returns:
             Why it does not run, and is closed, or None.
         """
-        deadline = time.monotonic() + timeout_sec
+        began = time.monotonic()
+        deadline = began + timeout_sec
         starts = 1
+        is_slow = False
         while not self.answers():
+            if not is_slow and time.monotonic() > began + slow_sec:
+                is_slow = True
+                on_slow(f"Waiting for Google's Pub/Sub emulator, {timeout_sec:g} s at most.")
             status = self._child.wait(_POLL_SEC)
             if status is None and time.monotonic() > deadline:
                 return self._give_up(f"did not answer within {timeout_sec:g} s")
@@ -195,7 +210,9 @@ class PubSubEmulator:
                     return
                 self._child.kill()  # to close what it leaves open
                 self._child = self._start()
-            self.on_restart(self._explain(full))
+            text = self._explain(full)
+            for listener in self.on_restart:
+                listener(text)
 
     def _explain(self, full: bool) -> str:
         cause = (

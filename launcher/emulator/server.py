@@ -178,7 +178,7 @@ def serve_until_stopped(
         )
         stack.callback(methods.close)
         if pubsub is not None:
-            pubsub.on_restart = functools.partial(_warn_streaming_jobs, jobs)
+            pubsub.on_restart.append(functools.partial(_warn_streaming_jobs, jobs))
         dataflow = build_dataflow_app(
             discovery=discovery,
             dispatch=functools.partial(answer_call, methods),

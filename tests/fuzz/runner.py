@@ -13,13 +13,17 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-_STARTUP_SECONDS = 60
+_STARTUP_SECONDS = 180
+_TICK_SECONDS = 0.5
 _WORKERS = min(2, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is read: ``inputs`` of them, for ``seconds`` at most, each in ``max_seconds``."""
+    """What is read: ``inputs`` of them, each in ``max_seconds``.
+
+    After ``seconds`` no other is begun; one is read even if that takes longer.
+    """
 
     inputs: int
     seconds: float = float("inf")
@@ -30,9 +34,10 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """How many inputs were read, and what was wrong with which."""
+    """How many inputs were begun and ended, and what was wrong with which."""
 
     read: int = 0
+    ended: int = 0
     failures: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -54,8 +59,12 @@ def run(plan):
 
 def _watch(plan, first, deadline, outcome):
     """Read every ``_WORKERS``th input, with another worker behind each that ends one."""
-    while first is not None and first < plan.inputs and time.monotonic() < deadline:
+    while first is not None and first < plan.inputs and _goes_on(deadline, outcome):
         first = _watch_worker(plan, first, deadline, outcome)
+
+
+def _goes_on(deadline, outcome):
+    return time.monotonic() < deadline or not outcome.ended
 
 
 def _watch_worker(plan, first, deadline, outcome):
@@ -66,24 +75,29 @@ def _watch_worker(plan, first, deadline, outcome):
     lines = queue.Queue()
     reader = threading.Thread(target=lambda: [*map(lines.put, worker.stdout), lines.put(None)])
     reader.start()
-    current, patience = first, _STARTUP_SECONDS
+    current, patience, begun = first, _STARTUP_SECONDS, False
     try:
-        while time.monotonic() < deadline:
+        heard = time.monotonic()
+        while _goes_on(deadline, outcome):
             try:
-                line = lines.get(timeout=max(0, min(patience, deadline - time.monotonic())))
+                line = lines.get(timeout=_TICK_SECONDS)
             except queue.Empty:
-                if time.monotonic() < deadline:
+                if time.monotonic() - heard > patience:
+                    outcome.ended += 1
                     outcome.failures.append((current, f"no end in {patience} seconds"))
                     return current + _WORKERS
-                return None
+                continue
+            heard = time.monotonic()
             if line is None:
+                outcome.ended += 1
                 if worker.wait() == 0:
                     return None
                 outcome.failures.append((current, f"the process ended with {worker.returncode}"))
                 return current + _WORKERS
             found = json.loads(line)
             if "begin" in found:
-                current, patience = found["begin"], plan.max_seconds
+                outcome.ended += begun
+                current, patience, begun = found["begin"], plan.max_seconds, True
                 outcome.read += 1
             else:
                 outcome.failures.append((found["number"], found["problem"]))

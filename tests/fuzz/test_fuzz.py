@@ -39,6 +39,12 @@ def test_what_ends_or_stops_a_worker_is_known_and_the_rest_is_read():
     ]
 
 
+def test_one_input_is_read_however_slow_the_machine_is():
+    command = (sys.executable, "-c", WORKER)
+    outcome = run(Plan(inputs=1, seconds=0, command=command))
+    assert (outcome.read, outcome.failures) == (1, [])
+
+
 def test_inputs_are_the_same_every_time_and_of_every_format():
     inputs = [make_input("1", number) for number in range(200)]
     assert inputs == [make_input("1", number) for number in range(200)]

@@ -60,7 +60,6 @@ def _run(
     pipeline = beam_runner_api_pb2.Pipeline.FromString(execution.pipeline_file.read_bytes())
     _check_environments(pipeline, execution)
     check_limits(pipeline, streaming=execution.streaming)
-    report(StateEvent(JobState.RUNNING))
     metrics = JobMetrics(MetricNames(pipeline.components))
     with WorkerLogs.serve(report) as logs:
         setup = WorkerSetup(execution, processes, logs)

@@ -28,7 +28,14 @@ from launcher.emulator.executor.bundles import MAX_ATTEMPTS, BundleManager, Work
 from launcher.emulator.executor.metrics import JobMetrics, Values, read_values
 from launcher.emulator.executor.workers import Worker, WorkerDiedError, WorkerSetup
 from launcher.emulator.runtime.errors import WorkflowFailedError
-from launcher.emulator.runtime.events import Importance, MessageEvent, MetricsEvent, Report
+from launcher.emulator.runtime.events import (
+    Importance,
+    MessageEvent,
+    MetricsEvent,
+    Report,
+    StateEvent,
+)
+from launcher.emulator.runtime.states import JobState
 
 _METRICS_PERIOD_SEC = 0.5
 _CHANNEL_URNS = (bundle_processor.DATA_INPUT_URN, bundle_processor.DATA_OUTPUT_URN)
@@ -76,7 +83,14 @@ class EmulatorRunner(StageRunner):
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
+        self._start([stage for stage in stages if _is_root(stage) and not stage.side_inputs()])
         return super().run_stages(stage_context, stages)
+
+    def _start(self, stages: Sequence[translations.Stage]) -> None:
+        """Report that a job runs, and which operations begin with it: before it has workers."""
+        for stage in stages:
+            self._begin(stage)
+        self._report(StateEvent(JobState.RUNNING))
 
     def _describe(self, stages: Sequence[translations.Stage]) -> None:
         """Note what must be known of the stages before Beam changes them."""
@@ -217,6 +231,10 @@ def _without_harness(traceback: str) -> str:
     cause, _, again = traceback.rpartition(_RAISED_AGAIN)
     step = _STEP.search(again)
     return f"{cause}{step[0]}" if cause and step else traceback
+
+
+def _is_root(stage: translations.Stage) -> bool:
+    return any(each.spec.payload == translations.IMPULSE_BUFFER for each in stage.transforms)
 
 
 def _operation(stage: translations.Stage) -> str:

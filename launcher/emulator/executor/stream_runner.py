@@ -58,6 +58,7 @@ class StreamRunner(EmulatorRunner):
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
+        self._start(stages)
         pubsub = PubSub(self._pubsub_host, self._warn)
         for step, payload in self._steps.writes.items():
             pubsub.check_topic(step, payload.topic)
@@ -70,7 +71,6 @@ class StreamRunner(EmulatorRunner):
                 manager = context.bundle_manager_for(stage)
                 workers.register_process_bundle_descriptor(manager.process_bundle_descriptor)
                 managers[name] = self.make_bundle_manager(manager)
-                self._begin(stage)
             sources = Sources(pubsub)
             sources.start(subscribed)
             Stream(

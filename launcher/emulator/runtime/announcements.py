@@ -19,6 +19,7 @@ from launcher.emulator.runtime.events import (
 )
 from launcher.emulator.runtime.states import JobState
 
+_EXECUTING = "Executing operation "
 _STARTED = "Workers have started successfully."
 _RAISED = {
     False: "based on the rate of progress in the currently running stage(s).",
@@ -37,13 +38,21 @@ class Announcer:
         self._most_workers = options.get("max_num_workers") or workers
         self._region = options.get("region") or "us-central1"
         self._machine_type = staging.machine_type(job)
+        self._is_prepared = False
         self._are_up = False
 
     def around(self, event: Event) -> Iterator[Event]:
         """Yield an event of the executor, with what comes before and after it."""
         match event:
+            case MessageEvent(text=text) if text.startswith(_EXECUTING):
+                yield from self._prepare()
+                yield event
             case StateEvent(JobState.RUNNING):
-                yield from self._before_workers()
+                yield from self._prepare()
+                yield MessageEvent(Importance.DEBUG, "Starting worker pool setup.")
+                # Always "workers".
+                text = f"Starting {self._workers} workers in {self._region}..."
+                yield MessageEvent(Importance.BASIC, text)
                 yield event
             case MessageEvent(text=text) if text == _STARTED and not self._are_up:
                 self._are_up = True
@@ -68,7 +77,10 @@ class Announcer:
         yield MessageEvent(Importance.BASIC, "Worker pool stopped.")
         yield MessageEvent(Importance.DEBUG, "Tearing down pending resources...")
 
-    def _before_workers(self) -> Iterator[Event]:
+    def _prepare(self) -> Iterator[Event]:
+        if self._is_prepared:
+            return
+        self._is_prepared = True
         yield MessageEvent(
             Importance.DETAILED,
             f"Autoscaling is enabled for job {self._job_id}. The number of workers will be between "
@@ -82,12 +94,8 @@ class Announcer:
             "Adding workflow start and stop steps.",
             "Assigning stage ids.",
             "Executing wait step start3",
-            "Starting worker pool setup.",
         ):
             yield MessageEvent(Importance.DEBUG, text)
-        # Always "workers".
-        text = f"Starting {self._workers} workers in {self._region}..."
-        yield MessageEvent(Importance.BASIC, text)
 
     def _workers_start(self, event: Event) -> Iterator[Event]:
         text = f"Autoscaling: Raised the number of workers to {self._workers}"

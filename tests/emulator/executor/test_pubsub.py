@@ -250,6 +250,14 @@ def test_an_emulator_that_does_not_start_is_given_up(tmp_path: Path, script: str
     assert re.search(problem, found.wait(timeout_sec=30 if "exit" in script else 0.2))
 
 
+def test_a_java_that_hangs_is_waited_for_aloud(tmp_path: Path):
+    program = write_program(tmp_path / "program", "#!/bin/sh\nexec sleep 60\n")
+    found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path)
+    told: list[str] = []
+    found.wait(timeout_sec=0.5, slow_sec=0, on_slow=told.append)
+    assert told == ["Waiting for Google's Pub/Sub emulator, 0.5 s at most."]
+
+
 # Ends as Java does where its port is taken, the first time.
 SECOND_TIME_LUCKY = f"""#!{sys.executable}
 import http.server, pathlib, sys
@@ -308,7 +316,7 @@ def test_a_restart_is_reported_with_its_cause(tmp_path: Path):
     program = write_program(tmp_path / "program", FULL)
     found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path, heap_mb=77)
     texts: queue.Queue[str] = queue.Queue()
-    found.on_restart = texts.put
+    found.on_restart.append(texts.put)
     try:
         assert found.wait() is None
         connection = http.client.HTTPConnection(found.host, timeout=10)

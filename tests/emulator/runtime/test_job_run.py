@@ -60,6 +60,18 @@ def test_a_launched_job_is_done(bench: Bench, troubled: Journal) -> None:
     assert "Finished operation Numbers/Impulse+" in basic
 
 
+def test_the_first_operations_begin_before_there_are_workers(troubled: Journal) -> None:
+    lines = troubled.texts().splitlines()
+    first = [
+        "Executing wait step start3",
+        next(line for line in lines if line.startswith("Executing operation Numbers/Impulse")),
+        "Starting worker pool setup.",
+        "Starting 1 workers in us-central1...",
+        "Workers have started successfully.",
+    ]
+    assert [line for line in lines if line in first] == first
+
+
 def test_a_job_that_has_ended_has_no_temporary_folder(troubled: Journal) -> None:
     assert eventually(lambda: not temp_dir_of("troubled").exists())
 

@@ -57,8 +57,8 @@ def start(local: Local, name: str = "job", **fields: Any) -> str:
     run_to(local, job_id, "PENDING")
     announcer = Announcer(job_id, job, workers=2)
     events: list[Event] = [
-        StateEvent(JobState.RUNNING),
         MessageEvent(Importance.BASIC, "Executing operation A"),
+        StateEvent(JobState.RUNNING),
         MessageEvent(Importance.DETAILED, "Workers have started successfully."),
         MessageEvent(Importance.BASIC, "Finished operation A"),
         MessageEvent(Importance.BASIC, "Executing operation B"),
