@@ -83,7 +83,7 @@ class EmulatorRunner(StageRunner):
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
-        self._start([stage for stage in stages if _is_root(stage) and not stage.side_inputs()])
+        self._start([stage for stage in stages if _is_root(stage)])
         return super().run_stages(stage_context, stages)
 
     def _start(self, stages: Sequence[translations.Stage]) -> None:
@@ -234,7 +234,10 @@ def _without_harness(traceback: str) -> str:
 
 
 def _is_root(stage: translations.Stage) -> bool:
-    return any(each.spec.payload == translations.IMPULSE_BUFFER for each in stage.transforms)
+    """Report whether nothing has to be done before a stage."""
+    return not any(stage.side_inputs()) and any(
+        each.spec.payload == translations.IMPULSE_BUFFER for each in stage.transforms
+    )
 
 
 def _operation(stage: translations.Stage) -> str:
