@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,12 +46,19 @@ class Checkpoint:
 
 
 def read_checkpoint(
-    path: Path, *, model_class: str | None, python: Path, root: Path, timeout_sec: float = 120.0
+    path: Path,
+    *,
+    model_class: str | None,
+    parameters: Mapping[str, str],
+    python: Path,
+    root: Path,
+    timeout_sec: float = 120.0,
 ) -> Checkpoint:
     """Load a checkpoint in a process of the image's environment. Blocks.
 
     Args:
         model_class: ``module:Class`` whose ``load_model`` must load it too.
+        parameters: those of the launch, among which may be the model's options.
 
     Raises:
         InputError: there is no such file.
@@ -58,7 +66,10 @@ def read_checkpoint(
     """
     if not path.is_file():
         raise InputError(f"--checkpoint {path}: no such file")
-    arguments = [str(path.resolve()), *([model_class] if model_class else [])]
+    arguments = [
+        str(path.resolve()),
+        *([model_class, json.dumps(dict(parameters))] if model_class else []),
+    ]
     answer = run_probe("checkpoint", arguments, python=python, root=root, timeout_sec=timeout_sec)
     if not isinstance(answer, dict):
         raise ProbeError(f"{python}: answered {answer!r:.80}")
@@ -66,12 +77,18 @@ def read_checkpoint(
 
 
 def check_checkpoint(
-    path: Path, model_class: str | None, *, python: Path, root: Path
+    path: Path,
+    model_class: str | None,
+    parameters: Mapping[str, str],
+    *,
+    python: Path,
+    root: Path,
 ) -> Generator[Finding, None, Checkpoint | None]:
     """Yield why the workers will not load a checkpoint, and return what it holds. May block.
 
     Args:
         model_class: ``module:Class`` whose ``load_model`` must load it too; None if not known.
+        parameters: those of the launch, among which may be the model's options.
         python: the interpreter that has the image's packages.
         root: working directory of its process.
 
@@ -79,7 +96,9 @@ def check_checkpoint(
         InputError: there is no such file.
     """
     try:
-        checkpoint = read_checkpoint(path, model_class=model_class, python=python, root=root)
+        checkpoint = read_checkpoint(
+            path, model_class=model_class, parameters=parameters, python=python, root=root
+        )
     except ProbeError as problem:
         yield warning(
             CHECKPOINT_UNASKED,

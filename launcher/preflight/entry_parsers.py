@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from launcher.finding import ENTRY_PARSE_ARGS, ENTRY_SWALLOWS, Finding, error, warning
 from launcher.package.metadata_checks import RESERVED_OPTIONS
+from launcher.preflight.entry_commands import find_refusing_commands
 from launcher.preflight.entry_options import find_settings
 from launcher.preflight.source_file import SourceFile, called, find_text
 
@@ -23,35 +24,27 @@ def check_parsers(source: SourceFile) -> Iterator[Finding]:
 
 def _check_refusals(source: SourceFile) -> Iterator[Finding]:
     """Yield parsers that refuse what they do not know."""
-    for call in source.calls:
-        problem = remedy = ""
-        if called(call) == "parse_args" and isinstance(call.func, ast.Attribute):
-            given = [*call.args, *(each.value for each in call.keywords if each.arg == "args")]
-            if given and isinstance(given[0], ast.List) and not given[0].elts:
-                continue
-            problem = "parse_args() exits with status 2 at the flags that the launcher adds"
-            remedy = "Call parse_known_args() and hand what it does not know to PipelineOptions."
-        elif ast.unparse(call.func) in ("app.run", "absl.app.run") and not any(
-            keyword.arg == "flags_parser" for keyword in call.keywords
-        ):
-            problem = "absl's app.run() exits at the flags that the launcher adds"
-            remedy = "Pass flags_parser=lambda argv: flags.FLAGS(argv, known_only=True)."
-        elif ast.unparse(call.func) in ("click.command", "click.group"):
-            if "ignore_unknown_options" in ast.unparse(call):
-                continue
-            problem = "the command refuses the flags that the launcher adds"
-            remedy = (
-                'Give it context_settings={"ignore_unknown_options": True, "allow_extra_args": '
-                "True}, and hand the rest to PipelineOptions."
-            )
-        if not problem:
-            continue
+    for node, problem, remedy in (*_find_strict_parsers(source), *find_refusing_commands(source)):
         # What a module of the project does in a function may never be called.
-        is_sure = source.is_entry or id(call) not in source.nodes_in_functions
+        is_sure = source.is_entry or id(node) not in source.nodes_in_functions
         yield (error if is_sure else warning)(
             ENTRY_PARSE_ARGS,
-            f"{source.at(call)}: {problem} (--runner, --project, --template_location and others)",
+            f"{source.at(node)}: {problem} (--runner, --project, --template_location and others)",
             remedy,
+        )
+
+
+def _find_strict_parsers(source: SourceFile) -> Iterator[tuple[ast.AST, str, str]]:
+    for call in source.calls:
+        if called(call) != "parse_args" or not isinstance(call.func, ast.Attribute):
+            continue
+        given = [*call.args, *(each.value for each in call.keywords if each.arg == "args")]
+        if given and isinstance(given[0], ast.List) and not given[0].elts:
+            continue
+        yield (
+            call,
+            "parse_args() exits with status 2 at the flags that the launcher adds",
+            "Call parse_known_args() and hand what it does not know to PipelineOptions.",
         )
 
 

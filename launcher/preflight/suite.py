@@ -160,7 +160,11 @@ def _check_checkpoint(subject: Subject) -> Findings:
     launch = subject.launch
     model_class = launch.find_value("model_class") if launch else subject.model_class
     checkpoint = yield from check_checkpoint(
-        subject.checkpoint, model_class, python=subject.tools.python, root=subject.tools.root
+        subject.checkpoint,
+        model_class,
+        launch.parameters if launch else {},
+        python=subject.tools.python,
+        root=subject.tools.root,
     )
     if checkpoint and launch:
         accelerator = find_accelerator(launch.environment, launch.parameters)

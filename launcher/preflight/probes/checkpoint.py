@@ -1,6 +1,7 @@
 """Loads a checkpoint as the workers will, and prints what it holds as JSON.
 
-``checkpoint.py FILE [MODULE:CLASS]``: with a class, its own ``load_model`` loads the file too.
+``checkpoint.py FILE [MODULE:CLASS [PARAMETERS]]``: with a class, its own ``load_model`` loads the
+file too. PARAMETERS are those of the launch, as a JSON object, with the model's options.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FIRST_BYTES = (b"PK", b"\x80\x02")
 _OTHERS = (b"GGUF", b"\x89HDF", b"\x1f\x8b", b"binf", b"tree\n", b"{")
 
 
-def main(path: str, model_class: str | None) -> dict[str, Any]:
+def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the report: sizes and dtypes, or the first ``problem`` and its ``detail``."""
     import torch
 
@@ -29,7 +30,7 @@ def main(path: str, model_class: str | None) -> dict[str, Any]:
     with Path(path).open("rb") as file:
         start = file.read(16)
     if _is_of_another_kind(path, start):  # what the model class does with it, it says below
-        return report | _load_model(path, model_class)
+        return report | _load_model(path, model_class, parameters)
     if start[:2] not in _FIRST_BYTES:
         return report | {"problem": "unreadable", "detail": f"it begins with {start[:2]!r}"}
     try:
@@ -44,20 +45,41 @@ def main(path: str, model_class: str | None) -> dict[str, Any]:
     report["tensor_bytes"] = sum(tensor.nbytes for tensor in tensors)
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors)
     report["dtypes"] = dict(dtypes)
-    return report | _load_model(path, model_class)
+    return report | _load_model(path, model_class, parameters)
 
 
-def _load_model(path: str, model_class: str | None) -> dict[str, Any]:
+def _load_model(
+    path: str, model_class: str | None, parameters: Mapping[str, str]
+) -> dict[str, Any]:
     """Return why a model class does not load the file, or nothing."""
     if model_class is None:
         return {}
     module, _, name = model_class.partition(":")
     try:
-        model = getattr(importlib.import_module(module), name)(path)
-        model.ensure_model()
+        class_ = getattr(importlib.import_module(module), name)
+        options = _read_options(class_, parameters)
+        if options is not None:
+            (class_(path, options) if options else class_(path)).ensure_model()
     except Exception as error:  # the user's own code may raise anything
         return {"problem": "misfit", "detail": f"{type(error).__name__}: {error}"}
     return {}
+
+
+def _read_options(class_: Any, parameters: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the model's options; None if they are wrong or missing, which other checks report."""
+    # By name: this process may have another version of the template than the launcher.
+    found: dict[str, Any] = {name: getattr(class_, name, None) for name in dir(class_)}
+    declared = {name: each for name, each in found.items() if type(each).__name__ == "Option"}
+    try:
+        options = dict(json.loads(parameters.get("model_opts") or "{}"))
+        for name, option in declared.items():
+            if name in parameters:
+                options[name] = option.read(parameters[name])
+            elif option.is_required and name not in options:
+                return None
+    except (TypeError, ValueError):
+        return None
+    return options
 
 
 def _is_of_another_kind(path: str, start: bytes) -> bool:
@@ -86,5 +108,6 @@ def _first_line(error: BaseException) -> str:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path.cwd()))
-    found = main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    file, class_name, launch = [*sys.argv[1:], None, None][:3]
+    found = main(str(file), class_name, json.loads(launch or "{}"))
     sys.stdout.write(f"{json.dumps(found)}\n")
