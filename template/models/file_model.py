@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from template.files import download_to_localfs
 from template.model import BaseModel, Option
+from template.models.kinds import find_main_file
 from template.needs.images import Images, ImageTensors
 from template.parameters import ParameterError
 
@@ -57,7 +58,7 @@ class FileModel(BaseModel):
         self._check_trust()
         try:
             with download_to_localfs(self.model_path) as local:
-                self.inspect_file(local)
+                self.inspect_file(find_main_file(local))
         except ParameterError:
             raise
         except Exception as error:  # every library has its own for a damaged file
@@ -79,7 +80,7 @@ class FileModel(BaseModel):
         """
         self._check_trust()
         with download_to_localfs(path) as local:
-            return self.load_file(local)
+            return self.load_file(find_main_file(local))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -92,10 +93,19 @@ class FileModel(BaseModel):
         return ImageTensors(self.__dict__.get("_images", Images()), self.device)
 
     def _check_trust(self) -> None:
-        if self.runs_code and not self.trusted:
+        if self.runs_code:
+            self.require_trust(self.runs_code)
+
+    def require_trust(self, reason: str) -> None:
+        """Refuse a file that nobody said to be trusted.
+
+        Raises:
+            ParameterError: the option ``trusted`` is not set.
+        """
+        if not self.trusted:
             raise self._error(
-                f"is {self.kind}, and {self.runs_code}. If you trust whoever wrote it, set the "
-                "model's option trusted to true"
+                f"is {self.kind}, and {reason}. If you trust whoever wrote it, set the model's "
+                "option trusted to true"
             )
 
     def _error(self, text: str) -> ParameterError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,12 @@ class LabelOptions(FileModel):
         default=False,
     )
 
-    def label(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def label(self, outputs: Mapping[str, Any], names: Iterable[Any] = ()) -> dict[str, Any]:
         """Return outputs, of which the first has become labels if the options say so.
+
+        Args:
+            outputs: by name.
+            names: of the classes, if the options do not say them.
 
         Raises:
             ValueError: the first output is not a score for each class.
@@ -45,7 +49,7 @@ class LabelOptions(FileModel):
             return columns
         name, scores = next(iter(columns.items()))
         scores = np.asarray(scores)
-        names = split_names(self.class_names)
+        names = split_names(self.class_names) or tuple(map(str, names))
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = scores[:, 0]
         if scores.ndim == 1 and len(names) == 2:  # of the second class

@@ -1,14 +1,9 @@
 """TorchScript and programs of torch.export without a class, against plain torch."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from apache_beam.options.pipeline_options import PipelineOptions
 
-from template.models.kinds import find_kind
-from template.options import PredictConfig, find_model_class
 from template.parameters import ParameterError
 
 ROWS = [(0.5, -1.25, 3.0), (2.0, 0.125, -7.5), (1e-3, 4.0, 9.0), (0.0, 0.0, 0.0), (1.0, 2.0, 3.0)]
@@ -68,18 +63,12 @@ def table(tmp_path):
     return path
 
 
-def predict_file(predict, path, input_, opts, **settings):
-    """Run a job whose model class is that of the file."""
-    class_ = find_model_class(find_kind(str(path)))
-    return predict(input_, model_path=str(path), model_class=class_, model_opts=opts, **settings)
-
-
 @pytest.mark.parametrize("kind", ["script", "trace", "dynamic", "fixed"])
-def test_rows_of_a_table(predict, save, table, kind):
+def test_rows_of_a_table(predict_file, save, table, kind):
     example = torch.zeros(2 if kind == "fixed" else 3, 3)
     path = save(Net(), kind, example)
     opts = {"feature_columns": "first, second, third", "trusted": True}
-    rows = predict_file(predict, path, table, opts, key_column="id").by_key()
+    rows = predict_file(path, table, opts, key_column="id").by_key()
     with torch.inference_mode():
         wanted = Net().eval()(torch.tensor(ROWS))
     found = np.array([rows[str(n)]["prediction"] for n in range(len(ROWS))])
@@ -87,15 +76,15 @@ def test_rows_of_a_table(predict, save, table, kind):
 
 
 @pytest.mark.parametrize("kind", ["script", "fixed"])
-def test_labels(predict, save, table, kind):
+def test_labels(predict_file, save, table, kind):
     path = save(Net(), kind, torch.zeros(2, 3))
     columns = {"feature_columns": "first,second,third", "trusted": True}
     opts = columns | {"class_names": "a,b,c,d", "softmax": True}
     with torch.inference_mode():
         wanted = Net().eval()(torch.tensor(ROWS)).softmax(1)
     scores, classes = wanted.topk(2)
-    best = predict_file(predict, path, table, opts, key_column="id").by_key()
-    top = predict_file(predict, path, table, opts | {"top_k": 2}, key_column="id").by_key()
+    best = predict_file(path, table, opts, key_column="id").by_key()
+    top = predict_file(path, table, opts | {"top_k": 2}, key_column="id").by_key()
     for n in range(len(ROWS)):
         names = ["abcd"[index] for index in classes[n]]
         assert best[str(n)]["label"] == names[0]
@@ -105,34 +94,28 @@ def test_labels(predict, save, table, kind):
 
 
 @pytest.mark.parametrize("kind", ["script", "dynamic"])
-def test_several_inputs_are_columns_and_several_outputs_too(predict, save, tmp_path, kind):
+def test_several_inputs_are_columns_and_several_outputs_too(predict_file, save, tmp_path, kind):
     path = save(TwoInputs(), kind, torch.zeros(3), torch.zeros(3))
     (tmp_path / "in.jsonl").write_text('{"income": 2.5, "age": 3}\n{"age": 1, "income": 4}\n')
-    outcome = predict_file(predict, path, tmp_path / "in.jsonl", {"trusted": True})
+    outcome = predict_file(path, tmp_path / "in.jsonl", {"trusted": True})
     assert [(row["sum"], row["product"]) for row in outcome.predictions] == [(5.5, 7.5), (5, 4)]
 
 
 @pytest.mark.parametrize("kind", ["script", "dynamic"])
-def test_images_of_any_size(predict, save, tmp_path, images, kind):
+def test_images_of_any_size(predict_file, save, tmp_path, images, kind):
     from PIL import Image
 
     path = save(Convolution(), kind, torch.zeros(3, 3, 8, 8))
     Image.fromarray(images(1, (16, 16, 3))[0]).save(tmp_path / "a.png")
     opts = {"trusted": True, "image_mean": "0.5", "image_std": "0.25,0.5,1"}
     opts |= {"image_size": "8"} if kind == "script" else {}
-    (row,) = predict_file(predict, path, tmp_path / "a.png", opts).predictions
+    (row,) = predict_file(path, tmp_path / "a.png", opts).predictions
     small = Image.open(tmp_path / "a.png").resize((8, 8), Image.Resampling.BILINEAR)
     tensor = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255
     tensor = (tensor - 0.5) / torch.tensor([0.25, 0.5, 1]).reshape(-1, 1, 1)
     with torch.inference_mode():
         wanted = Convolution()(tensor)[0].tolist()
     assert row["prediction"] == pytest.approx(wanted, abs=1e-6)
-
-
-def inspect(path, opts):
-    flags = ["--input=a.csv", "--output=out/p", f"--model_path={path}"]
-    options = PipelineOptions([*flags, f"--model_opts={json.dumps(opts)}"])
-    return PredictConfig.from_options(options)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +129,7 @@ def inspect(path, opts):
         ("script", {"feature_columns": "a,a"}, "names 'a' twice"),
     ],
 )
-def test_a_wrong_option_ends_the_launch(save, kind, opts, reason):
+def test_a_wrong_option_ends_the_launch(inspect, save, kind, opts, reason):
     path = save(Net(), kind, torch.zeros(3, 3))
     with pytest.raises(ParameterError, match=reason):
         inspect(path, opts)
@@ -154,7 +137,7 @@ def test_a_wrong_option_ends_the_launch(save, kind, opts, reason):
 
 @pytest.mark.parametrize("kind", ["script", "dynamic"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
-def test_a_damaged_file_ends_the_launch(save, kind, damage):
+def test_a_damaged_file_ends_the_launch(inspect, save, kind, damage):
     path = save(Net(), kind, torch.zeros(3, 3))
     data = bytearray(path.read_bytes())
     if damage == "changed":
@@ -165,11 +148,11 @@ def test_a_damaged_file_ends_the_launch(save, kind, damage):
         inspect(path, {"feature_columns": "a,b,c", "trusted": True})
 
 
-def test_weights_of_a_network_stay_the_built_in_model(weights):
+def test_weights_of_a_network_stay_the_built_in_model(inspect, weights):
     assert inspect(weights, {}).model_class.__name__ == "FashionMnistModel"
 
 
-def test_other_files_say_what_was_found(tmp_path):
+def test_other_files_say_what_was_found(inspect, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ParameterError, match=r"begins with b'hello'.*--model_class=module:Class"):
         inspect(tmp_path / "notes.txt", {})

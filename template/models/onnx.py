@@ -1,0 +1,82 @@
+"""ONNX models, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from template.models.network import Array, BatchSize, Input, NetworkModel
+from template.tensors import is_tensor
+
+_DTYPES = {
+    "float": "float32", "double": "float64", "float16": "float16", "bool": "bool",
+    "string": "object", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
+    "uint8": "uint8", "uint16": "uint16", "uint32": "uint32", "uint64": "uint64",
+}  # fmt: skip
+
+
+class OnnxModel(NetworkModel):
+    """A model of ONNX: the names of its inputs are columns, those of its outputs too."""
+
+    kind = "an ONNX model"
+    modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
+    extra = "onnx"
+
+    def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
+        """Return the inputs of the graph."""
+        found = _open_session(local, "cpu").get_inputs()
+        sizes = [[size if isinstance(size, int) else None for size in each.shape] for each in found]
+        if not all(sizes):
+            raise ValueError("an input is a single value, not one for each row")
+        inputs = [
+            Input(each.name, tuple(size[1:]), _find_dtype(each.type))
+            for each, size in zip(found, sizes, strict=True)
+        ]
+        rows = sizes[0][0]
+        return inputs, BatchSize(rows or 1, rows)
+
+    def load_file(self, local: str) -> Any:
+        """Return a session on the model's device."""
+        return _open_session(local, self.device)
+
+    def run(self, loaded: Any, inputs: Mapping[str, Array]) -> Mapping[str, np.ndarray]:
+        """Run the graph."""
+        arrays = {
+            name: each.cpu().numpy() if is_tensor(each) else each for name, each in inputs.items()
+        }
+        names = [each.name for each in loaded.get_outputs()]
+        return dict(zip(names, map(_to_array, loaded.run(names, arrays)), strict=True))
+
+
+def _open_session(local: str, device: str) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    if device == "cuda":
+        if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            raise ValueError(
+                "this onnxruntime is built without CUDA: install onnxruntime-gpu instead, or pass "
+                "--device=cpu"
+            )
+        providers = ["CUDAExecutionProvider", *providers]
+    else:
+        options.intra_op_num_threads = 1  # Beam runs a process on each core
+    return onnxruntime.InferenceSession(local, options, providers=providers)
+
+
+def _find_dtype(type_: str) -> np.dtype:
+    name = type_.removeprefix("tensor(").removesuffix(")")
+    if name not in _DTYPES:
+        raise ValueError(f"an input is a {type_}, which columns are not")
+    return np.dtype(_DTYPES[name])
+
+
+def _to_array(output: Any) -> np.ndarray:
+    """Return an output; of a classifier's maps from class to score, the scores."""
+    if isinstance(output, list) and output and isinstance(output[0], dict):
+        return np.array([list(scores.values()) for scores in output])
+    return np.asarray(output)
