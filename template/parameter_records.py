@@ -99,5 +99,7 @@ class Template:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the nearest of ``names``, or the empty string."""
-    nearest = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    names = list(names)
+    nearest = [each for each in names if each.casefold() == name.casefold()]
+    nearest = nearest or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -173,7 +173,8 @@ def _scan(
         header = next(chunks, None)
         if header is not None:
             assert isinstance(header, Chunk), "records of CSV are never skipped"
-            columns = parse_header(header.data, delimiter)
+            declared = [column.name for column in settings.columns]
+            columns = parse_header(header.data, delimiter, declared)
             check_columns(columns, settings)
             check_declared(columns, settings)
             _check_types(columns, settings)

@@ -9,7 +9,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from template.sources.chunks import BOM
 from template.sources.records import BrokenRecordError, is_blank_record, split_records
@@ -63,11 +63,14 @@ def _count_fields(head: bytes, delimiter: str) -> list[int]:
     return counts
 
 
-def parse_header(header: bytes, delimiter: str) -> tuple[str, ...]:
+def parse_header(header: bytes, delimiter: str, declared: Collection[str] = ()) -> tuple[str, ...]:
     """Return the names in a header record.
 
+    Args:
+        declared: the columns that the model declares, of which one may not be there twice.
+
     Raises:
-        UnreadableError: it is not one.
+        UnreadableError: it is not one, or has a declared column twice.
     """
     try:
         text = header.decode().removesuffix("\n").removesuffix("\r")
@@ -81,6 +84,9 @@ def parse_header(header: bytes, delimiter: str) -> tuple[str, ...]:
                 "its lines end in carriage returns only: save it with newlines"
             ) from error
         raise UnreadableError(f"its header line cannot be read: {error}") from error
+    for name in declared:
+        if names.count(name) > 1:
+            raise UnreadableError(f"it has several columns {name!r}: rename all but one")
     return tuple(_make_unique(names))
 
 

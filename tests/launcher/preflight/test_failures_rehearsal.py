@@ -116,6 +116,8 @@ def test_strict_parser(rehearse):
     )
     found = rehearse()["rehearsal-launch"]
     assert "Call parse_known_args()" in found
+    shown = found.partition("The launcher's last lines:\n")[2]
+    assert "unrecognized arguments: --" in shown
 
 
 def test_graph_too_big(rehearse):

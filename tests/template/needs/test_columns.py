@@ -186,6 +186,24 @@ class TestEverySource:
 
 
 class TestWhatIsMissing:
+    def test_a_declared_column_that_csv_has_twice(self, read_csv):
+        columns = (Column("a", "number"),)
+        with pytest.raises(UnreadableError, match="several columns 'a': rename all but one"):
+            read_csv("a,b,a\n1,x,2\n", columns=columns)
+        (block,) = read_csv("b,a,b\n1,2,3\n", columns=columns).blocks
+        assert block.frame.to_dict("list") == {"a": [2.0]}
+
+    def test_a_name_in_another_case_is_suggested(self, read_csv):
+        with pytest.raises(UnreadableError, match=r"did you mean 'ID'\?"):
+            read_csv("ID,b\n1,x\n", columns=(Column("id", "number"),))
+
+    @pytest.mark.parametrize("word", ["true", "T", "Yes", "y", "1"])
+    def test_words_of_csv_for_a_boolean(self, read_csv, word):
+        columns = (Column("a", "boolean"),)
+        contrary = {"true": "FALSE", "T": "f", "Yes": "no", "y": "N", "1": "0"}[word]
+        (block,) = read_csv(f"a\n{word}\n{contrary}\n", columns=columns).blocks
+        assert block.frame["a"].tolist() == [True, False]
+
     def test_a_csv_without_a_required_column_is_one_dead_letter(self, read_csv):
         with pytest.raises(UnreadableError) as info:
             read_csv("Age,zip,member\n1,a,true\n")
