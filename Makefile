@@ -91,8 +91,8 @@ format: $(READY)  ## format the code
 metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 	@$(BIN)/flexpack metadata
 
-lock: $(READY)  ## pin the image's packages again: docker/locks/, or those of CODE=
-	@$(BIN)/flexpack image lock $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
+lock: $(READY)  ## pin the image's packages again: docker/locks/ (FLAVOUR=), or those of CODE=
+	@$(BIN)/flexpack image lock $(FLAVOUR) $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') \
 	    $(foreach folder,$(CODE),--code '$(folder)') $(ARGS)
 
 image: $(READY_TO_USE)  ## build the image (CODE=, FLAVOUR=, BASE=, ENGINE=, TAG=); push it with PUSH=1 PROJECT= REGION=

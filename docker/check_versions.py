@@ -5,7 +5,7 @@ writes no bytecode into a layer. Compares
 
 - the Beam whose boot program was copied with the Beam that the lock installed;
 - the Python that this Beam was made for with the interpreter of this image;
-- torch as installed with the lock.
+- torch as installed with the lock, if the flavour has it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def find_problems(lock: str, *, boot_metadata: str, boot_wheel: str) -> Iterator
         boot_wheel: ``WHEEL`` of the same.
     """
     for name in ("apache-beam", "torch"):
-        installed = metadata.version(name)
+        installed = find_version(name)
         locked = read_pin(lock, name)
         if installed != locked:
             yield f"{name} {installed} is installed, but the lock says {locked}: run `make lock`"
@@ -48,6 +48,14 @@ def find_problems(lock: str, *, boot_metadata: str, boot_wheel: str) -> Iterator
             f"BEAM_IMAGE is made for {', '.join(sorted(pythons))}, but PYTHON_IMAGE has {here}: "
             "give two images of the same Python"
         )
+
+
+def find_version(name: str) -> str | None:
+    """Return the version of an installed package, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def read_pin(lock: str, name: str) -> str | None:

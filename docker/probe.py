@@ -3,8 +3,9 @@
 ``flexpack image test`` feeds it to the image's interpreter. It imports all code, and what
 docker/requirements.in and the projects' requirements name. As the launcher it runs the entry file
 with the flags that Dataflow passes, and looks for the job that this stages. As a worker it predicts
-a few images through Beam and compares with torch alone; then it predicts with the user's model, if
-one is given. It judges nothing: ``launcher/image/checks.py`` does.
+a few images through Beam and compares with torch alone, or, in an image without torch, with Python
+alone; then it predicts with the user's model, if one is given. It judges nothing:
+``launcher/image/checks.py`` does.
 
 Its argument is a JSON object: ``packages``, names of packages to import, and ``trial``, the user's
 model: ``model_class``, and perhaps ``model_path``, ``input`` and more ``parameters``.
@@ -44,6 +45,28 @@ DPKG_FIELDS = {
     "source": "${source:Package}",
 }
 MACHINES = {62: "amd64", 183: "arm64"}
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+# Where the template itself needs torch.
+TORCH_MODELS = "template.models."
+
+# The example model of an image without torch.
+BRIGHTNESS = """
+from pathlib import Path
+
+import pandas as pd
+
+from template.model import BaseModel, stack_images
+
+
+class Brightness(BaseModel):
+    def load_model(self, path):
+        return float(Path(path).read_text())
+
+    def predict(self, df):
+        means = stack_images(df).mean(axis=(1, 2))
+        return pd.DataFrame({"brightness": means * self.ensure_model()})
+"""
+FACTOR = 0.5
 
 
 def describe_file(path: str) -> dict[str, Any]:
@@ -181,6 +204,12 @@ def import_code() -> list[dict[str, str]]:
             # The entry file is run, as the launcher does; a __main__ would run too.
             if path.name == "__main__.py" or path == entry_file:
                 continue
+            if (
+                not HAS_TORCH
+                and name.startswith(TORCH_MODELS)
+                and "import torch" in path.read_text()
+            ):
+                continue
             if error := try_import(name.removesuffix(".__init__")):
                 failures.append({"name": str(path), "error": error})
     return failures
@@ -200,7 +229,10 @@ def import_packages(names: list[str]) -> list[dict[str, str]]:
         tops = [
             top
             for top, distributions in modules.items()
-            if name in map(canonical_name, distributions) and top.isidentifier()
+            if name in map(canonical_name, distributions)
+            and top.isidentifier()
+            # A base's older version, which this one hides, may have had more.
+            and importlib.util.find_spec(top)
         ]
         for top in sorted(tops):
             if not top.startswith("_") and (error := try_import(top)):
@@ -223,30 +255,60 @@ def try_import(name: str) -> str | None:
 
 
 def write_inputs(folder: Path) -> None:
-    """Write a few images and random weights of the example model."""
-    import torch
-
-    from template.models.fashion_mnist_network import FashionMnistNetwork
-
-    torch.manual_seed(0)
-    torch.save(FashionMnistNetwork().state_dict(), folder / "model.pth")
-    pixels = torch.randint(0, 256, (ROWS, 28, 28), dtype=torch.uint8)
+    """Write a few images and the example model's file."""
     header = struct.pack(">IIII", 0x0803, ROWS, 28, 28)
-    (folder / "probe-images-idx3-ubyte").write_bytes(header + pixels.numpy().tobytes())
+    pixels = bytes(number * 37 % 251 for number in range(ROWS * 28 * 28))
+    (folder / "probe-images-idx3-ubyte").write_bytes(header + pixels)
+    if HAS_TORCH:
+        import torch
+
+        from template.models.fashion_mnist_network import FashionMnistNetwork
+
+        torch.manual_seed(0)
+        torch.save(FashionMnistNetwork().state_dict(), folder / "model")
+    else:
+        (folder / "probe_model.py").write_text(BRIGHTNESS)
+        (folder / "model").write_text(str(FACTOR))
 
 
 def example_flags(folder: Path) -> list[str]:
     return [
         f"--input={folder}/probe-images-idx3-ubyte",
         f"--output={folder}/predictions",
-        f"--model_path={folder}/model.pth",
+        f"--model_path={folder}/model",
+        *([] if HAS_TORCH else ["--model_class=probe_model:Brightness"]),
     ]
 
 
-def run_entry_file(*flags: str) -> None:
-    """Run the entry file, as the launcher does."""
+def predict_alone(folder: Path) -> list[dict[str, float]]:
+    """Return what the example model predicts of each image, without Beam."""
+    data = (folder / "probe-images-idx3-ubyte").read_bytes()[16:]
+    if not HAS_TORCH:
+        images = (data[start : start + 28 * 28] for start in range(0, len(data), 28 * 28))
+        return [{"brightness": sum(image) / len(image) * FACTOR} for image in images]
+    import torch
+
+    from template.models.fashion_mnist_network import FashionMnistNetwork
+
+    network = FashionMnistNetwork()
+    network.load_state_dict(torch.load(folder / "model", weights_only=True))
+    pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(ROWS, 28, 28)
+    with torch.inference_mode():
+        scores, indices = network.eval()(pixels.float() / 255).softmax(1).max(1)
+    return [
+        {"class_index": index.item(), "score": score.item()}
+        for index, score in zip(indices, scores, strict=True)
+    ]
+
+
+def run_entry_file(*flags: str, modules: Path | None = None) -> None:
+    """Run the entry file, as the launcher does; ``modules`` is one more place of code."""
+    env = dict(os.environ)
+    if modules:
+        env["PYTHONPATH"] = f"{env.get('PYTHONPATH', '')}:{modules}"
     done = subprocess.run(
         ["python", os.environ["FLEX_TEMPLATE_PYTHON_PY_FILE"], "--device=cpu", *flags],
+        env=env,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SEC,
@@ -272,31 +334,21 @@ def play_launcher(folder: Path) -> str | None:
         f"--temp_location={folder}",
         f"--staging_location={folder}",
         f"--template_location={job_object}",
+        modules=folder,
     )
     job_type: str | None = json.loads(job_object.read_text()).get("type")
     return job_type
 
 
 def play_worker(folder: Path) -> dict[str, int]:
-    """Predict through Beam and with torch alone; return how many rows there are and differ."""
-    import torch
-
-    from template.models.fashion_mnist_network import FashionMnistNetwork
-
-    run_entry_file(*example_flags(folder), "--runner=FnApiRunner")
-    network = FashionMnistNetwork()
-    network.load_state_dict(torch.load(folder / "model.pth", weights_only=True))
-    data = (folder / "probe-images-idx3-ubyte").read_bytes()[16:]
-    pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(ROWS, 28, 28)
-    with torch.inference_mode():
-        scores, indices = network.eval()(pixels.float() / 255).softmax(1).max(1)
+    """Predict through Beam and without; return how many rows there are and differ."""
+    run_entry_file(*example_flags(folder), "--runner=FnApiRunner", modules=folder)
     predicted = read_lines(folder, "predictions-[0-9]*")
     rows = {int(row["key"].rpartition("#")[2]): row for row in predicted}
     same = sum(
         number in rows
-        and rows[number]["class_index"] == indices[number].item()
-        and abs(rows[number]["score"] - scores[number].item()) < 1e-5
-        for number in range(ROWS)
+        and all(abs(rows[number][name] - value) < 1e-5 for name, value in expected.items())
+        for number, expected in enumerate(predict_alone(folder))
     )
     return {"rows": ROWS, "differing": ROWS - same}
 

@@ -123,7 +123,9 @@ def add_flags(parser: CommandParser) -> None:
         help="a project whose code goes into the image: compare its requirements with its lock, "
         "and this with the image's own; repeatable",
     )
-    files.add_argument("--flavour", help="torch's build, for --code: cu130 (default), cu126 or cpu")
+    files.add_argument(
+        "--flavour", help="torch's build, for --code: cu130 (default), cu126, cpu, or no-torch"
+    )
     files.add_argument("--entry-file", metavar="FILE", help="what the launcher runs")
     files.add_argument("--metadata-file", action="append", metavar="FILE", help="repeatable")
     files.add_argument(

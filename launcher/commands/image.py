@@ -69,7 +69,7 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
         "--repository", default="flexpack", help="in Artifact Registry (default: flexpack)"
     )
     group.add_argument("--tag", help="default: from git, TAG or TAG.devN-gHASH[-tTREE]")
-    group.add_argument("--flavour", help="torch's build: cu130 (default), cu126 or cpu")
+    group.add_argument("--flavour", help="torch's build: cu130 (default), cu126, cpu, or no-torch")
     group.add_argument(
         "--engine",
         metavar="NAME",
@@ -224,7 +224,7 @@ def _test(args: Namespace) -> int:
     facts = report.facts
     print(
         f"  Python {facts.python_version}, Beam {facts.find_version('apache-beam')}, "
-        f"torch {facts.find_version('torch')}, CUDA {facts.cuda_version or 'none'}"
+        f"torch {facts.find_version('torch') or 'none'}, CUDA {facts.cuda_version or 'none'}"
     )
     print(
         f"  {len(facts.packages)} Python and {len(facts.system_packages)} system packages: ", end=""
@@ -251,7 +251,8 @@ def _print_success(report: ImageReport, trial: ModelTrial | None) -> None:
     facts = report.facts
     print(
         "Both roles work: all code is imported, the entry file stages a job, and "
-        f"{(facts.prediction.result or {}).get('rows')} predictions through Beam equal torch's."
+        f"{(facts.prediction.result or {}).get('rows')} predictions through Beam equal "
+        f"{facts.reference}."
     )
     if trial and facts.trial and (run := facts.trial.result):
         if run.rows:

@@ -30,7 +30,7 @@ from launcher.finding import (
     warning,
 )
 from launcher.image.config import ImageConfig
-from launcher.image.locks import PYTHON_VERSION, read_pin
+from launcher.image.locks import PYTHON_VERSION, read_pins
 from launcher.image.probe import Facts, ProbedFile
 from launcher.preflight.image_rules import (
     BOOT,
@@ -149,8 +149,12 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
             f"Python is {facts.python_version}, and the lock is for {PYTHON_VERSION}",
             f"give a PYTHON_IMAGE of Python {PYTHON_VERSION}",
         )
-    for package, label in (("apache-beam", "flexpack.beam"), ("torch", "flexpack.torch")):
-        installed, locked = facts.find_version(package), read_pin(lock, package)
+    pins = read_pins(lock)
+    labels = {"apache-beam": "flexpack.beam", "torch": "flexpack.torch"}
+    if "torch" not in pins:  # A project may have brought its own.
+        del labels["torch"]
+    for package, label in labels.items():
+        installed, locked = facts.find_version(package), pins.get(package)
         if installed != locked:
             yield error(
                 IMAGE_VERSIONS,
@@ -158,7 +162,8 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
                 "build the image again",
             )
         yield from _check_label(config, label, installed)
-    yield from _check_label(config, "flexpack.cuda", facts.cuda_version or "none")
+    if "torch" in pins:
+        yield from _check_label(config, "flexpack.cuda", facts.cuda_version or "none")
 
 
 def _check_label(config: ImageConfig, label: str, found: str | None) -> Iterator[Finding]:
@@ -233,6 +238,6 @@ def _check_roles(facts: Facts) -> Iterator[Finding]:
     elif counts["differing"]:
         yield error(
             IMAGE_PREDICTION,
-            f"{counts['differing']} of {counts['rows']} predictions differ from torch's own",
+            f"{counts['differing']} of {counts['rows']} predictions differ from {facts.reference}",
             "look into the pipeline before you trust its predictions",
         )

@@ -1,4 +1,4 @@
-"""The builds of torch that an image can hold.
+"""The builds of torch that an image can hold, and the image without torch.
 
 The facts are in ``flavours.json``, dated and with their source. A flavour is one word in a build
 (``make image FLAVOUR=cu126``) and one folder of pinned packages, ``docker/locks/<name>``. Which
@@ -25,18 +25,19 @@ TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec", "fbgemm-gpu", "xf
 
 @dataclass(frozen=True, kw_only=True)
 class Flavour:
-    """One build of torch.
+    """One build of torch, or none.
 
     Attributes:
         torch_version: its version with the local part, by which an index distinguishes the builds;
-            one without a local part is on PyPI.
+            one without a local part is on PyPI. None for an image without torch, into which a
+            project may bring its own.
         cuda_version: of the CUDA libraries inside; None without CUDA.
         compressed_budget_gb: how big the image may be in the registry before one should look at it.
     """
 
     name: str
     description: str
-    torch_version: str
+    torch_version: str | None
     cuda_version: str | None
     compressed_budget_gb: float
 
@@ -47,10 +48,12 @@ class Flavour:
 
     @property
     def is_on_pypi(self) -> bool:
-        return "+" not in self.torch_version
+        return "+" not in (self.torch_version or "")
 
     def has_build(self, version: str) -> bool:
         """Return whether this version of a package was built with this flavour's torch."""
+        if self.torch_version is None:
+            return True
         return version.partition("+")[2] == self.torch_version.partition("+")[2]
 
 

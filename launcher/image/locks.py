@@ -2,7 +2,7 @@
 
 ``docker/locks/<flavour>/`` holds, from the layer that changes least to the one that changes most:
 
-- ``torch.txt``: torch with its CUDA libraries;
+- ``torch.txt``: torch with its CUDA libraries, or nothing;
 - ``beam.txt``: Beam, and what else the template itself imports;
 - ``project.txt``: what is named in ``docker/requirements.in`` beside these.
 
@@ -21,7 +21,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from launcher.errors import InputError
-from launcher.image.flavours import Flavour
+from launcher.image.flavours import TORCH_COMPANIONS, Flavour
 
 REQUIREMENTS = Path("docker") / "requirements.in"
 LAYERS = ("torch", "beam", "project")
@@ -119,6 +119,18 @@ def parse_requirements(lines: Iterable[str], path: Path = REQUIREMENTS) -> dict[
     return found
 
 
+def select_requirements(lines: Iterable[str], flavour: Flavour) -> list[str]:
+    """Return the lines of docker/requirements.in that are for this flavour.
+
+    Raises:
+        InputError: a line is neither a requirement nor an option.
+    """
+    if flavour.torch_version is not None:
+        return list(lines)
+    torch = {"torch", *TORCH_COMPANIONS}
+    return [line for line in lines if not parse_requirements([line]).keys() & torch]
+
+
 def format_lock(layer: str, body: str, requirement_lines: list[str]) -> str:
     """Return the text of a lock file: its checksums, then its options and pins."""
     header = _HEADER
@@ -136,7 +148,8 @@ def check_locks(root: Path, flavour: Flavour) -> None:
     """
     lines = read_requirement_lines(root)
     lock = read_lock(root, flavour)
-    differing = list(_find_differences(parse_requirements(lines), read_pins(lock)))
+    requirements = parse_requirements(select_requirements(lines, flavour))
+    differing = list(_find_differences(requirements, read_pins(lock)))
     if differing:
         raise InputError(
             f"{REQUIREMENTS}: {'; '.join(differing)}. The image would be built without that: run "

@@ -30,7 +30,7 @@ class ImageOptions:
 
     Attributes:
         name: without a tag; ``build_artifact_registry_name`` makes one for Artifact Registry.
-        flavour: build of torch: cu130, cu126 or cpu.
+        flavour: build of torch: cu130, cu126, cpu, or no-torch.
         tag: None infers it from git.
         code: folders of projects, whose packages and requirements go into the image.
         build_args: values of the Dockerfile's ARGs.
@@ -130,7 +130,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         build_args={
             "FLAVOUR": flavour.name,
             "BEAM_VERSION": read_pin(lock, "apache-beam"),
-            "TORCH_VERSION": read_pin(lock, "torch"),
+            "TORCH_VERSION": flavour.torch_version or "none",
             "CUDA_VERSION": flavour.cuda_version or "none",
             **{base.argument: base.pinned for base in read_bases(kit) if base.pinned},
             **options.build_args,

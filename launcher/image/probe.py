@@ -105,7 +105,8 @@ class Facts:
         pip_check: complaints of ``pip check``.
         inputs: whether the example model's files could be made.
         launch: type of the job that the entry file staged.
-        prediction: how many ``rows`` were predicted and how many are ``differing`` from torch's.
+        prediction: how many ``rows`` were predicted and how many are ``differing`` from what the
+            example model predicts without Beam.
         code_failures: modules of the template and of the project that cannot be imported.
         package_failures: packages of docker/requirements.in and of the projects that cannot be
             imported.
@@ -134,6 +135,11 @@ class Facts:
     def python_release(self) -> str:
         """The interpreter's major and minor version: 3.11."""
         return self.python_version.rpartition(".")[0]
+
+    @property
+    def reference(self) -> str:
+        """What the predictions were compared with."""
+        return "torch's" if self.find_version("torch") else "those of Python alone"
 
     def find_version(self, name: str) -> str | None:
         """Return the version of an installed Python package, or None."""

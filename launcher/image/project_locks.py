@@ -265,15 +265,18 @@ def merge_locks(
     named: set[str] = set()
     for project in projects:
         lock = read_project_lock(project)
+        requirements = parse_requirements(read_project_requirements(project))
+        # Another tool locks torch with CUDA libraries, which this image has or does without.
+        is_foreign = lock.checksum is None and "torch" in kit_pins
         own = {
             name: pin
             for name, pin in lock.pins.items()
-            if name not in kit_pins and not TORCH_LAYER.fullmatch(name)
+            if name not in kit_pins
+            and (name in requirements or not (is_foreign and TORCH_LAYER.fullmatch(name)))
         }
         pins |= own
         options.update(option.replace(" ", "=") for option in lock.options)
-        lines = read_project_requirements(project)
-        named |= own.keys() & parse_requirements(lines).keys() if lines else own.keys()
+        named |= own.keys() & requirements.keys() if requirements else own.keys()
     body = [f"{option}\n" for option in sorted(options)]
     body += [str(pin) for _, pin in sorted(pins.items())]
     return "".join(body), tuple(sorted(named))

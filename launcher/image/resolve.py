@@ -25,6 +25,7 @@ from launcher.image.locks import (
     read_lock,
     read_pins,
     read_requirement_lines,
+    select_requirements,
 )
 from launcher.image.tools import ToolError
 from launcher.image.uv import (
@@ -39,8 +40,11 @@ from launcher.image.uv import (
 # Packages of the user's own, which the build sees too.
 WHEELS = Path("docker") / "wheels"
 
-# What template/ imports; with all that these need, it is the part of an image that users share.
-TEMPLATE_PACKAGES = ("apache-beam", "torch", "pandas", "numpy", "pyarrow", "pillow", "orjson")
+# What template/ imports and builds Beam's one source package; with all that these need, it is the
+# part of an image that users share.
+TEMPLATE_PACKAGES = (
+    *("apache-beam", "torch", "pandas", "numpy", "pyarrow", "pillow", "orjson", "setuptools"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,15 +108,18 @@ def _write_lock(
     with tempfile.TemporaryDirectory() as directory:
         uv_environ = build_uv_environ(flavour, environ, wheels=[root / WHEELS])
         resolver = Resolver(Path(directory), uv_environ, root)
+        own = select_requirements(lines, flavour)
+        requirements = Path(directory) / REQUIREMENTS.name
+        requirements.write_text("".join(f"{line}\n" for line in own))
         try:
             pins = resolver.resolve(
-                root / REQUIREMENTS,
-                f"torch=={flavour.torch_version}\n",
+                requirements,
+                f"torch=={flavour.torch_version}\n" if flavour.torch_version else "",
                 known=drop_other_builds(
                     before or _read_known(root, find_flavour(default_flavour())), flavour
                 ),
             )
-            shared = _find_shared(resolver, Path(directory), lines, pins)
+            shared = _find_shared(resolver, Path(directory), own, pins)
         except ToolError as error:
             if problem := explain_missing_build(flavour, error):
                 return LockResult(flavour, place, read_pins(before), {}, problem=problem)
@@ -153,7 +160,14 @@ def _check_torch(flavour: Flavour, pins: Mapping[str, str]) -> None:
     Raises:
         ImageError: it is.
     """
-    if (found := pins["torch"]) != flavour.torch_version:
+    found = pins.get("torch")
+    if flavour.torch_version is None and found:
+        raise ImageError(
+            f"{flavour.lock_folder}: something in {REQUIREMENTS} needs torch {found}, which the "
+            f"flavour {flavour.name} does not hold; name it in the requirements.in of the project "
+            "that imports it (--code)"
+        )
+    if found != flavour.torch_version:
         # A configured index or folder has a build of its own, which pip and uv prefer.
         raise ImageError(
             f"{flavour.lock_folder}: resolved to torch {found} instead of "

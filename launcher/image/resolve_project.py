@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher.errors import ImageError, InputError
 from launcher.image.flavours import Flavour
-from launcher.image.locks import TORCH_LAYER, read_lock, read_pins, read_requirement_lines
+from launcher.image.locks import read_lock, read_pins, read_requirement_lines
 from launcher.image.project_locks import (
     check_conflicts,
     format_problems,
@@ -79,12 +79,7 @@ def write_project_lock(
                 f"{project.requirements}: cannot be had beside the packages of flexpack's image "
                 f"({flavour.lock_folder}): {error}"
             ) from error
-        blocks = [
-            (name, block)
-            for name, block in split_pins(pins)
-            if name not in kit_pins and not TORCH_LAYER.fullmatch(name)
-        ]
-        text = "".join(block for _, block in blocks)
+        text = "".join(block for name, block in split_pins(pins) if name not in kit_pins)
         after = read_pins(text)
         check_companions(project.lock, flavour, after)
         options = [ONLY_WHEELS, *(line for line in lines if line.startswith("-"))]

@@ -14,7 +14,12 @@ from launcher.image.checks import check_config, check_facts
 from launcher.image.config import ImageConfig
 from launcher.image.engines import LocalEngine
 from launcher.image.flavours import find_flavour
-from launcher.image.locks import parse_requirements, read_lock, read_requirement_lines
+from launcher.image.locks import (
+    parse_requirements,
+    read_lock,
+    read_requirement_lines,
+    select_requirements,
+)
 from launcher.image.probe import PROBE, Facts, parse_facts
 from launcher.image.record import FOLDER
 from launcher.image.sbom import build_sbom
@@ -56,7 +61,8 @@ def check_image(
     flavour = find_flavour(_flavour_of(reference, config))
     kit = find_kit(root)
     program = (kit / PROBE).read_text()
-    named = list(parse_requirements(read_requirement_lines(kit)))
+    lines = select_requirements(read_requirement_lines(kit), flavour)
+    named = list(parse_requirements(lines))
     with prepared(trial) if trial else nullcontext(PreparedTrial(None, {})) as ready:
         output = engine.run_python(
             reference,

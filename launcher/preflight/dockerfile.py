@@ -289,7 +289,7 @@ def _check_cuda(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Findi
             IMAGE_SIZE,
             f"{dockerfile.path}: FROM {image} and torch ({', '.join(builds)}) "
             "both bring CUDA's libraries, which makes start-up slow and fills the disk",
-            "Take a plain Python base, python:3.11-slim-bookworm.",
+            "Take a plain Python base, python:3.11-slim-trixie.",
         )
 
 

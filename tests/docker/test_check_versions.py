@@ -46,6 +46,11 @@ def test_another_python_in_the_boot_image(check):
     assert HERE in problem
 
 
+def test_a_lock_without_torch_and_an_image_that_has_it(check):
+    (problem,) = check(lock=f"apache-beam[gcp]=={BEAM}\n")
+    assert f"torch {TORCH} is installed, but the lock says None" in problem
+
+
 def test_a_boot_image_whose_wheel_fits_any_python_says_nothing(check):
     assert check(wheel="Tag: py3-none-any\n") == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from launcher.image.context import find_context_files, read_context
@@ -19,7 +21,7 @@ from launcher.image.engines.cloud_build import build_command
 from launcher.image.plan import BuildPlan
 from tests.schemas import Schemas
 from tests.servers import QuietHandler, serve_handler
-from tests.support import PROJECT_ROOT, run
+from tests.support import PROJECT, PROJECT_ROOT, run
 
 pytestmark = [
     pytest.mark.gcloud,
@@ -151,3 +153,31 @@ def test_pips_configuration_comes_from_secret_manager_if_one_is_named(build, tmp
     assert (read in calls) == bool(secret)
     assert ("--secret=id=pip_conf,src=pip.conf" in calls) == bool(secret)
     assert (tmp_path / "output").read_text() == f"sha256:{'a' * 64}\n"
+
+
+def test_gcloud_writes_the_secret_to_where_the_build_reads_it(build, emulator_env, tmp_path):
+    """The first step with the real gcloud; Secret Manager is a server that holds one secret."""
+    content = b"[global]\nextra-index-url = https://pypi.example.com/simple\n"
+    secret = f"/v1/projects/{PROJECT}/secrets/our-index/versions/latest:access"
+
+    class SecretManager(QuietHandler):
+        def do_GET(self):
+            if self.path.partition("?")[0] != secret:
+                self.answer(404, b"{}")
+                return
+            payload = {
+                "data": base64.b64encode(content).decode(),
+                "dataCrc32c": str(google_crc32c.value(content)),
+            }
+            self.answer(200, json.dumps({"name": "projects/1", "payload": payload}).encode())
+
+    with serve_handler(SecretManager) as port:
+        endpoint = f"http://localhost:{port}/"
+        subprocess.run(
+            ["bash", "-euc", read_script(build, build["steps"][0])],
+            cwd=tmp_path,
+            env=emulator_env | {"CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": endpoint},
+            check=True,
+            timeout=120,
+        )
+    assert (tmp_path / "pip.conf").read_bytes() == content

@@ -19,6 +19,7 @@ from launcher.image.locks import (
     read_pin,
     read_pins,
     read_requirement_lines,
+    select_requirements,
 )
 from launcher.image.resolve import TEMPLATE_PACKAGES
 from tests.support import PROJECT_ROOT
@@ -33,7 +34,7 @@ REQUIREMENTS = parse_requirements(read_requirement_lines(PROJECT_ROOT))
 
 
 def test_the_flavours_that_need_no_special_index_are_locked():
-    assert {"cu130", "cpu"} <= {flavour.name for flavour in COMMITTED}
+    assert {"cu130", "cpu", "no-torch"} <= {flavour.name for flavour in COMMITTED}
 
 
 def test_the_image_installs_the_extra_of_the_template():
@@ -45,9 +46,10 @@ def test_the_image_installs_the_extra_of_the_template():
 @locked
 def test_every_requirement_is_pinned_as_it_was_asked_for(flavour):
     pins = read_pins(read_lock(PROJECT_ROOT, flavour))
-    for name, requirement in REQUIREMENTS.items():
+    lines = select_requirements(read_requirement_lines(PROJECT_ROOT), flavour)
+    for name, requirement in parse_requirements(lines).items():
         assert requirement.specifier.contains(pins[name]), requirement
-    assert pins["torch"] == flavour.torch_version
+    assert pins.get("torch") == flavour.torch_version
 
 
 @locked
@@ -70,7 +72,8 @@ def test_a_lock_holds_no_address(flavour):
 @locked
 def test_the_layer_of_torch_holds_nothing_else(flavour):
     pins = read_pins((PROJECT_ROOT / find_lock_paths(flavour)["torch"]).read_text())
-    assert {name for name in pins if not name.startswith(CUDA_PACKAGES)} == {"torch"}
+    own = {"torch"} if flavour.torch_version else set()
+    assert {name for name in pins if not name.startswith(CUDA_PACKAGES)} == own
 
 
 @locked
@@ -107,6 +110,14 @@ def test_the_flavours_differ_in_torch_and_cuda_only():
     )
     different = {name for name in cpu | cuda if cpu.get(name) != cuda.get(name)}
     assert {name for name in different if not name.startswith(CUDA_PACKAGES)} == {"torch"}
+
+
+def test_the_flavour_without_torch_has_the_other_packages_in_the_same_versions():
+    plain, cpu = (
+        read_pins(read_lock(PROJECT_ROOT, find_flavour(name))) for name in ("no-torch", "cpu")
+    )
+    assert plain.items() < cpu.items()
+    assert not {name for name in plain if name.startswith(("torch", *CUDA_PACKAGES))}
 
 
 def test_beam_is_the_same_in_every_flavour():

@@ -129,6 +129,17 @@ def test_a_program_that_is_not_of_go_has_a_hash_alone(ask):
     assert (found["go"], found["modules"], len(found["sha256"])) == (None, [], 64)
 
 
+@pytest.mark.parametrize("has_torch", [True, False], ids=["torch", "no-torch"])
+def test_both_roles_are_played(ask, tmp_path, has_torch):
+    folder = f"Path({str(tmp_path)!r})"
+    _, _, job_type, counts = ask(
+        f"[setattr(probe, 'HAS_TORCH', {has_torch}), probe.write_inputs({folder}), "
+        f"probe.play_launcher({folder}), probe.play_worker({folder})]"
+    )
+    assert job_type == "JOB_TYPE_BATCH"
+    assert counts == {"rows": 16, "differing": 0}
+
+
 @pytest.fixture
 def try_model(ask, tmp_path):
     (tmp_path / "own" / "__init__.py").touch()

@@ -113,6 +113,17 @@ def test_versions_that_are_not_the_locks(config, facts):
     assert "torch 2.12.0 is installed, and the lock says 2.13.0+cpu" in found[0].message
 
 
+def test_an_image_without_torch_passes_and_may_hold_that_of_a_project(config, facts):
+    lock = "".join(line for line in LOCK.splitlines(keepends=True) if "torch" not in line)
+    labels = config.labels | {"flexpack.torch": "none"}
+    own = replace(config, labels=labels)
+    (beam, torch) = facts.packages
+    assert check_facts(replace(facts, packages=(beam,)), own, lock=lock) == []
+    with_torch = replace(facts, packages=(beam, torch), cuda_version="13.0")
+    assert check_facts(with_torch, own, lock=lock) == []
+    assert replace(facts, packages=(beam,)).reference == "those of Python alone"
+
+
 def test_another_python_than_the_locks(config, facts):
     (finding,) = check_facts(replace(facts, python_version="3.12.1"), config, lock=LOCK)
     assert finding.code == "image-versions"

@@ -20,7 +20,15 @@ def test_the_default_is_on_pypi():
 def test_the_others_differ_by_their_version():
     versions = [flavour.torch_version for flavour in load_flavours()]
     assert len(set(versions)) == len(versions)
-    assert {version.partition("+")[0] for version in versions} == {"2.13.0"}
+    of_torch = filter(None, versions)
+    assert {version.partition("+")[0] for version in of_torch} == {"2.13.0"}
+
+
+def test_an_image_without_torch_takes_any_build_of_what_a_project_brings():
+    flavour = find_flavour("no-torch")
+    assert flavour.torch_version is None
+    assert flavour.is_on_pypi
+    assert flavour.has_build("0.28.0+cu130")
 
 
 def test_the_facts_are_dated_and_have_sources():

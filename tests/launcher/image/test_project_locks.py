@@ -175,6 +175,21 @@ def test_what_is_installed_is_what_the_image_lacks(make):
         make("six\nattrs\n", f"--no-binary=attrs\nattrs==25.1 --hash=sha256:1\n{SIX}", "one"),
         make(None, f"numpy==2.4.6 --hash=sha256:0\nnvidia-cublas==1 --hash=sha256:0\n{SIX}", "two"),
     ]
-    text, named = merge_locks(read_projects(folders), {"numpy": "2.4.6"})
+    kit_pins = {"numpy": "2.4.6", "torch": "2.13.0"}
+    text, named = merge_locks(read_projects(folders), kit_pins)
     assert text == f"--no-binary=attrs\nattrs==25.1 \\\n    --hash=sha256:1\n{SIX}"
     assert named == ("attrs", "six")
+
+
+def test_cuda_libraries_that_a_project_asks_for_are_installed(make):
+    """TensorFlow and JAX need some; those that another tool locked for torch the image has."""
+    text = "".join(
+        f"nvidia-{name}==1 \\\n    --hash=sha256:0\n" for name in ("cudnn-cu12", "ml-py")
+    )
+    own = format_project_lock(text, ["nvidia-ml-py"], [])
+    (locked,) = read_projects([make("nvidia-ml-py\n", own, "one")])
+    (foreign,) = read_projects([make("nvidia-ml-py\n", text, "two")])
+    with_torch = {"torch": "2.13.0"}
+    assert merge_locks([locked], with_torch) == (text, ("nvidia-ml-py",))
+    assert merge_locks([foreign], {}) == (text, ("nvidia-ml-py",))
+    assert merge_locks([foreign], with_torch)[0] == text[text.index("nvidia-ml-py") :]

@@ -15,8 +15,8 @@ import pytest
 
 from launcher.errors import ImageError, InputError
 from launcher.image.flavours import find_flavour
-from launcher.image.locks import find_lock_paths, read_lock, read_pin, read_pins
-from launcher.image.project_locks import refuse_project_locks
+from launcher.image.locks import check_locks, find_lock_paths, read_lock, read_pin, read_pins
+from launcher.image.project_locks import merge_locks, refuse_project_locks
 from launcher.image.projects import read_projects
 from launcher.image.resolve import write_locks
 from launcher.image.resolve_project import write_project_lock
@@ -102,6 +102,35 @@ def test_a_flavour_takes_its_own_build_of_torch(root, wheels, environ):
     assert "UV_INDEX" in cu126.problem
     with pytest.raises(InputError, match=r"--flavour cu126: docker/locks/cu126 is not complete"):
         read_lock(root, cu126.flavour)
+
+
+def test_a_flavour_without_torch(root, wheels, environ):
+    add_wheel(wheels, "torchvision", "0.28.0", "torch")
+    (root / "docker" / "requirements.in").write_text("torch==2.13.0\ntorchvision\nsetuptools\n")
+    flavour = find_flavour("no-torch")
+    (result,) = write_locks(root, [flavour], environ=environ)
+    assert result.after == {"setuptools": "81.0"}
+    check_locks(root, flavour)
+    add_wheel(wheels, "trainer", "1.0", "torch")
+    (root / "docker" / "requirements.in").write_text("torch==2.13.0\ntrainer\n")
+    with pytest.raises(
+        ImageError, match=r"no-torch: something in .*requirements\.in needs torch 2"
+    ):
+        write_locks(root, [flavour], environ=environ)
+
+
+def test_a_project_may_bring_a_torch_into_an_image_without(root, wheels, environ, project):
+    flavour = find_flavour("no-torch")
+    write_locks(root, [flavour], environ=environ)
+    add_wheel(wheels, "vllm", "0.20", "torch==2.12.0", "nvidia-nccl-cu12")
+    add_wheel(wheels, "nvidia-nccl-cu12", "2.30")
+    project.requirements.write_text("vllm\n")
+    result = write_project_lock(root, project, flavour, environ=environ)
+    assert result.changes == ["+ nvidia-nccl-cu12 2.30", "+ torch 2.12.0", "+ vllm 0.20"]
+    refuse_project_locks(root, [project], flavour)
+    text, named = merge_locks([project], {})
+    assert named == ("vllm",)
+    assert read_pins(text) == result.after
 
 
 def test_pips_folder_of_wheels_is_looked_into_for_special_builds(root, wheels, environ, tmp_path):
@@ -386,7 +415,7 @@ def test_the_lock_of_a_project_is_made_beside_the_images_own(root, wheels, envir
 def test_a_project_that_contradicts_the_image_is_not_locked(root, wheels, environ, project):
     flavour = find_flavour("cu130")
     project.requirements.write_text("setuptools<81\n")
-    with pytest.raises(InputError, match=r"asks for setuptools<81, and .*project\.txt pins 81\.0"):
+    with pytest.raises(InputError, match=r"asks for setuptools<81, and .*beam\.txt pins 81\.0"):
         write_project_lock(root, project, flavour, environ=environ)
     add_wheel(wheels, "old-way", "1.0", "setuptools<81")
     project.requirements.write_text("old-way\n")
