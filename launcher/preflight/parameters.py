@@ -191,6 +191,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
             f"{given}: none of the template's options",
             f"One of {', '.join(options)}.",
         )
+        return
     for regex in parameter.regexes:
         try:
             match = match_egrep(regex, value)
