@@ -51,11 +51,15 @@ def bare_environ() -> dict[str, str]:
 
 
 def run(
-    *command: str, env: Mapping[str, str], status: int = 0, cwd: Path = PROJECT_ROOT
+    *command: str,
+    env: Mapping[str, str],
+    status: int = 0,
+    cwd: Path = PROJECT_ROOT,
+    timeout_sec: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command; fail with all of its output when it exits with another status."""
     done = subprocess.run(
-        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout_sec, check=False
     )
     assert done.returncode == status, (
         f"{' '.join(command)}\nexit status {done.returncode}, expected {status}\n"

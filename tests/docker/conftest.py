@@ -79,13 +79,13 @@ class Project:
         options = self.options(tag, code=code, **build_args)
         return build_image(options, root=self.root, engine=self.engine, report=print).reference
 
-    def build_changed(self, tag: str, name: str) -> str:
+    def build_changed(self, tag: str, name: str, *, code: tuple[Path, ...] = ()) -> str:
         """Build with one line more in a file of template/, and leave the file as it was."""
         path = self.root / "template" / name
         text = path.read_text()
         path.write_text(f"{text}\n# changed\n")
         try:
-            return self.build(tag)
+            return self.build(tag, code=code)
         finally:
             path.write_text(text)
 

@@ -1,6 +1,6 @@
 """The same Dockerfile, built by Docker's own builder, by ``make image`` and as on Cloud Build.
 
-Takes minutes, because it shares no layer with buildah.
+Takes minutes, because it shares no layer with buildah: what is the same for both is tested there.
 """
 
 from __future__ import annotations
@@ -14,31 +14,52 @@ import yaml
 
 from launcher.image.engines.docker import Docker
 from tests.docker import standins
+from tests.docker.conftest import DOUBLE
 from tests.support import BIN, PROJECT_ROOT, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def docker_image(docker_project) -> str:
-    return docker_project.build("docker")
+def code(tmp_path_factory):
+    """A project that needs no packages."""
+    folder = tmp_path_factory.mktemp("code")
+    standins.write(folder / "own" / "__init__.py", "")
+    standins.write(folder / "own" / "model.py", DOUBLE)
+    standins.write(folder / "model.json", '{"factor": 2}')
+    standins.write(folder / "rows.csv", "x\n1\n2\n3\n")
+    return folder
 
 
-def test_both_roles_work(docker_project, docker_image):
+@pytest.fixture(scope="module")
+def docker_image(docker_project, code) -> str:
+    return docker_project.build("docker", code=(code,))
+
+
+def test_both_roles_and_the_users_model_work(docker_project, docker_image, code):
     done = run(
         *(str(BIN / "flexpack"), "image", "test", "--engine=docker", "--no-size"),
         f"--image={docker_image}",
+        *("--model-class=own.model:Double", f"--model-path={code}/model.json"),
+        f"--input={code}/rows.csv",
         env=os.environ,
         cwd=docker_project.root,
+        timeout_sec=600,
     )
     assert "16 predictions through Beam equal torch's" in done.stdout
+    assert "own.model:Double predicted 3 of 3 rows." in done.stdout
 
 
-def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image):
-    changed = docker_project.build_changed("docker-changed", "parameters.py")
-    before, after = (Docker().read_config(name).diff_ids for name in (docker_image, changed))
-    assert len(before) == len(after)
-    assert len(set(after) - set(before)) == 1
+def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image, code):
+    before = Docker().read_config(docker_image).diff_ids
+    (code / "own" / "more.py").write_text("MORE = True\n")
+    changed = docker_project.build("docker-changed", code=(code,))
+    after = Docker().read_config(changed).diff_ids
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
+    changed = docker_project.build_changed("docker-changed", "parameters.py", code=(code,))
+    again = Docker().read_config(changed).diff_ids
+    assert [mine == other for mine, other in zip(again, after, strict=True)].count(False) == 1
 
 
 def test_the_step_on_cloud_build_pushes_the_image_and_its_layers_and_reports_the_digest(

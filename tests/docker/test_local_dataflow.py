@@ -1,4 +1,4 @@
-"""A built image on the local Dataflow: the very image runs, not this machine's Python."""
+"""An image on the local Dataflow; ``test_projects`` runs a job in one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pytest
 from launcher.emulator import daemon
 from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
-from tests.support import BIN, PROJECT, open_storage, run
+from tests.support import run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 IMAGE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
-BUCKET = "flexpack-oci-tests"
 
 
 @pytest.fixture
@@ -30,38 +29,6 @@ def emulator_with_image(tmp_path, image):
         yield info
     finally:
         daemon.stop(data_dir)
-
-
-def test_launcher_and_workers_run_in_the_image(emulator_with_image, garments):
-    own = daemon.shell_variables(emulator_with_image, project=PROJECT)
-    env = {"PATH": f"{BIN}:/usr/bin:/bin", **own}
-    bucket = open_storage(emulator_with_image).create_bucket(BUCKET)
-    bucket.blob(garments.images.name).upload_from_filename(garments.images)
-    bucket.blob("weights.pth").upload_from_filename(garments.weights)
-    spec = f"gs://{BUCKET}/batch.json"
-    run("flexpack", "build", spec, f"--image={IMAGE}", env=env)
-    run(
-        *("flexpack", "run", "oci-job", f"--template-file-gcs-location={spec}", "--wait"),
-        f"--staging-location=gs://{BUCKET}/staging",
-        f"--parameters=input=gs://{BUCKET}/{garments.images.name}",
-        f"--parameters=output=gs://{BUCKET}/out/predictions",
-        f"--parameters=model_path=gs://{BUCKET}/weights.pth",
-        env=env,
-    )
-    rows = [
-        json.loads(line)
-        for blob in bucket.list_blobs(prefix="out/predictions-0")
-        for line in blob.download_as_text().splitlines()
-    ]
-    expected = garments.predict_with_torch()
-    assert len(rows) == len(expected)
-    for row in rows:
-        index, score = expected[int(row["key"].rpartition("#")[2])]
-        assert row["class_index"] == index
-        assert row["score"] == pytest.approx(score, abs=1e-5)
-    # The staged graph names the packages' place: in the image, which has no virtual environment.
-    (console,) = [b for b in bucket.list_blobs(prefix="staging") if b.name.endswith("console_logs")]
-    assert ".venv" not in console.download_as_text()
 
 
 def test_the_containers_end_with_the_emulator(emulator_with_image):

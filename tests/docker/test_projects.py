@@ -1,87 +1,144 @@
-"""A project of the user's own in the image: its packages, its requirements, Debian's packages."""
+"""A project of the user's own, from ``flexpack init`` to a job that runs in its image."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
-from launcher.image.engines import ENGINES
+from launcher.emulator import daemon
 from launcher.image.engines.buildah import Buildah
-from launcher.image.flavours import find_flavour
-from launcher.image.projects import read_projects
-from launcher.image.resolve_project import write_project_lock
-from launcher.image.testing import check_image
-from launcher.image.trial import ModelTrial
-from tests.docker.conftest import DOUBLE
+from tests.docker import standins
+from tests.docker.conftest import NAME
+from tests.support import BIN, PROJECT, open_storage, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
 # What the lock and the system packages bring is used when the module is imported.
-MODEL = f"""
+NEEDS = """
 import shutil
 import iniconfig
 assert shutil.which("bc")
-{DOUBLE}"""
-BROKEN = "import no_such_package\n"
+"""
+BUCKET = "flexpack-churn-tests"
+REFERENCE = "europe-west1-docker.pkg.dev/my-project/flexpack/churn:1.0"
+
+
+@dataclass(frozen=True)
+class Churn:
+    """A project of ``flexpack init``; its own Makefile builds its image."""
+
+    root: Path
+    variables: tuple[str, ...]
+
+    def make(self, *words: str) -> str:
+        env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+        return run("make", *words, cwd=self.root, env=env, timeout_sec=900).stdout
+
+    def build(self, tag: str) -> str:
+        """Build the CPU flavour and return its reference."""
+        printed = self.make("image", f"TAG={tag}", *self.variables)
+        assert f"Built {NAME}:{tag}." in printed
+        return f"{NAME}:{tag}"
 
 
 @pytest.fixture(scope="module")
-def code(project, tmp_path_factory):
-    """A project with a model, a locked requirement and a system package."""
-    folder = tmp_path_factory.mktemp("churn")
+def churn(project, tmp_path_factory) -> Churn:
+    folder = tmp_path_factory.mktemp("own")
+    run(str(BIN / "flexpack"), "init", "churn", "--kind=table", cwd=folder, env=os.environ)
+    root = folder / "churn"
     for name, text in {
-        "churn/__init__.py": "",
         "churn/__main__.py": "raise SystemExit('a program, which a test must not run')\n",
-        "churn/model.py": MODEL,
         "churn/tests/test_model.py": "import pytest\n",
+        "churn/more.py": NEEDS,
         "requirements.in": "iniconfig\n",
         "system-packages.txt": "bc\n",
-        "model.json": '{"factor": 2}',
-        "rows.csv": "x\n1\n2\n3\n",
     }.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    write_project_lock(project.root, *read_projects([folder]), find_flavour("cpu"))
-    return folder
+        standins.write(root / name, text)
+    flags = [f"--build-arg={name}={value}" for name, value in project.build_args.items()]
+    flags += [f"--ca-bundle={standins.find_ca_bundle()}"]
+    flags += [f"--volume={folder}" for folder in project.volumes]
+    own = ("FLAVOUR=cpu", "ENGINE=buildah", f"IMAGE={NAME}", f"PIP_CONF={project.pip_conf}")
+    made = Churn(root, (*own, f"ARGS={shlex.join(flags)}"))
+    assert "+ iniconfig" in made.make("lock", "FLAVOUR=cpu")
+    return made
 
 
-@pytest.fixture(scope="module", params=["buildah", "docker"])
-def engine_project(request, project):
-    if request.param == "docker":
-        return request.getfixturevalue("docker_project")
-    return project
+@pytest.fixture(scope="module")
+def churn_image(churn) -> str:
+    return churn.build("churn")
 
 
-def test_the_users_model_predicts_in_the_image_and_a_change_of_it_is_one_layer(
-    engine_project, code
-):
-    engine = ENGINES[engine_project.engine]()
-    first = engine_project.build("churn", code=(code,))
-    trial = ModelTrial(
-        model_class="churn.model:Double",
-        model_path=str(code / "model.json"),
-        input=str(code / "rows.csv"),
+def test_its_model_predicts_in_the_image(churn, churn_image):
+    done = run(
+        *(str(BIN / "flexpack"), "image", "test", "--no-size", "--model-class"),
+        *("churn.model:ChurnModel", "--model-path=data/model.pth", "--input=data/sample.csv"),
+        cwd=churn.root,
+        env=os.environ,
+        timeout_sec=600,
     )
-    report = check_image(engine_project.root, first, engine, trial=trial)
-    assert report.findings == ()
-    assert report.facts.trial.result.rows == 3
-    assert report.facts.find_version("iniconfig")
+    assert f"Testing {churn_image} with buildah" in done.stdout
+    assert "churn.model:ChurnModel predicted 199 of 200 rows." in done.stdout
+    assert "WARNING image-model" in done.stdout  # of the sample's bad row
+    text = (churn.root / "build" / "image" / "churn.cdx.json").read_text()
+    assert {"iniconfig", "bc"} <= {found["name"] for found in json.loads(text)["components"]}
 
-    (code / "churn" / "more.py").write_text(BROKEN)
-    try:
-        second = engine_project.build("churn-changed", code=(code,))
-        (finding,) = check_image(engine_project.root, second, engine).findings
-    finally:
-        (code / "churn" / "more.py").unlink()
-    assert "/opt/project/churn/more.py, line 1: ModuleNotFoundError" in finding.message
-    before, after = (engine.read_config(name).diff_ids for name in (first, second))
+
+def test_it_shares_the_layers_below_and_a_change_of_it_is_one_layer(churn, churn_image, image):
+    before = Buildah().read_config(churn_image).diff_ids
+    without = Buildah().read_config(image).diff_ids
+    same = [mine == other for mine, other in zip(before, without, strict=True)]
+    # The system packages, and what is above them.
+    assert same.index(False) == len(same) - 8
+
+    (churn.root / "churn" / "last.py").write_text("LAST = True\n")
+    after = Buildah().read_config(churn.build("churn-changed")).diff_ids
     assert before[:-1] == after[:-1]
     assert before[-1] != after[-1]
 
 
-def test_a_project_shares_the_layers_below_it(project, image, code):
-    with_code = Buildah().read_config(project.build("churn", code=(code,))).diff_ids
-    without = Buildah().read_config(image).diff_ids
-    same = [mine == other for mine, other in zip(with_code, without, strict=True)]
-    # The system packages, what is above them, and not the template, which has the same files.
-    assert same.index(False) == len(same) - 8
-    assert same[-2]
+@pytest.fixture
+def emulator_with_churn(tmp_path, churn_image):
+    images = tmp_path / "images.toml"
+    images.write_text(f'["{REFERENCE}"]\noci = "{churn_image}"\n')
+    data_dir = tmp_path / "data"
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
+    )
+    try:
+        yield info
+    finally:
+        daemon.stop(data_dir)
+
+
+def test_launcher_and_workers_run_in_its_image(emulator_with_churn, churn):
+    own = daemon.shell_variables(emulator_with_churn, project=PROJECT)
+    env = {"PATH": f"{BIN}:/usr/bin:/bin", **own}
+    bucket = open_storage(emulator_with_churn).create_bucket(BUCKET)
+    for name in ("sample.csv", "model.pth"):
+        bucket.blob(name).upload_from_filename(churn.root / "data" / name)
+    spec = f"gs://{BUCKET}/batch.json"
+    run("flexpack", "build", spec, f"--image={REFERENCE}", env=env)
+    run(
+        *("flexpack", "run", "oci-job", f"--template-file-gcs-location={spec}", "--wait"),
+        f"--staging-location=gs://{BUCKET}/staging",
+        f"--parameters=input=gs://{BUCKET}/sample.csv",
+        f"--parameters=output=gs://{BUCKET}/out/predictions",
+        f"--parameters=model_path=gs://{BUCKET}/model.pth",
+        "--parameters=model_class=churn.model:ChurnModel",
+        env=env,
+    )
+    rows = [
+        json.loads(line)
+        for blob in bucket.list_blobs(prefix="out/predictions-0")
+        for line in blob.download_as_text().splitlines()
+    ]
+    assert len(rows) == 199
+    assert {row["leaves"] for row in rows} == {True, False}
+    # The staged graph names the packages' place: in the image, which has no virtual environment.
+    (console,) = [b for b in bucket.list_blobs(prefix="staging") if b.name.endswith("console_logs")]
+    assert ".venv" not in console.download_as_text()
