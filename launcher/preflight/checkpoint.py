@@ -57,18 +57,19 @@ def read_checkpoint(
     """Load a checkpoint in a process of the image's environment. Blocks.
 
     Args:
-        model_class: ``module:Class`` whose ``load_model`` must load it too.
+        model_class: ``module:Class`` whose ``load_model`` must load it too; empty if a launch
+            leaves it to the file.
         parameters: those of the launch, among which may be the model's options.
 
     Raises:
         InputError: there is no such file.
         ProbeError: the process gave no answer.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"--checkpoint {path}: no such file")
     arguments = [
         str(path.resolve()),
-        *([model_class, json.dumps(dict(parameters))] if model_class else []),
+        *([] if model_class is None else [model_class, json.dumps(dict(parameters))]),
     ]
     answer = run_probe("checkpoint", arguments, python=python, root=root, timeout_sec=timeout_sec)
     if not isinstance(answer, dict):
@@ -135,7 +136,8 @@ def _judge(path: Path, checkpoint: Checkpoint) -> Iterator[Finding]:
             yield error(
                 CHECKPOINT_MISFIT,
                 f"{path}: the model class does not load it: {detail}",
-                "Name the class whose weights these are (--parameters model_class=MODULE:CLASS).",
+                "Name the class whose weights these are (--parameters model_class=MODULE:CLASS), "
+                "or give its options (--parameters model_opts=JSON).",
             )
 
 

@@ -159,6 +159,9 @@ def _check_checkpoint(subject: Subject) -> Findings:
         return
     launch = subject.launch
     model_class = launch.find_value("model_class") if launch else subject.model_class
+    declared = launch.metadata.parameters if launch and launch.metadata else ()
+    if model_class is None and any(each.name == "model_class" for each in declared):
+        model_class = ""
     checkpoint = yield from check_checkpoint(
         subject.checkpoint,
         model_class,

@@ -1,7 +1,8 @@
 """Loads a checkpoint as the workers will, and prints what it holds as JSON.
 
-``checkpoint.py FILE [MODULE:CLASS [PARAMETERS]]``: with a class, its own ``load_model`` loads the
-file too. PARAMETERS are those of the launch, as a JSON object, with the model's options.
+``checkpoint.py PATH [MODULE:CLASS [PARAMETERS]]``: with a class, its own ``load_model`` loads the
+file too. PARAMETERS are those of the launch, as a JSON object, with the model's options. An empty
+class is that of a launch that names none: the file has to be of a kind that needs none.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from typing import Any
 
 # Of torch.save: a zip archive, or, before torch 1.6, a pickle.
 _FIRST_BYTES = (b"PK", b"\x80\x02")
-# GGUF, HDF5 (Keras), gzip, XGBoost and the text of LightGBM and JSON.
+# GGUF, HDF5 (Keras), gzip, XGBoost, the text of LightGBM and JSON, other pickles, zlib.
 _OTHERS = (b"GGUF", b"\x89HDF", b"\x1f\x8b", b"binf", b"tree\n", b"{")
+_OTHER_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x78")
 
 
 def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the report: sizes and dtypes, or the first ``problem`` and its ``detail``."""
     import torch
 
+    if Path(path).is_dir():
+        sizes = [each.stat().st_size for each in Path(path).rglob("*") if each.is_file()]
+        return {"file_bytes": sum(sizes)} | _load_model(path, model_class, parameters)
     report: dict[str, Any] = {"file_bytes": Path(path).stat().st_size}
     with Path(path).open("rb") as file:
         start = file.read(16)
@@ -52,8 +57,8 @@ def _load_model(
     path: str, model_class: str | None, parameters: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return why a model class does not load the file, or nothing."""
-    if model_class is None:
-        return {}
+    if not model_class:
+        return _load_by_kind(path, parameters, is_launch=model_class is not None)
     module, _, name = model_class.partition(":")
     try:
         class_ = getattr(importlib.import_module(module), name)
@@ -62,6 +67,36 @@ def _load_model(
             (class_(path, options) if options else class_(path)).ensure_model()
     except Exception as error:  # the user's own code may raise anything
         return {"problem": "misfit", "detail": f"{type(error).__name__}: {error}"}
+    return {}
+
+
+def _load_by_kind(path: str, parameters: Mapping[str, str], *, is_launch: bool) -> dict[str, Any]:
+    """Return why a file of a kind that needs no class does not load, or nothing.
+
+    Without a launch nobody has chosen class and options yet: a file is only damaged, or not.
+    """
+    try:
+        from template.models.kinds import STATE_DICT, find_kind
+        from template.parameters import ParameterError
+    except ImportError:  # the image is not flexpack's
+        return {}
+    try:
+        reference = find_kind(path)
+        if reference == STATE_DICT:
+            return _load_model(path, reference, parameters) if is_launch else {}
+        module, _, name = reference.partition(":")
+        class_ = getattr(importlib.import_module(module), name)
+        options = _read_options(class_, parameters)
+        if options is not None:
+            class_(path, options).inspect()
+    except ParameterError as error:
+        text = str(error).removeprefix(f"--model_path {path!r}: ")
+        if error.__cause__ is not None or "damaged" in text:
+            return {"problem": "unreadable", "detail": text}
+        return {"problem": "misfit", "detail": text} if is_launch else {}
+    except Exception as error:  # of an option that the model has not
+        detail = f"{type(error).__name__}: {error}"
+        return {"problem": "misfit", "detail": detail} if is_launch else {}
     return {}
 
 
@@ -86,7 +121,11 @@ def _is_of_another_kind(path: str, start: bytes) -> bool:
     """Return whether a file is a model, and not of torch.save: a model class may load it."""
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < Path(path).stat().st_size:
         return True  # safetensors
-    if start.startswith(_OTHERS) or Path(path).suffix == ".onnx":
+    if (
+        start.startswith((*_OTHERS, *_OTHER_PICKLES))
+        or Path(path).suffix == ".onnx"
+        or _is_onnx(start)
+    ):
         return True
     if start.startswith(b"PK") and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -94,6 +133,11 @@ def _is_of_another_kind(path: str, start: bytes) -> bool:
         is_program = any(name.startswith(("code/", "models/", "data/weights/")) for name in names)
         return is_program or "data.pkl" not in names  # TorchScript, torch.export, Keras, NumPy
     return False
+
+
+def _is_onnx(start: bytes) -> bool:
+    """Say whether a file begins as ONNX does: field 1 is a small version, the next is a text."""
+    return start[:1] == b"\x08" and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42")
 
 
 def _leaves(value: Any) -> list[Any]:
