@@ -29,6 +29,7 @@ def pytest_configure(config):
 def pytest_runtest_logreport(report):
     if "PYTEST_XDIST_WORKER" in os.environ or (report.when != "call" and report.passed):
         return
-    record = {"name": report.nodeid, "outcome": report.outcome, "text": str(report.longrepr or "")}
+    text = "" if report.passed else f"{report.caplog}\n{report.longrepr}"
+    record = {"name": report.nodeid, "outcome": report.outcome, "text": text}
     with open(os.environ["BEAM_TEST_OUTCOMES"], "a") as file:
         file.write(json.dumps(record) + "\n")

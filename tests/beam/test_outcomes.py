@@ -30,7 +30,7 @@ def test_outcomes_and_reasons(tmp_path):
         },
         "TestOnLocalDataflow.test_drain": {
             "outcome": "skipped",
-            "why": "('file', 7, 'Skipped: drains a batch pipeline')",
+            "why": "drains a batch pipeline",
         },
     }
 
