@@ -3,7 +3,7 @@
 ``--of sources`` reads files and messages as the pipelines do, ``apis`` sends requests to the local
 Dataflow and its Cloud Storage, ``commands`` gives specs, metadata, entry files and arguments to
 ``flexpack``, ``projects`` has ``flexpack check`` read Dockerfiles, locks, metadata, entry files and
-specs. No input may raise, be answered with a 500, take more than 10
+specs. No input may raise, be answered with a 500, take more than 30
 seconds or end the process. ``--only`` gives a single input again, in this process.
 """
 

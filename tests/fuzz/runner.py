@@ -28,7 +28,7 @@ class Plan:
     inputs: int
     seconds: float = float("inf")
     seed: str = "1"
-    max_seconds: float = 10
+    max_seconds: float = 30
     command: tuple[str, ...] = (sys.executable, "-m", "tests.fuzz")
 
 

@@ -90,6 +90,7 @@ class Announcer:
             Importance.BASIC, f"Worker configuration: {self._machine_type} in {self._region}."
         )
         for text in (
+            "Workflow config is missing a default resource spec.",
             "Adding StepResource setup and teardown to workflow graph.",
             "Adding workflow start and stop steps.",
             "Assigning stage ids.",

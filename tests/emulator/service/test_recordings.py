@@ -153,6 +153,7 @@ def test_the_messages_of_a_job_and_their_order(success: bool) -> None:
     told: list[tuple[str, str]] = []
     last = JobState.DONE if success else JobState.FAILED
     for event in (
+        MessageEvent(Importance.BASIC, "Executing operation Read+Map"),
         StateEvent(JobState.RUNNING),
         MessageEvent(Importance.DETAILED, "Workers have started successfully."),
         StateEvent(last),
