@@ -60,6 +60,8 @@ class ArrowRows:
 
     def within(self, start: int, stop: int) -> ArrowRows:
         """Return the rows whose numbers are from ``start`` to ``stop``."""
+        if start <= self.first_row and self.stop <= stop:
+            return self
         first = min(max(start - self.first_row, 0), len(self))
         return self._slice(first, max(0, min(stop - self.first_row, len(self)) - first))
 

