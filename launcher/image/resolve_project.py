@@ -9,7 +9,12 @@ from pathlib import Path
 
 from launcher.errors import ImageError, InputError
 from launcher.image.flavours import Flavour
-from launcher.image.locks import read_lock, read_pins, read_requirement_lines
+from launcher.image.locks import (
+    parse_requirements,
+    read_lock,
+    read_pins,
+    read_requirement_lines,
+)
 from launcher.image.project_locks import (
     check_conflicts,
     format_problems,
@@ -84,5 +89,7 @@ def write_project_lock(
         check_companions(project.lock, flavour, after)
         options = [ONLY_WHEELS, *(line for line in lines if line.startswith("-"))]
         changed = write_if_changed(project.lock, format_project_lock(text, lines, options))
-        warnings = find_warnings(project.lock, resolver, before, after) if before else ()
+        # A new lock is all new: only what the project itself asks for is worth a warning.
+        named = {name: after[name] for name in parse_requirements(lines) if name in after}
+        warnings = find_warnings(project.lock, resolver, before, after if before else named)
     return LockResult(flavour, project.lock, before, after, changed=changed, warnings=warnings)
