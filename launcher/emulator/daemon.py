@@ -36,6 +36,7 @@ from launcher.emulator.instance import (
 )
 from launcher.emulator.lock import find_holder, hold_lock, is_data_dir, send_signal
 from launcher.emulator.options import OPTIONS, EmulatorOptions, Option, parse_arguments
+from launcher.emulator.variables import client_variables, shell_variables
 
 if TYPE_CHECKING:
     from launcher.emulator.pubsub import PubSubEmulator
@@ -173,7 +174,7 @@ def serve(
             warm=options.is_warm,
             pubsub=pubsub_emulator if pubsub_emulator and not pubsub_problem else None,
             project_id=DEFAULT_PROJECT,
-            endpoints=_client_variables(info),
+            endpoints=client_variables(info),
             on_ready=announce,
         )
 
@@ -322,47 +323,11 @@ def prune(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
         return server.prune_folder(folder, keep_jobs=keep_jobs)
 
 
-def shell_variables(info: EmulatorInfo, *, project: str) -> dict[str, str]:
-    """Return the variables by which gcloud, Beam and the Google clients find this emulator."""
-    return {
-        **_client_variables(info),
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW": info.dataflow_endpoint,
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{info.storage_endpoint}/storage/v1/",
-        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
-        "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-        "CLOUDSDK_CORE_PROJECT": project,
-        "GOOGLE_CLOUD_PROJECT": project,
-        **(
-            {"CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{info.pubsub_host}/"}
-            if info.pubsub_host
-            else {}
-        ),
-    }
-
-
 def build_coverage() -> str:
     """Return the documentation of what the local Dataflow covers of Google's APIs."""
     from launcher.emulator.service import coverage
 
     return coverage.build_coverage()
-
-
-def _client_variables(info: EmulatorInfo) -> dict[str, str]:
-    """Return what the processes of jobs need; they get their project in another way."""
-    loopback = f"127.0.0.1:{info.dataflow_port}"
-    return {
-        # google-auth looks for a key file, then in gcloud's folder, then asks the metadata
-        # server: the first two must not lead to the user's own credentials.
-        "GOOGLE_APPLICATION_CREDENTIALS": "",
-        "CLOUDSDK_CONFIG": str(info.data_dir / "gcloud"),
-        "GCE_METADATA_HOST": f"localhost:{info.dataflow_port}",
-        "GCE_METADATA_IP": loopback,
-        "GCE_METADATA_ROOT": loopback,
-        "STORAGE_EMULATOR_HOST": info.storage_endpoint,
-        **({"PUBSUB_EMULATOR_HOST": info.pubsub_host} if info.pubsub_host else {}),
-    }
 
 
 def _make_folder(data_dir: Path) -> Path:

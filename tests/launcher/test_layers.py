@@ -39,7 +39,10 @@ ROOMS = (
     {"launcher.emulator.runtime"},
     {"launcher.emulator.pubsub"},
     {"launcher.emulator.service"},
-    {f"launcher.emulator.{name}" for name in ("console", "instance", "lock", "options", "server")},
+    {
+        f"launcher.emulator.{name}"
+        for name in ("console", "instance", "lock", "options", "server", "variables")
+    },
     {DAEMON},
 )
 # A program of its own, which the emulator starts: a client of the APIs, and nobody's library.
