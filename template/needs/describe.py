@@ -17,6 +17,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.model import BaseModel
+from template.needs.images import Images
 from template.needs.options import find_options
 from template.options import find_model_class
 from template.parameters import ParameterError
@@ -34,10 +35,12 @@ def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
             f"option {taken[0]!r}: Beam's pipeline options, which Dataflow passes to every job, "
             "have one of that name; rename the model's"
         )
+    images: object = model_class.images  # a property if only a file says what they are
+    is_declared = isinstance(images, Images) and images.is_declared
     return {
         "options": [asdict(option.to_parameter()) for option in options.values()],
         "columns": [asdict(column) for column in model_class.columns],
-        "images": asdict(model_class.images) if model_class.images.is_declared else None,
+        "images": asdict(model_class.images) if is_declared else None,
     }
 
 

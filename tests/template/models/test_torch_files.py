@@ -11,6 +11,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from template.blocks import KEY
 from template.inference import ApplyModel
 from template.messages import Message, Messages
+from template.models.kinds import EXPORTED_PROGRAM, ONNX, SCIKIT_LEARN, TORCHSCRIPT, XGBOOST
+from template.needs.describe import describe_model
+from template.options import find_model_class
 from template.parameters import ParameterError
 from template.sources.messages import DecodeMessages, MessageSettings
 
@@ -193,3 +196,10 @@ def test_messages_of_a_stream(inspect, save, kind):
         wanted = Net().eval()(torch.tensor(ROWS)).tolist()
     for n, row in enumerate(wanted):
         assert found[str(n)] == pytest.approx(row, abs=1e-6)
+
+
+def test_the_options_of_a_kind_can_be_parameters_of_a_template():
+    for kind in (TORCHSCRIPT, EXPORTED_PROGRAM, ONNX, XGBOOST, SCIKIT_LEARN):
+        described = describe_model(find_model_class(kind))
+        assert "feature_columns" in [each["name"] for each in described["options"]]
+        assert described["images"] is None
