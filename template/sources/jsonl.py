@@ -174,9 +174,9 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
             if settings.folder_columns:
                 check_folder_columns(record, settings)
             passed = find_passthrough(record, line, settings.passthrough_columns)
-            check_fields(record, required, settings)
             if settings.key_column is not None:
                 key = take_key(record, settings.key_column, keep=bool(settings.columns))
+            check_fields(record, required, settings)
         except ValueError as error:
             yield _dead_row(path, row, key, describe(error))
             continue

@@ -130,14 +130,18 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
     path = os.pathsep.join([str(BIN), os.environ["PATH"]])
     base = dict(os.environ) | {"PATH": path}
     env = base | daemon.shell_variables(first, project=PROJECT)
-    flags = ("--staging-location", "gs://survivor/staging", "--ignore=object-missing")
+    flags = (
+        *("--staging-location", "gs://survivor/staging", "--ignore=object-missing"),
+        *("--parameters=input=gs://survivor/x.csv", "--parameters=output=gs://survivor/o"),
+        "--parameters=model_path=gs://survivor/m",
+        "--parameters=model_class=template.models.fashion_mnist:FashionMnistModel",
+    )
     try:
         open_storage(first).create_bucket("survivor")
         run("flexpack", "build", "gs://survivor/t.json", "--image", "local/flexpack", env=env)
         run(
             *("flexpack", "run", "interrupted", "--template-file-gcs-location"),
-            *("gs://survivor/t.json", *flags, "--parameters=input=gs://survivor/x.csv", "--async"),
-            *("--parameters=model_path=gs://survivor/m", "--parameters=output=gs://survivor/o"),
+            *("gs://survivor/t.json", *flags, "--async"),
             env=env,
         )
         os.kill(first.pid, signal.SIGKILL)
@@ -152,8 +156,7 @@ def test_killed_emulator_comes_back(tmp_path, lake, staged_images):
         assert "JOB_STATE_FAILED" in listed
         printed = run(
             *("flexpack", "run", "second-try", "--template-file-gcs-location"),
-            *("gs://survivor/t.json", *flags, "--parameters=input=gs://survivor/x.csv", "--wait"),
-            *("--parameters=model_path=gs://survivor/m", "--parameters=output=gs://survivor/o"),
+            *("gs://survivor/t.json", *flags, "--wait"),
             env=env,
             status=1,
         )

@@ -22,6 +22,7 @@ def test_only_the_prediction_step_asks_for_the_gpu(tmp_path):
             f"--input={tmp_path}/rows.csv",
             f"--output={tmp_path}/out",
             f"--model_path={tmp_path}/m.pth",
+            "--model_class=template.models.fashion_mnist:FashionMnistModel",
             f"--prediction_accelerator={HINT}",
         ]
     )

@@ -29,13 +29,11 @@ def zip_of(*names):
 KINDS = {
     "m.gguf": b"GGUF\3\0\0\0" + bytes(32),
     "m.h5": b"\x89HDF\r\n\x1a\n" + bytes(32),
-    "m.onnx": b"\x08\x09\x12\x07pytorch",
     "m.pkl.gz": gzip.compress(b"weights"),
     "m.safetensors": (2).to_bytes(8, "little") + b"{}",
     "m.keras": zip_of("config.json", "model.weights.h5"),
     "m.npz": zip_of("weight.npy"),
     "m.zip": zip_of("saved/model.pb"),
-    "m.ts": zip_of("m/data.pkl", "m/code/__torch__.py"),
     "m.pt2": zip_of("m/models/model.json"),
     "m.ubj": b"{L\0\0\0\0",
     "m.txt": b"tree\nversion=v4\n",
@@ -46,6 +44,21 @@ KINDS = {
 def test_a_model_file_of_another_kind_is_left_to_its_class(name, tmp_path):
     (tmp_path / name).write_bytes(KINDS[name])
     assert read(tmp_path / name).get("problem") is None
+
+
+DAMAGED = {
+    "m.onnx": (b"\x08\x09\x12\x07pytorch", "an ONNX model that does not load"),
+    "m.ts": (zip_of("m/data.pkl", "m/code/__torch__.py"), "a TorchScript program that does not"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_model_file_is_named(name, tmp_path):
+    content, message = DAMAGED[name]
+    (tmp_path / name).write_bytes(content)
+    found = read(tmp_path / name)
+    assert found["problem"] == "unreadable"
+    assert message in found["detail"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from launcher import (
     build_template_metadata,
 )
 from launcher.cli import main
-from launcher.finding import CODES, Depth
+from launcher.finding import BUCKET_MISSING, CODES, OBJECT_MISSING, Depth
 from launcher.preflight.live.cloud import Cloud
 from launcher.preflight.subject import Launch, Subject, Tools
 from launcher.preflight.suite import run_checks
@@ -48,6 +48,7 @@ LAUNCH = Launch(
 
 def find_live(cloud: Cloud, launch: Launch) -> list[Finding]:
     live = {code.name for code in CODES if code.depth is Depth.LIVE}
+    live |= {OBJECT_MISSING.name, BUCKET_MISSING.name}  # which a launch asks for too
     subject = Subject(tools=Tools(python=Path(sys.executable)), launch=launch)
     return [finding for finding in run_checks(subject, cloud) if finding.code in live]
 
