@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from launcher.emulator import daemon
 from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ
+
+
+def pytest_configure() -> None:
+    """Take an interrupt, which a shell has ignored by what it starts in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
