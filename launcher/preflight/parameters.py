@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from launcher.finding import (
     PARAMETER_COMMA,
@@ -74,8 +74,12 @@ def check_parameters(
         environment: the request's own environment, if known.
     """
     declared = {parameter.name: parameter for parameter in metadata.parameters}
-    joined = dict(_find_joined(parameters, declared))
-    findings = [*joined.values()]
+    findings: list[Finding] = []
+    joined: set[str] = set()
+    for name, value in parameters.items():
+        parts = _split_joined(name, value, declared)
+        joined.update(part for part, _ in parts[1:])
+        findings += _check_joined(parts, f"{name}={value}")
     findings += [
         _missing(parameter)
         for parameter in metadata.parameters
@@ -105,26 +109,26 @@ def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) ->
     return parent in triggers if triggers else bool(parent)
 
 
-def _find_joined(
-    parameters: Mapping[str, str], declared: Container[str]
-) -> Iterator[tuple[str, Finding]]:
-    """Yield parameters in the values of others, behind a comma, each by its name."""
-    for name, value in parameters.items():
-        for match in _NEXT_PARAMETER.finditer(value):
-            other = match[1]
-            if other not in declared and find_flag(other) is None:
-                continue
-            first, second = value[: match.start()], value[match.end() :]
-            yield (
-                other,
-                error(
-                    PARAMETER_COMMA,
-                    f"--parameters {name}={value}: {other!r} is a parameter of its own, and a "
-                    "comma is part of the value",
-                    f"Repeat the flag: {shlex.join(['--parameters', f'{name}={first}'])} "
-                    f"{shlex.join(['--parameters', f'{other}={second}'])}",
-                ),
-            )
+def _check_joined(parts: Sequence[tuple[str, str]], given: str) -> Iterator[Finding]:
+    if len(parts) > 1:
+        names = ", ".join(repr(name) for name, _ in parts[1:])
+        are = "is a parameter of its own" if len(parts) == 2 else "are parameters of their own"
+        flags = (shlex.join(["--parameters", f"{name}={value}"]) for name, value in parts)
+        yield error(
+            PARAMETER_COMMA,
+            f"--parameters {given}: {names} {are}, and a comma is part of the value",
+            f"Repeat the flag: {' '.join(flags)}",
+        )
+
+
+def _split_joined(name: str, value: str, declared: Container[str]) -> list[tuple[str, str]]:
+    """Return a parameter, and those in its value behind a comma, each with its own value."""
+    parts, start = [], 0
+    for match in _NEXT_PARAMETER.finditer(value):
+        if match[1] in declared or find_flag(match[1]) is not None:
+            parts.append((name, value[start : match.start()]))
+            name, start = match[1], match.end()
+    return [*parts, (name, value[start:])]
 
 
 def find_flag(name: str) -> str | None:

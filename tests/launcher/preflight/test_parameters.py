@@ -65,6 +65,10 @@ def test_gclouds_comma_list_is_recognised():
     assert finding.remedy == (
         "Repeat the flag: --parameters input=gs://my-bucket/x --parameters output=gs://my-bucket/y"
     )
+    more = f"gs://my-bucket/x,output=gs://my-bucket/y,model_path={GOOD['model_path']}"
+    (finding,) = check_parameters(METADATA, {"input": more})
+    assert "'output', 'model_path' are parameters of their own" in finding.message
+    assert finding.remedy.endswith(f"--parameters model_path={GOOD['model_path']}")
 
 
 @pytest.mark.parametrize("name", ["batch_size", "device", "max_workers", "workerMachineType"])
