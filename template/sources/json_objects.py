@@ -127,13 +127,13 @@ def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[s
     return [record[column] for column in columns]
 
 
-def take_key(record: dict[str, Any], key_column: str, *, keep: bool = False) -> str:
-    """Take the key out of an object, unless it stays there as well, and return it.
+def find_key(record: Mapping[str, Any], key_column: str) -> str:
+    """Return the key that an object holds.
 
     Raises:
         ValueError: the object has none.
     """
-    value = record.get(key_column) if keep else record.pop(key_column, None)
+    value = record.get(key_column)
     if value is None or value == "":
         raise ValueError(f"no value in the key column {key_column!r}")
     if isinstance(value, str):

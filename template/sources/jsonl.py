@@ -29,13 +29,13 @@ from template.sources.chunks import (
 from template.sources.columns import check_folder_columns
 from template.sources.declared_rows import DeclaredRows, check_fields, required_fields
 from template.sources.json_objects import (
+    find_key,
     find_passthrough,
     make_frames,
     may_hold_long_numbers,
     object_columns,
     parse_object,
     parse_short_numbers,
-    take_key,
 )
 from template.sources.records import Lines
 from template.sources.splits import WHOLE, SplitId
@@ -171,12 +171,14 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
         key = f"{file_name}#{row}"
         try:
             record = parse(line)
+            if settings.key_column is not None:
+                key = find_key(record, settings.key_column)
             if settings.folder_columns:
                 check_folder_columns(record, settings)
             passed = find_passthrough(record, line, settings.passthrough_columns)
-            if settings.key_column is not None:
-                key = take_key(record, settings.key_column, keep=bool(settings.columns))
             check_fields(record, required, settings)
+            if settings.key_column is not None and not settings.columns:
+                del record[settings.key_column]
         except ValueError as error:
             yield _dead_row(path, row, key, describe(error))
             continue

@@ -42,11 +42,11 @@ from template.sources.json_images import (
     show_bytes,
 )
 from template.sources.json_objects import (
+    find_key,
     find_passthrough,
     make_frames,
     object_columns,
     parse_object,
-    take_key,
 )
 from template.sources.pixels import is_image_file
 
@@ -126,9 +126,11 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
         passed = find_passthrough(record, message.payload, passthrough_columns)
         check_fields(record, settings.required, settings)
         if key_column is not None:
-            key = take_key(record, key_column, keep=bool(settings.columns))
+            key = find_key(record, key_column)
         if settings.columns:
             return Row(key, record, passed)
+        if key_column is not None:
+            del record[key_column]
         if IMAGE in record:
             # One look at the text is cheaper than a look at every pixel.
             has_words = b"true" in message.payload or b"false" in message.payload

@@ -11,6 +11,7 @@ import pytest
 
 from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
+from template.needs.columns import Column
 from template.sources import jsonl
 from template.sources.streams import ReadSettings, UnreadableError
 from tests.template.support import join_blocks
@@ -85,6 +86,22 @@ def test_key_column(read):
     frame, _ = read(b'{"key":"k","a":1}\n', key_column="key")
     assert frame.to_dict("records") == [{"key": "k", "a": 1}]
     assert list(read(b'{"id":7,"a":1}\n', key_column="id")[0].columns) == ["key", "a"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"passthrough_columns": ("a",)}, {"columns": (Column("a", "number"),)}],
+    ids=["passed", "declared"],
+)
+def test_a_line_without_a_needed_field_keeps_its_key(tmp_path, settings):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b'{"id":"x"}\n{"id":"y","a":1}\n')
+    file = FileVersion(path=str(path), size=path.stat().st_size, generation="1")
+    settings = ReadSettings(batch_size=9, key_column="id", **settings)
+    (split,) = jsonl.split_jsonl(file, settings)
+    letter, block = split.read(settings)
+    assert letter.key == "x"
+    assert block.beside["key"].tolist() == ["y"]
 
 
 def test_a_field_that_is_named_key_is_a_column(tmp_path):
