@@ -303,7 +303,7 @@ STREAMING = Template(
     streaming=True,
     supports_at_least_once=True,
     supports_exactly_once=True,
-    # A prediction may be published twice; it names its message, so that consumers can tell.
+    # A prediction may be published twice. It names its message, so that consumers can drop one.
     default_streaming_mode="AT_LEAST_ONCE",
     parameters=(
         Parameter(

@@ -1,4 +1,4 @@
-"""The processes below one, and the sockets on which they listen, as Linux tells them."""
+"""The processes below one, and the sockets on which they listen, as Linux reports them."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class EmulatorOptions:
     no_console: bool = _option(False, "serve no page to look at jobs and launch them")
     no_warm: bool = _option(
         False,
-        "start every process of a job anew, which takes seconds and saves some 400 MB of memory",
+        "start every process of a job from scratch: saves some 400 MB of memory, costs seconds",
     )
 
     @property

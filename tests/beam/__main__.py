@@ -114,9 +114,9 @@ def find_reason(text):
     if skipped:
         return skipped[1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if "local Dataflow" in line or "Workflow failed" in line]
+    reported = [line for line in lines if "local Dataflow" in line or "Workflow failed" in line]
     raised = [line for line in lines if line.startswith("E ")]
-    reason = [*told[-1:], *raised[-1:], *lines[-1:], "?"][0]
+    reason = [*reported[-1:], *raised[-1:], *lines[-1:], "?"][0]
     return reason.removeprefix("E ").strip()[:_LONGEST_REASON]
 
 

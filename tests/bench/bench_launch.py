@@ -1,9 +1,9 @@
 """Measures a launch on the local Dataflow, from ``flexpack run`` to the result, and its parts.
 
 ``make bench-launch`` starts two local Dataflows of its own, one that starts every
-process of a job anew and one with a warm parent, and launches the batch template with 1,000 drawn
-images on them in turn. Each launch is ``flexpack run --wait`` in a process of its own. Prints the
-median of the parts, of the wall time and of the CPU seconds of everything that took part.
+process of a job from scratch and one with a warm parent, and launches the batch template with 1,000
+drawn images on them in turn. Each launch is ``flexpack run --wait`` in a process of its own. Prints
+the median of the parts, of the wall time and of the CPU seconds of everything that took part.
 """
 
 from __future__ import annotations

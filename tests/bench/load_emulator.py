@@ -183,14 +183,14 @@ def sample_memory(pid: int) -> Iterator[list[float]]:
 
 def resident_mib(pid: int) -> float:
     """Return the resident memory of a process."""
-    told = subprocess.run(
+    reported = subprocess.run(
         ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True
     )
-    return int(told.stdout) / 1024
+    return int(reported.stdout) / 1024
 
 
 def peak_mib(pid: int) -> str:
-    """Return, in words, the largest resident memory that a process ever had; Linux tells it."""
+    """Return, in words, the largest resident memory that a process ever had; Linux reports it."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return "unknown"

@@ -15,13 +15,13 @@ def test_dataflow_runner(
 ) -> None:
     printed, errors = direct_submission.communicate(timeout=120)
     assert direct_submission.returncode == 0, errors
-    told = json.loads(printed.splitlines()[-1])
-    assert told["states"][:2] == ["DONE", "DONE"]
-    assert told["states"][2] in ("CANCELLING", "CANCELLED")
-    assert "There is already active job named direct-sleeping" in told["refusal"]
-    assert told["rows"] == ["Work", 4, 4]
-    assert told["sizes"] == [4, 6, 3]
-    counting, sleeping = (local_dataflow.wait(job_id) for job_id in told["ids"])
+    report = json.loads(printed.splitlines()[-1])
+    assert report["states"][:2] == ["DONE", "DONE"]
+    assert report["states"][2] in ("CANCELLING", "CANCELLED")
+    assert "There is already active job named direct-sleeping" in report["refusal"]
+    assert report["rows"] == ["Work", 4, 4]
+    assert report["sizes"] == [4, 6, 3]
+    counting, sleeping = (local_dataflow.wait(job_id) for job_id in report["ids"])
     assert counting["currentState"] == "JOB_STATE_DONE"
     assert sleeping["currentState"] == "JOB_STATE_CANCELLED"
     (pool,) = counting["environment"]["workerPools"]

@@ -46,10 +46,12 @@ def test_the_third_launch_finds_its_machines(
     faults.queue(LAUNCH, "no-capacity")
     faults.queue(LAUNCH, "no-quota")
 
-    told = fall_back("climbs", "count.py", 0, "--wait").stdout.splitlines()
+    printed = fall_back("climbs", "count.py", 0, "--wait").stdout.splitlines()
 
     assert faults.met() == ["no-capacity", "no-quota"]
-    steps = [line for line in told if line.startswith(("Launched", "A quota", "No", "JOB_STATE"))]
+    steps = [
+        line for line in printed if line.startswith(("Launched", "A quota", "No", "JOB_STATE"))
+    ]
     expected = [
         "Launched climbs in europe-west1.",
         "JOB_STATE_FAILED after",
@@ -86,12 +88,12 @@ def test_without_wait_fallbacks_are_tried_until_workers_have_started(
 ) -> None:
     faults.queue(LAUNCH, "no-capacity")
 
-    told = fall_back("climbs-on", "holds.py", 0).stdout
+    printed = fall_back("climbs-on", "holds.py", 0).stdout
 
     assert faults.met() == ["no-capacity"]
-    assert "Launched climbs-on-2 in europe-west4." in told
-    assert "As requested: accelerator, machine type, disk, image." in told
-    (job_id,) = re.findall(r"The job goes on\. Follow it:  flexpack jobs wait (\S+)", told)
+    assert "Launched climbs-on-2 in europe-west4." in printed
+    assert "As requested: accelerator, machine type, disk, image." in printed
+    (job_id,) = re.findall(r"The job goes on\. Follow it:  flexpack jobs wait (\S+)", printed)
     region = "--region=europe-west4"
     flexpack = (str(BIN / "flexpack"), "jobs")
     texts = run(*flexpack, "messages", job_id, region, "--importance=detailed",

@@ -48,12 +48,12 @@ def test_a_template_from_its_spec_to_its_metrics(
         *(f"--additional-experiments={GPU}", "--additional-user-labels=team=ml,cost=low"),
         *(f"--staging-location={root}/staging", f"--temp-location={root}/temp"),
     )
-    told = gcloud(
+    reported = gcloud(
         *("dataflow", "flex-template", "run", "by-gcloud", region, "--format=json"),
         *(f"--template-file-gcs-location={root}/by-gcloud.json", "--max-workers=5"),
         f"--parameters=output={root}/by-gcloud/rows,sdk_container_image=contract/count.py",
     )
-    job_id = json.loads(told)["job"]["id"]
+    job_id = json.loads(reported)["job"]["id"]
     job = local_dataflow.wait(job_id)
     assert job["currentState"] == "JOB_STATE_DONE", local_dataflow.texts(job_id)
 

@@ -1,4 +1,4 @@
-"""Flex Templates on real Beam: what a job's record tells afterwards, and launches that go wrong."""
+"""Flex Templates on real Beam: a job's record afterwards, and launches that go wrong."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_metrics_come_committed_and_tentative(launched: Launched) -> None:
 
 def test_much_of_beam_runs_on_two_workers(launched: Launched) -> None:
     assert launched.end("wide.py")["currentState"] == "JOB_STATE_DONE"
-    told = launched.local_dataflow.texts(launched.jobs["wide.py"])
-    assert "Starting 2 workers in europe-west1..." in told
+    reported = launched.local_dataflow.texts(launched.jobs["wide.py"])
+    assert "Starting 2 workers in europe-west1..." in reported
     bucket = launched.local_dataflow.bucket
     lines = [
         line

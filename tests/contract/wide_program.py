@@ -1,4 +1,4 @@
-"""Entry file of a template that uses much of Beam's batch model; each line tells of one feature."""
+"""Entry file of a template that uses much of Beam's batch model, a feature per line."""
 
 import apache_beam as beam
 from apache_beam import pvalue
@@ -49,7 +49,7 @@ class Count(beam.DoFn):
 
 
 class Remember(beam.DoFn):
-    """Counts and keeps the numbers of a key, and tells of them when the input has ended."""
+    """Counts and keeps the numbers of a key, and reports them when the input has ended."""
 
     COUNT = CombiningValueStateSpec("count", sum)
     KEPT = BagStateSpec("kept", VarIntCoder())

@@ -137,8 +137,8 @@ def test_no_subscription_is_left_when_a_job_ends_badly(submit, end):
 def test_what_needs_a_watermark_fails_before_anything_is_read(submit, step, reason):
     job, messages, _ = submit(step)
     job.wait_for("JOB_STATE_FAILED")
-    told = job.messages()
-    assert reason in told
-    assert "Traceback" not in told
-    assert "Starting 1 worker" not in told
+    reported = job.messages()
+    assert reason in reported
+    assert "Traceback" not in reported
+    assert "Starting 1 worker" not in reported
     assert find_own_subscriptions(messages) == []

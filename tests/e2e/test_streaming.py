@@ -301,9 +301,9 @@ def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
     predictions.receive_until(lambda received: count_numbers(received) == count)
 
     check_predictions(predictions.received, expected, range(count))
-    told = job.messages()
-    assert "was killed by signal 9 (SIGKILL)" in told
-    assert "Another takes its place" in told
+    reported = job.messages()
+    assert "was killed by signal 9 (SIGKILL)" in reported
+    assert "Another takes its place" in reported
     job.drain()
     assert "are not acknowledged" not in job.messages()
     counted = job.metrics()

@@ -40,12 +40,12 @@ def main():
             for number in range(options.kills):
                 name = ROUNDS[number % len(ROUNDS)]
                 try:
-                    told = play(rig, name, rng)
+                    outcome = play(rig, name, rng)
                 except Exception:
                     failed += 1
-                    told = traceback.format_exc()
+                    outcome = traceback.format_exc()
                 kills[name] += 1
-                print(f"{number + 1:4} {name:16} {told}", flush=True)
+                print(f"{number + 1:4} {name:16} {outcome}", flush=True)
         finally:
             rig.close()
     seconds = time.monotonic() - started
@@ -86,15 +86,15 @@ def play_batch(rig, victim, rng):
     else:
         kill(rng.choice(pids))
     state = job.wait()
-    told = f"{job.id} {state.name}"
-    # Beam's retries mend a dead worker; without its executor or launcher a batch job has failed.
-    assert victim != "worker" or state is JobState.DONE, f"{told}: {job.texts()}"
+    outcome = f"{job.id} {state.name}"
+    # Beam retries what a dead worker did; without its executor or launcher a batch job has failed.
+    assert victim != "worker" or state is JobState.DONE, f"{outcome}: {job.texts()}"
     assert_nothing_left(job)
     if state is not JobState.DONE:
         again = rig.launch("batch", parameters)
         assert again.wait() is JobState.DONE, again.texts()
         assert_nothing_left(again)
-        told += f", then {again.id} DONE"
+        outcome += f", then {again.id} DONE"
     blobs = list(rig.bucket.list_blobs(prefix=f"{output}/rows-"))
     rows = [
         json.loads(line)
@@ -103,8 +103,8 @@ def play_batch(rig, victim, rng):
         for line in blob.download_as_bytes().splitlines()
     ]
     squares = sorted(row["square"] for row in rows)
-    assert squares == [number * number for number in range(_ROWS)], f"{told}: {len(rows)} rows"
-    return told
+    assert squares == [number * number for number in range(_ROWS)], f"{outcome}: {len(rows)} rows"
+    return outcome
 
 
 def play_stream(rig, victim, rng):

@@ -59,10 +59,10 @@ class Commands:
                 status = exit_.code
             for stream in (out, err):
                 stream.flush()
-        told = out.buffer.getvalue() + err.buffer.getvalue()
+        text = out.buffer.getvalue() + err.buffer.getvalue()
         shown = [argument[:100] for argument in arguments]
         assert status in (0, 1, 2), f"status {status} of {shown!a}"
-        assert b"Traceback (most recent call last)" not in told, f"{told[-2000:]!r} of {shown!a}"
+        assert b"Traceback (most recent call last)" not in text, f"{text[-2000:]!r} of {shown!a}"
 
     def _make_arguments(self, rng):
         spec = self._write(rng, "spec.json", SPEC)

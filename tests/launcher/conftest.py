@@ -177,12 +177,12 @@ class FaultyDataflow:
         elif part == "/messages":
             levels = [f"JOB_MESSAGE_{name}" for name in _IMPORTANCES]
             least = levels.index(query["minimumImportance"][0])
-            told = [
+            reported = [
                 message
                 for message in self.messages
                 if levels.index(message.get("messageImportance", "JOB_MESSAGE_BASIC")) >= least
             ]
-            self._answer_page(handler, "jobMessages", told, query)
+            self._answer_page(handler, "jobMessages", reported, query)
         elif part == "/metrics":
             handler.answer(200, json.dumps({"metrics": self.metrics}).encode())
         else:

@@ -294,9 +294,9 @@ def test_a_spec_that_cannot_be_shown_is_named(tmp_path, capsys, content, why):
     spec.write_text(content)
     for flag in ("--template-file-gcs-location", "--metadata-file"):
         status = main(["check", flag, str(spec), "--project-root", str(tmp_path)])
-        told = capsys.readouterr()
+        reported = capsys.readouterr()
         assert status in (1, 2)
-        assert why in told.out + told.err
+        assert why in reported.out + reported.err
 
 
 def test_an_argument_that_is_not_utf_8_is_named(capsys):

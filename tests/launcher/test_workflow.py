@@ -28,7 +28,7 @@ NO_CAPACITY = "Startup of the worker pool failed. ZONE_RESOURCE_POOL_EXHAUSTED: 
 
 
 class Notes(RunObserver):
-    """Writes down what it is told."""
+    """Writes down what it is given."""
 
     def __init__(self):
         self.events = []

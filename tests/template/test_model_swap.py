@@ -273,7 +273,7 @@ def test_a_model_that_comes_before_any_row_is_compared_on_the_first(save, bad, l
         handler.load_model()
     handler.update_model_path(save("bad.pth", bad))
     model = handler.load_model()
-    parts = handler.run_inference(BLOCK.rename(columns={"x": "w"}), model)  # which tells nothing
+    parts = handler.run_inference(BLOCK.rename(columns={"x": "w"}), model)  # which proves nothing
     assert [part.key for part in parts] == ["a", "b"]
     for _ in range(2):
         (frame,) = handler.run_inference(BLOCK, model)

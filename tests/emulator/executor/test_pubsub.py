@@ -152,8 +152,8 @@ def check_receipts_over_a_restart(server, client):
 
 
 def test_what_fails_is_reported_once_and_tried_again(server):
-    told = []
-    client = PubSub(server.host, told.append)
+    reported = []
+    client = PubSub(server.host, reported.append)
     attempts = []
 
     def fail_twice():
@@ -163,7 +163,7 @@ def test_what_fails_is_reported_once_and_tried_again(server):
         return "done"
 
     assert client.try_until_done("Reading", fail_twice, threading.Event()) == "done"
-    assert told == ["Reading fails and is tried again: gone fishing"]
+    assert reported == ["Reading fails and is tried again: gone fishing"]
 
 
 def test_a_subscription_of_the_job_is_made_once_and_deleted(client, server):
@@ -253,9 +253,9 @@ def test_an_emulator_that_does_not_start_is_given_up(tmp_path: Path, script: str
 def test_a_java_that_hangs_is_waited_for_aloud(tmp_path: Path):
     program = write_program(tmp_path / "program", "#!/bin/sh\nexec sleep 60\n")
     found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path)
-    told: list[str] = []
-    found.wait(timeout_sec=0.5, slow_sec=0, on_slow=told.append)
-    assert told == ["Waiting for Google's Pub/Sub emulator, 0.5 s at most."]
+    reported: list[str] = []
+    found.wait(timeout_sec=0.5, slow_sec=0, on_slow=reported.append)
+    assert reported == ["Waiting for Google's Pub/Sub emulator, 0.5 s at most."]
 
 
 # Ends as Java does where its port is taken, the first time.

@@ -1,4 +1,4 @@
-"""Timers that wait, are set anew, cleared, and fire."""
+"""Timers that wait, are set again, cleared, and fire."""
 
 from __future__ import annotations
 

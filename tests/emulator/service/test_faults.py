@@ -65,9 +65,9 @@ def test_a_refused_call_can_lose_its_answer_too(local: Local) -> None:
 
 @pytest.mark.parametrize("kind", ["delay", "delay-after"])
 def test_a_delayed_answer_comes(local: Local, kind: str) -> None:
-    told = queue(local, kind, delaySec=0.01)
+    reported = queue(local, kind, delaySec=0.01)
     fault = {"methodId": GET, "fault": kind, "delaySec": 0.01, "met": False}
-    assert told == {"faults": [fault]}
+    assert reported == {"faults": [fault]}
     local.call("GET", "jobs/none", status=404)
     assert met(local) == [True]
 
@@ -85,13 +85,13 @@ def test_a_job_that_is_accepted_fails_for_want_of_capacity_or_quota(local: Local
         {"workerRegion": "europe-west4", "additionalExperiments": ["x", gpu]},
         {"additionalPipelineOptions": ["dataflow_service_options=enable_prime"]},
     ]
-    told = []
+    reported = []
     for environment in environments:
         job_id = local.launch(environment=environment)["job"]["id"]
         assert local.call("GET", f"jobs/{job_id}")["currentState"] == "JOB_STATE_FAILED"
         path = f"jobs/{job_id}/messages"
         answer = local.call("GET", path, minimumImportance="JOB_MESSAGE_ERROR")
-        told.append(answer["jobMessages"][0]["messageText"])
+        reported.append(answer["jobMessages"][0]["messageText"])
     assert met(local) == [True] * 4
     assert local.runner.launched == []
     startup = "Startup of the worker pool in {} failed to bring up any of the desired {} workers."
@@ -109,7 +109,7 @@ def test_a_job_that_is_accepted_fails_for_want_of_capacity_or_quota(local: Local
             "Quota 'CPUS' exceeded.  Limit: 0.0 in region europe-west1.",
         ),
     ]
-    for text, (beginning, cause) in zip(told, expected, strict=True):
+    for text, (beginning, cause) in zip(reported, expected, strict=True):
         assert text.startswith(beginning)
         assert cause in text
     local.launch_id()

@@ -266,7 +266,7 @@ def test_direct_submission(local: Local) -> None:
     assert executed["environment"] == STAGED["environment"]
     run_to(local, job["id"], "PENDING", "RUNNING")
 
-    # The client tells by the request id that the name was taken by another.
+    # The client sees from the request id that the name was taken by another.
     other = local.call("POST", "jobs", {**body, "clientRequestId": "two"})
     assert (other["id"], other["clientRequestId"]) == (job["id"], "one")
     assert len(local.runner.executed) == 1

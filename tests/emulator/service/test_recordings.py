@@ -150,7 +150,7 @@ def test_metrics_and_autoscaling_events(local: Local) -> None:
 @pytest.mark.parametrize("success", [True, False], ids=["done", "failed"])
 def test_the_messages_of_a_job_and_their_order(success: bool) -> None:
     announcer = Announcer("id", STAGED, workers=1)
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     last = JobState.DONE if success else JobState.FAILED
     for event in (
         MessageEvent(Importance.BASIC, "Executing operation Read+Map"),
@@ -160,15 +160,15 @@ def test_the_messages_of_a_job_and_their_order(success: bool) -> None:
     ):
         for each in announcer.around(event):
             if isinstance(each, MessageEvent):
-                told.append((each.importance.removeprefix("JOB_MESSAGE_"), each.text))
+                reported.append((each.importance.removeprefix("JOB_MESSAGE_"), each.text))
             elif isinstance(each, StateEvent):
-                told.append(("STATE", each.state))
+                reported.append(("STATE", each.state))
     wanted = recording("messages")["order"]
     if not success:
         wanted = [item for item in wanted if "success step" not in item[1]]
         wanted[-1] = ["STATE", "JOB_STATE_FAILED"]
-    assert len(told) == len(wanted)
-    for (importance, text), (wanted_importance, pattern) in zip(told, wanted, strict=True):
+    assert len(reported) == len(wanted)
+    for (importance, text), (wanted_importance, pattern) in zip(reported, wanted, strict=True):
         assert importance == wanted_importance
         assert re.fullmatch(pattern, text), text
 

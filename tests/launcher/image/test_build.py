@@ -1,4 +1,4 @@
-"""What a build is told, and what is remembered of it."""
+"""What a build is given, and what is recorded of it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def wheels(tmp_path):
-    """A folder of empty packages, which is all that uv is told of."""
+    """A folder of empty packages, which are all that uv sees."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name, version in (

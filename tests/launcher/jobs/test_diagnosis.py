@@ -289,11 +289,11 @@ def test_the_last_frame_of_each_traceback_stays():
 
 
 def test_the_cause_comes_first_then_the_traceback():
-    def tell(error):
+    def describe(error):
         return diagnose([f"Error message from worker: {FRAMES}{error}"]).format()
 
-    assert tell("KeyError: 7").startswith("Cause: KeyError: 7\nLast traceback:")
-    known = tell("ModuleNotFoundError: No module named 'sendgrid'")
+    assert describe("KeyError: 7").startswith("Cause: KeyError: 7\nLast traceback:")
+    known = describe("ModuleNotFoundError: No module named 'sendgrid'")
     assert known.startswith("Cause (workers-lack-code):")
     assert known.count("Traceback (most recent call last)") == 1
 

@@ -38,7 +38,7 @@ class Clock:
 
 
 class Recorder:
-    """An observer that keeps what it is told."""
+    """An observer that keeps what it is given."""
 
     def __init__(self) -> None:
         self.states: list[JobState] = []

@@ -265,8 +265,8 @@ def test_the_workers_rights_are_read_from_the_policies(cloud):
     cloud.topics["out"] = {"name": "projects/my-project/topics/out"}
     found = cloud.check_all(launch)
     assert {finding.code for finding in found} == {"worker-permission"}
-    told = [finding.message.partition(": ")[0] for finding in found]
-    assert told == [
+    reported = [finding.message.partition(": ")[0] for finding in found]
+    assert reported == [
         "--staging-location gs://my-bucket/staging",
         "--staging-location gs://my-bucket/staging",
         f"--sdk-container-image {IMAGE}",

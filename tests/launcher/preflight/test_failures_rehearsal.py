@@ -77,18 +77,18 @@ def rehearse(project):
 
 
 def test_a_sound_template_passes(rehearse, capsys):
-    """Nothing is found, and what was measured is told."""
+    """Nothing is found, and the measurements are reported."""
     root = rehearse.project.root
     flags = ["--rehearse", f"--project-root={root}", f"--parameters=input={root / 'lines.txt'}"]
     location = f"--template-file-gcs-location={root / 'spec.json'}"
     assert main(["check", location, *flags, "--parameters=output=gs://my-bucket/out"]) == 0
-    told = capsys.readouterr().out
-    assert "rehearsal-" not in told
+    reported = capsys.readouterr().out
+    assert "rehearsal-" not in reported
     assert re.search(
         r"Rehearsed: the launcher took [\d.]+ s, its slowest import \w+ [\d.]+ s, the job's graph "
         r"has \d+ kB, its largest step is '.+' with \d+ kB\.\n",
-        told,
-    ), told
+        reported,
+    ), reported
 
 
 def test_launch_timeout(rehearse):
@@ -185,10 +185,10 @@ def test_a_sample_of_messages_goes_through_a_streaming_template(
         model_update_pattern="gs://my-bucket/models/*.pth",
         dead_letter_topic="projects/my-project/topics/dead",
     )
-    told = {code for code in found if code.startswith("rehearsal")}
-    assert told - {"rehearsal-slow"} == {"rehearsal-dead-letters"}  # a busy machine is slow
-    told = found["rehearsal-dead-letters"]
-    assert "1 of 4 rows of the sample could not be predicted; one of them: ValueError:" in told
+    reported = {code for code in found if code.startswith("rehearsal")}
+    assert reported - {"rehearsal-slow"} == {"rehearsal-dead-letters"}  # a busy machine is slow
+    reported = found["rehearsal-dead-letters"]
+    assert "1 of 4 rows of the sample could not be predicted; one of them: ValueError:" in reported
 
 
 @needs_pubsub
