@@ -15,7 +15,7 @@ from launcher.errors import (
     StorageError,
 )
 from launcher.finding import Finding, refuse_errors, refuse_unknown_codes
-from launcher.google.storage import read_object
+from launcher.google.storage import TEMPLATE_FLAG, read_object
 from launcher.google.transport import find_endpoint, is_google
 from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.diagnosis import diagnose
@@ -82,6 +82,7 @@ def plan_run(
     fallbacks: Sequence[Fallback] = (),
     check: bool = True,
     ignore: Collection[str] = (),
+    template_flag: str = TEMPLATE_FLAG,
     observer: RunObserver | None = None,
 ) -> tuple[LaunchPlan, ...]:
     """Return the launch and its fallbacks, all of them checked. Blocks for seconds; sends nothing.
@@ -89,6 +90,7 @@ def plan_run(
     Args:
         check: False reads no spec and checks only what is wrong in itself.
         ignore: codes of findings that do not count.
+        template_flag: where the template was named, for messages about its spec.
 
     Raises:
         InputError: an option is wrong, or a finding is an ERROR.
@@ -99,14 +101,14 @@ def plan_run(
     plans = plan_launches(config, fallbacks)  # what is wrong in itself, before anything is read
     location = config.template_file_gcs_location
     try:
-        text = read_object(location) if check else None
+        text = read_object(location, flag=template_flag) if check else None
     except (StorageError, CredentialsError) as error:
         # The service reads the spec with rights of its own; the caller may lack them.
         observer.on_unchecked(error)
         text = None
     if text is None:
         return plans
-    spec = read_spec(text, location)
+    spec = read_spec(text, location, flag=template_flag)
     plans = plan_launches(config, fallbacks, spec=spec)
     findings: list[Finding] = []
     is_local = not is_google(find_endpoint())
@@ -134,6 +136,7 @@ def run_template(
     check: bool = True,
     ignore: Collection[str] = (),
     timeout_sec: float | None = None,
+    template_flag: str = TEMPLATE_FLAG,
     observer: RunObserver | None = None,
     connect: Callable[[str, str], Dataflow] = Dataflow,
 ) -> RunResult:
@@ -149,6 +152,7 @@ def run_template(
         ignore: codes of findings that do not count.
         timeout_sec: how long to follow each job; default half an hour until it is staged, an hour
             until workers have started, a day until it ends.
+        template_flag: as for ``plan_run``.
         connect: makes the client for a project and region.
 
     Raises:
@@ -161,7 +165,14 @@ def run_template(
             "--fallback: not with --async (until: workers have started, or the job's end), which "
             "does not see whether the job finds its machines"
         )
-    plans = plan_run(config, fallbacks=fallbacks, check=check, ignore=ignore, observer=observer)
+    plans = plan_run(
+        config,
+        fallbacks=fallbacks,
+        check=check,
+        ignore=ignore,
+        template_flag=template_flag,
+        observer=observer,
+    )
     report = observer or RunObserver()
     for number, plan in enumerate(plans, start=1):
         dataflow = connect(plan.config.project, plan.config.region)

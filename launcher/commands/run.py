@@ -16,7 +16,7 @@ from launcher.commands.options import (
     read_options,
 )
 from launcher.commands.parser import CommandParser, Items, set_example
-from launcher.commands.template_name import add_template_flags, find_template
+from launcher.commands.template_name import add_template_flags, find_template, name_template_flag
 from launcher.launch.options import LaunchConfig
 
 
@@ -96,6 +96,7 @@ def _run(args: Namespace) -> int:
             fallbacks=fallbacks,
             check=not args.no_check,
             ignore=args.ignore,
+            template_flag=name_template_flag(args),
             observer=display,
         ):
             call = Dataflow(config.project, plan.config.region).dry_run(plan.request)
@@ -113,6 +114,7 @@ def _run(args: Namespace) -> int:
             check=not args.no_check,
             ignore=args.ignore,
             timeout_sec=args.timeout_sec,
+            template_flag=name_template_flag(args),
             observer=display,
         )
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from launcher.commands.parser import CommandParser
 from launcher.errors import InputError
+from launcher.google.storage import GCS_OBJECT, TEMPLATE_FLAG
 
 _MAKEFILE = Path("Makefile")
 _BUCKET = re.compile(r"^\s*(?:export\s+)?BUCKET\s*[?:]{0,3}=\s*(?:gs://)?([^\s#]+)", re.MULTILINE)
@@ -18,7 +19,7 @@ def add_template_flags(parser: CommandParser) -> None:
     """Add the flags that say which template is launched."""
     template = parser.add_mutually_exclusive_group(required=True)
     template.add_argument(
-        "--template-file-gcs-location",
+        TEMPLATE_FLAG,
         metavar="GCS_PATH",
         help="the container spec, gs://BUCKET/PATH.json",
     )
@@ -37,7 +38,7 @@ def find_template(args: Namespace) -> str:
     """Return where the container spec is; without another, choose its bucket for staging.
 
     Raises:
-        InputError: the name is not one, or its bucket is not known.
+        InputError: the name is not one, or its bucket is not known or cannot be one.
     """
     if args.template is None:
         if args.bucket is not None:
@@ -49,8 +50,16 @@ def find_template(args: Namespace) -> str:
             "--template-file-gcs-location"
         )
     bucket = (args.bucket or _read_bucket()).removeprefix("gs://").rstrip("/")
+    if not GCS_OBJECT.fullmatch(f"gs://{bucket}/templates"):
+        flag = "--bucket" if args.bucket else f"BUCKET of {_MAKEFILE}"
+        raise InputError(f"{flag} {bucket!r}: expected a bucket's name, for example my-bucket")
     args.staging_location = args.staging_location or f"gs://{bucket}/staging"
     return f"gs://{bucket}/templates/{args.template}.json"
+
+
+def name_template_flag(args: Namespace) -> str:
+    """Return how messages introduce the path that ``find_template`` returned."""
+    return TEMPLATE_FLAG if args.template is None else f"--template {args.template}, which is"
 
 
 def _read_bucket() -> str:

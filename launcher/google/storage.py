@@ -22,6 +22,7 @@ from launcher.google.transport import LOCAL_REMEDY
 if TYPE_CHECKING:
     from google.cloud.storage import Blob, Client
 
+TEMPLATE_FLAG = "--template-file-gcs-location"
 GCS_OBJECT = re.compile(r"gs://[a-z0-9][-_.a-z0-9]*[a-z0-9]/.+")
 
 TIMEOUT_SEC = (10.0, 60.0)  # to connect, to read
@@ -33,7 +34,7 @@ _ENDPOINT = "https://storage.googleapis.com/"
 def read_object(
     gcs_path: str,
     *,
-    flag: str = "--template-file-gcs-location",
+    flag: str = TEMPLATE_FLAG,
     client: Client | None = None,
     retry_for_sec: float = RETRY_FOR_SEC,
 ) -> bytes:

@@ -18,6 +18,7 @@ from launcher.finding import format_findings, select_errors
 from launcher.google.json_text import read_json
 from launcher.google.rest import camel_case, from_rest, to_rest
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
+from launcher.google.storage import TEMPLATE_FLAG
 from launcher.package.metadata import TemplateMetadata, format_json
 from launcher.package.metadata_checks import check_metadata
 
@@ -113,8 +114,11 @@ def read_spec_document(text: str | bytes) -> dict[str, Any]:
     return json_object
 
 
-def read_spec(text: str | bytes, location: str) -> ContainerSpec:
+def read_spec(text: str | bytes, location: str, *, flag: str = TEMPLATE_FLAG) -> ContainerSpec:
     """Return the spec that a file holds.
+
+    Args:
+        flag: where the file was named, for messages.
 
     Raises:
         SpecError: it holds none; the message names the file.
@@ -123,8 +127,7 @@ def read_spec(text: str | bytes, location: str) -> ContainerSpec:
         return parse_spec(text)
     except SpecError as error:
         raise SpecError(
-            f"--template-file-gcs-location {location}: no container spec, as 'flexpack build' "
-            f"writes it: {error}"
+            f"{flag} {location}: no container spec, as 'flexpack build' writes it: {error}"
         ) from error
 
 

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.errors import InputError, SpecConflict
-from launcher.google.storage import RETRY_FOR_SEC, TIMEOUT_SEC, explained, find_blob, read_object
+from launcher.google.storage import (
+    RETRY_FOR_SEC,
+    TEMPLATE_FLAG,
+    TIMEOUT_SEC,
+    explained,
+    find_blob,
+    read_object,
+)
 from launcher.package.spec import ContainerSpec, format_spec, read_spec
 
 if TYPE_CHECKING:
@@ -86,6 +93,6 @@ def read_spec_text(location: str) -> bytes:
         return Path(location).read_bytes()
     except OSError as problem:
         raise InputError(
-            f"--template-file-gcs-location {location}: {problem.strerror}; expected "
+            f"{TEMPLATE_FLAG} {location}: {problem.strerror}; expected "
             "gs://BUCKET/PATH.json, or a file of this machine"
         ) from problem

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -127,7 +128,7 @@ class RunningJob:
 
     def find_left(self):
         """Return the processes that name the job, and its temporary folders."""
-        folders = [str(path) for path in Path("/tmp").glob(f"flexpack-*-{self.id}")]
+        folders = [str(path) for path in Path(tempfile.gettempdir()).glob(f"flexpack-*-{self.id}")]
         return [*self.find(""), *folders]
 
 

@@ -26,7 +26,7 @@ from tests.fuzz.sources import Sources
 
 SUBJECTS = {
     "sources": (Sources, 50_000),
-    "apis": (Apis, 20_000),
+    "apis": (Apis, 30_000),
     "commands": (Commands, 10_000),
     "projects": (Projects, 10_000),
 }

@@ -9,8 +9,10 @@ import contextlib
 import functools
 import http.client
 import json
+import logging
 import random
 import re
+import traceback
 import urllib.parse
 from pathlib import Path
 
@@ -131,6 +133,9 @@ class Apis:
         self._stack.callback(self._jobs.close)
         self._job_ids = ["2026-11-22_06_27_19-1"]
         self._connections = {}
+        self._tracebacks = _Tracebacks()
+        self._stack.callback(logging.getLogger().removeHandler, self._tracebacks)
+        logging.getLogger().addHandler(self._tracebacks)
         self._ports = self._serve()
 
     @property
@@ -151,7 +156,7 @@ class Apis:
         """Send one request, then ask for the listings.
 
         Raises:
-            AssertionError: an answer that is none of those that a client can expect.
+            AssertionError: an answer that no client expects, or a traceback.
         """
         rng = random.Random(f"{seed}-{number}")
         self._refill()
@@ -173,6 +178,7 @@ class Apis:
             status, answer = self._send(service, "GET", path, {}, b"")
             assert status == 200, f"then GET {path}: {status} {answer[:300]!r}, after {shown}"
             json.loads(answer)
+        assert not self._tracebacks.texts, f"{self._tracebacks.texts.pop()}\nafter {shown}"
 
     def _make_request(self, rng):
         if rng.random() < 0.5:
@@ -319,6 +325,18 @@ class Apis:
             name: self._stack.enter_context(serve_app(app, http=server.Connection, log_config=None))
             for name, app in apps.items()
         }
+
+
+class _Tracebacks(logging.Handler):
+    """Keeps the tracebacks that are logged, of whatever thread."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def emit(self, record):
+        if record.exc_info:
+            self.texts.append("".join(traceback.format_exception(*record.exc_info)))
 
 
 class _IdleRunner:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from starlette.responses import Response
+from starlette.testclient import TestClient
 
+from launcher.emulator.gzip_requests import GzipRequests
 from launcher.emulator.service.faults import DroppedConnection, Fault, FaultKind, FaultQueue
+from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.errors import NotFound
+from launcher.emulator.storage.methods import MethodTable
+from launcher.emulator.storage.store import ObjectStore
 from tests.emulator.service.conftest import Local
 
 GET = "dataflow.projects.locations.jobs.get"
@@ -166,12 +173,26 @@ def test_no_web_page_queues_faults(local: Local) -> None:
 
 
 @pytest.mark.parametrize("kind", ["503-after", "drop-after"])
-def test_an_answer_that_is_lost_may_be_a_refusal(kind: str) -> None:
+@pytest.mark.parametrize("refusal", [NotFound("No such object"), OSError(28, "disk full")], ids=str)
+def test_an_answer_that_is_lost_may_be_a_refusal(kind: str, refusal: Exception) -> None:
     faults = FaultQueue(["storage.objects.get"])
     faults.add(Fault(method_id="storage.objects.get", kind=FaultKind(kind)))
 
     async def refuse() -> Response:
-        raise NotFound("No such object")
+        raise refusal
 
     answer = asyncio.run(faults.play("storage.objects.get", refuse))
     assert answer.status_code == 503 or isinstance(answer, DroppedConnection)
+
+
+def test_what_storage_refuses_is_lost_too(tmp_path: Path) -> None:
+    faults = FaultQueue(MethodTable().ids)
+    with closing(ObjectStore(tmp_path)) as store:
+        http = TestClient(GzipRequests(build_storage_app(store, intercept=faults.play)))
+        for url, headers in (("/b/none/o/x", {}), ("/b/none", {"Content-Encoding": "gzip"})):
+            method = "storage.objects.get" if "/o/" in url else "storage.buckets.patch"
+            faults.add(Fault(method_id=method, kind=FaultKind.ERROR_503_AFTER))
+            verb = "GET" if "/o/" in url else "PATCH"
+            answer = http.request(verb, f"/storage/v1{url}", headers=headers, content=b"no gzip")
+            assert answer.status_code == 503, answer.text
+    assert all(fault.met for fault in faults.list())

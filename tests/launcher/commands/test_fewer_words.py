@@ -59,18 +59,38 @@ def test_a_template_goes_by_its_name(flexpack, template, folder):
         (("--template", "batch"), "--template: in which bucket? Give --bucket BUCKET"),
         (("--template", SPEC), f"--template '{SPEC}': a name such as batch; for a path use"),
         (("--template-file-gcs-location", SPEC, "--bucket", "b"), "--bucket: goes with --template"),
+        (("--template", "a", "--bucket", "My/b"), "--bucket 'My/b': expected a bucket's name"),
+        (
+            ("--template", "other", "--bucket", "my-bucket"),
+            "--template other, which is gs://my-bucket/templates/other.json: there is no such",
+        ),
+        (
+            ("--template", "other", "--bucket", "no-bucket"),
+            "--template other, which is gs://no-bucket/templates/other.json: there is no bucket",
+        ),
         ((), "one of the arguments --template-file-gcs-location --template is required"),
         (
             ("--template", "a", "--template-file-gcs-location", SPEC),
             "--template-file-gcs-location: not allowed with --template",
         ),
     ],
-    ids=["no bucket", "a path", "a bucket alone", "neither", "both"],
+    ids=[
+        *(
+            "no bucket",
+            "a path",
+            "a bucket alone",
+            "a bucket's name",
+            "no object",
+            "no such bucket",
+        ),
+        *("neither", "both"),
+    ],
 )
-def test_a_template_that_is_not_named_says_why(flexpack, cloud, folder, flags, reason):
+def test_a_template_that_is_not_named_says_why(flexpack, template, folder, flags, reason):
     status, _, err = flexpack("run", "fashion", *flags)
     assert status == 2
     assert reason in err
+    assert "--template-file-gcs-location gs:" not in err
 
 
 def test_parameters_come_from_a_file_and_flags_before_it(flexpack, template, folder):
