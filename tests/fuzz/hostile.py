@@ -62,7 +62,7 @@ def _spoil_member(rng, holder):
     if action < 0.1 and inner is not holder:
         del inner[key]
     elif action < 0.3 and isinstance(inner[key], dict):
-        inner[key][rng.choice(TEXTS)] = rng.choice(_VALUES)
+        inner[key][rng.choice(TEXTS)] = copy.deepcopy(rng.choice(_VALUES))
     elif action < 0.5 and isinstance(inner[key], str):
         inner[key] = spoil_text(rng, inner[key])
     else:

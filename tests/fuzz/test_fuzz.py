@@ -1,5 +1,6 @@
 """The rig that reads malformed inputs: what it makes, and that it misses no failure."""
 
+import random
 import sqlite3
 import sys
 from contextlib import closing
@@ -9,6 +10,7 @@ import pytest
 from tests.fuzz.apis import Apis
 from tests.fuzz.check import check_input
 from tests.fuzz.commands import Commands
+from tests.fuzz.hostile import spoil_json
 from tests.fuzz.mutate import make_input
 from tests.fuzz.runner import Plan, run
 from tests.fuzz.seeds import seeds
@@ -56,6 +58,14 @@ def test_well_formed_inputs_pass(tmp_path):
     for format_, inputs in seeds().items():
         for number, data in enumerate(inputs):
             check_input(format_, data, number, tmp_path)
+
+
+def test_what_is_spoiled_depends_on_nothing_before():
+    def spoil_all():
+        value = {"a": {"b": "c"}, "d": []}
+        return [spoil_json(random.Random(str(number)), value) for number in range(1000)]
+
+    assert spoil_all() == spoil_all()
 
 
 def test_requests_are_answered_and_their_listings_too(tmp_path):

@@ -2,7 +2,8 @@
 
 Mirrors projects.locations.jobs.getMetrics: every metric in two copies, committed (bundles that are
 finished) and tentative (with the bundles under way). A failed attempt leaves no trace in either.
-Covers user counters and distributions and the element count of every PCollection.
+Covers user counters and distributions, and of every PCollection the number of elements and their
+mean size, as far as the SDK samples it.
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/JobMetrics
 """
 
@@ -57,8 +58,20 @@ class ElementCount:
     pcollection: str
 
 
+@dataclass(frozen=True)
+class MeanByteCount:
+    """The encoded size of a PCollection's elements, a distribution of those that were sampled."""
+
+    pcollection: str
+
+
+Metric = UserMetric | ElementCount | MeanByteCount
 Value = int | Distribution
-Values = Mapping[UserMetric | ElementCount, Value]
+Values = Mapping[Metric, Value]
+_OF_PCOLLECTIONS: Mapping[str, type[ElementCount | MeanByteCount]] = {
+    monitoring_infos.ELEMENT_COUNT_URN: ElementCount,
+    monitoring_infos.SAMPLED_BYTE_SIZE_URN: MeanByteCount,
+}
 
 
 class MetricNames:
@@ -81,7 +94,7 @@ class MetricNames:
             if pcollection not in transform.inputs.values()
         }
 
-    def context(self, metric: UserMetric | ElementCount) -> tuple[str, str, dict[str, str]] | None:
+    def context(self, metric: Metric) -> tuple[str, str, dict[str, str]] | None:
         """Return origin, name and context of a metric; None for one that Beam's optimizer added."""
         if isinstance(metric, UserMetric):
             step = self._steps.get(metric.step, metric.step)
@@ -89,8 +102,9 @@ class MetricNames:
         output = self._outputs.get(metric.pcollection)
         if output is None:
             return None
-        names = {"original_name": f"{output}-ElementCount", "output_user_name": output}
-        return _SERVICE_ORIGIN, "ElementCount", names
+        name = type(metric).__name__
+        names = {"original_name": f"{output}-{name}", "output_user_name": output}
+        return _SERVICE_ORIGIN, name, names
 
 
 class JobMetrics:
@@ -99,7 +113,7 @@ class JobMetrics:
     def __init__(self, names: MetricNames) -> None:
         self._names = names
         self._lock = threading.Lock()
-        self._committed: dict[UserMetric | ElementCount, Value] = {}
+        self._committed: dict[Metric, Value] = {}
         self._running: dict[str, Callable[[], Values]] = {}
         self._so_far: dict[str, Values] = {}
 
@@ -158,7 +172,7 @@ class JobMetrics:
             if named is not None:
                 origin, name, context = named
                 structured_name = {"origin": origin, "name": name, "context": {**context, **mark}}
-                yield {"name": structured_name, **_render_value(value)}
+                yield {"name": structured_name, **_render_value(metric, value)}
 
 
 def read_values(
@@ -171,9 +185,9 @@ def read_values(
         counted_elsewhere: PCollections that the bundle's stage only reads: the stage that makes
             them counts them as well.
     """
-    values: dict[UserMetric | ElementCount, Value] = {}
+    values: dict[Metric, Value] = {}
     for info in infos:
-        metric: UserMetric | ElementCount
+        metric: Metric
         labels = info.labels
         if monitoring_infos.is_user_monitoring_info(info):
             metric = UserMetric(
@@ -181,8 +195,8 @@ def read_values(
                 labels[monitoring_infos.NAMESPACE_LABEL],
                 labels[monitoring_infos.NAME_LABEL],
             )
-        elif info.urn == monitoring_infos.ELEMENT_COUNT_URN:
-            metric = ElementCount(labels[monitoring_infos.PCOLLECTION_LABEL])
+        elif info.urn in _OF_PCOLLECTIONS:
+            metric = _OF_PCOLLECTIONS[info.urn](labels[monitoring_infos.PCOLLECTION_LABEL])
             if metric.pcollection in counted_elsewhere:
                 continue
         else:
@@ -195,7 +209,7 @@ def read_values(
     return values
 
 
-def _add(totals: dict[UserMetric | ElementCount, Value], values: Values) -> None:
+def _add(totals: dict[Metric, Value], values: Values) -> None:
     for metric, value in values.items():
         total = totals.get(metric)
         # The two are of one kind: a metric's kind is part of its declaration.
@@ -206,9 +220,11 @@ def _zero(value: Value) -> Value:
     return 0 if isinstance(value, int) else Distribution(0, 0, 0, 0)
 
 
-def _render_value(value: Value) -> dict[str, Any]:
+def _render_value(metric: Metric, value: Value) -> dict[str, Any]:
     if isinstance(value, int):
         return {"scalar": value}
     mean = value.sum / value.count if value.count else 0
+    if isinstance(metric, MeanByteCount):
+        return {"scalar": round(mean)}
     numbers = {"count": value.count, "sum": value.sum, "min": value.min, "max": value.max}
     return {"distribution": {**numbers, "mean": mean}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -83,12 +83,21 @@ class EmulatorRunner(StageRunner):
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
-        self._start([stage for stage in stages if _is_root(stage)])
+        self._start(stages, begin=[stage for stage in stages if _is_root(stage)])
         return super().run_stages(stage_context, stages)
 
-    def _start(self, stages: Sequence[translations.Stage]) -> None:
-        """Report that a job runs, and which operations begin with it: before it has workers."""
-        for stage in stages:
+    def _start(
+        self, stages: Sequence[translations.Stage], *, begin: Sequence[translations.Stage]
+    ) -> None:
+        """Report what is fused, and that a job runs: before it has workers.
+
+        Args:
+            begin: the stages whose operations begin with the job.
+        """
+        for consumer, producer in (pair for stage in stages for pair in _fused(stage)):
+            text = f"Fusing consumer {consumer} into {producer}"
+            self._report(MessageEvent(Importance.DETAILED, text))
+        for stage in begin:
             self._begin(stage)
         self._report(StateEvent(JobState.RUNNING))
 
@@ -242,13 +251,29 @@ def _is_root(stage: translations.Stage) -> bool:
 
 def _operation(stage: translations.Stage) -> str:
     """Return a stage's name as Dataflow writes it: the transforms fused in it, if any."""
-    impulses, others = [], []
-    for transform in stage.transforms:
-        if transform.spec.payload == translations.IMPULSE_BUFFER:
-            impulses.append(transform.unique_name)
-        elif transform.spec.urn not in _CHANNEL_URNS:
-            others.append(transform.unique_name)
-    return "+".join([*impulses, *others])
+    named = filter(_has_operation, stage.transforms)
+    impulses_first = sorted(
+        named, key=lambda each: each.spec.payload != translations.IMPULSE_BUFFER
+    )
+    return "+".join(each.unique_name for each in impulses_first)
+
+
+def _fused(stage: translations.Stage) -> Iterator[tuple[str, str]]:
+    """Yield the transforms of a stage that are fused into another, and that other."""
+    named = [each for each in stage.transforms if _has_operation(each)]
+    producers = {
+        pcollection: each.unique_name for each in named for pcollection in each.outputs.values()
+    }
+    for each in named:
+        made = (producers.get(pcollection) for pcollection in each.inputs.values())
+        producer = next(filter(None, made), None)
+        if producer is not None:
+            yield each.unique_name, producer
+
+
+def _has_operation(transform: beam_runner_api_pb2.PTransform) -> bool:
+    is_impulse = transform.spec.payload == translations.IMPULSE_BUFFER
+    return is_impulse or transform.spec.urn not in _CHANNEL_URNS
 
 
 def _describe_failure(operation: str, cause: str) -> str:

@@ -58,7 +58,7 @@ class StreamRunner(EmulatorRunner):
         self, stage_context: translations.TransformContext, stages: list[translations.Stage]
     ) -> fn_runner.RunnerResult:
         self._describe(stages)
-        self._start(stages)
+        self._start(stages, begin=stages)
         pubsub = PubSub(self._pubsub_host, self._warn)
         for step, payload in self._steps.writes.items():
             pubsub.check_topic(step, payload.topic)

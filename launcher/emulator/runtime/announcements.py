@@ -1,7 +1,8 @@
 """The service's own messages of a job: what it says about its workers, in its words and its order.
 
-Recorded for batch jobs of Beam Python (2024). Left out is what has no counterpart here, such as the
-optimizations that the service lists. UNCONFIRMED: the words for a drained job.
+Recorded for batch jobs of Beam Python (2024) and for streaming jobs (2020, 2023). Left out is what
+has no counterpart here, such as combiner lifting. What is fused is what the executor fuses.
+UNCONFIRMED: the words for a drained job.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from launcher.emulator.runtime.events import (
 )
 from launcher.emulator.runtime.states import JobState
 
+_FUSING = "Fusing consumer "
 _EXECUTING = "Executing operation "
 _STARTED = "Workers have started successfully."
+_EXPANDED = ("SplittableParDo", "CollectionToSingleton", "CoGroupByKey")
 _RAISED = {
     False: "based on the rate of progress in the currently running stage(s).",
     True: "so that the pipeline can catch up with its backlog and keep up with its input rate.",
@@ -36,14 +39,20 @@ class Announcer:
         self._workers = workers
         options = staging.pipeline_options(job)
         self._most_workers = options.get("max_num_workers") or workers
-        self._region = options.get("region") or "us-central1"
+        self._region = staging.worker_region(job)
+        self._zone = staging.worker_zone(job)
         self._machine_type = staging.machine_type(job)
+        self._is_configured = False
         self._is_prepared = False
         self._are_up = False
 
     def around(self, event: Event) -> Iterator[Event]:
         """Yield an event of the executor, with what comes before and after it."""
         match event:
+            case MessageEvent(text=text) if text.startswith(_FUSING):
+                if not self._is_prepared:  # A successor of a stream's executor fuses it again.
+                    yield from self._configure()
+                    yield event
             case MessageEvent(text=text) if text.startswith(_EXECUTING):
                 yield from self._prepare()
                 yield event
@@ -77,18 +86,34 @@ class Announcer:
         yield MessageEvent(Importance.BASIC, "Worker pool stopped.")
         yield MessageEvent(Importance.DEBUG, "Tearing down pending resources...")
 
-    def _prepare(self) -> Iterator[Event]:
-        if self._is_prepared:
+    def _configure(self) -> Iterator[Event]:
+        if self._is_configured:
             return
-        self._is_prepared = True
+        self._is_configured = True
         yield MessageEvent(
             Importance.DETAILED,
             f"Autoscaling is enabled for job {self._job_id}. The number of workers will be between "
             f"1 and {self._most_workers}.",
         )
         yield MessageEvent(
-            Importance.BASIC, f"Worker configuration: {self._machine_type} in {self._region}."
+            Importance.BASIC, f"Worker configuration: {self._machine_type} in {self._zone}."
         )
+        grouped = "streaming Read/Write steps" if self._streaming else "optimizable parts."
+        for what, into in (
+            *((name, "optimizable parts.") for name in _EXPANDED),
+            ("GroupByKey", grouped),
+        ):
+            yield MessageEvent(Importance.DETAILED, f"Expanding {what} operations into {into}")
+        text = "Fusing adjacent ParDo, Read, Write, and Flatten operations"
+        yield MessageEvent(Importance.DETAILED, text)
+
+    def _prepare(self) -> Iterator[Event]:
+        if self._is_prepared:
+            return
+        yield from self._configure()
+        self._is_prepared = True
+        if self._streaming:
+            yield MessageEvent(Importance.BASIC, "Running job using Streaming Engine")
         for text in (
             "Workflow config is missing a default resource spec.",
             "Adding StepResource setup and teardown to workflow graph.",

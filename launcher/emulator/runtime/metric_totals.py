@@ -11,9 +11,14 @@ from typing import Any
 
 from launcher.emulator.runtime.events import Updates
 
+_MEAN = "MeanByteCount"
+
 
 def add_metrics(earlier: Updates, present: Updates) -> Updates:
-    """Return the sums of the metrics of an executor that has ended and of its successor."""
+    """Return the sums of the metrics of an executor that has ended and of its successor.
+
+    A mean that carries no count cannot be added up: the successor's stands for both.
+    """
     totals = {_identity(update): update for update in earlier}
     for update in present:
         identity = _identity(update)
@@ -26,6 +31,8 @@ def _identity(update: Mapping[str, Any]) -> str:
 
 
 def _add(one: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    if one["name"]["name"] == _MEAN:
+        return other
     if "scalar" in one:
         return {**other, "scalar": one["scalar"] + other["scalar"]}
     filled = [each["distribution"] for each in (one, other) if each["distribution"]["count"]]

@@ -17,6 +17,7 @@ from launcher.emulator.storage.store import ObjectStore
 _GS = "gs://"
 # https://cloud.google.com/dataflow/docs/reference/pipeline-options#worker-level_options
 _DEFAULT_MACHINE_TYPE = "n1-standard-1"
+DEFAULT_REGION = "us-central1"
 _BATCH_DISK_GB, _STREAMING_DISK_GB = 250, 400
 _STORAGE_HOST = "storage.googleapis.com/"  # How Beam writes the location of a package.
 
@@ -60,6 +61,26 @@ def machine_type(job: Mapping[str, Any]) -> str:
         (pool["machineType"] for pool in _worker_pools(job) if pool.get("machineType")), ""
     )
     return requested or _DEFAULT_MACHINE_TYPE
+
+
+def worker_region(job: Mapping[str, Any]) -> str:
+    """Return the region of a job's workers."""
+    options = pipeline_options(job)
+    return options.get("worker_region") or options.get("region") or DEFAULT_REGION
+
+
+def worker_zone(job: Mapping[str, Any]) -> str:
+    """Return the zone of a job's workers."""
+    options = pipeline_options(job)
+    return options.get("worker_zone") or options.get("zone") or default_zone(worker_region(job))
+
+
+def default_zone(region: str) -> str:
+    """Return the zone of workers for which none is requested.
+
+    UNCONFIRMED: which one the service picks. Every region has a "b".
+    """
+    return f"{region}-b"
 
 
 def disk_size_gb(job: Mapping[str, Any]) -> int:

@@ -130,6 +130,8 @@ def _read_counts(updates: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             continue
         if name["name"] == "ElementCount":
             elements[context["output_user_name"]] = int(update.get("scalar", 0))
+        elif name["origin"] != "user":
+            continue
         elif "scalar" in update:
             counters[name["name"]] = counters.get(name["name"], 0) + int(update["scalar"])
         elif "distribution" in update:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.emulator.runtime.staging import pipeline_options
+from launcher.emulator.runtime.staging import pipeline_options, worker_zone
 from launcher.emulator.runtime.states import JobState
 from launcher.emulator.service.job_records import LAUNCH, JobRecord, Message
 
@@ -21,6 +21,7 @@ _IN_LIST = (
     *("id", "projectId", "name", "type", "currentState", "currentStateTime", "createTime"),
     *("location", "jobMetadata", "startTime"),
 )
+_SUPPORT = {"status": "SUPPORTED", "url": "https://github.com/apache/beam/releases"}
 _EPOCH = "1970-01-01T00:00:00Z"
 EXECUTING, FINISHED = "Executing operation ", "Finished operation "
 
@@ -38,7 +39,7 @@ def render_job(record: JobRecord, view: str, operations: Sequence[Message] = ())
         *(() if view == ALL else _ONLY_IN_ALL),
     }
     job = {name: value for name, value in record.document.items() if name not in hidden}
-    environment: Mapping[str, Any] = job.pop("environment", {})
+    environment = _describe_environment(job)
     if view != ALL:
         environment = {
             name: value for name, value in environment.items() if name in _ENVIRONMENT_IN_SUMMARY
@@ -53,6 +54,8 @@ def render_job(record: JobRecord, view: str, operations: Sequence[Message] = ())
         job["jobMetadata"] = {"sdkVersion": version}
     if job.get("type") == "JOB_TYPE_STREAMING":
         job["runtimeUpdatableParams"] = _updatable(record.document)
+        job["satisfiesPzi"] = False
+        job["serviceResources"] = {"zones": [worker_zone(record.document)]}
     if stages := _stage_states(record, operations):
         job["stageStates"] = stages
     if environment:
@@ -99,10 +102,26 @@ def _identity(record: JobRecord) -> dict[str, Any]:
     }
 
 
+def _describe_environment(job: dict[str, Any]) -> Mapping[str, Any]:
+    """Take the environment out of a job, and add what the service adds to that of a staged job."""
+    environment: Mapping[str, Any] = job.pop("environment", {})
+    agent = environment.get("userAgent")
+    if not agent:
+        return environment
+    pools = environment.get("workerPools", [])
+    return {
+        **environment,
+        "userAgent": {**agent, "support": _SUPPORT},
+        # Recorded for a batch job alone.
+        **({"shuffleMode": "SERVICE_BASED"} if job.get("type") == "JOB_TYPE_BATCH" else {}),
+        "usePublicIps": any(pool.get("ipConfiguration") != "WORKER_IP_PRIVATE" for pool in pools),
+    }
+
+
 def _updatable(job: Mapping[str, Any]) -> dict[str, Any]:
     options = pipeline_options(job)
     most = options.get("max_num_workers") or options.get("num_workers") or 1
-    return {"minNumWorkers": 1, "maxNumWorkers": int(most)}
+    return {"minNumWorkers": 1, "maxNumWorkers": int(most), "workerUtilizationHint": 0.8}
 
 
 def _stage_states(record: JobRecord, operations: Sequence[Message]) -> list[dict[str, Any]]:

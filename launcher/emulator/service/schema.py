@@ -35,6 +35,8 @@ _NUMBERS = {
     "JOB_MESSAGE_ERROR": 4,
 }
 
+# Of a job that has no such zones the service wrote "satisfiesPzi": false.
+_OPTIONAL = frozenset({"satisfiesPzi"})
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
     "uint32": (0, 2**32 - 1),
@@ -122,13 +124,14 @@ class Messages:
     ) -> dict[str, Any]:
         """Return a canonical message as proto3 JSON writes it: fields at their default left out.
 
-        Enums are written by name unless ``numeric_enums``.
+        Enums are written by name unless ``numeric_enums``. Which fields are ``optional``, and
+        written at their default too, the discovery document does not say: see ``_OPTIONAL``.
         """
         properties = self._schemas[message].get("properties", {})
         return {
             name: self._render_field(properties[name], item, numeric_enums)
             for name, item in value.items()
-            if not _is_default(properties[name], item)
+            if name in _OPTIONAL or not _is_default(properties[name], item)
         }
 
     def check(self, message: str, value: object) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher.emulator.runtime.events import Importance
+from launcher.emulator.runtime.staging import default_zone
 
 _ACCELERATOR = re.compile(
     r"\bworker_accelerator=.*?\btype:nvidia-(tesla-)?(?P<model>a100-80gb|[a-z0-9-]+?)(-80gb)?(;|$)",
@@ -95,9 +96,8 @@ def _startup_failed(runtime_environment: Mapping[str, Any], zone: str) -> str:
 
 
 def _find_zone(runtime_environment: Mapping[str, Any], region: str) -> str:
-    # UNCONFIRMED: which zone the service picks if none is requested. Every region has a "b".
     zone: str | None = runtime_environment.get("workerZone")
-    return zone or f"{runtime_environment.get('workerRegion', region)}-b"
+    return zone or default_zone(runtime_environment.get("workerRegion", region))
 
 
 def _find_quota_metric(runtime_environment: Mapping[str, Any]) -> str:

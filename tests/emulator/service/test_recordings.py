@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.portability.api import beam_runner_api_pb2
 
+from launcher.emulator.executor.metrics import (
+    Distribution,
+    JobMetrics,
+    MeanByteCount,
+    MetricNames,
+)
 from launcher.emulator.runtime.announcements import Announcer
 from launcher.emulator.runtime.events import (
     Event,
@@ -97,6 +104,8 @@ def test_a_summary(local: Local, query: dict[str, str]) -> None:
     job = local.call("GET", f"jobs/{job_id}", **query)
     check("summary", job)
     check("sdk", job["jobMetadata"]["sdkVersion"])
+    check("user-agent", job["environment"])
+    assert job["environment"]["userAgent"]["support"] == recording("user-agent")["support"]
     stages = {
         stage["executionStageName"]: stage["executionStageState"] for stage in job["stageStates"]
     }
@@ -115,7 +124,18 @@ def test_a_summary(local: Local, query: dict[str, str]) -> None:
 def test_a_streaming_job_can_be_scaled(local: Local) -> None:
     job_id = start(local, type="JOB_TYPE_STREAMING")
     job = local.call("GET", f"jobs/{job_id}")
-    assert job["runtimeUpdatableParams"] == {"minNumWorkers": 1, "maxNumWorkers": 1}
+    wanted = recording("streaming")
+    check("streaming", job)
+    assert job["runtimeUpdatableParams"] == {**wanted["runtimeUpdatableParams"], "maxNumWorkers": 1}
+    (zone,) = job["serviceResources"]["zones"]
+    assert re.fullmatch(wanted["zones"], zone)
+    assert "serviceResources" not in local.call("GET", f"jobs/{start(local, 'batch')}")
+
+
+def test_workers_without_public_addresses(local: Local) -> None:
+    private = {"workerPools": [{"kind": "harness", "ipConfiguration": "WORKER_IP_PRIVATE"}]}
+    job_id = start(local, environment={**STAGED["environment"], **private})
+    assert "usePublicIps" not in local.call("GET", f"jobs/{job_id}")["environment"]
 
 
 def test_an_item_of_a_list(local: Local) -> None:
@@ -147,22 +167,30 @@ def test_metrics_and_autoscaling_events(local: Local) -> None:
     assert event["currentNumWorkers"] == "2"
 
 
-@pytest.mark.parametrize("success", [True, False], ids=["done", "failed"])
-def test_the_messages_of_a_job_and_their_order(success: bool) -> None:
-    announcer = Announcer("id", STAGED, workers=1)
+def say(job: dict[str, Any], *last: Event) -> list[tuple[str, str]]:
+    """Return the messages and states of a job whose executor reports as it does."""
+    announcer = Announcer("id", job, workers=1)
     reported: list[tuple[str, str]] = []
-    last = JobState.DONE if success else JobState.FAILED
+    fusing = MessageEvent(Importance.DETAILED, "Fusing consumer Map into Read")
     for event in (
+        fusing,
         MessageEvent(Importance.BASIC, "Executing operation Read+Map"),
         StateEvent(JobState.RUNNING),
+        fusing,  # of a second executor
         MessageEvent(Importance.DETAILED, "Workers have started successfully."),
-        StateEvent(last),
+        *last,
     ):
         for each in announcer.around(event):
             if isinstance(each, MessageEvent):
                 reported.append((each.importance.removeprefix("JOB_MESSAGE_"), each.text))
             elif isinstance(each, StateEvent):
                 reported.append(("STATE", each.state))
+    return reported
+
+
+@pytest.mark.parametrize("success", [True, False], ids=["done", "failed"])
+def test_the_messages_of_a_job_and_their_order(success: bool) -> None:
+    reported = say(STAGED, StateEvent(JobState.DONE if success else JobState.FAILED))
     wanted = recording("messages")["order"]
     if not success:
         wanted = [item for item in wanted if "success step" not in item[1]]
@@ -171,6 +199,27 @@ def test_the_messages_of_a_job_and_their_order(success: bool) -> None:
     for (importance, text), (wanted_importance, pattern) in zip(reported, wanted, strict=True):
         assert importance == wanted_importance
         assert re.fullmatch(pattern, text), text
+
+
+def test_the_messages_of_a_stream_and_their_order() -> None:
+    reported = iter(say({**STAGED, "type": "JOB_TYPE_STREAMING"}))
+    for importance, pattern in recording("stream-messages")["order"]:
+        assert any(importance == said and re.fullmatch(pattern, text) for said, text in reported), (
+            pattern
+        )
+
+
+def test_the_mean_size_of_elements() -> None:
+    transform = beam_runner_api_pb2.PTransform(unique_name="Read", outputs={"None": "out"})
+    metrics = JobMetrics(MetricNames(beam_runner_api_pb2.Components(transforms={"ref": transform})))
+    metrics.begin("a", dict)
+    sampled = MeanByteCount("out")
+    metrics.commit("a", {sampled: Distribution(count=2, sum=62, min=30, max=32)})
+    wanted = recording("mean-byte-count")["update"]
+    committed, tentative = metrics.updates()
+    assert committed == wanted
+    assert tentative["name"]["context"].pop("tentative") == "true"
+    assert tentative == wanted
 
 
 @pytest.mark.parametrize(
