@@ -1,0 +1,111 @@
+"""What the processes below this one use, as Linux reports it: CPU seconds and memory.
+
+Processes that detach themselves count too: they become this one's children when their parent ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+_PERIOD_SEC = 0.2
+_PATIENCE_SEC = 5.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class ProcessTree:
+    """Samples the processes below this one until it is closed, and ends those that are left."""
+
+    def __init__(self) -> None:
+        if not Path("/proc/self/smaps_rollup").exists():
+            raise OSError("CPU and memory of processes are measured on Linux only")
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.peak_mib = 0.0
+        self._waited = _waited_sec()
+        self._last: dict[tuple[int, str], float] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> ProcessTree:
+        self._sampler.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._sampler.join()
+        self.end()
+
+    def cpu_sec(self) -> float:
+        """Return the CPU seconds of all processes so far, also of those that have ended.
+
+        Two sums, neither too large: what the kernel has added up, which lacks children that nobody
+        waited for, and what each process had used when it was last seen.
+        """
+        with self._lock:
+            added_up = _waited_sec() - self._waited
+            for pid, fields in _find_descendants().items():
+                own, waited = (
+                    sum(map(int, fields[first : first + 2])) / _TICKS for first in (11, 13)
+                )
+                added_up += own + waited
+                self._last[pid, fields[19]] = own  # the time of its start makes it unique
+            return max(added_up, sum(self._last.values()))
+
+    def end(self) -> None:
+        """Kill the processes that are left, and wait for them."""
+        deadline = time.monotonic() + _PATIENCE_SEC
+        while (left := _find_descendants()) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            time.sleep(0.05)
+
+    def _sample(self) -> None:
+        while not self._stop.wait(_PERIOD_SEC):
+            self.cpu_sec()
+            self.peak_mib = max(self.peak_mib, sum(map(_memory_mib, _find_descendants())))
+
+
+def _waited_sec() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _find_descendants() -> dict[int, list[str]]:
+    """Return the fields after the name in /proc/PID/stat, of every process below this one."""
+    stats: dict[int, list[str]] = {}
+    for process in os.listdir("/proc"):
+        if process.isdecimal():
+            with contextlib.suppress(OSError):
+                text = Path("/proc", process, "stat").read_text()
+                stats[int(process)] = text.rpartition(")")[2].split()
+    found = {os.getpid()}
+    while more := {pid for pid, fields in stats.items() if int(fields[1]) in found} - found:
+        found |= more
+    return {pid: stats[pid] for pid in found if pid in stats and pid != os.getpid()}
+
+
+def _memory_mib(pid: int) -> float:
+    """Return a process's resident memory, pages that several share divided among them."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
