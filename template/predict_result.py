@@ -121,7 +121,7 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
 def _to_column(returned: Any) -> Any:
     """Return one entry per row, as pandas takes a column."""
     if is_tensor(returned):
-        returned = _tensor_to_array(returned)
+        returned = tensor_to_array(returned)
     if isinstance(returned, np.ma.MaskedArray):
         return _typed(_cells(np.atleast_1d(returned).tolist()))
     if isinstance(returned, np.ndarray):
@@ -131,7 +131,7 @@ def _to_column(returned: Any) -> Any:
         return _typed(_cells([returned]))
     if isinstance(returned, Sequence):
         return _typed(
-            _cells([_tensor_to_array(entry) if is_tensor(entry) else entry for entry in returned])
+            _cells([tensor_to_array(entry) if is_tensor(entry) else entry for entry in returned])
         )
     raise _unusable_type(returned)
 
@@ -232,7 +232,12 @@ def _to_list(array: np.ndarray) -> Any:
     return times.reshape(array.shape).tolist()
 
 
-def _tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
+def tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor of any device as an array; types that NumPy lacks as float32.
+
+    Raises:
+        UnusablePredictionError: it is sparse, quantized or without data.
+    """
     import torch  # already loaded, as there is a tensor of it
 
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:

@@ -16,7 +16,7 @@ from template.models.image_options import ImageOptions
 from template.models.labels import LabelOptions
 from template.needs.columns import ColumnType
 from template.needs.images import stack_images
-from template.predict_result import COLUMN
+from template.predict_result import COLUMN, UnusablePredictionError
 
 Array: TypeAlias = Any
 """An array of NumPy or a tensor of torch, which mypy does not see."""
@@ -39,25 +39,46 @@ class Input:
         shape: without rows; None where any size will do, and None if the file does not say it.
         dtype: of NumPy; objects are texts.
         is_named: whether somebody chose the name for what goes in, so that it names a column.
+        tensor_type: the type in torch, if NumPy lacks it.
     """
 
     name: str
     shape: tuple[int | None, ...] | None
     dtype: np.dtype
     is_named: bool = True
+    tensor_type: str = ""
 
 
 @dataclass(frozen=True)
 class BatchSize:
-    """How many rows a network takes at once."""
+    """How many rows a network takes at once: from ``minimum`` to ``maximum``, in multiples."""
 
     minimum: int = 1
     maximum: int | None = None
+    multiple: int = 1
+
+    @classmethod
+    def of_all(cls, sizes: Sequence[BatchSize]) -> BatchSize:
+        """Return what suits every input.
+
+        Raises:
+            ValueError: they contradict each other.
+        """
+        multiple = math.lcm(*(each.multiple for each in sizes))
+        minimum = math.ceil(max(each.minimum for each in sizes) / multiple) * multiple
+        maxima = [each.maximum // multiple * multiple for each in sizes if each.maximum is not None]
+        if maxima and min(maxima) < minimum:
+            raise ValueError("its inputs take different numbers of rows at once")
+        return cls(minimum, min(maxima, default=None), multiple)
 
     def split(self, rows: int) -> Iterator[tuple[int, int]]:
         """Yield the first row of each batch and the one after its last."""
         step = self.maximum or max(rows, 1)
         return ((start, min(start + step, rows)) for start in range(0, rows, step))
+
+    def count_missing(self, rows: int) -> int:
+        """Return how many rows a batch needs beside its own."""
+        return max(self.minimum - rows, -rows % self.multiple)
 
 
 class NetworkModel(ImageOptions, LabelOptions):
@@ -85,10 +106,12 @@ class NetworkModel(ImageOptions, LabelOptions):
         if names:
             self.columns = _name_columns(names, only)
             size = only.shape[0] if only.shape is not None and len(only.shape) == 1 else None
+            if only.shape == ():
+                size = 1
             if len(names) > 1 and size not in (None, len(names)):
                 raise self._error(
-                    f"the input {only.name!r} takes {size} columns, and feature_columns names "
-                    f"{len(names)}"
+                    f"the input {only.name!r} takes {size} column{'s' if size != 1 else ''}, and "
+                    f"feature_columns names {len(names)}"
                 )
         elif len(self._inputs) == 1 and (self.image_size or _is_image(only)):
             self._takes_images = True
@@ -112,30 +135,44 @@ class NetworkModel(ImageOptions, LabelOptions):
             "one column of lists; image_size for images"
         )
 
-    def predict(self, df: pd.DataFrame) -> dict[str, Any]:
-        """Return the outputs, with labels if the options ask for them."""
+    def predict(self, df: pd.DataFrame) -> dict[str, Any] | None:
+        """Return the outputs, with labels if the options ask for them; None without rows.
+
+        Raises:
+            UnusablePredictionError: an output has not one entry for each row.
+        """
+        if df.empty:
+            return None
         loaded = self.ensure_model()
         arrays = self._make_arrays(df)
         parts = []
         for start, stop in self._batch_size.split(len(df)):
             batch = {name: array[start:stop] for name, array in arrays.items()}
             rows = stop - start
-            missing = max(self._batch_size.minimum - rows, 0)
+            missing = self._batch_size.count_missing(rows)
             if missing:
                 batch = {name: _pad(array, missing) for name, array in batch.items()}
             outputs = self.run(loaded, batch)
+            for name, array in outputs.items():
+                if array.shape[:1] != (rows + missing,):
+                    raise UnusablePredictionError(
+                        f"the model's output {name!r} has shape {array.shape} for "
+                        f"{rows + missing} rows: export a model with an entry for each row"
+                    )
             parts.append({name: array[:rows] for name, array in outputs.items()})
         columns = {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
         return self.label(columns)
 
     def _make_arrays(self, df: pd.DataFrame) -> dict[str, Array]:
+        only = self._inputs[0]
         if self._takes_images:
-            only = self._inputs[0]
             return {only.name: self._make_images(df, only)}
         names = self.feature_names
+        if len(names) > 1 and only.dtype.kind == "f":
+            return {only.name: df[list(names)].to_numpy(only.dtype)}
         if len(names) > 1:
-            array = df[list(names)].to_numpy(dtype=self._inputs[0].dtype)
-            return {self._inputs[0].name: array}
+            columns = [_convert(df[name].to_numpy(), only.dtype, name) for name in names]
+            return {only.name: np.stack(columns, axis=1)}
         return {
             each.name: _make_array(df.iloc[:, position], each)
             for position, each in enumerate(self._inputs)
@@ -171,14 +208,40 @@ def _column_type(input_: Input) -> ColumnType:
 
 def _make_array(column: pd.Series[Any], input_: Input) -> np.ndarray:
     """Return a column, numbers or lists of them, as an input."""
+    name, shape = str(column.name), input_.shape
     if column.dtype != object or input_.dtype.kind == "O":
-        array = column.to_numpy(dtype=input_.dtype)
+        array = _convert(column.to_numpy(), input_.dtype, name)
     else:
-        array = np.stack([np.asarray(cell, dtype=input_.dtype) for cell in column])
-    shape = input_.shape
-    if shape is not None and array.ndim != len(shape) + 1 and None not in shape:
-        return array.reshape(len(array), *(size or 1 for size in shape))
-    return array[:, None] if shape is not None and len(shape) == 1 and array.ndim == 1 else array
+        array = np.stack([_convert(np.asarray(cell), input_.dtype, name) for cell in column])
+    if shape is None or array.ndim == len(shape) + 1:
+        return array
+    if None not in shape and math.prod(array.shape[1:]) == math.prod(map(int, shape)):  # type: ignore[arg-type]
+        return array.reshape(len(array), *shape)
+    if len(shape) == 1 and array.ndim == 1:
+        return array[:, None]
+    raise ValueError(
+        f"column {name!r}: a value of shape {array.shape[1:]}; the model takes {_format(shape)}"
+    )
+
+
+def _convert(values: np.ndarray, dtype: np.dtype, column: str) -> np.ndarray:
+    """Return values in the type of an input.
+
+    Raises:
+        ValueError: one would change, or is missing.
+    """
+    if dtype.kind == "O":
+        missing = [value for value in values if not isinstance(value, str)]
+        if missing:
+            raise ValueError(f"column {column!r}: {missing[0]!r} is not a text")
+        return values
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"column {column!r}: not numbers alone")
+    with np.errstate(invalid="ignore", over="ignore"):
+        converted = values.astype(dtype)
+    if dtype.kind != "f" and not np.array_equal(converted, values):
+        raise ValueError(f"column {column!r}: not of the model's type {dtype}")
+    return converted
 
 
 def _is_image(input_: Input) -> bool:
@@ -207,16 +270,36 @@ def _image_shape(input_: Input) -> tuple[int | None, int | None, int | None]:
 
 
 def name_outputs(result: Any) -> dict[str, Any]:
-    """Return what a network of torch returned, by name."""
-    if isinstance(result, Mapping):
-        return dict(result)
-    if hasattr(result, "_fields"):
-        return dict(zip(result._fields, result, strict=True))
-    if not isinstance(result, list | tuple):
-        return {COLUMN: result}
-    if len(result) == 1:
-        return {COLUMN: result[0]}
-    return {f"output_{number}": each for number, each in enumerate(result)}
+    """Return what a network of torch returned, by name, without what is None.
+
+    Those of a dictionary or a named tuple have its names, those of a tuple ``output_0`` and so on;
+    in one another they are joined, ``hidden_0``. A list of texts is one output.
+
+    Raises:
+        UnusablePredictionError: there is none, or several have the same name.
+    """
+    outputs: dict[str, Any] = {}
+    for name, value in _flatten("", result):
+        if name in outputs:
+            raise UnusablePredictionError(f"the model returned several outputs {name!r}")
+        outputs[name] = value
+    if not outputs:
+        raise UnusablePredictionError("the model returned nothing")
+    return outputs
+
+
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _flatten(f"{name}_{key}" if name else str(key), each)
+    elif isinstance(value, list | tuple) and not all(isinstance(each, str) for each in value):
+        for number, each in enumerate(value):
+            inner = f"{name or 'output'}_{number}" if len(value) > 1 else name
+            yield from _flatten(inner, each)
+    elif value is not None:
+        yield name or COLUMN, value
 
 
 def _pad(array: Array, rows: int) -> Array:

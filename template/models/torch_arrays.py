@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from template.models.network import Array, name_outputs
+from template.models.network import Array, Input, name_outputs
+from template.predict_result import UnusablePredictionError, tensor_to_array
+from template.tensors import is_tensor
 
 
 def run_torch(
-    module: Callable[..., Any], inputs: Mapping[str, Array], device: str
+    module: Callable[..., Any], inputs: Mapping[str, Array], declared: Sequence[Input], device: str
 ) -> dict[str, np.ndarray]:
-    """Return what a module returns for inputs, as arrays by name."""
+    """Return what a module returns for inputs, as arrays by name.
+
+    Raises:
+        UnusablePredictionError: an output is neither a tensor nor a list of texts.
+    """
     import torch
 
     with torch.inference_mode():
-        tensors = [
-            (torch.from_numpy(each) if isinstance(each, np.ndarray) else each).to(device)
-            for each in inputs.values()
-        ]
-        outputs = name_outputs(module(*tensors))
-    return {name: _to_array(value) for name, value in outputs.items()}
+        values = [_to_tensor(inputs[each.name], each, device) for each in declared]
+        outputs = name_outputs(module(*values))
+    return {name: _to_array(name, value) for name, value in outputs.items()}
 
 
-def _to_array(value: Any) -> np.ndarray:
+def _to_tensor(array: Array, input_: Input, device: str) -> Any:
+    """Return an array as a tensor, and one of texts as their list."""
     import torch
 
-    tensor: torch.Tensor = value.detach().cpu()
-    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return array
+    if isinstance(array, np.ndarray):
+        if array.dtype.kind == "O":
+            return array.tolist()
+        array = torch.from_numpy(array)
+    return array.to(device, getattr(torch, input_.tensor_type) if input_.tensor_type else None)
+
+
+def _to_array(name: str, value: Any) -> np.ndarray:
+    if is_tensor(value):
+        return tensor_to_array(value)
+    if isinstance(value, list):
+        return np.array(value, dtype=object)
+    raise UnusablePredictionError(
+        f"the model's output {name!r} is a {type(value).__name__}, not a tensor"
+    )

@@ -6,36 +6,86 @@ read by an unpickler in C++ that makes nothing but classes of that code.
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from template.model import Option
 from template.models.network import Array, BatchSize, Input, NetworkModel
+from template.models.torch_archive import rewrite
 from template.models.torch_arrays import run_torch
+
+_DEVICE = re.compile(rb'torch\.device\("(?:cpu|cuda(?::\d+)?)"\)')
+_TAKES_INDICES = {"aten::embedding": 1, "aten::embedding_bag": 1, "aten::one_hot": 0}
+"""Operators, and which of their arguments is of whole numbers."""
+_BFLOAT16 = "bfloat16"
 
 
 class TorchScriptModel(NetworkModel):
     """A scripted or traced module.
 
-    The arguments of its ``forward`` are its inputs; their shapes and types are not in the file. If
-    there are several, each is a column.
+    The arguments of its ``forward`` are its inputs; their shapes are not in the file. If there are
+    several, each is a column. A list of texts is a column too.
     """
 
     kind = "a TorchScript program"
 
+    input_type = Option(
+        "text",
+        "The type of the numbers that a TorchScript program gets. By default that of its weights, "
+        "or int64 for what it looks up in an embedding.",
+        default=None,
+        choices=["float32", "float64", "float16", _BFLOAT16, "int64", "int32", "uint8", "bool"],
+    )
+
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
         """Return the arguments of ``forward``."""
         module = _load(local, "cpu")
+        if not hasattr(module, "forward"):
+            raise self._error("is a TorchScript program without a forward")
         arguments = module.forward.schema.arguments[1:]  # but for self
         needed = [each for each in arguments if not each.has_default_value()]
-        dtype = np.dtype(np.float32)
-        for parameter in module.parameters():
-            if parameter.is_floating_point():
-                dtype = np.dtype(str(parameter.dtype).removeprefix("torch."))
-                break
+        if not needed:
+            raise self._error("the program's forward takes nothing")
+        values = list(module.inlined_graph.inputs())[1:]
+        types = [
+            self._find_type(module, argument, value)
+            for argument, value in zip(needed, values, strict=False)
+        ]
         is_named = len(needed) > 1
-        return [Input(each.name, None, dtype, is_named) for each in needed], BatchSize()
+        inputs = [
+            Input(
+                each.name,
+                None,
+                np.dtype(np.float32 if type_ == _BFLOAT16 else type_),
+                is_named,
+                type_ if type_ == _BFLOAT16 else "",
+            )
+            for each, type_ in zip(needed, types, strict=True)
+        ]
+        return inputs, BatchSize()
+
+    def _find_type(self, module: Any, argument: Any, value: Any) -> str:
+        """Return the type of an argument, which the file does not say, by what is done with it."""
+        declared = str(argument.type)
+        if declared == "List[str]":
+            return "object"
+        if declared not in ("Tensor", "Optional[Tensor]"):
+            raise self._error(
+                f"the argument {argument.name!r} of forward is of type {declared}; columns can be "
+                "a Tensor or a List[str]. Script a module whose forward takes these"
+            )
+        if self.input_type:
+            return str(self.input_type)
+        for use in value.uses():
+            if _TAKES_INDICES.get(use.user.kind()) == use.offset:
+                return "int64"
+        floats = (each for each in module.parameters() if each.is_floating_point())
+        return str(next((each.dtype for each in floats), "float32")).removeprefix("torch.")
 
     def load_file(self, local: str) -> Any:
         """Return the module on the model's device."""
@@ -43,10 +93,18 @@ class TorchScriptModel(NetworkModel):
 
     def run(self, loaded: Any, inputs: Mapping[str, Array]) -> Mapping[str, np.ndarray]:
         """Call ``forward``."""
-        return run_torch(loaded, inputs, self.device)
+        return run_torch(loaded, inputs, self._inputs, self.device)
 
 
 def _load(local: str, device: str) -> Any:
+    """Load a program; the devices that tracing wrote into its code become ``device``."""
     import torch
 
-    return torch.jit.load(local, map_location=device).eval()
+    name = f'torch.device("{device}")'.encode()
+
+    def move(member: str, content: bytes) -> bytes:
+        return _DEVICE.sub(name, content) if member.endswith(".py") else content
+
+    with tempfile.TemporaryDirectory() as folder:
+        moved = rewrite(Path(local), Path(folder) / "moved.pt", move)
+        return torch.jit.load(moved or local, map_location=device).eval()
