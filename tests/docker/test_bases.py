@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +13,7 @@ from launcher.image.bases import PINS, Base, find_digest, read_bases
 from launcher.image.engines.buildah import Buildah
 from launcher.image.plan import ImageOptions, plan_build
 from tests.docker import standins
+from tests.servers import QuietHandler, serve_handler
 from tests.support import BIN, PROJECT_ROOT, run
 
 
@@ -71,7 +69,7 @@ def test_a_digest_is_that_of_one_tag(kit):
 def test_a_registry_gives_everybody_a_token():
     """As Docker's own does: https://distribution.github.io/distribution/spec/auth/token/."""
 
-    class Registry(BaseHTTPRequestHandler):
+    class Registry(QuietHandler):
         def do_GET(self):
             url = urlsplit(self.path)
             host = self.headers["Host"]
@@ -80,31 +78,17 @@ def test_a_registry_gives_everybody_a_token():
                     "service": ["registry"],
                     "scope": ["repository:library/python:pull"],
                 }
-                self.answer(200, {"token": "everybody"})
+                self.answer(200, b'{"token": "everybody"}')
             elif self.headers.get("Authorization") != "Bearer everybody":
                 scope = 'service="registry",scope="repository:library/python:pull"'
-                self.answer(401, {}, f'Bearer realm="http://{host}/token",{scope}')
+                challenge = f'Bearer realm="http://{host}/token",{scope}'
+                self.answer(401, b"{}", headers={"WWW-Authenticate": challenge})
             else:
-                self.answer(200 if url.path.endswith("/3.11") else 404, {"schemaVersion": 2})
+                self.answer(200 if url.path.endswith("/3.11") else 404, b'{"schemaVersion": 2}')
 
-        def answer(self, status, body, challenge=None):
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            if challenge:
-                self.send_header("WWW-Authenticate", challenge)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("localhost", 0), Registry) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        name = f"localhost:{server.server_port}/library/python"
+    with serve_handler(Registry) as port:
+        name = f"localhost:{port}/library/python"
         digest = find_digest(Base("PYTHON_IMAGE", f"{name}:3.11", None))
         with pytest.raises(ImageError, match=f"{name}: its registry refuses with 404"):
             find_digest(Base("PYTHON_IMAGE", f"{name}:3.12", None))
-        server.shutdown()
     assert digest.startswith("sha256:")

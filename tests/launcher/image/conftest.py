@@ -1,10 +1,13 @@
-"""An image as it should be: its configuration and what the probe finds in it."""
+"""An image as it should be, what the probe finds in it, and packages for uv to lock."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
 from launcher.image.config import ImageConfig
+from launcher.image.flavours import find_flavour
 from launcher.image.probe import (
     Attempt,
     Facts,
@@ -13,7 +16,10 @@ from launcher.image.probe import (
     ProbedFile,
     Program,
 )
+from launcher.image.projects import read_projects
+from launcher.image.resolve import write_locks
 from launcher.preflight.image_rules import BOOT, LAUNCHER
+from tests.launcher.image.packages import add_wheel
 
 PROGRAM = ProbedFile(exists=True, executable=True, readable_by_all=True, machine="amd64")
 
@@ -78,3 +84,46 @@ def facts() -> Facts:
         package_failures=(),
         trial=None,
     )
+
+
+@pytest.fixture
+def wheels(tmp_path):
+    """A folder of empty packages, which are all that uv sees."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name, version in (
+        ("setuptools", "80.0"),
+        ("setuptools", "81.0"),
+        ("torch", "2.12.0"),
+        ("torch", "2.13.0"),
+    ):
+        add_wheel(folder, name, version)
+    return folder
+
+
+@pytest.fixture
+def environ(wheels, tmp_path):
+    config = tmp_path / "uv.toml"
+    config.write_text("[pip]\nno-index = true\n")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    own.pop("PIP_FIND_LINKS", None)
+    return {**own, "UV_CONFIG_FILE": str(config), "UV_FIND_LINKS": str(wheels)}
+
+
+@pytest.fixture
+def root(tmp_path):
+    docker = tmp_path / "docker"
+    (docker / "locks").mkdir(parents=True)
+    (docker / "requirements.in").write_text("torch==2.13.0\nsetuptools\n")
+    return tmp_path
+
+
+@pytest.fixture
+def project(root, environ, tmp_path):
+    """A project of the user's own, beside an image with torch and setuptools 81."""
+    write_locks(root, [find_flavour("cu130")], environ=environ)
+    folder = tmp_path / "own"
+    (folder / "churn").mkdir(parents=True)
+    (folder / "churn" / "__init__.py").touch()
+    (project,) = read_projects([folder])
+    return project

@@ -11,7 +11,7 @@ from launcher.cli import main
 from launcher.finding import CODES, Depth
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.failures import load_failures
-from launcher.jobs.tracebacks import find_exception, find_last_traceback, leave_out_libraries
+from tests.launcher.jobs.test_tracebacks import CONSOLE, FRAMES
 
 # What Dataflow, the launcher, Beam, torch and pip print, with the failure that it gives away.
 TEXTS = [
@@ -213,81 +213,6 @@ def test_the_catalogue_names_codes_that_exist_and_every_code_but_the_unasked():
     }
 
 
-CONSOLE = """\
-INFO:root:starting
-Traceback (most recent call last):
-  File "/template/first.py", line 1, in <module>
-    import first
-ModuleNotFoundError: No module named 'first'
-
-During handling of the above exception, another exception occurred:
-
-Traceback (most recent call last):
-  File "/template/main.py", line 42, in <module>
-    import sendgrid
-ModuleNotFoundError: No module named 'sendgrid'
-python failed with exit status 1
-Error: Template launch failed: exit status 1
-"""
-
-
-def test_the_last_traceback_is_cut_out():
-    assert find_last_traceback(CONSOLE) == (
-        "Traceback (most recent call last):\n"
-        '  File "/template/main.py", line 42, in <module>\n'
-        "    import sendgrid\n"
-        "ModuleNotFoundError: No module named 'sendgrid'"
-    )
-    assert find_last_traceback("nothing of the kind") == ""
-
-
-def test_the_frames_of_libraries_are_left_out():
-    traceback = """\
-Traceback (most recent call last):
-  File "apache_beam/runners/common.py", line 604, in invoke_setup
-  File "/usr/lib/python3.11/site-packages/apache_beam/utils/shared.py", line 289, in acquire
-    return self._acquire()
-           ^^^^^^^^^^^^^^^
-  File "/template/model.py", line 2, in load_model
-    helper()
-  File "/usr/lib/python3.11/site-packages/helper.py", line 1, in helper
-    raise ValueError("no")
-ValueError: no"""
-    assert (
-        "\n".join(leave_out_libraries(traceback))
-        == """\
-Traceback (most recent call last):
-  ... 2 frames of libraries
-  File "/template/model.py", line 2, in load_model
-    helper()
-  File "/usr/lib/python3.11/site-packages/helper.py", line 1, in helper
-    raise ValueError("no")
-ValueError: no"""
-    )
-    assert list(leave_out_libraries("ValueError: no")) == ["ValueError: no"]
-
-
-FRAMES = """\
-Traceback (most recent call last):
-  File "/template/model.py", line 2, in load_model
-    import sendgrid
-"""
-
-
-def test_the_last_frame_of_each_traceback_stays():
-    frames = """  File "/usr/lib/python3.11/site-packages/helper.py", line 7, in run
-  File "/usr/lib/python3.11/site-packages/helper.py", line 9, in walk
-    raise {0}("no")
-{0}: no"""
-    chain = "\n\nThe above exception was the direct cause of the following exception:\n\n"
-    head = "Traceback (most recent call last):\n"
-    text = f"{head}{frames.format('KeyError')}{chain}{head}{frames.format('ValueError')} (again)"
-    short = "  ... 1 frame of libraries"
-    assert "\n".join(leave_out_libraries(text)) == "\n".join(
-        short if line.endswith("in run") else line for line in text.splitlines()
-    )
-
-
 def test_the_cause_comes_first_then_the_traceback():
     def describe(error):
         return diagnose([f"Error message from worker: {FRAMES}{error}"]).format()
@@ -296,26 +221,6 @@ def test_the_cause_comes_first_then_the_traceback():
     known = describe("ModuleNotFoundError: No module named 'sendgrid'")
     assert known.startswith("Cause (workers-lack-code):")
     assert known.count("Traceback (most recent call last)") == 1
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "ValueError: Pipeline has validations errors: \nInvalid GCS path: x\nMissing option: y.",
-        "RuntimeError: Error(s) in loading state_dict for Linear:\n"
-        "\tsize mismatch for weight: copying a param\n\tsize mismatch for bias: another",
-        "UnpicklingError: Weights only load failed.\n\t(1) Set it to False.\n\n"
-        "\t(2) Allow the class.",
-    ],
-    ids=["options", "state-dict", "weights-only"],
-)
-def test_an_exception_has_all_its_lines(message):
-    log = f"I1129 starting\n{FRAMES}{message}\n2026-11-29 12:00:00 INFO: end\n"
-    assert find_last_traceback(log) == f"{FRAMES}{message}"
-    assert find_exception(find_last_traceback(log)) == message
-    assert find_last_traceback(f"{FRAMES}{message}\n\nThe job will be cancelled.") == (
-        f"{FRAMES}{message}"
-    )
 
 
 def test_messages_around_an_exception_are_not_its_lines():

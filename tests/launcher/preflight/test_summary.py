@@ -11,7 +11,7 @@ from tests.launcher.jobs.test_diagnosis import TEXTS
 
 HERE = Path(__file__).parent
 FILES = [
-    *HERE.glob("test_failures_*.py"),
+    *HERE.rglob("test_known_failures*.py"),
     HERE / "test_objects.py",
     HERE.parent / "jobs" / "test_verify.py",
 ]
