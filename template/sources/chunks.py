@@ -84,8 +84,7 @@ class ChunkSplit:
 
     def read_chunk(self) -> Chunk:
         """Read the chunk from the file."""
-        with open_stored(self.path) as stream:
-            stream.seek(self.offset)
+        with open_stored(self.path, start=self.offset, window=self.size) as stream:
             data = stream.read(self.size)
         return Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)
 

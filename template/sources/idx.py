@@ -36,6 +36,7 @@ from template.sources.streams import (
 ROWS_PER_SPLIT = 16_384
 _MAX_ROW_BYTES = 64 << 20
 _MAX_RANK = 8
+_HEADER_BYTES = 64 << 10  # more than enough, compressed or not
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -86,9 +87,11 @@ class IdxSplit:
         header = self.header
         size = max(header.row_bytes, settings.images.image_bytes)
         step = min(settings.batch_size, max(1, MAX_BLOCK_BYTES // size))
-        opened = open_stream if self.compressed else open_stored
-        with opened(self.path) as stream:
-            stream.seek(header.offset + self.start * header.row_bytes)
+        first = header.offset + self.start * header.row_bytes
+        opened = open_stream(self.path) if self.compressed else open_stored(self.path, start=first)
+        with opened as stream:
+            if self.compressed:
+                stream.seek(first)
             for start in range(self.start, self.stop, step):
                 wanted = min(step, self.stop - start)
                 data, problem = read_up_to(stream, wanted * header.row_bytes)
@@ -150,7 +153,7 @@ def split_idx(file: FileVersion, settings: ReadSettings) -> Iterator[IdxSplit | 
     check_image_column(settings)
     check_passthrough((IMAGE,), settings.passthrough_columns)
     check_folder_columns((IMAGE,), settings)
-    with open_stream(file.path) as stream:
+    with open_stream(file.path, window=_HEADER_BYTES) as stream:
         header = read_header(stream)
         compressed = is_gzip(stream)
     if compressed:

@@ -19,6 +19,7 @@ from template.sources.columns import check_folder_columns, check_passthrough, co
 from template.sources.declared_rows import check_image_column, complete_images
 from template.sources.folders import folder_names
 from template.sources.pixels import decode_image
+from template.sources.read_ahead import read_ahead
 from template.sources.splits import SplitId
 from template.sources.streams import (
     DAMAGE,
@@ -38,6 +39,7 @@ class ImagesSplit:
     """A group of image files, whose folders give the same columns."""
 
     paths: tuple[str, ...]
+    sizes: tuple[int, ...]
     generation: str
 
     @property
@@ -64,12 +66,13 @@ class ImagesSplit:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the images in blocks, and a dead letter for each that does not decode."""
         gathered = _Gathered(settings, len(self.paths))
-        for path in self.paths:
+        files = read_ahead(self.paths, self.sizes, _read_file)
+        for path, read_file in zip(self.paths, files, strict=True):
             try:
                 check_image_column(settings)
                 check_passthrough((IMAGE,), settings.passthrough_columns)
                 check_folder_columns((IMAGE,), settings)
-                file = _read_file(path)
+                file = read_file()
                 image = decode_image(file, settings.max_image_pixels, settings.images)
             except UnreadableError as error:
                 yield DeadLetter(key=path, error=describe(error), source=path)
@@ -92,7 +95,9 @@ def split_images(files: Sequence[FileVersion], settings: ReadSettings) -> Iterat
             group = similar[start : start + FILES_PER_SPLIT]
             digest = hashlib.sha256(repr([(file.path, file.generation) for file in group]).encode())
             yield ImagesSplit(
-                paths=tuple(file.path for file in group), generation=digest.hexdigest()[:16]
+                paths=tuple(file.path for file in group),
+                sizes=tuple(file.size for file in group),
+                generation=digest.hexdigest()[:16],
             )
 
 

@@ -76,7 +76,7 @@ class ParquetSplit:
     def _read_batches(self, settings: ReadSettings) -> Iterator[ArrowRows | DeadLetter]:
         with ExitStack() as stack:
             try:
-                parquet = _open(stack.enter_context(open_stored(self.path)))
+                parquet = _open(stack.enter_context(open_stored(self.path, start=None)))
                 counts = _count_rows(parquet)
                 coarse = None
                 wanted = find_wanted(parquet.schema_arrow.names, settings)
@@ -84,7 +84,7 @@ class ParquetSplit:
                 if wanted is not None:
                     int96 = tuple(name for name in int96 if name in wanted)
                 if int96:
-                    stream = stack.enter_context(open_stored(self.path))
+                    stream = stack.enter_context(open_stored(self.path, start=None))
                     coarse = _open(stream, coerce_int96_timestamp_unit="ms")
             except _DAMAGE as error:
                 _check_damage(error)
@@ -124,7 +124,7 @@ class ParquetSplit:
 
 def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
     """Yield the splits of a file, by its metadata alone."""
-    with open_stored(file.path) as stream:
+    with open_stored(file.path, start=None) as stream:
         try:
             parquet = _open(stream)
             names = parquet.schema_arrow.names

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
@@ -18,7 +18,10 @@ from template.needs.columns import Column
 from template.needs.image_format import AS_STORED, ImageFormat
 from template.parameters import MAX_IMAGE_PIXELS
 
+GCS = "gs://"
 GZIP_MAGIC = b"\x1f\x8b"
+WINDOW_BYTES = 8 << 20
+"""What a request to Cloud Storage fetches at least, unless it is known that less is needed."""
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a truncated or corrupt gzip file raises."""
 ENDS_EARLY = "the file ends too early"
@@ -60,14 +63,28 @@ class UnreadableError(ValueError):
 
 
 @contextmanager
-def open_stored(path: str) -> Iterator[BinaryIO]:
+def open_stored(
+    path: str, *, start: int | None = 0, window: int = WINDOW_BYTES
+) -> Iterator[BinaryIO]:
     """Open a file for reading as it is stored, whatever the object's Content-Encoding says.
+
+    Args:
+        path: where it is.
+        start: where it is read first; None for its end.
+        window: how many bytes of an object of Cloud Storage a request fetches at least.
 
     Raises:
         UnreadableError: it cannot be opened.
     """
     try:
-        raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        raw: Any
+        if path.startswith(GCS):
+            from template.sources.objects import ObjectStream  # brings Google's client
+
+            raw = ObjectStream(path, start=start, window=window)
+        else:
+            raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+            raw.seek(start or 0)
     except Exception as error:  # every filesystem has its own exceptions
         raise UnreadableError(f"cannot be opened: {error}") from error
     with raw:
@@ -75,7 +92,7 @@ def open_stored(path: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_stream(path: str) -> Iterator[BinaryIO]:
+def open_stream(path: str, *, window: int = WINDOW_BYTES) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is decompressed, strictly: a truncated file raises.
 
     A file is gzip if it begins so, or if its name ends in ``.gz``. Finding out takes a read at
@@ -84,7 +101,7 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
     Raises:
         UnreadableError: it cannot be opened.
     """
-    with open_stored(path) as raw:
+    with open_stored(path, window=window) as raw:
         begins_so = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         raw.seek(0)
         if begins_so or path.lower().endswith(".gz"):
