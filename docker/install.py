@@ -8,6 +8,7 @@ nothing needs at run time are removed.
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import site
@@ -92,4 +93,7 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except subprocess.CalledProcessError as error:
-        sys.exit(error.returncode)  # pip has said why.
+        # pip has said why, but not that a wheel is for a newer glibc than the base's.
+        if tuple(map(int, re.findall(r"\d+", platform.libc_ver()[1]))) < (2, 34):
+            print("flexpack image: projects are locked for glibc 2.34 and newer", file=sys.stderr)
+        sys.exit(error.returncode)

@@ -8,7 +8,7 @@ alone; then it predicts with the user's model, if one is given. It judges nothin
 ``launcher/image/checks.py`` does.
 
 Its argument is a JSON object: ``packages``, names of packages to import, and ``trial``, the user's
-model: ``model_class``, and perhaps ``model_path``, ``input`` and more ``parameters``.
+model: ``model_class`` or ``model_path``, and perhaps ``input`` and more ``parameters``.
 """
 
 from __future__ import annotations
@@ -354,22 +354,29 @@ def play_worker(folder: Path) -> dict[str, int]:
 
 
 def try_model(folder: Path, trial: dict[str, Any]) -> dict[str, Any]:
-    """Import the user's model class; load it if there is a model file; predict if there is input.
+    """Import the user's model class, or that of the file's kind; load the file; predict the input.
 
     Returns:
         ``loaded``, and how many ``rows`` were predicted and ``failed``, with the ``first_error``.
     """
-    from template.options import find_model_class
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-    model_class = find_model_class(trial["model_class"])
-    path = trial.get("model_path")
+    from template.model_options import make_model, read_model_opts
+    from template.options import choose_model_class
+
+    path, given = trial.get("model_path"), trial["parameters"]
+    model_class = choose_model_class(trial["model_class"], path)
     result = {"loaded": path is not None, "rows": 0, "failed": 0, "first_error": None}
     if trial.get("input") is None:
         if path is not None:
-            model_class(path).ensure_model()
+            options = PipelineOptions([f"--{name}={value}" for name, value in given.items()])
+            text = given.get("model_opts", "")
+            model = make_model(model_class, path, read_model_opts(model_class, text, options))
+            model.inspect()
+            model.ensure_model()
         return result
-    given = {name: trial[name] for name in ("model_class", "model_path", "input") if trial[name]}
-    flags = {**trial["parameters"], **given, "output": str(folder / "predictions")}
+    own = {name: trial[name] for name in ("model_class", "model_path", "input") if trial[name]}
+    flags = {**given, **own, "output": str(folder / "predictions")}
     flags["output_format"] = "jsonl"
     run_entry_file(*(f"--{name}={value}" for name, value in flags.items()), "--runner=FnApiRunner")
     result["rows"] = len(read_lines(folder, "predictions-[0-9]*"))

@@ -23,7 +23,7 @@ from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 
 _ROOT = Path()
-_MODEL_HELP = "imported; with the flags below used too"
+_MODEL_HELP = "imported; with the flags below used too; a file may say what it is by itself"
 _STEP_WIDTH = 60
 _SMALL_BYTES = 10_000  # A layer below it has no row of its own.
 
@@ -261,18 +261,19 @@ def _print_success(report: ImageReport, trial: ModelTrial | None) -> None:
             done = "was loaded; with --input it would predict too"
         else:
             done = "was imported; with --model-path it would be loaded, with --input predict"
-        print(f"{trial.model_class} {done}.")
+        print(f"{trial.name} {done}.")
     else:
-        print("With --model-class, --model-path and --input it tests your own model.")
+        print("With --model-path and --input, and perhaps --model-class, it tests your own model.")
 
 
 def read_trial(args: Namespace) -> ModelTrial | None:
     """Return what the flags say about the user's model."""
-    others = {"--model-path": args.model_path, "--input": args.input}
-    others["--parameters"] = args.parameters
-    if not args.model_class:
+    others = {"--input": args.input, "--parameters": args.parameters}
+    if not args.model_class and not args.model_path:
         if given := [flag for flag, value in others.items() if value]:
-            raise InputError(f"{given[0]}: needs --model-class MODULE:CLASS beside it")
+            raise InputError(
+                f"{given[0]}: needs --model-path FILE, or --model-class MODULE:CLASS, beside it"
+            )
         return None
     return ModelTrial(
         model_class=args.model_class,

@@ -9,7 +9,8 @@
       system-packages.txt   Debian packages, one a line
       wheels/               wheels that no index has
 
-``launcher.image.project_locks`` judges the lock.
+A folder without any Python file may hold requirements alone: those of a model file that needs no
+class. ``launcher.image.project_locks`` judges the lock.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Project:
     """One project.
 
     Attributes:
-        packages: names of its packages.
+        packages: names of its packages; none if it holds only requirements.
         system_packages: names of Debian packages, some with ``=VERSION``.
     """
 
@@ -122,7 +123,7 @@ def _read_project(folder: Path) -> Project:
     packages = tuple(
         sorted(path.parent.name for path in folder.glob("*/__init__.py") if _is_package(path))
     )
-    if not packages:
+    if not packages and (any(folder.rglob("*.py")) or not (folder / REQUIREMENTS).exists()):
         raise InputError(f"--code {folder}: holds no package, {_explain_packages(folder)}")
     for name in packages:
         if name in _RESERVED:

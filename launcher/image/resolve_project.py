@@ -33,6 +33,7 @@ from launcher.image.resolve import (
 from launcher.image.tools import ToolError
 from launcher.image.uv import (
     ONLY_WHEELS,
+    PROJECT_PLATFORM,
     Resolver,
     build_uv_environ,
     drop_other_builds,
@@ -68,7 +69,7 @@ def write_project_lock(
     before = read_pins(known)
     with tempfile.TemporaryDirectory() as directory:
         uv_environ = build_uv_environ(flavour, environ, wheels=[project.wheels])
-        resolver = Resolver(Path(directory), uv_environ, project.folder)
+        resolver = Resolver(Path(directory), uv_environ, project.folder, PROJECT_PLATFORM)
         try:
             pins = resolver.resolve(
                 project.requirements,

@@ -1,4 +1,4 @@
-"""The user's model, tried in the image before a push: its class, its file, a sample of rows."""
+"""The user's model, tried in the image before a push: class or file, and a sample of rows."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ class ModelTrial:
     """What to try in the image.
 
     Attributes:
-        model_class: ``module:Class``, importable in the image.
+        model_class: ``module:Class``, importable in the image; None takes that of the file's kind.
         model_path: its file or folder, local or ``gs://``; None only imports the class.
         input: rows to predict, as the template's parameter; None only loads the model. One file is
             taken, and of lines the first megabyte.
         parameters: more parameters of the batch template.
     """
 
-    model_class: str
+    model_class: str | None = None
     model_path: str | None = None
     input: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What messages call the model."""
+        return self.model_class or PurePosixPath(self.model_path or "").name
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ from launcher.image.tools import ToolError, run_tool
 
 ONLY_WHEELS = "--only-binary=:all:"
 
+# The oldest glibc of a base. What projects bring may need a newer one, as vLLM does: that of Red
+# Hat 9, older than Debian 12's.
 _PLATFORM = "x86_64-manylinux_2_28"
+PROJECT_PLATFORM = "x86_64-manylinux_2_34"
 _TIMEOUT_SEC = 300.0
 _OLD = timedelta(days=2 * 365)
 
@@ -36,6 +39,7 @@ def build_lock_command(
     constraints: Sequence[Path] = (),
     output: Path | None = None,
     only_names: bool = False,
+    platform: str = _PLATFORM,
 ) -> list[str]:
     """Return the command that resolves a flavour's packages, to be run in the project's root.
 
@@ -44,11 +48,12 @@ def build_lock_command(
         output: where the pins go; those that are there already are kept if possible. None
             prints them.
         only_names: do without the hashes.
+        platform: whose wheels will do.
     """
     return [
         *(_uv(), "pip", "compile", str(requirements), "--quiet"),
         *(f"--constraints={path}" for path in constraints),
-        *(f"--python-version={PYTHON_VERSION}", f"--python-platform={_PLATFORM}", ONLY_WHEELS),
+        *(f"--python-version={PYTHON_VERSION}", f"--python-platform={platform}", ONLY_WHEELS),
         *("--no-header", "--no-annotate"),
         *([f"--output-file={output}"] if output else []),
         *([] if only_names else ["--generate-hashes"]),
@@ -62,10 +67,14 @@ class Resolver:
         folder: for its files; empty.
         environ: variables of uv, see ``build_uv_environ``.
         place: where uv looks for its configuration, and above.
+        platform: whose wheels will do.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], place: Path) -> None:
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], place: Path, platform: str = _PLATFORM
+    ) -> None:
         self._folder, self._environ, self._place = folder, environ, place
+        self._platform = platform
 
     def resolve(
         self,
@@ -93,6 +102,7 @@ class Resolver:
             constraints=[self._write("constraints.txt", constraints)],
             output=output,
             only_names=only_names,
+            platform=self._platform,
         )
         run_tool(
             [*command, *flags],
@@ -124,10 +134,10 @@ class Resolver:
         """Return the newest version of each package by itself; nothing if one has none."""
         if not names:
             return {}
-        command = [*build_lock_command("-", only_names=True), "--no-deps", *flags]
+        command = build_lock_command("-", only_names=True, platform=self._platform)
         try:
             text = run_tool(
-                command,
+                [*command, "--no-deps", *flags],
                 cwd=self._place,
                 stdin="\n".join(names),
                 environ=self._environ,

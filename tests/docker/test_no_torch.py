@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import pytest
 from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
 from tests.docker.conftest import NAME
-from tests.support import BIN, PROJECT_ROOT
+from tests.support import BIN, PROJECT_ROOT, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
@@ -54,7 +55,7 @@ def build_onnx(weights: list[float]) -> bytes:
 
 @pytest.fixture(scope="module")
 def recipe(project, tmp_path_factory):
-    """Do what the page says, and return what each command printed and the image's name."""
+    """Do what the page says, and return the folder and what each command printed."""
     blocks = dict(_BLOCK.findall((PROJECT_ROOT / "docker" / "README.md").read_text()))
     root = tmp_path_factory.mktemp("recipe")
     for name in ("docker", "template"):
@@ -71,7 +72,7 @@ def recipe(project, tmp_path_factory):
     }.items():
         standins.write(root / name, text)
     (root / "scorer" / "model.onnx").write_bytes(build_onnx([1.0, 0.5]))
-    return [run_make(shlex.split(command), root, project) for command in commands]
+    return root, [run_make(shlex.split(command), root, project) for command in commands]
 
 
 def run_make(command: list[str], root, project) -> str:
@@ -93,13 +94,26 @@ def run_make(command: list[str], root, project) -> str:
 
 
 def test_the_recipe_builds_an_image_whose_model_predicts(recipe):
-    lock, build, test = recipe
+    _, (lock, build, test) = recipe
     assert "+ onnxruntime" in lock
     assert "+ torch" not in lock
     assert f"Built {NAME}:no-torch." in build
     assert ", Beam 2.77.0, torch none, CUDA none" in test
     assert "16 predictions through Beam equal those of Python alone" in test
     assert "scorer.model:Scorer predicted 3 of 3 rows." in test
+
+
+def test_a_model_file_predicts_without_a_class(recipe):
+    root, _ = recipe
+    done = run(
+        *(str(BIN / "flexpack"), "image", "test", "--no-size", f"--image={NAME}:no-torch"),
+        *("--engine=buildah", "--model-path=scorer/model.onnx", "--input=scorer/rows.csv"),
+        "--parameters=feature_columns=age,income",
+        env=os.environ,
+        cwd=root,
+        timeout_sec=600,
+    )
+    assert "model.onnx predicted 3 of 3 rows." in done.stdout
 
 
 ASK = """

@@ -176,6 +176,32 @@ def test_a_model_that_is_only_loaded(try_model):
     }
 
 
+@pytest.mark.parametrize("rows", ["x\n1\n2\n3\n", None])
+def test_a_model_file_without_a_class(ask, tmp_path, rows):
+    import torch
+
+    class Half(torch.nn.Module):
+        def forward(self, x):
+            return x / 2
+
+    torch.jit.script(Half()).save(tmp_path / "half.pt")
+    trial = {
+        "model_class": None,
+        "model_path": str(tmp_path / "half.pt"),
+        "input": None,
+        "parameters": {"feature_columns": "x"},
+    }
+    if rows:
+        (tmp_path / "rows.csv").write_text(rows)
+        trial["input"] = str(tmp_path / "rows.csv")
+    (tmp_path / "out").mkdir()
+    out = f"Path({str(tmp_path / 'out')!r})"
+    found = ask(f"probe.attempt(lambda: probe.try_model({out}, {trial!r}))")
+    assert found["error"] is None
+    assert found["result"]["rows"] == (3 if rows else 0)
+    assert found["result"]["loaded"]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -53,11 +53,18 @@ def test_system_packages_are_names_with_comments(make):
     assert project.system_packages == ("libgl1", "bc=1.0-1")
 
 
+def test_a_folder_of_requirements_alone_is_a_project(make):
+    (project,) = read_projects([make("own", "requirements.in", "model.onnx")])
+    assert project.packages == ()
+    assert list(find_code(project)) == []
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
         ((), "holds no package, a subfolder with an __init__.py"),
         (("churn.py",), "holds no package"),
+        (("churn/model.py", "requirements.in"), "holds no package"),
         (("tests/__init__.py",), "holds no package"),
         (("__init__.py", "model.py"), "it is a package itself: give the folder above"),
         (("src/churn/__init__.py",), "there are some in src: give --code"),

@@ -34,6 +34,18 @@ def test_a_project_may_bring_a_torch_into_an_image_without(root, wheels, environ
     assert read_pins(text) == result.after
 
 
+def test_a_project_may_need_a_newer_glibc_than_flexpack(root, wheels, environ, project):
+    flavour = find_flavour("no-torch")
+    write_locks(root, [flavour], environ=environ)
+    for version, glibc in (("0.5", "2_17"), ("0.32", "2_31"), ("0.33", "2_36")):
+        add_wheel(wheels, "vllm", version)
+        built = wheels / f"vllm-{version}-py3-none-any.whl"
+        built.rename(wheels / f"vllm-{version}-cp38-abi3-manylinux_{glibc}_x86_64.whl")
+    project.requirements.write_text("vllm\n")
+    result = write_project_lock(root, project, flavour, environ=environ)
+    assert result.after == {"vllm": "0.32"}
+
+
 def test_the_lock_of_a_project_is_made_beside_the_images_own(root, wheels, environ, project):
     add_wheel(wheels, "setuptools", "82.0")
     add_wheel(wheels, "joblib", "1.5")

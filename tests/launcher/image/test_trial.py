@@ -12,6 +12,11 @@ from launcher.image.trial import ModelTrial, prepared
 INSIDE = PurePosixPath("/tmp/flexpack-trial")
 
 
+def test_a_model_is_called_by_its_class_or_its_file():
+    assert ModelTrial(model_class="a:B", model_path="x/c.pt").name == "a:B"
+    assert ModelTrial(model_path="gs://x/c.onnx").name == "c.onnx"
+
+
 def test_a_class_alone_needs_no_file():
     with prepared(ModelTrial(model_class="a:B")) as ready:
         assert ready.mounts == {}
