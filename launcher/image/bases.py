@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import InputError
+from launcher.errors import FlexpackError, ImageError, InputError
 from launcher.image.context import DOCKERFILE
 from launcher.image.registry import Registry
 from launcher.image_reference import pin, read_reference
@@ -63,10 +63,16 @@ def find_digest(base: Base) -> str:
     """Ask the registry what the tag stands for now. Blocks, for seconds.
 
     Raises:
-        ImageError: the registry does not answer, or has no such image.
+        ImageError: the registry does not answer, refuses, or has no such image.
     """
     image = read_reference(base.tag)
-    digest: str = Registry(image).find(image.tag or "latest")["digest"]
+    try:
+        digest: str = Registry(image).find(image.tag or "latest")["digest"]
+    except FlexpackError as error:
+        raise ImageError(
+            f"{base.argument}: {error}. {PINS} is as it was; if you know the digest, write "
+            f"{base.tag}@sha256:DIGEST into it"
+        ) from error
     return digest
 
 

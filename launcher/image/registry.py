@@ -37,7 +37,7 @@ class Registry:
 
     def __init__(self, image: ImageReference) -> None:
         self._session = open_google_session() if find_repository(image) else requests.Session()
-        self._name = image.name
+        self._name, self._host = image.name, image.host
         host = _HOSTS.get(image.host, image.host)
         scheme = "http" if host.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
         self._place = f"{scheme}://{host}/v2/{image.path}/"
@@ -94,10 +94,13 @@ class Registry:
             if answer.status_code == requests.codes.unauthorized and self._log_in(answer):
                 answer = self._session.request(method, url, timeout=_TIMEOUT_SEC, **options)
         except requests.RequestException as error:
-            raise ImageError(f"{self._name}: its registry does not answer: {error}") from error
+            raise ImageError(
+                f"{self._name}: its registry {self._host} does not answer: {_find_reason(error)}"
+            ) from error
         if not answer.ok and not (may_miss and answer.status_code == requests.codes.not_found):
             raise ImageError(
-                f"{self._name}: its registry refuses with {answer.status_code}: {answer.text[:300]}"
+                f"{self._name}: its registry refuses {place} with {answer.status_code}: "
+                f"{_read_message(answer)}"
             )
         return answer
 
@@ -117,6 +120,24 @@ class Registry:
         token = granted.json().get("token") or granted.json().get("access_token")
         self._session.headers["Authorization"] = f"Bearer {token}"
         return token is not None
+
+
+def _find_reason(error: BaseException) -> str:
+    """Return the last line of a chain of errors: that of the operating system."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return str(error)
+
+
+def _read_message(answer: requests.Response) -> str:
+    """Return what a registry says about a refusal.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+    """
+    try:
+        return "; ".join(str(each["message"]) for each in answer.json()["errors"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text.strip()[:300]
 
 
 def describe(content: bytes) -> dict[str, Any]:

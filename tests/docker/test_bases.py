@@ -13,6 +13,7 @@ from launcher.image.bases import PINS, Base, find_digest, read_bases
 from launcher.image.engines.buildah import Buildah
 from launcher.image.plan import ImageOptions, plan_build
 from tests.docker import standins
+from tests.docker.registry import PROGRAM, serve_registry
 from tests.servers import QuietHandler, serve_handler
 from tests.support import BIN, PROJECT_ROOT, run
 
@@ -51,8 +52,37 @@ def test_what_the_tags_stand_for_is_written_down_and_built_on(project, registry,
     assert f"PYTHON_IMAGE: {name}\n  {digest}\nBEAM_IMAGE" in done.stdout
     args = plan_build(kit, ImageOptions(flavour="cpu", tag="1")).build_args
     assert args["PYTHON_IMAGE"] == args["BEAM_IMAGE"] == f"{registry.host}/base@{digest}"
+    # The tag moves, and a build does not.
+    made = standins.make_copy(project.build_args["BEAM_IMAGE"], name)
+    moved = Buildah().push(name)
+    standins.run("buildah", "rmi", made)
+    done = run(*command, env=os.environ, cwd=kit)
+    assert (
+        f"PYTHON_IMAGE: {name}\n  {digest}\n  {moved} is what the tag stands for now" in done.stdout
+    )
+    assert plan_build(kit, ImageOptions(flavour="cpu", tag="1")).build_args == args
     options = ImageOptions(flavour="cpu", tag="1", build_args={"PYTHON_IMAGE": "mine:1"})
     assert plan_build(kit, options).build_args["PYTHON_IMAGE"] == "mine:1"
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_a_base_that_cannot_be_had_leaves_what_is_written_down(kit, tmp_path, closed):
+    if shutil.which(PROGRAM) is None:
+        pytest.skip(f"{PROGRAM} is not installed")
+    with serve_registry(tmp_path / "registry", closed=closed) as registry:
+        use_registry(kit, registry.host)
+        written = f"# mine\n{registry.host}/base:1@sha256:{'1' * 64}\n"
+        (kit / PINS).write_text(written)
+        command = (str(BIN / "flexpack"), "image", "bases", "--move")
+        done = run(*command, env=os.environ, cwd=kit, status=1)
+        refused = "401: authentication required" if closed else "404: manifest unknown"
+        assert f"refuses manifests/1 with {refused}" in done.stderr
+    gone = run(*command, env=os.environ, cwd=kit, status=1)
+    assert f"its registry {registry.host} does not answer: [Errno" in gone.stderr
+    for failed in (done, gone):
+        assert f"flexpack: PYTHON_IMAGE: {registry.host}/base: its registry" in failed.stderr
+        assert "docker/bases.txt is as it was" in failed.stderr
+    assert (kit / PINS).read_text() == written
 
 
 def test_a_digest_is_that_of_one_tag(kit):
@@ -89,6 +119,6 @@ def test_a_registry_gives_everybody_a_token():
     with serve_handler(Registry) as port:
         name = f"localhost:{port}/library/python"
         digest = find_digest(Base("PYTHON_IMAGE", f"{name}:3.11", None))
-        with pytest.raises(ImageError, match=f"{name}: its registry refuses with 404"):
+        with pytest.raises(ImageError, match=f"{name}: its registry refuses .* with 404"):
             find_digest(Base("PYTHON_IMAGE", f"{name}:3.12", None))
     assert digest.startswith("sha256:")

@@ -14,7 +14,7 @@ import yaml
 
 from launcher.image.engines.docker import Docker
 from tests.docker import standins
-from tests.docker.conftest import DOUBLE
+from tests.docker.project import DOUBLE
 from tests.support import BIN, PROJECT_ROOT, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]

@@ -13,7 +13,7 @@ import pytest
 
 from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
-from tests.docker.conftest import NAME
+from tests.docker.project import NAME
 from tests.support import BIN, PROJECT_ROOT, run
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]

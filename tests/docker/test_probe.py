@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from tests.docker.conftest import DOUBLE
+from tests.docker.project import DOUBLE
 from tests.support import PROJECT_ROOT
 
 # The part of the probe that a test needs, after its definitions.
