@@ -46,7 +46,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/.ready-to-use: EXTRAS = template,emulator
-$(READY): EXTRAS = template,emulator,onnx,xgboost,sklearn,dev
+$(READY): EXTRAS = template,emulator,onnx,xgboost,sklearn,transformers,dev
 $(READY) .venv/.ready-to-use: pyproject.toml
 	@echo "setting up .venv with $(PYTHON): some minutes, once"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("flexpack needs Python 3.11, and PYTHON=$(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v)'

@@ -14,6 +14,8 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from template.files import list_folder
+
 _GCS = "gs://"
 _GCS_PATH = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.*)", re.DOTALL)
 _WILDCARD = re.compile(r"[*?\[]")
@@ -62,23 +64,43 @@ def match_files(pattern: str) -> list[FileVersion]:
 
 
 def find_version(path: str) -> FileVersion | None:
-    """Return the version of a single file, with the checksum of one that is not in Cloud Storage.
+    """Return the version of a file or folder, with the checksum of what is not in Cloud Storage.
 
+    A folder's size is that of its files together, its generation the newest of theirs, and its
+    checksum that of lines with the path, and the checksum or the generation, of each file.
     None if there is no such file; whoever needs it says so.
     """
     if _WILDCARD.search(path):
         return None
     try:
-        files = match_files(path)
-        if not files or path.startswith(_GCS):
-            return files[0] if files else None
-        digest = hashlib.sha256()
-        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+        names = list_folder(path)
+        files = [_find_file_version(each) for each in (names.values() or [path])]
     except Exception as error:  # every filesystem has its own exceptions
         _log.warning("no version of %s is known: %s", path, error)
         return None
+    known = [file for file in files if file is not None]
+    if not names or len(known) < len(files):
+        return known[0] if known and not names else None
+    lines = [
+        f"{name}\t{file.sha256 or file.generation}\n"
+        for name, file in zip(names, known, strict=True)
+    ]
+    return FileVersion(
+        path=path,
+        size=sum(file.size for file in known),
+        generation=max((file.generation for file in known), key=float),
+        sha256=hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest(),
+    )
+
+
+def _find_file_version(path: str) -> FileVersion | None:
+    files = match_files(path)
+    if not files or path.startswith(_GCS):
+        return files[0] if files else None
+    digest = hashlib.sha256()
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
     return replace(files[0], sha256=digest.hexdigest())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -12,6 +11,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from template.files import download_to_localfs, list_folder
+from template.models import folders
+from template.models.hugging_face_folder import TASKS
 from template.parameters import ParameterError
 
 STATE_DICT = "template.models.fashion_mnist:FashionMnistModel"
@@ -30,11 +31,10 @@ _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x78\x01", b"\x78\x5e", b"\x7
 # Producer, its version, domain, version of the model, documentation, graph, opset, metadata.
 _ONNX_FIELDS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72})
 _HEAD_BYTES = 4096
-_MOST_FILES = 64
-"""Of a folder, that are looked at."""
 _KNOWN = (
-    "TorchScript, a program of torch.export, ONNX, XGBoost, scikit-learn by skops or joblib, "
-    "weights of the built-in model"
+    "TorchScript, a program of torch.export, ONNX, XGBoost, scikit-learn by skops or joblib, a "
+    f"folder of Hugging Face for {', '.join(task.name for task in TASKS)}, weights of the built-in "
+    "model"
 )
 
 
@@ -49,6 +49,8 @@ def find_kind(path: str) -> str:
         found, seen = _find(path)
     except ParameterError:
         raise
+    except folders.UnclearFolderError as error:
+        raise ParameterError(f"{flag}: {error}") from None
     except FileNotFoundError:
         raise ParameterError(f"{flag}: no such file or folder") from None
     except Exception as error:  # every filesystem has its own exceptions
@@ -63,22 +65,23 @@ def find_kind(path: str) -> str:
 
 def find_main_file(local: str) -> str:
     """Return the model file in a local folder; a file, or a folder that is a model, is itself."""
-    folder = Path(local)
-    if not folder.is_dir():
-        return local
-    found = _find_in_folder(folder)
-    return str(folder if found is None else found[1])
+    files = list_folder(local)
+    found = folders.find_model(files, _find_kind_of_file) if files else None
+    return files[found.file] if found and found.file else local
 
 
 def _find(path: str) -> tuple[str | None, str]:
     """Return the class, or what was found instead."""
     if files := list_folder(path):
-        top = [name for name in files if "/" not in name]
-        known = {name: _find_file(files[name])[0] for name in top[:_MOST_FILES]}
-        return _choose(known, f"is a folder that holds {', '.join(sorted(files)[:5])}")
+        found = folders.find_model(files, _find_kind_of_file, path=path)
+        return (found.kind, "") if found else (None, f"is a folder that holds {_some(files)}")
     if not FileSystems.exists(path):
         raise FileNotFoundError(path)
     return _find_file(path, unpacks=True)
+
+
+def _find_kind_of_file(path: str) -> str | None:
+    return _find_file(path)[0]
 
 
 def _find_file(path: str, *, unpacks: bool = False) -> tuple[str | None, str]:
@@ -96,6 +99,8 @@ def _find_file(path: str, *, unpacks: bool = False) -> tuple[str | None, str]:
         return ONNX, ""
     if unpacks and (head.startswith((*_COMPRESSED, _ZIP)) or head[257:262] == b"ustar"):
         return _find_in_archive(path, head)
+    if head[8:10] == b'{"':
+        return None, "is a file of safetensors; name the folder that holds it and config.json"
     return None, f"begins with {head[:16]!r}" if head else "is empty"
 
 
@@ -104,23 +109,13 @@ def _find_in_archive(path: str, head: bytes) -> tuple[str | None, str]:
         if not Path(local).is_dir():  # what joblib compressed
             compressed = head.startswith(_COMPRESSED)
             return (SCIKIT_LEARN, "") if compressed else (None, "is a damaged archive")
-        found = _find_in_folder(Path(local))
-        names = sorted(each.name for each in Path(local).iterdir())
-    return found[0] if found else None, f"is an archive that holds {', '.join(names[:5])}"
+        files = list_folder(local)
+        found = folders.find_model(files, _find_kind_of_file)
+    return (found.kind, "") if found else (None, f"is an archive that holds {_some(files)}")
 
 
-def _find_in_folder(folder: Path) -> tuple[str, Path] | None:
-    files = [each for each in sorted(folder.iterdir())[:_MOST_FILES] if each.is_file()]
-    known = {str(each): _find_file(str(each))[0] for each in files}
-    models = [(kind, Path(name)) for name, kind in known.items() if kind]
-    return models[0] if len(models) == 1 else None
-
-
-def _choose(known: Mapping[str, str | None], seen: str) -> tuple[str | None, str]:
-    models = {name: kind for name, kind in known.items() if kind}
-    if len(models) > 1:
-        return None, f"is a folder of several models: {', '.join(models)}"
-    return next(iter(models.values()), None), seen
+def _some(names: dict[str, str]) -> str:
+    return ", ".join(sorted(names)[:5])
 
 
 def _find_zip(file: IO[bytes]) -> tuple[str | None, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from template.models.file_model import FileModel, split_names
 from template.parameters import ParameterError
 
 
-class LabelOptions(FileModel):
-    """Options that make labels of the scores of classes."""
+class ClassOptions(FileModel):
+    """Options that name classes, and say how many of the best a row gets."""
 
     class_names = Option(
         "text",
@@ -28,6 +28,26 @@ class LabelOptions(FileModel):
         default=None,
         minimum=1,
     )
+
+    def name_best(self, scores: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        """Return the best class of each row and its score, or the ``top_k`` best as lists.
+
+        Args:
+            scores: (rows, classes).
+            names: of the classes.
+        """
+        cells = object_cells(names)
+        if self.top_k:
+            best = np.argsort(-scores, axis=1, kind="stable")[:, : self.top_k]
+            top = np.take_along_axis(scores, best, axis=1)
+            return {"labels": [list(cells[row]) for row in best], "scores": top}
+        index = scores.argmax(axis=1)
+        return {"label": cells[index], "score": scores[np.arange(len(scores)), index]}
+
+
+class LabelOptions(ClassOptions):
+    """Options that make labels of the scores of classes."""
+
     softmax = Option(
         "boolean",
         "Whether the model's scores are logits, of which softmax makes probabilities.",
@@ -66,11 +86,5 @@ class LabelOptions(FileModel):
             if not (names or self.top_k):
                 return {**columns, name: scores}
         del columns[name]
-        cells = object_cells(names or [str(number) for number in range(scores.shape[1])])
-        if self.top_k:
-            best = np.argsort(-scores, axis=1, kind="stable")[:, : self.top_k]
-            top = np.take_along_axis(scores, best, axis=1)
-            return {"labels": [list(cells[row]) for row in best], "scores": top, **columns}
-        index = scores.argmax(axis=1)
-        best_score = scores[np.arange(len(scores)), index]
-        return {"label": cells[index], "score": best_score, **columns}
+        names = names or tuple(str(number) for number in range(scores.shape[1]))
+        return self.name_best(scores, names) | columns

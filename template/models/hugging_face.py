@@ -1,0 +1,147 @@
+"""Folders of Hugging Face, as ``save_pretrained`` wrote them, loaded by transformers.
+
+Weights are read from safetensors, which runs no code. The folder is all that is read: nothing asks
+the network, and code in a folder (``auto_map``) is never run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from template.model import Option
+from template.models.file_model import FileModel, split_names
+from template.models.hugging_face_folder import CONFIG, find_architecture, is_pickled
+from template.models.labels import ClassOptions
+
+OWN_FILES: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""Arguments of ``from_pretrained``: of the folder, and without its code."""
+
+
+class HuggingFaceModel(FileModel):
+    """A network of transformers in a folder with ``config.json``."""
+
+    kind = "a folder of Hugging Face"
+    modules: ClassVar[Mapping[str, str]] = {"transformers": "transformers", "torch": "torch"}
+    extra = "transformers"
+
+    dtype = Option(
+        "text",
+        "What the network computes with. Anything but float32 is faster on a GPU, and lets rows of "
+        "one batch change each other's last digits.",
+        default="float32",
+        choices=["float32", "bfloat16", "float16"],
+    )
+
+    def load_network(self, folder: Path) -> Any:
+        """Return the network of the architecture that the folder names, on the model's device.
+
+        Raises:
+            ParameterError: transformers does not have it, its weights are pickled and not trusted,
+                or some are missing.
+        """
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Beam has a process on each core
+        import torch
+        import transformers
+
+        architecture = find_architecture((folder / CONFIG).read_bytes())
+        class_ = getattr(transformers, architecture, None)
+        if class_ is None:
+            raise self._error(
+                f"is {self.kind} whose architecture is {architecture}, which transformers "
+                f"{transformers.__version__} does not have: code in a folder is not run"
+            )
+        is_safe = any(folder.glob("*.safetensors"))
+        if not is_safe:
+            pickled = next(each.name for each in folder.iterdir() if is_pickled(each.name))
+            self.require_trust(
+                f"its weights are pickled ({pickled}). Save it with save_pretrained, which writes "
+                "model.safetensors"
+            )
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+        network, report = class_.from_pretrained(
+            folder,
+            dtype=getattr(torch, self.dtype),
+            use_safetensors=is_safe,
+            output_loading_info=True,
+            **OWN_FILES,
+        )
+        # The pooler is of no use here, and models that were trained without have none.
+        missing = [name for name in report["missing_keys"] if "pooler." not in name]
+        if missing:
+            raise self._error(
+                f"is {self.kind} whose weights are not those of {architecture}: {len(missing)} are "
+                f"missing, such as {missing[0]}"
+            )
+        return network.eval().to(self.device)
+
+
+class ClassifierModel(HuggingFaceModel, ClassOptions):
+    """A network whose output is a logit for each class; ``id2label`` names the classes."""
+
+    activation = Option(
+        "text",
+        "What makes scores of logits; as config.json says, if it is not set: nothing for a "
+        "regression, sigmoid for one label or several that may all be right, else softmax.",
+        default=None,
+        choices=["softmax", "sigmoid", "none"],
+    )
+
+    def inspect_labels(self, config: Any) -> None:
+        """Set the names of the classes, and what makes scores.
+
+        Raises:
+            ParameterError: ``class_names`` are more or fewer than the classes.
+        """
+        names = split_names(self.class_names)
+        if names and len(names) != config.num_labels:
+            raise self._error(
+                f"option class_names: {len(names)} names; the model has {config.num_labels} classes"
+            )
+        own = [str(config.id2label.get(n, n)) for n in range(config.num_labels)]
+        self._names = names or tuple(own)
+        self._activation = self.activation or _find_activation(config)
+
+    def score(self, logits: np.ndarray) -> dict[str, Any]:
+        """Return label and score of each row; only a score if there is one class.
+
+        Args:
+            logits: float32 (rows, classes).
+        """
+        scores = _ACTIVATIONS[self._activation](logits)
+        if len(self._names) == 1:
+            return {"score": scores[:, 0]}
+        return self.name_best(scores, self._names)
+
+
+def _find_activation(config: Any) -> str:
+    """Return what transformers' pipelines apply to logits."""
+    if config.problem_type == "regression":
+        return "none"
+    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+        return "sigmoid"
+    return "softmax"
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        result: np.ndarray = 1 / (1 + np.exp(-logits))
+    return result
+
+
+def _keep(logits: np.ndarray) -> np.ndarray:
+    return logits
+
+
+_ACTIVATIONS = {"softmax": _softmax, "sigmoid": _sigmoid, "none": _keep}

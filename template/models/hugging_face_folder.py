@@ -1,0 +1,123 @@
+"""What a folder of Hugging Face is for: the task that its config.json names, and its class.
+
+https://huggingface.co/docs/transformers/main_classes/configuration
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+CONFIG = "config.json"
+_ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model does.
+
+    Attributes:
+        name: as messages have it.
+        architectures: what the names of its architectures match.
+        shown: the same for a reader.
+        model_class: what loads it, as ``module:Class``.
+    """
+
+    name: str
+    architectures: str
+    shown: str
+    model_class: str
+
+
+TASKS = (
+    Task(
+        "text classification",
+        r"\w+ForSequenceClassification",
+        "...ForSequenceClassification",
+        "template.models.text_classification:TextClassificationModel",
+    ),
+    Task(
+        "embeddings of texts",
+        r"\w+(?<!LMHead)(?<!Heads)Model",
+        "...Model",
+        "template.models.text_embedding:TextEmbeddingModel",
+    ),
+    Task(
+        "image classification",
+        r"(?!Timm)\w+ForImageClassification",
+        "...ForImageClassification",
+        "template.models.image_classification:ImageClassificationModel",
+    ),
+)
+
+
+class UnsupportedModelError(ValueError):
+    """A folder holds a model that needs a class of the user's own."""
+
+
+def has_weights(names: Collection[str]) -> bool:
+    """Say whether there are weights among the names of files: safetensors, or those of pickle."""
+    return any(name.endswith(".safetensors") or is_pickled(name) for name in names)
+
+
+def is_pickled(name: str) -> bool:
+    """Say whether a file's name is that of weights which are pickled."""
+    return name.startswith("pytorch_model") and name.endswith(".bin")
+
+
+def is_config(text: bytes) -> bool:
+    """Say whether a ``config.json`` is one of Hugging Face.
+
+    Raises:
+        UnsupportedModelError: it is not JSON.
+    """
+    return not {"architectures", "model_type"}.isdisjoint(_read(text))
+
+
+def find_task(text: bytes) -> Task:
+    """Return the task of the model that a ``config.json`` describes.
+
+    Raises:
+        UnsupportedModelError: its architecture is none of a task.
+    """
+    architecture = find_architecture(text)
+    for task in TASKS:
+        if re.fullmatch(task.architectures, architecture):
+            return task
+    supported = ", ".join(f"{task.name} ({task.shown})" for task in TASKS)
+    raise UnsupportedModelError(
+        f"is a folder of Hugging Face whose architecture is {architecture or 'not named'}; "
+        f"supported are {supported}. Name the class that loads any other: "
+        "--model_class=module:Class"
+    )
+
+
+def find_architecture(text: bytes) -> str:
+    """Return the first of the architectures, or the empty text."""
+    names = _read(text).get("architectures")
+    return str(names[0]) if isinstance(names, list) and names else ""
+
+
+def is_incomplete(names: Collection[str]) -> str | None:
+    """Return what a folder lacks that looks like one of Hugging Face."""
+    if _ADAPTER in names:
+        return (
+            "is an adapter (adapter_config.json) without its model: merge it, with PEFT's "
+            "merge_and_unload, and save the model"
+        )
+    if CONFIG in names and {"tokenizer_config.json", "preprocessor_config.json"} & set(names):
+        return "is a folder of Hugging Face without weights: it has no model.safetensors"
+    if has_weights(names):
+        return "is a folder of weights without config.json, which says what they are of"
+    return None
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UnsupportedModelError(f"is a folder whose config.json is not JSON: {error}") from None
+    return config if isinstance(config, dict) else {}

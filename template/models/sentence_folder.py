@@ -1,0 +1,79 @@
+"""What sentence-transformers writes beside a network: how an embedding is made of its output.
+
+https://sbert.net/docs/sentence_transformer/usage/custom_models.html
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_POOLINGS = {
+    "mean_tokens": "mean",
+    "cls_token": "cls",
+    "lasttoken": "last",
+    "max_tokens": "max",
+}
+
+
+@dataclass(frozen=True)
+class SentenceSettings:
+    """How an embedding is made, as far as a folder says it.
+
+    Attributes:
+        pooling: "mean", "cls", "last" or "max".
+        normalize: whether it has length 1.
+        max_length: of a text, in tokens.
+        prompt: text that goes before every text.
+    """
+
+    pooling: str | None = None
+    normalize: bool = False
+    max_length: int | None = None
+    prompt: str = ""
+
+
+def read_settings(folder: Path) -> SentenceSettings:
+    """Return what a folder says; nothing if sentence-transformers did not write it.
+
+    Raises:
+        ValueError: it has steps that only sentence-transformers has.
+    """
+    if not (folder / "modules.json").exists():
+        return SentenceSettings()
+    pooling, normalize = None, False
+    for step in _read(folder / "modules.json"):
+        name = str(step["type"]).rpartition(".")[2]
+        if name == "Pooling":
+            pooling = _read_pooling(_read(folder / step["path"] / "config.json"))
+        elif name == "Normalize":
+            normalize = True
+        elif name != "Transformer":
+            raise ValueError(f"modules.json has the step {name}; only a class of yours can take it")
+    network = _read(folder / "sentence_bert_config.json")
+    if network.get("do_lower_case"):
+        raise ValueError("sentence_bert_config.json has do_lower_case; write lower-case texts")
+    prompts = _read(folder / "config_sentence_transformers.json")
+    name = prompts.get("default_prompt_name")
+    return SentenceSettings(
+        pooling=pooling,
+        normalize=normalize,
+        max_length=network.get("max_seq_length"),
+        prompt=prompts["prompts"][name] if name else "",
+    )
+
+
+def _read_pooling(config: dict[str, Any]) -> str:
+    modes = [key.removeprefix("pooling_mode_") for key, value in config.items() if value is True]
+    modes = [each for each in modes if each != "include_prompt"]
+    if isinstance(config.get("pooling_mode"), str):
+        modes = [{value: key for key, value in _POOLINGS.items()}.get(config["pooling_mode"], "")]
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        raise ValueError(f"its pooling is {' and '.join(modes) or 'none'}; set the option pooling")
+    return _POOLINGS[modes[0]]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_bytes()) if path.exists() else {}

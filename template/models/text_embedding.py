@@ -1,0 +1,97 @@
+"""Embeddings: one vector for each text, pooled of those that a network has for its tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from template.model import Option
+from template.models.sentence_folder import read_settings
+from template.models.text_model import TextModel
+from template.models.text_network import Head, Tensor
+
+
+class TextEmbeddingModel(TextModel):
+    """A network without a head, such as ``BertModel``."""
+
+    pooling = Option(
+        "text",
+        "What makes one vector of those of a text's tokens, the special ones included. Needed if "
+        "the folder does not say it, as those of sentence-transformers do.",
+        default=None,
+        choices={
+            "mean": "Their mean",
+            "cls": "That of the first token",
+            "last": "That of the last token",
+            "max": "The largest of each dimension",
+        },
+    )
+    normalize = Option(
+        "boolean",
+        "Whether embeddings get length 1; as the folder says, if it is not set.",
+        default=None,
+    )
+    prompt = Option(
+        "text",
+        "Text that goes before each text; as the folder says, if it is not set.",
+        default=None,
+    )
+
+    def make_head(self, folder: Path, network: Any) -> Head:
+        """Return what pools, and sees to the length.
+
+        Raises:
+            ParameterError: nothing says how to pool.
+        """
+        settings = read_settings(folder)
+        pooling = self.pooling or settings.pooling
+        if pooling is None:
+            raise self._error(
+                "the folder does not say how the vectors of tokens become one: set the model's "
+                "option pooling to mean, cls, last or max"
+            )
+        normalizes = settings.normalize if self.normalize is None else self.normalize
+
+        def pool(output: Any, mask: Tensor) -> Tensor:
+            pooled = _POOLINGS[pooling](output.last_hidden_state.float(), mask)
+            return (
+                pooled / pooled.norm(dim=1, keepdim=True).clamp_min(1e-12) if normalizes else pooled
+            )
+
+        return pool
+
+    def finish(self, output: np.ndarray) -> dict[str, Any]:
+        """Return the embeddings, as lists."""
+        return {"embedding": output}
+
+    def find_prompt(self, folder: Path) -> str:
+        """Return the option's prompt, or that of the folder."""
+        return read_settings(folder).prompt if self.prompt is None else self.prompt
+
+    def find_own_max_length(self, folder: Path) -> int | None:
+        """Return that of sentence-transformers."""
+        return read_settings(folder).max_length
+
+
+def _mean(vectors: Tensor, mask: Tensor) -> Tensor:
+    weights = mask[:, :, None].to(vectors.dtype)
+    return (vectors * weights).sum(1) / weights.sum(1)
+
+
+def _last(vectors: Tensor, mask: Tensor) -> Tensor:
+    rows = range(len(vectors))
+    return vectors[rows, mask.sum(1) - 1]
+
+
+def _max(vectors: Tensor, mask: Tensor) -> Tensor:
+    return vectors.masked_fill(mask[:, :, None] == 0, float("-inf")).max(1).values
+
+
+_POOLINGS = {
+    "mean": _mean,
+    "cls": lambda vectors, mask: vectors[:, 0],
+    "last": _last,
+    "max": _max,
+}

@@ -1,0 +1,138 @@
+"""Models of Hugging Face that take texts: the column, the tokenizer, and the length of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from template.model import Column, Option
+from template.models.hugging_face import OWN_FILES, HuggingFaceModel
+from template.models.text_network import Head, TextNetwork
+
+_TEXT = "text"
+_ENDLESS = 1_000_000_000
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "spiece*", "tokenizer*.bin", "*.tiktoken")
+_MOST_ERROR = {"float32": 1e-5, "float16": 2e-2, "bfloat16": 5e-2}
+"""By which padding may change a prediction, as a share of its largest value: by rounding."""
+
+
+class TextModel(HuggingFaceModel):
+    """A network that gets texts, or pairs of them."""
+
+    feature_columns = Option(
+        "text",
+        "The column of texts, text if it is not set; or two, separated by a comma, for pairs of "
+        "texts.",
+        default=None,
+    )
+    max_length = Option(
+        "integer",
+        "Most tokens of a text, the special ones included; as the folder says, if it is not set.",
+        default=None,
+        minimum=1,
+    )
+    truncation = Option(
+        "boolean",
+        "Whether a longer text is cut; else its row is a dead letter.",
+        default=False,
+    )
+
+    def inspect_file(self, local: str) -> None:
+        """Set the columns, and see whether the folder predicts."""
+        names = self.feature_names or (_TEXT,)
+        if len(names) > 2:
+            raise self._error(
+                f"feature_columns names {len(names)} columns; the model takes a text, or a pair"
+            )
+        self.columns = [Column(name, "text") for name in names]
+        loaded = self.load_file(local)
+        loaded.predict([["a b c"] for _ in names])
+
+    def load_file(self, local: str) -> TextNetwork:
+        """Return what predicts texts."""
+        folder = Path(local)
+        tokenizer = self._load_tokenizer(folder)
+        network = self.load_network(folder)
+        config = network.config
+        if len(tokenizer) > network.get_input_embeddings().num_embeddings:
+            raise self._error(
+                f"the tokenizer has {len(tokenizer)} tokens, the network "
+                f"{network.get_input_embeddings().num_embeddings}: they are of different models"
+            )
+        if config.pad_token_id is None:
+            config.pad_token_id = tokenizer.pad_token_id
+        loaded = TextNetwork(
+            tokenizer=tokenizer,
+            network=network,
+            head=self.make_head(folder, network),
+            max_length=self._find_max_length(folder, tokenizer, network),
+            truncates=self.truncation,
+            names=[column.name for column in self.columns],
+            prompt=self.find_prompt(folder),
+        )
+        pads = config.pad_token_id is not None
+        pads = pads and loaded.find_padding_error() < _MOST_ERROR[self.dtype]
+        return replace(loaded, pads=pads)
+
+    def predict(self, df: pd.DataFrame) -> Any:
+        """Return what is made of the network's output."""
+        columns = [df[column.name].tolist() for column in self.columns]
+        return self.finish(self.ensure_model().predict(columns))
+
+    def make_head(self, folder: Path, network: Any) -> Head:
+        """Return what makes (rows, width) of the network's output."""
+        raise NotImplementedError
+
+    def finish(self, output: np.ndarray) -> dict[str, Any]:
+        """Return the columns of predictions for what the head made."""
+        raise NotImplementedError
+
+    def find_prompt(self, folder: Path) -> str:
+        """Return what goes before each text."""
+        return ""
+
+    def find_own_max_length(self, folder: Path) -> int | None:
+        """Return the most tokens of a text that the folder says beside its tokenizer."""
+        return None
+
+    def _load_tokenizer(self, folder: Path) -> Any:
+        if not any(next(folder.glob(pattern), None) for pattern in _VOCABULARIES):
+            raise self._error(
+                f"is {self.kind} without a tokenizer: it has no tokenizer.json. Save that of the "
+                "model there too: tokenizer.save_pretrained(folder)"
+            )
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(folder, **OWN_FILES)
+
+    def _find_max_length(self, folder: Path, tokenizer: Any, network: Any) -> int:
+        bound = _find_positions(network)
+        if self.max_length and bound and self.max_length > bound:
+            raise self._error(f"option max_length {self.max_length}: the model takes {bound}")
+        own: Sequence[int | None] = (
+            self.find_own_max_length(folder),
+            tokenizer.model_max_length if tokenizer.model_max_length < _ENDLESS else None,
+            bound,
+        )
+        found = self.max_length or min((each for each in own if each), default=None)
+        if found is None:
+            raise self._error("the folder does not say how long a text may be: set max_length")
+        return int(found)
+
+
+def _find_positions(network: Any) -> int | None:
+    """Return how many tokens the network has positions for; None if any number will do."""
+    said = getattr(network.config, "max_position_embeddings", None)
+    if not isinstance(said, int) or said <= 0:
+        return None
+    positions: int = said
+    for name, module in network.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:  # RoBERTa's first is 2
+            positions = said - padding - 1
+    return positions

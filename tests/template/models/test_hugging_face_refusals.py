@@ -1,0 +1,151 @@
+"""Folders of Hugging Face that a launch refuses, each by name and before the first row."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from launcher.preflight.probes.checkpoint import main as probe
+from template.parameters import ParameterError
+
+pytest.importorskip("transformers")
+from tests.template.models.hugging_face_folders import (
+    SIZES,
+    make_tokenizer,
+    save_folder,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_folder(tmp_path / "model", "BertForSequenceClassification", num_labels=3, **SIZES)
+    return tmp_path / "model"
+
+
+def change_config(folder, **fields):
+    config = json.loads((folder / "config.json").read_text()) | fields
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def cut(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def pickle_weights(folder):
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def lose_weights(folder):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights["classifier.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def lose_tokenizer(folder):
+    for each in folder.glob("token*"):
+        each.unlink()
+
+
+def change_tokenizer(folder):
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["more", "words"])
+    tokenizer.save_pretrained(folder)
+
+
+PROBLEMS = {
+    "masked": (
+        lambda folder: change_config(folder, architectures=["BertForMaskedLM"]),
+        r"whose architecture is BertForMaskedLM; supported are text classification "
+        r"\(...ForSequenceClassification\), embeddings of texts \(...Model\)",
+    ),
+    "nameless": (lambda folder: change_config(folder, architectures=None), "is not named"),
+    "unknown": (
+        lambda folder: change_config(folder, architectures=["OwnForSequenceClassification"]),
+        r"OwnForSequenceClassification, which transformers \S+ does not have",
+    ),
+    "no-json": (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
+    "no-config": (lambda folder: (folder / "config.json").unlink(), "weights without config.json"),
+    "no-weights": (lambda folder: (folder / "model.safetensors").unlink(), "without weights"),
+    "damaged": (cut, "is a folder of Hugging Face that does not load: SafetensorError"),
+    "other-weights": (lose_weights, "1 are missing, such as classifier.weight"),
+    "pickled": (pickle_weights, r"weights are pickled \(pytorch_model.bin\).*trusted to true"),
+    "no-tokenizer": (lose_tokenizer, "without a tokenizer: it has no tokenizer.json"),
+    "other-tokenizer": (change_tokenizer, "tokenizer has 14 tokens, the network 12"),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_folder_that_does_not_do(inspect, folder, name):
+    damage, reason = PROBLEMS[name]
+    damage(folder)
+    with pytest.raises(ParameterError, match=reason):
+        inspect(folder, {})
+
+
+def test_pickled_weights_that_are_trusted_hold_weights_only(inspect, folder):
+    pickle_weights(folder)
+    inspect(folder, {"trusted": True})
+    torch.save(print, folder / "pytorch_model.bin")
+    with pytest.raises(ParameterError, match="does not load"):
+        inspect(folder, {"trusted": True})
+
+
+@pytest.mark.parametrize(
+    ("opts", "reason"),
+    [
+        ({"feature_columns": "a,b,c"}, "names 3 columns; the model takes a text, or a pair"),
+        ({"class_names": "a,b"}, "2 names; the model has 3 classes"),
+        ({"max_length": 41}, "option max_length 41: the model takes 40"),
+        ({"pooling": "mean"}, "no option 'pooling'"),
+    ],
+)
+def test_a_wrong_option(inspect, folder, opts, reason):
+    with pytest.raises(ParameterError, match=reason):
+        inspect(folder, opts)
+
+
+def test_embeddings_need_a_pooling(inspect, tmp_path):
+    save_folder(tmp_path / "model", "BertModel", **SIZES)
+    with pytest.raises(ParameterError, match="option pooling to mean, cls, last or max"):
+        inspect(tmp_path / "model", {})
+
+
+def test_a_missing_framework_is_named(inspect, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ParameterError, match=r"needs transformers: .*\[transformers\]"):
+        inspect(folder, {})
+
+
+def test_code_in_a_folder_is_not_run(inspect, folder):
+    change_config(folder, auto_map={"AutoModelForSequenceClassification": "evil.Model"})
+    (folder / "evil.py").write_text("raise AssertionError('it was run')")
+    inspect(folder, {})
+
+
+def test_a_missing_column_is_named(predict_file, folder, tmp_path):
+    (tmp_path / "in.csv").write_text("review\ngood film\n")
+    (letter,) = predict_file(folder, tmp_path / "in.csv", {}).dead_letters
+    assert "no column 'text'" in letter["error"]
+
+
+def test_a_checkpoint_is_checked(folder):
+    assert probe(str(folder), None, {}).keys() == {"file_bytes"}
+    assert probe(str(folder), "", {}).keys() == {"file_bytes"}
+    cut(folder)
+    found = probe(str(folder), None, {})
+    assert found["problem"] == "unreadable"
+    assert "SafetensorError" in found["detail"]
+
+
+def test_an_adapter_is_named(inspect, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    with pytest.raises(ParameterError, match=r"is an adapter .* without its model: merge it"):
+        inspect(tmp_path, {})
