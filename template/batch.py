@@ -48,6 +48,7 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         model=config.model,
         key_column=KEY,
         device=config.device,
+        precision=config.precision,
         predict_timeout_sec=config.predict_timeout_sec,
     )
     if config.prediction_accelerator:  # right fitting: only this step's workers have a GPU

@@ -1,9 +1,10 @@
-"""The device contract: which device a worker predicts on, and what its failures mean.
+"""The device contract: which devices a worker predicts on, and what their failures mean.
 
-``auto`` takes the GPU if a first kernel runs on it; ``cuda`` without a usable GPU raises before
-the first element; nothing ever falls back from ``cuda`` to the CPU. Without torch NVIDIA's driver
-decides: https://docs.nvidia.com/cuda/cuda-driver-api/. It knows which GPUs are there, and not
-whether the model's framework has kernels for them: that shows in ``load_model`` or ``predict``.
+``auto`` takes the GPUs on which a first kernel runs; ``cuda`` raises before the first element
+unless there is a GPU and all of them are usable; nothing ever falls back from ``cuda`` to the CPU.
+Without torch NVIDIA's driver decides: https://docs.nvidia.com/cuda/cuda-driver-api/. It knows
+which GPUs are there, and not whether the model's framework has kernels for them: that shows in
+``load_model`` or ``predict``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import gc
 import importlib.util
 import logging
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from template.dead_letters import describe
@@ -21,6 +25,7 @@ from template.dead_letters import describe
 
 CPU = "cpu"
 CUDA = "cuda"
+_BFLOAT16_SINCE = (8, 0)
 _DRIVER = "libcuda.so.1"
 _DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 
@@ -41,39 +46,107 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceError(RuntimeError):
-    """The job asks for a GPU and this worker has no usable one."""
+    """The job asks for a GPU, or a precision of it, that this worker does not have."""
 
 
-def resolve_device(requested: str) -> str:
-    """Return "cuda" or "cpu" for ``auto``, ``cuda`` or ``cpu``, on this worker.
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU of this worker, as torch or the driver sees it.
+
+    Attributes:
+        device: its name in torch: "cuda" if it is the only one, else "cuda:0" and so on.
+        problem: why it is not usable; None if it is.
+        model: what the maker calls it, if torch says so.
+        capability: its compute capability, if torch says so.
+    """
+
+    device: str
+    problem: str | None = None
+    model: str = "GPU"
+    capability: tuple[int, int] | None = None
+
+
+def find_gpus() -> tuple[Gpu, ...]:
+    """Return the GPUs of this worker, usable or not.
+
+    Raises:
+        DeviceError: there is none; the message says why.
+    """
+    return _find_torch_gpus() if _has_torch() else _find_driver_gpus()
+
+
+def resolve_devices(
+    requested: str,
+    precision: str = "stored",
+    *,
+    gpus: Callable[[], Sequence[Gpu]] = find_gpus,
+) -> tuple[str, ...]:
+    """Return torch's names of the devices to predict on: the CPU, or each of the worker's GPUs.
 
     On the CPU torch, if it is installed, gets one thread: Beam runs one process per core, and every
     process with a thread per core would only contend.
 
+    Args:
+        requested: "auto", "cuda" or "cpu".
+        precision: "stored", "bfloat16" or "float16".
+        gpus: finds the worker's GPUs.
+
     Raises:
-        DeviceError: ``cuda`` is requested and no GPU is usable.
+        DeviceError: ``cuda`` is requested and a GPU is not usable, or there is none; or a GPU
+            cannot compute in the precision.
     """
-    has_torch = _has_torch()
-    find_problem = _find_torch_problem if has_torch else _find_driver_problem
-    problem = None if requested == CPU else find_problem()
+    found: Sequence[Gpu] = ()
+    problem = None
+    if requested != CPU:
+        try:
+            found = gpus()
+            problem = _join_problems(found)
+        except DeviceError as error:
+            problem = str(error)
     if requested == CUDA and problem:
-        image = " on an image whose torch is built for it" if has_torch else ""
-        raise DeviceError(
-            f"--device cuda: this worker has no usable GPU: {problem}. {describe_versions()}. "
-            f"Launch with an accelerator and its driver (--accelerator nvidia-l4:1){image}, or "
-            "pass --device=cpu."
-        )
-    device = CPU if requested == CPU or problem else CUDA
-    if device == CPU and has_torch:
+        raise DeviceError(_describe_contract(problem, len(found)))
+    usable = [gpu for gpu in found if gpu.problem is None]
+    for gpu in usable:
+        _check_precision(precision, gpu)
+    devices = tuple(gpu.device for gpu in usable) or (CPU,)
+    has_torch = _has_torch()
+    if devices == (CPU,) and has_torch:
         import torch
 
         torch.set_num_threads(1)
-    if device == CUDA and not has_torch:
+    if usable and not has_torch:
         problem = "the driver has a GPU; whether the model's framework can use it, it must find out"
-    _log.info(
-        "predicting on %s%s; %s", device, f" ({problem})" if problem else "", describe_versions()
+    level = logging.WARNING if usable and len(usable) < len(found) else logging.INFO
+    reason = f" ({problem})" if problem else ""
+    _log.log(level, "predicting on %s%s; %s", ", ".join(devices), reason, describe_versions())
+    return devices
+
+
+def _join_problems(gpus: Sequence[Gpu]) -> str | None:
+    """Return what is wrong with the GPUs that are not usable, each with its name if several are."""
+    if len(gpus) == 1:
+        return gpus[0].problem
+    return "; ".join(f"{gpu.device}: {gpu.problem}" for gpu in gpus if gpu.problem) or None
+
+
+def _describe_contract(problem: str, gpus: int) -> str:
+    image = " on an image whose torch is built for it" if _has_torch() else ""
+    lack = f"not all of its {gpus} GPUs are usable" if gpus > 1 else "this worker has no usable GPU"
+    return (
+        f"--device cuda: {lack}: {problem}. {describe_versions()}. Launch with an accelerator and "
+        f"its driver (--accelerator nvidia-l4:1){image}, or pass --device=cpu."
     )
-    return device
+
+
+def _check_precision(precision: str, gpu: Gpu) -> None:
+    """Check that a GPU computes in a precision; below Ampere bfloat16 is emulated, slowly."""
+    if precision == "bfloat16" and gpu.capability is not None and gpu.capability < _BFLOAT16_SINCE:
+        major, minor = gpu.capability
+        raise DeviceError(
+            f"--precision bfloat16: {gpu.model} ({gpu.device}, compute capability {major}.{minor}) "
+            "does not compute in it. Pass --precision=float16 or leave it out, or launch with "
+            "--accelerator nvidia-l4:1 or newer."
+        )
 
 
 def describe_versions() -> str:
@@ -106,6 +179,17 @@ def is_device_failure(error: BaseException) -> bool:
     return _is_of_a_framework(error) and any(sign in describe(error) for sign in _LOST_GPU)
 
 
+@contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Let torch's "cuda" mean one of several GPUs, in this thread."""
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith(f"{CUDA}:"):
+        yield
+        return
+    with torch.cuda.device(device):
+        yield
+
+
 def release_memory() -> None:
     """Give cached GPU memory back, so that a smaller batch finds room."""
     gc.collect()
@@ -122,30 +206,49 @@ def _is_of_a_framework(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _FRAMEWORKS
 
 
-def _find_driver_problem() -> str | None:
-    """Return why NVIDIA's driver has no GPU for this process, or None if it has one."""
+def _find_driver_gpus() -> tuple[Gpu, ...]:
     try:
         library = ctypes.CDLL(_DRIVER)
     except OSError:
-        return f"NVIDIA's driver is not here ({_DRIVER} cannot be loaded)"
+        raise DeviceError(f"NVIDIA's driver is not here ({_DRIVER} cannot be loaded)") from None
     count = ctypes.c_int()
     for call, arguments in (("cuInit", (0,)), ("cuDeviceGetCount", (ctypes.byref(count),))):
         if code := getattr(library, call)(*arguments):
             name = ctypes.c_char_p()
             library.cuGetErrorName(code, ctypes.byref(name))
-            return f"the driver's {call} failed: {(name.value or b'').decode() or code}"
-    return None if count.value else "the driver has no GPU"
+            raise DeviceError(f"the driver's {call} failed: {(name.value or b'').decode() or code}")
+    if not count.value:
+        raise DeviceError("the driver has no GPU")
+    return tuple(Gpu(device) for device in _name_devices(count.value))
 
 
-def _find_torch_problem() -> str | None:
+def _find_torch_gpus() -> tuple[Gpu, ...]:
     import torch
 
     if torch.version.cuda is None:
-        return "this torch is built without CUDA"
+        raise DeviceError("this torch is built without CUDA")
     if not torch.cuda.is_available():
-        return "torch sees no GPU"
+        raise DeviceError("torch sees no GPU")
+    return tuple(
+        Gpu(
+            device,
+            _find_kernel_problem(device),
+            torch.cuda.get_device_name(device),
+            torch.cuda.get_device_capability(device),
+        )
+        for device in _name_devices(torch.cuda.device_count())
+    )
+
+
+def _name_devices(count: int) -> list[str]:
+    return [CUDA] if count == 1 else [f"{CUDA}:{number}" for number in range(count)]
+
+
+def _find_kernel_problem(device: str) -> str | None:
+    import torch
+
     try:
-        (torch.ones(1, device=CUDA) + 1).item()
+        (torch.ones(1, device=device) + 1).item()
     except RuntimeError as error:  # a GPU for which this torch has no kernels, or a broken one
         return f"a first kernel failed: {str(error).partition(chr(10))[0]}"
     return None

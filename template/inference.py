@@ -18,7 +18,10 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.shared import Shared
 
 from template.blocks import Block, frame_bytes
+from template.compute import STORED, Compute
+from template.copies import Copies
 from template.dead_letters import PREDICTIONS, DeadLetter, count_dead_letter
+from template.device import resolve_devices
 from template.failures import Failures
 from template.model import BaseModel
 from template.model_swap import ModelFile, ServingModel
@@ -41,7 +44,10 @@ class ApplyModel(beam.PTransform):
     Args:
         model: what to predict with; loaded on the workers, once per process.
         key_column: the column that identifies a row, or a list of such columns.
-        device: "auto", "cuda" or "cpu", see ``template.device``.
+        device: "auto", "cuda" or "cpu", see ``template.device``; or torch's names of devices, of
+            which each gets a copy of the model.
+        precision: "stored", or "bfloat16" or "float16" for torch's autocast around ``predict``, see
+            ``template.compute``.
         model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
             the ``ModelFile.id`` of the model to use from then on. One that does not load, or does
             not predict the columns of the present model, is refused, logged and counted; the
@@ -55,10 +61,11 @@ class ApplyModel(beam.PTransform):
         self,
         model: BaseModel,
         key_column: str | Sequence[str],
-        device: str = "auto",
+        device: str | Sequence[str] = "auto",
         model_metadata_pcoll: PCollection[ModelMetadata] | None = None,
         reserved_columns: Sequence[str] = (),
         predict_timeout_sec: float | None = None,
+        precision: str = STORED,
     ) -> None:
         super().__init__()
         self._predict_timeout_sec = predict_timeout_sec
@@ -66,6 +73,7 @@ class ApplyModel(beam.PTransform):
         self._model = model
         self._key_columns = [key_column] if isinstance(key_column, str) else list(key_column)
         self._device = device
+        self._precision = precision
         self._model_metadata_pcoll = model_metadata_pcoll
         self._handles_exceptions = False
         self._gives_up = False
@@ -97,6 +105,7 @@ class ApplyModel(beam.PTransform):
                 key_columns=tuple(self._key_columns),
                 reserved_columns=self._reserved_columns,
                 device=self._device,
+                precision=self._precision,
                 timeout_sec=self._predict_timeout_sec,
                 handles_exceptions=self._handles_exceptions,
                 gives_up=self._gives_up,
@@ -119,21 +128,39 @@ class PredictSettings:
 
     key_columns: tuple[str, ...]
     reserved_columns: tuple[str, ...] = ()
-    device: str = "auto"
+    device: str | Sequence[str] = "auto"
+    precision: str = STORED
     timeout_sec: float | None = None
     handles_exceptions: bool = False
     gives_up: bool = False
 
-    def make_predictor(self, model: BaseModel, model_id: str) -> Predictor:
-        """Return the predictor of a loaded model."""
+    def make_copies(self, models: Sequence[BaseModel], model_id: str) -> Copies:
+        """Return what predicts with the loaded copies of a model."""
+        failures = Failures(gives_up=self.gives_up)
+        return Copies([self._make_predictor(model, model_id, failures) for model in models])
+
+    def _make_predictor(self, model: BaseModel, model_id: str, failures: Failures) -> Predictor:
+        compute = Compute(model.device, self.precision)
+        compute.adopt(model.ensure_model())
         return Predictor(
             model,
             model_id=model_id,
             key_columns=self.key_columns,
             reserved_columns=self.reserved_columns,
+            compute=compute,
             timeout_sec=self.timeout_sec,
-            failures=Failures(gives_up=self.gives_up),
+            failures=failures,
         )
+
+    def find_devices(self) -> Sequence[str]:
+        """Return the names of the devices that get a copy of the model each.
+
+        Raises:
+            DeviceError: this worker does not have them.
+        """
+        if isinstance(self.device, str):
+            return resolve_devices(self.device, self.precision)
+        return self.device
 
 
 class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]):
@@ -161,7 +188,7 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
     def _make_serving_model(self) -> ServingModel:
         settings = self._settings
         return ServingModel(
-            self._model, settings.device, settings.timeout_sec, settings.make_predictor
+            self._model, settings.find_devices, settings.timeout_sec, settings.make_copies
         )
 
     def update_model_path(self, model_path: str | None = None) -> None:

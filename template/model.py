@@ -28,8 +28,9 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 class BaseModel:
     """A model that predicts the rows of a DataFrame. Subclass it in a module, never in ``main``.
 
-    ``device`` is "cpu" or "cuda": ``ApplyModel`` sets it to what the worker has before the model
-    is loaded, and ``load_model`` and ``predict`` are free to read it.
+    ``device`` is "cpu" or "cuda", or "cuda:0" and so on for the copies of a model on a worker with
+    several GPUs: ``ApplyModel`` sets it before the model is loaded, and ``load_model`` and
+    ``predict`` are free to read it.
 
     Args:
         model_path: where the weights are, ``gs://...`` or local; handed to ``load_model``.
@@ -45,6 +46,8 @@ class BaseModel:
     """The columns that the model expects; without any, ``predict`` gets those of the input."""
     images: ClassVar[Images] = Images()
     """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
+    takes_all_gpus: ClassVar[bool] = False
+    """Set it if a model spreads itself over all GPUs of a worker: one copy of it is loaded then."""
     device: str = "cpu"
     model_version: str = ""
     """Distinguishes files that were written to the same path one after the other."""

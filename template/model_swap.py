@@ -16,7 +16,7 @@ import logging
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -36,11 +36,12 @@ from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 
 from template.blocks import Block
+from template.copies import Copies
 from template.dead_letters import describe
-from template.device import release_memory, resolve_device
+from template.device import on_device, release_memory
 from template.model import BaseModel
 from template.predict_result import UnusablePredictionError
-from template.predictor import Part, Predictor
+from template.predictor import Part
 from template.rows import Rows
 from template.timeout import time_limit
 
@@ -85,27 +86,27 @@ class ServingModel:
 
     Args:
         launched: the model that the job was launched with; not loaded yet.
-        device: "auto", "cuda" or "cpu".
-        timeout_sec: after how long a load ends the process; None for never.
-        make_predictor: makes the predictor of a loaded model, which has the given id.
+        find_devices: returns the names of the devices that get a copy of the model each.
+        timeout_sec: after how long a load of a copy ends the process; None for never.
+        make_copies: makes what predicts of the loaded copies of a model, which has the given id.
     """
 
     def __init__(
         self,
         launched: BaseModel,
-        device: str,
+        find_devices: Callable[[], Sequence[str]],
         timeout_sec: float | None,
-        make_predictor: Callable[[BaseModel, str], Predictor],
+        make_copies: Callable[[Sequence[BaseModel], str], Copies],
     ) -> None:
         self._launched = launched
-        self._device = device
+        self._find_devices = find_devices
         self._timeout_sec = timeout_sec
-        self._make_predictor = make_predictor
+        self._make_copies = make_copies
         self._lock = threading.Lock()
-        self._serving: Predictor | None = None
+        self._serving: Copies | None = None
         self._sample: Block | None = None
         """Some rows that were predicted, to compare models on."""
-        self._unlike: Predictor | None = None
+        self._unlike: Copies | None = None
         """What the serving model is still to be compared with, on the first rows that allow it."""
 
     def load(self, file: ModelFile | None = None) -> None:
@@ -162,7 +163,7 @@ class ServingModel:
             _log.info("model %s serves", newer.model_id)
             self._serving, self._unlike = newer, earlier
 
-    def _try_launched(self, newer: ModelFile) -> Predictor | None:
+    def _try_launched(self, newer: ModelFile) -> Copies | None:
         """Return the launched model, which a newer one that comes first has to be like."""
         launched = ModelFile.of(self._launched)
         try:
@@ -193,23 +194,30 @@ class ServingModel:
             self._serving = earlier
         self._unlike = None
 
-    def _load(self, file: ModelFile) -> Predictor:
-        model = copy.copy(self._launched)
-        model.model_path, model.model_version = file.path, file.version
-        model.device = resolve_device(self._device)
+    def _load(self, file: ModelFile) -> Copies:
+        devices = self._find_devices()
+        models = []
+        for device in devices[:1] if self._launched.takes_all_gpus else devices:
+            model = copy.copy(self._launched)
+            model.model_path, model.model_version = file.path, file.version
+            model.device = device.partition(":")[0] if model.takes_all_gpus else device
+            self._load_copy(model)
+            models.append(model)
+        copies = self._make_copies(models, file.id)
+        weakref.finalize(copies, _A_MODEL_DIED.set).atexit = False
+        return copies
+
+    def _load_copy(self, model: BaseModel) -> None:
         try:
-            with time_limit(self._timeout_sec):
+            with time_limit(self._timeout_sec), on_device(model.device):
                 model.ensure_model()
         except Exception:
             raise
         except BaseException as error:  # SystemExit: Beam's worker would hang
             raise RuntimeError(f"load_model raised {describe(error)}") from error
-        predictor = self._make_predictor(model, file.id)
-        weakref.finalize(predictor, _A_MODEL_DIED.set).atexit = False
-        return predictor
 
 
-def _check_alike(earlier: Predictor, newer: Predictor, sample: Block) -> None:
+def _check_alike(earlier: Copies, newer: Copies, sample: Block) -> None:
     """Check on some rows that a new model predicts what the one before it does."""
     then, now = (list(each.predict(sample).columns) for each in (earlier, newer))
     if now != then:
@@ -218,7 +226,7 @@ def _check_alike(earlier: Predictor, newer: Predictor, sample: Block) -> None:
         )
 
 
-def _refuse(model_id: str, serving: Predictor, error: Exception) -> None:
+def _refuse(model_id: str, serving: Copies, error: Exception) -> None:
     MODELS_REFUSED.inc()
     _log.error(
         "model %s is refused, %s keeps serving: %s", model_id, serving.model_id, describe(error)

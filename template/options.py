@@ -12,7 +12,6 @@ names.
 from __future__ import annotations
 
 import argparse
-import csv
 import difflib
 import importlib
 import re
@@ -23,6 +22,8 @@ from typing import Any
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from template.blocks import KEY
+from template.column_lists import parse_column_types, parse_passthrough_columns
+from template.compute import STORED, check_precision
 from template.messages import REPLY_COLUMNS
 from template.model import BaseModel
 from template.model_options import make_model, read_model_opts
@@ -39,7 +40,6 @@ from template.parameters import (
     Template,
     did_you_mean,
 )
-from template.sources.csv_cells import COLUMN_TYPES
 
 _TYPO_SIMILARITY = 0.8
 
@@ -69,6 +69,7 @@ class PredictConfig:
     model_class: type[BaseModel]
     batch_size: int
     device: str
+    precision: str = STORED
     prediction_accelerator: str | None = None
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
@@ -129,6 +130,7 @@ class StreamConfig:
     batch_size: int
     max_batch_duration_ms: int
     device: str
+    precision: str = STORED
     passthrough_columns: tuple[str, ...] = ()
     max_image_pixels: int = MAX_IMAGE_PIXELS
     predict_timeout_sec: int | None = None
@@ -272,50 +274,6 @@ def find_model_class(reference: str) -> type[BaseModel]:
     return found
 
 
-def parse_passthrough_columns(text: str, taken: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in a line of CSV, so that one with a comma in it can be quoted.
-
-    Raises:
-        ParameterError: one is there twice, or is the name of something else that is written.
-    """
-    names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    flag = f"--passthrough_columns {text!r}"
-    for position, name in enumerate(names):
-        if not name:
-            raise ParameterError(f"{flag}: a name is empty; separate names by single commas")
-        if name in names[:position]:
-            raise ParameterError(f"{flag}: names {name!r} twice")
-        if name in taken:
-            raise ParameterError(
-                f"{flag}: {name!r} cannot be passed through, because every prediction has a "
-                f"{name!r} of its own; rename the input's column"
-            )
-    return tuple(names)
-
-
-def parse_column_types(text: str) -> dict[str, str]:
-    """Return the type of each column in a line of CSV of ``name:type``.
-
-    Raises:
-        ParameterError: one has another form, or is there twice.
-    """
-    flag = f"--column_types {text!r}"
-    types: dict[str, str] = {}
-    for entry in next(csv.reader([text], skipinitialspace=True), []):
-        name, colon, type_ = (part.strip() for part in entry.rpartition(":"))
-        if not colon or not name:
-            raise ParameterError(f"{flag}: {entry!r} is not a name and a type: zip:text,age:number")
-        if type_ not in COLUMN_TYPES:
-            raise ParameterError(
-                f"{flag}: column {name!r}: no type {type_!r}, but {', '.join(COLUMN_TYPES)}"
-                f"{did_you_mean(type_, COLUMN_TYPES)}"
-            )
-        if name in types:
-            raise ParameterError(f"{flag}: names {name!r} twice")
-        types[name] = type_
-    return types
-
-
 def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, Any], list[str]]:
     """Return the values by parameter name, and what is wrong with the others."""
     given = options.view_as(TemplateOptions)
@@ -366,6 +324,7 @@ def _check_label(options: PipelineOptions) -> None:
 def _make_model(config: PredictConfig | StreamConfig) -> BaseModel:
     """Return the model of a job, with what only its file says."""
     model = make_model(config.model_class, config.model_path, config.model_opts)
+    check_precision(config.precision, model)
     model.inspect()
     return model
 

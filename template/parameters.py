@@ -10,13 +10,32 @@ from __future__ import annotations
 from template.parameter_records import (
     EnumOption,
     Parameter,
+    ParameterError,
     ParamType,
     Template,
+    did_you_mean,
+)
+from template.shared_parameters import (
+    BATCH_SIZE,
+    DEVICE,
+    KEY_COLUMN,
+    LARGEST_IMAGE,
+    MAX_IMAGE_PIXELS,
+    MODEL_CLASS,
+    MODEL_LABEL,
+    MODEL_OPTS,
+    MODEL_PATH,
+    PASSTHROUGH_COLUMNS,
+    PATH,
+    POSITIVE,
+    PRECISION,
+    PREDICT_TIMEOUT_SEC,
 )
 
 __all__ = [
     "BATCH",
     "MAX_IMAGE_PIXELS",
+    "MODEL_LABEL",
     "STREAMING",
     "TEMPLATES",
     "EnumOption",
@@ -26,130 +45,12 @@ __all__ = [
     "Template",
     "did_you_mean",
 ]
-from template.parameter_records import (
-    ParameterError,
-    did_you_mean,
-)
 
-_PATH = r"^(gs://[a-z0-9][-_.a-z0-9]+/.+|[^:]+)$"
-_POSITIVE = r"^[1-9][0-9]*$"
 # Names of Pub/Sub have three characters or more; a project may be scoped by a domain.
 _PUBSUB = r"^projects/[a-z][-a-z0-9:.]{{4,61}}[a-z0-9]/{}/[A-Za-z][-_.~+%A-Za-z0-9]{{2,254}}$"
 _TOPIC = _PUBSUB.format("topics")
 _SUBSCRIPTION = _PUBSUB.format("subscriptions")
 
-_KEY_COLUMN = Parameter(
-    name="key_column",
-    label="Key column",
-    help_text=(
-        "Column of a table, field of a JSON message or attribute of another message that "
-        "identifies a row; it becomes the key of the prediction. Without it the key is the file "
-        "name and the row number, or the message's id. Example: customer_id"
-    ),
-    param_type=ParamType.TEXT,
-    group="Input",
-    is_optional=True,
-)
-_PASSTHROUGH_COLUMNS = Parameter(
-    name="passthrough_columns",
-    label="Columns to pass through",
-    help_text=(
-        "Input columns, separated by commas, that are written beside the prediction as they were "
-        "read: columns of a table, fields of a JSON object, attributes of another message. "
-        "Example: zip,customer_id"
-    ),
-    param_type=ParamType.TEXT,
-    group="Input",
-    is_optional=True,
-)
-_MODEL_PATH = Parameter(
-    name="model_path",
-    label="Model file",
-    help_text=(
-        "File or folder that holds the model or its weights. "
-        "Example: gs://my-bucket/models/fashion.pth"
-    ),
-    param_type=ParamType.GCS_READ_FILE,
-    group="Model",
-    regex=_PATH,
-)
-MODEL_LABEL = "flexpack-model"
-"""Label of the jobs of a template that is made for one model."""
-_MODEL_CLASS = Parameter(
-    name="model_class",
-    label="Model class",
-    help_text=(
-        "The model as module:Class, a template.model.BaseModel that the image can import. Without "
-        "it the model file says what it is. Example: my_package.churn:ChurnModel"
-    ),
-    param_type=ParamType.TEXT,
-    group="Model",
-    is_optional=True,
-    regex=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$",
-)
-_MODEL_OPTS = Parameter(
-    name="model_opts",
-    label="Options of the model",
-    help_text=(
-        "What the model class leaves to the launch, as a JSON object: options that it declares, or "
-        'arguments of its load_model. Example: {"threshold": 0.7}'
-    ),
-    param_type=ParamType.TEXT,
-    group="Model",
-    is_optional=True,
-)
-MAX_IMAGE_PIXELS = 178_956_970
-"""Beyond it Pillow refuses to decode, unless it is asked to."""
-_MAX_IMAGE_PIXELS = Parameter(
-    name="max_image_pixels",
-    label="Largest image",
-    help_text=(
-        "Width times height, in pixels, beyond which an image is a dead letter and not decoded: a "
-        "small file may hold an image that fills a worker's memory. Example: 25000000"
-    ),
-    param_type=ParamType.NUMBER,
-    group="Input",
-    is_optional=True,
-    default=MAX_IMAGE_PIXELS,
-    regex=_POSITIVE,
-)
-_BATCH_SIZE = Parameter(
-    name="batch_size",
-    label="Batch size",
-    help_text="Largest number of rows handed to one call of the model's predict. Example: 1024",
-    param_type=ParamType.NUMBER,
-    group="Model",
-    is_optional=True,
-    default=1024,
-    regex=_POSITIVE,
-)
-_DEVICE = Parameter(
-    name="device",
-    label="Device",
-    help_text="Where the model runs. A job that asks for cuda fails if no GPU is usable.",
-    param_type=ParamType.ENUM,
-    group="Model",
-    is_optional=True,
-    default="auto",
-    enum_options=(
-        EnumOption(value="auto", label="Automatic", description="The GPU if there is one."),
-        EnumOption(value="cuda", label="GPU", description="A GPU; its absence fails the job."),
-        EnumOption(value="cpu", label="CPU", description="The CPU, even if there is a GPU."),
-    ),
-)
-_PREDICT_TIMEOUT_SEC = Parameter(
-    name="predict_timeout_sec",
-    label="Time limit of the model",
-    help_text=(
-        "Seconds that loading the model, or one call of its predict, may take. After them the "
-        "worker process ends and logs the stacks of all its threads; the work is tried again. "
-        "Without it nothing ends a model that hangs. Example: 600"
-    ),
-    param_type=ParamType.NUMBER,
-    group="Model",
-    is_optional=True,
-    regex=_POSITIVE,
-)
 _PREDICTION_ACCELERATOR = Parameter(
     name="prediction_accelerator",
     label="GPU of the prediction step",
@@ -182,7 +83,7 @@ BATCH = Template(
             ),
             param_type=ParamType.GCS_READ_FILE,
             group="Input",
-            regex=_PATH,
+            regex=PATH,
         ),
         Parameter(
             name="input_format",
@@ -242,9 +143,9 @@ BATCH = Template(
             group="Input",
             is_optional=True,
         ),
-        _KEY_COLUMN,
-        _PASSTHROUGH_COLUMNS,
-        _MAX_IMAGE_PIXELS,
+        KEY_COLUMN,
+        PASSTHROUGH_COLUMNS,
+        LARGEST_IMAGE,
         Parameter(
             name="output",
             label="Output prefix",
@@ -254,7 +155,7 @@ BATCH = Template(
             ),
             param_type=ParamType.GCS_WRITE_FILE,
             group="Output",
-            regex=_PATH,
+            regex=PATH,
         ),
         Parameter(
             name="output_format",
@@ -283,12 +184,13 @@ BATCH = Template(
             is_optional=True,
             regex=r"^(0|1|0?\.[0-9]+|1\.0+)$",
         ),
-        _MODEL_PATH,
-        _MODEL_CLASS,
-        _MODEL_OPTS,
-        _BATCH_SIZE,
-        _PREDICT_TIMEOUT_SEC,
-        _DEVICE,
+        MODEL_PATH,
+        MODEL_CLASS,
+        MODEL_OPTS,
+        BATCH_SIZE,
+        PREDICT_TIMEOUT_SEC,
+        DEVICE,
+        PRECISION,
         _PREDICTION_ACCELERATOR,
     ),
 )
@@ -347,9 +249,9 @@ STREAMING = Template(
                 ),
             ),
         ),
-        _KEY_COLUMN,
-        _PASSTHROUGH_COLUMNS,
-        _MAX_IMAGE_PIXELS,
+        KEY_COLUMN,
+        PASSTHROUGH_COLUMNS,
+        LARGEST_IMAGE,
         Parameter(
             name="output_topic",
             label="Output topic",
@@ -384,9 +286,9 @@ STREAMING = Template(
             param_type=ParamType.GCS_WRITE_FILE,
             group="Output",
             is_optional=True,
-            regex=_PATH,
+            regex=PATH,
         ),
-        _MODEL_PATH,
+        MODEL_PATH,
         Parameter(
             name="model_update_pattern",
             label="Model updates",
@@ -398,11 +300,11 @@ STREAMING = Template(
             param_type=ParamType.TEXT,
             group="Model",
             is_optional=True,
-            regex=_PATH,
+            regex=PATH,
         ),
-        _MODEL_CLASS,
-        _MODEL_OPTS,
-        _BATCH_SIZE,
+        MODEL_CLASS,
+        MODEL_OPTS,
+        BATCH_SIZE,
         Parameter(
             name="max_batch_duration_ms",
             label="Longest wait for a batch",
@@ -414,10 +316,11 @@ STREAMING = Template(
             group="Model",
             is_optional=True,
             default=200,
-            regex=_POSITIVE,
+            regex=POSITIVE,
         ),
-        _PREDICT_TIMEOUT_SEC,
-        _DEVICE,
+        PREDICT_TIMEOUT_SEC,
+        DEVICE,
+        PRECISION,
     ),
 )
 

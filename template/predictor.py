@@ -15,6 +15,7 @@ from types import TracebackType
 import pandas as pd
 
 from template.blocks import MODEL_ID, Block
+from template.compute import Compute
 from template.dead_letters import NOT_TRIED_ALONE, DeadLetter, describe
 from template.device import is_device_failure, release_memory
 from template.failures import Failure, Failures
@@ -38,6 +39,7 @@ class Predictor:
         model_id: its name in predictions and messages.
         key_columns: the columns beside a block that are its key.
         reserved_columns: names that ``predict`` must not return.
+        compute: on which device and how exactly it computes.
         timeout_sec: after how long a call ends the process; None for never.
         failures: where failed calls are noted.
     """
@@ -49,6 +51,7 @@ class Predictor:
         model_id: str,
         key_columns: Sequence[str],
         reserved_columns: Sequence[str],
+        compute: Compute,
         timeout_sec: float | None = None,
         failures: Failures,
     ) -> None:
@@ -56,6 +59,7 @@ class Predictor:
         self._model = model
         self._key_columns = key_columns
         self._reserved_columns = reserved_columns
+        self._compute = compute
         self._timeout_sec = timeout_sec
         self._failures = failures
         self._checked = False
@@ -185,7 +189,7 @@ class Predictor:
 
     def _call(self, rows: Rows, start: int, stop: int) -> pd.DataFrame:
         part = rows.take(start, stop)
-        with time_limit(self._timeout_sec):
+        with time_limit(self._timeout_sec), self._compute.applied():
             returned = self._model.predict(part.frame)
         try:
             predictions = join_predictions(part.beside, len(part), returned, self._reserved_columns)

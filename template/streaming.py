@@ -53,6 +53,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
             model=config.model,
             key_column=KEY,
             device=config.device,
+            precision=config.precision,
             model_metadata_pcoll=models,
             reserved_columns=REPLY_COLUMNS,
             predict_timeout_sec=config.predict_timeout_sec,

@@ -1,4 +1,4 @@
-"""Recognizes torch's tensors without importing torch, which costs a launcher a second."""
+"""Tensors of torch: recognized without importing it, which costs a launcher a second; moved."""
 
 from __future__ import annotations
 
@@ -15,3 +15,13 @@ def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
     """Say whether a value is a tensor; nothing is where torch was not imported."""
     # Another thread may be importing it at this moment.
     return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
+
+
+def to_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
+    """Return a tensor on a device; to a GPU it moves from pinned memory, without waiting for it.
+
+    Move what is small: bytes of pixels, which are cast where they arrive.
+    """
+    if device.startswith("cuda") and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -29,13 +29,13 @@ _OTHER_DISK_GB = 25
 # The service's own choice, n1-standard-1, has 3.75 GB: too little to import torch and Beam in.
 LAUNCHER_MACHINE_TYPE = "e2-standard-2"
 
-# Otherwise every vCPU gets a process, and every process a model of its own on the one GPU.
+# Otherwise every vCPU gets a process, and every process a model of its own on every GPU.
 ONE_PROCESS = "no_use_multiple_sdk_containers"
 PARALLELISM_EXPERIMENTS = (ONE_PROCESS, "use_multiple_sdk_containers", "sdk_worker_parallelism")
 
-# Enough to read and decode while the GPU computes; each may hold a batch in memory.
+# Enough to read and decode while a GPU computes; each may hold a batch in memory.
 THREADS_OPTION = "number_of_worker_harness_threads"
-_MOST_THREADS = 8
+_MOST_THREADS_PER_GPU = 8
 
 
 def add_gpu_defaults(
@@ -65,7 +65,8 @@ def add_gpu_defaults(
         experiments = (*experiments, ONE_PROCESS)
     options = environment.additional_pipeline_options
     if not accelerator.mps and not _mentions(options, [THREADS_OPTION]):
-        threads = min(count_vcpus(chosen_machine) or 4, _MOST_THREADS)
+        most = _MOST_THREADS_PER_GPU * accelerator.count
+        threads = min(count_vcpus(chosen_machine) or 4 * accelerator.count, most)
         options = (*options, f"{THREADS_OPTION}={threads}")
     disk_size_gb = environment.disk_size_gb
     if disk_size_gb is None and (base.disk_size_gb or 0) < MINIMUM_DISK_GB:

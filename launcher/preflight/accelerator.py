@@ -36,6 +36,7 @@ from launcher.finding import (
     GPU_MPS,
     GPU_NOT_ASKED,
     GPU_PLACEMENT,
+    GPU_PRECISION,
     GPU_PROCESSES,
     GPU_SECURE_BOOT,
     GPU_SYNTAX,
@@ -47,6 +48,7 @@ from launcher.finding import (
     LAUNCHER_SMALL,
     Finding,
     error,
+    hint,
     warning,
 )
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
@@ -93,22 +95,23 @@ def check_accelerator(
         torch_build: the flavour of torch in the image, for example ``cu130``, if known.
     """
     options = _service_options(environment)
-    hint = parameters.get(HINT_PARAMETER)
-    if len(options) > 1 or (options and hint):
+    right_fitting = parameters.get(HINT_PARAMETER)
+    hints = [right_fitting] if right_fitting else []
+    if len(options) > 1 or (options and right_fitting):
         yield error(
             GPU_TWICE,
-            f"the accelerator is given {len(options) + bool(hint)} times: "
-            + ", ".join([*options, *([f"{HINT_PARAMETER}={hint}"] if hint else [])]),
+            f"the accelerator is given {len(options) + bool(right_fitting)} times: "
+            + ", ".join([*options, *(f"{HINT_PARAMETER}={each}" for each in hints)]),
             "Keep one: --accelerator for all workers, with --right-fitting for the prediction "
             "step alone.",
         )
-    elif hint:
+    elif right_fitting:
         yield from _check_right_fitting(environment, default)
-    if not options and not hint:
+    if not options and not right_fitting:
         yield from _check_without(environment, parameters)
         return
     yield from _check_placement(environment)
-    for text in (*options, *([hint] if hint else [])):
+    for text in (*options, *hints):
         try:
             accelerator = decode_accelerator(text)
         except InputError as problem:
@@ -116,6 +119,7 @@ def check_accelerator(
         else:
             yield from _check_one(accelerator, environment, on_all_workers=bool(options))
             yield from _check_driver(accelerator, torch_build)
+            yield from _check_precision(accelerator, parameters.get("precision"))
     yield from _check_surroundings(environment, parameters)
 
 
@@ -212,19 +216,31 @@ def _check_one(
             "Drop one of the two.",
         )
     processes = count_sdk_processes(environment)
-    if not accelerator.mps and processes and processes > accelerator.count:
+    if not accelerator.mps and processes and processes > 1:
+        gpus = f"each of {accelerator.count} GPUs" if accelerator.count > 1 else "the one GPU"
         yield warning(
             GPU_PROCESSES,
             f"{machine or 'the worker'} starts {processes} SDK processes, and each loads its own "
-            f"model onto {accelerator.count} GPU{'s' if accelerator.count > 1 else ''}",
+            f"model onto {gpus}",
             f"Add --additional-experiments {ONE_PROCESS}, or share the GPU with :mps.",
         )
     if accelerator.count > 1 and processes == 1:
-        yield warning(
+        yield hint(
             GPU_IDLE,
-            f"--accelerator '{accelerator}': one SDK process predicts on one GPU, the other "
-            f"{accelerator.count - 1} idle unless the model spreads itself",
-            f"Take --accelerator {accelerator.type}:1 and more workers.",
+            f"--accelerator '{accelerator}': one SDK process predicts on {accelerator.count} GPUs, "
+            "with a copy of the model on each; how busy it keeps them has not been measured",
+            f"Compare a run of it with --accelerator {accelerator.type}:1 and more workers.",
+        )
+
+
+def _check_precision(accelerator: Accelerator, precision: str | None) -> Iterator[Finding]:
+    gpu = load_catalogue().find(accelerator.type)
+    if gpu and precision == "bfloat16" and not gpu.has_bfloat16:
+        yield error(
+            GPU_PRECISION,
+            f"--parameters precision=bfloat16: {gpu.type} (compute capability "
+            f"{gpu.compute_capability}) does not compute in it, and the workers would refuse it",
+            "Take precision=float16, leave it out, or take nvidia-l4 or newer.",
         )
 
 

@@ -154,13 +154,23 @@ def check_model_size(
     if accelerator and gpu:
         needed = processes * (size_gb + _CONTEXT_GB)
         available = gpu.memory_gb * accelerator.count
+        sum_of_all = (
+            f"{processes} SDK process{'es' if processes > 1 else ''} x ({size_gb:.1f} GB model "
+            f"+ {_CONTEXT_GB} GB for CUDA) = {needed:.1f} GB, and "
+        )
         if needed > available:
             yield error(
                 MODEL_GPU_MEMORY,
-                f"{processes} SDK process{'es' if processes > 1 else ''} x ({size_gb:.1f} GB model "
-                f"+ {_CONTEXT_GB} GB for CUDA) = {needed:.1f} GB, and "
-                f"{accelerator.count} {gpu.type} have {available} GB",
+                f"{sum_of_all}{accelerator.count} {gpu.type} have {available} GB",
                 "Start fewer processes (no_use_multiple_sdk_containers), or take a larger GPU.",
+            )
+        elif needed > gpu.memory_gb:
+            yield warning(
+                MODEL_GPU_MEMORY,
+                f"{sum_of_all}each {gpu.type}, which gets a copy of the model, has "
+                f"{gpu.memory_gb} GB",
+                "Take a larger GPU, or set takes_all_gpus in a model class that spreads itself "
+                "over all of them.",
             )
         if "bfloat16" in checkpoint.dtypes and not gpu.has_bfloat16:
             yield error(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from template.files import download_file_to_localfs
 from template.model import BaseModel, Images
-from template.tensors import is_tensor
+from template.tensors import is_tensor, to_device
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ class FashionMnistModel(BaseModel):
             if "image" in df:
                 images = self.images(df)
             else:
-                pixels = torch.from_numpy(_pixel_columns(df)).to(self.device)
+                pixels = to_device(torch.from_numpy(_pixel_columns(df)), self.device)
                 images = pixels.to(torch.float32).div_(255)
             scores, indices = network(images).softmax(dim=1).max(dim=1)
         class_index = indices.cpu().numpy()

@@ -27,6 +27,8 @@ class FileModel(BaseModel):
     """What loading takes beside the template's own packages: package by module."""
     extra: ClassVar[str] = ""
     """The extra of flexpack that installs them."""
+    uses_torch: ClassVar[bool] = True
+    """Whether torch runs the model, so that its autocast applies."""
     runs_code: ClassVar[str] = ""
     """Why loading a file may run code in it, which the launch must say that it trusts; or empty."""
 

@@ -23,6 +23,7 @@ class OnnxModel(NetworkModel):
     kind = "an ONNX model"
     modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
     extra = "onnx"
+    uses_torch = False
 
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
         """Return the inputs of the graph."""
@@ -55,14 +56,15 @@ def _open_session(local: str, device: str) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    if device == "cuda":
+    providers: list[Any] = ["CPUExecutionProvider"]
+    kind, _, number = device.partition(":")
+    if kind == "cuda":
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
             raise ValueError(
                 "this onnxruntime is built without CUDA: install onnxruntime-gpu instead, or pass "
                 "--device=cpu"
             )
-        providers = ["CUDAExecutionProvider", *providers]
+        providers = [("CUDAExecutionProvider", {"device_id": int(number or 0)}), *providers]
     else:
         options.intra_op_num_threads = 1  # Beam runs a process on each core
     return onnxruntime.InferenceSession(local, options, providers=providers)

@@ -21,6 +21,7 @@ class ScikitLearnModel(LabelOptions):
     kind = "a scikit-learn model"
     modules: ClassVar[Mapping[str, str]] = {"sklearn": "scikit-learn", "skops": "skops"}
     extra = "sklearn"
+    uses_torch = False
 
     method = Option(
         "text",

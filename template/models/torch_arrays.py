@@ -9,7 +9,7 @@ import numpy as np
 
 from template.models.network import Array, Input, name_outputs
 from template.predict_result import UnusablePredictionError, tensor_to_array
-from template.tensors import is_tensor
+from template.tensors import is_tensor, to_device
 
 
 def run_torch(
@@ -36,12 +36,16 @@ def _to_tensor(array: Array, input_: Input, device: str) -> Any:
         if array.dtype.kind == "O":
             return array.tolist()
         array = torch.from_numpy(array)
-    return array.to(device, getattr(torch, input_.tensor_type) if input_.tensor_type else None)
+    tensor = to_device(array, device)
+    return tensor.to(getattr(torch, input_.tensor_type)) if input_.tensor_type else tensor
 
 
 def _to_array(name: str, value: Any) -> np.ndarray:
     if is_tensor(value):
-        return tensor_to_array(value)
+        import torch
+
+        is_rounded = torch.is_autocast_enabled(value.device.type) and value.dtype == torch.float16
+        return tensor_to_array(value.float() if is_rounded else value)
     if isinstance(value, list):
         return np.array(value, dtype=object)
     raise UnusablePredictionError(

@@ -18,6 +18,7 @@ class XGBoostModel(LabelOptions):
     kind = "an XGBoost model"
     modules: ClassVar[Mapping[str, str]] = {"xgboost": "xgboost"}
     extra = "xgboost"
+    uses_torch = False
 
     def inspect_file(self, local: str) -> None:
         """Set the columns."""
@@ -60,7 +61,7 @@ class XGBoostModel(LabelOptions):
 def _load(local: str, device: str) -> Any:
     import xgboost
 
-    if device == "cuda" and not xgboost.build_info().get("USE_CUDA"):
+    if device.startswith("cuda") and not xgboost.build_info().get("USE_CUDA"):
         raise ValueError(
             "this xgboost is built without CUDA: install the package xgboost, or pass --device=cpu"
         )

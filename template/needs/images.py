@@ -12,6 +12,7 @@ import pandas as pd
 from template.blocks import IMAGE
 from template.needs.fitting import fit_array
 from template.needs.image_format import ImageFormat
+from template.tensors import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -84,7 +85,7 @@ class ImageTensors:
         cells = df[IMAGE].tolist()
         if declared.is_declared and not _are_all(cells, declared.shape):
             cells = [fit_array(np.asarray(cell), declared) for cell in cells]
-        pixels = torch.from_numpy(_stack(cells)).to(self.device)
+        pixels = to_device(torch.from_numpy(_stack(cells)), self.device)
         pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         values = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         values.div_(255)

@@ -119,10 +119,10 @@ def test_a_model_file_predicts_without_a_class(recipe):
 ASK = """
 import logging
 logging.basicConfig(level="INFO")
-from template.device import DeviceError, resolve_device
-print(resolve_device("auto"))
+from template.device import DeviceError, resolve_devices
+print(*resolve_devices("auto"))
 try:
-    resolve_device("cuda")
+    resolve_devices("cuda")
 except DeviceError as error:
     print(error)
 """

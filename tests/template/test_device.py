@@ -14,7 +14,7 @@ from template.device import (
     is_device_failure,
     is_out_of_memory,
     release_memory,
-    resolve_device,
+    resolve_devices,
 )
 from tests.support import PROJECT_ROOT
 
@@ -22,15 +22,15 @@ NO_GPU = not torch.cuda.is_available()
 
 
 def test_cpu_is_cpu_with_one_thread():
-    assert resolve_device("cpu") == "cpu"
+    assert resolve_devices("cpu") == ("cpu",)
     assert torch.get_num_threads() == 1
 
 
 @pytest.mark.skipif(not NO_GPU, reason="this machine has a GPU")
 def test_without_a_gpu_auto_is_cpu_and_cuda_is_an_error():
-    assert resolve_device("auto") == "cpu"
+    assert resolve_devices("auto") == ("cpu",)
     with pytest.raises(DeviceError) as info:
-        resolve_device("cuda")
+        resolve_devices("cuda")
     message = str(info.value)
     assert message.startswith("--device cuda: this worker has no usable GPU: ")
     assert f"torch: {torch.__version__}" in message
@@ -41,7 +41,8 @@ def test_without_a_gpu_auto_is_cpu_and_cuda_is_an_error():
 
 @pytest.mark.skipif(NO_GPU, reason="this machine has no GPU")
 def test_with_a_gpu_auto_and_cuda_take_it():
-    assert resolve_device("auto") == resolve_device("cuda") == "cuda"
+    assert resolve_devices("auto") == resolve_devices("cuda")
+    assert resolve_devices("cuda")[0].startswith("cuda")
 
 
 def test_versions_name_all_three():
@@ -88,7 +89,7 @@ sys.modules["torch"] = None  # importing it fails
 from template import device
 device.release_memory()
 try:
-    print(device.resolve_device(sys.argv[1]))
+    print(",".join(device.resolve_devices(sys.argv[1])))
 except device.DeviceError as error:
     print(error)
 """

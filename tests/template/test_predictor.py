@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from template.blocks import KEY, Block
+from template.compute import Compute
 from template.dead_letters import DeadLetter
 from template.failures import Failures
 from template.model import BaseModel
@@ -30,7 +31,12 @@ def predictor_of(function, **settings):
     model = Calls(function)
     failures = Failures(**{"gives_up": False, **settings})
     predictor = Predictor(
-        model, model_id="m", key_columns=[KEY], reserved_columns=[], failures=failures
+        model,
+        model_id="m",
+        key_columns=[KEY],
+        reserved_columns=[],
+        compute=Compute("cpu"),
+        failures=failures,
     )
     return predictor, model
 

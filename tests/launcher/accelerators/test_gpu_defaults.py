@@ -40,6 +40,25 @@ def test_what_a_gpu_needs():
     )
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "machine_type", "threads"),
+    [
+        ("nvidia-l4:1", "g2-standard-32", 8),
+        ("nvidia-l4:2", None, 16),
+        ("nvidia-l4:4", None, 32),
+        ("nvidia-tesla-t4:4", "n1-standard-16", 16),
+        ("nvidia-tesla-a100:16", None, 96),
+    ],
+)
+def test_threads_grow_with_the_gpus_up_to_the_cores(accelerator, machine_type, threads):
+    environment = build(
+        accelerator=Accelerator.parse(accelerator), worker_machine_type=machine_type
+    )
+    assert environment.additional_pipeline_options == (
+        f"number_of_worker_harness_threads={threads}",
+    )
+
+
 def test_what_is_asked_for_stays():
     asked = {
         "additional_experiments": ("sdk_worker_parallelism=2",),

@@ -114,7 +114,8 @@ def test_machine_mismatch(project):
     found = project.check(L4, "--worker-machine-type=n1-standard-4")["gpu-machine"]
     assert "1 nvidia-l4 need g2-standard-4" in found
     found = project.check("--accelerator=nvidia-l4:2")
-    assert "one SDK process predicts on one GPU" in found["gpu-idle"]
+    assert found["gpu-idle"].startswith("HINT --accelerator 'nvidia-l4:2': one SDK process")
+    assert "a copy of the model on each" in found["gpu-idle"]
 
 
 def test_weights_only(project):
@@ -207,6 +208,19 @@ def test_a_registry_of_this_machine(project, monkeypatch):
     assert project.check()["image-registry"].startswith("ERROR")
     monkeypatch.setenv(endpoint, "http://localhost:9100/")
     assert "image-registry" not in project.check()
+
+
+def test_bfloat16_as_the_precision(project):
+    precision = "--parameters=precision=bfloat16"
+    for gpu in ("nvidia-tesla-t4:1", "nvidia-tesla-p100:1", "nvidia-tesla-v100:1"):
+        found = project.check(f"--accelerator={gpu}", precision)["gpu-precision"]
+        assert found.startswith("ERROR --parameters precision=bfloat16: nvidia-tesla-")
+        assert "does not compute in it" in found
+        other = project.check(f"--accelerator={gpu}", "--parameters=precision=float16")
+        assert "gpu-precision" not in other
+    assert "gpu-precision" not in project.check("--accelerator=nvidia-l4:1", precision)
+    hint = "--parameters=prediction_accelerator=type:nvidia-tesla-t4;count:1;install-nvidia-driver"
+    assert "gpu-precision" in project.check(hint, precision)
 
 
 def test_bfloat16(project):
