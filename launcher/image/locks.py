@@ -33,6 +33,7 @@ TORCH_LAYER = re.compile(r"torch|triton|(nvidia|cuda)-.*")
 PYTHON_VERSION = "3.11"
 
 _HEADER = "# Made by 'make lock' from docker/requirements.in: do not edit.\n"
+_PASSWORD = re.compile(r"//[^/@\s]+@")
 _CHECKSUM = "# sha256 of what follows: "
 _REQUIREMENTS_CHECKSUM = "# sha256 of the requirements: "
 _PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
@@ -92,6 +93,20 @@ def read_requirement_lines(root: Path) -> list[str]:
     return strip_comments(lines)
 
 
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a user's text file; a mark of UTF-8 at its start is not part of them.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+
+
 def strip_comments(lines: Iterable[str]) -> list[str]:
     """Return the lines that say something, without their comments."""
     stripped = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
@@ -114,7 +129,9 @@ def parse_requirements(lines: Iterable[str], path: Path = REQUIREMENTS) -> dict[
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise InputError(f"{path}: {line!r} is not a requirement: {error}") from error
+            shown = _PASSWORD.sub("//***@", line)
+            why = str(error).partition("\n")[0]
+            raise InputError(f"{path}: {shown!r} is not a requirement: {why}") from error
         found[canonicalize_name(requirement.name)] = requirement
     return found
 

@@ -30,6 +30,7 @@ from launcher.image.locks import (
     TORCH_LAYER,
     find_lock_paths,
     parse_requirements,
+    read_lines,
     read_pins,
     strip_comments,
 )
@@ -102,7 +103,7 @@ def read_project_lock(project: Project) -> ProjectLock:
     path = project.lock
     if not path.exists():
         return ProjectLock(path, {})
-    text = path.read_text()
+    text = "\n".join([*read_lines(path), ""])
     pins: dict[str, Pin] = {}
     options: list[str] = []
     unpinned: list[str] = []
@@ -143,7 +144,7 @@ def read_project_requirements(project: Project) -> list[str]:
     path = project.requirements
     if not path.exists():
         return []
-    lines = strip_comments(path.read_text().splitlines())
+    lines = strip_comments(read_lines(path))
     for line in lines:
         if line.startswith("-") and not _OPTION.fullmatch(line):
             raise InputError(

@@ -18,11 +18,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from launcher.errors import InputError
+from launcher.image.locks import read_lines
 
 REQUIREMENTS = "requirements.in"
 LOCK = "requirements.txt"
@@ -90,14 +92,31 @@ def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
 def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield every file of a project's packages, each with its path relative to the project.
 
-    Hidden files, bytecode and ``tests`` folders stay out.
+    Hidden files, bytecode and ``tests`` folders stay out. What a link names is taken as if it were
+    there.
+
+    Raises:
+        InputError: there is something that cannot be copied.
     """
+
+    def stop(error: OSError) -> None:
+        raise InputError(f"--code {project.folder}: {error.filename}: {error.strerror}") from error
+
     for package in project.packages:
-        for folder, names, files in os.walk(project.folder / package, followlinks=True):
+        for folder, names, files in os.walk(
+            project.folder / package, onerror=stop, followlinks=True
+        ):
             names[:] = [name for name in names if _is_code(name)]
-            for name in sorted(filter(_is_code, files)):
+            for name in (*names, *sorted(filter(_is_code, files))):
                 path = Path(folder) / name
-                yield PurePosixPath(path.relative_to(project.folder).as_posix()), path
+                relative = path.relative_to(project.folder)
+                if problem := _find_problem(path, project.folder):
+                    raise InputError(
+                        f"--code {project.folder}: {str(relative)!r} {problem}; correct it, or "
+                        "move it out of the package"
+                    )
+                if name in files:
+                    yield PurePosixPath(relative.as_posix()), path
 
 
 def find_weight(project: Project) -> str | None:
@@ -111,6 +130,20 @@ def find_weight(project: Project) -> str | None:
         f"in {largest.relative_to(project.folder)}; a change of code pushes all of it, and every "
         "worker pulls it. Give weights as model_path, in Cloud Storage"
     )
+
+
+def _find_problem(path: Path, root: Path) -> str | None:
+    """Return why a file or folder cannot be copied into an image, or None."""
+    if {"Cc", "Cs"} & set(map(unicodedata.category, path.name)):  # Cs: bytes that are not UTF-8
+        return "has a name that is not text"
+    if not path.exists():
+        return f"is a link to {str(path.readlink())!r}, which does not exist"
+    if path.is_dir():
+        above = [each.resolve() for each in path.parents if each.is_relative_to(root)]
+        return "is a link to a folder around it" if path.resolve() in above else None
+    if not path.is_file():
+        return "is neither a file nor a folder"
+    return None if os.access(path, os.R_OK) else "may not be read by you"
 
 
 def _is_code(name: str) -> bool:
@@ -166,7 +199,7 @@ def read_system_packages(path: Path) -> tuple[str, ...]:
     """
     if not path.exists():
         return ()
-    names = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+    names = [line.partition("#")[0].strip() for line in read_lines(path)]
     for name in filter(None, names):
         if not _SYSTEM_PACKAGE.fullmatch(name):
             raise InputError(

@@ -11,6 +11,7 @@ from launcher.errors import ImageError, InputError
 from launcher.image.flavours import Flavour
 from launcher.image.locks import (
     parse_requirements,
+    read_lines,
     read_lock,
     read_pins,
     read_requirement_lines,
@@ -65,7 +66,7 @@ def write_project_lock(
     kit_pins = read_pins(read_lock(kit, flavour))
     if conflicts := list(check_conflicts(project, read_kit_pins(kit, flavour))):
         raise InputError(format_problems(conflicts))
-    known = project.lock.read_text() if project.lock.exists() else ""
+    known = "\n".join([*read_lines(project.lock), ""]) if project.lock.exists() else ""
     before = read_pins(known)
     with tempfile.TemporaryDirectory() as directory:
         uv_environ = build_uv_environ(flavour, environ, wheels=[project.wheels])

@@ -145,6 +145,20 @@ def test_requirements_that_cannot_be_locked(kit, make, line):
         check(kit, make(f"{line}\n", SIX))
 
 
+def test_a_password_in_a_requirement_is_not_repeated(kit, make):
+    with pytest.raises(InputError, match=r"'https://\*\*\*@example\.com/six\.whl' is not a req"):
+        check(kit, make("https://me:secret@example.com/six.whl\n", SIX))
+
+
+def test_requirements_in_another_encoding(kit, make):
+    folder = make(None, SIX)
+    (folder / "requirements.in").write_bytes("\ufeffsix\r\n".encode())
+    assert check(kit, folder) == []
+    (folder / "requirements.in").write_bytes("six # café".encode("latin-1"))
+    with pytest.raises(InputError, match=r"requirements\.in: is not UTF-8 at byte 9; save it"):
+        check(kit, folder)
+
+
 def test_a_package_that_would_hide_one_of_the_images(kit, make):
     folder = make(None, None, "numpy")
     ((code, message),) = check(kit, folder)

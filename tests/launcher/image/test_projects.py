@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from launcher.errors import InputError
@@ -45,6 +47,61 @@ def test_a_linked_folder_is_code_too(make, tmp_path):
     (folder / "churn" / "shared").symlink_to(shared)
     names = [str(name) for name, _ in find_code(*read_projects([folder]))]
     assert names == ["churn/__init__.py", "churn/shared/rules.py"]
+
+
+def test_files_with_odd_names_are_code(make):
+    odd = (
+        "with space.txt",
+        "ünïcode ✓.txt",
+        "narrow\u202fspace",
+        'quote"$x',
+        "Data.csv",
+        "data.csv",
+    )
+    folder = make("own", "churn/__init__.py", *(f"churn/{name}" for name in odd))
+    names = {name.name for name, _ in find_code(*read_projects([folder]))}
+    assert names == {"__init__.py", *odd}
+
+
+def test_a_repository_inside_a_package_is_code_without_its_history(make):
+    folder = make(
+        "own", "churn/__init__.py", "churn/sub/.git/HEAD", "churn/sub/a.py", "churn/b/.git"
+    )
+    names = [str(name) for name, _ in find_code(*read_projects([folder]))]
+    assert names == ["churn/__init__.py", "churn/sub/a.py"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda own: (own / "odd").symlink_to("nowhere"),
+            "'churn/odd' is a link to 'nowhere', which",
+        ),
+        (lambda own: (own / "odd").symlink_to("odd"), "'churn/odd' is a link to 'odd', which does"),
+        (lambda own: (own / "odd").symlink_to("."), "'churn/odd' is a link to a folder around it"),
+        (lambda own: os.mkfifo(own / "odd"), "'churn/odd' is neither a file nor a folder"),
+        (lambda own: (own / "o\ndd").touch(), r"'churn/o\\ndd' has a name that is not text"),
+        (lambda own: (own / "o\udcffd").touch(), r"'churn/o\\udcffd' has a name that is not text"),
+    ],
+)
+def test_what_cannot_be_copied_is_named(make, spoil, words):
+    folder = make("own", "churn/__init__.py")
+    spoil(folder / "churn")
+    with pytest.raises(InputError, match=f"--code {folder}: {words}"):
+        list(find_code(*read_projects([folder])))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["churn/secret", "churn/folder"])
+def test_what_may_not_be_read_is_named(make, name):
+    folder = make("own", "churn/__init__.py", "churn/secret", "churn/folder/a")
+    (folder / name).chmod(0)
+    try:
+        with pytest.raises(InputError, match=r"may not be read by you|Permission denied"):
+            list(find_code(*read_projects([folder])))
+    finally:
+        (folder / name).chmod(0o700)
 
 
 def test_system_packages_are_names_with_comments(make):

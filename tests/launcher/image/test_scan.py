@@ -36,5 +36,7 @@ def test_the_first_scanner_that_is_installed_reads_the_bill(install, tmp_path, n
 
 def test_no_scanner_is_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="--scan: none of trivy, grype is installed"):
+    with pytest.raises(
+        InputError, match="--scan: neither trivy nor grype is installed; install one"
+    ):
         find_scanner()
