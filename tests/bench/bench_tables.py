@@ -35,7 +35,7 @@ _SIZES = (1_000, 100_000, 200_000, 300_000)
 _QUICK_SIZES = (20_000, 60_000, 100_000)
 _WARM_UP_ROWS = 1_000
 _SUFFIXES = {"idx": "-images-idx3-ubyte", "csv": ".csv", "parquet": ".parquet"}
-_NETWORKS = {"idx": FashionMnistNetwork, "csv": tables.Network, "parquet": tables.Network}
+NETWORKS = {"idx": FashionMnistNetwork, "csv": tables.Network, "parquet": tables.Network}
 _TOLERANCE = 1e-5
 
 
@@ -130,7 +130,7 @@ def main() -> None:
         folder = Path(temporary)
         weights = {
             file_format: tables.write_weights(folder / f"{file_format}.pth", network())
-            for file_format, network in _NETWORKS.items()
+            for file_format, network in NETWORKS.items()
         }
         cases = {}
         for file_format in arguments.formats:

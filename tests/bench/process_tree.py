@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-_PERIOD_SEC = 0.2
+_PERIOD_SEC = 0.4
 _PATIENCE_SEC = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
@@ -31,6 +31,7 @@ class ProcessTree:
         self.peak_mib = 0.0
         self._waited = _waited_sec()
         self._last: dict[tuple[int, str], float] = {}
+        self._commands: dict[tuple[int, str], str] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -62,13 +63,24 @@ class ProcessTree:
                     sum(map(int, fields[first : first + 2])) / _TICKS for first in (11, 13)
                 )
                 added_up += own + waited
-                self._last[pid, fields[19]] = own  # the time of its start makes it unique
+                process = pid, fields[19]  # the time of its start makes it unique
+                self._last[process] = own
+                self._commands[process] = _command(pid) or self._commands.get(process, "")
             return max(added_up, sum(self._last.values()))
+
+    def cpu_sec_of(self, word: str) -> list[float]:
+        """Return the CPU seconds of each process so far that has a word in its command line."""
+        self.cpu_sec()
+        with self._lock:
+            return [self._last[each] for each, text in self._commands.items() if word in text]
 
     def end(self) -> None:
         """Kill the processes that are left, and wait for them."""
         deadline = time.monotonic() + _PATIENCE_SEC
-        while (left := _find_descendants()) and time.monotonic() < deadline:
+        quiet = 0
+        while quiet < 2 and time.monotonic() < deadline:  # one may have been born unseen
+            left = _find_descendants()
+            quiet = 0 if left else quiet + 1
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -100,6 +112,12 @@ def _find_descendants() -> dict[int, list[str]]:
     while more := {pid for pid, fields in stats.items() if int(fields[1]) in found} - found:
         found |= more
     return {pid: stats[pid] for pid in found if pid in stats and pid != os.getpid()}
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
 
 
 def _memory_mib(pid: int) -> float:

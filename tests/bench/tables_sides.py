@@ -1,11 +1,12 @@
 """The sides of ``bench_tables.py``, each run in a process of its own with one thread.
 
 ``python -m tests.bench.tables_sides FORMAT SIDE WEIGHTS OUTPUT FILE...`` predicts the files one
-after the other, each into ``OUTPUT/<number of the file>``.
+after the other, each into ``OUTPUT/<number of the file>``. ``flexpack:256`` has blocks of 256 rows.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ _ARROW_ROWS = 1024 * 64
 _MODEL = "tests.bench.tables:ChurnModel"
 
 Run = Callable[[Path, Path, Path], None]
-"""Predicts a file with weights into a folder."""
+"""Predicts a file (flexpack: or a pattern) with weights into a folder."""
 
 
 def run_pandas_csv(file: Path, weights: Path, output: Path) -> None:
@@ -81,29 +82,43 @@ def _predict_batch(network: tables.Network, batch: pa.RecordBatch) -> pa.RecordB
     return pa.record_batch([batch[tables.KEY], risk > 0.5, risk], schema=_ARROW_SCHEMA)
 
 
-def run_flexpack(file: Path, weights: Path, output: Path) -> None:
+def run_flexpack(
+    file: Path | str, weights: Path, output: Path, block_rows: int | None = None
+) -> None:
     """The batch template as it is packaged."""
-    options = PipelineOptions(
-        [
-            "--runner=FnApiRunner",
-            f"--input={file}",
-            f"--output={output / 'rows'}",
-            f"--output_format={file.suffix[1:]}",
-            f"--model_path={weights}",
-            f"--model_class={_MODEL}",
-            f"--key_column={tables.KEY}",
-            "--device=cpu",
-        ]
-    )
+    values = parameters(file, weights, output)
+    if block_rows is not None:
+        values["batch_size"] = str(block_rows)
+    flags = ["--runner=FnApiRunner", *(f"--{name}={value}" for name, value in values.items())]
+    options = PipelineOptions(flags)
     with beam.Pipeline(options=options) as pipeline:
         build_batch_pipeline(pipeline, PredictConfig.from_options(options))
+
+
+def parameters(file: Path | str, weights: Path, output: Path) -> dict[str, str]:
+    """Return those of a launch that predicts a file or pattern, IDX or a table."""
+    values = {
+        "input": str(file),
+        "output": str(output / "rows"),
+        "model_path": str(weights),
+        "device": "cpu",
+    }
+    suffix = Path(file).suffix[1:]
+    if suffix not in ("csv", "parquet"):
+        return values  # the file says that its weights are the built-in model's
+    return {
+        **values,
+        "output_format": suffix,
+        "model_class": _MODEL,
+        "key_column": tables.KEY,
+    }
 
 
 SIDES: Mapping[str, Mapping[str, Run]] = {
     "idx": {
         "json": variants.run_raw,
         "orjson": variants.run_raw_orjson,
-        "flexpack": variants.run_flexpack,
+        "flexpack": run_flexpack,
     },
     "csv": {"pandas": run_pandas_csv, "pyarrow": run_arrow_csv, "flexpack": run_flexpack},
     "parquet": {
@@ -124,8 +139,11 @@ def main() -> None:
         folder = Path(output, str(number))
         folder.mkdir()
         parts.append((Path(file), Path(weights), folder))
-    run = SIDES[file_format][side]
-    run_parts(lambda part=part: run(*part) for part in parts)
+    name, _, block_rows = side.partition(":")
+    run = SIDES[file_format][name]
+    if block_rows:
+        run = functools.partial(run_flexpack, block_rows=int(block_rows))
+    run_parts(functools.partial(run, *part) for part in parts)
 
 
 if __name__ == "__main__":

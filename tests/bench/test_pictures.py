@@ -9,6 +9,8 @@ from PIL import Image
 
 from template.needs.fitting import fit_array
 from tests.bench import pictures
+from tests.bench.bench_pictures import read_values
+from tests.bench.pictures_sides import predict_in_process, predict_raw
 
 _PACKAGES = (
     "efficientnet_lite_pytorch",
@@ -34,3 +36,16 @@ def test_pictures_are_the_same_each_time(tmp_path):
     first, second = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
     assert len(first) == 7
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.parametrize("model", ["free", "real"])
+def test_flexpack_gives_the_values_of_the_raw_loop(model, tmp_path):
+    folder, raw, flexpack = (tmp_path / name for name in ("pictures", "raw", "flexpack"))
+    pictures.write_pictures(folder, 6, pictures.SIZES["imagenet"])
+    raw.mkdir()
+    flexpack.mkdir()
+    predict_raw(model, 1, folder, raw)
+    predict_in_process(model, folder, flexpack)
+    expected = read_values(raw)
+    assert len(expected) == 6
+    assert read_values(flexpack) == expected
