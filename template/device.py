@@ -131,7 +131,9 @@ def _join_problems(gpus: Sequence[Gpu]) -> str | None:
 
 def _describe_contract(problem: str, gpus: int) -> str:
     image = " on an image whose torch is built for it" if _has_torch() else ""
-    lack = f"not all of the worker's {gpus} GPUs are usable" if gpus > 1 else "this worker has no usable GPU"
+    lack = "this worker has no usable GPU"
+    if gpus > 1:
+        lack = f"not all of the worker's {gpus} GPUs are usable"
     return (
         f"--device cuda: {lack}: {problem}. {describe_versions()}. Launch with an accelerator and "
         f"its driver (--accelerator nvidia-l4:1){image}, or pass --device=cpu."
