@@ -10,13 +10,13 @@ from launcher.commands.parser import CommandParser
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def _run(args: Namespace) -> int:
-    """Show the GPUs that Dataflow supports, and what each goes with."""
+    """Show the GPUs that Dataflow supports, with their machine types and quotas."""
     catalogue = load_catalogue()
     if args.format == "json":
         print_json(catalogue)

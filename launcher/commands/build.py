@@ -20,7 +20,7 @@ from launcher.preflight.accelerator import check_accelerator
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     set_example(
         parser,

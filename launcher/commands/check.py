@@ -49,7 +49,7 @@ from launcher.preflight.subject import (
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     set_example(
         parser,
@@ -65,7 +65,7 @@ def add_flags(parser: CommandParser) -> None:
         help="check a launch of this container spec too, gs://... or a local file",
     )
     parser.add_argument(
-        "--spec-only", action="store_true", help="check the container spec, and no launch of it"
+        "--spec-only", action="store_true", help="check only the container spec, not a launch of it"
     )
     parser.add_argument("--job-name", default="checked", help=argparse.SUPPRESS)
     add_launch_options(parser)
@@ -96,7 +96,7 @@ def add_flags(parser: CommandParser) -> None:
         help="how long the rehearsed launcher may take (default: 120)",
     )
     files = parser.add_argument_group(
-        "files of the template; those that are not named are searched for"
+        "files of the template; those that you do not name are searched for"
     )
     files.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
     files.add_argument("--dockerfile", metavar="FILE")
@@ -138,7 +138,7 @@ def add_flags(parser: CommandParser) -> None:
         help="interpreter with the image's packages (default: this one)",
     )
     add_place(parser)
-    add_environment_options(parser, "the job's environment; the spec decides what is not given")
+    add_environment_options(parser, "the job's environment; the spec sets what you leave out")
 
 
 def _run(args: Namespace) -> int:
@@ -150,7 +150,7 @@ def _run(args: Namespace) -> int:
     if args.spec_only and not args.template_file_gcs_location:
         raise InputError("--spec-only: needs --template-file-gcs-location, the container spec")
     if args.spec_only and (flag := next(_find_launch_flags(args), None)):
-        raise InputError(f"{flag}: belongs to a launch, and --spec-only checks none")
+        raise InputError(f"{flag}: describes a launch, and --spec-only checks no launch")
     if args.sample and not args.rehearse:
         raise InputError("--sample: needs --rehearse, which publishes it")
     location = args.template_file_gcs_location
@@ -212,7 +212,7 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
     try:
         spec = read_spec(text, args.template_file_gcs_location)
     except SpecError as problem:
-        # Of a spec with values of wrong types no launch can be judged, but all of them be found.
+        # A spec with values of wrong types cannot be launched; report all of them.
         findings = _check_broken_spec(without_launch, problem)
         if select_errors(findings):
             return findings
@@ -223,7 +223,7 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
     launch = Launch.of(
         build_launch_request(config, spec), spec, project=config.project, region=config.region
     )
-    # Who reads the spec in Cloud Storage may ask there for the inputs too; --live asks more.
+    # Whoever can read the spec in Cloud Storage can look up the inputs there; --live asks more.
     asks = args.template_file_gcs_location.startswith("gs://") and not args.live
     subject = replace(subject, spec_text=text, launch=launch, asks_storage=asks)
     findings = list(_check(subject, live=args.live))
@@ -247,7 +247,7 @@ def _rehearse(
         entry_file = read_project(ProjectOptions(root=find_kit())).files.entry_file
     if entry_file is None:
         raise InputError("--rehearse: needs --entry-file, the program that the launcher runs")
-    # The local Dataflow is started for nothing else, and imported only then.
+    # Only a rehearsal starts the local Dataflow, so it is imported only here.
     from launcher.preflight.rehearsal.play import RehearsalOptions, play_rehearsal
 
     options = RehearsalOptions(
@@ -315,14 +315,14 @@ def _read_config(args: Namespace) -> LaunchConfig:
 
 
 def _find_launch_flags(args: Namespace) -> Iterator[str]:
-    """Yield the flags that say something of a launch, of which there is none without a spec."""
+    """Yield the flags that describe a launch; without a spec there is no launch."""
     for flag in ("rehearse", "live"):
         if getattr(args, flag):
             yield f"--{flag}"
     for declared in list_options(LaunchConfig):
         given = getattr(args, declared.name)
         if declared.name == "parameters":
-            # A checkpoint can be checked by itself, by the class that loads it.
+            # A checkpoint can be checked alone, with the class that loads it.
             given = given.keys() - {"model_path", "model_class"}
         if given:
             yield declared.flag

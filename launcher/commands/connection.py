@@ -1,4 +1,4 @@
-"""Which project and region a command is for: flags, else what the shell says."""
+"""The project and region of a command: from its flags, else from the shell's variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ZONE = re.compile(r"([a-z]+-[a-z]+[0-9]+)-[a-z]")
 
 
 def find_project(args: Namespace) -> str:
-    """Return ``--project``, or what the environment says.
+    """Return ``--project``, or the project that the environment names.
 
     Raises:
         InputError: neither does, or it is not a project's id.
@@ -38,7 +38,7 @@ def find_project(args: Namespace) -> str:
 
 
 def find_region(args: Namespace) -> str:
-    """Return ``--region``, or what the environment says, or us-central1 as gcloud does.
+    """Return ``--region``, or the region that the environment names, or us-central1 as gcloud does.
 
     Raises:
         InputError: it is a zone, or not a region's name.

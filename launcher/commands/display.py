@@ -80,7 +80,7 @@ class RunDisplay(RunObserver):
         comparisons: tuple[Comparison, ...] | None = None,
         results: RunResults | None = None,
     ) -> None:
-        """Show what a job came to that is followed no longer."""
+        """Show the outcome of a job that is no longer followed."""
         if not job.current_state.is_terminal:
             if comparisons is not None:
                 self._print(format_comparisons(comparisons))
@@ -95,7 +95,7 @@ class RunDisplay(RunObserver):
         self.show_results(results)
 
     def show_results(self, results: RunResults | None) -> None:
-        """Show where the results of a job are and why rows are missing, if it has recorded it."""
+        """Show where a job's results are and why rows are missing, if the job recorded it."""
         if results is None:
             return
         if results.predictions:
@@ -110,7 +110,7 @@ class RunDisplay(RunObserver):
         self._print(f"  record        {_show(results.record)}")
 
     def show_interrupted(self) -> None:
-        """Show how to stop a job that nobody follows any more."""
+        """Show how to stop a job that is no longer followed."""
         if self._job_id:
             self._print(f"The job goes on. Stop it:  {self._command('cancel')}")
 

@@ -27,7 +27,7 @@ _START_WITH_IMAGES_TIMEOUT_SEC = 600.0
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs with their flags."""
+    """Add the command's verbs and their flags."""
     verbs = add_verbs(parser)
     start = add_verb(
         verbs, "start", "serve Dataflow, Cloud Storage and Pub/Sub on this machine", _start
@@ -67,14 +67,16 @@ def add_flags(parser: CommandParser) -> None:
     logs.add_argument(
         "--lines", type=Number(1), default=50, metavar="N", help="the last ones (default: 50)"
     )
-    logs.add_argument("--follow", action="store_true", help="go on as it logs more, until Ctrl-C")
+    logs.add_argument(
+        "--follow", action="store_true", help="print new lines as they are logged, until Ctrl-C"
+    )
     prune = add_verb(verbs, "prune", "delete finished jobs with what was staged for them", _prune)
     prune.add_argument(
         "--keep-jobs",
         type=Number(0),
         default=0,
         metavar="N",
-        help="keep so many that were the last to end (default: 0)",
+        help="keep this many of the last to end (default: 0)",
     )
     stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
     for verb in (start, env, register, status, logs, prune, stop):
@@ -151,7 +153,7 @@ def _register(args: Namespace) -> int:
 
 
 def _status(args: Namespace) -> int:
-    """Show where the local Dataflow listens, and what stands for which image."""
+    """Show where the local Dataflow listens, and what stands for each image."""
     info = _find_or_fail(args.data_dir)
     with _explained():
         projects = daemon.list_projects(info)
@@ -217,7 +219,7 @@ def _stop(args: Namespace) -> int:
 
 
 def find_local(data_dir: Path | None, port: int = _PORT.default) -> daemon.EmulatorInfo | None:
-    """Return the local Dataflow of a folder; without one that of the default folder or the port."""
+    """Return the local Dataflow of a folder, else of the default folder or the port."""
     if data_dir is not None:
         return daemon.find_running(data_dir)
     return daemon.find_running(_DATA_DIR.default) or (daemon.find_on_port(port) if port else None)
@@ -237,7 +239,7 @@ def _find_or_fail(data_dir: Path | None) -> daemon.EmulatorInfo:
 
 
 def _refuse_other_options(args: Namespace, running: daemon.EmulatorInfo) -> None:
-    """Refuse options that the local Dataflow that runs already was not started with."""
+    """Refuse options that the running local Dataflow was not started with."""
     for option in daemon.OPTIONS:
         if option.default is None and getattr(args, option.name) is not None:
             raise InputError(

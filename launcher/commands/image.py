@@ -23,13 +23,13 @@ from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 
 _ROOT = Path()
-_MODEL_HELP = "imported; with the flags below used too; a file may say what it is by itself"
+_MODEL_HELP = "imported; the flags below use it too; a file may say what it is by itself"
 _STEP_WIDTH = 60
-_SMALL_BYTES = 10_000  # A layer below it has no row of its own.
+_SMALL_BYTES = 10_000  # Smaller layers share one row.
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs with their flags."""
+    """Add the command's verbs and their flags."""
     verbs = add_verbs(parser)
     tag = add_verb(verbs, "tag", "print the image's name and tag, inferred from git", _tag)
     build = add_verb(verbs, "build", "build the image with docker, buildah or Cloud Build", _build)
@@ -62,7 +62,7 @@ def add_flags(parser: CommandParser) -> None:
 
 
 def add_build_flags(parser: CommandParser, image_help: str) -> None:
-    """Add how an image is built."""
+    """Add the flags of a build."""
     group = parser.add_argument_group("how the image is built")
     group.add_argument("--image", metavar="NAME", help=image_help)
     group.add_argument(
@@ -113,20 +113,20 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
 
 
 def add_gate_flags(parser: CommandParser, model_help: str = _MODEL_HELP) -> None:
-    """Add what is tested before a push, of which ``--model-class`` may mean more."""
+    """Add the flags of the test before a push; ``model_help`` may say more."""
     parser.add_argument(
-        "--no-test", action="store_true", help="push without testing the image before"
+        "--no-test", action="store_true", help="push without testing the image first"
     )
     _add_trial_flags(parser, model_help)
 
 
 def _add_trial_flags(parser: CommandParser, model_help: str = _MODEL_HELP) -> None:
-    group = parser.add_argument_group("your model, tried in the image")
+    group = parser.add_argument_group("your model, to try in the image")
     group.add_argument("--model-class", metavar="MODULE:CLASS", help=model_help)
     group.add_argument(
-        "--model-path", metavar="PATH", help="loaded: its file or folder, local or gs://"
+        "--model-path", metavar="PATH", help="the model to load: its file or folder, local or gs://"
     )
-    group.add_argument("--input", metavar="PATH", help="predicted: a sample, local or gs://")
+    group.add_argument("--input", metavar="PATH", help="a sample to predict, local or gs://")
     group.add_argument(
         "--parameters",
         action=KeyValues,
@@ -168,7 +168,7 @@ def make_image(
     test: bool = True,
     trial: ModelTrial | None = None,
 ) -> BuiltImage:
-    """Build an image, and print what is done; before a push it is tested.
+    """Build an image and print each step; test it before a push.
 
     Raises:
         ImageError: the build, the test or the push failed.
@@ -217,7 +217,7 @@ def _test(args: Namespace) -> int:
     own = args.engine or (last.engine if last and not args.image else None)
     engine = choose_engine(own, local=True).engine
     if isinstance(engine, CloudBuild):
-        raise InputError("--engine cloudbuild: has no images on this machine to test")
+        raise InputError("--engine cloudbuild: leaves no image on this machine to test")
     print(f"Testing {reference} with {engine.name}: launcher, then worker.", flush=True)
     report = check_image(_ROOT, reference, engine, trial=trial)
     findings = list(report.findings)
@@ -247,7 +247,7 @@ def _test(args: Namespace) -> int:
 
 
 def _print_success(report: ImageReport, trial: ModelTrial | None) -> None:
-    """Print what the test of an image has proven."""
+    """Print what an image's test has proven."""
     facts = report.facts
     print(
         "Both roles work: all code is imported, the entry file stages a job, and "
@@ -267,7 +267,7 @@ def _print_success(report: ImageReport, trial: ModelTrial | None) -> None:
 
 
 def read_trial(args: Namespace) -> ModelTrial | None:
-    """Return what the flags say about the user's model."""
+    """Return the user's model that the flags name."""
     others = {"--input": args.input, "--parameters": args.parameters}
     if not args.model_class and not args.model_path:
         if given := [flag for flag, value in others.items() if value]:
@@ -312,7 +312,7 @@ def _size(count: int) -> str:
 
 
 def read_image_options(args: Namespace) -> ImageOptions:
-    """Return what the flags say about a build."""
+    """Return the build that the flags describe."""
     name = args.image
     if not name and args.project and args.region:
         name = build_artifact_registry_name(args.region, args.project, args.repository)

@@ -1,4 +1,4 @@
-"""``flexpack image lock`` and ``bases``: what an image is made of, pinned."""
+"""``flexpack image lock`` and ``bases``: pin an image's packages and bases."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ROOT = Path()
 
 def add_lock_verbs(verbs: Any) -> None:
     """Add the verbs with their flags."""
-    bases = add_verb(verbs, "bases", "show the images that it is built on, by digest", _bases)
+    bases = add_verb(verbs, "bases", "show the base images, by digest", _bases)
     bases.add_argument(
-        "--move", action="store_true", help="write down what their tags stand for now"
+        "--move", action="store_true", help="record the digests that their tags have now"
     )
     lock = add_verb(verbs, "lock", "pin the image's packages again", _lock)
     lock.add_argument(
@@ -74,7 +74,7 @@ def _lock(args: Namespace) -> int:
 
 
 def _bases(args: Namespace) -> int:
-    """Show the images that the image is built on, what their tags stand for; move to that."""
+    """Show the base images and their tags' digests; with ``--move``, record these."""
     kit = find_kit(_ROOT)
     if args.move and is_from_wheel(kit):
         raise InputError(
@@ -83,7 +83,7 @@ def _bases(args: Namespace) -> int:
     now = {}
     for base in read_bases(kit):
         now[base.tag] = find_digest(base)
-        written = base.digest or "not written down, built by tag"
+        written = base.digest or "no digest recorded, built by tag"
         print(f"{base.argument}: {base.tag}\n  {written}")
         if now[base.tag] != base.digest:
             print(f"  {now[base.tag]} is what the tag stands for now")
@@ -94,7 +94,7 @@ def _bases(args: Namespace) -> int:
 
 
 def _print_lock(result: LockResult) -> None:
-    """Print what became of a flavour's lock, and warn of what may not be meant."""
+    """Print how a flavour's lock changed, and warn of changes that may be mistakes."""
     if result.problem:
         print(f"{result.place}: left as it is. {result.problem}")
         return

@@ -19,7 +19,7 @@ _SAMPLE_TIMEOUT_SEC = 300
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     set_example(parser, "flexpack init churn --kind table && make -C churn try")
     parser.add_argument(
@@ -34,7 +34,7 @@ def add_flags(parser: CommandParser) -> None:
 
 
 def _run(args: Namespace) -> int:
-    """Write a project of the user's own, with a sample and a model trained on its like."""
+    """Write a project for the user, with a sample and a model trained on similar data."""
     folder: Path = args.folder
     check_name(folder.name)
     scaffold = Scaffold(

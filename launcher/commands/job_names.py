@@ -1,4 +1,4 @@
-"""Which job a word on the command line means: an id, or the name of a job."""
+"""Find the job that the command line names, by its id or its name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def find_job_id(dataflow: Dataflow, job: str, *, active: bool = False) -> str:
-    """Return the id of a job that is named by id or name. Blocks for a request or two.
+    """Return the id of a job given by id or name. Blocks for a request or two.
 
     A name means the active job of that name, of which there is one at most, or else the last one.
 
     Args:
-        active: an ended job is not meant.
+        active: ignore jobs that have ended.
 
     Raises:
         NotFound: no job has that name.
@@ -41,7 +41,7 @@ def find_job_id(dataflow: Dataflow, job: str, *, active: bool = False) -> str:
 
 @contextmanager
 def explain_missing(job: str, dataflow: Dataflow) -> Iterator[None]:
-    """Say how to find a job if there is none of that id."""
+    """Say how to find a job if no job has that id."""
     try:
         yield
     except ApiError as error:

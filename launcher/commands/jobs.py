@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs with their flags."""
+    """Add the command's verbs and their flags."""
     verbs = add_verbs(parser)
 
     def add(name: str, help_text: str, run: Command) -> CommandParser:
@@ -45,7 +45,7 @@ def add_flags(parser: CommandParser) -> None:
         "--importance",
         choices=("debug", "detailed", "basic", "warning", "error"),
         default="basic",
-        help="this and above (default: basic)",
+        help="this importance and above (default: basic)",
     )
     metrics = add("metrics", "show a job's metrics", _metrics)
     metrics.add_argument(
@@ -122,7 +122,7 @@ def _describe(args: Namespace) -> int:
 
 
 def _print_parameters(job: Job) -> None:
-    """Print what the job was given of the templates' parameters, without the defaults."""
+    """Print the template parameters that the job was given, without the defaults."""
     options = job.environment.options if job.environment else {}
     declared = {each.name: each for template in TEMPLATES for each in template.parameters}
     given = {
@@ -210,7 +210,7 @@ def _wait(args: Namespace) -> int:
 
 
 def _watch(args: Namespace) -> int:
-    """Show a job live; as ``wait`` shows it where there is no terminal."""
+    """Show a job live; without a terminal, as ``wait`` shows it."""
     from launcher.commands.watch import find_watched, watch_job
 
     dataflow = _open(args)
@@ -250,7 +250,7 @@ def _open(args: Namespace) -> Dataflow:
 
 
 def _open_job(args: Namespace, *, active: bool = False) -> Dataflow:
-    """Return the client; from now on ``args.job_id`` is an id."""
+    """Return the client, and turn ``args.job_id`` into an id."""
     dataflow = _open(args)
     args.job_id = find_job_id(dataflow, args.job_id, active=active)
     return dataflow
@@ -261,7 +261,7 @@ def _format_wait(job_id: str, dataflow: Dataflow) -> str:
 
 
 def _format(time: datetime | None) -> str:
-    """Return a time in the user's own zone; the service writes a time not yet known as 1970."""
+    """Return a time in the user's time zone; the service writes 1970 for a time not yet known."""
     if time is None or time.timestamp() == 0:
         return "-"
     return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -18,7 +18,7 @@ from launcher.preflight.summary import build_checks_table
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if stale")
     parser.add_argument("--project-root", default=".", metavar="DIR", help="default: here")
@@ -42,5 +42,5 @@ def _run(args: Namespace) -> int:
     for path in changed:
         print(f"wrote {path}")
     if not changed:
-        print("Nothing to write: all is up to date.")
+        print("Nothing to write: everything is up to date.")
     return 0

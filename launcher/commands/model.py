@@ -1,4 +1,4 @@
-"""The flags that name the model of a template that is made for one."""
+"""The flags that name the model of a template made for one model."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Options = TypeVar("Options", bound=EnvironmentOptions)
 
 
 def add_launch_options(parser: CommandParser) -> None:
-    """Add the options that ``LaunchConfig`` declares of its own."""
+    """Add the options that ``LaunchConfig`` itself declares."""
     own = {field.name for field in fields(EnvironmentOptions)}
     for declared in list_options(LaunchConfig):
         if declared.name not in own:
@@ -39,7 +39,7 @@ def add_environment_options(parser: CommandParser, title: str) -> None:
 
 
 def read_options(record: type[Options], args: argparse.Namespace, **others: Any) -> Options:
-    """Return the record of options that flags and other values give."""
+    """Return a record of options from flags and other values."""
     values = {declared.name: getattr(args, declared.name) for declared in list_options(record)}
     if getattr(args, "parameters_file", None) is not None:
         values["parameters"] = read_parameters_file(args.parameters_file) | values["parameters"]
@@ -47,7 +47,7 @@ def read_options(record: type[Options], args: argparse.Namespace, **others: Any)
 
 
 def add_ignore(parser: CommandParser) -> None:
-    """Add the findings that do not count."""
+    """Add the flag that names findings to ignore."""
     parser.add_argument(
         "--ignore",
         action=Items,

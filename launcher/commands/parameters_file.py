@@ -13,10 +13,10 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 def read_parameters_file(path: Path) -> dict[str, str]:
-    """Return the parameters of a file, each as it is written there; a list as a line of CSV.
+    """Return a file's parameters, each as written; a list becomes a line of CSV.
 
     Raises:
-        InputError: it cannot be read, or does not hold names and values alone.
+        InputError: it cannot be read, or holds anything but names and values.
     """
     # Loaded only here, so that --help answers at once.
     import yaml  # type: ignore[import-untyped]
@@ -36,12 +36,12 @@ def read_parameters_file(path: Path) -> dict[str, str]:
     for key, value in root.value:
         where = f"{_FLAG} {path} line {key.start_mark.line + 1}: {key.value}"
         if not isinstance(key, yaml.ScalarNode):
-            raise InputError(f"{_FLAG} {path} line {key.start_mark.line + 1}: a name is a text")
+            raise InputError(f"{_FLAG} {path} line {key.start_mark.line + 1}: a name must be text")
         if key.value in parameters:
             raise InputError(f"{where}: given twice")
         values = value.value if isinstance(value, yaml.SequenceNode) else [value]
         if not all(isinstance(each, yaml.ScalarNode) for each in values):
-            raise InputError(f"{where}: a parameter is a text, a number or a list of them")
+            raise InputError(f"{where}: a parameter must be text, a number, or a list of these")
         if any(each.tag == _NULL for each in values):
             raise InputError(f"{where}: has no value; leave it out, or give it one")
         if isinstance(value, yaml.SequenceNode):

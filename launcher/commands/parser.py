@@ -40,7 +40,7 @@ class CommandParser(argparse.ArgumentParser):
             load(self)
 
     def error(self, message: str) -> NoReturn:
-        # Where something is missing, a flag that does not exist was often meant to be it.
+        # If an argument is missing, an unknown flag is often a misspelling of it.
         if message.startswith(_REQUIRED):
             for word in self._given:
                 is_flag = word.startswith("--") and word != "--"
@@ -84,13 +84,13 @@ class CommandParser(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Number:
-    """The type of a flag whose value is a number of at least so much."""
+    """The type of a flag whose value is a number with a minimum."""
 
     least: float
     kind: type[int] | type[float] = int
 
     def __call__(self, text: str) -> float:
-        """Read the number, as an int if that is the kind."""
+        """Read the number, as an int if the kind is int."""
         try:
             value = self.kind(text)
         except ValueError:
@@ -144,7 +144,7 @@ def add_command(commands: Any, name: str, help_text: str, load: Load) -> None:
     """Add a command whose module is loaded only when it is called.
 
     Args:
-        load: loads the module, which adds its flags and what runs it to the parser.
+        load: loads the module, which adds its flags and its handler to the parser.
     """
     _add_parser(commands, name, help_text).load = load
 

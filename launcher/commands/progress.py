@@ -30,7 +30,7 @@ from launcher.jobs.records import (
 )
 from launcher.jobs.tracebacks import find_exception, find_last_traceback
 
-_COUNTER_LINE_EVERY_SEC = 4.5  # at every poll, which come every five seconds
+_COUNTER_LINE_EVERY_SEC = 4.5  # at every poll, one every five seconds
 _LINE_WIDTH = 200
 MESSAGE_STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
 
@@ -88,15 +88,15 @@ class Meter:
         return self.elapsed_sec
 
     def watch(self, job: Job) -> bool:
-        """Take the job as it is now; return whether its state changed."""
+        """Record the job's state; return whether it changed."""
         changed = job.current_state is not self.state
         if changed and job.current_state is JobState.RUNNING:
-            self._speed.add(self._clock(), JobProgress())  # rows per second begin here
+            self._speed.add(self._clock(), JobProgress())  # rows per second count from here
         self._job = job
         return changed
 
     def count(self, metrics: Sequence[Metric]) -> bool:
-        """Take new metrics; return whether they show other rows."""
+        """Record new metrics; return whether the rows changed."""
         progress = JobProgress.from_metrics(metrics)
         self._committed = RowCounts.from_metrics(metrics)
         self._speed.add(self._clock(), progress)
@@ -113,7 +113,7 @@ class Meter:
         return self._speed.latency_ms
 
     def rows(self) -> str:
-        """Return the rows as words; the empty string for a job without the kit's counters."""
+        """Return the rows in words, or "" for a job without the kit's counters."""
         progress = self.progress
         if progress.is_splitting and not progress.counts.dead_letters:
             return f"{format_count(progress.rows_found, 'row')} found"
@@ -199,7 +199,7 @@ class LiveProgress(Progress):
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show the line until the context ends, then take it away."""
+        """Show the line until the context ends, then remove it."""
         with Live(
             get_renderable=self._render,
             console=self._console,
@@ -222,7 +222,7 @@ class LiveProgress(Progress):
         self._meter.count(metrics)
 
     def on_outage(self, error: ServiceError) -> None:
-        self._outage = "Dataflow is out of reach, trying again"
+        self._outage = "Dataflow cannot be reached, trying again"
 
     def _render(self) -> RenderableType:
         meter = self._meter
@@ -261,7 +261,7 @@ def is_noise(message: JobMessage) -> bool:
 
 
 def shorten(message: JobMessage) -> str:
-    """Return a message's text; of a warning or an error all but the frames of its traceback.
+    """Return a message's text; warnings and errors lose the frames of their traceback.
 
     A job that fails ends with its last traceback; ``flexpack jobs messages`` shows them all.
     """

@@ -21,7 +21,7 @@ from launcher.launch.options import LaunchConfig
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     set_example(
         parser,
@@ -49,7 +49,7 @@ def add_flags(parser: CommandParser) -> None:
         action=Items,
         default=(),
         metavar="KEY=VALUE,...",
-        help="where to launch next when there is no capacity or quota, for example "
+        help="where to launch next if there is no capacity or quota, for example "
         "region=europe-west4 or accelerator=nvidia-tesla-t4:1; repeat the flag for each",
     )
     follow = parser.add_mutually_exclusive_group()
@@ -67,7 +67,7 @@ def add_flags(parser: CommandParser) -> None:
     )
     add_timeout(parser, "a day with --wait, else half an hour, or an hour with --fallback")
     add_place(parser)
-    add_environment_options(parser, "the job's environment; the spec decides what is not given")
+    add_environment_options(parser, "the job's environment; the spec sets what you leave out")
 
 
 def _run(args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``flexpack storage``: files to and from Cloud Storage, on a machine without gcloud."""
+"""``flexpack storage``: copy files to and from Cloud Storage without gcloud."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from launcher.google.files import plan_uploads, read_lines, upload_files
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs with their flags."""
+    """Add the command's verbs and their flags."""
     verbs = add_verbs(parser)
-    copy = add_verb(verbs, "cp", "copy files of this machine to Cloud Storage", _copy)
+    copy = add_verb(verbs, "cp", "copy local files to Cloud Storage", _copy)
     set_example(copy, "flexpack storage cp customers.csv churn.pth gs://my-bucket/churn/")
     copy.add_argument("files", nargs="+", type=Path, metavar="FILE", help="to copy")
     copy.add_argument(
         "destination", metavar="DESTINATION", help="gs://BUCKET/FOLDER/, or one object's path"
     )
-    cat = add_verb(verbs, "cat", "print what objects hold", _cat)
+    cat = add_verb(verbs, "cat", "print the contents of objects", _cat)
     set_example(cat, "flexpack storage cat 'gs://my-bucket/out/*.jsonl' --lines 3")
     cat.add_argument("pattern", metavar="PATTERN", help="gs://BUCKET/PATH, with wildcards")
-    cat.add_argument("--lines", type=Number(1), metavar="N", help="only the first so many")
+    cat.add_argument("--lines", type=Number(1), metavar="N", help="only this many")
 
 
 def _copy(args: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``flexpack template``: image, specs and what to type to launch them."""
+"""``flexpack template``: the image, the specs, and the commands that launch them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LOCAL_IMAGE = "local/flexpack"
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     set_example(
         parser,
@@ -89,7 +89,7 @@ def _run(args: Namespace) -> int:
 
 
 def _find_image(args: Namespace, *, is_local: bool) -> str:
-    """Return the image of the templates, by digest; build and push it if there is none yet."""
+    """Return the templates' image by digest; build and push it if it does not exist yet."""
     if args.code and (args.image or is_local):
         given = f"--image {args.image} names one" if args.image else "the local Dataflow needs none"
         code = args.code[0]
@@ -130,7 +130,7 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
 
 
 def _find_disk_size(image: str) -> int | None:
-    """Return the disk in GB that the workers need, if the image is known to need a large one."""
+    """Return the disk in GB that the workers need, or None if the default is enough."""
     last = find_last_image(Path())
     if last is None or image not in (last.reference, last.pinned):
         return None

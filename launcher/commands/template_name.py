@@ -16,7 +16,7 @@ _NAME = re.compile(r"[\w.-]+")
 
 
 def add_template_flags(parser: CommandParser) -> None:
-    """Add the flags that say which template is launched."""
+    """Add the flags that name the template to launch."""
     template = parser.add_mutually_exclusive_group(required=True)
     template.add_argument(
         TEMPLATE_FLAG,
@@ -35,7 +35,7 @@ def add_template_flags(parser: CommandParser) -> None:
 
 
 def find_template(args: Namespace) -> str:
-    """Return where the container spec is; without another, choose its bucket for staging.
+    """Return the container spec's path; stage in its bucket unless another is given.
 
     Raises:
         InputError: the name is not one, or its bucket is not known or cannot be one.

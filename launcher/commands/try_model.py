@@ -19,7 +19,7 @@ _NOT_TRIED = ("output", "output_format", "max_dead_letter_share", "prediction_ac
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's flags, and what runs it."""
+    """Add the command's flags and its handler."""
     parser.set_defaults(run=_run)
     set_example(
         parser,
@@ -29,14 +29,14 @@ def add_flags(parser: CommandParser) -> None:
         "model_class",
         nargs="?",
         metavar="MODULE:CLASS",
-        help="the model, importable from this folder; without it the model file says what it is",
+        help="the model, importable from this folder; default: what the model file is",
     )
     parser.add_argument("--model-path", required=True, metavar="PATH", help="local or gs://")
     parser.add_argument(
         "--input", required=True, metavar="PATTERN", help="files to predict, local or gs://"
     )
     parser.add_argument(
-        "--rows", type=Number(1), default=20, help="predict the first so many (default: 20)"
+        "--rows", type=Number(1), default=20, help="predict this many rows (default: 20)"
     )
     parser.add_argument(
         "--parameters",
@@ -62,7 +62,7 @@ def _run(args: Namespace) -> int:
         **({"model_class": args.model_class} if args.model_class else {}),
         **args.parameters,
     }
-    # -P: in a folder that has a package called template this one must run all the same.
+    # -P: run this program even in a folder that has a package called template.
     command = [sys.executable, "-P", "-m", "template.trial", f"--rows={args.rows}"]
     command += ["--watch"] if args.watch else []
     command += [f"--{name}={value}" for name, value in parameters.items()]
@@ -78,9 +78,9 @@ def _check_parameters(parameters: dict[str, str]) -> None:
     names = [each.name for each in BATCH.parameters if each.name not in (*_OWN, *_NOT_TRIED)]
     for name in parameters:
         if name in _OWN:
-            raise InputError(f"--parameters {name}: it has its own flag or position")
+            raise InputError(f"--parameters {name}: use its own flag or position instead")
         if name in _NOT_TRIED:
-            raise InputError(f"--parameters {name}: has no meaning for a try; leave it out")
+            raise InputError(f"--parameters {name}: does nothing in a try; leave it out")
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=_TYPO_SIMILARITY)
         if nearest and name not in names:  # any other may be an option of the model's
             raise InputError(

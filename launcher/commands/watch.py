@@ -69,7 +69,7 @@ class WatchDisplay(JobObserver):
         self._outage = f"{error}; trying again"
 
     def render(self) -> RenderableType:
-        """Return everything as it is now."""
+        """Return the current state of everything."""
         meter, job = self._meter, self._job
         progress = meter.progress
         facts = Table.grid(padding=(0, 2))
@@ -99,7 +99,7 @@ def watch_job(args: Namespace, dataflow: Dataflow) -> int:
     """Show a job until it has ended, or Ctrl-C; the job goes on then.
 
     Raises:
-        JobError: it did not end well.
+        JobError: it did not succeed.
     """
     from launcher.jobs.following import follow_job
 

@@ -1,6 +1,6 @@
 """The console of the local Dataflow: its templates, launch forms, jobs and results as web pages.
 
-A program of its own, ``python -m launcher.console``, which the local Dataflow starts when somebody
+A separate program, ``python -m launcher.console``, which the local Dataflow starts when somebody
 opens its page. Its server side is a client of the Dataflow, Cloud Storage, Pub/Sub and emulator
 APIs over loopback, with no other access to the local Dataflow; nobody imports it. ::
 

@@ -1,4 +1,4 @@
-"""Serves the console on the listening socket that is its standard input, until nobody visits."""
+"""Serve the console on the socket that is its standard input, until visits stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHECK_PERIOD_SEC = 10
 
 
 class _Visited:
-    """An app that notes when it was last called."""
+    """An app that records when it was last called."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class _Visited:
 
 
 class _Server(uvicorn.Server):
-    """A server that the leash's signals end like any other program."""
+    """A server that the leash's signals stop like any other program."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -1,4 +1,4 @@
-"""The calls of the console: JSON over HTTP to the local services, and what they refuse.
+"""The console's calls: JSON over HTTP to the local services, and their refusals.
 
 https://cloud.google.com/dataflow/docs/reference/rest
 https://cloud.google.com/storage/docs/json_api
@@ -34,7 +34,7 @@ class ApiRefusal(Exception):  # noqa: N818 - an answer
 
 
 class Unreachable(Exception):  # noqa: N818 - a state
-    """A service does not answer, or does not run; the message says which."""
+    """A service does not answer or does not run; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -149,5 +149,5 @@ class Apis:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = requests.Session()
-            session.trust_env = False  # no proxy stands between local programs
+            session.trust_env = False  # local programs need no proxy
         return session

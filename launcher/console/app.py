@@ -1,4 +1,4 @@
-"""The console's application: its routes, and how answers and errors become pages."""
+"""The console's application: its routes, and the pages for results and errors."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def build_app(apis: Apis, project: str) -> ASGIApp:
     """Build the console.
 
     Args:
-        project: the one that pages show unless their address names another.
+        project: the project that pages show by default.
     """
     console = Console(apis=apis, project=project)
     environment = _build_environment()
@@ -179,7 +179,7 @@ async def _show_own_failure(
 
 
 class _Forever(StaticFiles):
-    """Files whose address changes when their content does."""
+    """Static files whose URL changes with their content."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

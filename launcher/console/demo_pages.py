@@ -1,4 +1,4 @@
-"""The demo, for who has nothing yet: what ``make demo`` puts into Cloud Storage."""
+"""The demo, for users without a model: the files that ``make demo`` puts into Cloud Storage."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _exists(apis: Apis, name: str) -> bool:
 
 def _draw_and_train(apis: Apis) -> None:
     with tempfile.TemporaryDirectory(prefix="flexpack-demo-") as folder:
-        # torch is imported by a process of its own.
+        # A separate process imports torch.
         command = [sys.executable, "-m", "template.demo.train", folder]
         try:
             done = subprocess.run(

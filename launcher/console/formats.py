@@ -1,4 +1,4 @@
-"""How numbers, times and states are written on the pages."""
+"""Write numbers, times and states for the pages."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def count(number: float | None) -> str:
 
 
 def rate(number: float | None) -> str:
-    """Return a speed per second with two digits that count."""
+    """Return a speed per second with two significant digits."""
     if number is None:
         return "–"  # noqa: RUF001
     return f"{number:,.0f}/s" if number >= 10 or number == 0 else f"{number:.1f}/s"
 
 
 def size(number: float | None) -> str:
-    """Return bytes in the unit that suits them."""
+    """Return bytes in a suitable unit."""
     if number is None:
         return "–"  # noqa: RUF001
     value = float(number)
@@ -52,7 +52,7 @@ def age(time: str) -> str:
 
 
 def clock(time: str) -> str:
-    """Return an RFC 3339 time as the hour of its day, in UTC."""
+    """Return the time of day of an RFC 3339 time, in UTC."""
     return datetime.fromisoformat(time).strftime("%H:%M:%S")
 
 
@@ -67,7 +67,7 @@ def state(name: str) -> str:
 
 
 def state_class(name: str) -> str:
-    """Return which of five looks a state has."""
+    """Return which of five styles a state has."""
     return _LOOKS.get(name.removeprefix("JOB_STATE_"), "waiting")
 
 

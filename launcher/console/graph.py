@@ -1,4 +1,4 @@
-"""The steps of a pipeline as the service got it, laid out from top to bottom.
+"""The steps of a submitted pipeline, laid out from top to bottom.
 
 Reads only the fields of the submitted proto that matter here, without Beam. Nodes are the
 top-level steps, or what is below those that are opened.
@@ -67,7 +67,7 @@ class Pipeline:
     Attributes:
         steps: by id.
         roots: ids of the top-level steps.
-        names: what the metrics of a collection go by, by the collection's id.
+        names: the metrics' name of each collection, by the collection's id.
     """
 
     steps: Mapping[str, Step]
@@ -81,7 +81,7 @@ class Pipeline:
             yield from self.walk(self.steps[each].children)
 
     def list_spread(self) -> list[tuple[str, str]]:
-        """Return what goes into each step that spreads work, and what comes out, by name."""
+        """Return the inputs and outputs of each step that spreads work, by its name."""
         return [
             (self.names[step.inputs[0]], self.names[step.outputs[0]])
             for step in self.walk(self.roots)
@@ -115,7 +115,7 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A graph that is laid out."""
+    """A graph after its layout."""
 
     width: float
     height: float
@@ -127,12 +127,12 @@ def parse_pipeline(content: bytes) -> Pipeline:
     """Return the pipeline of a serialized proto.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a pipeline.
     """
     message = _load_messages()["Pipeline"]()
     try:
         message.ParseFromString(content)
-    except Exception as error:  # protobuf's own, of several modules
+    except Exception as error:  # protobuf's own errors, from several modules
         raise ValueError(f"not a pipeline: {error}") from error
     steps = {}
     names: dict[str, str] = {}
@@ -150,7 +150,7 @@ def parse_pipeline(content: bytes) -> Pipeline:
                 if made not in transform.inputs.values():
                     names[made] = f"{transform.unique_name}-out{number}"
     roots = tuple(message.root_transform_ids)
-    # Above the top-level steps there is one that stands for the pipeline itself.
+    # One step above the top-level steps stands for the pipeline itself.
     while len(roots) == 1 and not (steps[roots[0]].inputs or steps[roots[0]].outputs):
         roots = steps[roots[0]].children
     return Pipeline(steps=steps, roots=roots, names=names)
@@ -159,10 +159,10 @@ def parse_pipeline(content: bytes) -> Pipeline:
 def lay_out(pipeline: Pipeline, opened: frozenset[str]) -> Picture:
     """Return the picture of a pipeline.
 
-    Rows from top to bottom; a line that passes rows gets a place of its own in each of them.
+    Rows from top to bottom; a line that passes a row gets its own place in it.
 
     Args:
-        opened: names of steps that are shown by their substeps.
+        opened: names of steps shown as their substeps.
     """
     shown = {step.id: step for step in _list_shown(pipeline, pipeline.roots, opened)}
     links = _find_links(list(shown.values()))
@@ -222,7 +222,7 @@ def _list_shown(pipeline: Pipeline, ids: Sequence[str], opened: frozenset[str]) 
 
 
 def _find_links(shown: Sequence[Step]) -> dict[tuple[str, str], list[str]]:
-    """Return the collections between steps, by who makes and who reads them."""
+    """Return the collections between steps, by writer and reader."""
     makers: dict[str, str] = {}
     for step in shown:
         for made in step.outputs:
@@ -237,7 +237,7 @@ def _find_links(shown: Sequence[Step]) -> dict[tuple[str, str], list[str]]:
 
 
 def _rank(ids: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Return the row of each step: one below the lowest of those that it reads from."""
+    """Return the row of each step: one below the lowest step that it reads from."""
     makers: dict[str, list[str]] = {}
     for maker, reader in links:
         makers.setdefault(reader, []).append(maker)
@@ -249,7 +249,7 @@ def _rank(ids: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, int
 
 
 def _order(rows: Sequence[Sequence[str]], above: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Return the rows, each in the order of what it reads from, so that few lines cross."""
+    """Return the rows, each ordered by the steps that it reads from, so that few lines cross."""
     places: dict[str, float] = {}
     ordered = []
     for row in rows:
@@ -286,7 +286,7 @@ def _draw(middles: Sequence[tuple[float, float]]) -> str:
 
 @functools.cache
 def _load_messages() -> Mapping[str, Any]:
-    """Return classes of the few messages, with the fields that matter here."""
+    """Return classes for the few messages, with the fields that matter here."""
     package = "launcher.console.graph"
     file = descriptor_pb2.FileDescriptorProto(
         name="launcher/console/graph.proto", package=package, syntax="proto3"

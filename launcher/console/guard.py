@@ -1,9 +1,10 @@
-"""Who may talk to the console: the user's own browser, on a page of the console's own.
+"""Decides who may call the console: only the user's browser, from the console's own pages.
 
 A launch runs code, so no other page may reach it: not from another origin, not in a frame, not by
 a name that resolves to this machine. A request is refused if its ``Host`` is not local, if it
 changes something and does not carry the console's own ``Origin``, or if the browser marks it as
-another site's. A link on another page leads to a page that says so, with a link of its own.
+another site's. A link on another site leads to a page that explains this and links to the
+console.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _REFUSAL = (
 
 
 class OwnPagesOnly:
-    """ASGI middleware that answers 403 to all others, and adds the headers that browsers obey."""
+    """ASGI middleware that answers 403 to everyone else, and sets the security headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

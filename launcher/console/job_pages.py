@@ -27,7 +27,7 @@ _OWN_OPTIONS = frozenset({"beam_plugins", "display_data"})
 
 @dataclass(frozen=True, kw_only=True)
 class JobRow:
-    """A line of the list."""
+    """A row of the list."""
 
     job: Mapping[str, Any]
     figures: job_view.Figures
@@ -77,7 +77,7 @@ def list_jobs(console: Console, visit: Visit) -> Answer:
 def _find_jobs(
     console: Console, project: str, text: str, state: str, token: str
 ) -> tuple[list[Mapping[str, Any]], str]:
-    """Return a page of jobs and the token of the next; a search goes through many pages."""
+    """Return a page of jobs and the next page's token; a search reads many pages."""
     searches = bool(text) or (state and state not in ("ACTIVE", "TERMINATED"))
     query = {
         "pageSize": 1000 if searches else _PAGE_SIZE,
@@ -123,7 +123,7 @@ def _read_progress(console: Console, ids: Sequence[str]) -> Mapping[str, Sequenc
 
 
 def show_job(console: Console, visit: Visit) -> Answer:
-    """Show a job, or the part of its page that a tab or a refresh wants."""
+    """Show a job, or the part of its page that a tab or a refresh requests."""
     tab = visit.query.get("tab", "overview")
     if tab not in _TABS:
         raise ApiRefusal(404, "There is no such page.")
@@ -262,7 +262,7 @@ def _show_messages(console: Console, visit: Visit, job: Mapping[str, Any]) -> di
 
 
 def _read_console_logs(console: Console, job: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """Return path and text of what the job's launcher printed; None if it is not there."""
+    """Return the path and the text of the launcher's output; None if there is none."""
     texts = _list_texts(console, job, "JOB_MESSAGE_BASIC")
     location = find_console_logs(reversed(texts))
     if location is None:
@@ -275,7 +275,7 @@ def _read_console_logs(console: Console, job: Mapping[str, Any]) -> Mapping[str,
 
 
 def _list_texts(console: Console, job: Mapping[str, Any], importance: str) -> list[str]:
-    """Return the job's last messages of an importance and above, the newest first."""
+    """Return the job's last messages, at or above an importance, newest first."""
     path = f"/emulator/jobs/{quote(job['id'], '')}/messages"
     found = console.apis.dataflow("GET", path, minimumImportance=importance, limit=1000)
     return [message["messageText"] for message in found["messages"]]

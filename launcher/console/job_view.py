@@ -1,4 +1,4 @@
-"""A job in figures: rows, speed, progress, and series for charts, from samples and metrics."""
+"""A job's figures: rows, speed, progress, and series for charts, from samples and metrics."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Figures:
 
 
 def read_figures(samples: Sequence[Sample], *, has_ended: bool, now: float) -> Figures:
-    """Return the figures of a job by its samples, the oldest first."""
+    """Return a job's figures from its samples, oldest first."""
     counted = [sample for sample in samples if "elements" in sample]
     if not counted:
         return Figures()
@@ -69,7 +69,7 @@ def _count_rows(sample: Sample) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How much of the known work is done, and how long the rest takes at this pace."""
+    """How much of the known work is done, and how long the rest will take at this pace."""
 
     done: int
     total: int
@@ -179,7 +179,7 @@ def _find_latency(before: Sample | None, point: Sample) -> float | None:
 
 
 def find_edge_speeds(samples: Sequence[Sample], now: float) -> dict[str, float]:
-    """Return how many elements a second each collection got of late."""
+    """Return how many elements a second each collection received recently."""
     recent = [
         sample
         for sample in samples
@@ -198,7 +198,7 @@ def find_edge_speeds(samples: Sequence[Sample], now: float) -> dict[str, float]:
 
 
 def read_seconds(job: Mapping[str, Any]) -> float:
-    """Return how long a job has run, or ran."""
+    """Return a job's run time so far, or in total."""
     begun = datetime.fromisoformat(job["createTime"])
     ended = (
         datetime.fromisoformat(job["currentStateTime"])

@@ -1,4 +1,4 @@
-"""What a filled launch form launches, and what the service says about it before and when it does.
+"""What a filled launch form launches, and what the service says before and at the launch.
 
 The form's optional section has the options of ``flexpack run``, each declared once in
 ``launcher.launch.options``. Every rule about parameters is the service's own: a form is checked by
@@ -36,7 +36,7 @@ _NO_GCLOUD_FLAG = ("disk_size_gb", "sdk_container_image")
 
 @dataclass(frozen=True)
 class OptionInput:
-    """An input of the optional section."""
+    """One input of the optional section."""
 
     declared: Declared
     value: str
@@ -66,7 +66,7 @@ class OptionInput:
 
 
 def list_option_inputs(given: Mapping[str, str]) -> list[OptionInput]:
-    """Return the inputs of the optional section, the usual ones first."""
+    """Return the inputs of the optional section, common ones first."""
     declared = {each.name: each for each in list_options(EnvironmentOptions)}
     names = dict.fromkeys((*_FIRST, *declared))
     return [OptionInput(declared[name], given.get(f"{OPTION}{name}", "")) for name in names]
@@ -94,13 +94,13 @@ class FilledForm:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is wrong with a filled form, and the equal launches.
+    """The problems of a filled form, and the same launch as a request and a command.
 
     Attributes:
         parameters: problems by the parameter.
         job_name: the problem of the job's name.
         options: problems of the optional section.
-        other: what concerns no field of the form.
+        other: problems that belong to no field.
         body: the request; None if it cannot be built.
         gcloud: the command; None if it cannot be built.
     """
@@ -118,7 +118,7 @@ class Verdict:
 
 
 def check(apis: Apis, filled: FilledForm, form: Form) -> Verdict:
-    """Return what the service says about a form; blocks for one or two calls."""
+    """Return the service's verdict on a form; blocks for one or two calls."""
     try:
         body = build_body(filled)
     except InputError as error:
@@ -126,8 +126,8 @@ def check(apis: Apis, filled: FilledForm, form: Form) -> Verdict:
         return Verdict(options=problems)
     gcloud = build_gcloud(filled, body["launchParameter"])
     job_name, refusals = "", []
-    # The service looks at the name before the parameters: under another name it says what is
-    # wrong with them all the same.
+    # The service checks the name before the parameters: under another name it reports what is
+    # wrong with these too.
     for name in dict.fromkeys((filled.job_name, _STAND_IN_NAME)):
         launch = {**body["launchParameter"], "jobName": name}
         try:
@@ -140,16 +140,16 @@ def check(apis: Apis, filled: FilledForm, form: Form) -> Verdict:
         else:
             break
     found, other = _sort_violations(refusals, form)
-    if job_name and job_name in other:  # not about the name: the other one is refused as well
+    if job_name and job_name in other:  # not about the name: the other name is refused too
         job_name = ""
     return Verdict(parameters=found, job_name=job_name, other=other, body=body, gcloud=gcloud)
 
 
 def launch(apis: Apis, filled: FilledForm) -> str:
-    """Launch what a form says; return the job's id.
+    """Launch the job of a form; return its id.
 
     Raises:
-        InputError: an option is wrong.
+        InputError: an option is invalid.
         ApiRefusal: the service refuses.
     """
     answer = apis.dataflow("POST", launch_path(filled), body=build_body(filled))
@@ -190,7 +190,7 @@ def build_body(filled: FilledForm) -> dict[str, Any]:
 
 
 def build_gcloud(filled: FilledForm, parameter: Mapping[str, Any]) -> str:
-    """Return the gcloud command that launches the same."""
+    """Return the gcloud command for the same launch."""
     environment = dict(parameter.get("environment", {}))
     words = ["gcloud", "dataflow", "flex-template", "run", filled.job_name or "JOB_NAME"]
     words.append(f"--template-file-gcs-location={filled.template}")
@@ -220,7 +220,7 @@ def build_gcloud(filled: FilledForm, parameter: Mapping[str, Any]) -> str:
 
 
 def fill_from_launch(parameter: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values of the form that launches the same as a ``LaunchFlexTemplateParameter``.
+    """Return the form's values that repeat a ``LaunchFlexTemplateParameter``.
 
     An accelerator is returned as the experiment that requests it.
     """
@@ -312,7 +312,7 @@ def _parse_option(declared: Declared, text: str) -> Any:
 
 def _split(text: str, *, commas: bool) -> Iterator[str]:
     for line in text.splitlines():
-        # An experiment may hold commas of its own, between quotes of no kind: a line of its own.
+        # An experiment may contain commas, which nothing quotes: one experiment a line.
         parts = line.split(",") if commas and "\n" not in text.strip() else [line]
         yield from (part.strip() for part in parts if part.strip())
 

@@ -1,4 +1,4 @@
-"""What handlers get and give: a visit, and a page, a redirection, a picture or data."""
+"""What handlers take and return: a visit in; a page, a redirection, a picture or data out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.console.apis import ApiRefusal, Apis
 
 @dataclass
 class Console:
-    """What outlives a visit: the services, and what need not be read again. Thread-safe."""
+    """What outlives a visit: the services, and values that never change. Thread-safe."""
 
     apis: Apis
     project: str
@@ -20,7 +20,7 @@ class Console:
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     def list_projects(self, shown: str) -> list[str]:
-        """Return the projects that have jobs, with the own one and the one that is shown."""
+        """Return the projects that have jobs, and always the console's own and the shown one."""
         found = self.apis.dataflow("GET", "/emulator/jobs")["projects"]
         return sorted({*found, self.project, shown})
 
@@ -58,7 +58,7 @@ class Visit:
 
     @property
     def job_path(self) -> str:
-        """The job of the address, in the Dataflow API."""
+        """The Dataflow API path of the job in the address."""
         region, job_id = self.path["region"], self.path["job_id"]
         if "/" in region + job_id:
             raise ApiRefusal(404, "There is no such job.")
@@ -67,7 +67,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Page:
-    """A template with what it shows; ``section`` is the one of the navigation."""
+    """A page template and its values; ``section`` is the navigation's active entry."""
 
     template: str
     values: Mapping[str, Any]

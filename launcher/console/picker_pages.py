@@ -18,7 +18,7 @@ class Entry:
     """A line of a picker.
 
     Attributes:
-        value: what choosing it fills in; None if it can only be opened.
+        value: what a choice fills in; None if it can only be opened.
         opens: where its content is listed; None if it has none.
     """
 
@@ -30,13 +30,13 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a picker shows of one place.
+    """One place as a picker shows it.
 
     Attributes:
         place: the place.
         choice: what choosing the place itself fills in; None if it cannot be chosen.
         above: the place above; None at the top.
-        is_cut: whether there is more than is listed.
+        is_cut: whether the list is incomplete.
     """
 
     place: str
@@ -47,7 +47,7 @@ class Listing:
 
 
 def pick(console: Console, visit: Visit) -> Answer:
-    """Show a picker, or a place that was opened in it."""
+    """Show a picker, or a place opened in it."""
     try:
         picker = Picker(visit.query.get("kind", ""))
     except ValueError as error:

@@ -33,7 +33,7 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What a job has made so far.
+    """What a job has written so far.
 
     Attributes:
         output: prefix of its files; "" if the job names none.
@@ -56,7 +56,7 @@ class Results:
 
 
 def find_results(console: Console, visit: Visit, job: Mapping[str, Any]) -> Results:
-    """Return what a job has made; blocks for some calls."""
+    """Return what a job has written; blocks for some calls."""
     options = _read_parameters(job)
     topics = {
         name: str(options[name])
@@ -103,7 +103,7 @@ def find_results(console: Console, visit: Visit, job: Mapping[str, Any]) -> Resu
 
 
 def show_picture(console: Console, visit: Visit) -> Answer:
-    """Return the picture of a row, drawn again: no byte of an object reaches the browser as it is.
+    """Return the picture of a row, encoded again: no object's own bytes reach the browser.
 
     The row is one of the job's own input.
     """
@@ -133,7 +133,7 @@ def _read_parameters(job: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _list_files(apis: Apis, prefix: str, *, since: str) -> list[StoredFile]:
-    """Return the files of a prefix that were written since a time."""
+    """Return the files under a prefix written since a time."""
     bucket, _, name = prefix.removeprefix("gs://").partition("/")
     try:
         page = apis.storage(f"b/{quote(bucket, '')}/o", prefix=name, maxResults=_MOST_FILES)
@@ -192,12 +192,12 @@ def _has_pictures(location: str, table: Table) -> bool:
 
 
 def _fixed_prefix(pattern: str) -> str:
-    """Return what a file pattern begins with, before anything that it leaves open."""
+    """Return a file pattern's fixed beginning, before its first wildcard."""
     return re.split(r"[*?\[{]", pattern)[0]
 
 
 def _find_input(console: Console, pattern: str, name: str) -> str:
-    """Return the path of the input file that a key names."""
+    """Return the path of the input file in a key."""
     if not re.search(r"[*?\[{]", pattern):
         return pattern
     prefix = _fixed_prefix(pattern)
@@ -208,7 +208,7 @@ def _find_input(console: Console, pattern: str, name: str) -> str:
 
 
 def _read_kept(console: Console, path: str) -> bytes:
-    """Return a file of images; the last one is kept, since a page shows many of its images."""
+    """Return a file of images; the last one is cached, since a page shows many of its images."""
     bucket, _, name = path.removeprefix("gs://").partition("/")
     stored = console.apis.storage(f"b/{quote(bucket, '')}/o/{quote(name, '')}")
     key = ("images", path)

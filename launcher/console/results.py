@@ -1,4 +1,4 @@
-"""A job's predictions and dead letters, as far as a page shows them. Reads bytes, calls nothing."""
+"""The predictions and dead letters that a page shows. Reads bytes, makes no calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of predictions: names of columns, and texts."""
+    """Rows of predictions as text, with their columns' names."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -37,7 +37,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Dead letters of one reason, with one of them."""
+    """The number of dead letters with one reason, and an example."""
 
     reason: str
     count: int
@@ -102,7 +102,7 @@ def group_dead_letters(content: bytes, counted: Sequence[tuple[str, int]] = ()) 
 
 
 def draw_idx_image(content: bytes, number: int) -> bytes:
-    """Return an image of an IDX file, gzipped or not, as PNG.
+    """Return one image of an IDX file, gzipped or not, as PNG.
 
     Raises:
         UnreadableError: the file has no such image.
@@ -142,7 +142,7 @@ def draw_thumbnail(content: bytes) -> bytes:
 
 
 def gunzip(content: bytes) -> bytes:
-    """Return what can be unpacked of a gzipped file, or of its beginning."""
+    """Return as much of a gzipped file, or of its beginning, as can be unpacked."""
     try:
         return zlib.decompressobj(wbits=31).decompress(content, _LARGEST_UNPACKED_BYTES)
     except zlib.error as error:

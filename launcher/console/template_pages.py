@@ -118,7 +118,7 @@ def show_form(console: Console, visit: Visit) -> Answer:
 
 
 def check_form(console: Console, visit: Visit) -> Answer:
-    """Say what the service thinks of a form, and how else the same is launched."""
+    """Show the service's verdict on a form, and other ways to launch the same."""
     filled = _read_filled(visit)
     form, _ = _read_form(console.apis, filled)
     verdict = launches.check(console.apis, filled, form)
@@ -137,14 +137,14 @@ def launch(console: Console, visit: Visit) -> Answer:
     except (ApiRefusal, InputError) as error:
         form, _ = _read_form(console.apis, filled)
         verdict = launches.check(console.apis, filled, form)
-        if verdict.is_good:  # it was refused for a reason that has gone, or that no check finds
+        if verdict.is_good:  # the reason for the refusal is gone, or the check does not find it
             verdict = Verdict(other=(str(error),), body=verdict.body, gcloud=verdict.gcloud)
         return Page("verdict.html", {"verdict": verdict, "form": form}, status=422)
     return Redirect(_with_project(f"/jobs/{quote(filled.region)}/{quote(job_id)}", console, visit))
 
 
 def launch_again(console: Console, visit: Visit) -> Answer:
-    """Show the form of a job's template, filled in as the job was launched."""
+    """Show the form of a job's template, filled in with the job's values."""
     job_id = visit.path["job_id"]
     found = console.apis.dataflow("GET", f"/emulator/jobs/{quote(job_id)}/launch")
     parameter = found["launchParameter"]
@@ -166,14 +166,14 @@ def launch_again(console: Console, visit: Visit) -> Answer:
 
 
 def suggest_job_name(path: str) -> str:
-    """Return a name for a job of a template: that of its file, and the time."""
+    """Return a job name for a template: its file's name and the time."""
     stem = path.rpartition("/")[2].removesuffix(".json").lower()
     stem = re.sub(r"[^a-z0-9]+", "-", stem).strip("-").lstrip("0123456789-") or "job"
     return f"{stem[:40].strip('-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
 def next_job_name(name: str) -> str:
-    """Return a name for another job like one of that name."""
+    """Return a name for a repetition of a job."""
     return f"{_JOB_NAME_STAMP.sub('', name)[:40].strip('-')}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
 
@@ -198,7 +198,7 @@ def _read_form(apis: Apis, filled: FilledForm) -> tuple[Form, TemplateMetadata]:
 
 
 def _read_defaults(apis: Apis, path: str) -> Mapping[str, Any]:
-    """Return the spec's image and default environment, as far as they can be read."""
+    """Return the spec's image and default environment, both empty if it cannot be read."""
     try:
         spec = json.loads(apis.read_object(path, limit=_LARGEST_SPEC_BYTES))
         return {
@@ -210,7 +210,7 @@ def _read_defaults(apis: Apis, path: str) -> Mapping[str, Any]:
 
 
 def _find_previous(console: Console, visit: Visit, path: str) -> Sequence[Mapping[str, str]]:
-    """Return the last jobs of the same template, which can fill the form."""
+    """Return the last jobs of the same template, whose values can fill the form."""
     page = console.apis.dataflow(
         "GET", f"/v1b3/projects/{visit.project}/jobs:aggregated", pageSize=20
     )
@@ -224,7 +224,7 @@ def _find_previous(console: Console, visit: Visit, path: str) -> Sequence[Mappin
 
 
 def _show_quietly(verdict: Verdict, touched: Set[str] = frozenset()) -> Verdict:
-    """Ignore that a value is missing if none has been entered yet."""
+    """Ignore missing values while the form is still empty."""
     return dataclasses.replace(
         verdict,
         parameters={

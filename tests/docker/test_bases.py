@@ -44,7 +44,7 @@ def test_what_the_tags_stand_for_is_written_down_and_built_on(project, registry,
     use_registry(kit, registry.host)
     command = (str(BIN / "flexpack"), "image", "bases")
     done = run(*command, env=os.environ, cwd=kit)
-    assert f"PYTHON_IMAGE: {name}\n  not written down, built by tag\n  {digest} is" in done.stdout
+    assert f"PYTHON_IMAGE: {name}\n  no digest recorded, built by tag\n  {digest} is" in done.stdout
     assert {base.digest for base in read_bases(kit)} == {None}
     run(*command, "--move", env=os.environ, cwd=kit)
     assert {base.digest for base in read_bases(kit)} == {digest}

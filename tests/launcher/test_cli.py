@@ -135,7 +135,7 @@ def test_the_installed_command_exits_with_the_status():
         ([*TRY, "--parameters", "output=a"], "--parameters output: has no meaning for a try"),
         (
             [*TRY, "--parameters", "input=a"],
-            "--parameters input: it has its own flag or position",
+            "--parameters input: use its own flag or position instead",
         ),
         (["build", "x.json", "--image", "i"], "TEMPLATE_FILE_GCS_PATH 'x.json': expected"),
         (

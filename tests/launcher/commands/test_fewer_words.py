@@ -121,7 +121,7 @@ def test_parameters_come_from_a_file_and_flags_before_it(flexpack, template, fol
     ("text", "reason"),
     [
         ("- input", "expected names and values, as in 'batch_size: 256'"),
-        ("a: b\nc: {d: e}", "line 2: c: a parameter is a text, a number or a list of them"),
+        ("a: b\nc: {d: e}", "line 2: c: a parameter must be text, a number, or a list of these"),
         ("a:\n", "line 1: a: has no value; leave it out, or give it one"),
         ('{"a": null}', "line 1: a: has no value"),
         ("a: 1\nb: 2\na: 3\n", "line 3: a: given twice"),
