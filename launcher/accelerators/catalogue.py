@@ -1,4 +1,4 @@
-"""GPUs of Dataflow workers: the catalogue, how a user names them, how the service wants to hear it.
+"""GPUs of Dataflow workers: the catalogue, and their names for users and for the service.
 
 The facts (types, machines, limits, drivers) are data in ``catalogue.json``, with the day they
 were checked and their sources. Syntax of the service option ``worker_accelerator``:
@@ -46,8 +46,8 @@ class Accelerator:
     Attributes:
         type: Compute Engine's name, for example ``nvidia-l4``.
         count: GPUs per worker.
-        driver: what Dataflow installs: ``latest``, a version such as ``550``, ``default`` for the
-            one that it prefers, ``none`` to install none.
+        driver: the one that Dataflow installs: ``latest``, a version such as ``550``, ``default``
+        for the one that it prefers, ``none`` to install none.
         mps: whether the worker's processes share the GPU through NVIDIA's Multi-Process Service.
     """
 
@@ -93,7 +93,7 @@ class MachineType:
 
 @dataclass(frozen=True, kw_only=True)
 class N1Limit:
-    """How large an N1 machine may be beside so many GPUs."""
+    """The largest N1 machine for a number of GPUs."""
 
     gpus: int
     vcpus: int
@@ -102,7 +102,7 @@ class N1Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class AcceleratorType:
-    """A GPU that Dataflow supports; it has ``machines`` of its own, or goes with N1."""
+    """A GPU that Dataflow supports; it comes with its own ``machines``, or attaches to N1."""
 
     type: str
     memory_gb: int
@@ -114,17 +114,17 @@ class AcceleratorType:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many of them one worker may have."""
+        """The counts that one worker may have."""
         built_in = {machine.gpus for machine in self.machines}
         return tuple(sorted(built_in | {limit.gpus for limit in self.n1_limits}))
 
     @property
     def has_bfloat16(self) -> bool:
-        """Whether it computes in bfloat16, as from Ampere on."""
+        """Whether it computes in bfloat16, as GPUs do since Ampere."""
         return capability(self.compute_capability) >= (8, 0)
 
     def find_machines(self, count: int) -> tuple[MachineType, ...]:
-        """Return the machine types for so many GPUs, smallest first."""
+        """Return the machine types for a number of GPUs, smallest first."""
         if self.machines:
             return tuple(machine for machine in self.machines if machine.gpus == count)
         limit = next((limit for limit in self.n1_limits if limit.gpus == count), None)
@@ -139,7 +139,7 @@ class AcceleratorType:
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedType:
-    """A name that users try, why Dataflow does not take it, and the nearest that it takes."""
+    """A name that users try, why Dataflow refuses it, and the nearest supported name."""
 
     type: str
     reason: str
@@ -184,7 +184,7 @@ class TorchBuild:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """What is known of GPUs on Dataflow, on the day ``checked``."""
+    """The known facts about GPUs on Dataflow, as of the day ``checked``."""
 
     checked: str
     sources: tuple[str, ...]
@@ -195,11 +195,11 @@ class Catalogue:
     torch_builds: tuple[TorchBuild, ...]
 
     def find(self, name: str) -> AcceleratorType | None:
-        """Return the accelerator of that name, or None."""
+        """Return the accelerator with this name, or None."""
         return next((item for item in self.accelerators if item.type == name), None)
 
     def find_build(self, name: str) -> TorchBuild | None:
-        """Return the torch build of that name, or None."""
+        """Return the torch build with this name, or None."""
         return next((item for item in self.torch_builds if item.build == name), None)
 
     def find_minimum_driver(self, cuda: str) -> int | None:
@@ -216,13 +216,13 @@ def load_catalogue() -> Catalogue:
 
 
 def capability(text: str) -> tuple[int, int]:
-    """Return a compute capability such as ``8.9`` as numbers, to be compared."""
+    """Return a compute capability such as ``8.9`` as comparable numbers."""
     major, _, minor = text.partition(".")
     return int(major), int(minor or 0)
 
 
 def find_machine_type(name: str) -> MachineType | None:
-    """Return what is known about a machine type: those with GPUs, N1, and custom N1; else None."""
+    """Return a machine type of the catalogue (with GPUs, N1, or custom N1), or None."""
     for accelerator in load_catalogue().accelerators:
         for machine in accelerator.machines:
             if machine.name == name:
@@ -237,7 +237,7 @@ def find_machine_type(name: str) -> MachineType | None:
 
 
 def count_vcpus(machine_type: str) -> int | None:
-    """Return the vCPUs of a machine type, of other families by the number in its name."""
+    """Return the vCPUs of a machine type; for other families, the number in its name."""
     machine = find_machine_type(machine_type)
     if machine:
         return machine.vcpus
@@ -246,7 +246,7 @@ def count_vcpus(machine_type: str) -> int | None:
 
 
 def find_type_problem(accelerator: Accelerator) -> str | None:
-    """Return why Dataflow has no such GPU, or not so many on one worker, and what to take."""
+    """Return why Dataflow lacks this GPU or this count on one worker, and what to use instead."""
     catalogue = load_catalogue()
     name = accelerator.type
     for refused in catalogue.refused:
@@ -270,7 +270,7 @@ def find_type_problem(accelerator: Accelerator) -> str | None:
 
 
 def find_machine_problem(accelerator: Accelerator, machine_type: str) -> str | None:
-    """Return why the GPUs cannot be on that machine type, or None; unknown GPUs have none."""
+    """Return why the machine type cannot have the GPUs, or None; None for unknown GPUs too."""
     gpu = load_catalogue().find(accelerator.type)
     if gpu is None or accelerator.count not in gpu.counts:
         return None
@@ -300,7 +300,7 @@ def find_default_machine(accelerator: Accelerator) -> str | None:
 
 
 def find_built_in(machine_type: str) -> tuple[AcceleratorType, int] | None:
-    """Return which GPUs a machine type has built in and how many, or None."""
+    """Return the GPUs that a machine type has built in, and their number, or None."""
     for gpu in load_catalogue().accelerators:
         for machine in gpu.machines:
             if machine.name == machine_type:
@@ -329,7 +329,7 @@ def decode_accelerator(text: str) -> Accelerator:
     """Read any service option or resource hint.
 
     Raises:
-        InputError: it names no GPU, or has parts that Dataflow does not know.
+        InputError: it does not name a GPU, or has parts that Dataflow does not know.
     """
     values: dict[str, str] = {}
     for part in text.removeprefix(f"{WORKER_ACCELERATOR}=").split(";"):

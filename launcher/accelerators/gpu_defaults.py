@@ -1,7 +1,7 @@
-"""What a job with GPUs needs and people forget: filled in unless user or template give it.
+"""What a job with GPUs needs and people forget: set unless the user or the template sets it.
 
 Every value shows in ``flexpack run --dry-run`` and ``flexpack build --print-only``, and a flag of
-its own overrides it. Why each is what it is:
+its own overrides it. The reasons:
 https://cloud.google.com/dataflow/docs/gpu/develop-with-gpus
 """
 
@@ -29,7 +29,7 @@ _OTHER_DISK_GB = 25
 # The service's own choice, n1-standard-1, has 3.75 GB: too little to import torch and Beam in.
 LAUNCHER_MACHINE_TYPE = "e2-standard-2"
 
-# Otherwise every vCPU gets a process, and every process a model of its own on every GPU.
+# Otherwise every vCPU gets a process, and every process its own model on every GPU.
 ONE_PROCESS = "no_use_multiple_sdk_containers"
 PARALLELISM_EXPERIMENTS = (ONE_PROCESS, "use_multiple_sdk_containers", "sdk_worker_parallelism")
 
@@ -46,11 +46,11 @@ def add_gpu_defaults(
     image: str | None,
     on_all_workers: bool,
 ) -> FlexTemplateRuntimeEnvironment:
-    """Return the environment with what a GPU job needs besides it.
+    """Return the environment, completed for a GPU job.
 
     Args:
-        environment: what the user asks for; kept.
-        base: what the template sets by default; kept where it fits the accelerator.
+        environment: what the user requests; never changed.
+        base: the template's defaults; kept if they fit the accelerator.
         image: the template's own image, if known.
         on_all_workers: False if only the prediction step has the GPU (right fitting): its
             machine type is then the service's choice.
@@ -85,15 +85,15 @@ def add_gpu_defaults(
 
 
 def recommend_disk_size_gb(*, compressed_gb: float, unpacked_gb: float) -> int:
-    """Return the disk that workers of an image should have, in GB, rounded up to tens.
+    """Return the disk size that an image's workers need, in GB, rounded up to tens.
 
-    An image lies on it twice, as it came from the registry and unpacked.
+    It holds the image twice: compressed and unpacked.
     """
     needed_gb = compressed_gb + unpacked_gb + _OTHER_DISK_GB
     return max(MINIMUM_DISK_GB, math.ceil(needed_gb / 10) * 10)
 
 
 def _mentions(entries: Iterable[str], names: Iterable[str]) -> bool:
-    """Return whether an entry ``NAME`` or ``NAME=VALUE`` is among them."""
+    """Return whether they contain ``NAME`` or ``NAME=VALUE``."""
     wanted = frozenset(names)
     return any(entry.partition("=")[0].removeprefix("--") in wanted for entry in entries)

@@ -31,7 +31,7 @@ def find_declaration(args: Namespace, root: Path) -> Declaration | None:
         root: the folder from which the class is imported.
 
     Raises:
-        InputError: it cannot be imported, or declares what cannot be.
+        InputError: it cannot be imported, or its declaration is invalid.
     """
     if args.model_class is None:
         return None

@@ -14,7 +14,7 @@ _MOST_LEVELS = 100  # of objects and lists, as in protobuf's parsers
 
 
 def parse_strictly(content: bytes) -> object:
-    """Return what a JSON text holds.
+    """Return the value of a JSON text.
 
     Raises:
         ValueError: it is not JSON, not UTF-8, has a surrogate without its partner, or is nested

@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 def find_bucket_name_problem(name: str) -> str | None:
     """Return why no bucket of this name can be created, or None."""
     if not re.fullmatch(r"[-_.a-z0-9]*", name):
-        return "a bucket's name has lower-case letters, digits, '-', '_' and '.' alone"
+        return "a bucket's name has only lower-case letters, digits, '-', '_' and '.'"
     allowed = _DOTTED_LENGTH if "." in name else _LENGTH
     if len(name) not in allowed or max(map(len, name.split("."))) not in range(64):
         return "a bucket's name has 3 to 63 characters, or up to 63 between two dots"

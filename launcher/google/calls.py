@@ -1,4 +1,4 @@
-"""One request to a Google API, and the one translation of what can go wrong with it.
+"""Send one request to a Google API, and translate every error that it can end in.
 
 Whatever library sent the request (googleapiclient, google-cloud-storage), its exceptions become
 ``ApiError``, ``Unreachable`` or ``CredentialsError``.
@@ -26,12 +26,12 @@ def execute(
     """Send a request once and return its answer. Blocks for at most the time limit of ``http``.
 
     Args:
-        action: what is done, for messages.
-        service: who answers, for messages.
+        action: what the request does, for messages.
+        service: the service's name, for messages.
 
     Raises:
         ApiError: the service answered with an error.
-        Unreachable: it did not answer, or no JSON.
+        Unreachable: it did not answer, or not with JSON.
         CredentialsError: the credentials are no longer valid.
     """
     with translated(action, service=service, endpoint=endpoint, timeout_sec=http.timeout_sec):
@@ -69,7 +69,7 @@ def _explain(
 ) -> Unreachable | CredentialsError:
     if isinstance(cause, GoogleAuthError):
         if cause.retryable or isinstance(cause, TransportError):
-            # A token is fetched every hour, from a server that may be out of reach for once.
+            # A token is fetched every hour, and its server may be briefly unreachable.
             return Unreachable(f"{action}: could not fetch an access token: {cause}")
         return CredentialsError(
             f"{action}: {cause}\nLog in again: 'gcloud auth application-default login'"
@@ -78,12 +78,14 @@ def _explain(
         return Unreachable(f"{action}: no answer from {endpoint} within {timeout_sec:g} s")
     if isinstance(cause, requests.ConnectionError):
         remedy = LOCAL_REMEDY if is_loopback(endpoint) else "look at your network"
-        return Unreachable(f"{action}: no connection to {endpoint}, or one that dropped; {remedy}")
+        return Unreachable(
+            f"{action}: no connection to {endpoint}, or the connection dropped; {remedy}"
+        )
     return Unreachable(f"{action}: no answer from {endpoint}: {cause}")
 
 
 def _read_error_body(action: str, service: str, error: HttpError) -> ApiError:
-    """Read Google's error body; a proxy's page in its place gives its first line."""
+    """Read Google's error body, or the first line of a proxy's page."""
     text = error.content.decode(errors="replace")
     try:
         body = json.loads(text)["error"]

@@ -1,4 +1,4 @@
-"""Files of this machine to Cloud Storage, and objects' contents back.
+"""Copy local files to Cloud Storage, and read the contents of objects.
 
 Uses google-cloud-storage, as ``storage`` does. Every call has a time limit.
 """
@@ -28,12 +28,12 @@ _THREADS = 8
 
 
 def plan_uploads(paths: list[Path], destination: str) -> dict[str, Path]:
-    """Return which file becomes which object, by the object's path.
+    """Return the file for each object, by the object's path.
 
     A destination that ends with a slash is a folder, and must be one for several files.
 
     Raises:
-        InputError: a path is not a file, two have the same name, or the destination cannot be one.
+        InputError: a path is not a file, two have the same name, or the destination is invalid.
     """
     for path in paths:
         if not path.is_file():
@@ -56,7 +56,7 @@ def plan_uploads(paths: list[Path], destination: str) -> dict[str, Path]:
 def upload_files(uploads: Mapping[str, Path]) -> None:
     """Write files to objects, several at a time; existing objects are replaced.
 
-    Blocks, and retries what may pass. On the local Dataflow a bucket that does not exist is made.
+    Blocks, and retries transient errors. On the local Dataflow it creates a missing bucket.
 
     Raises:
         InputError: an object's path is wrong, or its bucket does not exist.
@@ -86,7 +86,7 @@ def _upload(client: Client, gcs_path: str, path: Path) -> None:
 def read_lines(pattern: str) -> Iterator[bytes]:
     """Yield the lines of the objects that a pattern matches, in the order of their names.
 
-    Each object is in memory as a whole.
+    Holds one whole object in memory at a time.
 
     Raises:
         InputError: nothing matches, or the pattern cannot be read.

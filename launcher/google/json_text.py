@@ -1,18 +1,18 @@
-"""JSON that users wrote, read so that whatever it holds can be shown and sent."""
+"""Read JSON that users wrote, so that everything in it can be shown and sent."""
 
 from __future__ import annotations
 
 import json
 
 MOST_LEVELS = 100
-"""How deep objects and lists may be nested, as the service has it."""
+"""How deep the service lets objects and lists nest."""
 
 
 def read_json(text: str | bytes) -> object:
-    """Return what a JSON text holds.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON, has a surrogate without its partner, or is nested too deep.
+        ValueError: it is not JSON, has an unpaired surrogate, or is nested too deep.
     """
     try:
         value: object = json.loads(text)

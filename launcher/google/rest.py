@@ -1,4 +1,4 @@
-"""Records to and from the JSON of Google's REST APIs.
+"""Convert records to and from the JSON of Google's REST APIs.
 
 Owns the one conversion between the two: a frozen dataclass carries the name of its REST schema, its
 fields are the schema's properties in snake_case, and the JSON has them in camelCase. Keys of
@@ -34,13 +34,13 @@ def to_rest(record: Any) -> dict[str, Any]:
 
 
 def from_rest(record_type: type[Record], json_object: Any, *, where: str = "") -> Record:
-    """Return the record that a JSON object holds; properties that the record lacks are ignored.
+    """Return the record of a JSON object; properties that the record lacks are ignored.
 
     Args:
         where: path of the object in its document, for messages.
 
     Raises:
-        FormatError: a value has another type than the schema says, or a required one is missing.
+        FormatError: a value's type differs from the schema, or a required value is missing.
     """
     if not isinstance(json_object, Mapping):
         raise FormatError(f"{where or record_type.__name__}: expected an object{_got(json_object)}")

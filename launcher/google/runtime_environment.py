@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 @dataclass(frozen=True, kw_only=True)
 class FlexTemplateRuntimeEnvironment:
-    """Where and how a job runs; what is None is left to the template or the service."""
+    """Where and how a job runs; None leaves a field to the template or the service."""
 
     additional_experiments: tuple[str, ...] = ()
     additional_pipeline_options: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class FlexTemplateRuntimeEnvironment:
     zone: str | None = None
 
     def over(self, base: FlexTemplateRuntimeEnvironment) -> FlexTemplateRuntimeEnvironment:
-        """Return what a job gets: this, a launch's environment, over ``base``, the template's."""
+        """Return a job's environment: this one, the launch's, over ``base``, the template's."""
         given = {
             field.name: value
             for field in fields(self)

@@ -38,13 +38,13 @@ def read_object(
     client: Client | None = None,
     retry_for_sec: float = RETRY_FOR_SEC,
 ) -> bytes:
-    """Return what an object holds. Blocks, and retries what may pass.
+    """Return an object's content. Blocks, and retries transient errors.
 
     Args:
         flag: where the path was given, for messages.
 
     Raises:
-        InputError: the path is wrong, or there is no such object.
+        InputError: the path is wrong, or the object does not exist.
         StorageError: Cloud Storage refused, or could not be reached.
     """
     from google.cloud.storage.retry import DEFAULT_RETRY
@@ -57,7 +57,7 @@ def read_object(
 
 
 def check_bucket(bucket: str, *, flag: str = "--bucket", client: Client | None = None) -> None:
-    """Find out whether there is such a bucket. Blocks, and retries what may pass.
+    """Check that a bucket exists. Blocks, and retries transient errors.
 
     A caller without list permission may still write, so 403 is ignored.
 
@@ -89,7 +89,7 @@ def read_first_match(
 ) -> tuple[str, bytes]:
     """Return path and content, up to a limit, of the first object that a pattern matches.
 
-    Blocks, and retries what may pass. Patterns are those of Beam's file systems.
+    Blocks, and retries transient errors. Patterns are those of Beam's file systems.
 
     Raises:
         InputError: nothing matches, or the pattern cannot be read.
@@ -133,7 +133,7 @@ def find_matches(pattern: str, client: Client | None = None) -> Iterator[Blob]:
 
 
 def _compile_glob(glob: str) -> re.Pattern[str]:
-    """Return what Beam's ``FileSystem.translate_pattern`` does: ``*`` ends at a slash."""
+    """Return the expression of Beam's ``FileSystem.translate_pattern``: ``*`` ends at a slash."""
     wildcards = {"**": ".*", "*": r"[^/\\]*", "?": "."}
     parts = re.split(r"(\*\*|\*|\?|\[!?\]?[^]]*\])", glob)
     regex = "".join(
@@ -162,7 +162,7 @@ def new_client() -> Client:
 
 
 def _check_listens(server: str) -> None:
-    """Report at once, without a retry, that a server of this machine has been stopped."""
+    """Fail at once, without a retry, if a server on this machine has stopped."""
     url = urlsplit(server)
     try:
         address = (url.hostname or "", url.port or 80)
@@ -171,13 +171,13 @@ def _check_listens(server: str) -> None:
         raise StorageError(
             f"STORAGE_EMULATOR_HOST {server}: nothing answers there; {LOCAL_REMEDY}"
         ) from error
-    except (OSError, ValueError):  # the client will say it
+    except (OSError, ValueError):  # the client will report it
         return
 
 
 @contextmanager
 def explained(flag: str, gcs_path: str) -> Iterator[None]:
-    """Turn the libraries' exceptions into the launcher's, naming the flag that gave the path."""
+    """Turn the libraries' exceptions into the launcher's, with the flag that named the path."""
     if not GCS_OBJECT.fullmatch(gcs_path):
         raise InputError(f"{flag} {gcs_path!r}: expected a Cloud Storage object, gs://BUCKET/PATH")
     from launcher.google.calls import translated
@@ -214,7 +214,7 @@ def explained(flag: str, gcs_path: str) -> Iterator[None]:
 def list_object_names(
     bucket: str, prefix: str, *, most: int, client: Client | None = None
 ) -> list[str] | None:
-    """Return the first names of a bucket's objects that begin so; None if there is no bucket.
+    """Return the first names of a bucket's objects with a prefix; None without the bucket.
 
     Blocks for seconds, and retries what may pass.
 

@@ -1,4 +1,4 @@
-"""How requests reach Dataflow: endpoint, credentials, time limits, and one attempt per request."""
+"""Sends requests to Dataflow: endpoint, credentials, time limits, one attempt per request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_endpoint() -> str:
 
 
 def is_google(endpoint: str) -> bool:
-    """Return whether an endpoint is one of Google's, of which a project may have its own."""
+    """Return whether an endpoint is Google's, perhaps a project's own."""
     url = urlsplit(endpoint)
     host = url.hostname or ""
     return url.scheme == "https" and host.endswith(".googleapis.com")
@@ -50,10 +50,10 @@ def is_loopback(endpoint: str) -> bool:
 
 
 def open_session(endpoint: str) -> requests.Session:
-    """Return a session that may talk to the endpoint: to any but Google's without credentials.
+    """Return a session for the endpoint; only Google's gets credentials.
 
     Raises:
-        CredentialsError: Google's endpoint, and no credentials.
+        CredentialsError: the endpoint is Google's, and there are no credentials.
     """
     return open_google_session() if is_google(endpoint) else requests.Session()
 

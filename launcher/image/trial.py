@@ -53,7 +53,7 @@ def prepared(trial: ModelTrial) -> Iterator[PreparedTrial]:
     """Bring a trial's files to this machine, and remove copies at the end. Blocks.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file does not exist.
         StorageError: Cloud Storage refused, or could not be reached.
     """
     with tempfile.TemporaryDirectory() as directory:

@@ -1,7 +1,7 @@
 """The Dataflow REST client, on google-api-python-client with its bundled discovery document.
 
-Reads are retried for some seconds. A launch is never blindly repeated: if its answer is lost,
-the client looks whether the job exists before it tries again.
+Reads are retried for some seconds. A launch is never blindly repeated: if its answer is lost, the
+client checks whether the job exists before it tries again.
 https://cloud.google.com/dataflow/docs/reference/rest
 """
 
@@ -43,14 +43,14 @@ class HttpCall:
 class Dataflow:
     """Dataflow in one project and region.
 
-    Every method blocks for at most a few times ``timeout_sec``, and raises ``ServiceError`` where
-    the service refuses or does not answer. Connects at the first call. Not for several threads.
+    Every method blocks for at most a few times ``timeout_sec``, and raises ``ServiceError`` if the
+    service refuses or does not answer. Connects at the first call. Not thread-safe.
 
     Args:
         endpoint: default the variable CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW, else Google's.
         timeout_sec: longest wait for one answer.
-        session: what sends the requests; default one with Google's default credentials, or
-            without any where the endpoint is not Google's.
+        session: what sends the requests; default one with Google's default credentials, or without
+        any if the endpoint is not Google's.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Dataflow:
         service = discovery.build(
             "dataflow",
             "v1b3",
-            # Nothing is sent with this one, so that building a request needs no credentials.
+            # It sends nothing, so building a request needs no credentials.
             http=OneAttemptHttp(requests.Session(), timeout_sec=timeout_sec),
             static_discovery=True,
             client_options={"api_endpoint": self.endpoint},
@@ -88,18 +88,18 @@ class Dataflow:
         return HttpCall(method=call.method, url=call.uri, body=json.loads(call.body))
 
     def launch(self, request: LaunchFlexTemplateRequest) -> Job:
-        """Launch a job and return it, as yet mostly without a state.
+        """Launch a job and return it, usually still without a state.
 
-        A refused launch (4xx) is not repeated, save one that the service had no time for (429).
-        After an ambiguous failure (no answer, one without a job, 5xx) the client looks for the
-        job, by its name and launch id, before each of a few more attempts. A launch that is refused
-        because its name is taken by a job with the same launch id returns that job.
+        A refused launch (4xx) is not repeated, except when the service is busy (429). After an
+        ambiguous failure (no answer, one without a job, 5xx) the client looks for the job, by its
+        name and launch id, before each of a few more attempts. A launch that is refused because its
+        name is taken by a job with the same launch id returns that job.
 
         Raises:
             ApiError: the service refused (4xx), and no job was created; or it failed (5xx) at
                 every attempt, and no job of this launch was there when the client last looked.
             Unreachable: likewise, because there was no answer.
-            LaunchUncertain: it could not be found out whether the job was created.
+            LaunchUncertain: it is unknown whether the job was created.
         """
         parameter = request.launch_parameter
         name = parameter.job_name
@@ -125,7 +125,7 @@ class Dataflow:
                 job = self._find_launched(name, launch_id, earlier)
             except ServiceError as error:
                 raise LaunchUncertain(
-                    f"{failure}\nWhether the job was created could not be found out: {error}\n"
+                    f"{failure}\nIt is unknown whether the job was created: {error}\n"
                     f"Look for {name!r} with 'flexpack jobs list' before you launch again"
                 ) from failure
             if job:
@@ -135,19 +135,19 @@ class Dataflow:
         raise failure
 
     def get(self, job_id: str, *, view: str = "JOB_VIEW_DESCRIPTION") -> Job:
-        """Return a job with its labels; with JOB_VIEW_ALL also what it runs on."""
+        """Return a job with its labels; with JOB_VIEW_ALL also its environment."""
         call = self._jobs.get(**self._place, jobId=job_id, view=view)
         return from_rest(Job, self._read(f"reading job {job_id}", call))
 
     def list(
         self, *, status: str = "ALL", name: str | None = None, limit: int | None = None
     ) -> tuple[Job, ...]:
-        """Return jobs, as a rule newest first; their labels are not among what is listed.
+        """Return jobs, usually newest first, without their labels.
 
         Args:
             status: ``ALL``, ``ACTIVE`` or ``TERMINATED``.
             name: only jobs of exactly this name.
-            limit: at most so many.
+            limit: the largest number of jobs.
         """
         call = self._jobs.list(**self._place, filter=status, name=name)
         jobs: list[Job] = []
@@ -168,7 +168,7 @@ class Dataflow:
         """Return a job's messages, oldest first.
 
         Args:
-            start_time: only messages of this time and later.
+            start_time: only messages at or after this time.
         """
         collection = self._jobs.messages()
         call = collection.list(
@@ -184,19 +184,19 @@ class Dataflow:
         )
 
     def metrics(self, job_id: str) -> tuple[Metric, ...]:
-        """Return a job's metrics, the service's and the pipeline's own, as they are now."""
+        """Return a job's current metrics, the service's and the pipeline's own."""
         call = self._jobs.getMetrics(**self._place, jobId=job_id)
         answer = self._read(f"metrics of job {job_id}", call)
         return tuple(from_rest(Metric, item, where="metric") for item in answer.get("metrics", ()))
 
     def cancel(self, job_id: str, *, force: bool = False) -> None:
-        """Ask a job to stop at once; it stops a bit later.
+        """Ask a job to stop at once; it stops a little later.
 
         The service answers with the job's type and nothing else. May be repeated. Retries while
         the service is not yet ready to cancel a young job.
 
         Args:
-            force: leak what does not stop; the service takes it 30 minutes after a plain cancel.
+            force: abandon resources that do not stop; allowed 30 minutes after a plain cancel.
         """
         body: dict[str, Any] = {"requestedState": JobState.CANCELLED.value}
         if force:
@@ -228,9 +228,9 @@ class Dataflow:
         return self._flex_templates.launch(**self._place, body=to_rest(request))
 
     def _find_earlier(self, name: str) -> frozenset[str]:
-        """Return the jobs that have the name already; none if the caller may only launch.
+        """Return the jobs that already have the name; none if the caller may only launch.
 
-        Of such a caller's launch without an answer nothing can be found out: looking is refused.
+        Such a caller cannot look up a launch whose answer was lost.
         """
         try:
             return frozenset(job.id for job in self.list(name=name))
@@ -242,7 +242,7 @@ class Dataflow:
     def _find_launched(
         self, name: str, launch_id: str | None, earlier: frozenset[str]
     ) -> Job | None:
-        """Return the job that a launch without an answer may have created.
+        """Return the job that a launch may have created although its answer was lost.
 
         It carries the launch id; if the service shows no labels yet, it is the job of that name
         that was not there before.
@@ -268,7 +268,7 @@ class Dataflow:
             call = next_call(call, page)
 
     def _read(self, action: str, call: HttpRequest) -> dict[str, Any]:
-        """Send a request that may be repeated, and repeat it where that may help."""
+        """Send a request that may be repeated, and retry transient errors."""
         for delay_sec in _READ_DELAYS_SEC:
             try:
                 return self._send(action, call)

@@ -1,8 +1,8 @@
-"""Why a job failed, from what it and its launcher left behind.
+"""Diagnose a failed job from its messages and its launcher's output.
 
 The service often reports a wrapper only ("See console logs"); the cause is in the file
-``console_logs`` that the launcher leaves beside the staged job. What is known of failures, with
-the texts that give each away, is data in ``failures.json``.
+``console_logs`` that the launcher leaves beside the staged job. The known failures, with the texts
+that reveal each, are data in ``failures.json``.
 https://cloud.google.com/dataflow/docs/guides/troubleshoot-templates
 """
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 def diagnose(
     texts: Sequence[str], *, console: str = "", console_logs: str | None = None
 ) -> Diagnosis:
-    """Return what the texts say.
+    """Return the diagnosis.
 
     A traceback is read first, because the messages around it only wrap it; then the messages and
     the launcher's console.
@@ -47,10 +47,10 @@ def diagnose(
     in_console = find_last_traceback(console)
     in_texts = filter(None, map(find_last_traceback, reversed(texts)))
     traceback = in_console or next(in_texts, "")
-    # An exception's own lines say more than the frames above them.
+    # An exception's lines say more than the frames above them.
     raised = find_exception(traceback)
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
-    # After a launch that went well, the launcher's last lines say nothing.
+    # After a successful launch, the launcher's last lines say nothing.
     is_launch = not texts or any(_LAUNCH_FAILED.search(text) for text in (*texts, console))
     tail = _find_last_lines(console) if is_launch and not traceback else ""
     read = console_logs if in_console or tail else None
@@ -98,8 +98,8 @@ def read_console_logs(
 ) -> tuple[str | None, str]:
     """Return path and content of the launcher's console logs; the path is None without any.
 
-    Blocks. Looks where the messages say, then below the staging location; where Cloud Storage does
-    not let the caller read, the content is empty: the diagnosis goes on without it.
+    Blocks. Looks where the messages say, then below the staging location; if the caller may not
+    read them, the content is empty, and the diagnosis goes on without it.
     """
     paths = [find_console_logs(texts)]
     if staging_location:
@@ -114,13 +114,13 @@ def read_console_logs(
 
 
 def _find_last_lines(console: str) -> str:
-    """Return what the program itself printed last, without what the launcher says about it."""
+    """Return the program's last output, without the launcher's lines about it."""
     lines = [line for line in console.rstrip().splitlines() if not _LAUNCHERS_OWN.match(line)]
     return "\n".join(lines[-_CONSOLE_TAIL_LINES:])
 
 
 def _match(texts: Iterable[str]) -> tuple[Failure | None, str]:
-    """Return the first failure that shows in the texts, the earlier text winning."""
+    """Return the first failure that matches the texts; earlier texts win."""
     wrapper: tuple[Failure | None, str] = (None, "")
     for text in texts:
         for failure in load_failures().failures:
@@ -136,7 +136,7 @@ def _match(texts: Iterable[str]) -> tuple[Failure | None, str]:
 
 
 def _find_line(match: re.Match[str]) -> str:
-    """Return the line in which a match begins; of a very long one the part from there on."""
+    """Return the line in which a match begins; if it is very long, the part from the match on."""
     text = match.string
     begin = text.rfind("\n", 0, match.start()) + 1
     if match.end() - begin > _EVIDENCE_LENGTH:

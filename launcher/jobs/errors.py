@@ -1,5 +1,5 @@
 # ruff: noqa: N818  the names say what happened, like subprocess.TimeoutExpired
-"""The exceptions of a job that did not end well; ``launcher.errors`` draws the whole tree."""
+"""The exceptions of a job that did not succeed; ``launcher.errors`` draws the whole tree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class JobError(FlexpackError):
-    """A job did not end well."""
+    """A job did not succeed."""
 
     def __init__(self, message: str, job: Job) -> None:
         self.job = job
@@ -27,7 +27,7 @@ class JobFailed(JobError):
 
     Attributes:
         messages: its last messages of importance ERROR, oldest first.
-        diagnosis: why, if it was diagnosed (``launcher.jobs.diagnosis``).
+        diagnosis: the cause, if it was diagnosed (``launcher.jobs.diagnosis``).
         results: where its results are, if it wrote any before it failed.
     """
 
@@ -50,7 +50,7 @@ class JobCancelled(JobError):
 
 
 class JobMismatch(JobError):
-    """A job is not what was requested; its message says whether it could be cancelled."""
+    """A job differs from the request; the message says whether it was cancelled."""
 
 
 class JobTimeout(JobError):

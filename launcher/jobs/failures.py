@@ -1,6 +1,6 @@
-"""Known failures and their remedies, and the diagnosis that one of them is the cause.
+"""Known failures and their remedies, and the diagnosis of a failed job.
 
-They are data in ``failures.json``, dated; more specific ones stand first.
+They are dated data in ``failures.json``; more specific ones come first.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from launcher.jobs.tracebacks import find_exception, leave_out_libraries
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A way in which launches and jobs fail.
+    """A known way for launches and jobs to fail.
 
     Attributes:
         title: what happens, in one sentence.
-        codes: findings of ``flexpack check`` and of the verification that foretell it.
-        patterns: regular expressions of the texts by which it shows.
-        elsewhere: whether the same launch may succeed in another place or on another GPU.
+        codes: findings of ``flexpack check`` and of the verification that predict it.
+        patterns: regular expressions for the texts that reveal it.
+        elsewhere: whether the same launch may succeed in another region or on another GPU.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """The catalogue, and the day on which it was checked."""
+    """The catalogue, and the day when it was checked."""
 
     checked: str
     sources: tuple[str, ...]
@@ -48,13 +48,13 @@ class Failures:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known of one failed job.
+    """The diagnosis of one failed job.
 
     Attributes:
         failure: None if no pattern matched.
         evidence: the line that matched.
-        traceback: the last one that the launcher or a worker printed.
-        console_tail: what the launcher printed last, if it failed and left no traceback.
+        traceback: the last traceback of the launcher or a worker.
+        console_tail: the launcher's last output, if it failed without a traceback.
         console_logs: where the launcher's output was read.
     """
 
@@ -65,7 +65,7 @@ class Diagnosis:
     console_logs: str | None = None
 
     def format(self) -> str:
-        """Return cause and remedy first, then what they rest on; empty if nothing is known."""
+        """Return cause and remedy first, then the evidence; empty if nothing is known."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -89,7 +89,7 @@ class Diagnosis:
 
     @property
     def _is_hidden(self) -> bool:
-        """Whether the service reported a wrapper alone, and the launcher itself says more."""
+        """Whether the service reported only a wrapper, and the launcher's output says more."""
         is_wrapper = self.failure is None or self.failure.id == "launch-error-hidden"
         return is_wrapper and bool(self.console_tail or self.traceback)
 
@@ -99,7 +99,7 @@ def load_failures() -> Failures:
     """Read ``failures.json``.
 
     Raises:
-        FormatError: a failure is foretold by a finding that does not exist.
+        FormatError: a failure names a code of findings that does not exist.
     """
     text = resources.files(__package__).joinpath("failures.json").read_text(encoding="utf-8")
     catalogue = from_rest(Failures, json.loads(text))

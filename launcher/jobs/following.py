@@ -1,4 +1,4 @@
-"""Following a job: waiting for it, verifying that it is the requested one, saying why it failed."""
+"""Follow a job: wait for it, verify that it matches the request, diagnose a failure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIMEOUTS_SEC = {
 
 @dataclass(frozen=True)
 class FollowedJob:
-    """A job that has come as far as it was followed.
+    """A job at the point to which it was followed.
 
     Attributes:
         counts: its rows; None while it runs.
@@ -49,7 +49,7 @@ def follow_job(
     observer: JobObserver | None = None,
     poll_interval_sec: float = 5.0,
 ) -> FollowedJob:
-    """Wait until a job has come so far or has ended well; diagnose it if it fails. Blocks.
+    """Wait until a job reaches a milestone or succeeds; diagnose it if it fails. Blocks.
 
     Args:
         timeout_sec: how long to wait; default half an hour until it is staged, an hour until
@@ -60,9 +60,9 @@ def follow_job(
     Raises:
         JobFailed: it failed; carries the diagnosis.
         JobCancelled: it was cancelled.
-        JobMismatch: it is not the job that was requested.
-        JobTimeout: it has not come so far in time, and goes on.
-        ServiceError: Dataflow refused, or was out of reach for too long.
+        JobMismatch: it differs from the requested job.
+        JobTimeout: it has not got there in time, and goes on.
+        ServiceError: Dataflow refused, or was unreachable for too long.
     """
     comparisons: tuple[Comparison, ...] | None = None
 
@@ -106,7 +106,7 @@ def follow_job(
 
 
 def _find_results(dataflow: Dataflow, job: Job) -> RunResults | None:
-    """Return the results of a failed job; None if there are none, or nobody says."""
+    """Return the results of a failed job; None if there are none, or they cannot be read."""
     try:
         return find_results(dataflow, job)
     except ServiceError:

@@ -1,4 +1,4 @@
-"""How far a job of the kit's templates is, from its counters."""
+"""The progress of a job of the kit's templates, from its counters."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WINDOW_SEC = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class JobProgress:
-    """What a job has done so far, with work that may yet be repeated.
+    """What a job has done so far, including work that may be repeated.
 
     Attributes:
-        rows_found: rows of the input, as far as they are known before they are read; they grow
-            while files are split.
-        uncounted_files: files whose rows are not among them.
+        rows_found: rows of the input that were found before they are read; grows while files are
+        split.
+        uncounted_files: files whose rows are not included.
         reasons: dead letters by the type of their error.
         latencies, latency_sum_ms, latency_max_ms: of a stream's replies, from the publishing of
             the message on.
@@ -70,17 +70,17 @@ class JobProgress:
 
     @property
     def done(self) -> int:
-        """Rows that are predicted, or are dead letters."""
+        """Rows that were predicted or became dead letters."""
         return self.counts.predictions + self.counts.dead_letters
 
     @property
     def is_splitting(self) -> bool:
-        """Whether the input is looked through, and no row is predicted yet."""
+        """Whether the input is still being scanned and no row is predicted yet."""
         return self.rows_found > 0 and not self.counts.predictions
 
     @property
     def total(self) -> int | None:
-        """All rows of the input; None if that is not known, or not yet.
+        """All rows of the input; None if that is unknown, or not yet known.
 
         No row is read before all files are split.
         """
@@ -96,9 +96,10 @@ class Speed:
         self._samples: deque[tuple[float, JobProgress]] = deque()
 
     def add(self, now: float, progress: JobProgress) -> None:
-        """Take the progress at a time, in seconds."""
+        """Record the progress at a time, in seconds."""
         if not progress.done:
-            self._samples.clear()  # The speed is that of the rows, not of what comes before them.
+            # The speed counts from the first rows, not from the scan before them.
+            self._samples.clear()
         self._samples.append((now, progress))
         while len(self._samples) > 2 and now - self._samples[1][0] >= _WINDOW_SEC:
             self._samples.popleft()
@@ -112,7 +113,7 @@ class Speed:
 
     @property
     def latency_ms(self) -> float | None:
-        """The mean; None if there was no reply."""
+        """The mean; None without replies."""
         if len(self._samples) < 2:
             return None
         first, last = self._samples[0][1], self._samples[-1][1]

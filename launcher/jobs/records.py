@@ -41,17 +41,17 @@ class JobState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended, and will not change any more."""
+        """Whether the job has ended and no longer changes."""
         return self in _ENDS_WELL
 
     @property
     def is_success(self) -> bool:
-        """Whether the job has ended well."""
+        """Whether the job succeeded."""
         return _ENDS_WELL.get(self, False)
 
     @property
     def is_staged(self) -> bool:
-        """Whether the job's launcher is through, so that the job's settings can be read."""
+        """Whether the job's launcher has finished, so that the job's settings can be read."""
         return self not in (JobState.UNKNOWN, JobState.STOPPED, JobState.QUEUED)
 
 
@@ -82,7 +82,7 @@ class MessageImportance(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SdkHarnessContainerImage:
-    """An image that workers run the pipeline's code in."""
+    """An image in which workers run the pipeline's code."""
 
     container_image: str = ""
 
@@ -98,7 +98,7 @@ class WorkerPool:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What a job runs on; reported with JOB_VIEW_ALL, once the launcher has staged the job."""
+    """A job's environment; reported with JOB_VIEW_ALL, once the launcher has staged the job."""
 
     experiments: tuple[str, ...] = ()
     service_options: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class Environment:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The pipeline options, among them the template's parameters."""
+        """The pipeline options, including the template's parameters."""
         options: Mapping[str, Any] = self.sdk_pipeline_options.get("options", {})
         return options
 
@@ -150,7 +150,7 @@ class MetricStructuredName:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric of a job, with the one of its values that its kind has."""
+    """One metric of a job, with the value that its kind has."""
 
     name: MetricStructuredName
     scalar: Any = None
@@ -161,7 +161,7 @@ class Metric:
 
     @property
     def is_tentative(self) -> bool:
-        """Whether it also counts work that may yet be repeated."""
+        """Whether it also counts work that may be repeated."""
         return self.name.context.get("tentative") == "true"
 
 
@@ -190,11 +190,11 @@ class RowCounts:
 
 
 class Milestone(Enum):
-    """How far a job comes, as far as one can wait for it.
+    """The milestones of a job that one can wait for.
 
     Attributes:
-        STAGED: its launcher is through and the service has taken the job on.
-        WORKERS_STARTED: there were machines for it, and they work.
+        STAGED: its launcher has finished, and the service has accepted the job.
+        WORKERS_STARTED: it has machines, and they work.
         ENDED: it has ended.
     """
 
@@ -204,16 +204,16 @@ class Milestone(Enum):
 
 
 class JobObserver:
-    """Sees what ``wait_for_job`` sees, from its thread; derive from it what you need."""
+    """Sees what ``wait_for_job`` sees, in its thread; override the methods that you need."""
 
     def on_job(self, job: Job) -> None:
-        """Take the job as it is now."""
+        """Receive the job's current state."""
 
     def on_message(self, message: JobMessage) -> None:
-        """Take a message, each once, in the order in which they arrive."""
+        """Receive a message, each once, in order of arrival."""
 
     def on_metrics(self, metrics: Sequence[Metric]) -> None:
-        """Take all metrics as they are now."""
+        """Receive all current metrics."""
 
     def on_outage(self, error: ServiceError) -> None:
-        """Take the reason why this poll failed; the waiting goes on."""
+        """Receive the reason why a poll failed; the waiting goes on."""

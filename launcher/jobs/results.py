@@ -1,4 +1,4 @@
-"""Where a batch job's results are and what became of its rows, by the record that it wrote.
+"""A batch job's results and the outcome of its rows, from the record that it wrote.
 
 The record, ``<output>-run.json``, is described in ``template/README.md``.
 """
@@ -44,13 +44,13 @@ def find_results(
 ) -> RunResults | None:
     """Return the results of a job that has ended; blocks for up to two requests.
 
-    None if it is not a job of the kit's batch template, or left no record that can be read.
+    None if it is not a job of the kit's batch template, or left no readable record.
 
     Raises:
-        ServiceError: Dataflow refused, or was out of reach for too long.
+        ServiceError: Dataflow refused, or was unreachable for too long.
     """
     environment = job.environment
-    if environment is None or not environment.options:  # a summary may have a part of it
+    if environment is None or not environment.options:  # a summary may lack a part
         environment = dataflow.get(job.id, view="JOB_VIEW_ALL").environment
     options = environment.options if environment else {}
     output = options.get("output")
@@ -70,7 +70,7 @@ def find_results(
 
 
 def _is_of(record: dict[str, Any], job: Job) -> bool:
-    """Return whether a record is this job's: one that failed early has left an earlier one."""
+    """Return whether a record is this job's: a job that fails early leaves an older one."""
     finished = datetime.fromisoformat(record["times"]["finished"])
     return record["job_name"] == job.name and (
         job.create_time is None or finished >= job.create_time

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 _TRACEBACK = "Traceback (most recent call last):"
-# What stands behind an exception in a log: the next entry, or what the launcher says about it.
+# What follows an exception in a log: the next entry, or the launcher's line about it.
 _ELSE = re.compile(
     r"""(?x)
     \d{4}[-/]\d\d[-/]\d\d | \[?\d\d:\d\d:\d\d | [IWEF]\d{4}\s
@@ -16,7 +16,7 @@ _ELSE = re.compile(
     """
 )
 _MOST_LINES = 60
-# Beam's compiled modules are named from its own folder.
+# Frames of Beam's compiled modules begin at its own folder.
 _LIBRARY_FRAME = re.compile(r'  File "(apache_beam/|.*/(site|dist)-packages/|<frozen )')
 
 
@@ -29,7 +29,7 @@ def find_last_traceback(text: str) -> str:
     kept = [lines[0]]
     message: list[str] = []
     for line in lines[1:]:
-        # The exception's lines begin with the first that is not indented.
+        # The exception begins at the first line that is not indented.
         if message or (line and not line[0].isspace()):
             if message and (_ELSE.match(line) or len(message) == _MOST_LINES):
                 break
@@ -40,7 +40,7 @@ def find_last_traceback(text: str) -> str:
 
 
 def find_exception(traceback: str) -> str:
-    """Return the exception of a traceback, without its frames: type and all of the message."""
+    """Return the exception of a traceback without its frames: its type and whole message."""
     lines = traceback.splitlines()
     frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
     rest = lines[frames[-1] + 1 :] if frames else lines
@@ -49,7 +49,7 @@ def find_exception(traceback: str) -> str:
 
 
 def _cut(message: list[str]) -> list[str]:
-    """Return the lines up to a blank one behind which the message does not go on, indented."""
+    """Return the lines up to a blank line after which the message does not go on, indented."""
     for number, line in enumerate(message):
         after = next((each for each in message[number:] if each.strip()), "")
         if not line.strip() and not after[:1].isspace():
@@ -58,7 +58,7 @@ def _cut(message: list[str]) -> list[str]:
 
 
 def leave_out_libraries(text: str) -> Iterator[str]:
-    """Yield a text's lines, with a count instead of the frames of libraries in its tracebacks.
+    """Yield a text's lines; in its tracebacks a count replaces the frames of libraries.
 
     The last frame of each traceback stays, wherever it is.
     """

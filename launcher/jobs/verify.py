@@ -1,7 +1,7 @@
-"""Whether a launched job is the one that was requested: GPUs, image, disk and machine type.
+"""Verify that a launched job matches its request: GPUs, image, disk and machine type.
 
-What a launch requests can get lost on its way through template, launcher and service, and the job
-then runs for hours on other machines. Compared as soon as the launcher has staged the job.
+A request can lose parts on its way through template, launcher and service, and the job then runs
+for hours on other machines. The comparison takes place as soon as the launcher has staged the job.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from launcher.jobs.dataflow import Dataflow
 from launcher.jobs.errors import JobMismatch
 from launcher.jobs.records import Environment, Job, WorkerPool
 
-_REMEDY = "Correct the template, or the request."
+_REMEDY = "Correct the template or the request."
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One thing that a launch requested, and whether the job has it.
+    """One item of a request, and whether the job has it.
 
     Attributes:
         name: what it is.
         is_reported: whether the job reports it at all.
-        mismatch: what the job has instead; None if it is the same, or not reported.
+        mismatch: what the job has instead; None if they agree, or the job does not report it.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Comparison:
 def verify_job(
     dataflow: Dataflow, job_id: str, requested: FlexTemplateRuntimeEnvironment
 ) -> tuple[Comparison, ...]:
-    """Compare a staged job with what was requested, and cancel it if it differs.
+    """Compare a staged job with its request, and cancel it if it differs.
 
-    Blocks for one request, or two. Retries nothing that the client does not retry.
+    Blocks for one or two requests. Retries only what the client retries.
 
     Args:
         requested: the launch's environment over the template's, ``request.environment_over(spec)``.
 
     Returns:
-        Each thing that was requested, compared with what the job reports.
+        Each requested item, compared with the job's.
 
     Raises:
         JobMismatch: the job differs; it was cancelled, unless it had ended or the service refused,
@@ -74,7 +74,7 @@ def verify_job(
 
 
 def _cancel(dataflow: Dataflow, job: Job) -> str:
-    """Cancel a job that still runs; return what became of it."""
+    """Cancel a job that still runs; return the outcome."""
     if job.current_state.is_terminal:
         return "has ended already"
     try:
@@ -85,7 +85,7 @@ def _cancel(dataflow: Dataflow, job: Job) -> str:
 
 
 def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator[Comparison]:
-    """Yield what was requested, each compared with what the job reports."""
+    """Yield each requested item, compared with the job's."""
     environment = job.environment or Environment()
     pools = environment.worker_pools
     pool = pools[0] if pools else WorkerPool()
@@ -127,12 +127,12 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
 
 
 def format_comparisons(comparisons: Sequence[Comparison]) -> str:
-    """Return in a sentence or two by what a verified job was compared."""
+    """Return in one or two sentences what was compared in a verified job."""
     reported = [item.name for item in comparisons if item.is_reported]
     unreported = [item.name for item in comparisons if not item.is_reported]
     sentences = [f"As requested: {', '.join(reported)}."] if reported else []
     sentences += [f"The job does not report: {', '.join(unreported)}."] if unreported else []
-    return " ".join(sentences) or "Nothing was requested that could be compared."
+    return " ".join(sentences) or "The request has nothing that could be compared."
 
 
 def _read_options(environment: Environment) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _read_options(environment: Environment) -> Iterator[str]:
 
 
 def _find_accelerators(options: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield type and count of each accelerator among options, however the rest is worded.
+    """Yield type and count of each accelerator among options, in any wording.
 
     ``worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver`` is one: its parts have no
     order, and the service may report another driver than the one that was requested.
@@ -164,7 +164,7 @@ def _join(accelerator: tuple[str, str]) -> str:
 
 
 def _is_same_image(reported: str, requested: str) -> bool:
-    """Return whether two names may be of one image: the service may report the digest of a tag."""
+    """Return whether two names may mean one image: the service may report a tag's digest."""
     one, other = ImageReference.parse(reported), ImageReference.parse(requested)
     if (one.host, one.path) != (other.host, other.path):
         return False

@@ -1,4 +1,4 @@
-"""Waiting for a job to come so far, or to end."""
+"""Wait for a job to reach a milestone, or to end."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def wait_for_job(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Job:
-    """Wait until a job has come so far or has ended well, and return it.
+    """Wait until a job reaches a milestone or succeeds, and return it. Blocks.
 
-    Blocks. Polls fast at first, because a job on the local Dataflow takes seconds, then every
+    Polls fast at first, because a job on the local Dataflow takes seconds, then every
     ``poll_interval_sec``.
 
     Args:
-        until: a streaming job ends only when somebody drains or cancels it.
+        until: the milestone; a streaming job ends only when somebody drains or cancels it.
         timeout_sec: how long to wait for the job; it goes on running when that is over.
-        outage_limit_sec: how long Dataflow may be out of reach before the waiting gives up.
+        outage_limit_sec: how long Dataflow may be unreachable before the wait gives up.
         on_staged: called once with the job, as soon as its launcher has staged it and while it
             is not ending badly; what it raises ends the waiting.
 
     Raises:
         JobFailed: it failed; carries its last error messages.
         JobCancelled: it was cancelled.
-        JobTimeout: it has not come so far in time.
-        ServiceError: Dataflow refused to answer, or was out of reach for too long.
+        JobTimeout: it has not got there in time.
+        ServiceError: Dataflow refused to answer, or was unreachable for too long.
     """
     tail = _MessageTail(dataflow, job_id, until)
     started = reached = clock()
@@ -59,7 +59,7 @@ def wait_for_job(
         try:
             job = dataflow.get(job_id)
             messages = tail.read() if observer or until is Milestone.WORKERS_STARTED else ()
-            if observer:  # What led to a state comes before it.
+            if observer:  # The messages that explain a state come before it.
                 for message in messages:
                     observer.on_message(message)
                 observer.on_metrics(dataflow.metrics(job_id))
@@ -91,7 +91,7 @@ def wait_for_job(
 
 
 def have_workers_started(dataflow: Dataflow, job_id: str) -> bool:
-    """Return whether a job has come so far that workers started. Blocks for a request or a few."""
+    """Return whether a job's workers have started. Blocks for one or a few requests."""
     messages = dataflow.messages(job_id, minimum_importance=MessageImportance.DETAILED)
     return any(_reports_workers(message) for message in messages)
 
@@ -109,9 +109,9 @@ _WORKERS_STARTED = (
 
 
 class _MessageTail:
-    """Reads each message of a job once."""
+    """Reads a job's messages, each once."""
 
-    # Messages of the same moment may become visible apart: look back a little.
+    # Messages of one moment may become visible at different times: look back a little.
     _LOOK_BACK = timedelta(seconds=60)
 
     def __init__(self, dataflow: Dataflow, job_id: str, until: Milestone) -> None:
@@ -119,13 +119,13 @@ class _MessageTail:
         self._job_id = job_id
         self._latest: datetime | None = None
         self._seen: set[tuple[str, datetime | None, str]] = set()
-        # Detail is read for what it says about the workers, and not passed on.
+        # Detail messages tell about the workers; they are read, but not passed on.
         is_detailed = until is Milestone.WORKERS_STARTED
         self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
         self.reports_workers = False
 
     def read(self) -> Sequence[JobMessage]:
-        """Return the messages that came since the last call."""
+        """Return the messages since the last call."""
         start_time = self._latest - self._LOOK_BACK if self._latest else None
         fresh = []
         for message in self._dataflow.messages(
@@ -145,7 +145,7 @@ class _MessageTail:
 
 
 def _checked(dataflow: Dataflow, job: Job) -> Job:
-    """Return a job that has ended well, and raise what fits one that has not."""
+    """Return a job that succeeded; raise the exception of one that did not."""
     if job.current_state.is_success:
         return job
     title = f"job {job.id} ({job.name})" if job.name else f"job {job.id}"

@@ -1,4 +1,4 @@
-"""One launch: its options, the environment and the request made from them, and its fallbacks.
+"""One launch: its options, its environment and request, and its fallbacks.
 
-All of it is pure; ``launcher.jobs`` sends the request.
+Everything here is pure; ``launcher.jobs`` sends the request.
 """

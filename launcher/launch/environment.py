@@ -26,7 +26,7 @@ _LABEL_DIGITS = ("Nd", "Nl", "No")
 _MOST_LABELS = 64
 _LONGEST_LABEL = 63
 _LONGEST_LABEL_BYTES = 128
-# How names of experiments begin that say the contrary of others.
+# Prefixes of experiments that negate others.
 _NEGATIONS = ("no_use_", "no_", "disable_")
 _AFFIRMATIONS = ("use_", "enable_")
 
@@ -38,19 +38,19 @@ def build_environment(
     image: str | None = None,
     on_all_workers: bool = True,
 ) -> FlexTemplateRuntimeEnvironment:
-    """Return the environment that the options describe, with what its GPUs need.
+    """Return the environment of the options, completed for its GPUs.
 
     As in gcloud, a staging location alone serves for temporary files too. Of the lists and maps
     (experiments, pipeline options, labels) those of ``base`` are kept: whether the service adds a
     launch's to the template's is not documented.
 
     Args:
-        base: the template's default environment, which holds where this one is silent.
+        base: the template's default environment, which fills in what this one leaves out.
         image: the template's own image.
         on_all_workers: False leaves the GPUs to a resource hint of the prediction step.
 
     Raises:
-        InputError: an option is wrong; the message names every one that is.
+        InputError: options are wrong; the message names each of them.
     """
     if problems := list(find_option_problems(options)):
         raise InputError("\n".join(problems))
@@ -87,7 +87,7 @@ def _plain_fields(options: EnvironmentOptions) -> dict[str, Any]:
 
 
 def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
-    """Yield a message for every option that is wrong in itself or beside another."""
+    """Yield a message for every option that is wrong or conflicts with another."""
     accelerator: object = options.accelerator  # Python lets a text through
     if isinstance(accelerator, str):
         yield f"accelerator {accelerator!r}: give Accelerator.parse({accelerator!r})"
@@ -126,7 +126,7 @@ def find_option_problems(options: EnvironmentOptions) -> Iterator[str]:
 
 
 def _find_contradictions(experiments: Sequence[str]) -> Iterator[str]:
-    """Yield experiments that are given twice with different values, or beside their contrary."""
+    """Yield experiments that are given with different values, or with their negation."""
     seen: dict[str, str] = {}
     for experiment in experiments:
         name = name_experiment(experiment)
@@ -139,7 +139,7 @@ def _find_contradictions(experiments: Sequence[str]) -> Iterator[str]:
 
 
 def name_experiment(experiment: str) -> str:
-    """Return what an experiment is about: ``runner_v2`` of use_, disable_ and no_use_runner_v2."""
+    """Return an experiment's subject: ``runner_v2`` for use_, disable_ and no_use_runner_v2."""
     name = experiment.partition("=")[0]
     for prefix in (*_NEGATIONS, *_AFFIRMATIONS):
         if name.startswith(prefix):

@@ -1,4 +1,4 @@
-"""A launch written for others to run: as a shell command of flexpack or gcloud, or in Python.
+"""Write a launch for others to run: as a command of flexpack or gcloud, or in Python.
 
 https://cloud.google.com/sdk/gcloud/reference/dataflow/flex-template/run
 """
@@ -56,11 +56,11 @@ print(run_template(config).counts)"""
 def escape_dict(values: Mapping[str, str]) -> str:
     """Return values as gcloud reads a dictionary.
 
-    gcloud splits at commas, or at what stands between two circumflexes in front:
+    gcloud splits at commas, or at a delimiter given between two circumflexes in front:
     https://cloud.google.com/sdk/gcloud/reference/topic/escaping
 
     Raises:
-        InputError: the values hold every character that could stand between them.
+        InputError: the values contain every possible delimiter.
     """
     pairs = [f"{key}={value}" for key, value in values.items()]
     free = [delimiter for delimiter in _DELIMITERS if not any(delimiter in pair for pair in pairs)]

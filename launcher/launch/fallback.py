@@ -1,4 +1,4 @@
-"""Fallbacks: the same launch in other places or on other GPUs, one after the other.
+"""Fallbacks: the same launch in other regions or on other GPUs, one after another.
 
 ``launcher/jobs/failures.json`` says which failures lead to the next one: a shortage of capacity or
 quota, which no change of the template can fix. Any other failure ends the launch.
@@ -24,7 +24,7 @@ _LONGEST_NAME = 63
 
 @dataclass(frozen=True)
 class Fallback:
-    """What one fallback changes of the launch; ``text`` is how the user wrote it."""
+    """One fallback's changes of the launch; ``text`` is what the user wrote."""
 
     text: str
     changes: Mapping[str, Any]
@@ -57,11 +57,11 @@ class Fallback:
 def apply_fallbacks(
     config: LaunchConfig, fallbacks: Sequence[Fallback]
 ) -> tuple[LaunchConfig, ...]:
-    """Return the launch itself and, for each fallback, the launch that it describes.
+    """Return the launch and, for each fallback, the changed launch.
 
-    Every fallback changes the first launch, not the one before. Each has a job name and a launch id
-    of its own. What no longer fits a change is dropped, unless the fallback gives it: the zone with
-    another region, the machine type with another accelerator.
+    Every fallback changes the first launch, not the one before. Each has its own job name and
+    launch id. Options that no longer fit a change are dropped, unless the fallback sets them: the
+    zone with another region, the machine type with another accelerator.
     """
     configs = [config]
     for number, fallback in enumerate(fallbacks, start=2):

@@ -1,6 +1,6 @@
 """The options of a launch, each declared once: name, type, default, help and REST field.
 
-From a declaration follow the flag of ``flexpack run``, ``build`` and ``check``, the field of the
+A declaration makes the flag of ``flexpack run``, ``build`` and ``check``, the field of the
 request's environment, and the row in the documents' table. To add an option, add a field here.
 """
 
@@ -21,9 +21,9 @@ class Option:
     """What is declared about one option besides its name and type.
 
     Attributes:
-        metavar: how the help calls its value.
-        rest: the field of the runtime environment that it sets, as it is or by the code of
-            ``launcher.launch.environment``, if it has another name; None if it sets none.
+        metavar: its value's name in the help.
+        rest: the field of the runtime environment that it sets, directly, or through
+        ``launcher.launch.environment`` if its name differs; None if it sets none.
         rest_value: what a switch sets the field to.
         commas: whether one flag may hold several values, between commas.
         beam_names: pipeline options of Beam for the same thing.
@@ -65,7 +65,7 @@ def _option(help_text: str, *, default: Any = None, **declared: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentOptions:
-    """What a user may say about the environment, named like gcloud's flags.
+    """The user's options for the environment, named like gcloud's flags.
 
     ``accelerator``, ``disk_size_gb`` and ``sdk_container_image`` have no gcloud flag.
     """
@@ -149,14 +149,13 @@ class EnvironmentOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchConfig(EnvironmentOptions):
-    """Everything that a launch takes, named like gcloud's flags.
+    """All options of a launch, named like gcloud's flags.
 
     Attributes:
         template_file_gcs_location: the container spec, ``gs://BUCKET/OBJECT.json``.
         parameters: the template's parameters.
         launch_id: marks the job as this launch's. Give one of your own, for example the id of a
-            task run, to have a repeated task find the job that its first try launched, while it
-            runs.
+        task run: a repeated task then finds the job of its first try while that runs.
         launch_timeout_sec: how long the service waits for the launcher; None takes its default.
         right_fitting: whether only the prediction step gets the accelerator, the other steps run
             on workers without one.
@@ -184,7 +183,7 @@ class LaunchConfig(EnvironmentOptions):
 
 
 def list_options(record: type[EnvironmentOptions]) -> Iterator[Declared]:
-    """Yield the options that a record declares, those of its base first."""
+    """Yield the options that a record declares, its base's first."""
     types = typing.get_type_hints(record)
     for each in fields(record):
         if option := each.metadata.get("option"):

@@ -1,4 +1,4 @@
-"""A launch and its fallbacks, planned: the requests that may be sent, in their order. Pure."""
+"""Plan a launch and its fallbacks: the possible requests, in order. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class LaunchPlan:
     """One launch that may be tried.
 
     Attributes:
-        requested: what the job is expected to run on: the request's environment over the
-            template's, if the template is known.
-        fallback: what it changes of the first launch; None for the first itself.
+        requested: the environment that the job should have: the request's over the template's, if
+        the template is known.
+        fallback: its changes of the first launch; None for the first launch.
     """
 
     config: LaunchConfig

@@ -1,7 +1,7 @@
 """The launch request, built from a ``LaunchConfig``.
 
-``build_launch_request`` is pure: what it returns is what ``--dry-run`` shows and what
-``launcher.jobs.dataflow`` sends. The records mirror ``LaunchFlexTemplateRequest``:
+``build_launch_request`` is pure; ``--dry-run`` shows its result, and ``launcher.jobs.dataflow``
+sends. The records mirror ``LaunchFlexTemplateRequest``:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.flexTemplates/launch
 """
 
@@ -22,7 +22,7 @@ from launcher.launch.environment import (
 from launcher.launch.options import LaunchConfig
 from launcher.package.spec import ContainerSpec
 
-# The label by which a client recognises its own job after a launch whose answer it never got.
+# The label by which a client finds its own job after the answer to a launch was lost.
 LAUNCH_ID_LABEL = "flexpack-launch-id"
 
 # The parameter of the kit's templates that puts the GPU beside the prediction step only.
@@ -53,20 +53,20 @@ class LaunchFlexTemplateRequest:
     launch_parameter: LaunchFlexTemplateParameter
 
     def environment_over(self, spec: ContainerSpec) -> FlexTemplateRuntimeEnvironment:
-        """Return what the job gets: the request's environment over the template's."""
+        """Return the job's environment: the request's over the template's."""
         return self.launch_parameter.environment.over(spec.default_environment)
 
 
 def build_launch_request(
     config: LaunchConfig, spec: ContainerSpec | None = None
 ) -> LaunchFlexTemplateRequest:
-    """Return the request that launches what the configuration describes.
+    """Return the launch request of a configuration.
 
     Args:
-        spec: the template, if it could be read; what it sets already is not set again.
+        spec: the template, if it could be read; its settings are not repeated.
 
     Raises:
-        InputError: an option is wrong; the message names every one that is.
+        InputError: options are wrong; the message names each of them.
     """
     if problems := [*_find_launch_problems(config), *find_option_problems(config)]:
         raise InputError("\n".join(problems))

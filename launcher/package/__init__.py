@@ -1,1 +1,1 @@
-"""What a Flex Template consists of besides its image: metadata and container spec."""
+"""The parts of a Flex Template besides its image: metadata and container spec."""

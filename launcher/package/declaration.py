@@ -1,4 +1,4 @@
-"""A template that is made for one model: the options that the model declares are its parameters.
+"""A template for one model: the model's declared options are its parameters.
 
 The declaration is read by a process of the environment that has the model, see
 ``template.needs.describe``: neither the model nor torch is imported here.
@@ -33,7 +33,7 @@ class Declaration:
     options: tuple[Parameter, ...]
 
     def make_template(self, template: Template) -> Template:
-        """Return the template for this model, whose class no launch names."""
+        """Return the template for this model; launches do not name its class."""
         kept = (each for each in template.parameters if each.name not in _REPLACED)
         name = self.model_class.rpartition(":")[2]
         return replace(
@@ -48,8 +48,8 @@ class Declaration:
     ) -> FlexTemplateRuntimeEnvironment:
         """Return the environment of the template's jobs: the service fills in no defaults.
 
-        A launch may replace the pipeline options, and with them the class. By the label the jobs of
-        such a launch know that, and refuse to run another model.
+        A launch may replace the pipeline options, and with them the class. The label lets the jobs
+        of such a launch detect that, and refuse to run another model.
         """
         label = re.sub(r"[^a-z0-9_-]", "-", self.model_class.lower())[:_LONGEST_LABEL]
         return replace(
@@ -71,12 +71,12 @@ def read_declaration(model_class: str, *, python: Path, root: Path) -> Declarati
         root: the folder from which the module is imported.
 
     Raises:
-        InputError: it cannot be imported, or declares what cannot be.
+        InputError: it cannot be imported, or its declaration is invalid.
     """
     flag = f"--model-class {model_class}"
     try:
         done = subprocess.run(
-            # -P: in a folder that has a package called template the kit's must run all the same.
+            # -P: use the kit's package even in a folder that has its own package called template.
             [str(python), "-P", "-m", "template.needs.describe", model_class],
             cwd=root,
             capture_output=True,
@@ -95,14 +95,14 @@ def read_declaration(model_class: str, *, python: Path, root: Path) -> Declarati
         described = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     except ValueError:
         last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
-        raise InputError(f"{flag}: {python} cannot read what it declares: {last}") from None
+        raise InputError(f"{flag}: {python} cannot read its declaration: {last}") from None
     return Declaration(
         model_class=model_class, options=tuple(map(_read_parameter, described["options"]))
     )
 
 
 def is_own_title(title: str) -> bool:
-    """Say whether a template with this title is one of the kit's, perhaps made for one model."""
+    """Return whether a template with this title is one of the kit's, perhaps for one model."""
     return _find_subject(title) in {_find_subject(template.title) for template in TEMPLATES}
 
 

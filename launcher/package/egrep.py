@@ -1,6 +1,6 @@
 """Regular expressions of templates, which the service reads as POSIX egrep, judged by RE2.
 
-RE2 takes time in proportion to the value, whatever the expression: one of a foreign template can
+RE2's time grows linearly with the value for any expression; an expression of a foreign template can
 keep Python's own matcher busy for years. https://github.com/google/re2/wiki/Syntax
 """
 
@@ -16,7 +16,7 @@ class EgrepError(ValueError):
 
 
 class Match(Enum):
-    """How much of a value an expression matches."""
+    """How an expression matches a value: fully, in part, or not."""
 
     NONE = "none"
     PART = "part"

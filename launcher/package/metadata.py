@@ -1,4 +1,4 @@
-"""Template metadata: what the Cloud Console renders as a form and Dataflow validates a launch by.
+"""Template metadata: the form of the Cloud Console, and the rules for launches.
 
 The records mirror ``TemplateMetadata`` and ``ParameterMetadata`` of the Dataflow REST API:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/TemplateMetadata
@@ -28,7 +28,7 @@ DOCUMENTS = (
     "metadata/README.md",
     "tests/README.md",
 )
-"""The documents of a project, some of which have generated parts; not every project has all."""
+"""The documents that may have generated parts; not every project has all of them."""
 
 _EXAMPLE = "Example: "
 _NO_SECTIONS: Mapping[str, str] = MappingProxyType({})
@@ -64,7 +64,7 @@ class ParameterMetadata:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateMetadata:
-    """A template as the Console shows it and the service validates it."""
+    """A template, as the Console shows and the service validates it."""
 
     name: str = ""
     description: str | None = None
@@ -90,7 +90,7 @@ def build_template_metadata(template: Template) -> TemplateMetadata:
 
 
 def build_example_parameters(template: Template) -> dict[str, str]:
-    """Return a value for every parameter that a launch must give: the example in its help."""
+    """Return a value for every required parameter: the example in its help."""
     return {
         parameter.name: parameter.help_text.partition(_EXAMPLE)[2] or parameter.name.upper()
         for parameter in template.parameters
@@ -99,7 +99,7 @@ def build_example_parameters(template: Template) -> dict[str, str]:
 
 
 def find_template(name: str) -> Template:
-    """Return the template of that name.
+    """Return the template with this name.
 
     Raises:
         InputError: there is none.
@@ -163,7 +163,7 @@ def check_metadata_files(root: Path, sections: Mapping[str, str] = _NO_SECTIONS)
     ]
     if stale:
         raise StaleFiles(
-            f"{', '.join(map(str, stale))}: not what the code declares; run 'flexpack metadata'"
+            f"{', '.join(map(str, stale))}: differs from the code; run 'flexpack metadata'"
         )
 
 
@@ -218,7 +218,7 @@ def _replace_section(text: str, name: str, section: str) -> str:
 
 
 def _short_table_lines() -> Iterable[str]:
-    """Yield a table of the parameters that a launch must give, and the names of the others."""
+    """Yield a table of the required parameters, and the names of the others."""
     yield "| parameter | template | meaning |"
     yield "|---|---|---|"
     takes: dict[Parameter, str] = {}

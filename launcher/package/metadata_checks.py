@@ -69,7 +69,7 @@ _ANCHORED = re.compile(r"\^.*\$", re.DOTALL)
 
 
 def check_metadata(metadata: TemplateMetadata, *, is_for_gcloud: bool = False) -> list[Finding]:
-    """Return what would make the service, gcloud or the Console refuse the metadata.
+    """Return the reasons why the service, gcloud or the Console would refuse the metadata.
 
     Args:
         is_for_gcloud: whether gcloud is to build a template from it; a spec is built already.

@@ -29,7 +29,8 @@ def upload_spec(
 ) -> int:
     """Write a spec and return the generation of its object.
 
-    Blocks, and retries what may pass. The spec replaces the generation that is there when the call
+    Blocks, and retries transient errors. The spec replaces the generation that is there when the
+    call
     begins and no other: a concurrent writer is reported, never overwritten.
 
     Raises:
@@ -69,7 +70,7 @@ def download_spec(
     client: Client | None = None,
     retry_for_sec: float = RETRY_FOR_SEC,
 ) -> ContainerSpec:
-    """Read a spec. Blocks, and retries what may pass.
+    """Read a spec. Blocks, and retries transient errors.
 
     Raises:
         InputError: the path is wrong, or the object does not exist.

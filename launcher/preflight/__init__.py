@@ -1,4 +1,4 @@
-"""What can be found wrong before a launch: checks that return findings, one noun per module.
+"""Checks before a launch: each returns findings, one noun per module.
 
 The table of all checks is ``suite.CHECKS``.
 """

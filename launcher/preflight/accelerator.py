@@ -87,10 +87,10 @@ def check_accelerator(
     torch_build: str | None = None,
     default: FlexTemplateRuntimeEnvironment | None = None,
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the GPUs of a job.
+    """Yield the problems of a job's GPUs.
 
     Args:
-        environment: what the job gets: the launch's environment over the template's.
+        environment: the job's: the launch's environment over the template's.
         default: the template's own.
         torch_build: the flavour of torch in the image, for example ``cu130``, if known.
     """
@@ -151,8 +151,8 @@ def _check_without(
     elif parameters.get("device") in ("cuda", "GPU"):
         yield error(
             GPU_MISSING,
-            f"--parameters device={parameters['device']}: the job requests no accelerator, so "
-            "that no worker has a GPU",
+            f"--parameters device={parameters['device']}: the job requests no accelerator, so no "
+            "worker has a GPU",
             "Add --accelerator nvidia-l4:1, or pass --parameters device=cpu.",
         )
 
@@ -160,7 +160,7 @@ def _check_without(
 def _check_right_fitting(
     environment: FlexTemplateRuntimeEnvironment, default: FlexTemplateRuntimeEnvironment | None
 ) -> Iterator[Finding]:
-    """Yield what gives a GPU to steps that a hint of the prediction step leaves without."""
+    """Yield the options that give GPUs to all steps, against the hint of the prediction step."""
     if default and (options := _service_options(default)):
         yield error(
             GPU_TWICE,
@@ -206,13 +206,13 @@ def _check_one(
         yield error(
             GPU_MACHINE,
             f"--accelerator '{accelerator}': no worker machine type is given, and Dataflow's "
-            "default has room for no GPU",
+            "default machine takes no GPU",
             f"Add --worker-machine-type {find_default_machine(accelerator)}.",
         )
     if accelerator.mps and ONE_PROCESS in environment.additional_experiments:
         yield error(
             GPU_MPS,
-            f"mps and {ONE_PROCESS}: MPS shares the GPU between processes, and there is one only",
+            f"mps and {ONE_PROCESS}: MPS shares the GPU between processes, and there is only one",
             "Drop one of the two.",
         )
     processes = count_sdk_processes(environment)
@@ -249,7 +249,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
     if accelerator.driver == NO_DRIVER:
         yield error(
             GPU_DRIVER,
-            f"--accelerator '{accelerator}': installs no NVIDIA driver, so that CUDA finds no GPU",
+            f"--accelerator '{accelerator}': installs no NVIDIA driver, so CUDA finds no GPU",
             f"Take --accelerator {accelerator.type}:{accelerator.count}.",
         )
     gpu = catalogue.find(accelerator.type)

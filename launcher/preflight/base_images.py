@@ -1,4 +1,4 @@
-"""What the name of a public image says: which Python and Beam it holds, and which programs."""
+"""Read a public image's name: which Python, Beam and programs the image holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEAM_TAG = re.compile(r"\d+\.\d+\.\d+(?:\.?(?:rc|dev)\d*)?")
 _CUDA = re.compile(
     r"(?:^|/)(?P<name>nvidia/cuda|cuda|pytorch/pytorch|nvidia/pytorch)(?::(?P<tag>[^@]*))?"
 )
-# Images without Python of their own: what a distribution's package manager installs is all.
+# Images whose only Python is the one that the distribution's package manager installs.
 _DISTRIBUTION = re.compile(
     r"(?:^|/)(ubuntu|debian|nvidia/cuda|cuda|rockylinux|almalinux)(?=[:@]|$)"
 )
@@ -37,11 +37,11 @@ class BaseImage:
     """What an image holds, as far as its name says it.
 
     Attributes:
-        text: the name, in which build arguments without a value stand as ``$NAME``.
+        text: the name; a build argument without a value is ``$NAME``.
         programs: those of ``BOOT`` and ``LAUNCHER`` that it holds.
-        is_known: whether the name says what it holds at all.
+        is_known: whether the name says what the image holds.
         entrypoint: the program that it starts, if it is one of these.
-        is_distribution: whether it has no Python but its distribution's.
+        is_distribution: whether its only Python is its distribution's.
     """
 
     text: str
@@ -54,13 +54,13 @@ class BaseImage:
 
     @property
     def cuda_tag(self) -> str | None:
-        """The tag of an image that brings CUDA's libraries; None if it is not such an image."""
+        """The tag of an image with CUDA's libraries; None for any other image."""
         match = _CUDA.search(self.text)
         return (match["tag"] or "") if match else None
 
     @property
     def processor(self) -> str | None:
-        """The processor that is not the usual one, of Docker's images for other processors."""
+        """The processor of Docker's images for other processors than amd64."""
         match = _OTHER_PROCESSOR.search(self.text)
         return match["name"] if match else None
 
@@ -70,7 +70,7 @@ class BaseImage:
 
 
 def read_base_image(text: str) -> BaseImage:
-    """Return what the name of an image says."""
+    """Return what an image holds, from its name."""
     if match := _BEAM_SDK.search(text):
         version = _BEAM_TAG.match(match["tag"] or "")
         python = match["python"] if match["python"].startswith("3") else None

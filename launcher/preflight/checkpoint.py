@@ -30,7 +30,7 @@ from launcher.preflight.probe import ProbeError, explain_python, run_probe
 _GB = 1e9
 # What CUDA occupies on the GPU for each process before the first tensor.
 _CONTEXT_GB = 0.5
-# Below this nobody waits for a download.
+# A smaller download takes no noticeable time.
 _LARGE_MODEL_GB = 2.0
 
 
@@ -62,8 +62,8 @@ def read_checkpoint(
         parameters: those of the launch, among which may be the model's options.
 
     Raises:
-        InputError: there is no such file.
-        ProbeError: the process gave no answer.
+        InputError: the file does not exist.
+        ProbeError: the process did not answer.
     """
     if not path.exists():
         raise InputError(f"--checkpoint {path}: no such file")
@@ -85,7 +85,7 @@ def check_checkpoint(
     python: Path,
     root: Path,
 ) -> Generator[Finding, None, Checkpoint | None]:
-    """Yield why the workers will not load a checkpoint, and return what it holds. May block.
+    """Yield why workers cannot load a checkpoint, and return its contents. May block.
 
     Args:
         model_class: ``module:Class`` whose ``load_model`` must load it too; None if not known.
@@ -94,7 +94,7 @@ def check_checkpoint(
         root: working directory of its process.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file does not exist.
     """
     try:
         checkpoint = read_checkpoint(
@@ -146,7 +146,7 @@ def check_model_size(
     accelerator: Accelerator | None,
     environment: FlexTemplateRuntimeEnvironment,
 ) -> Iterator[Finding]:
-    """Yield where the model, once for each SDK process, is too much for GPU, memory or start."""
+    """Yield where a model per SDK process is too large or starts too slowly."""
     size_gb = (checkpoint.tensor_bytes or checkpoint.file_bytes) / _GB
     processes = count_sdk_processes(environment) or 1
     machine = environment.machine_type or ""

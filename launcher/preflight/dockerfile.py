@@ -61,11 +61,11 @@ _LARGE_PACKAGES = ("torch", "tensorflow", "jax", "jaxlib", "vllm")
 def check_dockerfile(
     dockerfile: Dockerfile, locks: Sequence[Lock] = (), role: Role | None = None
 ) -> list[Finding]:
-    """Return what would fail or mislead launcher or workers of the image.
+    """Return the problems that launcher or workers of the image would have.
 
     Args:
         locks: the requirement files that the image installs, if known.
-        role: what the image is for; None goes by what it holds.
+        role: what the image is for; None infers it from what the image holds.
     """
     known = role or find_role(dockerfile)
     findings = [
@@ -92,7 +92,7 @@ def check_dockerfile(
 
 
 def find_role(dockerfile: Dockerfile) -> Role:
-    """Return the role for which an image is made, by what it holds or its base may hold."""
+    """Return an image's role, from what it or its base holds."""
     stage = dockerfile.target
     launches = bool(stage.env.get(PY_FILE)) or holds(dockerfile, LAUNCHER) is not False
     starts = stage.entrypoint.words if stage.entrypoint else ()
@@ -107,7 +107,7 @@ def find_role(dockerfile: Dockerfile) -> Role:
 
 
 def holds(dockerfile: Dockerfile, program: str) -> bool | None:
-    """Return whether the image holds a program; None if its base image alone knows."""
+    """Return whether the image holds a program; None if that depends on an unknown base."""
     stage = dockerfile.target
     origin = find_origin(stage, program, dockerfile.context)
     if isinstance(origin, Found):
@@ -190,7 +190,7 @@ def _check_programs(dockerfile: Dockerfile, role: Role) -> Iterator[Finding]:
 
 
 def _check_entry_file(dockerfile: Dockerfile) -> Iterator[Finding]:
-    """Yield that the entry file is not where the launcher looks for it."""
+    """Yield a finding if the entry file is not where the launcher looks for it."""
     stage = dockerfile.target
     named = stage.env.get(PY_FILE)
     if not named or "$" in named:
@@ -218,7 +218,7 @@ def _check_entry_file(dockerfile: Dockerfile) -> Iterator[Finding]:
 
 
 def _check_script(dockerfile: Dockerfile) -> Iterator[Finding]:
-    """Yield that a script of the project, which the image starts, does not start the worker."""
+    """Yield a finding if the project's start script does not start the worker."""
     entrypoint = dockerfile.target.entrypoint
     if not entrypoint or entrypoint.is_shell or entrypoint.words[:1] in ((), (BOOT,)):
         return
@@ -250,11 +250,11 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
     if stage.env.get(DEFAULT_ENVIRONMENT):
         return
     if hidden := find_hidden_environment(stage):
-        kind = "a conda environment that is not in PATH" if hidden.is_conda else "a virtual one"
+        kind = "a conda environment outside PATH" if hidden.is_conda else "a virtual one"
         yield error(
             IMAGE_ENVIRONMENT,
-            f"{dockerfile.path}: packages in an environment of their own, {kind} "
-            f"({hidden.command[:60]}), and Beam's boot program makes another that does not see "
+            f"{dockerfile.path}: packages in a separate environment, {kind} "
+            f"({hidden.command[:60]}), and Beam's boot program makes its own, which does not see "
             "them",
             f"Install into the global interpreter, or set ENV {DEFAULT_ENVIRONMENT}=1 with the "
             "environment first in PATH.",
@@ -280,8 +280,8 @@ def _check_cuda(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Findi
     if tag is not None and "devel" in tag:
         yield warning(
             IMAGE_SIZE,
-            f"{dockerfile.path}: FROM {image}: the devel image holds compilers that no "
-            "worker needs, gigabytes that each worker pulls",
+            f"{dockerfile.path}: FROM {image}: the devel image holds compilers that no worker "
+            "needs, and each worker pulls these gigabytes",
             "Take the base image; torch's wheels bring CUDA's libraries.",
         )
     elif tag is not None and builds:
@@ -310,8 +310,8 @@ def _check_contents(dockerfile: Dockerfile) -> Iterator[Finding]:
         if copy.origin is None and (named or inside):
             yield warning(
                 IMAGE_WEIGHTS,
-                f"{dockerfile.path}: COPY {(named or inside)[0]}: weights in the image are pulled "
-                "by every launcher and worker, and change the image with each training",
+                f"{dockerfile.path}: COPY {(named or inside)[0]}: every launcher and worker pulls "
+                "weights that are in the image, and each training changes the image",
                 "Keep them in Cloud Storage and name them as a parameter.",
             )
 

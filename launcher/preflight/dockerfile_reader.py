@@ -1,7 +1,7 @@
-"""A Dockerfile read into what decides how Dataflow can use its image.
+"""Read from a Dockerfile what decides how Dataflow can use its image.
 
 Uses dockerfile-parse for the syntax, but for here-documents, which it does not know. Build
-arguments have their defaults, or what ``--build-arg`` gives them; one without a value stands as
+arguments have their defaults, or the values of ``--build-arg``; one without a value stands as
 ``$NAME``.
 """
 
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(
     r"(?<!\\)\$(?:(?P<plain>[A-Za-z_]\w*)"
     r"|\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^}]*))?\})"
 )
-# ${NAME:+WORD}: the word if the variable has a value. Of the base image's own nothing is known.
+# ${NAME:+WORD}: the word if the variable has a value. The base image's own variables are unknown.
 _WORD_IF_SET = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*):\+(?P<word>(?:[^{}]|\{[^{}]*\})*)\}")
 _HEREDOC = re.compile(r"<<-?\s*(?P<quote>[\"']?)(?P<end>[A-Za-z_]\w*)(?P=quote)")
 _TAKES_HEREDOC = re.compile(r"\s*(RUN|COPY|ADD)\s", re.IGNORECASE)
@@ -37,11 +37,11 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """What a Dockerfile makes.
+    """The image that a Dockerfile makes.
 
     Attributes:
         target: the stage that is built.
-        context: what it is built from, as far as its files show.
+        context: the folder that it is built from, inferred from its files.
         encoding: of the file.
     """
 
@@ -66,7 +66,7 @@ def read_dockerfile(
         build_args: values of its build arguments.
 
     Raises:
-        InputError: it cannot be read, has no FROM, or has no such stage.
+        InputError: it cannot be read, has no FROM, or lacks the stage.
     """
     text = read_text(path, "--dockerfile")
     content, documents = _take_heredocs(text.content)
@@ -85,7 +85,7 @@ def read_dockerfile(
 
 
 def _find_folder(stage: Stage, given: Sequence[Path], path: Path) -> Path:
-    """Return the folder in which most of what the Dockerfile copies is."""
+    """Return the folder that holds most of the files that the Dockerfile copies."""
     folder = path.absolute().parent
     candidates = [*given, folder, *([] if given else [folder.parent])]
     counts = [
@@ -100,7 +100,7 @@ def _find_folder(stage: Stage, given: Sequence[Path], path: Path) -> Path:
 
 
 def _take_heredocs(content: str) -> tuple[str, dict[int, tuple[str, ...]]]:
-    """Return the text without its here-documents, and those by the line of their instruction."""
+    """Return the text without its here-documents, and these by the line of their instruction."""
     kept: list[str] = []
     documents: dict[int, tuple[str, ...]] = {}
     lines = iter(content.splitlines())
@@ -125,7 +125,7 @@ def _take_heredocs(content: str) -> tuple[str, dict[int, tuple[str, ...]]]:
 
 
 class _Reader:
-    """Goes through the instructions once."""
+    """Reads the instructions, once each."""
 
     def __init__(self, path: Path, build_args: Mapping[str, str]) -> None:
         self._path = path
@@ -282,7 +282,7 @@ def _substitute(text: str, values: Mapping[str, str | None]) -> str:
 def _split_words(value: str) -> list[str]:
     try:
         return shlex.split(value)
-    except ValueError:  # a quote that does not end
+    except ValueError:  # an unclosed quote
         return value.split()
 
 
@@ -297,7 +297,7 @@ def _split_flags(value: str) -> tuple[dict[str, str], str]:
 
 
 def _read_command(text: str) -> tuple[list[str], bool]:
-    """Return the words of an instruction in its JSON form or its shell form, and if it is that."""
+    """Return an instruction's words, and whether it is in the shell form."""
     if text.lstrip().startswith("["):
         try:
             words: Iterable[object] = json.loads(text)

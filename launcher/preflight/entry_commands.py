@@ -1,4 +1,4 @@
-"""Command-line libraries beside argparse that refuse the launcher's flags: click, absl ..."""
+"""Other command-line libraries than argparse that refuse the launcher's flags: click, absl ..."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ _KEEP_UNKNOWN = (
     'Give it context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, and hand '
     "the rest to PipelineOptions."
 )
-_PARSE_KNOWN = (
-    "Take argparse's parse_known_args() and hand what it does not know to PipelineOptions."
-)
+_PARSE_KNOWN = "Use argparse's parse_known_args() and hand the unknown flags to PipelineOptions."
 
 
 def find_refusing_commands(source: SourceFile) -> Iterator[tuple[ast.AST, str, str]]:
-    """Yield where a command refuses flags that it does not know, the problem and the remedy."""
+    """Yield the place, problem and remedy of each command that refuses unknown flags."""
     modules = _find_modules(source)
     if modules & {"click", "typer"}:
         for node in _find_decorators(source):
@@ -49,7 +47,7 @@ def _find_modules(source: SourceFile) -> set[str]:
 
 
 def _find_decorators(source: SourceFile) -> Iterator[ast.expr]:
-    """Yield the decorators that make commands of functions, called or bare."""
+    """Yield the decorators that turn functions into commands, called or bare."""
     for node in ast.walk(source.tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for decorator in node.decorator_list:
@@ -63,7 +61,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _keeps_unknown(decorator: ast.expr, source: SourceFile) -> bool:
-    """Return whether a decorator, or the variable that it takes settings from, keeps them."""
+    """Return whether a decorator, or the variable with its settings, keeps unknown flags."""
     if not isinstance(decorator, ast.Call):
         return False
     if _SETTING in ast.unparse(decorator):

@@ -21,20 +21,20 @@ from launcher.preflight.source_file import SourceFile
 
 
 def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
-    """Return what would fail or mislead the launcher in the entry file and its own modules.
+    """Return the problems that the launcher would have with the entry file and its modules.
 
     Args:
         root: the folder from which the entry file's own modules are imported.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file does not exist.
     """
     if not path.is_file():
         raise InputError(f"--entry-file {path}: no such file")
     findings: list[Finding] = []
     seen: set[Path] = set()
     waiting = [path]
-    # A package is in the image whole: models are imported by name, when the job runs.
+    # The image holds whole packages: a job imports models by name when it runs.
     in_package = (path.parent / "__init__.py").is_file()
     others = sorted(path.parent.rglob("*.py")) if in_package else []
     while waiting or others:
@@ -65,7 +65,7 @@ def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
 
 
 def _check_imports(source: SourceFile, folders: tuple[Path, ...]) -> Iterator[Finding]:
-    """Find modules that do not exist, if this is an environment in which templates run."""
+    """Find missing modules, if templates can run in this environment."""
     if importlib.util.find_spec("apache_beam") is None:
         return
     seen: set[str] = set()
@@ -80,7 +80,7 @@ def _check_imports(source: SourceFile, folders: tuple[Path, ...]) -> Iterator[Fi
                     ENTRY_IMPORT,
                     f"{source.at(node)}: imports {top!r}, which is neither in the project nor "
                     "installed here",
-                    "Unless the image has it, add it to docker/requirements.in and run "
+                    "Add it, unless the image has it, to docker/requirements.in and run "
                     "'make lock'; 'make image-test' imports all code in the image.",
                 )
 
@@ -94,7 +94,7 @@ def _list_imports(node: ast.stmt) -> list[str]:
 
 
 def _is_own(name: str, folders: tuple[Path, ...]) -> bool:
-    """Return whether a module is the project's, in its folder or below ``src``."""
+    """Return whether a module belongs to the project: in its folder or below ``src``."""
     places = [place for folder in folders for place in (folder, folder / "src")]
     return any((place / name).is_dir() or (place / f"{name}.py").is_file() for place in places)
 

@@ -1,4 +1,4 @@
-"""Checks of the options that an entry file sets, in every way in which Beam takes them.
+"""Checks of the options that an entry file sets, in every way that Beam accepts.
 
 The launcher owns runner, project, region, job name and template location: with another value the
 pipeline runs elsewhere or stages no job. https://beam.apache.org/documentation/sdks/python
@@ -15,14 +15,14 @@ from launcher.package.metadata_checks import RESERVED_OPTIONS
 from launcher.preflight.source_file import SourceFile, called, find_text, list_items
 
 _DATAFLOW = ("dataflow", "dataflowrunner")
-# The place, the option, and its value if it is seen there.
+# The place, the option, and its value if the code shows it.
 Setting = tuple[ast.AST, str, ast.expr | None]
 
 _ADDS = ("append", "extend", "insert")
 
 
 def check_options(source: SourceFile) -> Iterator[Finding]:
-    """Yield options of the launcher that the file overwrites."""
+    """Yield the launcher's options that the file overrides."""
     seen: set[tuple[int, str]] = set()
     for node, option, value in find_settings(source):
         key = getattr(node, "lineno", 0), option
@@ -41,7 +41,7 @@ def check_options(source: SourceFile) -> Iterator[Finding]:
 
 
 def _is_right(option: str, value: ast.expr | None) -> bool:
-    """Return whether a value is the launcher's own, passed on."""
+    """Return whether a value is the launcher's own, handed on."""
     text = find_text(value)
     if option == "runner" and text and text.rpartition(".")[2].lower() in _DATAFLOW:
         return True
@@ -55,7 +55,7 @@ def _is_right(option: str, value: ast.expr | None) -> bool:
 
 
 def find_settings(source: SourceFile) -> Iterator[Setting]:
-    """Yield where options get values: the place, the option, and the value if it is seen."""
+    """Yield the assignments of options: place, option, and the value if the code shows it."""
     views = source.names_assigned_from(
         "view_as", "PipelineOptions", "GoogleCloudOptions", "StandardOptions", "from_dictionary"
     )

@@ -1,4 +1,4 @@
-"""Checks of the parsers of an entry file: what they refuse, and what they keep from Beam."""
+"""Checks of an entry file's parsers: the flags that they refuse or withhold from Beam."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from launcher.preflight.entry_options import find_settings
 from launcher.preflight.source_file import SourceFile, called, find_text
 
 _LAUNCHER_FLAGS = (*sorted(RESERVED_OPTIONS), "staging_location", "temp_location")
-# Without the others Beam takes what is usual, another bucket or region.
+# Without the others Beam takes its defaults: another bucket or region.
 _NEEDED = ("project", "runner", "template_location")
 
 
 def check_parsers(source: SourceFile) -> Iterator[Finding]:
-    """Yield parsers that refuse the launcher's flags, or take them for themselves."""
+    """Yield parsers that refuse the launcher's flags or withhold them from Beam."""
     yield from _check_refusals(source)
     yield from _check_swallowed(source)
 
 
 def _check_refusals(source: SourceFile) -> Iterator[Finding]:
-    """Yield parsers that refuse what they do not know."""
+    """Yield parsers that refuse unknown flags."""
     for node, problem, remedy in (*_find_strict_parsers(source), *find_refusing_commands(source)):
-        # What a module of the project does in a function may never be called.
+        # A function in a module of the project may never be called.
         is_sure = source.is_entry or id(node) not in source.nodes_in_functions
         yield (error if is_sure else warning)(
             ENTRY_PARSE_ARGS,
@@ -43,13 +43,13 @@ def _find_strict_parsers(source: SourceFile) -> Iterator[tuple[ast.AST, str, str
             continue
         yield (
             call,
-            "parse_args() exits with status 2 at the flags that the launcher adds",
-            "Call parse_known_args() and hand what it does not know to PipelineOptions.",
+            "parse_args() exits with status 2 because of the flags that the launcher adds",
+            "Call parse_known_args() and hand the unknown flags to PipelineOptions.",
         )
 
 
 def _check_swallowed(source: SourceFile) -> Iterator[Finding]:
-    """Yield the launcher's flags that a parser takes and that never reach Beam."""
+    """Yield the launcher's flags that a parser takes and Beam never gets."""
     rests = {
         ast.unparse(node.targets[0].elts[1])
         for node in ast.walk(source.tree)
@@ -114,7 +114,7 @@ def _find_declared(source: SourceFile) -> Iterator[tuple[str, tuple[ast.Call, st
 
 
 def _is_handed_over(source: SourceFile, option: str, destination: str) -> bool:
-    """Return whether the value of an argument becomes an option."""
+    """Return whether an argument's value becomes an option."""
     if "vars(" in source.text or "__dict__" in source.text:
         return True
     for node, name, value in find_settings(source):

@@ -1,4 +1,4 @@
-"""Checks of the pipeline that an entry file builds: what it defines, runs, loads and predicts."""
+"""Checks of an entry file's pipeline: what it defines, runs, loads and predicts."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from launcher.finding import (
 from launcher.preflight.source_file import SourceFile, called
 
 _AFTER_RUN = {
-    "metrics": "no job exists yet whose metrics could be read",
-    "cancel": "no job exists yet that could be cancelled",
+    "metrics": "there is no job yet, so no metrics",
+    "cancel": "there is no job yet to cancel",
 }
 _ON_WORKERS = ("DoFn", "PTransform", "CombineFn", "BaseModel", "Coder", "ModelHandler")
 _SAVES_SESSION = re.compile(r"save_main_session['\"]?\]?\s*(=|:)\s*True|--save_main_session")
@@ -32,7 +32,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def check_pipeline(source: SourceFile) -> Iterator[Finding]:
-    """Yield what the pipeline does in the launcher, or lacks on the workers."""
+    """Yield what the pipeline wrongly does in the launcher, or lacks on the workers."""
     if source.is_entry:
         yield from _check_is_run(source)
         yield from _check_definitions(source)
@@ -41,7 +41,7 @@ def check_pipeline(source: SourceFile) -> Iterator[Finding]:
 
 
 def _check_is_run(source: SourceFile) -> Iterator[Finding]:
-    """Yield that the launcher runs the file and nothing happens."""
+    """Yield a finding if the file builds no pipeline when the launcher runs it."""
     functions = [node for node in source.tree.body if isinstance(node, _FUNCTIONS)]
     if not functions:
         return
@@ -51,8 +51,8 @@ def _check_is_run(source: SourceFile) -> Iterator[Finding]:
                 return
             yield error(
                 ENTRY_NEVER_RUNS,
-                f"{source.at(node)}: if {ast.unparse(node.test)}: is never true, so that the "
-                "launcher builds no pipeline",
+                f"{source.at(node)}: if {ast.unparse(node.test)}: is never true, so the launcher "
+                "builds no pipeline",
                 'Write if __name__ == "__main__":.',
             )
             return
@@ -105,14 +105,14 @@ def _check_definitions(source: SourceFile) -> Iterator[Finding]:
         ):
             yield warning(
                 ENTRY_MODEL,
-                f"{source.at(node)}: loads a model when the launcher starts, which makes the "
-                "launch slow and the job's graph as large as the model",
+                f"{source.at(node)}: loads a model when the launcher starts: the launch is slow, "
+                "and the job's graph as large as the model",
                 "Load it on the workers: in DoFn.setup or a ModelHandler's load_model.",
             )
 
 
 def _check_after_run(source: SourceFile) -> Iterator[Finding]:
-    # Code that asks for template_location or has_job knows that there may be no job.
+    # Code that checks template_location or has_job expects that there may be no job.
     if "template_location" in source.text or "has_job" in source.text:
         return
     results = source.names_assigned_from("run")
@@ -145,7 +145,7 @@ def _check_inference(source: SourceFile) -> Iterator[Finding]:
         name = called(call)
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         if name == "RunInference" and "with_exception_handling" not in source.text:
-            effect = "stalls the pipeline for ever" if streams else "fails the whole job"
+            effect = "stalls the pipeline forever" if streams else "fails the whole job"
             yield warning(
                 ENTRY_POISON,
                 f"{source.at(call)}: RunInference without with_exception_handling(): one bad "
@@ -160,8 +160,8 @@ def _check_inference(source: SourceFile) -> Iterator[Finding]:
             yield warning(
                 ENTRY_SILENT_CPU,
                 f"{source.at(call)}: {name}(device={ast.unparse(device or call)}) predicts on the "
-                "CPU, at the price of a GPU, where CUDA is not usable",
-                "Raise in load_model where torch.cuda.is_available() is false.",
+                "CPU, at the price of a GPU, if CUDA does not work",
+                "Raise in load_model if torch.cuda.is_available() is false.",
             )
         if streams and "max_batch_duration_secs" not in keywords:
             yield warning(

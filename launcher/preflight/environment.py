@@ -1,4 +1,4 @@
-"""Checks of a job's runtime environment that have nothing to do with GPUs."""
+"""Checks of a job's runtime environment, except its GPUs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_environment(
     region: str | None = None,
     job_name: str = "",
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the environment that a job gets.
+    """Yield the problems of a job's environment.
 
     Args:
         environment: the launch's environment over the template's.
@@ -49,8 +49,8 @@ def check_environment(
     if len(job_name) > _LONGEST_JOB_NAME:
         yield warning(
             JOB_NAME,
-            f"JOB_NAME {job_name!r}: {len(job_name)} characters; the service takes them, and "
-            f"others, which make labels of a job's name, take {_LONGEST_JOB_NAME}",
+            f"JOB_NAME {job_name!r}: {len(job_name)} characters; the service accepts them, but "
+            f"tools that put job names into labels accept {_LONGEST_JOB_NAME}",
             "Shorten it.",
         )
     for option in environment.additional_pipeline_options:
@@ -66,15 +66,15 @@ def check_environment(
         if ON_THIS_MACHINE.search(value):
             yield warning(
                 LOCAL_ADDRESS,
-                f"--parameters {name}={value}: an address of this machine, which no worker reaches",
-                "Give an address that the workers reach.",
+                f"--parameters {name}={value}: workers cannot reach an address of this machine",
+                "Give an address that the workers can reach.",
             )
 
 
 def check_workers_image(
     environment: FlexTemplateRuntimeEnvironment, parameters: Mapping[str, str], *, image: str
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the image of a Python job's workers.
+    """Yield the problems of the image of a Python job's workers.
 
     Args:
         image: the template's own image.
@@ -92,8 +92,8 @@ def check_workers_image(
     if workers != image:
         yield warning(
             WORKERS_IMAGE_DIFFERS,
-            f"--sdk-container-image {workers}: not the launcher's image {image}; Beam, Python and "
-            "the packages of both have to be the same",
+            f"--sdk-container-image {workers}: not the launcher's image {image}; both need the "
+            "same Beam, Python and packages",
             "Use one image for both, unless you build them together.",
         )
         yield from check_image_reference("--sdk-container-image", workers)
@@ -108,7 +108,7 @@ def _check_network(
         if not match:
             yield error(
                 NETWORK_SUBNETWORK,
-                f"--subnetwork {subnetwork!r}: not the form that Dataflow reads",
+                f"--subnetwork {subnetwork!r}: not in the form that Dataflow reads",
                 "Write regions/REGION/subnetworks/NAME, or for a shared network "
                 "https://www.googleapis.com/compute/v1/projects/PROJECT/regions/REGION/"
                 "subnetworks/NAME.",
@@ -125,5 +125,5 @@ def _check_network(
             NETWORK_PRIVATE,
             "--disable-public-ips without --subnetwork: launcher and workers reach Google only "
             "where the default subnetwork has Private Google Access",
-            "Name a subnetwork that has it; flexpack check --live looks.",
+            "Name a subnetwork that has it; flexpack check --live verifies that.",
         )

@@ -1,6 +1,6 @@
-"""Python environments that a Dockerfile makes, and whether Beam's boot program sees into them.
+"""Python environments that a Dockerfile makes, and whether Beam's boot program sees them.
 
-Boot makes a virtual environment of its own from the ``python`` that is first in PATH, with that
+Boot makes its own virtual environment from the ``python`` that is first in PATH, with that
 interpreter's packages. Those of another virtual environment it does not see; those of a conda
 environment it sees if PATH begins with it.
 https://cloud.google.com/dataflow/docs/guides/build-container-image#python-entry-point
@@ -34,7 +34,7 @@ class Environment:
 
 
 def find_hidden_environment(stage: Stage) -> Environment | None:
-    """Return an environment that holds packages which Beam's boot program does not see."""
+    """Return an environment with packages that Beam's boot program does not see."""
     for environment in _find_environments(stage):
         if environment.is_conda:
             if not _is_on_path(stage, environment):
@@ -54,7 +54,7 @@ def _find_environments(stage: Stage) -> Iterator[Environment]:
         for made in _find_environments(copy.origin):
             for source in copy.sources:
                 folder = resolve(source, "/")
-                # A conda environment that is moved is packed for that, and is an interpreter.
+                # A conda environment is packed before a move, and then is an interpreter.
                 if not made.is_conda and (
                     made.path == folder or made.path.startswith(f"{folder.rstrip('/')}/")
                 ):
@@ -82,7 +82,7 @@ def _find_made(run: Run, *, has_no_poetry: bool) -> Iterator[Environment]:
 def _is_global(run: Run, tool: str, command: str) -> bool:
     """Return whether a project's tool installs into the global interpreter."""
     if tool.startswith("uv"):
-        # In a prefix that is an interpreter's own there is nothing but that interpreter.
+        # The prefix of an interpreter holds no other environment.
         folder = run.env.get("UV_PROJECT_ENVIRONMENT", "")
         return folder.rstrip("/") in ("/usr/local", "/usr", "/opt/conda")
     if tool.startswith("poetry"):
@@ -92,7 +92,7 @@ def _is_global(run: Run, tool: str, command: str) -> bool:
 
 
 def _is_used(stage: Stage, environment: Environment) -> bool:
-    """Return whether packages go into a virtual environment, which else is a tool's own."""
+    """Return whether packages go into a virtual environment that is not a tool's own."""
     programs = f"{environment.path}/bin"
     in_path = programs in stage.env.get("PATH", "").split(":")
     if in_path or stage.env.get("VIRTUAL_ENV") == environment.path:

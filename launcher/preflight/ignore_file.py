@@ -1,4 +1,4 @@
-"""What a build leaves out of its context, by a ``.dockerignore``.
+"""What a ``.dockerignore`` excludes from the build's context.
 
 https://docs.docker.com/build/concepts/context/#dockerignore-files
 """
@@ -26,7 +26,7 @@ class IgnoreFile:
     rules: tuple[_Rule, ...] = ()
 
     def ignores(self, path: Path) -> bool:
-        """Return what the last rule says that matches a path or a folder above it.
+        """Return the verdict of the last rule that matches a path or a folder above it.
 
         Args:
             path: relative to the context.
@@ -39,7 +39,7 @@ class IgnoreFile:
         return last is not None and not last.is_exception
 
     def has_exception(self, folder: Path) -> bool:
-        """Return whether something below a folder may be taken although the folder is not."""
+        """Return whether files below an excluded folder may be included."""
         depth = len(folder.parts)
         return any(
             rule.is_exception

@@ -1,4 +1,4 @@
-"""The rules about images: for the names of images, and for what a Dockerfile or an image says.
+"""The rules for images: for their names, and for what a Dockerfile or an image holds.
 
 https://cloud.google.com/dataflow/docs/guides/build-container-image and
 https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
@@ -37,7 +37,7 @@ REQUIREMENTS_FILE = "FLEX_TEMPLATE_PYTHON_REQUIREMENTS_FILE"
 _PACKAGES = ("FLEX_TEMPLATE_PYTHON_SETUP_FILE", "FLEX_TEMPLATE_PYTHON_EXTRA_PACKAGES")
 _DRIVER_LIBRARIES = "/usr/local/nvidia/lib64"
 
-# Hosts at which Dataflow's workers authenticate by their service account.
+# Hosts to which Dataflow's workers authenticate with their service account.
 _GOOGLE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev")
 # Hosts of images that need no credentials.
 _PUBLIC_HOSTS = frozenset({"docker.io", "mcr.microsoft.com", "nvcr.io", "quay.io", "local"})
@@ -63,7 +63,7 @@ class Role(StrEnum):
 
 
 def check_image_reference(where: str, text: str) -> Iterator[Finding]:
-    """Yield what is risky about an image that launcher or workers pull.
+    """Yield the risks of an image that launcher or workers pull.
 
     Args:
         where: the field or flag that names it.
@@ -79,49 +79,49 @@ def check_image_reference(where: str, text: str) -> Iterator[Finding]:
     if image.host.startswith(("localhost", "127.")):
         yield error(
             IMAGE_REGISTRY,
-            f"{where} {text!r}: a registry on this machine, which no worker reaches",
+            f"{where} {text!r}: a registry on this machine, which workers cannot reach",
             "Push the image to Artifact Registry: REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME.",
         )
         return
     yield warning(
         IMAGE_REGISTRY,
-        f"{where} {text!r}: workers cannot authenticate at {image.host}; the secrets of a spec "
-        "are for the launcher alone",
+        f"{where} {text!r}: workers cannot authenticate to {image.host}; only the launcher uses "
+        "the secrets of a spec",
         "Unless it is public, copy the image to Artifact Registry "
         "(REGION-docker.pkg.dev/PROJECT/REPOSITORY/NAME).",
     )
 
 
 def check_tag(where: str, text: str) -> Iterator[Finding]:
-    """Yield that the name of an image may mean another image tomorrow."""
+    """Yield a finding if an image's name may mean another image tomorrow."""
     if "$" in text:  # a build argument without a value
         return
     image = ImageReference.parse(text)
     if image.digest is None and image.tag in (None, "latest"):
         yield warning(
             IMAGE_TAG,
-            f"{where}: {'the tag latest' if image.tag else 'no tag'}, so that launcher and workers "
-            "may have different images",
+            f"{where}: {'the tag latest' if image.tag else 'no tag'}, so launcher and workers may "
+            "get different images",
             "Name the image by digest (IMAGE@sha256:...) or by a tag that never moves.",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """What an image says about how it is run, read from its Dockerfile or from itself.
+    """How an image is run, read from its Dockerfile or from the image.
 
     Attributes:
-        where: how messages call it.
-        platforms: what it is made for, as far as that is said.
+        where: its name in messages.
+        platforms: those it is made for, if stated.
         entrypoint: None if it is not known.
         role: what the image is for.
         starts_in_shell: whether the entrypoint is in the shell form, which drops all arguments.
         has_boot: whether it holds Beam's boot program.
-        names_entry_file: False if it is not known whether the image does.
+        names_entry_file: False if unknown.
         installs: packages of gigabytes that are in it already.
-        has_cache: whether it holds what a launch downloads.
+        has_cache: whether it holds the packages that a launch downloads.
         uses_cuda: whether its torch is built for CUDA and its base is not.
-        is_whole: whether a base image can add to it no more, as to a Dockerfile.
+        is_whole: whether no unknown base image can add to it, as it can to a Dockerfile.
     """
 
     where: str
@@ -139,7 +139,7 @@ class ImageSettings:
 
 
 def check_settings(image: ImageSettings) -> Iterator[Finding]:
-    """Yield what would fail or mislead launcher or workers of the image."""
+    """Yield the problems that launcher or workers of the image would have."""
     for platform in image.platforms:
         if not platform.startswith(("linux/amd64", "amd64", "$")):
             yield error(
@@ -165,13 +165,13 @@ def check_settings(image: ImageSettings) -> Iterator[Finding]:
         if name.endswith("_EMULATOR_HOST") or ON_THIS_MACHINE.search(value):
             yield error(
                 IMAGE_LOCAL_ADDRESS,
-                f"{image.where}: ENV {name}={value}: on Dataflow nothing answers there",
+                f"{image.where}: ENV {name}={value}: nothing answers there on Dataflow",
                 "Remove it from the image; set it where you run an emulator.",
             )
 
 
 def _check_launch(image: ImageSettings) -> Iterator[Finding]:
-    """Yield what would fail or slow down the launcher."""
+    """Yield what makes the launcher fail or slow."""
     if not image.env.get(PY_FILE) and image.names_entry_file:
         yield error(
             IMAGE_ENTRY_FILE,
@@ -207,7 +207,7 @@ def _check_entrypoint(image: ImageSettings) -> Iterator[Finding]:
     given = " ".join(entrypoint)
     runs_shell = entrypoint[:1] in (("sh",), ("/bin/sh",), ("bash",), ("/bin/bash",))
     if not given:
-        problem = "no ENTRYPOINT, so that workers do not start Beam's boot program"
+        problem = "no ENTRYPOINT, so workers do not start Beam's boot program"
     elif image.starts_in_shell:
         problem = (
             f"ENTRYPOINT {given}: in the shell form, which drops the flags that workers give "

@@ -1,4 +1,4 @@
-"""Compares every place of a Dockerfile and its locks that says a version of Beam or Python."""
+"""Compares every version of Beam and Python that a Dockerfile and its locks state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PYTHON_FOLDERS = re.compile(r"site-packages|dist-packages|venv|/install\b|^/usr
 def check_versions(
     path: Path, stage: Stage, context: BuildContext, locks: Sequence[Lock]
 ) -> Iterator[Finding]:
-    """Yield where versions differ, or depend on the day of the build."""
+    """Yield the places where versions differ or depend on the day of the build."""
     beams, pythons = _find_versions(stage, context, locks)
     for what, found, symptom in (
         ("Beam", beams, "workers fail when they unpickle the pipeline"),
@@ -80,7 +80,7 @@ def _find_versions(
 def _check_launcher(
     path: Path, stage: Stage, context: BuildContext, pythons: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Yield that the launcher program comes from an image for another Python; it works there."""
+    """Yield a finding if the launcher program is from an image for another Python, which works."""
     origin = find_origin(stage, LAUNCHER, context)
     if not isinstance(origin, Found) or origin.image is None:
         return
@@ -120,8 +120,8 @@ def _check_unpinned(
             else:
                 yield warning(
                     LOCK_UNPINNED,
-                    f"{path}: RUN {given}: apache-beam without a version; the image of tomorrow is "
-                    "another than today's",
+                    f"{path}: RUN {given}: apache-beam without a version; tomorrow's build may "
+                    "install another",
                     "Write the version, apache-beam[gcp]==VERSION.",
                 )
 

@@ -25,7 +25,7 @@ _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 
 
 def find_locks(dockerfile: Dockerfile) -> list[Path]:
-    """Return the files of the project that the image's packages are installed from."""
+    """Return the project's files from which the image's packages are installed."""
     found = dict.fromkeys(_find_in(dockerfile.target, dockerfile.context))
     is_ignored = dockerfile.context.ignores
     return [path for path in found if path.is_file() and not is_ignored(path)]
@@ -47,7 +47,7 @@ def _find_in(stage: Stage, context: BuildContext) -> Iterator[Path]:
 
 
 def _is_lock(name: str, commands: str) -> bool:
-    """Return whether a file is a lock by its name, or because a command mentions it."""
+    """Return whether a file is a lock: by its name, or because a command installs from it."""
     if not name.endswith(".txt"):
         return name in _LOCKS
     is_mentioned = name in commands and not _OF_THE_SYSTEM.search(name)
@@ -55,7 +55,7 @@ def _is_lock(name: str, commands: str) -> bool:
 
 
 def _find_required(run: Run, stage: Stage, context: BuildContext) -> Iterator[Path]:
-    """Yield what ``pip install -r`` names, from where it was copied or mounted."""
+    """Yield the files that ``pip install -r`` names, from where they were copied or mounted."""
     seen = replace(stage, copies=(*stage.copies, *run.mounts))
     for name in _REQUIREMENT.findall(run.command):
         if "$" not in name:

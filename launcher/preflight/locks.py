@@ -1,4 +1,4 @@
-"""Checks of requirement and lock files: what is pinned, and whether the pins go together.
+"""Checks of requirement and lock files: what they pin, and whether the pins fit together.
 
 Known-bad versions are data, ``advisories.json``, with the day they were checked and their sources.
 """
@@ -33,7 +33,7 @@ from launcher.finding import (
 from launcher.google.rest import from_rest
 from launcher.preflight.text_file import read_text
 
-# Which CUDA a plain torch wheel is built for shows in what is installed beside it.
+# The CUDA packages beside a plain torch wheel show which CUDA it is built for.
 _OTHER_FILE = re.compile(r"(?:-r|--requirement)[ =]*(\S+)")
 _CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
@@ -88,7 +88,7 @@ class Advisory:
 
 @dataclass(frozen=True, kw_only=True)
 class Advisories:
-    """The table, and the day on which it was checked."""
+    """The table, and the day when it was checked."""
 
     checked: str
     advisories: tuple[Advisory, ...]
@@ -102,7 +102,7 @@ def load_advisories() -> Advisories:
 
 
 def read_lock(path: Path) -> Lock:
-    """Read a requirements file with those that it names, or the lock of uv, Poetry or PDM.
+    """Read a requirements file and those that it includes, or the lock of uv, Poetry or PDM.
 
     Options, hashes, comments and foreign platforms are ignored.
 
@@ -131,7 +131,7 @@ def read_lock(path: Path) -> Lock:
 
 
 def _list_entries(text: str, folder: Path, seen: set[Path]) -> Iterator[str]:
-    """Yield the requirements of a file and of those that it names with ``-r``."""
+    """Yield the requirements of a file and of those that it includes with ``-r``."""
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         entry = re.split(r"\s#|\s--|\s;\s*$", line.strip())[0].strip()
         if match := _OTHER_FILE.match(entry):
@@ -164,13 +164,13 @@ def _read_packages(text: str, path: Path) -> dict[str, str]:
 
 
 def check_lock(lock: Lock) -> Iterator[Finding]:
-    """Yield what is wrong with the versions that a file pins."""
+    """Yield the problems of the versions that a file pins."""
     if lock.unpinned:
         more = f" and {len(lock.unpinned) - 3} more" if len(lock.unpinned) > 3 else ""
         yield warning(
             LOCK_UNPINNED,
-            f"{lock.path}: not pinned to one version: {', '.join(lock.unpinned[:3])}{more}; the "
-            "image of tomorrow is another than today's",
+            f"{lock.path}: not pinned to one version: {', '.join(lock.unpinned[:3])}{more}; "
+            "tomorrow's image may differ from today's",
             "Lock them, for example with uv pip compile --generate-hashes.",
         )
     yield from _check_advisories(lock)
@@ -206,7 +206,7 @@ def _is_in(version: str, specifiers: str) -> bool:
 
 
 def _check_against_beam(lock: Lock) -> Iterator[Finding]:
-    """Compare the pins with what the same Beam requires, if it is installed here."""
+    """Compare the pins with the requirements of the same Beam, if it is installed here."""
     pinned = lock.pins.get("apache-beam")
     if pinned is None:
         return

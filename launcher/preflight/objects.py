@@ -1,6 +1,6 @@
-"""Whether the buckets and objects that a launch names are there; asks Cloud Storage, read-only.
+"""Check that the buckets and objects that a launch names exist; reads Cloud Storage.
 
-Whoever may not look gets no finding: the launch goes on, and the service says what is missing.
+A caller without read permission gets no finding; the service reports what is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_NAMES = 1000
 
 
 def check_objects(launch: Launch) -> Iterator[Finding]:
-    """Yield buckets, files, folders and patterns that are not there. Blocks for seconds."""
+    """Yield buckets, files, folders and patterns that do not exist. Blocks for seconds."""
     locations = _find_locations(launch)
     missing = set()
     for bucket in dict.fromkeys(_split(location)[0] for location in locations.values()):
@@ -56,7 +56,7 @@ def _check_path(
     if _WILDCARD.search(path):
         if has_match(location):
             return
-        # What is optional may be there later: files that a stream watches for.
+        # Optional files may appear later: a stream watches for them.
         yield (warning if parameter.is_optional else error)(
             OBJECT_MISSING,
             f"{given}: no object matches{_find_name(bucket, path)}",
@@ -91,7 +91,7 @@ def _find_bucket(bucket: str, launch: Launch) -> str:
 
 
 def _find_locations(launch: Launch) -> Mapping[str, str]:
-    """Return every ``gs://`` location of a launch by how its flag begins."""
+    """Return every ``gs://`` location of a launch, by the beginning of its flag."""
     locations = {
         "--staging-location ": launch.environment.staging_location,
         "--temp-location ": launch.environment.temp_location,

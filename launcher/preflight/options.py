@@ -1,4 +1,4 @@
-"""Checks that Beam knows the pipeline options of a launch; it drops what it does not know."""
+"""Checks that Beam knows a launch's pipeline options; it drops unknown ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 _LISTS = ("experiments", "dataflow_service_options", "labels")
 _NEXT_OPTION = re.compile(r",\s*(?:--)?([A-Za-z_]\w*)=")
-# Saves the import of Beam if nothing else is given; a template for one model names its class.
+# Skips the import of Beam if only these are given; a template for one model names its class.
 _KNOWN = frozenset({THREADS_OPTION, MODEL_CLASS, "experiments", "dataflow_service_options"})
 
 

@@ -1,6 +1,6 @@
 """Checks of launch parameters against the template's metadata, before anything is sent.
 
-The same rules as the service's, which refuses unknown, missing and mismatching parameters, and
+Applies the service's rules, which refuse unknown, missing and mismatching parameters, and
 parameters that repeat the environment; and the enum options, which only the entry file would
 refuse, minutes later.
 """
@@ -68,7 +68,7 @@ def check_parameters(
     parameters: Mapping[str, str],
     environment: FlexTemplateRuntimeEnvironment | None = None,
 ) -> list[Finding]:
-    """Return everything that is wrong with the parameters of a launch, all at once.
+    """Return all problems of a launch's parameters at once.
 
     Args:
         environment: the request's own environment, if known.
@@ -102,7 +102,8 @@ def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) ->
         return False
     if parameter.parent_name is None:
         return True
-    # Whether the service asks for a parameter that its parent has not triggered is not documented:
+    # It is not documented whether the service requires a parameter that its parent has not
+    # triggered:
     # leave that to the service.
     parent = parameters.get(parameter.parent_name, "")
     triggers = parameter.parent_trigger_values
@@ -122,7 +123,7 @@ def _check_joined(parts: Sequence[tuple[str, str]], given: str) -> Iterator[Find
 
 
 def _split_joined(name: str, value: str, declared: Container[str]) -> list[tuple[str, str]]:
-    """Return a parameter, and those in its value behind a comma, each with its own value."""
+    """Return a parameter and those after commas in its value, each with its own value."""
     parts, start = [], 0
     for match in _NEXT_PARAMETER.finditer(value):
         if match[1] in declared or find_flag(match[1]) is not None:
@@ -132,7 +133,7 @@ def _split_joined(name: str, value: str, declared: Container[str]) -> list[tuple
 
 
 def find_flag(name: str) -> str | None:
-    """Return the flag for what users give as a parameter, also in camelCase."""
+    """Return the flag that users meant by a parameter, also in camelCase."""
     return _FLAGS.get(_snake_case(name))
 
 
@@ -142,13 +143,13 @@ def _snake_case(name: str) -> str:
 
 
 def _check_runtime(name: str, value: str) -> Iterator[Finding]:
-    """Yield that a parameter, which the service takes, has a flag of its own."""
+    """Yield a finding if a parameter that the service takes has a flag of its own."""
     flag = find_flag(name)
     if flag:
         yield hint(
             PARAMETER_RUNTIME,
-            f"--parameters {name}={value}: an option of the job, which {flag} sets too; what is "
-            "checked and verified of a job goes by the flag",
+            f"--parameters {name}={value}: an option of the job, which {flag} sets too; flexpack "
+            "checks and verifies only the flag",
             f"Use {flag}.",
         )
     elif _snake_case(name) == "streaming":
@@ -184,7 +185,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     if parameter.param_type in _WRITTEN_TYPES and value and not value.startswith("gs://"):
         yield warning(
             PARAMETER_LOCAL_PATH,
-            f"{given}: not in Cloud Storage; each worker writes to its own disk, and that is lost "
+            f"{given}: not in Cloud Storage; each worker writes to its own disk, which is lost "
             "with the worker",
             "Give gs://BUCKET/PATH, unless the workers share this file system.",
         )
@@ -203,7 +204,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
             yield warning(
                 PARAMETER_REGEX_UNREADABLE,
                 f"{given}: not checked, the template's regex {regex!r} cannot be read: {problem}",
-                "The service will check it; its regular expressions are of another kind.",
+                "The service will check it with its own kind of regular expressions.",
             )
             continue
         if match is not Match.WHOLE:

@@ -1,4 +1,4 @@
-"""Running a probe: a program in the environment of the image, under a time limit."""
+"""Run a probe: a program in the image's environment, under a time limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from launcher.extras import find_missing, format_install
 
 
 class ProbeError(FlexpackError):
-    """A probe gave no answer: no such interpreter, a crash, or its time was over."""
+    """A probe gave no answer: the interpreter is missing, it crashed, or time ran out."""
 
 
 def run_probe(

@@ -1,4 +1,4 @@
-"""Google Cloud's regions, as data with the day on which they were checked."""
+"""Google Cloud's regions, as data, with the day when they were checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from template.parameters import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Regions:
-    """The names of the regions, and the day on which they were checked."""
+    """The names of the regions, and the day when they were checked."""
 
     checked: str
     source: str
@@ -33,7 +33,7 @@ def load_regions() -> Regions:
 def check_regions(
     region: str | None, environment: FlexTemplateRuntimeEnvironment
 ) -> Iterator[Finding]:
-    """Yield regions, of the job, its workers or their zone, that do not exist."""
+    """Yield the regions of the job, its workers or their zone that do not exist."""
     table = load_regions()
     zone = environment.worker_zone or environment.zone or ""
     for flag, given, name in (

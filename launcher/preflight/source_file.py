@@ -1,4 +1,4 @@
-"""A Python file as a syntax tree, with what checks ask of it."""
+"""A Python file as a syntax tree, with the queries that checks need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A parsed Python file; ``name`` is how messages call it."""
+    """A parsed Python file; ``name`` is its name in messages."""
 
     name: str
     tree: ast.Module
@@ -32,7 +32,7 @@ class SourceFile:
 
     @cached_property
     def nodes_under_if(self) -> frozenset[int]:
-        """The ids of nodes that a condition may leave out; that on ``__name__`` is none."""
+        """The ids of nodes that a condition may skip; a test of ``__name__`` does not count."""
         found: set[int] = set()
         for node in ast.walk(self.tree):
             branches: list[ast.AST] = []
@@ -45,7 +45,7 @@ class SourceFile:
 
     @cached_property
     def nodes_in_functions(self) -> frozenset[int]:
-        """The ids of nodes that run only if somebody calls them, or runs the file itself."""
+        """The ids of nodes that run only if they are called, or if the file is the program."""
         found: set[int] = set()
         for node in ast.walk(self.tree):
             is_main = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
@@ -54,7 +54,7 @@ class SourceFile:
         return frozenset(found)
 
     def names_assigned_from(self, *calls: str) -> set[str]:
-        """Return the names that are assigned what a call of one of these functions returns."""
+        """Return the names that hold the result of a call of one of these functions."""
         return {
             ast.unparse(target)
             for node in ast.walk(self.tree)
@@ -65,7 +65,7 @@ class SourceFile:
 
 
 def called(call: ast.Call) -> str:
-    """Return the last part of the name of what is called."""
+    """Return the last part of the called name."""
     node = call.func
     if isinstance(node, ast.Attribute):
         return node.attr
@@ -73,7 +73,7 @@ def called(call: ast.Call) -> str:
 
 
 def find_text(node: ast.AST | None) -> str | None:
-    """Return the text of a literal, or how an f-string begins."""
+    """Return the text of a literal, or the beginning of an f-string."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr) and node.values:

@@ -1,7 +1,7 @@
 """Checks of any container spec, flexpack's or not.
 
-The JSON text is read beside the record, because what the record's schema does not know is dropped
-by every reader, the service included, and the user never hears of it.
+The JSON text is read beside the record, because every reader, the service included, silently drops
+fields that the schema does not have.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _SNAKE_CASE = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 
 
 def check_spec_text(text: str | bytes) -> list[Finding]:
-    """Return what is wrong with the JSON text of a container spec.
+    """Return the problems of a container spec's JSON text.
 
     Raises:
         SpecError: it is not JSON, or not a container spec.
@@ -94,7 +94,7 @@ def check_spec_text(text: str | bytes) -> list[Finding]:
 
 
 def check_metadata_file(path: Path) -> list[Finding]:
-    """Return what is wrong with a metadata file.
+    """Return the problems of a metadata file.
 
     Raises:
         InputError: it cannot be read.
@@ -106,7 +106,7 @@ def check_metadata_file(path: Path) -> list[Finding]:
             error(
                 FILE_ENCODING,
                 f"{path}: written in {_ENCODINGS.get(text.encoding, text.encoding)}; gcloud reads "
-                "UTF-8 alone, without a byte order mark",
+                "only UTF-8 without a byte order mark",
                 "Save it as UTF-8.",
             )
         )
@@ -124,7 +124,7 @@ def check_metadata_file(path: Path) -> list[Finding]:
                 METADATA_WRAPPED,
                 f'{path}: the metadata is inside of {{"metadata": ...}}, where gcloud looks for '
                 "none",
-                "Leave name, description and parameters, and remove the object around them.",
+                "Keep name, description and parameters, and remove the object around them.",
             )
         )
         document = document["metadata"]
@@ -151,7 +151,7 @@ def _check_types(wrong: Sequence[str]) -> Iterator[Finding]:
 
 
 def check_metadata_fields(document: object, *, where: str) -> Iterator[Finding]:
-    """Yield the fields of a metadata document that mean nothing to the service.
+    """Yield the fields of a metadata document that the service does not know.
 
     Args:
         where: the document's name, for messages.
@@ -196,7 +196,7 @@ def _check_fields(where: str, document: object, known: Collection[str]) -> Itera
             yield warning(
                 SPEC_FIELD_UNKNOWN,
                 f"{path}: no such field{did_you_mean(key, known)}",
-                "Remove it, or correct its name: nobody reads it.",
+                "Remove it, or correct its name: no program reads it.",
             )
 
 

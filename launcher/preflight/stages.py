@@ -1,4 +1,4 @@
-"""The stages of a Dockerfile, and from where each file of a stage comes."""
+"""The stages of a Dockerfile, and the origin of each file in a stage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Copy:
     """A COPY, an ADD or a bind mount.
 
     Attributes:
-        target: absolute, with a slash at its end if the instruction says that it is a folder.
+        target: absolute; a slash at its end marks a folder.
         origin: the stage or the image that it copies from; None for the project.
     """
 
@@ -38,7 +38,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Run:
-    """A RUN: its command, where it runs, with what variables, and what is mounted for it."""
+    """A RUN: its command, folder, variables and mounts."""
 
     command: str
     workdir: str = "/"
@@ -48,12 +48,12 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stage, with all that it inherits from the stages that it starts from.
+    """A stage, with everything that it inherits from its parent stages.
 
     Attributes:
-        image: the image that it or its first parent pulls.
+        image: the image that it or its first parent is built from.
         platform: what its first parent asks for.
-        env: its variables, those of its arguments left out.
+        env: its variables, without its build arguments.
         entrypoint: None if it is the image's.
     """
 
@@ -66,7 +66,7 @@ class Stage:
     runs: tuple[Run, ...] = ()
 
     def list_images(self) -> list[str]:
-        """Return every image that building the stage pulls, its own first."""
+        """Return every image that a build of the stage pulls, its own first."""
         images = [self.image]
         for copy in self.copies:
             if isinstance(copy.origin, Stage):
@@ -78,13 +78,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """The folder that an image is built from, and what of it the build does not see."""
+    """The folder that an image is built from, and the files that the build ignores."""
 
     folder: Path
     ignored: IgnoreFile = field(default_factory=IgnoreFile)
 
     def ignores(self, path: Path) -> bool:
-        """Return whether a file or folder of the folder is left out."""
+        """Return whether the build ignores a file or folder."""
         return path.is_relative_to(self.folder) and self.ignored.ignores(
             path.relative_to(self.folder)
         )
@@ -100,14 +100,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Lost:
-    """A file that an instruction copies from where it is not, or not for the build."""
+    """A file that an instruction copies from a place where it is missing or ignored."""
 
     file: Path
     is_ignored: bool = False
 
 
 def find_origin(stage: Stage, path: str, context: BuildContext) -> Found | Lost | None:
-    """Return from where a file of a stage comes; None if no COPY brings it.
+    """Return the origin of a file in a stage; None if no COPY brings it.
 
     Public images hold Beam's programs, as their names say, and no files of a project.
 
@@ -127,7 +127,7 @@ def find_origin(stage: Stage, path: str, context: BuildContext) -> Found | Lost 
 
 
 def _rank(origin: Found | Lost) -> int:
-    """Return how sure an origin is: a file or a known image, then what may be, then what is not."""
+    """Return how certain an origin is: a file or a known image, a possible one, a missing one."""
     if isinstance(origin, Lost):
         return 3
     if origin.image is not None:
@@ -199,7 +199,7 @@ def _looks_like_file(source: str) -> bool:
 
 
 def _inside(source: str, target: str, path: str, *, is_file: bool) -> Iterator[str]:
-    """Yield what ``path`` may be where it was copied from: below a folder, or the file itself."""
+    """Yield the paths that ``path`` may have at its origin: below a folder, or the file itself."""
     folder = posixpath.normpath(target)
     name = PurePosixPath(source).name
     source = posixpath.normpath(f"/{source.lstrip('/')}")

@@ -1,4 +1,4 @@
-"""What is checked: a template's project, a launch of the template, and what it takes to look."""
+"""The subject of checks: a template's project, a launch of it, and the tools to look at them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from launcher.preflight.stages import Found, find_origin, resolve
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectFiles:
-    """The files of a template's project, as far as there are any.
+    """The files of a template's project that exist.
 
     Attributes:
         root: the folder from which the entry file's own modules are imported.
@@ -43,10 +43,10 @@ class ProjectFiles:
 
 @dataclass(frozen=True)
 class Project:
-    """A project, read: its files, and what its Dockerfile and its locks say.
+    """A project that was read: its files, and the content of its Dockerfile and locks.
 
     Attributes:
-        role: what its image is for; None goes by what the image holds.
+        role: what its image is for; None infers it from what the image holds.
     """
 
     files: ProjectFiles
@@ -87,7 +87,7 @@ class Launch:
     def of(
         cls, request: LaunchFlexTemplateRequest, spec: ContainerSpec, *, project: str, region: str
     ) -> Launch:
-        """Return what a request launches of a template."""
+        """Return the launch of a request."""
         return cls(
             project=project,
             region=region,
@@ -102,7 +102,7 @@ class Launch:
         )
 
     def find_parameters(self, *param_types: str) -> dict[str, str]:
-        """Return the parameters of these types that are given."""
+        """Return the given parameters of these types."""
         declared = self.metadata.parameters if self.metadata else ()
         return {
             item.name: self.parameters[item.name]
@@ -111,7 +111,7 @@ class Launch:
         }
 
     def find_value(self, name: str) -> str | None:
-        """Return what a parameter gets: the launch's value, the environment's, or the default."""
+        """Return a parameter's value: the launch's, the environment's, or the default."""
         for option in self.environment.additional_pipeline_options:
             given, _, value = option.removeprefix("--").partition("=")
             if given == name:
@@ -123,7 +123,7 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What checks in other processes need: the image's interpreter, and a working directory."""
+    """What checks in other processes need: the image's interpreter and a working directory."""
 
     python: Path
     root: Path = field(default_factory=Path.cwd)
@@ -131,14 +131,14 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is checked, as far as there is any.
+    """Everything that a check can look at; absent parts are None or empty.
 
     Attributes:
         spec_text: the container spec.
         checkpoint: the model's weights, if they are a local file.
-        model_class: ``module:Class`` that loads them, if no launch says it.
+        model_class: ``module:Class`` that loads them, if no launch names one.
         is_on_local_dataflow: whether the launch goes to the local Dataflow.
-        asks_storage: whether Cloud Storage is asked for what the launch reads.
+        asks_storage: whether to look up the launch's inputs in Cloud Storage.
     """
 
     tools: Tools
@@ -153,7 +153,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectOptions:
-    """What the user names of a project; what is None is looked for.
+    """The files that the user names of a project; those that are None are searched for.
 
     Attributes:
         target: the stage of the Dockerfile that is built.
@@ -172,10 +172,10 @@ class ProjectOptions:
 
 
 def read_project(options: ProjectOptions) -> Project:
-    """Read a project: the files that are named, and those that are where projects have them.
+    """Read a project: the named files, and those in their usual places.
 
     Raises:
-        InputError: a file that is named does not exist, or is not what it should be.
+        InputError: a named file does not exist, or is not what it should be.
     """
     root = options.root
     path = options.dockerfile or _find_dockerfile(root)
@@ -194,7 +194,7 @@ def read_project(options: ProjectOptions) -> Project:
         locks = tuple(each for each in found if each.is_file())
     metadata = _find_metadata(root, path) if options.metadata is None else options.metadata
     role = options.role or (find_role(dockerfile) if dockerfile else Role.BOTH)
-    # Beside an image for workers alone, main.py is a program that no template launches.
+    # Beside an image for workers only, no template launches main.py.
     is_template = role in (Role.LAUNCHER, Role.BOTH) or bool(metadata)
     entry_file = options.entry_file
     if entry_file is None and is_template:
@@ -224,7 +224,7 @@ def _find_entry_file(root: Path, dockerfile: Dockerfile | None) -> Path | None:
 
 
 def _find_metadata(root: Path, dockerfile: Path | None) -> tuple[Path, ...]:
-    """Return the metadata in its folder, in the project's, and beside the Dockerfile."""
+    """Return the metadata files in their folder, in the project's, and beside the Dockerfile."""
     folders = dict.fromkeys((root, *([dockerfile.parent] if dockerfile else [])))
     beside = (path for folder in folders for path in sorted(folder.glob("*metadata*.json")))
     found = (*sorted((root / "metadata").glob("*.json")), *beside)

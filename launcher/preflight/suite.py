@@ -1,4 +1,4 @@
-"""Every check there is, in one table, and how they are run.
+"""All checks, in one table, and the function that runs them.
 
 To add a check, write a function that yields findings, in the module of its noun, add the codes of
 its findings to ``launcher.finding``, and add a row here.
@@ -42,7 +42,7 @@ class Check:
     Attributes:
         noun: what it looks at, for messages.
         depth: how deep it looks.
-        find: the check; yields nothing where its subject is not there.
+        find: the check; yields nothing if its subject is absent.
     """
 
     noun: str
@@ -51,19 +51,19 @@ class Check:
 
 
 def run_checks(subject: Subject, cloud: Cloud | None = None) -> Iterator[Finding]:
-    """Yield all that is wrong with a subject. Blocks, for some seconds a question where it asks.
+    """Yield all problems of a subject. Blocks; a question to the project takes seconds.
 
     Args:
-        cloud: where the live checks ask; None leaves them out.
+        cloud: what the live checks query; None skips them.
 
     Raises:
-        InputError: a file that is named does not exist.
+        InputError: a named file does not exist.
         SpecError: the spec is not a container spec.
     """
     for check in CHECKS:
         try:
             for finding in check.find(subject, cloud):
-                # The local Dataflow pulls nothing: images.toml says what an image stands for.
+                # The local Dataflow pulls no images: images.toml says what each one stands for.
                 if not (subject.is_on_local_dataflow and finding.code == IMAGE_REGISTRY.name):
                     yield finding
         except (Unanswered, Missing) as problem:

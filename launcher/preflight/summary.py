@@ -1,4 +1,4 @@
-"""The table of known failures in launcher/README.md, and at which depth each is caught."""
+"""The table of known failures in launcher/README.md, and the depth at which each is caught."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TITLES = {
 
 
 def build_checks_table() -> str:
-    """Return the table in Markdown, with a sentence that counts it."""
+    """Return the table in Markdown, with a sentence that counts its rows."""
     return "\n".join(_lines())
 
 
 def is_caught(failure: Failure) -> bool:
-    """Return whether any check or the diagnosis finds a failure."""
+    """Return whether any check, or the diagnosis, finds a failure."""
     return bool(failure.codes or failure.patterns)
 
 

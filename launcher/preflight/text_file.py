@@ -1,4 +1,4 @@
-"""Text files as editors and shells of all systems write them."""
+"""Read text files in the encodings that editors and shells of all systems write."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Text:
 
     @property
     def is_utf8(self) -> bool:
-        """Whether tools that read UTF-8 read it, with or without a byte order mark."""
+        """Whether it is UTF-8, with or without a byte order mark."""
         return self.encoding in ("utf-8", "utf-8-sig")
 
 
 def read_text(path: Path, flag: str) -> Text:
-    """Read a file whatever its encoding: by its byte order mark, else UTF-8, else Latin-1.
+    """Read a file in any encoding: by its byte order mark, else UTF-8, else Latin-1.
 
     Args:
         flag: what names the file, for messages.

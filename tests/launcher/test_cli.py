@@ -132,7 +132,7 @@ def test_the_installed_command_exits_with_the_status():
         (["try", "m:C", "--input", "a.csv"], "the following arguments are required: --model-path"),
         ([*TRY, "--rows", "0"], "--rows '0': expected a whole number of at least 1"),
         ([*TRY, "--parameters", "key_colum=a"], "no such parameter; did you mean 'key_column'?"),
-        ([*TRY, "--parameters", "output=a"], "--parameters output: has no meaning for a try"),
+        ([*TRY, "--parameters", "output=a"], "--parameters output: does nothing in a try"),
         (
             [*TRY, "--parameters", "input=a"],
             "--parameters input: use its own flag or position instead",

@@ -1,4 +1,4 @@
-"""Whether the buckets and objects that a job names are there, and near its workers."""
+"""Check that the buckets and objects that a job names exist, and are near its workers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from launcher.preflight.subject import Launch
 # https://cloud.google.com/storage/docs/locations
 _MULTI_REGIONS = {"us": ("us-",), "eu": ("europe-",), "asia": ("asia-",)}
 
-# How Beam names the files of a result, after the prefix.
+# What Beam appends to the prefix of an output file.
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 
 
 def find_locations(launch: Launch) -> dict[str, str]:
-    """Return every ``gs://`` location of a launch by the flag that gives it."""
+    """Return every ``gs://`` location of a launch, by the flag that names it."""
     locations = {
         "--staging-location": launch.environment.staging_location,
         "--temp-location": launch.environment.temp_location,
@@ -71,7 +71,7 @@ def check_buckets(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 
 
 def check_objects(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield files to read that are not there; patterns are left to the job."""
+    """Yield input files that do not exist; patterns are left to the job."""
     for name, location in launch.find_parameters("GCS_READ_FILE").items():
         bucket, path = split(location)
         if not location.startswith("gs://") or not path or set(path) & set("*?["):
@@ -87,7 +87,7 @@ def check_objects(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 
 
 def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield outputs beside which the files of an earlier run would stay."""
+    """Yield outputs that would mix with the files of an earlier run."""
     for name, location in launch.find_parameters("GCS_WRITE_FILE").items():
         bucket, prefix = split(location)
         if not location.startswith("gs://"):
@@ -103,12 +103,12 @@ def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
                 f"--parameters {name}={location}: files of an earlier run are there, "
                 f"gs://{bucket}/{earlier[0]} for one; the job replaces those of the same name, and "
                 "the others stay beside its own",
-                "Give every run an output of its own, or remove them first.",
+                "Give every run its own output, or remove the old files first.",
             )
 
 
 def _list_objects(cloud: Cloud, bucket: str, prefix: str) -> list[str]:
-    """Return the first names that begin so."""
+    """Return the first names with this prefix."""
     page = cloud.ask("storage", lambda api: api.objects().list(bucket=bucket, prefix=prefix))
     return [str(item["name"]) for item in page.get("items", ())]
 

@@ -1,6 +1,7 @@
-"""Reading questions to Google Cloud, with the user's own credentials and a time limit each.
+"""Read-only requests to Google Cloud, with the user's credentials and a time limit each.
 
-google-api-python-client with the discovery documents that it ships: building a request asks nobody.
+google-api-python-client with the discovery documents that it ships: building a request needs no
+network.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ _VERSIONS = {
 
 
 class Unanswered(Exception):  # noqa: N818  like subprocess.TimeoutExpired
-    """A question has no answer: no permission to ask, no service, no time."""
+    """A question has no answer: no permission, no service, or no time left."""
 
 
 class Missing(Exception):  # noqa: N818
-    """There is no such thing in the project."""
+    """The project has no such resource."""
 
 
 class Cloud:
-    """Google Cloud, as far as it can be asked.
+    """The questions that Google Cloud answers.
 
     Args:
         endpoint: where all APIs answer, each below its name; default Google's own, asked with
@@ -61,8 +62,8 @@ class Cloud:
         """Send one request and return its answer. Blocks for at most the time limit.
 
         Raises:
-            Missing: the service answers that there is no such thing.
-            Unanswered: it does not answer, or not this caller.
+            Missing: the service answers that the resource does not exist.
+            Unanswered: it does not answer, or refuses this caller.
         """
         endpoint = self._endpoint or f"https://{api}.googleapis.com/"
         try:
@@ -90,9 +91,9 @@ class Cloud:
 
 
 def unasked(what: str, problem: Exception) -> Finding:
-    """Return the finding for a question without an answer: the unknown need not be fine."""
+    """Return the finding for a question without an answer, which may hide a problem."""
     return warning(
         LIVE_UNASKED,
         f"{what}: could not ask: {problem}",
-        "Ask somebody who has the right, or launch and see.",
+        "Ask somebody who has the permission, or launch and see.",
     )

@@ -1,4 +1,4 @@
-"""Whether the image is in its registry, for the right processor, and fits on the workers' disk."""
+"""Check that the image is in its registry, for the right processor, and fits the workers' disk."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from launcher.preflight.subject import Launch
 
 # Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
 _UNPACKED_SHARE = 2.0
-# The least that the VM's own system and logs take beside.
+# The least that the VM's system and logs need besides.
 _SYSTEM_GB = 12.0
 # The service's, if a job names none.
 DEFAULT_DISK_GB = 25
 
 
 def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield what is wrong with the workers' image."""
+    """Yield the problems of the workers' image."""
     text = launch.environment.sdk_container_image or launch.image
     image = ImageReference.parse(text)
     place = find_repository(image)
     if place is None:
-        raise Unanswered(f"{text}: only Artifact Registry can be asked")
+        raise Unanswered(f"{text}: only images in Artifact Registry can be checked")
     repository, name = place
     try:
         found = _find(cloud, repository.resource, name, image)

@@ -1,4 +1,4 @@
-"""Whether launcher and workers have a network, and a way to Google from it."""
+"""Check that launcher and workers have a network from which they reach Google."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.preflight.subject import Launch
 
 
 def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield what is wrong with network and subnetwork."""
+    """Yield the problems of network and subnetwork."""
     environment = launch.environment
     region = environment.worker_region or launch.region
     project, name = launch.project, environment.network or "default"
@@ -33,7 +33,8 @@ def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         if not network.get("autoCreateSubnetworks"):
             yield error(
                 NETWORK_CUSTOM,
-                f"--network {name}: has no subnetworks of its own making, and none is named",
+                f"--network {name}: does not create subnetworks by itself, and --subnetwork names "
+                "none",
                 f"Add --subnetwork regions/{region}/subnetworks/NAME.",
             )
             return

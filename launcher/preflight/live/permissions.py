@@ -1,4 +1,4 @@
-"""Whether the caller may launch the job; what the caller may do is asked (testIamPermissions)."""
+"""Check that the caller may launch the job, with testIamPermissions."""
 
 from __future__ import annotations
 

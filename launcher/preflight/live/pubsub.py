@@ -1,4 +1,4 @@
-"""Whether the topics and subscriptions that a job names are there."""
+"""Check that the topics and subscriptions that a job names exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_pubsub(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             yield error(
                 PUBSUB_MISSING,
                 f"--parameters {name}={path}: the subscription's topic was deleted",
-                "Name a subscription of a topic that there is.",
+                "Name a subscription whose topic exists.",
             )
     for name, path in launch.find_parameters("PUBSUB_TOPIC").items():
         try:

@@ -1,4 +1,4 @@
-"""Whether the region's quotas are enough for all workers."""
+"""Check that the region's quotas are enough for all workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the APIs that a job needs are enabled in the project."""
+"""Check that the APIs that a job needs are enabled in the project."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whether the workers' service account may do what the job has it do.
+"""Check that the workers' service account has the permissions that the job needs.
 
-Only the account itself could be asked what it may do. The caller can read the policies of project,
+Only the account itself can test its permissions. The caller can read the policies of project,
 buckets, repository, subscriptions and topics, and which permissions the roles in them hold. Rights
-through a group, a folder or an organisation do not show there, so that a finding is a WARNING.
+through a group, a folder or an organisation do not show there, so a finding is a WARNING.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from launcher.preflight.live.cloud import Cloud, Missing, Unanswered, unasked
 from launcher.preflight.subject import Launch
 
 _WORKER = "roles/dataflow.worker"
-# A policy can name whoever has one of these in the project: "projectEditor:my-project".
+# A policy can name everyone with one of these roles: "projectEditor:my-project".
 _BASIC = {
     "roles/owner": "projectOwner",
     "roles/editor": "projectEditor",
@@ -36,12 +36,12 @@ _WRITE_TYPES = ("GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKET")
 
 @dataclass(frozen=True, kw_only=True)
 class _Resource:
-    """Something that the workers use.
+    """A resource that the workers use.
 
     Attributes:
         where: the flag that names it.
-        api: that has its policy.
-        policy: the question for it.
+        api: the API that holds its policy.
+        policy: the request for it.
         needed: permissions, each with a role that holds it.
         grant: the gcloud command that adds a role, without member and role.
     """
@@ -66,7 +66,7 @@ def find_worker_account(cloud: Cloud, launch: Launch) -> str:
 
 
 def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield what the workers' service account lacks in the project and on what the job uses."""
+    """Yield the permissions that the workers' service account lacks."""
     account = find_worker_account(cloud, launch)
     where = f"--service-account-email {account}"
     policy = cloud.ask(
@@ -104,7 +104,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 
 
 class _Permissions:
-    """What roles hold, each read once."""
+    """The permissions of roles, each read once."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -124,7 +124,7 @@ class _Permissions:
 
 
 def _get_role(api: Any, role: str) -> Any:
-    """Return the question for a role of Google's, of a project or of an organisation."""
+    """Return the request for a role of Google, a project or an organisation."""
     owner = role.partition("/")[0]
     collection = api.roles() if owner == "roles" else getattr(api, owner)().roles()
     return collection.get(name=role)
@@ -174,7 +174,7 @@ def _find_resources(launch: Launch) -> Iterator[_Resource]:
 
 
 def _find_buckets(launch: Launch) -> Iterator[_Resource]:
-    """Yield each bucket once, for writing where anything is written to it."""
+    """Yield each bucket once, for writing if the job writes to it."""
     written = {f"--parameters {name}" for name in launch.find_parameters(*_WRITE_TYPES)}
     written |= {"--staging-location", "--temp-location"}
     locations = find_locations(launch)

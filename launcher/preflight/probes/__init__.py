@@ -1,4 +1,4 @@
-"""Programs that a check runs in the environment of the image: they alone import torch and Beam.
+"""Programs that checks run in the image's environment: only they import torch and Beam.
 
 Each is run by its path, with the environment's interpreter, and prints one JSON object.
 """

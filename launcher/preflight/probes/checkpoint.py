@@ -2,7 +2,7 @@
 
 ``checkpoint.py PATH [MODULE:CLASS [PARAMETERS]]``: with a class, its own ``load_model`` loads the
 file too. PARAMETERS are those of the launch, as a JSON object, with the model's options. An empty
-class is that of a launch that names none: the file has to be of a kind that needs none.
+class means a launch without one: the file's kind must not need a class.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> d
     report: dict[str, Any] = {"file_bytes": Path(path).stat().st_size}
     with Path(path).open("rb") as file:
         start = file.read(16)
-    if _is_of_another_kind(path, start):  # what the model class does with it, it says below
+    if _is_of_another_kind(path, start):  # the model class may load it: see below
         return report | _load_model(path, model_class, parameters)
     if start[:2] not in _FIRST_BYTES:
         return report | {"problem": "unreadable", "detail": f"it begins with {start[:2]!r}"}
@@ -42,7 +42,7 @@ def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> d
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         return report | {"problem": "pickled", "detail": _first_line(error)}
-    except Exception as error:  # whatever torch or the file system says about a broken file
+    except Exception as error:  # a broken file: any error of torch or the file system
         return report | {"problem": "unreadable", "detail": _first_line(error)}
     if not isinstance(state, Mapping):
         return report | {"problem": "no-state-dict", "detail": type(state).__name__}
@@ -56,7 +56,7 @@ def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> d
 def _load_model(
     path: str, model_class: str | None, parameters: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return why a model class does not load the file, or nothing."""
+    """Return why a model class cannot load the file, or nothing."""
     if not model_class:
         return _load_by_kind(path, parameters, is_launch=model_class is not None)
     module, _, name = model_class.partition(":")
@@ -71,9 +71,9 @@ def _load_model(
 
 
 def _load_by_kind(path: str, parameters: Mapping[str, str], *, is_launch: bool) -> dict[str, Any]:
-    """Return why a file of a kind that needs no class does not load, or nothing.
+    """Return why a file that needs no class cannot be loaded, or nothing.
 
-    Without a launch nobody has chosen class and options yet: a file is only damaged, or not.
+    Without a launch there are no class and options yet: only damage is reported.
     """
     try:
         from template.models.kinds import STATE_DICT, find_kind
@@ -94,7 +94,7 @@ def _load_by_kind(path: str, parameters: Mapping[str, str], *, is_launch: bool) 
         if error.__cause__ is not None or "damaged" in text:
             return {"problem": "unreadable", "detail": text}
         return {"problem": "misfit", "detail": text} if is_launch else {}
-    except Exception as error:  # of an option that the model has not
+    except Exception as error:  # about an option that the model does not have
         detail = f"{type(error).__name__}: {error}"
         return {"problem": "misfit", "detail": detail} if is_launch else {}
     return {}
@@ -118,7 +118,7 @@ def _read_options(class_: Any, parameters: Mapping[str, str]) -> dict[str, Any] 
 
 
 def _is_of_another_kind(path: str, start: bytes) -> bool:
-    """Return whether a file is a model, and not of torch.save: a model class may load it."""
+    """Return whether a file is a model, but not from torch.save: a model class may load it."""
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < Path(path).stat().st_size:
         return True  # safetensors
     if (
@@ -136,7 +136,7 @@ def _is_of_another_kind(path: str, start: bytes) -> bool:
 
 
 def _is_onnx(start: bytes) -> bool:
-    """Say whether a file begins as ONNX does: field 1 is a small version, the next is a text."""
+    """Return whether a file begins like ONNX: field 1 is a small version, the next is text."""
     return start[:1] == b"\x08" and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42")
 
 

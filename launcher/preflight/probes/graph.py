@@ -1,4 +1,4 @@
-"""Prints, as JSON, how large a pipeline proto is and which of its steps are the largest.
+"""Prints, as JSON, the size of a pipeline proto and its largest steps.
 
 ``graph.py PIPELINE_PB``
 """
@@ -14,7 +14,7 @@ _MOST_STEPS = 5
 
 
 def main(path: str) -> dict[str, Any]:
-    """Return the bytes of the whole and of the largest steps' own functions and data."""
+    """Return the bytes of the whole and of the largest steps' functions and data."""
     from apache_beam.portability.api import beam_runner_api_pb2
 
     content = Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""The messages of a rehearsed streaming job: published on local topics, replies taken from others.
+"""The messages of a rehearsed streaming job: published on local topics, replies collected.
 
 Speaks to Google's Pub/Sub emulator over REST.
 https://cloud.google.com/pubsub/docs/reference/rest
@@ -22,7 +22,7 @@ _BATCH = 100
 
 
 def read_messages(paths: Sequence[str]) -> list[bytes]:
-    """Return the payloads in files: each line of ``.jsonl`` and the like, of others all.
+    """Return the payloads in files: each line of ``.jsonl`` and the like, other files whole.
 
     Raises:
         InputError: a file cannot be read or is empty, or a message is too large for Pub/Sub.
@@ -78,7 +78,7 @@ class LocalTopics:
         return topic
 
     def take_replies(self) -> list[bytes]:
-        """Return all that was published so far on the topics that are listened to."""
+        """Return everything published so far on the output topics."""
         for subscription, taken in self._replies.items():
             taken += self._pull(subscription)
         return [payload for taken in self._replies.values() for payload in taken]

@@ -1,4 +1,4 @@
-"""A local Dataflow of its own, for the rehearsal of one launch."""
+"""Rehearse one launch on a local Dataflow started for it."""
 
 from __future__ import annotations
 

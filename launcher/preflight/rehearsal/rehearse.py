@@ -1,9 +1,8 @@
 """The rehearsal: the launcher phase for real, and a sample of the input through the pipeline.
 
 Runs on a local Dataflow that the caller has started, with the user's interpreter and modules in
-place of the image, the network off and a time limit. Nothing of it leaves this machine; the sample
-alone is read from where the real input is. What it cannot show: the image itself, the GPU, the
-machines.
+place of the image, the network off and a time limit. Nothing leaves this machine; only the sample
+is read from the real input. What it cannot show: the image itself, the GPU, the machines.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ _WRITE_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKE
 
 @dataclass
 class _Watch(JobObserver):
-    """Observes the job: notes when it is staged, drains it when its messages are through."""
+    """Observes the job: records when it is staged, drains it after its last message."""
 
     stage: Stage
     job_id: str
@@ -59,7 +58,7 @@ class _Watch(JobObserver):
             self._note_staged()
 
     def on_message(self, message: JobMessage) -> None:
-        """Note what only a staged job says: it may have failed before the next poll."""
+        """Record what only a staged job reports: it may fail before the next poll."""
         if message.message_text.startswith(("Starting ", "Workflow failed")):
             self._note_staged()
 
@@ -82,7 +81,7 @@ class _Watch(JobObserver):
 def write_images_file(
     path: Path, *, images: set[str], python: Path, root: Path, entry: Path, report: Path
 ) -> None:
-    """Write the ``images.toml`` by which the local Dataflow plays the images without a network."""
+    """Write the ``images.toml`` with which the local Dataflow runs the images without a network."""
     offline = resources.files("launcher.preflight.probes").joinpath("offline")
     env = {
         "FLEX_TEMPLATE_PYTHON_PY_FILE": str(entry.resolve()),
@@ -99,14 +98,14 @@ def write_images_file(
 
 
 def rehearse(config: LaunchConfig, spec: ContainerSpec, stage: Stage) -> Rehearsal:
-    """Launch the template on the local Dataflow and return what went wrong or was slow.
+    """Launch the template on the local Dataflow, and return what failed or was slow.
 
     Blocks for at most the stage's two limits and some seconds.
     """
     parameters = dict(config.parameters)
     unsampled = [*_localize_files(parameters, spec, stage.bucket)]
     unsampled += _localize_topics(parameters, spec, stage)
-    if parameters.get("device") == "cuda":  # this machine stands for the launcher, not for a GPU
+    if parameters.get("device") == "cuda":  # this machine can replace the launcher, but not a GPU
         parameters["device"] = "auto"
     stage.bucket.blob("spec.json").upload_from_string(format_spec(spec))
     local = replace(
@@ -130,7 +129,7 @@ def rehearse(config: LaunchConfig, spec: ContainerSpec, stage: Stage) -> Rehears
 
 
 def _play(stage: Stage, job_id: str, *, has_sample: bool) -> Played:
-    """Wait for the launcher and, if there is a sample, for the job; end what still runs."""
+    """Wait for the launcher and, with a sample, for the job; then stop what still runs."""
     watch = _Watch(stage, job_id)
     steps = [(Milestone.STAGED, stage.launch_limit_sec + 30)]
     if has_sample:
@@ -164,7 +163,7 @@ def _play(stage: Stage, job_id: str, *, has_sample: bool) -> Played:
 def _localize_files(
     parameters: dict[str, str], spec: ContainerSpec, bucket: Bucket
 ) -> Iterator[Finding]:
-    """Bring what the parameters read to the local bucket, and let them write there."""
+    """Copy the inputs to the local bucket, and redirect the outputs there."""
     types = _find_types(spec)
     for name, value in list(parameters.items()):
         if types.get(name) in _WRITE_TYPES:
@@ -176,21 +175,22 @@ def _localize_files(
                 yield warning(
                     REHEARSAL_SAMPLE,
                     f"--parameters {name}: the launch is rehearsed without a sample: {problem}",
-                    "Name an input that you may read, or a local file.",
+                    "Name an input that you can read, or a local file.",
                 )
                 continue
             blob = bucket.blob(f"read/{name}/{sample.name}")
             blob.upload_from_string(sample.content)
             parameters[name] = f"gs://{BUCKET}/{blob.name}"
         elif value.startswith("gs://"):
-            # Whatever it is, the job finds nothing there, and not that there is no bucket.
+            # Any other path points into the empty bucket, so that the job finds nothing, not an
+            # error.
             parameters[name] = f"gs://{BUCKET}/elsewhere/{value.removeprefix('gs://')}"
 
 
 def _localize_topics(
     parameters: dict[str, str], spec: ContainerSpec, stage: Stage
 ) -> Iterator[Finding]:
-    """Have the job read the messages of the stage, and publish where the stage listens."""
+    """Redirect the job's subscriptions and topics to those of the stage."""
     types = _find_types(spec)
     read = [name for name in parameters if types.get(name) == "PUBSUB_SUBSCRIPTION"]
     if not read and not (spec.metadata and spec.metadata.streaming):

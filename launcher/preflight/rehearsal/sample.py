@@ -1,4 +1,4 @@
-"""A small part of a job's real input, for a rehearsal: one file, cut where its format allows."""
+"""A small part of a job's real input, for a rehearsal: one file, shortened if its format allows."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from launcher.errors import FlexpackError, InputError
 from launcher.google.storage import read_first_match
 
-# A line-based file is cut here; any other is taken whole or not at all.
+# Files of lines are cut here; other files are copied whole or refused.
 _LINES_BYTES = 1_000_000
 _WHOLE_BYTES = 64_000_000
 _LINE_FORMATS = (".csv", ".jsonl", ".ndjson", ".txt")
 
 
 class NoSample(FlexpackError):  # noqa: N818  not an error of the user's
-    """There is no sample of an input; the message says why."""
+    """No sample of the input can be had; the message says why."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A file name and the first part of what the file holds."""
+    """A file's name and the first part of its content."""
 
     name: str
     content: bytes

@@ -1,4 +1,4 @@
-"""Where a rehearsal is played, and what came of it."""
+"""The resources of a rehearsal, and its result."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REPORT = "FLEXPACK_REHEARSAL_REPORT"
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Where a rehearsal is played.
+    """The resources of a rehearsal.
 
     Attributes:
         dataflow: client of the local Dataflow.
-        bucket: an empty bucket of its Cloud Storage.
-        topics: of its Pub/Sub; None if Google's emulator is not installed.
-        messages: what a streaming job is given to read.
-        report: the file in which the processes note what they did.
+        bucket: an empty bucket in its Cloud Storage.
+        topics: those in its Pub/Sub; None if Google's emulator is not installed.
+        messages: the payloads that a streaming job reads.
+        report: the file in which the processes record what they did.
         python: the interpreter that has the image's packages.
         launch_limit_sec: how long the launcher may take.
         run_limit_sec: how long the sample may take after that.
@@ -48,12 +48,12 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """A rehearsal that is over.
+    """A finished rehearsal.
 
     Attributes:
         staged_after_sec: None if the launcher staged no job.
         has_sample: whether the job got a sample of its input.
-        failure: why the job did not end well.
+        failure: why the job failed.
         replies: what a streaming job published.
     """
 
@@ -66,7 +66,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a rehearsal showed: what is wrong, and what was measured, in words."""
+    """The findings of a rehearsal, and its measurements in words."""
 
     findings: Sequence[Finding]
     figures: Sequence[str] = ()

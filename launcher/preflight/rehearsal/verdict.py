@@ -1,4 +1,4 @@
-"""What a rehearsal showed: findings, and figures, which a user sees even without findings."""
+"""Judge a rehearsal: findings, and figures that are printed even without findings."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _LARGEST_GRAPH_BYTES = 10_000_000
 _LONGEST_REASON = 500
 _LARGE_STEP_BYTES = 1_000_000
 _SLOW_IMPORT_SEC = 10.0
-# Of the ten minutes or so that the service gives a launcher, most go into starting its VM.
+# The service gives a launcher about ten minutes, most of which its VM needs to start.
 _SLOW_LAUNCH_SHARE = 0.5
 
 
 class Verdict:
-    """Judges a rehearsal that is over.
+    """Judges a finished rehearsal.
 
     Attributes:
         findings: what went wrong or was slow.
@@ -46,7 +46,7 @@ class Verdict:
     """
 
     def __init__(self, stage: Stage, played: Played) -> None:
-        """Judge all of it. Blocks while the job's files are read."""
+        """Judge everything. Blocks while it reads the job's files."""
         self._stage = stage
         self._played = played
         self.figures: list[str] = []
@@ -67,7 +67,7 @@ class Verdict:
                 REHEARSAL_LAUNCH,
                 f"the launcher staged no job within {limit:g} s or failed: {reason}"
                 + (f" ({known.cause})" if known and not hidden else ""),
-                (known.remedy if known and not hidden else "Fix what the entry file says.")
+                (known.remedy if known and not hidden else "Fix the error in the entry file.")
                 + (f" The launcher's last lines:{tail}" if tail else ""),
             )
             return
@@ -80,10 +80,10 @@ class Verdict:
             )
 
     def _judge_processes(self) -> Iterator[Finding]:
-        """Judge what launcher and workers noted of themselves."""
+        """Judge the records of the launcher and the workers."""
         notes = []
         if self._stage.report.is_file():
-            # A process that was killed while it wrote leaves half a last line.
+            # A process killed while writing leaves half a last line.
             lines = self._stage.report.read_text(encoding="utf-8").split("\n")[:-1]
             notes = [json.loads(line) for line in lines]
         hosts = sorted({note["network"] for note in notes if "network" in note})
@@ -104,7 +104,7 @@ class Verdict:
                 yield warning(
                     REHEARSAL_SLOW,
                     f"the launcher's imports are slow: {listed}",
-                    "Import on the workers what only they need.",
+                    "Import what only the workers need on the workers.",
                 )
 
     def _judge_graph(self) -> Iterator[Finding]:
@@ -155,7 +155,7 @@ class Verdict:
             yield warning(
                 REHEARSAL_RUN,
                 f"the sample was not through after {self._stage.run_limit_sec:g} s: {reason}",
-                "Look for what is slow on a CPU, or name a smaller input.",
+                "Find what is slow on a CPU, or name a smaller input.",
             )
         elif failure is not None:
             diagnosis, reason = self._find_reason()
@@ -179,7 +179,7 @@ class Verdict:
             )
 
     def _find_dead_letter(self) -> str:
-        """Return the reason of one dead letter, for a sentence; they lie in files or in topics."""
+        """Return the reason of one dead letter, for a sentence; from its file or its topic."""
         files = (blob for blob in self._stage.bucket.list_blobs() if _holds_dead_letters(blob.name))
         lines = [line for blob in files for line in blob.download_as_bytes().splitlines()]
         for line in [*lines, *self._played.replies]:
@@ -192,7 +192,7 @@ class Verdict:
         return ""
 
     def _find_reason(self) -> tuple[Diagnosis, str]:
-        """Return why the job failed, and the sentence that says it."""
+        """Return the reason for the job's failure, and a sentence with it."""
         found = self._stage.dataflow.messages(
             self._played.job_id, minimum_importance=MessageImportance.WARNING
         )
@@ -204,7 +204,7 @@ class Verdict:
         return diagnosis, " ".join(reason.split())[:_LONGEST_REASON]
 
     def _read_console(self) -> str:
-        """Return what the launcher printed, or nothing if it left no log."""
+        """Return the launcher's output, or "" if it left no log."""
         path = f"staging/template_launches/{self._played.job_id}/console_logs"
         blob = self._stage.bucket.blob(path)
         return blob.download_as_bytes().decode(errors="replace") if blob.exists() else ""

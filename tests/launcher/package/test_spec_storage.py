@@ -154,7 +154,7 @@ def test_a_missing_answer_is_reported(storage):
     client = connect("http://127.0.0.1:1")
     with pytest.raises(
         StorageError,
-        match=r"no connection to https://storage\.googleapis\.com/, or one that dropped; look",
+        match=r"no connection to https://storage\.googleapis\.com/, or the connection dropped",
     ):
         download_spec(PATH, client=client, retry_for_sec=0.1)
 

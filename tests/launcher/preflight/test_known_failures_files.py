@@ -119,7 +119,7 @@ def test_streaming_batch_of_one(project):
 
 def test_poison_record(project):
     project.write("main.py", STREAMING)
-    assert "one bad record stalls the pipeline for ever" in project.check()["entry-poison"]
+    assert "one bad record stalls the pipeline forever" in project.check()["entry-poison"]
     project.replace("main.py", "RunInference(handler)", "R(handler).with_exception_handling()")
     assert "entry-poison" not in project.check()
 
@@ -257,7 +257,7 @@ def test_child_always_asked(project):
 def test_encoding(project, encoding):
     text = '{"name": "W\u00f6rter", "parameters": []}'
     (project.root / "metadata.json").write_bytes(text.encode(encoding))
-    assert "gcloud reads UTF-8 alone" in project.check()["file-encoding"]
+    assert "gcloud reads only UTF-8" in project.check()["file-encoding"]
     dockerfile = (project.root / "Dockerfile").read_text()
     (project.root / "metadata.json").unlink()
     (project.root / "Dockerfile").write_bytes(f"# \u00e9\n{dockerfile}".encode(encoding))

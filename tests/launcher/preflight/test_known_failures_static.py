@@ -198,7 +198,7 @@ def test_slow_model_load(project):
 
 def test_private_registry(project):
     project.change_spec(lambda spec: spec.update(image="jfrog.example.com/ml/fashion:1"))
-    assert "workers cannot authenticate at jfrog.example.com" in project.check()["image-registry"]
+    assert "workers cannot authenticate to jfrog.example.com" in project.check()["image-registry"]
 
 
 def test_a_registry_of_this_machine(project, monkeypatch):
@@ -268,7 +268,7 @@ def test_local_address(project):
             {"name": "api", "label": "A", "helpText": "h"}
         )
     )
-    assert "which no worker reaches" in project.check(api="http://localhost:8080")["local-address"]
+    assert "workers cannot reach an address of this machine" in project.check(api="http://localhost:8080")["local-address"]
 
 
 def test_no_region(project):

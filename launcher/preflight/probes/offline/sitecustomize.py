@@ -1,8 +1,8 @@
 """Imported by every Python of a rehearsal: takes the network away and times the launcher's imports.
 
-Python runs a module of this name at its start, before the program. What happens is appended, a JSON
+Python runs a module of this name at its start, before the program. It appends what happens, a JSON
 object a line, to the file that FLEXPACK_REHEARSAL_REPORT names. It sees what Python itself connects
-to; a program in another language that Python starts is not held.
+to; it does not stop programs in other languages that Python starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _note(**found: Any) -> None:
 
 
 def _is_here(host: object) -> bool:
-    """Return whether an address or name is this machine's."""
+    """Return whether an address or name belongs to this machine."""
     if isinstance(host, bytes):
         host = host.decode(errors="replace")
     if host in (None, "", "localhost", "metadata.google.internal", socket.gethostname()):
