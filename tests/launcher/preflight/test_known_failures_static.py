@@ -268,7 +268,10 @@ def test_local_address(project):
             {"name": "api", "label": "A", "helpText": "h"}
         )
     )
-    assert "workers cannot reach an address of this machine" in project.check(api="http://localhost:8080")["local-address"]
+    assert (
+        "workers cannot reach an address of this machine"
+        in project.check(api="http://localhost:8080")["local-address"]
+    )
 
 
 def test_no_region(project):
