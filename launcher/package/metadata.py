@@ -162,9 +162,7 @@ def check_metadata_files(root: Path, sections: Mapping[str, str] = _NO_SECTIONS)
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     if stale:
-        raise StaleFiles(
-            f"{', '.join(map(str, stale))}: differs from the code; run 'flexpack metadata'"
-        )
+        raise StaleFiles(f"{', '.join(map(str, stale))}: out of date; run 'flexpack metadata'")
 
 
 def _build_parameter(parameter: Parameter) -> ParameterMetadata:

@@ -130,7 +130,7 @@ def test_what_cannot_be_found_out_is_said(service, dataflow, config):
     service.read_faults_after_launch.extend([503] * 3)
 
     with pytest.raises(
-        LaunchUncertain, match=r"could not be found out.*503.*\n.*flexpack jobs list"
+        LaunchUncertain, match=r"It is unknown whether.*503.*\n.*flexpack jobs list"
     ):
         dataflow.launch(build_launch_request(config))
 
@@ -146,7 +146,7 @@ def test_without_the_right_to_list_jobs_a_lost_answer_stays_lost(service, datafl
     service.read_faults.append((403, "dataflow.jobs.list"))
     service.launch_faults.append("drop-after")
     service.read_faults_after_launch.append((403, "dataflow.jobs.list"))
-    with pytest.raises(LaunchUncertain, match=r"could not be found out.*dataflow\.jobs\.list"):
+    with pytest.raises(LaunchUncertain, match=r"It is unknown whether.*dataflow\.jobs\.list"):
         dataflow.launch(build_launch_request(config))
     assert service.launch_calls == 1
 

@@ -99,4 +99,4 @@ def test_the_command_writes_it_into_the_readme_and_checks_it(tmp_path: Path) -> 
     run(*command, "--check", env=env)
     readme.write_text(text.replace("`jobs.aggregated`", "`jobs.disaggregated`"))
     stale = run(*command, "--check", env=env, status=1)
-    assert "README.md: differs from the code; run 'flexpack" in stale.stderr
+    assert "README.md: out of date; run 'flexpack" in stale.stderr
