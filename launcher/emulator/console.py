@@ -1,8 +1,8 @@
-"""The console's process: started when somebody opens its page, ended with the local Dataflow.
+"""The console's process: starts when somebody opens its page, ends with the local Dataflow.
 
-The console is a program of its own, ``python -m launcher.console``, and a client of the APIs like
-any other. This module only listens for its first visitor. Without visitors, at first or for a
-while, it uses nothing.
+The console is a separate program, ``python -m launcher.console``, and an ordinary client of the
+APIs. This module only listens for its first visitor. Without visitors, at first or for a while, it
+uses nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from launcher.emulator.runtime.processes import Child
 _LOG = logging.getLogger(__name__)
 
 _BACKLOG = 128
-# One that ends so soon cannot serve; the next visitor may try again after a pause.
+# A console that ends this soon cannot serve; the next visitor may try again after a pause.
 _SOON_SEC = 5.0
 _PAUSE_SEC = 2.0
 _KILLED = 128  # and above: by a signal
@@ -45,10 +45,10 @@ class ConsoleStarter:
     """Starts the console at the first connection, and again if it has ended."""
 
     def __init__(self, listener: socket.socket, variables: Mapping[str, str], folder: Path) -> None:
-        """Wait for visitors from now on; returns at once.
+        """Start to wait for visitors; returns at once.
 
         Args:
-            variables: by which the console finds the local services.
+            variables: those that lead the console to the local services.
             folder: gets its log.
         """
         self._listener = listener
@@ -80,7 +80,7 @@ class ConsoleStarter:
                 _LOG.warning("the console ended with status %s; see %s", status, self._log_file)
                 failed = status is not None and status < _KILLED
                 if failed and select.select([self._listener], [], [], 0)[0]:
-                    self._listener.accept()[0].close()  # nobody will ever serve that visitor
+                    self._listener.accept()[0].close()  # no console will ever serve that visitor
                 time.sleep(_PAUSE_SEC)
 
     def _start_console(self) -> Child:

@@ -1,4 +1,4 @@
-"""Starting, finding and stopping the local Dataflow, and the shell variables that lead to it.
+"""Start, find and stop the local Dataflow, and make the shell variables that lead to it.
 
 What ``flexpack emulator`` and the tests call. Cheap to import; the server itself is imported by
 the process that serves.
@@ -65,13 +65,13 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_PROJECT = "local-project"
-"""The project that the metadata server gives to programs that have none of their own."""
+"""The project that the metadata server gives to programs without one."""
 
 _BAD_OPTION_STATUS = 2
 _ALREADY_RUNNING_STATUS = 75
 _POLL_SEC = 0.05
 _WAITING = "Waiting for "
-"""How a line of the log begins that says what a start waits for."""
+"""The beginning of log lines that say what a start waits for."""
 _LOG_TAIL_LINES = 20
 _LEAST_ROOM_BYTES = 1 << 20
 
@@ -91,7 +91,7 @@ def serve(
     Args:
         options: how to serve.
         on_ready: called when both ports answer.
-        on_wait: called with what it waits for, and for how long at most, if that takes seconds.
+        on_wait: called with a text that says what a start of some seconds waits for, and how long.
 
     Raises:
         EmulatorOptionError: an option cannot be used; a port is taken, for example.
@@ -109,11 +109,11 @@ def serve(
                 f"--data-dir {data_dir}: an emulator is running there; stop it with "
                 f"'flexpack emulator stop --data-dir {data_dir}', or choose another folder"
             )
-        # Whatever it and its executors write is this user's alone; the jobs' own code has the
-        # umask that it would have without them.
+        # Only this user may read what it and its executors write; the jobs' own code has the
+        # user's usual umask.
         umask = os.umask(0o077)
         stack.callback(os.umask, umask)
-        # First of all, and while the rest is imported: Java takes its time.
+        # First, so that Java starts while the rest is imported.
         pubsub_emulator = _start_pubsub(options, folder)
         if pubsub_emulator is not None:
             stack.callback(pubsub_emulator.close)
@@ -207,7 +207,7 @@ def start_detached(
     Blocks until both ports answer.
 
     Args:
-        on_wait: called with what it waits for, and for how long at most, if that takes seconds.
+        on_wait: called with a text that says what a start of some seconds waits for, and how long.
 
     Raises:
         EmulatorOptionError: an option cannot be used.
@@ -256,9 +256,9 @@ def start_detached(
 def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
     """Stop the emulator of a folder; return False if none was running.
 
-    Blocks until its process has ended; one that has not after ``timeout_sec`` is killed. No other
-    process is: the system names the one that holds the folder's lock. May be called by several
-    processes at once.
+    Blocks until its process has ended, and kills it after ``timeout_sec``. No other process can be
+    hit: the system names the holder of the folder's lock. May be called by several processes at
+    once.
 
     Raises:
         EmulatorError: its process is another user's, or out of sight, or cannot be stopped.
@@ -279,21 +279,21 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
 
 
 def register_project(info: EmulatorInfo, name: str, folder: Path, python: Path) -> None:
-    """Let ``local/NAME`` stand for the modules of a folder and a Python, from now on.
+    """Let ``local/NAME`` stand for the modules of a folder and a Python.
 
     A project of that name is replaced. Blocks for some 100 ms.
 
     Raises:
-        EmulatorOptionError: it is refused; the message says why.
+        EmulatorOptionError: the emulator refuses; the message says why.
         EmulatorError: no emulator answers.
     """
-    # A link is kept: the target of a virtual environment's Python knows none of its packages.
+    # Links stay: the target of a virtual environment's Python does not see its packages.
     project = {"name": name, "folder": str(folder.resolve()), "python": str(python.absolute())}
     ask_projects(info, project)
 
 
 def list_projects(info: EmulatorInfo) -> list[dict[str, str]]:
-    """Return the registered projects: ``name``, ``folder``, ``python``, and what is ``missing``.
+    """Return the registered projects: ``name``, ``folder``, ``python``, the first ``missing`` file.
 
     Raises:
         EmulatorError: no emulator answers.
@@ -302,7 +302,7 @@ def list_projects(info: EmulatorInfo) -> list[dict[str, str]]:
 
 
 def prune(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
-    """Delete finished jobs with their files, but for the last to end; return what was deleted.
+    """Delete finished jobs and their files, except the last to end; return the numbers deleted.
 
     Works on the emulator of a folder if one runs, and on the folder itself otherwise.
 
@@ -331,7 +331,7 @@ def build_coverage() -> str:
 
 
 def _make_folder(data_dir: Path) -> Path:
-    """Make the folder, this user's alone: it holds the objects, parameters and logs of jobs."""
+    """Make the folder for this user only: it holds the objects, parameters and logs of jobs."""
     folder = data_dir.resolve()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -362,7 +362,7 @@ def _wait_until_ended(pid: int, timeout_sec: float) -> None:
 
 
 def _works(pid: int) -> bool:
-    """Report whether a process has not ended; one that nobody has waited for yet has."""
+    """Return whether a process still runs; a zombie does not."""
     try:
         stat = Path("/proc", str(pid), "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -384,7 +384,7 @@ def _print_now(text: str) -> None:
 
 
 def _main() -> int:
-    """Serve as the detached process; what it prints goes to the log."""
+    """Serve as the detached process; its output goes to the log."""
     try:
         serve(parse_arguments(), on_ready=lambda info: None, on_wait=_print_now)
     except EmulatorError as error:

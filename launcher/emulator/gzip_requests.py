@@ -1,7 +1,7 @@
 """Requests whose body is compressed with gzip, which Google's Java client sends by default.
 
-The body is decompressed as it arrives, in pieces of limited size, so that the limits of what reads
-it hold for what it really is, and a small body cannot fill the memory.
+The body is decompressed as it arrives, in pieces of limited size, so that the reader's limits apply
+to the decompressed size, and a small body cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Decompression:
         except zlib.error as error:
             raise _bad_gzip() from error
         self._compressed = self._decompressor.unconsumed_tail
-        # A full piece may have a rest that zlib holds.
+        # zlib may hold a rest beyond a full piece.
         ended = self._is_last and not self._compressed and len(piece) < _PIECE_BYTES
         if ended and not self._decompressor.eof:
             raise _bad_gzip()
@@ -63,4 +63,4 @@ class _Decompression:
 
 
 def _bad_gzip() -> HTTPException:
-    return HTTPException(400, "The body of the request is not gzip, as its header says it is.")
+    return HTTPException(400, "The body of the request is not gzip, although its header says so.")

@@ -1,6 +1,6 @@
-"""A running local Dataflow, as other processes see it: where it listens, and whether it lives.
+"""A running local Dataflow, as other processes see it: its addresses, and whether it lives.
 
-Standard library only, so that a command which merely asks answers at once.
+Standard library only, so that a command that only asks answers at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class EmulatorError(RuntimeError):
 
 
 class EmulatorOptionError(EmulatorError):
-    """It cannot start with these options; the message names the one."""
+    """It cannot start with these options; the message names the wrong one."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def log_file(data_dir: Path) -> Path:
 
 
 def open_private(path: Path) -> BinaryIO:
-    """Open a file to append to it; a new one is this user's alone."""
+    """Open a file for appending; only this user may read a new one."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
@@ -88,7 +88,7 @@ def fingerprint_code() -> str:
 
 
 def write_state(info: EmulatorInfo, code: str) -> None:
-    """Record a running emulator in its folder, whole or not at all.
+    """Record a running emulator in its folder, atomically.
 
     Args:
         code: the fingerprint of the source files that it runs.
@@ -111,7 +111,7 @@ def write_state(info: EmulatorInfo, code: str) -> None:
 def find_running(data_dir: Path) -> EmulatorInfo | None:
     """Return the emulator that serves this folder, if one does; blocks at most two seconds.
 
-    A file that a killed emulator left is recognised: its port must answer with its pid.
+    Recognises the file of a killed emulator: its port must answer with its pid.
 
     Raises:
         EmulatorError: the file cannot be read, or the emulator runs other code than is here now:
@@ -166,7 +166,7 @@ def ask_projects(
     """Register a project if one is given, and return all of them.
 
     Raises:
-        EmulatorError: it is refused; the message says why.
+        EmulatorError: the emulator refuses; the message says why.
     """
     projects: list[dict[str, str]] = ask(info, PROJECTS_PATH, project)["projects"]
     return projects
@@ -204,7 +204,7 @@ def _answers(info: EmulatorInfo) -> bool:
 
 
 def _identify(port: int) -> dict[str, Any]:
-    """Return what the emulator on a port says about itself; nothing if there is none."""
+    """Return an emulator's own description, from its port; None if there is none."""
     connection = http.client.HTTPConnection("localhost", port, timeout=_ASK_TIMEOUT_SEC)
     try:
         connection.request("GET", IDENTITY_PATH)

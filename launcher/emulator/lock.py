@@ -1,8 +1,8 @@
 """The lock of an emulator's folder, which identifies the one process that serves it.
 
-A POSIX record lock: it ends with its holder, however that dies, no child inherits it, and the
-system itself names the holder (fcntl(2), F_GETLK), so that no other process is ever signalled.
-Opening and closing the file in the holder would release it.
+A POSIX record lock: it ends with its holder, no child inherits it, and the system itself names the
+holder (fcntl(2), F_GETLK), so that no other process is ever signalled. Opening and closing the file
+in the holder would release it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def hold_lock(folder: Path) -> Iterator[bool]:
     with opened as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # POSIX leaves the choice
+        except (BlockingIOError, PermissionError):  # POSIX allows either
             yield False
         else:
             yield True
@@ -73,14 +73,14 @@ def find_holder(folder: Path) -> int | None:
 
 
 def send_signal(folder: Path, pid: int, number: signal.Signals) -> None:
-    """Signal the process that holds the folder's lock; does nothing if it no longer does.
+    """Signal the process that holds the folder's lock, if it still does.
 
     Raises:
         EmulatorError: it is another user's.
     """
     try:
         if _LINUX:
-            # A descriptor stands for one process: its number may go to another at any moment.
+            # A descriptor means one process; its number may go to another at any moment.
             descriptor = os.pidfd_open(pid)
             try:
                 if find_holder(folder) == pid:

@@ -18,12 +18,12 @@ from launcher.emulator.instance import EmulatorOptionError
 
 DEFAULT_PORT = 9100
 WARM_VARIABLE = "FLEXPACK_EMULATOR_WARM"
-"""Variable that, if it is 0, does what ``--no-warm`` does: for tests."""
+"""Variable for tests: 0 means ``--no-warm``."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """How an option looks on a command line.
+    """An option's form on the command line.
 
     Attributes:
         least, most: bounds of a whole number; None for a path and a switch.
@@ -59,10 +59,10 @@ def _option(
 
 @dataclass(frozen=True, kw_only=True)
 class EmulatorOptions:
-    """How a local Dataflow is started; 0 picks a free port.
+    """The options of a local Dataflow; port 0 picks a free one.
 
     The console listens on the third port after ``port`` if that is free. ``max_jobs`` None means
-    one a core, but four at least.
+    one a core, at least four.
     """
 
     data_dir: Path = _option(
@@ -80,11 +80,11 @@ class EmulatorOptions:
         None, "of Cloud Storage (default: the one after --port)", least=0, most=65535
     )
     images: Path | None = _option(
-        None, "images.toml: what stands for which container image", metavar="FILE"
+        None, "images.toml: what stands for each container image", metavar="FILE"
     )
     max_jobs: int | None = _option(
         None,
-        "run so many jobs at once, the others wait (default: one a core, 4 or more)",
+        "run this many jobs at once, the others wait (default: one a core, 4 or more)",
         metavar="N",
         least=1,
     )
@@ -101,13 +101,13 @@ class EmulatorOptions:
     )
     keep_jobs: int | None = _option(
         None,
-        "keep so many finished jobs with their files, and delete older ones (default: 1000)",
+        "keep this many finished jobs with their files, and delete older ones (default: 1000)",
         metavar="N",
         least=0,
     )
     running_sec: int | None = _option(
         None,
-        "keep each job RUNNING so long at least, for clients that expect to see it, such as "
+        "keep each job RUNNING at least this long, for clients that expect to see it, such as "
         "Terraform (default: 0)",
         metavar="N",
         least=0,
@@ -120,7 +120,7 @@ class EmulatorOptions:
 
     @property
     def is_warm(self) -> bool:
-        """Whether processes of jobs are forked from one that waits with all that they import."""
+        """Whether jobs' processes are forked from a waiting one that has imported everything."""
         return not self.no_warm and os.environ.get(WARM_VARIABLE) != "0"
 
     def check(self) -> None:

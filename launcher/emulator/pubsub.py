@@ -1,4 +1,4 @@
-"""Google's Pub/Sub emulator beside the local Dataflow: found, started, and started again.
+"""Find, start and restart Google's Pub/Sub emulator beside the local Dataflow.
 
 It is part of the Google Cloud SDK, a Java program that keeps everything in memory. If it is not
 installed there is no Pub/Sub, and everything else works.
@@ -27,7 +27,7 @@ NOT_FOUND = f"Google's emulator was not found; {REMEDY}"
 
 _PROGRAM = Path("platform", "pubsub-emulator", "bin", "cloud-pubsub-emulator")
 _ASK_TIMEOUT_SEC = 5.0
-# Ten times as long as it takes, and well within the time that a start may take.
+# Ten times the usual time, and well within the limit of a start.
 _START_TIMEOUT_SEC = 15.0
 _SLOW_SEC = 3.0
 _MOST_STARTS = 3
@@ -36,13 +36,13 @@ _OUT_OF_MEMORY_STATUS = 3  # of a Java that ends by -XX:+ExitOnOutOfMemoryError
 DEFAULT_HEAP_MB = 2048
 """Memory for its messages; 200 a second were measured to take 2.4 GiB an hour."""
 _POLL_SEC = 0.05
-# One that lives shorter is started again later and later.
+# After a shorter life, the next start waits longer and longer.
 _SOON_SEC = 10.0
 _LONGEST_PAUSE_SEC = 10.0
 
 
 class PortTakenError(RuntimeError):
-    """Another program listens on the port, and goes on to."""
+    """Another program keeps listening on the port."""
 
 
 def find_program(
@@ -50,8 +50,8 @@ def find_program(
 ) -> Path | None:
     """Return the program that starts the Pub/Sub emulator, or None if it cannot run.
 
-    It lies in the root of the Google Cloud SDK, which is above the gcloud on the path; a gcloud
-    that is installed otherwise reports its root, which takes a second or two.
+    It lies in the root of the Google Cloud SDK, which is above the gcloud on the path; other
+    gclouds report their root, which takes a second or two.
     """
     path = environ.get("PATH", os.defpath)
     gcloud = shutil.which("gcloud", path=path)
@@ -104,7 +104,7 @@ class PubSubEmulator:
     """A running Pub/Sub emulator. Once it has answered, it is started again, empty, if it dies.
 
     Attributes:
-        on_restart: called, from a thread of its own, with what to say when it was started again.
+        on_restart: called from its own thread after a restart, with a message.
     """
 
     def __init__(
@@ -144,14 +144,14 @@ class PubSubEmulator:
     ) -> str | None:
         """Block until it is ready; from then on it is started again whenever it dies.
 
-        One that ends before is tried again, on another port if it may pick one: another program
-        may have been quicker to take the one that was free.
+        One that ends before is tried again, on another port if it may pick one: another program may
+        have taken the free one first.
 
         Args:
-            on_slow: called once, with what to say, if it has not answered after ``slow_sec``.
+            on_slow: called once, with a message, if it has not answered after ``slow_sec``.
 
         Returns:
-            Why it does not run, and is closed, or None.
+            The reason why it does not run and is closed, or None.
         """
         began = time.monotonic()
         deadline = began + timeout_sec
@@ -182,7 +182,7 @@ class PubSubEmulator:
             self._child.kill()
 
     def _start(self) -> Child:
-        # Out of memory it would live on and answer nothing.
+        # Without memory it would live on and not answer.
         options = (f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError")
         with self._log.open("ab") as log:
             return Child(
@@ -250,7 +250,7 @@ def wait_for_port(port: int, *, timeout_sec: float = _PORT_TIMEOUT_SEC) -> None:
     deadline = time.monotonic() + timeout_sec
     while True:
         with socket.socket() as probe:
-            # As Java does: connections that a predecessor closed do not count.
+            # As in Java: a predecessor's closed connections do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

@@ -36,12 +36,12 @@ def run(line: bytes, forked: Sequence[tuple[int, int, int]] = ()) -> NoReturn:
         traceback.print_exc()
         status = 1
     sys.stderr.flush()
-    # Not sys.exit: it would wait for threads of Beam and gRPC that have nothing left to do.
+    # Not sys.exit, which would wait for idle threads of Beam and gRPC.
     os._exit(status)
 
 
 def _run(line: bytes, forked: Sequence[tuple[int, int, int]]) -> None:
-    # Whatever prints in this process must not end up between the events.
+    # Prints in this process must not mix with the events.
     events = EventWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     logging.basicConfig(level=logging.WARNING)
@@ -67,7 +67,7 @@ def _run(line: bytes, forked: Sequence[tuple[int, int, int]]) -> None:
 
 
 def _wait_for_drain(drain: threading.Event) -> None:
-    while sys.stdin.buffer.readline():  # Nothing else comes.
+    while sys.stdin.buffer.readline():  # No other line is possible.
         drain.set()
     # Closed: the emulator is dead. The leash, which would end this group, may be dead too.
     os.killpg(0, signal.SIGKILL)

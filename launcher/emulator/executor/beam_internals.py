@@ -1,4 +1,4 @@
-"""What is private to Beam, used here and nowhere else; read it first when Beam's version changes.
+"""Everything that uses Beam's private names; read it first when Beam's version changes.
 
 Beam's runner package makes no promises at all. This module holds what goes further: private names
 (Beam 2.77), one name of a Beam module that is replaced, and coders that are registered again.
@@ -48,9 +48,9 @@ def bind_to_loopback() -> None:
 
 
 def keep_coders_opaque(pipeline: beam_runner_api_pb2.Pipeline) -> None:
-    """Let this process never load a coder of the pipeline's own, whose module it may not have.
+    """Keep this process from loading a pipeline's own coders, whose modules it may not have.
 
-    What such a coder has encoded is opaque bytes here; whatever tries to decode them raises.
+    Their encoded values are opaque bytes here; decoding them raises.
     """
     urns = {coder.spec.urn for coder in pipeline.components.coders.values()}
     for urn in {python_urns.PICKLED_CODER} | (urns - coders.Coder._known_urns.keys()):
@@ -63,7 +63,7 @@ def keep_coders_opaque(pipeline: beam_runner_api_pb2.Pipeline) -> None:
 
 
 def _prefix_own_coders(context: translations.TransformContext, stages: Any) -> None:
-    """Let windows and timers travel with lengths, as elements do, if their coders are unknown."""
+    """Prefix windows and timers of unknown coders with their lengths, as Beam does elements."""
     components = context.components
     for strategy in components.windowing_strategies.values():
         window_coder = strategy.window_coder_id
@@ -85,10 +85,10 @@ class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
     def create_stages(
         self, pipeline_proto: beam_runner_api_pb2.Pipeline
     ) -> tuple[translations.TransformContext, list[translations.Stage]]:
-        """Return the stages of a pipeline; nothing of its own is loaded here."""
+        """Return the stages of a pipeline; loads none of its code."""
         keep_coders_opaque(pipeline_proto)
         for environment in pipeline_proto.components.environments.values():
-            # Combiners that Beam packs are loaded to that end.
+            # Beam loads combiners in order to pack them.
             if python_urns.PACKED_COMBINE_FN in environment.capabilities:
                 environment.capabilities.remove(python_urns.PACKED_COMBINE_FN)
         context, stages = super().create_stages(pipeline_proto)
@@ -104,7 +104,7 @@ class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         stage_context: translations.TransformContext,
         stages: list[translations.Stage],
     ) -> tuple[worker_handlers.WorkerHandlerManager, execution.FnApiRunnerExecutionContext]:
-        """Return what executes stages; the caller closes the workers."""
+        """Return an executor of stages; the caller closes the workers."""
         workers = worker_handlers.WorkerHandlerManager(
             stage_context.components.environments, self._provision_info
         )
@@ -127,7 +127,7 @@ class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
         return super()._execute_bundle(context, stage, bundle_input)
 
     def make_bundle_manager(self, stage: execution.BundleContextManager) -> Any:
-        """Return what executes the bundles of a stage."""
+        """Return an executor of a stage's bundles."""
         return super()._get_bundle_manager(stage)
 
     def _execute_bundle(self, *arguments: Any) -> beam_fn_api_pb2.InstructionResponse:
@@ -177,7 +177,7 @@ def find_pending_instructions(control: worker_handlers.ControlConnection) -> Seq
 
 
 def abort_instructions(control: worker_handlers.ControlConnection, error: Exception) -> None:
-    """Let every instruction that a worker has not answered raise an error."""
+    """Fail every instruction that a worker has not answered."""
     for future in list(control._futures_by_id.values()):
         future.abort(error)
 

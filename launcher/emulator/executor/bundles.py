@@ -1,9 +1,9 @@
-"""Bundles: work sent to SDK workers, and attempted again when it fails.
+"""Bundles: work for SDK workers, retried when it fails.
 
 Takes the place of FnApiRunner's own bundle managers, which give up at the first exception and hang
-when a worker dies. An attempt has no effect until it has succeeded: its outputs are kept apart, its
-metrics do not count, and user state is put back. Like Dataflow in batch, work that failed four
-times fails the job; in streaming, like there, it is attempted until it succeeds.
+when a worker dies. A failed attempt has no effect: its outputs are dropped, its metrics do not
+count, and user state is restored. Like Dataflow in batch, work that failed four times fails the
+job; in streaming, like there, it is attempted until it succeeds.
 https://cloud.google.com/dataflow/docs/pipeline-lifecycle#error_and_exception_handling
 """
 
@@ -65,7 +65,7 @@ class _Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of a bundle: its response, and the encoded elements and timers that it made."""
+    """The result of a bundle: its response, and the encoded elements and timers that it made."""
 
     response: _Response
     outputs: Sequence[_Elements]
@@ -95,7 +95,7 @@ class BundleManager:
         expected_output_timers: Mapping[tuple[str, str], tuple[bytes, Any]],
         dry_run: bool = False,
     ) -> tuple[_Response, list[Any]]:
-        """Execute a bundle and put what it makes into the stage's buffers.
+        """Execute a bundle and put its output into the stage's buffers.
 
         Returns:
             The merged response, and no splits.
@@ -137,7 +137,7 @@ class BundleManager:
             for worker, work in self._share_out(inputs, fired_timers, timers)
         ]
         wait(running, return_when=FIRST_EXCEPTION)
-        # If one share has failed its exception is raised here, whatever the others still do.
+        # If a share failed, this raises its exception, even while others still run.
         failed = next((share for share in running if share.done() and share.exception()), None)
         outcomes = [share.result() for share in ([failed] if failed else running)]
         return Outcome(
@@ -194,7 +194,7 @@ class BundleManager:
     def _attempt(
         self, bundle_id: str, worker: Worker, work: _Work, expected: Sequence[Any]
     ) -> Outcome:
-        # Here and not while they are sent: grouping raises what the pipeline's WindowFn raises.
+        # Before sending: grouping raises the errors of the pipeline's WindowFn.
         inputs = (*work.timers.items(), *work.data.items())
         to_send = [(key, list(chunks)) for key, chunks in inputs]
         abandoned = threading.Event()
@@ -211,7 +211,7 @@ class BundleManager:
                 cache_tokens=[next(self._cache_tokens)],
             )
             processed = worker.push(_Request(instruction_id=bundle_id, process_bundle=request))
-            # In a thread: a worker that has stopped reading would block it for ever.
+            # In a thread: a worker that has stopped reading would block it forever.
             _in_thread(lambda: _send(worker.data_conn, bundle_id, to_send))
             response = _check(processed)
             outputs = _collect(received, worker)

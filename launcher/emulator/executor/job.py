@@ -28,10 +28,10 @@ def execute(
     report: Report,
     drain: threading.Event,
 ) -> None:
-    """Run a job and report everything about it; block until it has ended, in whatever way.
+    """Run a job and report everything about it; block until it has ended.
 
     Args:
-        drain: when it is set, a streaming job takes no more messages and ends with those it has.
+        drain: once set, a streaming job takes no more messages, and ends with those it has.
     """
     try:
         _run(execution, processes, report, drain)
@@ -46,7 +46,7 @@ def execute(
 def _explain(error: Exception) -> Sequence[str]:
     if isinstance(error, JobFailedError):
         return error.messages
-    # Of Beam's runner: it refuses the pipeline, or it has an error of its own.
+    # An error of Beam's runner: it refuses the pipeline, or has a fault.
     cause = WorkflowFailedError(f"{type(error).__name__}: {error}")
     return "".join(traceback.format_exception(error)).rstrip(), *cause.messages
 

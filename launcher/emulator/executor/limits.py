@@ -1,11 +1,11 @@
-"""What a pipeline may not need here, found in its proto before anything runs.
+"""Refuse pipelines that need what the local Dataflow lacks, from their proto, before they run.
 
 Beam's BigQuery steps call Google's own servers, wherever the other services are; without
 credentials they are refused there, and try on for minutes.
 
 In a stream, grouping, windows, triggers and event-time timers need a watermark, which says how much
-of the stream has come. Google's Pub/Sub emulator gives nothing to make one of, so such a pipeline
-is refused: executed, it would give other results than on Dataflow.
+of the stream has come. Google's Pub/Sub emulator gives no data for one, so such a pipeline is
+refused: its results would differ from Dataflow's.
 https://beam.apache.org/documentation/basics/#watermarks
 """
 
@@ -106,7 +106,7 @@ def _find_problems(components: beam_runner_api_pb2.Components, transform_id: str
 def _find_window(
     components: beam_runner_api_pb2.Components, transform: beam_runner_api_pb2.PTransform
 ) -> str | None:
-    """Return the windows that a step assigns, if they are others than the global one."""
+    """Return the windows that a step assigns, unless it assigns the global window."""
     for pcollection in transform.outputs.values():
         window_fn = _strategy(components, pcollection).window_fn.urn
         kept = any(
@@ -128,7 +128,7 @@ def _find_event_timers(payload: beam_runner_api_pb2.ParDoPayload) -> list[str]:
 
 
 def _find_trigger(components: beam_runner_api_pb2.Components, pcollection: str) -> str | None:
-    """Return what cannot be honoured of a side input; every output replaces it at once here."""
+    """Return what cannot be honoured about a side input; here every output replaces it at once."""
     strategy = _strategy(components, pcollection)
     trigger = strategy.trigger
     if trigger.HasField("default"):

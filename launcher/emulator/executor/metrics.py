@@ -32,7 +32,7 @@ class Distribution:
     max: int
 
     def __add__(self, other: Distribution) -> Distribution:
-        if not (self.count and other.count):  # The min and max of nothing are not numbers.
+        if not (self.count and other.count):  # Without values, min and max are not numbers.
             return self if self.count else other
         return Distribution(
             self.count + other.count,
@@ -75,7 +75,7 @@ _OF_PCOLLECTIONS: Mapping[str, type[ElementCount | MeanByteCount]] = {
 
 
 class MetricNames:
-    """What the metrics of a pipeline are called on Dataflow.
+    """The names that a pipeline's metrics have on Dataflow.
 
     Steps go by the id of the transform in the submitted proto, PCollections by the full name of
     the transform that makes them and the number of the output.
@@ -118,7 +118,7 @@ class JobMetrics:
         self._so_far: dict[str, Values] = {}
 
     def begin(self, bundle_id: str, ask: Callable[[], Values]) -> None:
-        """Note that a bundle is under way; ``ask`` returns what it has counted so far."""
+        """Record that a bundle is under way; ``ask`` returns its counts so far."""
         with self._lock:
             self._running[bundle_id] = ask
 
@@ -130,7 +130,7 @@ class JobMetrics:
             try:
                 values = ask()
             except Exception:
-                # The bundle's end, whichever it is, is reported where it is waited for.
+                # Whoever waits for the bundle reports how it ended.
                 _LOG.debug("no progress of %s", bundle_id, exc_info=True)
                 continue
             with self._lock:
@@ -155,7 +155,7 @@ class JobMetrics:
             tentative = dict(self._committed)
             for values in self._so_far.values():
                 _add(tentative, values)
-        # A metric that only running bundles have is committed too, as nothing yet.
+        # A metric that only running bundles have is committed too, as zero.
         zero = {metric: _zero(value) for metric, value in tentative.items()}
         return [
             *self._render({**zero, **committed}, {}),

@@ -1,9 +1,9 @@
 """Pub/Sub as the runner reads and writes it, by the API of Google's Pub/Sub emulator.
 
-Reading: every subscription has a thread that pulls ahead; leases of what is not acknowledged yet
-are extended. Writing: one thread publishes and acknowledges in the order of the commits, so that
-no message is acknowledged before all of its results are published. Both wait and try again when
-the server is away.
+Reading: every subscription has a thread that pulls ahead; leases of unacknowledged messages are
+extended. Writing: one thread publishes and acknowledges in the order of the commits, so that no
+message is acknowledged before all of its results are published. Both wait and try again when the
+server does not answer.
 https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
 """
 
@@ -41,7 +41,7 @@ _RETRY_SEC = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """The subscription that a read step has, and its topic if the job made the subscription."""
+    """A read step's subscription, and its topic if the job made the subscription."""
 
     step: str
     subscription: str
@@ -50,10 +50,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What acknowledges one message, as long as the connection lasts by which it came.
+    """The receipt of one message, valid for the connection by which it came.
 
-    The emulator numbers its receipts from 1 and forgets everything when it ends: what was a
-    receipt of the last one acknowledges some other message of the next.
+    The emulator numbers its receipts from 1 and forgets everything when it ends: an old receipt
+    would acknowledge another message.
     """
 
     subscription: str
@@ -95,7 +95,7 @@ class PubSub:
     def try_until_done(self, what: str, call: Callable[[], Any], stopped: threading.Event) -> Any:
         """Call until it succeeds or ``stopped`` is set, and return its result.
 
-        What goes wrong is reported once for every kind of error.
+        Reports each kind of error once.
         """
         while not stopped.is_set():
             try:
@@ -119,7 +119,7 @@ class PubSub:
             self._warn(text)
 
     def valid(self, receipts: Iterable[Receipt]) -> Iterator[tuple[str, list[str]]]:
-        """Yield subscriptions with the ack ids that still mean what they meant."""
+        """Yield subscriptions with the ack ids that are still valid."""
         ack_ids: dict[str, list[str]] = {}
         for receipt in receipts:
             if receipt.connection == self.connection:
@@ -155,7 +155,7 @@ class PubSub:
             raise _missing(source.step, source.topic or source.subscription) from error
 
     def make_subscription(self, source: Source) -> None:
-        """Make the job's own subscription, unless an earlier executor has made it."""
+        """Make the job's own subscription, unless an earlier executor made it."""
         with suppress(exceptions.AlreadyExists):
             self.subscriber.create_subscription(
                 name=source.subscription, topic=source.topic, timeout=_CALL_TIMEOUT_SEC
@@ -163,7 +163,7 @@ class PubSub:
 
 
 class Sources:
-    """Pulls from the subscriptions of a job and keeps the leases of what it pulled."""
+    """Pulls from a job's subscriptions and extends the leases of pulled messages."""
 
     def __init__(self, pubsub: PubSub) -> None:
         self._pubsub = pubsub
@@ -179,7 +179,7 @@ class Sources:
         threading.Thread(target=self._extend, daemon=True).start()
 
     def take(self, most: int, timeout_sec: float) -> list[Pulled]:
-        """Return what was pulled, about ``most`` messages; block for the first of them."""
+        """Return about ``most`` pulled messages; block for the first one."""
         taken: list[Pulled] = []
         count = 0
         try:
@@ -191,7 +191,7 @@ class Sources:
         return taken
 
     def stop_pulling(self) -> None:
-        """Pull no more; what was pulled can still be taken."""
+        """Stop pulling; pulled messages can still be taken."""
         self._stopped.set()
 
     def forget(self, receipts: Iterable[Receipt]) -> None:
@@ -227,7 +227,7 @@ class Sources:
             connection, messages = pulled
             receipts = [Receipt(subscription, each.ack_id, connection) for each in messages]
             if self._stopped.is_set():
-                self._modify_leases(receipts, 0)  # Others may have them at once.
+                self._modify_leases(receipts, 0)  # Other subscribers may receive them at once.
             elif messages:
                 now = time.monotonic()
                 with self._lock:
@@ -244,7 +244,7 @@ class Sources:
 
     def _modify_leases(self, receipts: Iterable[Receipt], seconds: int) -> None:
         for subscription, ack_ids in self._pubsub.valid(receipts):
-            # Where it fails they are delivered again, which is allowed; pulling reports it.
+            # If it fails they are delivered again, which is allowed; pulling reports it.
             with suppress(exceptions.GoogleAPICallError):
                 self._pubsub.subscriber.modify_ack_deadline(
                     subscription=subscription,
@@ -267,8 +267,8 @@ def name_subscription(topic: str, job_id: str) -> str:
 class Committer:
     """Publishes and acknowledges, in the order of the calls.
 
-    An error that lasts, and is not the connection's, ends it: nothing is published
-    or acknowledged from then on, and every method raises that error.
+    A lasting error that is not the connection's ends it: it publishes and acknowledges nothing
+    more, and every method raises that error.
     """
 
     def __init__(self, pubsub: PubSub, sources: Sources) -> None:
@@ -284,10 +284,10 @@ class Committer:
         self._add(lambda: self._publish(topic, messages))
 
     def acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
-        """Acknowledge messages once all that was to be published before is published.
+        """Acknowledge messages once everything queued before is published.
 
         Args:
-            record: called right before, to put on record what would be lost otherwise.
+            record: called right before, to record what would otherwise be lost.
         """
         self._add(lambda: self._acknowledge(receipts, record))
 

@@ -1,6 +1,6 @@
 """Pub/Sub messages as elements of a pipeline, and elements as messages.
 
-What the attributes of a read or write step ask for is done here: deduplication by id, timestamps.
+Implements the attributes of read and write steps: deduplication by id, and timestamps.
 https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub
 """
 
@@ -24,7 +24,7 @@ _REMEMBERED_IDS_SEC = 600.0  # how long Dataflow deduplicates by id
 
 
 class MessageReader:
-    """Makes the elements of one read step out of messages."""
+    """Makes the elements of one read step from messages."""
 
     def __init__(self, payload: beam_runner_api_pb2.PubSubReadPayload, coder: CoderImpl) -> None:
         self._payload = payload
@@ -32,7 +32,7 @@ class MessageReader:
         self._seen: dict[str, float] = {}
 
     def encode(self, messages: Iterable[Any]) -> bytes:
-        """Return the encoded elements; of messages with one id only the first."""
+        """Return the encoded elements; only the first of messages with the same id."""
         encoded: bytes = self._coder.encode_all(
             [
                 GlobalWindows.windowed_value(
@@ -57,7 +57,7 @@ class MessageReader:
                 raise WorkflowFailedError(
                     f"message {message.message_id} has the timestamp "
                     f"attribute {name!r} {text!r}: neither milliseconds nor RFC 3339. Dataflow "
-                    "would try it again for ever. Purge the subscription and launch again."
+                    "would retry it forever. Purge the subscription and launch again."
                 ) from error
         time_sent = message.publish_time
         return Timestamp(micros=time_sent.seconds * 1_000_000 + time_sent.nanos // 1000)
@@ -67,7 +67,7 @@ class MessageReader:
         if not self._payload.id_attribute or not message_id:
             return True
         now = time.monotonic()
-        for known in list(islice(self._seen, 2)):  # the oldest; two go for one that comes
+        for known in list(islice(self._seen, 2)):  # the oldest; two leave for each that arrives
             if now - self._seen[known] > _REMEMBERED_IDS_SEC:
                 del self._seen[known]
         if message_id in self._seen:
@@ -79,7 +79,7 @@ class MessageReader:
 def read_replies(
     payload: beam_runner_api_pb2.PubSubWritePayload, coder: CoderImpl, encoded: bytes
 ) -> list[bytes]:
-    """Return the messages in the elements of a write step, with the attributes that it adds."""
+    """Return the messages in the elements of a write step, with the attributes it adds."""
     elements = coder.decode_all(encoded)
     if not payload.timestamp_attribute and not payload.id_attribute:
         return [element.value for element in elements]

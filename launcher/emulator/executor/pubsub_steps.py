@@ -1,4 +1,4 @@
-"""The Pub/Sub steps of a streaming pipeline, and the proto that is executed in its place.
+"""Replace the Pub/Sub steps in a streaming pipeline's proto.
 
 On Dataflow Pub/Sub is read and written by the service, not by workers. Here the runner does it: a
 read becomes a channel from the runner to the workers, a write one from the workers to the runner.
@@ -66,7 +66,7 @@ def simplify(pipeline: beam_runner_api_pb2.Pipeline) -> beam_runner_api_pb2.Pipe
             transform.spec.payload = b""
             del transform.subtransforms[:]
         if transform.spec.urn == _WRITE and not transform.outputs:
-            # Beam leaves out what has no output.
+            # Beam drops steps without output.
             (source,) = transform.inputs.values()
             result = f"{source}/written"
             simple.components.pcollections[result].CopyFrom(simple.components.pcollections[source])
@@ -84,7 +84,7 @@ def open_channels(
         for number, transform in enumerate(stage.transforms):
             name = transform.unique_name
             if name in steps.reads:
-                # It was an impulse, and is an input already; but not one that is there at once.
+                # It was an impulse, and so is an input already; but its elements come later.
                 transform.spec.payload = translations.create_buffer_id(name)
             if name in steps.writes:
                 (pcollection,) = transform.inputs.values()

@@ -1,7 +1,7 @@
 """The runner: Beam's FnApiRunner with workers by container image, retries, metrics and messages.
 
-Mirrors what Dataflow does with a batch pipeline as far as its outside goes: the operations that it
-names, the work that it attempts again, the counts that it shows while it runs.
+Mirrors the visible side of Dataflow's batch jobs: the names of operations, the retries, the counts
+while it runs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EmulatorRunner(StageRunner):
         self._begun: set[str] = set()
         self._made_by_stages: Collection[str] = ()
         bind_to_loopback()
-        # Beam registers by class; this process runs one job only.
+        # Beam registers by class; this process runs only one job.
         worker_handlers.WorkerHandler.register_environment(
             common_urns.environments.DOCKER.urn, beam_runner_api_pb2.DockerPayload
         )(functools.partial(Worker, setup=setup))
@@ -76,7 +76,7 @@ class EmulatorRunner(StageRunner):
             self.run_via_runner_api(pipeline, PipelineOptions(flags=[]))
         finally:
             stop.set()
-            reporter.join()  # It waits for workers at most, and they are gone.
+            reporter.join()  # It can only wait for workers, which are gone.
             self._report(MetricsEvent(self._metrics.updates()))
 
     def run_stages(
@@ -89,7 +89,7 @@ class EmulatorRunner(StageRunner):
     def _start(
         self, stages: Sequence[translations.Stage], *, begin: Sequence[translations.Stage]
     ) -> None:
-        """Report what is fused, and that a job runs: before it has workers.
+        """Report what is fused and that the job runs, before it has workers.
 
         Args:
             begin: the stages whose operations begin with the job.
@@ -102,7 +102,7 @@ class EmulatorRunner(StageRunner):
         self._report(StateEvent(JobState.RUNNING))
 
     def _describe(self, stages: Sequence[translations.Stage]) -> None:
-        """Note what must be known of the stages before Beam changes them."""
+        """Record facts about the stages before Beam changes them."""
         self._made_by_stages = {
             pcollection
             for stage in stages
@@ -125,8 +125,8 @@ class EmulatorRunner(StageRunner):
             reason = error.__cause__
             cause = reason.cause if isinstance(reason, WorkerDiedError) else str(reason)
             raise WorkflowFailedError(_describe_failure(operation, cause)) from error
-        # FnApiRunner leaves in its buffer what is a side input and nothing else, and would give it
-        # out again with the stage's next bundle: that of its timers, or the rest of a split read.
+        # FnApiRunner leaves pure side inputs in its buffer, and would hand them out again with the
+        # stage's next bundle: that of its timers, or the rest of a split read.
         sides = context.side_input_descriptors_by_stage
         for buffer_id, _ in sides.get(stage.stage.name, {}).values():
             context.pcoll_buffers.pop(buffer_id, None)
@@ -169,7 +169,7 @@ class EmulatorRunner(StageRunner):
 
 
 class _StageObserver:
-    """Counts what the bundles of a stage count, and reports what fails in them."""
+    """Collects the counts of a stage's bundles, and reports their failures."""
 
     def __init__(
         self, metrics: JobMetrics, failures: _FailureReport, counted_elsewhere: Collection[str]
@@ -182,7 +182,7 @@ class _StageObserver:
         def ask() -> Values:
             request = beam_fn_api_pb2.ProcessBundleProgressRequest(instruction_id=bundle_id)
             instruction = beam_fn_api_pb2.InstructionRequest(process_bundle_progress=request)
-            # No time limit: the harness answers beside its work, and its death ends the wait.
+            # No time limit: the harness answers while it works, and its death ends the wait.
             response = worker.push(instruction).get().process_bundle_progress
             return self._read(response.monitoring_infos)
 
@@ -200,7 +200,7 @@ class _StageObserver:
 
 
 class _FailureReport:
-    """Puts failed attempts into the job's messages, each traceback once."""
+    """Reports failed attempts as messages of the job, each traceback once."""
 
     def __init__(self, report: Report, max_attempts: int | None) -> None:
         self._report = report
@@ -214,7 +214,7 @@ class _FailureReport:
         if isinstance(error, WorkerDiedError):
             what = f"{error.how} {number}." + ("" if last else " A new worker takes its place.")
             if error.output:
-                # The last attempt's message is the one that a reader of errors alone sees.
+                # Readers who see only errors see the last attempt's message.
                 shown = last or self._is_new(error.output)
                 what += f" Its last output:\n{error.output}" if shown else " It ended as before."
             self._report(MessageEvent(Importance.ERROR if last else Importance.WARNING, what))
@@ -236,21 +236,21 @@ class _FailureReport:
 
 
 def _without_harness(traceback: str) -> str:
-    """Return a worker's traceback without the second half, in which Beam raises it again."""
+    """Return a worker's traceback without its second half, in which Beam raises it again."""
     cause, _, again = traceback.rpartition(_RAISED_AGAIN)
     step = _STEP.search(again)
     return f"{cause}{step[0]}" if cause and step else traceback
 
 
 def _is_root(stage: translations.Stage) -> bool:
-    """Report whether nothing has to be done before a stage."""
+    """Return whether a stage can run at once."""
     return not any(stage.side_inputs()) and any(
         each.spec.payload == translations.IMPULSE_BUFFER for each in stage.transforms
     )
 
 
 def _operation(stage: translations.Stage) -> str:
-    """Return a stage's name as Dataflow writes it: the transforms fused in it, if any."""
+    """Return a stage's name as Dataflow writes it: its fused transforms, if any."""
     named = filter(_has_operation, stage.transforms)
     impulses_first = sorted(
         named, key=lambda each: each.spec.payload != translations.IMPULSE_BUFFER

@@ -1,7 +1,7 @@
-"""Side inputs of a streaming pipeline: what is the present one of each, and which are there yet.
+"""Side inputs of a streaming pipeline: the current value of each, and which have one yet.
 
-As on Dataflow a step waits for the first of each side input, and sees the latest from then on:
-with a trigger every output replaces what was there, without one all belong together.
+As on Dataflow a step waits for the first of each side input, and sees the latest from then on: with
+a trigger every output replaces the last, without one all outputs belong together.
 https://beam.apache.org/documentation/programming-guide/#side-inputs
 """
 
@@ -34,11 +34,11 @@ class SideInputs:
         self._missing = set(self._triggered)
 
     def ready(self, stage: str) -> bool:
-        """Report whether a stage has the side inputs that it waits for."""
+        """Return whether a stage has the side inputs that it waits for."""
         return self._missing.isdisjoint(self._context.stages[stage].side_inputs())
 
     def replace(self, stage: str, buffer_id: bytes, chunks: Sequence[bytes]) -> bool:
-        """Take what a stage has written to a buffer for those who read it as a side input.
+        """Store what a stage has written to a buffer for the stages that read it as a side input.
 
         Returns:
             Whether it is one that stages were waiting for.

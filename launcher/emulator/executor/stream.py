@@ -36,12 +36,12 @@ from launcher.emulator.runtime.events import AcknowledgedEvent, Importance, Mess
 
 _MESSAGES_AT_ONCE = 2000
 _LONGEST_WAIT_SEC = 0.2
-# State that new messages fill again and again is never empty. When messages have waited this long
-# for that, no others are taken until the timers have emptied it.
+# State that new messages keep filling is never empty. After messages have waited this long for an
+# empty state, no others are taken until the timers have emptied it.
 _PAUSE_AFTER_SEC = 4.0
 _LONGEST_PAUSE_SEC = 10.0
-# What is kept in state for longer, or for ever, cannot hold messages back: Pub/Sub would deliver
-# them again.
+# State that is kept for longer, or forever, cannot hold messages back: Pub/Sub would deliver them
+# again.
 _HELD_SEC = 600.0
 _HELD_MESSAGES = 100_000
 
@@ -73,7 +73,7 @@ class Stream:
         """
         Args:
             context: the stages, set up; its queue holds the impulses.
-            managers: what executes the bundles of each stage, by the stage's name.
+            managers: the executor of each stage's bundles, by the stage's name.
         """
         self._context = context
         self._managers = managers
@@ -106,7 +106,7 @@ class Stream:
         self._warned = False
 
     def run(self) -> None:
-        """Execute until the drain is complete, or until nothing can come any more."""
+        """Execute until the drain is complete, or until no more input can come."""
         queue = self._context.queues
         while queue.ready_inputs:
             stage, impulse = queue.ready_inputs.deque()
@@ -126,7 +126,7 @@ class Stream:
         self._finish()
 
     def _advance(self) -> None:
-        """Process whatever can be processed now."""
+        """Process everything that is ready."""
         while True:
             while self._ready:
                 self._process(self._ready.popleft())
@@ -139,14 +139,14 @@ class Stream:
                 return
 
     def _finish(self) -> None:
-        """Process what was pulled, end the global window, and commit."""
+        """Process the pulled messages, end the global window, and commit."""
         self._sources.stop_pulling()
         self._take_messages(0)
         while self._ready:
             self._advance()
             self._take_messages(0)
-        # Of the end of the global window only its own timers fire: the window, and with it all
-        # other timers, is over.
+        # At the end of the global window only its own timers fire: the window and all other timers
+        # are over.
         self._fire(self._timers.take_end())
         while self._ready:
             self._process(self._ready.popleft())
@@ -239,20 +239,20 @@ class Stream:
         self._ready.extend(_Work(stage, timers=timers) for stage, timers in due.items())
 
     def _commit(self) -> None:
-        """Return the messages to publish, and the receipts of those that are finished."""
+        """Return the messages to publish, and the receipts of finished messages."""
         for topic, messages in self._published.items():
             self._committer.publish(topic, messages)
         self._published.clear()
         if not self._receipts or (self._holds_any() and not self._gives_up()):
             return
-        # No bundle is under way: these are the counts of the messages so far, and of no others.
+        # No bundle is under way: these counts cover exactly the messages so far.
         record = functools.partial(self._report, AcknowledgedEvent(self._metrics.updates()))
         self._committer.acknowledge(self._receipts, record)
         self._receipts = []
         self._held_since = None
 
     def _holds_any(self) -> bool:
-        """Report whether something that may be derived from a message is still held."""
+        """Return whether anything that may derive from a message is still held."""
         if self._waiting or any(
             self._downstream.intersection(
                 self._stages[work.stage].process_bundle_descriptor.transforms
@@ -284,7 +284,7 @@ class Stream:
 def _find_downstream(
     context: execution.FnApiRunnerExecutionContext, reads: Iterable[str]
 ) -> frozenset[str]:
-    """Return the transforms that a message, or something derived from it, may reach."""
+    """Return the transforms that a message, or data derived from it, may reach."""
     transforms = [each for stage in context.stages.values() for each in stage.transforms]
     found = set(reads)
     pcollections = {

@@ -93,7 +93,7 @@ class StreamRunner(EmulatorRunner):
     def _subscribe(
         self, pubsub: PubSub, step: str, payload: beam_runner_api_pb2.PubSubReadPayload
     ) -> Source:
-        """Return where a step reads; a subscription of the job's own where it names a topic.
+        """Return the subscription of a read step; if it names a topic, the job's own one.
 
         Raises:
             WorkflowFailedError: there is no such subscription or topic.
@@ -103,7 +103,7 @@ class StreamRunner(EmulatorRunner):
         else:
             name = name_subscription(payload.topic, self._job_id)
             source = Source(step, name, payload.topic)
-            # Before it is made: it must not be left behind if this process is killed in between.
+            # Reported before it is made, so that it is not left behind if this process is killed.
             self._report(SubscriptionEvent(name))
         pubsub.check_source(source)
         return source

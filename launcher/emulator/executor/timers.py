@@ -1,8 +1,8 @@
 """The timers that a streaming pipeline has set and that have not fired yet.
 
-A timer is set again, or cleared, under its key, window and tag. Of event time only the end of the
-global window comes, when the job is drained: any other timer would need a watermark, and a pipeline
-that declares one is refused before it runs (``limits``).
+A timer is set again, or cleared, under its key, window and tag. The only event time that arrives is
+the end of the global window, when the job is drained: any other timer would need a watermark, and a
+pipeline that declares one is refused before it runs (``limits``).
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Timers:
         self._of_end: dict[_Identity, Any] = {}
 
     def update(self, stage: str, family: Family, encoded: bytes, *, event_time: bool) -> None:
-        """Take note of timers that a bundle has set or cleared.
+        """Record the timers that a bundle has set or cleared.
 
         Raises:
-            WorkflowFailedError: one is to fire at a time that never comes here.
+            WorkflowFailedError: one would fire at a time that never comes here.
         """
         pending = self._of_end if event_time else self._of_time
         for timer in self._coder(stage, family).decode_all(encoded):
@@ -65,7 +65,7 @@ class Timers:
                 raise WorkflowFailedError(
                     f"the step {family[0]!r} sets the event-time timer "
                     f"{family[1].removeprefix('ts-')!r} to another time than the end of the global "
-                    "window. The local Dataflow has no watermark, and knows no other event time."
+                    "window. The local Dataflow has no watermark, and so no other event time."
                 )
             pending[identity] = timer
 

@@ -1,9 +1,9 @@
 """Entry of a worker process: what Beam's ``boot`` program does in a container, ahead of time.
 
-Run by path in the interpreter of the job's image, which knows nothing of this package. Imports the
-SDK harness and the modules that its arguments name, which takes seconds, and only then waits for
-the variables that say where to connect: one JSON line on standard input. When that closes the
-executor is dead, and the worker ends with it.
+Run by path in the interpreter of the job's image, which does not have this package. Imports the SDK
+harness and the modules that its arguments name, which takes seconds, and only then waits for the
+variables that say where to connect: one JSON line on standard input. When that closes the executor
+is dead, and the worker ends with it.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def end_with(executor: int, lifeline: io.FileIO) -> None:
 
 
 for name in sys.argv[1:]:
-    with contextlib.suppress(Exception):  # The job fails of it, if it does need the module.
+    with contextlib.suppress(Exception):  # If the job needs the module, it fails with this error.
         importlib.import_module(name)
 del sys.argv[1:]
 lifeline = io.FileIO(os.dup(0))
@@ -45,7 +45,7 @@ while not line.endswith(b"\n"):
     if not piece:
         sys.exit()
     line += piece
-# The job's own code finds nothing to read, as in a container.
+# The job's own code finds an empty input, as in a container.
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 threading.Thread(target=end_with, args=(executor, lifeline), daemon=True).start()
 os.environ.update(json.loads(line))

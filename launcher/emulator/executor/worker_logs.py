@@ -21,7 +21,7 @@ from launcher.emulator.executor.beam_internals import HOST
 from launcher.emulator.runtime.events import Importance, MessageEvent, Report
 
 _MOST_PER_LINE = 50
-"""Entries passed on of one line of code; Dataflow throttles too."""
+"""The most entries passed on for one line of code; Dataflow throttles too."""
 
 _Severity = beam_fn_api_pb2.LogEntry.Severity
 # Code that talks about itself, not about the pipeline.
@@ -31,7 +31,7 @@ _HARNESS = (
     "apache_beam/options/",
     "apache_beam/runners/",
 )
-# What Beam warns of though nothing is the matter: scipy's absence, an output without rows.
+# Beam's warnings without a problem: scipy is absent, an output has no rows.
 _CHATTER = ("Resource module is not available", "No shards found to finalize")
 
 
@@ -51,7 +51,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
     def serve(cls, report: Report) -> Iterator[WorkerLogs]:
         """Serve the Fn Logging API at ``address`` while the context lasts."""
         logs = cls(report)
-        # A worker holds one thread for as long as it lives.
+        # A worker occupies one thread while it lives.
         server = grpc.server(ThreadPoolExecutor(max_workers=256, thread_name_prefix="worker-logs"))
         beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(logs, server)
         logs.address = f"{HOST}:{server.add_insecure_port(f'{HOST}:0')}"
@@ -62,7 +62,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
             server.stop(grace=None)
 
     def wait_for_end(self, worker_id: str, timeout_sec: float) -> bool:
-        """Block until a worker has closed its log, which is the last thing that it does."""
+        """Block until a worker has closed its log, its last action."""
         return self._end_of(worker_id).wait(timeout_sec)
 
     def Logging(  # noqa: N802 - the RPC's name
@@ -81,7 +81,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
             return self._ended[worker_id]
 
     def _note_started(self) -> None:
-        """Say, in the service's words, that a first worker is there: it opens its log at once."""
+        """Report the first worker, in the service's words: a worker opens its log at once."""
         with self._lock:
             first, self._has_started = not self._has_started, True
         if first:
@@ -90,7 +90,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
     def _pass_on(self, entry: beam_fn_api_pb2.LogEntry) -> None:
         harness = any(code in entry.log_location for code in _HARNESS)
         if harness and entry.instruction_id and entry.severity >= _Severity.ERROR:
-            return  # A failed bundle: its result carries the traceback, and attempts are counted.
+            return  # A failed bundle: its result carries the traceback and counts as an attempt.
         with self._lock:
             self._seen[entry.log_location] += 1
             seen = self._seen[entry.log_location]

@@ -1,8 +1,8 @@
-"""Processes of SDK workers: how they are started, and the first ones ahead of time.
+"""Start the processes of SDK workers, the first ones ahead of time.
 
 They live in the executor's process group, which the leash ends with the executor, and end
-themselves when the executor dies without a leash. What the job's own code prints becomes messages
-of the job, as it becomes log entries on Dataflow.
+themselves when the executor dies without a leash. The output of the job's own code becomes messages
+of the job; on Dataflow it becomes log entries.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from launcher.emulator.runtime.execution import WorkerCommand
 
 _BOOT = Path(__file__).with_name("worker_boot.py")
 _MOST_PRINTED_LINES = 1000
-"""Lines of one worker that become messages; its log has all of them."""
+"""The most lines of one worker that become messages; its log has all of them."""
 _LONGEST_LINE_BYTES = 8 << 10
 _OUTPUT_TIMEOUT_SEC = 1.0
 
 
 class Process(Protocol):
-    """What is needed of ``subprocess.Popen``."""
+    """The needed part of ``subprocess.Popen``."""
 
     stdin: IO[bytes] | None
     stdout: IO[bytes] | None
@@ -66,7 +66,7 @@ class ForkedProcess:
         return self._status
 
     def kill(self) -> None:
-        with self._lock:  # While it is held the id is that process's and no other's.
+        with self._lock:  # While this is held, the id belongs to that process.
             if self._status is None:
                 os.kill(self._pid, signal.SIGKILL)
 
@@ -93,9 +93,9 @@ class WorkerProcess:
         self._output.start()
 
     def wait(self) -> int:
-        """Block until it has ended and its log has what it printed; return its status."""
+        """Block until it has ended and its log has its output; return its status."""
         status = self.process.wait()
-        self._output.join(_OUTPUT_TIMEOUT_SEC)  # A child of its own may keep the output open.
+        self._output.join(_OUTPUT_TIMEOUT_SEC)  # A child process may keep the output open.
         return status
 
     def _pass_on_output(self) -> None:
@@ -125,7 +125,7 @@ class WorkerProcess:
 
 
 class WorkerProcesses:
-    """Starts the worker processes of a job; thread-safe but for ``adopt`` and ``prestart``."""
+    """Starts the worker processes of a job; thread-safe except ``adopt`` and ``prestart``."""
 
     def __init__(self, run_dir: Path, *, umask: int, report: Report) -> None:
         self._run_dir = run_dir
@@ -139,7 +139,7 @@ class WorkerProcesses:
         self._prestarted.append(self._new(command))
 
     def adopt(self, command: WorkerCommand, process: Process) -> None:
-        """Take a process that waits for its variables; it has the next number."""
+        """Adopt a process that waits for its variables; it gets the next number."""
         worker_id, log = self._next()
         self._prestarted.append(WorkerProcess(command, worker_id, log, process, self._report))
 
@@ -162,8 +162,8 @@ class WorkerProcesses:
             process = subprocess.Popen(
                 (command.python, str(_BOOT), *command.modules),
                 cwd=command.workdir,
-                # The harness reads its id as early as it is imported. A line is passed on when it
-                # is printed, not when some thousand bytes have come together.
+                # The harness reads its id when it is imported. Output is unbuffered, so that each
+                # line is passed on when it is printed.
                 env={"PYTHONUNBUFFERED": "1", **command.process_env, "WORKER_ID": worker_id},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

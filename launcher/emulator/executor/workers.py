@@ -31,20 +31,20 @@ from launcher.emulator.executor.worker_processes import WorkerProcess, WorkerPro
 from launcher.emulator.runtime.execution import Execution
 
 BUNDLE_ID_PREFIX = "bundle-"
-"""Instructions to process a bundle have ids that begin so; Beam numbers all others itself."""
+"""The prefix of ids of instructions that process bundles; Beam numbers all others itself."""
 
 _TEARDOWN_TIMEOUT_SEC = 3.0
 _LAST_LINES = 20
 _MOST_LINES_OF_STACKS = 1000
 _STACKS = re.compile(r"(Timeout \(\d+:[\d:.]+\)!|Fatal Python error: .*)$", re.MULTILINE)
-"""How the stacks of all threads begin that faulthandler writes."""
+"""The beginning of the thread stacks that faulthandler writes."""
 
 
 class WorkerDiedError(Exception):
     """A worker process ended before its work did.
 
     Args:
-        how: which one, and how it ended; one line.
+        how: which process, and how it ended; one line.
         output: the last lines that it printed; if the stacks of its threads, all of them.
     """
 
@@ -55,7 +55,7 @@ class WorkerDiedError(Exception):
 
     @property
     def cause(self) -> str:
-        """What it died of, in one line."""
+        """The cause of its death, in one line."""
         stacks = _STACKS.match(self.output)
         if stacks:
             return f"{self.how}: {stacks[0]}"
@@ -63,12 +63,12 @@ class WorkerDiedError(Exception):
 
 
 class WorkerStoppedError(Exception):
-    """The job is over, and its workers with it."""
+    """The job and its workers have ended."""
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What all workers of a job have in common."""
+    """What all workers of a job share."""
 
     execution: Execution
     processes: WorkerProcesses
@@ -148,7 +148,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
             return self.control_conn.push(request)
 
     def replace(self) -> None:
-        """Put a new process in the place of one that died or lost its connections.
+        """Replace a process that died or lost its connections.
 
         Raises:
             WorkerStoppedError: the job is over.
@@ -157,10 +157,10 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         self.start_worker()
 
     def close(self) -> None:
-        """Let the harness tear its DoFns down, unless it has work or hangs; end the process."""
+        """Let the harness tear down its DoFns, unless it has work or hangs; end the process."""
         with self._lock:
             self._closed = True
-            # Beside bundles there can be requests for their progress: those may wait in vain.
+            # Only bundles count as work: requests for their progress may wait in vain.
             pending = find_pending_instructions(self.control_conn)
             busy = any(instruction.startswith(BUNDLE_ID_PREFIX) for instruction in pending)
         process = self._process.process
@@ -189,7 +189,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
 def restore_integers(value: Any) -> Any:
     """Return JSON with whole floats as integers.
 
-    Pipeline options travel as a protobuf Struct, which knows no integers; argparse refuses 1.0.
+    Pipeline options travel as a protobuf Struct, which has no integers; argparse refuses 1.0.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)

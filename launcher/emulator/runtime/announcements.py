@@ -1,8 +1,8 @@
-"""The service's own messages of a job: what it says about its workers, in its words and its order.
+"""The service's own messages of a job, in its words and order.
 
-Recorded for batch jobs of Beam Python (2024) and for streaming jobs (2020, 2023). Left out is what
-has no counterpart here, such as combiner lifting. What is fused is what the executor fuses.
-UNCONFIRMED: the words for a drained job.
+Recorded for batch jobs of Beam Python (2024) and for streaming jobs (2020, 2023). Steps without a
+counterpart here, such as combiner lifting, have no messages. Fused steps are those that the
+executor fuses. UNCONFIRMED: the words for a drained job.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RAISED = {
 
 
 class Announcer:
-    """Adds to what the executor of a job reports what the service would say."""
+    """Adds the service's messages to the executor's reports."""
 
     def __init__(self, job_id: str, job: Mapping[str, Any], *, workers: int) -> None:
         self._job_id = job_id
@@ -47,7 +47,7 @@ class Announcer:
         self._are_up = False
 
     def around(self, event: Event) -> Iterator[Event]:
-        """Yield an event of the executor, with what comes before and after it."""
+        """Yield an event of the executor, with the messages before and after it."""
         match event:
             case MessageEvent(text=text) if text.startswith(_FUSING):
                 if not self._is_prepared:  # A successor of a stream's executor fuses it again.
@@ -73,7 +73,7 @@ class Announcer:
                 yield event
 
     def end(self, *, success: bool) -> Iterator[Event]:
-        """Yield what the service says when it takes the workers down."""
+        """Yield the service's messages when it removes the workers."""
         if success:
             yield MessageEvent(Importance.DEBUG, "Executing success step success1")
         yield MessageEvent(Importance.DETAILED, "Cleaning up.")

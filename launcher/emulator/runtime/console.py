@@ -1,4 +1,4 @@
-"""The console output of a launcher, of which a limited part is kept."""
+"""The console output of a launcher, kept up to a limit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import deque
 from datetime import UTC, datetime
 
 _MOST_KEPT = 4 << 20
-"""Characters that are kept of the beginning, and as many of the end."""
+"""Characters kept of the beginning, and as many of the end."""
 
 
 class Console:
-    """What a program prints: its beginning and its end, if it prints without end."""
+    """A program's output; of an endless one, the beginning and the end."""
 
     def __init__(self, most_kept: int = _MOST_KEPT) -> None:
         self._most_kept = most_kept
@@ -38,7 +38,7 @@ class Console:
 
     @property
     def text(self) -> str:
-        """What is kept, with a line that says what is not."""
+        """The kept text, with a line that counts the rest."""
         gap = [f"[{self._omitted:,} characters are not kept]\n"] if self._omitted else []
         return "".join([*self._head, *gap, *self._tail])
 

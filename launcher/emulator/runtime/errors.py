@@ -1,4 +1,4 @@
-"""What ends a job: one base for every reason, whichever process finds it."""
+"""The errors that end a job: one base class for all processes."""
 
 from __future__ import annotations
 

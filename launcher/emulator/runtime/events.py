@@ -1,4 +1,4 @@
-"""What a run reports of its job, and how the executor process sends it: JSON lines on a pipe.
+"""The reports of a run, which the executor process sends as JSON lines on a pipe.
 
 Every report is one of these records and goes through one function, ``Report``, from the worker's
 log to the job store. Standard library only: the executor process shares this module.
@@ -65,14 +65,14 @@ class MetricsEvent:
 
 @dataclass(frozen=True)
 class AcknowledgedEvent:
-    """These metrics are of messages that are being acknowledged: no successor reads them again."""
+    """These metrics belong to messages being acknowledged: no successor reads them again."""
 
     metrics: Updates
 
 
 @dataclass(frozen=True)
 class UsageEvent:
-    """What the job's processes use: cores on average since the last such report, memory now."""
+    """The usage of the job's processes: mean cores since the last report, memory now."""
 
     cores: float
     memory_bytes: int
@@ -87,7 +87,7 @@ class SubscriptionEvent:
 
 @dataclass(frozen=True)
 class WorkersEvent:
-    """The job has so many workers from now on; ``text`` is what the service says about it."""
+    """The job's number of workers has changed; ``text`` is the service's message about it."""
 
     count: int
     text: str
@@ -104,7 +104,7 @@ Event: TypeAlias = (
     | WorkersEvent
 )
 Report: TypeAlias = Callable[[Event], None]
-"""Takes what a run reports; called from any thread."""
+"""Receives a run's reports; called from any thread."""
 
 _KINDS: Mapping[str, type[Event]] = {
     "state": StateEvent,
@@ -118,7 +118,7 @@ _ENUMS: Mapping[str, type[StrEnum]] = {"state": JobState, "importance": Importan
 
 
 class EventWriter:
-    """Writes events; thread-safe, and each is flushed as it is written."""
+    """Writes events; thread-safe, flushes each event."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

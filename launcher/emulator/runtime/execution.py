@@ -40,7 +40,7 @@ class _Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation(_Line):
-    """What to do ahead of the job: start the workers of the image that it will likely have.
+    """Work ahead of the job: start workers of the image that it will probably have.
 
     ``umask`` is that of the workers; the executor's own keeps its files private. ``is_warm``: a
     warm parent may fork them.
@@ -72,8 +72,8 @@ class Execution(_Line):
     Attributes:
         run_dir: the job's folder, with the files below; the workers' output goes there.
         options: the pipeline options, as the job carries them.
-        workers: how to start workers, by container image.
-        num_workers: how many SDK workers share the work.
+        workers: the command for workers, by container image.
+        num_workers: the number of SDK workers that share the work.
         pubsub_host: address of the Pub/Sub that a streaming job reads and writes; None for a
             batch job.
     """
@@ -109,4 +109,4 @@ class Execution(_Line):
 
 @dataclass(frozen=True, kw_only=True)
 class Drain(_Line):
-    """Take no more messages, and end with those that are there."""
+    """Take no more messages, and end after those already taken."""

@@ -54,16 +54,17 @@ class ExecutorProcess:
         self.send(preparation)
 
     def send(self, record: Preparation | Execution | Drain) -> None:
-        """Write to its standard input; if it is dead, ``follow`` reports that."""
+        """Write to its standard input; ``follow`` reports if it is dead."""
         with suppress(BrokenPipeError):
             self._child.stdin.write(record.to_line())
             self._child.stdin.flush()
 
     def follow(self, report: Report) -> None:
-        """Pass on what it reports; block until the job has ended.
+        """Pass on its reports; block until the job has ended.
 
         Raises:
-            ExecutorDiedError: it ended before, or writes what is not an event and was killed.
+            ExecutorDiedError: it ended too early, or was killed because it wrote something else
+            than events.
         """
         try:
             for event in read_events(self._child.stdout):
@@ -73,7 +74,7 @@ class ExecutorProcess:
             status = self._child.wait()
             problem = f"the executor ended with exit status {status} before the job did"
         except GarbledEventsError as error:
-            self._child.kill()  # One that goes on would work beside its successor.
+            self._child.kill()  # If it went on, it would work beside its successor.
             problem = f"the executor sent what is {error}"
         output = find_last_output(self._log.read_text(errors="replace"))
         raise ExecutorDiedError(problem, f"Its last output, in {self._log}:\n{output or '(none)'}")

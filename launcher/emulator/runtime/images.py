@@ -1,7 +1,7 @@
 """The image registry: which interpreter of this machine stands for a container image.
 
-There need be no Docker: an image is an interpreter, a working directory and environment variables,
-or else a built image with all of these (``oci``). ``local/flexpack`` is the kit's own environment,
+Docker is not needed: an image is an interpreter, a working directory and environment variables, or
+a built image with all of these (``oci``). ``local/flexpack`` is the kit's own environment,
 ``local/NAME`` a registered project (``projects``); a file ``images.toml`` names the others::
 
     ["europe-west1-docker.pkg.dev/my-project/repo/sample:1"]
@@ -40,7 +40,7 @@ _VERSION = re.compile(r"(:[^/@]*)?(@.*)?$")  # a tag and a digest
 _ENTRY_FILE = ("template", "main.py")
 _KEYS = ("python", "workdir", "env", "oci")
 
-# What a container would have of its own and a process on this machine has to be given.
+# What a container has by itself and a local process must be given.
 _INHERITED = (
     "HOME",
     "LANG",
@@ -62,7 +62,7 @@ _STOCK_BEAM = re.compile(
 
 
 class UnknownImage(LookupError):  # noqa: N818
-    """Nothing stands for that image; the message says what to write into images.toml."""
+    """Nothing stands for the image; the message says what to write into images.toml."""
 
 
 class BadImagesFileError(ValueError):
@@ -71,11 +71,9 @@ class BadImagesFileError(ValueError):
 
 @dataclass(frozen=True)
 class Image:
-    """What stands for a container image.
-
-    Attributes:
-        root: the files of a built image; None if it uses those of this machine. ``workdir`` is
-            the path from here, whatever it is called inside.
+    """The environment that stands for a container image. Attributes:
+    root: the files of a built image; None if it uses those of this machine. ``workdir`` is the path
+        from here, whatever it is called inside.
     """
 
     python: Path
@@ -84,7 +82,7 @@ class Image:
     root: Path | None = None
 
     def find_file(self, name: str) -> Path:
-        """Return where the image's file ``name`` is, an absolute path or one from its workdir."""
+        """Return the path of the image's file ``name``, absolute or relative to its workdir."""
         if self.root is not None and name.startswith("/"):
             return self.root / name.lstrip("/")
         return self.workdir / name
@@ -103,8 +101,8 @@ class Image:
         """Return all variables of a process in this image.
 
         A clean base out of ``own``, the image's variables, those of the local services
-        (``endpoints``), and the working directory on the module path. A built image has nothing
-        of this machine.
+        (``endpoints``), and the working directory on the module path. A built image gets nothing
+        from this machine.
         """
         if self.root is not None:
             return {"HOME": "/root", **self.env, **endpoints}
@@ -129,7 +127,7 @@ class ImageRegistry:
     projects: Projects = field(default_factory=Projects)
 
     def find(self, reference: str) -> Image:
-        """Return what stands for an image.
+        """Return the environment that stands for an image.
 
         Raises:
             UnknownImage: nothing does.
@@ -179,8 +177,8 @@ def describe_stock_image(reference: str) -> str | None:
     here = ".".join(platform.python_version_tuple()[:2]), metadata.version("apache-beam")
     warning = (
         f"The workers run Beam's own image, {reference}, which does not contain the template. Here "
-        "the packages of this environment stand for it; on Dataflow, importing what is not Beam's "
-        "fails. For the workers to import what is in the template's image, set "
+        "the packages of this environment stand for it; on Dataflow, importing anything but "
+        "Beam's packages fails. For the workers to import what is in the template's image, set "
         "sdk_container_image (sdkContainerImage in the environment) to it."
     )
     if (stock["python"], stock["beam"]) != here:
@@ -196,7 +194,7 @@ def load_images(
     Args:
         path: the file; paths in it are relative to its directory.
         workdir: working directory of ``local/flexpack``, and of images that name none.
-        projects: what is registered; none by default.
+        projects: the registered projects; none by default.
 
     Raises:
         BadImagesFileError: the file cannot be read, or an entry cannot be right.
@@ -276,7 +274,7 @@ def _path(where: str, key: str, entry: Mapping[str, Any], folder: Path) -> Path 
 
 
 def _template_entry_file() -> Path:
-    # Found without importing it: the emulator must not load what runs in the image.
+    # Found without an import: the emulator must not load code that runs in the image.
     spec = importlib.util.find_spec("template")
     if spec is None or not spec.submodule_search_locations:
         raise BadImagesFileError("the package 'template' is not installed beside the launcher")

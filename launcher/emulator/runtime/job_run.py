@@ -1,7 +1,7 @@
-"""One run of one job: its processes one after the other, and what they report.
+"""One run of one job: its processes, one after another, and their reports.
 
-The executor is started first and waits for the job, so that it imports Beam while the launcher
-does the same. Whatever ends a run, no process of it is left.
+The executor is started first and waits for the job, so that it imports Beam while the launcher does
+the same. No process is left, however a run ends.
 """
 
 from __future__ import annotations
@@ -54,19 +54,18 @@ from launcher.emulator.storage.store import ObjectStore
 _LOG = logging.getLogger(__name__)
 _MOST_CONSOLE_MESSAGES = 1000
 _LONGEST_CONSOLE_MESSAGE = 10_000
-# An executor of a streaming job that dies has a successor, unless it is one of several in a row
-# that died so soon.
+# A streaming job's executor that dies gets a successor, unless several in a row died this soon.
 _SOON_SEC = 30.0
 _MOST_SOON = 3
 _RECORD_AGAIN_SEC = 1.0
-# What workers of the kit's templates import in any case.
+# What all workers of the kit's templates import.
 _TEMPLATE_MODULES = (
     "template.inference",
     "template.sources",
     "template.sinks.files",
     "template.sinks.finalize",
 )
-# What Beam stages to be installed on the workers by pip.
+# What Beam stages for pip to install on the workers.
 _INSTALLED_SUFFIXES = (".whl", ".tar.gz", ".zip")
 _INSTALLED_NAMES = ("requirements.txt", "extra_packages.txt")
 
@@ -127,19 +126,19 @@ class JobRun:
         self._run(lambda: self._execute(job, self._start_executor(None)))
 
     def drain(self) -> None:
-        """Let a streaming job end with the messages that it has. Returns at once."""
+        """Let a streaming job end after the messages that it has taken. Returns at once."""
         with self._lock:
             self._drained = True
             if self._executor is not None:
                 self._executor.send(Drain())
 
     def cancel(self) -> None:
-        """Kill the processes of the run and report no more; block until they are gone."""
+        """Kill the run's processes and report nothing more; block until they are gone."""
         self._cancelled.set()
         self._children.kill_all()
 
     def report_usage(self) -> None:
-        """Report what the processes of the run use; one thread alone calls this."""
+        """Report the usage of the run's processes; call it from one thread only."""
         usage = self._usage.read(self._children.pids())
         if usage is not None:
             self._report(usage)
@@ -166,7 +165,7 @@ class JobRun:
                         self._report(event)
                 self._report(StateEvent(JobState.FAILED))
             except (OSError, sqlite3.Error) as error:
-                # The disk may be full: nobody else would ever record that the job has ended.
+                # The disk may be full: nothing else would ever record that the job has ended.
                 _LOG.warning("the end of job %s cannot be recorded: %s", self._job_id, error)
                 self._children.kill_all()
                 self._cancelled.wait(_RECORD_AGAIN_SEC)
@@ -181,7 +180,7 @@ class JobRun:
         self._report(MessageEvent(importance, text))
 
     def _find_warm_parent(self, launch: Launch, worker: WorkerCommand | None) -> WarmParent | None:
-        """Return what forks launcher, executor and workers, if it can fork all of them."""
+        """Return the process that can fork launcher, executor and workers, or None."""
         if self._warm is None or worker is None:
             return None
         try:
@@ -221,9 +220,9 @@ class JobRun:
         )
 
     def _process_env(self, image: Image) -> dict[str, str]:
-        # google-auth must not find the credentials of the user of this machine.
+        # google-auth must not find the local user's credentials.
         own = {"CLOUDSDK_CONFIG": str(self._run_dir / "gcloud")}
-        if image.root is not None:  # It has a /tmp of its own.
+        if image.root is not None:  # It has its own /tmp.
             own[RUN_DIR_VARIABLE] = str(self._run_dir)
         elif temp.VARIABLE not in image.env:
             own[temp.VARIABLE] = str(self._temp_dir)
@@ -271,7 +270,7 @@ class JobRun:
             executor = self._start_executor(worker, execution.num_workers)
 
     def _prepare(self, job: Mapping[str, Any]) -> Execution:
-        """Bring what a job needs into its folder."""
+        """Copy a job's files into its folder."""
         streaming = job.get("type") == "JOB_TYPE_STREAMING"
         pubsub_host = self._endpoints.get(HOST_VARIABLE)
         if streaming and pubsub_host is None:
@@ -289,7 +288,7 @@ class JobRun:
         return execution
 
     def _take(self, event: Event, *, earlier: Updates) -> None:
-        """Take one report of an executor; ``earlier`` are the counts of those before it."""
+        """Handle one report of an executor; ``earlier`` are its predecessors' counts."""
         match event:
             case SubscriptionEvent(subscription):
                 self._subscriptions.add(subscription)
@@ -314,7 +313,7 @@ class JobRun:
             self._report(each)
 
     def _stay_running(self) -> None:
-        """Wait until the job was RUNNING for as long as it must be at least."""
+        """Wait until the job was RUNNING for the required time."""
         rest_sec = self._running_since + self._running_sec - time.monotonic()
         if rest_sec > 0:
             self._say(
@@ -325,7 +324,7 @@ class JobRun:
             self._cancelled.wait(rest_sec)
 
     def _delete_subscriptions(self) -> None:
-        # Should this process be killed instead, Pub/Sub ends with it and forgets them all.
+        # If this process is killed instead, Pub/Sub ends with it and forgets them all.
         for subscription in self._subscriptions:
             problem = delete_subscription(self._endpoints[HOST_VARIABLE], subscription)
             if problem:
@@ -336,7 +335,7 @@ class JobRun:
         try:
             return self._build_worker(self._images.find(reference)) if reference else None
         except UnknownImage:
-            return None  # If the job does name it, it fails then.
+            return None  # If the job uses it, the job fails then.
 
     def _find_worker(self, reference: str) -> WorkerCommand:
         try:

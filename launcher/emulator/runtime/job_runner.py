@@ -1,4 +1,4 @@
-"""The job runner: what happens between an accepted launch and a finished job.
+"""The job runner: takes an accepted launch to a finished job.
 
 Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
 the order in which they came. Decides nothing about requests, which are valid; keeps no record, the
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 _USAGE_PERIOD_SEC = 2.0
 
 DEFAULT_MAX_JOBS = max(4, os.cpu_count() or 1)
-"""How many jobs run at once: each is three processes that import Beam."""
+"""The number of jobs that run at once: each has three processes that import Beam."""
 
 
 class JobRunner:
@@ -52,7 +52,7 @@ class JobRunner:
             store: the local Cloud Storage.
             images: what stands for container images.
             endpoints: variables that lead the jobs' processes to the local services.
-            report: takes a job's id and what its run reports; called from several threads.
+            report: receives a job's id and its run's reports; called from several threads.
             runs_dir: gets a folder for every job, with the output of its processes.
             umask: of the processes that run the jobs' own code; -1 for this process's.
             max_jobs: how many jobs run at once.
@@ -86,14 +86,14 @@ class JobRunner:
         self._start(job_id, lambda run: run.execute(job))
 
     def drain(self, job_id: str) -> None:
-        """Let a streaming job end with the messages that it has. Returns at once."""
+        """Let a streaming job end after the messages that it has taken. Returns at once."""
         with self._lock:
             found = self._runs.get(job_id)
         if found is not None:
             found[0].drain()
 
     def cancel(self, job_id: str) -> None:
-        """Kill the processes of a job, or let it wait no longer; block until they are gone.
+        """Kill a job's processes, or take it out of the queue; block until they are gone.
 
         Reports nothing.
         """
@@ -103,12 +103,12 @@ class JobRunner:
             self._stop(job_id, *found)
 
     def running(self) -> frozenset[str]:
-        """Return the jobs that run, wait for their turn or are being stopped."""
+        """Return the jobs that run, wait for their turn, or are stopping."""
         with self._lock:
             return frozenset(self._runs)
 
     def close(self) -> None:
-        """Kill all that runs; block until it is gone. Reports nothing."""
+        """Kill everything that runs; block until it is gone. Reports nothing."""
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
@@ -150,7 +150,7 @@ class JobRunner:
             self._forget(job_id)
         else:
             run.cancel()
-            wait([ended])  # Its processes are gone: it has nothing left to wait for.
+            wait([ended])  # Its processes are gone, so it has nothing left to wait for.
 
     def _watch_usage(self) -> None:
         while not self._closed.wait(_USAGE_PERIOD_SEC):

@@ -53,7 +53,7 @@ NO_FLAG = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """A launch of a Flex Template, valid in every respect. Locations are ``gs://`` URLs.
+    """A valid launch of a Flex Template. Locations are ``gs://`` URLs.
 
     Attributes:
         runtime_environment: a ``FlexTemplateRuntimeEnvironment``: the request's fields over those
@@ -107,7 +107,7 @@ def build_flags(launch: Launch, template_location: str) -> list[str]:
 
 
 def sort_flags(flags: Iterable[str]) -> list[str]:
-    """Sort flags by their names; several of one name keep their order."""
+    """Sort flags by name; flags with the same name keep their order."""
     return sorted(flags, key=lambda flag: flag.partition("=")[0])
 
 

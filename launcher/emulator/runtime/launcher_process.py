@@ -43,12 +43,12 @@ _OWN_LINES = (
     ("python_template_launcher.go:36", "Started template launcher."),
     ("python_template_launcher.go:38", "Initialize Python template."),
 )
-_LONGEST_LINE_BYTES = 1 << 16  # what is longer comes as several lines
+_LONGEST_LINE_BYTES = 1 << 16  # a longer line arrives as several
 # The rest of the output of a program that has ended is read until nothing comes for a second, and
 # no longer than so many: a process that it leaves behind may hold the pipe open for ever.
 _MOST_WAITS = 10
 
-# What the console shows, and what to do about it.
+# Texts of the console, with their remedies.
 _REMEDIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"error: (?:unrecognized arguments|no such option)"),

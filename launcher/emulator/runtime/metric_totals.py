@@ -17,7 +17,7 @@ _MEAN = "MeanByteCount"
 def add_metrics(earlier: Updates, present: Updates) -> Updates:
     """Return the sums of the metrics of an executor that has ended and of its successor.
 
-    A mean that carries no count cannot be added up: the successor's stands for both.
+    A mean without its count cannot be added up: the successor's stands for both.
     """
     totals = {_identity(update): update for update in earlier}
     for update in present:

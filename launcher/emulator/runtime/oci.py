@@ -40,12 +40,12 @@ class OciError(Exception):
 
 @dataclass(frozen=True)
 class MountedImage:
-    """An image whose files can be seen.
+    """An image whose files are mounted.
 
     Attributes:
         python: a program of this machine that runs the image's interpreter inside the image.
         root: where the image's files are.
-        workdir: the image's working directory, as it is called inside.
+        workdir: the image's working directory, as a path inside.
         env: the image's variables.
     """
 
@@ -112,10 +112,10 @@ def _pull(reference: str) -> None:
 
 
 def _find_python(reference: str, root: Path, path: str) -> str:
-    """Return the ``python`` that the image's PATH leads to, as it is called inside."""
+    """Return the ``python`` on the image's PATH, as a path inside."""
     for folder in path.split(":"):
         program = PurePosixPath(folder) / "python"
-        # A link may lead to an absolute path, which is one of the image and not of this machine.
+        # An absolute link points into the image, not into this machine.
         if os.path.lexists(root / program.relative_to("/")):
             return str(program)
     raise OciError(f"{reference} has no 'python' on its PATH, {path}")

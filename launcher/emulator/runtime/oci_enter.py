@@ -2,7 +2,7 @@
 
 Run as ``python -I -S oci_enter.py ENTRY.json ARGUMENTS...`` by what ``oci`` writes. Takes a mount
 namespace of its own, so that its mounts end with it, and stays the same process, so that whoever
-started it can wait for it and kill it. Standard library only: it stands before every child.
+started it can wait for it and kill it. Standard library only: it runs before every child.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Entry:
     Attributes:
         root: its files.
         workdir: its working directory, as it is called inside.
-        program: what to run, as it is called inside.
-        binds: folders of this machine to be shown at the same path inside.
+        program: the program to run, as a path inside.
+        binds: folders of this machine that appear at the same path inside.
     """
 
     root: str
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     run_dir = environment.pop(RUN_DIR_VARIABLE, None)
     libc = ctypes.CDLL(None, use_errno=True)
     _checked(libc.unshare(_CLONE_NEWNS), "unshare")
-    # What is mounted here must not be seen outside.
+    # Mounts made here must not be visible outside.
     _checked(libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None), "mount /")
     for path in (*_SYSTEM, _DRIVER, *entry.binds, *([run_dir] if run_dir else [])):
         source = Path(path)
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 
 def _make_like(source: Path, target: Path) -> None:
-    """Make something to mount on."""
+    """Make a mount point."""
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
     elif not target.exists():

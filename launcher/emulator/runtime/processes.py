@@ -1,7 +1,7 @@
-"""Child processes that cannot outlive the emulator, and the children of one job as a whole.
+"""Child processes that cannot outlive the emulator, and the group of one job's children.
 
 Every child runs under a leash (``leash.py``): its own process group, which is killed as a whole
-when the child ends, when it is killed here, and when the emulator dies in whatever way.
+when the child ends, when it is killed here, and when the emulator dies.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Children:
             return child
 
     def pids(self) -> list[int]:
-        """Return the processes above all that run."""
+        """Return the leashes of all running children."""
         with self._lock:
             return [child.pid for child in self._running]
 

@@ -1,4 +1,4 @@
-"""Registered projects: ``local/NAME`` stands for the modules of a folder and a Python of its own.
+"""Registered projects: ``local/NAME`` stands for the modules of a folder and its own Python.
 
 Kept in a file of the emulator's folder, so that a project outlives a restart. Several projects
 share one emulator, wherever that was started.
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 KIT = "flexpack"
-"""The name that is the kit's own environment and nobody else's."""
+"""The name reserved for the kit's own environment."""
 
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _PROBE_TIMEOUT_SEC = 20.0
@@ -49,7 +49,7 @@ class Project:
 
     @property
     def missing(self) -> str:
-        """The first of its files that is no longer there, or nothing."""
+        """The first of its files that is missing, or ""."""
         files = (self.folder, self.python, self.entry_file)
         return next((path for path in files if not Path(path).exists()), "")
 
@@ -79,12 +79,12 @@ class Projects:
         self._projects = {project.name: project for project in found}
 
     def register(self, name: str, folder: str, python: str) -> Project:
-        """Add a project, or replace the one of that name; asks its Python for the template.
+        """Add a project, or replace the one of this name; asks its Python for the template.
 
         Blocks for some 50 ms, and at most 20 seconds.
 
         Raises:
-            BadProjectError: the name is not one, or folder or Python cannot be used.
+            BadProjectError: the name is invalid, or folder or Python cannot be used.
         """
         if not _NAME.fullmatch(name):
             raise BadProjectError(
@@ -110,7 +110,7 @@ class Projects:
         return project
 
     def find(self, name: str) -> Project | None:
-        """Return the project of a name."""
+        """Return the project with this name."""
         return self._projects.get(name)
 
     def list(self) -> Sequence[Project]:

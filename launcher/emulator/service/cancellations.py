@@ -62,7 +62,7 @@ class Cancellations:
             try:
                 self._record(job_id, problem)
             except (OSError, sqlite3.Error) as error:
-                # The disk may be full: nobody else would ever record that the job has ended.
+                # The disk may be full: nothing else would ever record that the job has ended.
                 _LOG.warning("the end of job %s cannot be recorded: %s", job_id, error)
                 if self._closed.wait(_RECORD_AGAIN_SEC):
                     return
