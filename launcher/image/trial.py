@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from launcher.errors import InputError
-from launcher.google.storage import read_object
+from launcher.google.storage import list_object_names, read_object
 from launcher.preflight.rehearsal.sample import NoSample, read_sample
 
+_MOST_FILES = 1000  # of a folder of a model
 # Where the image sees the files.
 _INSIDE = PurePosixPath("/tmp/flexpack-trial")  # noqa: S108
 
@@ -77,7 +78,15 @@ def prepared(trial: ModelTrial) -> Iterator[PreparedTrial]:
 def _find_model(model_path: str, directory: Path) -> Path:
     if model_path.startswith("gs://"):
         copy = directory / PurePosixPath(model_path).name
-        copy.write_bytes(read_object(model_path, flag="--model-path"))
+        bucket, _, name = model_path.removeprefix("gs://").rstrip("/").partition("/")
+        files = list_object_names(bucket, f"{name}/", most=_MOST_FILES) or []
+        for file in files:
+            if not file.endswith("/"):  # a folder's placeholder
+                path = copy / PurePosixPath(file).relative_to(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(read_object(f"gs://{bucket}/{file}", flag="--model-path"))
+        if not files:
+            copy.write_bytes(read_object(model_path, flag="--model-path"))
         return copy
     path = Path(model_path).absolute()
     if not path.exists():

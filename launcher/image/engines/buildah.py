@@ -41,6 +41,9 @@ class Buildah:
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image. Blocks, for many minutes where layers are not cached."""
+        for name, reference in plan.build_args.items():
+            if name.endswith("_IMAGE") and _tls(reference):
+                self.fetch(reference)  # A build would ask with TLS.
         follow_tool(
             build_command(plan, folder),
             environ=_environ(),

@@ -48,14 +48,34 @@ def test_a_folder_is_mounted_and_a_sample_is_copied(tmp_path):
     assert model.exists()
 
 
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_folder_in_cloud_storage_is_copied(cloud, storage, end):
+    for name in ("bert/config.json", "bert/deep/a.bin", "bert/", "bertrand/no"):
+        storage.store.write("my-bucket", name, name.encode())
+    with prepared(ModelTrial(model_path=f"gs://my-bucket/bert{end}")) as ready:
+        ((folder, inside),) = ready.mounts.items()
+        assert inside == INSIDE / "model" / "bert"
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert files == {"config.json", "deep/a.bin"}
+        assert (folder / "deep" / "a.bin").read_bytes() == b"bert/deep/a.bin"
+
+
+def test_a_file_in_cloud_storage_is_copied(cloud, storage):
+    storage.store.write("my-bucket", "m/a.onnx", b"a")
+    with prepared(ModelTrial(model_path="gs://my-bucket/m/a.onnx")) as ready:
+        ((file, inside),) = ready.mounts.items()
+        assert (file.read_bytes(), inside) == (b"a", INSIDE / "model" / "a.onnx")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"model_path": "gs://my-bucket/no"}, "--model-path gs://my-bucket/no: there is no such"),
         ({"model_path": "nowhere"}, "--model-path 'nowhere': no such file or folder"),
         ({"input": "nowhere"}, "--input nowhere: no file matches"),
     ],
 )
-def test_a_file_that_does_not_exist(fields, message):
+def test_a_file_that_does_not_exist(cloud, fields, message):
     with (
         pytest.raises(InputError, match=message),
         prepared(ModelTrial(model_class="a:B", **fields)),
