@@ -6,10 +6,12 @@ import dataclasses
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from launcher.emulator import daemon
+from tests.scheduling import FolderScheduling, find_rank
 from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ
 
 
@@ -17,6 +19,18 @@ def pytest_configure() -> None:
     """Take an interrupt, which a shell has ignored by what it starts in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: find_rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # else files of many tests go first, however quick
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

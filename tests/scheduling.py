@@ -1,0 +1,27 @@
+"""How the tests are dealt to the workers of pytest-xdist."""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+FIRST = ("docker", "e2e", "contract", "launcher/emulator", "launcher/preflight")
+"""Folders whose tests take longest: begun last, one worker would wait for the other's."""
+TOGETHER = ("docker", "e2e/console")
+"""Folders for one worker each: their tests share an image, or a browser and a local Dataflow."""
+
+
+def find_rank(nodeid: str) -> int:
+    """Return when a test is begun: those of the first folder have 0."""
+    return next((rank for rank, each in enumerate(FIRST) if _is_in(nodeid, each)), len(FIRST))
+
+
+class FolderScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Deals out files in their order, and the folders of ``TOGETHER`` as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = next((each for each in TOGETHER if _is_in(nodeid, each)), None)
+        return folder or str(super()._split_scope(nodeid))
+
+
+def _is_in(nodeid: str, folder: str) -> bool:
+    return nodeid.startswith(f"tests/{folder}/")
