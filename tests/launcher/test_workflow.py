@@ -19,12 +19,13 @@ from launcher import (
     run_template,
     upload_spec,
 )
+from launcher.emulator.runtime.events import Importance
 from launcher.google.storage import find_blob
 from launcher.workflow import plan_run
 from template.parameters import BATCH
+from tests.launcher.service import LAUNCH, Outcome
 
 SPEC = "gs://my-bucket/templates/batch.json"
-NO_CAPACITY = "Startup of the worker pool failed. ZONE_RESOURCE_POOL_EXHAUSTED: no machines."
 
 
 class Notes(RunObserver):
@@ -71,7 +72,7 @@ def config(cloud) -> LaunchConfig:
 
 
 def test_a_run_is_observed_from_check_to_end(config, service):
-    service.outcomes = [("JOB_STATE_DONE", "")]
+    service.outcomes.append(Outcome("DONE"))
     notes = Notes()
     result = run_template(config, observer=notes)
     assert notes.events == [
@@ -87,20 +88,23 @@ def test_a_run_is_observed_from_check_to_end(config, service):
 
 
 def test_a_shortage_leads_to_the_next_plan(config, service):
-    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY), ("JOB_STATE_DONE", "")]
+    service.fault(LAUNCH, "no-capacity")
+    service.outcomes.append(Outcome("DONE"))
     notes = Notes()
     gpu = replace(config, accelerator=Accelerator("nvidia-l4"))
     fallbacks = [Fallback.parse("region=europe-west4"), Fallback.parse("region=us-east1")]
     result = run_template(gpu, fallbacks=fallbacks, observer=notes)
     assert result.plan.config.region == "europe-west4"
-    assert [job["location"] for job in service.jobs] == ["us-central1", "europe-west4"]
+    assert [job.region for job in service.jobs] == ["us-central1", "europe-west4"]
     (event,) = [event for event in notes.events if event[0] == "fallback"]
     assert event[1].startswith("No machines or GPUs are left in the zone or region: ")
     assert event[2:] == ("region=europe-west4", 2, 3)
 
 
 def test_another_failure_is_diagnosed(config, service):
-    service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
+    service.outcomes.append(
+        Outcome("FAILED", ["ModuleNotFoundError: No module named 'x'"], Importance.ERROR)
+    )
     notes = Notes()
     with pytest.raises(JobFailed, match=r"Cause \(workers-lack-code\)") as caught:
         run_template(config, fallbacks=[Fallback.parse("region=us-east1")], observer=notes)
@@ -122,7 +126,7 @@ def test_without_following_the_job_is_not_even_read(config, service):
     result = run_template(config, until=None, observer=notes)
     assert notes.events[-1] == ("launched", "fashion")
     assert (result.counts, result.comparisons) == (None, None)
-    assert service.calls[-1][0] == "POST"
+    assert service.calls[-1].verb == "POST"
 
 
 @pytest.mark.parametrize("until", [None, Milestone.STAGED])
@@ -142,5 +146,5 @@ def test_a_plan_is_the_request_of_each_launch_and_sends_nothing(config, service)
 def test_a_spec_that_may_not_be_read_is_launched_unchecked(config, service, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:1")
     notes = Notes()
-    run_template(replace(config, parameters={}), until=None, observer=notes)
+    run_template(config, until=None, observer=notes)
     assert notes.events == [("unchecked", "StorageError"), ("launched", "fashion")]

@@ -147,10 +147,10 @@ def test_an_empty_file_holds_no_parameters(tmp_path: Path):
 
 
 def test_a_job_goes_by_its_name(flexpack, cloud):
-    cloud.add_job("fashion", currentState="JOB_STATE_DONE")
-    active = cloud.add_job("fashion", currentState="JOB_STATE_RUNNING")["id"]
-    cloud.add_job("other", currentState="JOB_STATE_RUNNING")
-    ended = cloud.add_job("ended", currentState="JOB_STATE_FAILED")["id"]
+    cloud.add_job("fashion", "DONE")
+    active = cloud.add_job("fashion").id
+    cloud.add_job("other")
+    ended = cloud.add_job("ended", "FAILED").id
 
     assert f"job id   {active}\n" in flexpack("jobs", "describe", "fashion")[1]
     assert f"job id   {ended}\n" in flexpack("jobs", "describe", "ended")[1]
@@ -161,7 +161,7 @@ def test_a_job_goes_by_its_name(flexpack, cloud):
 
 @pytest.mark.parametrize("verb", ["cancel", "drain"])
 def test_an_ended_job_is_not_cancelled_by_its_name(flexpack, cloud, verb):
-    cloud.add_job("ended", currentState="JOB_STATE_DONE")
+    cloud.add_job("ended", "DONE")
     status, _, err = flexpack("jobs", verb, "ended")
     assert status == 2
     assert err.startswith("flexpack: JOB 'ended': there is no active job of that name of my-proj")

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from launcher.emulator.runtime.events import Importance
+
 METRICS = [
     {
         "name": {"origin": "user", "name": name, "context": {"namespace": "flexpack", "step": "s"}},
@@ -29,30 +31,25 @@ RECORD = {
         {"kind": "dead_letters", "path": "p-errors-00000-of-00001.jsonl"},
     ],
 }
-ERROR_MESSAGE = {
-    "id": "1",
-    "time": "2026-11-22T13:00:05Z",
-    "messageText": "Traceback\n  boom",
-    "messageImportance": "JOB_MESSAGE_ERROR",
-}
+ERROR = "Traceback\n  boom"
 
 
 def test_wait_shows_progress_and_exits_by_the_outcome(flexpack, cloud):
-    job_id = cloud.add_job("fashion", currentState="JOB_STATE_DONE")["id"]
-    cloud.metrics = METRICS
+    job_id = cloud.add_job("fashion", "DONE").id
+    cloud.set_metrics(job_id, METRICS)
 
     status, out, err = flexpack("jobs", "wait", job_id)
     assert (status, err) == (0, "")
     assert "JOB_STATE_DONE\n" in out
     assert out.rstrip().endswith(": 1,000 rows read, 998 predictions, 2 dead letters")
 
-    cloud.metrics = [METRICS[0], METRICS[2]]
+    cloud.set_metrics(job_id, [METRICS[0], METRICS[2]])
     status, _, err = flexpack("jobs", "wait", job_id)
     assert status == 0
     assert "warning: nothing was predicted; every row is a dead letter" in err
 
-    cloud.jobs[0]["currentState"] = "JOB_STATE_FAILED"
-    cloud.messages = [ERROR_MESSAGE]
+    job_id = cloud.add_job("fashion", "FAILED").id
+    cloud.add_message(job_id, ERROR, Importance.ERROR)
     status, out, err = flexpack("jobs", "wait", job_id)
     assert status == 1
     assert "ERROR: Traceback\n" in out
@@ -67,15 +64,15 @@ def test_watch_takes_the_newest_active_job_and_prints_lines_into_a_pipe(flexpack
     status, _, err = flexpack("jobs", "watch")
     assert status == 2
     assert err.startswith("flexpack: JOB: no job of my-project in us-central1 is active; 'flexpack")
-    cloud.metrics = METRICS
-    job_id = cloud.add_job("fashion", currentState="JOB_STATE_DONE")["id"]
+    job_id = cloud.add_job("fashion", "DONE").id
+    cloud.set_metrics(job_id, METRICS)
     status, out, _ = flexpack("jobs", "watch", job_id)
     assert status == 0
     assert out.rstrip().endswith(": 1,000 rows read, 998 predictions, 2 dead letters")
 
 
 def test_wait_gives_up_in_time(flexpack, cloud):
-    job_id = cloud.add_job("fashion", currentState="JOB_STATE_RUNNING")["id"]
+    job_id = cloud.add_job("fashion").id
     status, _, err = flexpack("jobs", "wait", job_id, "--timeout-sec", "0")
     assert status == 1
     assert f"stop it with 'flexpack jobs cancel {job_id}'" in err
@@ -87,14 +84,13 @@ def test_list(flexpack, cloud):
         "No such jobs of my-project in us-central1.\n",
         "",
     )
-    cloud.add_job("first", currentState="JOB_STATE_DONE")
-    cloud.add_job("second", currentState="JOB_STATE_RUNNING")
+    ids = [cloud.add_job("first", "DONE").id, cloud.add_job("second").id]
 
     _, out, _ = flexpack("jobs", "list")
     title, second, first = out.splitlines()
     assert title.split() == ["JOB_ID", "NAME", "STATE", "CREATED"]
-    assert second.split()[:3] == ["2026-11-22_05_00_00-2", "second", "JOB_STATE_RUNNING"]
-    assert first.split()[:3] == ["2026-11-22_05_00_00-1", "first", "JOB_STATE_DONE"]
+    assert second.split()[:3] == [ids[1], "second", "JOB_STATE_RUNNING"]
+    assert first.split()[:3] == [ids[0], "first", "JOB_STATE_DONE"]
 
     _, out, _ = flexpack("jobs", "list", "--format", "json", "--name", "first", "--limit", "1")
     assert [job["name"] for job in json.loads(out)] == ["first"]
@@ -103,12 +99,12 @@ def test_list(flexpack, cloud):
 def test_describe(flexpack, cloud, tmp_path):
     job_id = cloud.add_job(
         "fashion",
-        currentState="JOB_STATE_DONE",
+        "DONE",
         type="JOB_TYPE_BATCH",
         labels={"team": "ml"},
         environment={"sdkPipelineOptions": {"options": OPTIONS | {"output": str(tmp_path / "p")}}},
-    )["id"]
-    cloud.metrics = METRICS
+    ).id
+    cloud.set_metrics(job_id, METRICS)
     (tmp_path / "p-run.json").write_text(json.dumps(RECORD))
 
     status, out, _ = flexpack("jobs", "describe", job_id)
@@ -142,38 +138,45 @@ def test_a_job_that_is_not_there(flexpack, cloud, verb):
 
 
 def test_messages(flexpack, cloud):
-    assert flexpack("jobs", "messages", "1", "--importance", "error") == (
+    job_id = cloud.add_job("fashion").id
+    assert flexpack("jobs", "messages", job_id, "--importance", "error") == (
         0,
         "No messages of importance error or above.\n",
         "",
     )
-    cloud.messages = [ERROR_MESSAGE]
-    _, out, _ = flexpack("jobs", "messages", "1")
+    cloud.add_message(job_id, ERROR, Importance.ERROR)
+    _, out, _ = flexpack("jobs", "messages", job_id)
     assert out.endswith("  ERROR     Traceback\n  boom\n")
-    _, out, _ = flexpack("jobs", "messages", "1", "--format", "json")
-    assert json.loads(out) == [ERROR_MESSAGE | {"time": "2026-11-22T13:00:05Z"}]
+    _, out, _ = flexpack("jobs", "messages", job_id, "--format", "json")
+    (message,) = json.loads(out)
+    assert message.keys() == {"id", "time", "messageText", "messageImportance"}
+    assert message["time"] == "2026-11-22T13:00:01Z"
+    assert (message["messageText"], message["messageImportance"]) == (ERROR, "JOB_MESSAGE_ERROR")
 
 
 def test_metrics(flexpack, cloud):
-    assert flexpack("jobs", "metrics", "1") == (0, "No metrics yet.\n", "")
-    cloud.metrics = METRICS
-    _, out, _ = flexpack("jobs", "metrics", "1")
+    job_id = cloud.add_job("fashion").id
+    assert flexpack("jobs", "metrics", job_id) == (0, "No metrics yet.\n", "")
+    cloud.set_metrics(job_id, METRICS)
+    _, out, _ = flexpack("jobs", "metrics", job_id)
     assert [line.split() for line in out.splitlines()] == [
         ["NAME", "NAMESPACE", "STEP", "VALUE"],
         ["dead_letters", "flexpack", "s", "2"],
         ["predictions", "flexpack", "s", "998"],
         ["rows_read", "flexpack", "s", "1,000"],
     ]
-    _, out, _ = flexpack("jobs", "metrics", "1", "--source", "service", "--format", "json")
-    assert json.loads(out) == [METRICS[-1]]
+    _, out, _ = flexpack("jobs", "metrics", job_id, "--source", "service", "--format", "json")
+    (metric,) = json.loads(out)
+    assert (metric["name"]["name"], metric["scalar"]) == ("ElementCount", 7)
 
 
-def test_cancel_and_drain(flexpack, cloud):
-    job_id = cloud.add_job("fashion")["id"]
+def test_drain_and_cancel(flexpack, cloud):
+    job_id = cloud.add_job("fashion", type="JOB_TYPE_STREAMING").id
+    status, out, _ = flexpack("jobs", "drain", job_id)
+    assert (status, cloud.drained) == (0, [job_id])
+    assert f"flexpack jobs wait {job_id}" in out
     status, out, _ = flexpack("jobs", "cancel", job_id, "--force")
     assert status == 0
     assert f"flexpack jobs wait {job_id}" in out
-    status, out, _ = flexpack("jobs", "drain", job_id)
-    assert status == 0
-    states = [json.loads(body)["requestedState"] for method, body in cloud.calls if method == "PUT"]
-    assert states == ["JOB_STATE_CANCELLED", "JOB_STATE_DRAINED"]
+    states = [body["requestedState"] for body in cloud.updates]
+    assert states == ["JOB_STATE_DRAINED", "JOB_STATE_CANCELLED"]

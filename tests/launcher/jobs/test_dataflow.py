@@ -1,10 +1,9 @@
-"""The client against a Dataflow that plays faults over real HTTP."""
+"""The client against the local Dataflow's service, which plays faults over real HTTP."""
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import pytest
 import requests
@@ -14,70 +13,88 @@ from launcher import (
     ApiError,
     CredentialsError,
     Dataflow,
+    JobState,
     LaunchUncertain,
     MessageImportance,
     Unreachable,
     build_launch_request,
 )
+from launcher.emulator.runtime.events import Importance
 from launcher.errors import FormatError
 from launcher.google.transport import is_google
+from tests.launcher.service import GET, LAUNCH, LIST, UPDATE, Outcome
 
 
 def test_launch(service, dataflow, config, naps):
     job = dataflow.launch(build_launch_request(config))
 
-    assert job.id == service.jobs[0]["id"]
+    assert [job.id] == [each.id for each in service.jobs]
     assert job.name == "fashion"
     assert service.launch_calls == 1
     assert naps == []
 
 
-@pytest.mark.parametrize("fault", ["drop-after", "503-after", "hang", "garbage", "no-job"])
+@pytest.mark.parametrize("fault", ["drop-after", "503-after", "delay-after"])
 def test_a_launch_whose_answer_is_lost_is_found_and_not_repeated(service, dataflow, config, fault):
-    service.launch_faults.append(fault)
+    service.fault(LAUNCH, fault, delay_sec=2.5)  # longer than the client waits
 
     job = dataflow.launch(build_launch_request(config))
 
     assert service.launch_calls == 1
-    assert [job.id] == [created["id"] for created in service.jobs]
+    assert [job.id] == [created.id for created in service.jobs]
 
 
-@pytest.mark.parametrize("fault", ["drop-before", "503-before"])
+@pytest.mark.parametrize("answer", ["<html>", {}], ids=["a page", "no job"])
+def test_a_launch_whose_answer_is_of_another_shape_is_found(service, dataflow, config, answer):
+    service.say(LAUNCH, 200, answer, after=True)
+
+    job = dataflow.launch(build_launch_request(config))
+
+    assert service.launch_calls == 1
+    assert [job.id] == [created.id for created in service.jobs]
+
+
+@pytest.mark.parametrize("fault", ["drop", "503"])
 def test_a_launch_that_had_no_effect_is_repeated(service, dataflow, config, fault):
-    service.launch_faults.append(fault)
+    service.fault(LAUNCH, fault)
 
     job = dataflow.launch(build_launch_request(config))
 
     assert service.launch_calls == 2
-    assert [job.id] == [created["id"] for created in service.jobs]
+    assert [job.id] == [created.id for created in service.jobs]
 
 
-def test_a_launch_that_takes_effect_after_the_look_is_not_doubled(service, dataflow, config):
-    service.launch_faults.append("drop-late")
+def test_a_launch_that_takes_effect_after_the_look_is_not_doubled(service, config, naps):
+    service.fault(LAUNCH, "delay", delay_sec=1.3)  # longer than the client waits
+    service.fault(LAUNCH, "delay", delay_sec=0.7)  # until the first has taken effect
+    place = ("my-project", "us-central1")
+    dataflow = Dataflow(*place, endpoint=service.endpoint, timeout_sec=1, sleep=naps.append)
 
     job = dataflow.launch(build_launch_request(config))
 
     assert service.launch_calls == 2
-    assert [job.id] == [created["id"] for created in service.jobs]
+    assert [job.id] == [created.id for created in service.jobs]
 
 
 def test_without_visible_labels_a_new_job_of_the_name_is_the_launched_one(
     service, dataflow, config
 ):
-    service.add_job("fashion", currentState="JOB_STATE_DONE")
-    service.shows_labels = False
-    service.launch_faults.append("drop-after")
+    service.add_job("fashion", "DONE")
+    service.outcomes.append(Outcome("QUEUED", document={"labels": {}}))
+    service.fault(LAUNCH, "drop-after")
 
     job = dataflow.launch(build_launch_request(config))
 
-    assert job.id == service.jobs[1]["id"]
+    assert job.id == service.jobs[1].id
     assert len(service.jobs) == 2
 
 
 def test_another_clients_job_of_the_same_name_is_not_taken_for_ours(service, dataflow, config):
     service.add_job("fashion", labels={"flexpack-launch-id": "somebody-else"})
 
-    with pytest.raises(ApiError, match="409 ALREADY_EXISTS: There is already an active job"):
+    with pytest.raises(
+        ApiError, match=r"409 ALREADY_EXISTS: \(\w+\): There is already an active job"
+    ):
         dataflow.launch(build_launch_request(config))
 
     assert len(service.jobs) == 1
@@ -92,17 +109,17 @@ def test_a_repeated_task_finds_the_job_of_its_first_try(service, dataflow, confi
 
 
 def test_too_many_requests_is_repeated_without_a_look(service, dataflow, config, naps):
-    service.launch_faults.extend(["429", "429"])
+    service.fault(LAUNCH, "429", count=2)
 
     dataflow.launch(build_launch_request(config))
 
-    assert [method for method, _ in service.calls] == ["GET", "POST", "POST", "POST"]
+    assert [call.verb for call in service.calls] == ["GET", "POST", "POST", "POST"]
     assert naps == [1.0, 2.0]
     assert len(service.jobs) == 1
 
 
 def test_attempts_are_bounded(service, dataflow, config):
-    service.launch_faults.extend(["503-before"] * 10)
+    service.fault(LAUNCH, "503", count=10)
 
     with pytest.raises(ApiError, match="launching 'fashion': Dataflow answered 503 UNAVAILABLE"):
         dataflow.launch(build_launch_request(config))
@@ -112,10 +129,8 @@ def test_attempts_are_bounded(service, dataflow, config):
 
 
 def test_a_refused_launch_is_not_repeated_and_names_every_parameter(service, dataflow, config):
-    service.launch_faults.append("400")
-
     with pytest.raises(ApiError) as caught:
-        dataflow.launch(build_launch_request(config))
+        dataflow.launch(build_launch_request(replace(config, parameters={})))
 
     assert service.launch_calls == 1
     assert caught.value.violations == (("input", "Missing required parameter"),)
@@ -126,8 +141,9 @@ def test_a_refused_launch_is_not_repeated_and_names_every_parameter(service, dat
 
 
 def test_what_cannot_be_found_out_is_said(service, dataflow, config):
-    service.launch_faults.append("drop-after")
-    service.read_faults_after_launch.extend([503] * 3)
+    service.fault(LAUNCH, "drop-after")
+    service.fault(LIST, "delay")  # of no time: the look before the launch
+    service.fault(LIST, "503", count=3)
 
     with pytest.raises(
         LaunchUncertain, match=r"It is unknown whether.*503.*\n.*flexpack jobs list"
@@ -138,41 +154,47 @@ def test_what_cannot_be_found_out_is_said(service, dataflow, config):
 
 
 def test_who_may_not_list_jobs_may_launch(service, dataflow, config):
-    service.read_faults.append((403, "dataflow.jobs.list"))
-    assert dataflow.launch(build_launch_request(config)).id == service.jobs[0]["id"]
+    service.say(LIST, 403, "dataflow.jobs.list")
+    assert dataflow.launch(build_launch_request(config)).id == service.jobs[0].id
 
 
 def test_without_the_right_to_list_jobs_a_lost_answer_stays_lost(service, dataflow, config):
-    service.read_faults.append((403, "dataflow.jobs.list"))
-    service.launch_faults.append("drop-after")
-    service.read_faults_after_launch.append((403, "dataflow.jobs.list"))
+    for _ in range(2):  # before the launch and after it
+        service.say(LIST, 403, "dataflow.jobs.list")
+    service.fault(LAUNCH, "drop-after")
     with pytest.raises(LaunchUncertain, match=r"It is unknown whether.*dataflow\.jobs\.list"):
         dataflow.launch(build_launch_request(config))
     assert service.launch_calls == 1
 
 
 def test_nothing_is_launched_where_nothing_answers(service, config, naps):
-    endpoint = service.endpoint
-    service.close()
-    dataflow = Dataflow("my-project", "us-central1", endpoint=endpoint, sleep=naps.append)
+    service.stop_answering()
+    dataflow = Dataflow("my-project", "us-central1", endpoint=service.endpoint, sleep=naps.append)
 
-    with pytest.raises(Unreachable, match=f"no connection to {endpoint}"):
+    with pytest.raises(Unreachable, match=f"no connection to {service.endpoint}"):
         dataflow.launch(build_launch_request(config))
 
 
-@pytest.mark.parametrize("faults", [[503, 0], [429], [500]])
+@pytest.mark.parametrize("faults", [["503", "drop"], ["429"]], ids="-".join)
 def test_reads_are_repeated(service, dataflow, faults, naps):
-    service.add_job("fashion", labels={"a": "b"})
-    service.read_faults.extend(faults)
+    added = service.add_job("fashion", labels={"a": "b"})
+    for fault in faults:
+        service.fault(GET, fault)
 
-    job = dataflow.get(service.jobs[0]["id"])
-
-    assert job.labels == {"a": "b"}
+    assert dataflow.get(added.id).labels == {"a": "b"}
     assert len(naps) == len(faults)
 
 
+def test_a_read_is_repeated_after_an_error_of_the_server(service, dataflow, naps):
+    added = service.add_job("fashion")
+    service.say(GET, 500, "Internal error encountered.")
+
+    assert dataflow.get(added.id).name == "fashion"
+    assert len(naps) == 1
+
+
 def test_reads_are_repeated_a_few_times_only(service, dataflow):
-    service.read_faults.extend([503] * 10)
+    service.fault(GET, "503", count=10)
 
     with pytest.raises(ApiError, match="reading job x: Dataflow answered 503"):
         dataflow.get("x")
@@ -218,14 +240,14 @@ def test_credentials_go_to_google_alone(endpoint, expected):
 
 
 def test_a_missing_job_is_reported_in_the_services_words(service, dataflow):
-    with pytest.raises(ApiError, match="404 NOT_FOUND: Information about job x could not be found"):
+    with pytest.raises(ApiError, match=r"404 NOT_FOUND: \(\w+\): Information about job x could"):
         dataflow.get("x")
 
     assert len(service.calls) == 1
 
 
 def test_what_the_service_does_not_implement_is_not_repeated(service, dataflow):
-    service.read_faults.append(501)
+    service.say(GET, 501, "not here")
 
     with pytest.raises(ApiError, match="501"):
         dataflow.get("x")
@@ -234,68 +256,63 @@ def test_what_the_service_does_not_implement_is_not_repeated(service, dataflow):
 
 
 def test_an_answer_of_another_shape_names_its_field(service, dataflow):
-    job = service.add_job("fashion", labels=["a"])
+    service.say(GET, 200, {"id": "x", "labels": ["a"]})
 
     with pytest.raises(FormatError, match=r"labels: expected an object, got \['a'\]"):
-        dataflow.get(job["id"])
+        dataflow.get("x")
 
 
 def test_list_reads_all_pages_up_to_the_limit(service, dataflow):
     for number in range(5):
-        service.add_job("even" if number % 2 == 0 else "odd")
+        service.add_job("even" if number % 2 == 0 else "odd", "DONE")
 
     assert len(dataflow.list()) == 5
     assert [job.name for job in dataflow.list(name="odd")] == ["odd", "odd"]
-    assert [job.id for job in dataflow.list(limit=1)] == [service.jobs[-1]["id"]]
+    assert [job.id for job in dataflow.list(limit=1)] == [service.jobs[-1].id]
 
 
 def test_messages_of_all_pages(service, dataflow):
-    service.messages = [
-        {
-            "id": str(number),
-            "time": f"2026-11-22T13:00:0{number}.123456789Z",
-            "messageText": f"text {number}",
-            "messageImportance": "JOB_MESSAGE_ERROR",
-        }
-        for number in range(5)
-    ]
+    job_id = service.add_job("fashion").id
+    start = service.now
+    service.add_message(job_id, "of less importance")
+    for number in range(5):
+        service.add_message(job_id, f"text {number}", Importance.ERROR)
 
     messages = dataflow.messages(
-        "1",
-        minimum_importance=MessageImportance.ERROR,
-        start_time=datetime(2026, 11, 22, tzinfo=UTC),
+        job_id, minimum_importance=MessageImportance.ERROR, start_time=start
     )
 
     assert [message.message_text for message in messages] == [f"text {n}" for n in range(5)]
-    assert messages[0].time == datetime(2026, 11, 22, 13, 0, 0, 123456, tzinfo=UTC)
-    assert "minimumImportance=JOB_MESSAGE_ERROR" in service.calls[0][1]
-    assert "startTime=2026-11-22T00%3A00%3A00Z" in service.calls[0][1]
+    assert {message.time for message in messages} == {start}
+    assert len(service.calls) == 3
+    assert "minimumImportance=JOB_MESSAGE_ERROR" in service.calls[0].target
+    assert "startTime=2026-11-22T13%3A00%3A01Z" in service.calls[0].target
 
 
 def test_cancel_waits_until_the_job_can_be_cancelled(service, dataflow, naps):
     job = service.add_job("fashion")
-    service.update_faults.append((400, "Job is not yet ready for canceling. Please retry."))
+    service.fault(UPDATE, "not-ready")
 
-    dataflow.cancel(job["id"], force=True)
+    dataflow.cancel(job.id, force=True)
 
-    bodies = [json.loads(body) for method, body in service.calls if method == "PUT"]
-    assert (
-        bodies
-        == [{"requestedState": "JOB_STATE_CANCELLED", "labels": {"force_cancel_job": "true"}}] * 2
-    )
+    body = {"requestedState": "JOB_STATE_CANCELLED", "labels": {"force_cancel_job": "true"}}
+    assert service.updates == [body] * 2
     assert len(naps) == 1
+    assert service.jobs[0].state in (JobState.CANCELLING, JobState.CANCELLED)
 
 
 def test_drain(service, dataflow):
-    job = service.add_job("fashion")
+    job = service.add_job("fashion", type="JOB_TYPE_STREAMING")
 
-    dataflow.drain(job["id"])
+    dataflow.drain(job.id)
 
-    assert service.calls == [("PUT", '{"requestedState": "JOB_STATE_DRAINED"}')]
+    assert service.updates == [{"requestedState": "JOB_STATE_DRAINED"}]
+    assert service.drained == [job.id]
+    assert dataflow.get(job.id).current_state is JobState.DRAINING
 
 
 def test_a_proxys_page_gives_its_first_line(service, dataflow):
-    service.update_faults.append((403, "<h1>Blocked by Proxy</h1>\n<p>much more</p>"))
+    service.say(UPDATE, 403, "<h1>Blocked by Proxy</h1>\n<p>much more</p>")
 
     with pytest.raises(ApiError) as caught:
         dataflow.drain("x")

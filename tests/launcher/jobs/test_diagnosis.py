@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from launcher.cli import main
+from launcher.emulator.runtime.events import Importance
 from launcher.finding import CODES, Depth
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.failures import load_failures
@@ -255,25 +256,16 @@ def failed(monkeypatch, service, storage):
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", service.endpoint)
     monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "my-project")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
-    job_id = service.add_job("fashion", currentState="JOB_STATE_FAILED")["id"]
+    job_id = service.add_job("fashion", "FAILED").id
     folder = f"staging/template_launches/{job_id}"
     storage.store.write("my-bucket", f"{folder}/console_logs", CONSOLE.encode())
     path = f"gs://my-bucket/{folder}/console_logs"
-    service.messages = [
-        {
-            "id": "1",
-            "time": "2026-11-22T13:00:01Z",
-            "messageText": f"Console log from launcher will be available at {path}.",
-            "messageImportance": "JOB_MESSAGE_BASIC",
-        },
-        {
-            "id": "2",
-            "time": "2026-11-22T13:00:05Z",
-            "messageText": "Error occurred in the launcher container: Template launch failed. See "
-            "console logs.",
-            "messageImportance": "JOB_MESSAGE_ERROR",
-        },
-    ]
+    service.add_message(job_id, f"Console log from launcher will be available at {path}.")
+    service.add_message(
+        job_id,
+        "Error occurred in the launcher container: Template launch failed. See console logs.",
+        Importance.ERROR,
+    )
     return job_id, path
 
 

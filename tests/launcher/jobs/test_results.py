@@ -1,6 +1,7 @@
 """Where a job's results are, by the record that it wrote."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -16,13 +17,13 @@ def find(dataflow, service, tmp_path):
         if record is not None:
             (tmp_path / "p-run.json").write_text(json.dumps(record))
         given = {"output": str(output), "model_path": "m"} if options is None else options
-        job = service.add_job(
+        service.now = datetime(2026, 11, 29, 11, 59, 59, tzinfo=UTC)
+        job = service.add_job(  # a second later
             "nightly",
-            currentState="JOB_STATE_DONE",
-            createTime="2026-11-29T12:00:00Z",
+            "DONE",
             environment={"sdkPipelineOptions": {"options": given}},
         )
-        return find_results(dataflow, dataflow.get(job["id"]))
+        return find_results(dataflow, dataflow.get(job.id))
 
     return find
 

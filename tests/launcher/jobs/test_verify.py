@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from launcher import (
@@ -14,11 +12,14 @@ from launcher import (
     follow_job,
     verify_job,
 )
+from launcher.emulator.runtime.events import Importance
 from launcher.google.rest import from_rest
 from launcher.jobs.errors import JobMismatch
 from launcher.jobs.records import Job
 from launcher.jobs.verify import compare_job, format_comparisons
+from tests.launcher.service import UPDATE, Outcome
 
+NO_MODULE = "ModuleNotFoundError: No module named 'x'"
 REQUESTED = build_environment(
     EnvironmentOptions(accelerator=Accelerator("nvidia-l4")), image="h/i:1"
 )
@@ -35,15 +36,15 @@ def staged(**changes):
 
 
 def follow(dataflow, service, environment):
-    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment=environment)
-    return follow_job(dataflow, job["id"], until=Milestone.STAGED, requested=REQUESTED)
+    job = service.add_job("fashion", environment=environment)
+    return follow_job(dataflow, job.id, until=Milestone.STAGED, requested=REQUESTED)
 
 
 def test_a_requested_job_goes_on(dataflow, service):
     followed = follow(dataflow, service, staged())
     names = [(item.name, item.is_reported) for item in followed.comparisons]
     assert names == [("accelerator", True), ("machine type", True), ("disk", True), ("image", True)]
-    assert not [call for call in service.calls if call[0] == "PUT"]
+    assert service.updates == []
 
 
 def expect_cancelled(dataflow, service, environment, code, message):
@@ -51,7 +52,7 @@ def expect_cancelled(dataflow, service, environment, code, message):
         follow(dataflow, service, environment)
     assert f"ERROR {code}: " in str(caught.value)
     assert message in str(caught.value)
-    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+    assert service.updates == [{"requestedState": "JOB_STATE_CANCELLED"}]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_what_is_not_reported_cancels_nothing(dataflow, service):
     assert format_comparisons(followed.comparisons) == (
         "As requested: image. The job does not report: accelerator, machine type, disk."
     )
-    assert not [call for call in service.calls if call[0] == "PUT"]
+    assert service.updates == []
 
 
 def test_disk_not_applied(dataflow, service):
@@ -135,29 +136,25 @@ def test_the_digest_of_a_tag_passes_and_another_tag_does_not(reported, is_same):
 
 
 def test_a_job_that_has_ended_is_reported_and_not_cancelled(dataflow, service):
-    job = service.add_job(
-        "fashion", currentState="JOB_STATE_DONE", environment=staged(diskSizeGb=25)
-    )
+    job = service.add_job("fashion", "DONE", environment=staged(diskSizeGb=25))
     with pytest.raises(JobMismatch, match="is not what was requested, and has ended already"):
-        verify_job(dataflow, job["id"], REQUESTED)
-    assert not [call for call in service.calls if call[0] == "PUT"]
+        verify_job(dataflow, job.id, REQUESTED)
+    assert service.updates == []
 
 
 def test_a_job_that_cannot_be_cancelled_is_reported_with_the_reason(dataflow, service):
-    job = service.add_job(
-        "fashion", currentState="JOB_STATE_RUNNING", environment=staged(diskSizeGb=25)
-    )
-    service.update_faults.append((403, "You may not."))
+    job = service.add_job("fashion", environment=staged(diskSizeGb=25))
+    service.say(UPDATE, 403, "You may not.")
     with pytest.raises(JobMismatch) as caught:
-        verify_job(dataflow, job["id"], REQUESTED)
+        verify_job(dataflow, job.id, REQUESTED)
     assert "goes on, because it could not be cancelled (" in str(caught.value)
     assert "You may not." in str(caught.value)
     assert "ERROR job-disk: " in str(caught.value)
 
 
 def test_what_the_job_does_not_report_is_named(dataflow, service):
-    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING", environment={})
-    comparisons = verify_job(dataflow, job["id"], REQUESTED)
+    job = service.add_job("fashion")
+    comparisons = verify_job(dataflow, job.id, REQUESTED)
     assert format_comparisons(comparisons) == (
         "The job does not report: accelerator, machine type, disk, image."
     )
@@ -183,32 +180,31 @@ def launch(cloud, storage, flexpack):
 @pytest.mark.parametrize("flags", [(), ("--wait",)])
 def test_run_cancels_another_job(launch, service, flags):
     wrong = staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}])
-    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": wrong}
+    service.outcomes.append(Outcome("RUNNING", document={"environment": wrong}))
     status, _, err = launch(*flags)
     assert status == 1
     assert "is not what was requested, and was cancelled." in err
     assert "requested the image h/i:1, and the workers run apache/beam:2.77.0" in err
-    assert json.loads(service.calls[-1][1]) == {"requestedState": "JOB_STATE_CANCELLED"}
+    assert service.updates == [{"requestedState": "JOB_STATE_CANCELLED"}]
 
 
 def test_run_verifies_the_job_and_leaves_it_running(launch, service):
-    service.new_job_fields = {"currentState": "JOB_STATE_RUNNING", "environment": staged()}
+    service.outcomes.append(Outcome("RUNNING", document={"environment": staged()}))
     status, out, _ = launch()
     assert status == 0
     assert "JOB_STATE_RUNNING\n" in out
     assert "As requested: accelerator, machine type, disk, image.\n" in out
-    assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0]['id']}\n")
+    assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0].id}\n")
 
 
 def test_run_follows_a_launcher_until_it_fails(launch, service):
-    service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
+    service.outcomes.append(Outcome("FAILED", [NO_MODULE], Importance.ERROR))
     status, _, err = launch()
     assert status == 1
     assert "Cause (workers-lack-code)" in err
 
 
 def test_run_gives_up_in_time(launch, service):
-    service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
     status, _, err = launch("--timeout-sec=0")
     assert status == 1
     assert "is JOB_STATE_QUEUED after 0 s of waiting and goes on running; stop it with" in err
@@ -216,11 +212,10 @@ def test_run_gives_up_in_time(launch, service):
 
 
 def test_async_verifies_nothing(launch, service):
-    service.new_job_fields = {"currentState": "JOB_STATE_QUEUED"}
     status, out, _ = launch("--async")
     assert status == 0
     assert "The job was not verified" in out
-    assert service.calls[-1][0] == "POST"
+    assert service.calls[-1].verb == "POST"
     status, _, err = launch("--async", "--wait")
     assert status == 2
     assert "--wait: not allowed with --async" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -16,6 +17,8 @@ from launcher import (
     Unreachable,
     wait_for_job,
 )
+from launcher.emulator.runtime.events import Importance
+from tests.launcher.service import GET
 
 
 class Clock:
@@ -59,15 +62,6 @@ class Recorder:
         self.outages.append(str(error))
 
 
-def message(text, second=0, importance="BASIC"):
-    return {
-        "id": text,
-        "time": f"2026-11-22T13:00:{second:02}Z",
-        "messageText": text,
-        "messageImportance": f"JOB_MESSAGE_{importance}",
-    }
-
-
 def counter(name, value, *, namespace="flexpack", step="predict", tentative=False):
     context = {"namespace": namespace, "step": step}
     if tentative:
@@ -81,21 +75,24 @@ def clock():
 
 
 def wait(dataflow, job, clock, **options):
-    return wait_for_job(dataflow, job["id"], clock=clock, sleep=clock.sleep, **options)
+    return wait_for_job(dataflow, job.id, clock=clock, sleep=clock.sleep, **options)
 
 
 def test_wait_reports_each_message_once_and_returns_the_job(service, dataflow, clock):
-    job = service.add_job("fashion")  # no currentState yet, as right after a launch
+    job = service.add_job("fashion", "PENDING")
 
     def run():
-        job["currentState"] = "JOB_STATE_RUNNING"
-        service.messages = [message("one", 1), message("two", 2)]
-        service.metrics = [counter("rows_read", 5)]
+        service.move(job.id, "RUNNING")
+        service.add_message(job.id, "one")
+        service.now += timedelta(seconds=1)
+        service.add_message(job.id, "two")
+        service.set_metrics(job.id, [counter("rows_read", 5)])
 
     def end():
-        job["currentState"] = "JOB_STATE_DONE"
-        service.messages = [message("one", 1), message("late", 1), message("two", 2)]
-        service.metrics = [counter("rows_read", 9)]
+        service.now -= timedelta(seconds=1)
+        service.add_message(job.id, "late")
+        service.move(job.id, "DONE")
+        service.set_metrics(job.id, [counter("rows_read", 9)])
 
     clock.plan = iter([run, end])
     recorder = Recorder()
@@ -103,32 +100,33 @@ def test_wait_reports_each_message_once_and_returns_the_job(service, dataflow, c
     done = wait(dataflow, job, clock, observer=recorder)
 
     assert done.current_state is JobState.DONE
-    assert recorder.states == [JobState.UNKNOWN, JobState.RUNNING, JobState.DONE]
+    assert recorder.states == [JobState.PENDING, JobState.RUNNING, JobState.DONE]
     assert recorder.texts == ["one", "two", "late"]
     assert [counts.rows_read for counts in recorder.counts] == [0, 5, 9]
 
 
 def test_a_failed_job_raises_with_its_last_errors(service, dataflow, clock):
-    job = service.add_job("fashion", currentState="JOB_STATE_FAILED")
-    service.messages = [message(f"error {number}", number, "ERROR") for number in range(5)]
+    job = service.add_job("fashion", "FAILED")
+    for number in range(5):
+        service.add_message(job.id, f"error {number}", Importance.ERROR)
 
     with pytest.raises(JobFailed) as caught:
         wait(dataflow, job, clock)
 
     assert [m.message_text for m in caught.value.messages] == ["error 2", "error 3", "error 4"]
-    assert str(caught.value) == f"job {job['id']} (fashion) failed: error 2\nerror 3\nerror 4"
+    assert str(caught.value) == f"job {job.id} (fashion) failed: error 2\nerror 3\nerror 4"
     assert caught.value.job.current_state is JobState.FAILED
 
 
 def test_a_cancelled_job_raises(service, dataflow, clock):
-    job = service.add_job("fashion", currentState="JOB_STATE_CANCELLED")
+    job = service.add_job("fashion", "CANCELLED")
 
     with pytest.raises(JobCancelled, match=r"\(fashion\) was cancelled"):
         wait(dataflow, job, clock)
 
 
 def test_the_wait_ends_in_time_and_leaves_the_job(service, dataflow, clock):
-    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING")
+    job = service.add_job("fashion")
 
     with pytest.raises(JobTimeout) as caught:
         wait(dataflow, job, clock, timeout_sec=60)
@@ -136,14 +134,14 @@ def test_the_wait_ends_in_time_and_leaves_the_job(service, dataflow, clock):
     assert clock.now == 60
     assert max(clock.sleeps) <= 5
     assert "is JOB_STATE_RUNNING after 60 s of waiting and goes on running" in str(caught.value)
-    assert f"flexpack jobs cancel {job['id']}" in str(caught.value)
-    assert not any(method == "PUT" for method, _ in service.calls)
+    assert f"flexpack jobs cancel {job.id}" in str(caught.value)
+    assert service.updates == []
 
 
 def test_an_outage_is_waited_out(service, dataflow, clock):
-    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING")
-    service.read_faults.extend([0] * 9)  # three polls of three attempts each
-    clock.plan = iter([None, None, lambda: job.update(currentState="JOB_STATE_DONE")])
+    job = service.add_job("fashion")
+    service.fault(GET, "drop", count=9)  # three polls of three attempts each
+    clock.plan = iter([None, None, lambda: service.move(job.id, "DONE")])
     recorder = Recorder()
 
     done = wait(dataflow, job, clock, observer=recorder)
@@ -153,8 +151,8 @@ def test_an_outage_is_waited_out(service, dataflow, clock):
 
 
 def test_a_long_outage_ends_the_wait(service, dataflow, clock):
-    job = service.add_job("fashion", currentState="JOB_STATE_RUNNING")
-    service.read_faults.extend([0] * 10_000)
+    job = service.add_job("fashion")
+    service.fault(GET, "drop", count=1000)
 
     with pytest.raises(Unreachable):
         wait(dataflow, job, clock, outage_limit_sec=20)
@@ -164,6 +162,6 @@ def test_a_long_outage_ends_the_wait(service, dataflow, clock):
 
 def test_a_refusal_ends_the_wait_at_once(service, dataflow, clock):
     with pytest.raises(ApiError, match="404"):
-        wait(dataflow, {"id": "no-such-job"}, clock)
+        wait_for_job(dataflow, "no-such-job", clock=clock, sleep=clock.sleep)
 
     assert clock.sleeps == []

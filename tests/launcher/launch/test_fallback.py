@@ -7,17 +7,16 @@ from dataclasses import replace
 import pytest
 
 from launcher import Accelerator, Fallback, InputError
+from launcher.emulator.runtime.events import Importance
 from launcher.google.storage import find_blob
 from launcher.launch.fallback import apply_fallbacks
+from tests.launcher.service import GET, LAUNCH, Outcome
 
 SPEC = "gs://my-bucket/t.json"
 NO_CAPACITY = (
-    "Startup of the worker pool in zone us-central1-a failed to bring up any of the desired 1 "
-    "workers. ZONE_RESOURCE_POOL_EXHAUSTED: Instance 'i' creation failed: The zone "
-    "'projects/p/zones/us-central1-a' does not have enough resources available to fulfill the "
-    "request. '(resource type:compute)'."
+    "Startup of the worker pool in us-central1 failed. ZONE_RESOURCE_POOL_EXHAUSTED: Instance 'i' "
+    "creation failed: The zone 'projects/p/zones/us-central1-a' does not have enough resources."
 )
-QUOTA = "QUOTA_EXCEEDED: Quota 'NVIDIA_L4_GPUS' exceeded. Limit: 1.0 in region europe-west4."
 
 
 def test_each_fallback_changes_the_launch(config):
@@ -70,27 +69,26 @@ def launch(cloud, flexpack):
 
 
 def test_the_ladder_is_climbed_while_there_is_no_capacity(launch, service):
-    service.outcomes = [
-        ("JOB_STATE_FAILED", NO_CAPACITY),
-        ("JOB_STATE_FAILED", QUOTA),
-        ("JOB_STATE_DONE", ""),
-    ]
+    service.fault(LAUNCH, "no-capacity")
+    service.fault(LAUNCH, "no-quota")
+    service.outcomes.append(Outcome("DONE"))
     status, out, _ = launch(
         *("--wait", "--accelerator=nvidia-l4:1", "--fallback=region=europe-west4"),
         *("--fallback", "accelerator=nvidia-tesla-t4:1", "--fallback", "region=us-east1"),
     )
     assert status == 0
-    assert [job["name"] for job in service.jobs] == ["fashion", "fashion-2", "fashion-3"]
-    regions = [job["location"] for job in service.jobs]
+    assert [job.name for job in service.jobs] == ["fashion", "fashion-2", "fashion-3"]
+    regions = [job.region for job in service.jobs]
     assert regions == ["us-central1", "europe-west4", "us-central1"]
     assert "No machines or GPUs are left in the zone or region: Startup of the worker" in out
     assert "Nothing in the template is wrong. Trying (2/4): region=europe-west4\n" in out
-    assert "A quota of the project is too small: QUOTA_EXCEEDED" in out
+    assert "A quota of the project is too small: " in out
     assert "Trying (3/4): accelerator=nvidia-tesla-t4:1\n" in out
 
 
 def test_any_other_failure_ends_it(launch, service):
-    service.outcomes = [("JOB_STATE_FAILED", "ModuleNotFoundError: No module named 'x'")]
+    no_module = "ModuleNotFoundError: No module named 'x'"
+    service.outcomes.append(Outcome("FAILED", [no_module], Importance.ERROR))
     status, out, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 1
@@ -99,11 +97,8 @@ def test_any_other_failure_ends_it(launch, service):
 
 
 def test_a_job_that_had_workers_is_not_launched_elsewhere(launch, service):
-    started = [
-        {"messageText": "Workers have started successfully.", "time": "2026-11-22T13:00:00Z"}
-    ]
-    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)]
-    service.earlier_messages = started
+    texts = ["Workers have started successfully.", NO_CAPACITY]
+    service.outcomes.append(Outcome("FAILED", texts, Importance.ERROR))
     status, out, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 1
@@ -112,7 +107,7 @@ def test_a_job_that_had_workers_is_not_launched_elsewhere(launch, service):
 
 
 def test_a_refused_question_about_the_job_is_no_want_of_capacity(launch, service):
-    service.read_faults_after_launch.extend([(403, "Quota exceeded for quota metric 'Requests'")])
+    service.say(GET, 403, "Quota exceeded for quota metric 'Requests'")
     status, out, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 1
@@ -121,7 +116,7 @@ def test_a_refused_question_about_the_job_is_no_want_of_capacity(launch, service
 
 
 def test_the_last_rung_ends_it_with_the_remedy(launch, service):
-    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY)] * 2
+    service.fault(LAUNCH, "no-capacity", count=2)
     status, _, err = launch("--wait", "--fallback=region=europe-west4")
     assert status == 1
     assert len(service.jobs) == 2
@@ -144,21 +139,25 @@ def test_every_rung_is_checked_before_the_first_launch(launch, service):
 @pytest.mark.parametrize(
     ("text", "importance"),
     [
-        ("Workers have started successfully.", "DETAILED"),
-        ("All workers have finished the startup processes and began to receive work", "BASIC"),
+        ("Workers have started successfully.", Importance.DETAILED),
+        (
+            "All workers have finished the startup processes and began to receive work",
+            Importance.BASIC,
+        ),
     ],
+    ids=["detailed", "basic"],
 )
 def test_without_wait_a_ladder_ends_where_workers_have_started(launch, service, text, importance):
-    service.outcomes = [("JOB_STATE_FAILED", NO_CAPACITY), ("JOB_STATE_RUNNING", text)]
-    service.importance = f"JOB_MESSAGE_{importance}"
+    service.fault(LAUNCH, "no-capacity")
+    service.outcomes.append(Outcome("RUNNING", [text], importance))
     status, out, _ = launch("--fallback=region=europe-west4")
     assert status == 0
-    assert [job["name"] for job in service.jobs] == ["fashion", "fashion-2"]
-    assert f"Follow it:  flexpack jobs wait {service.jobs[1]['id']} --region europe-west4\n" in out
+    assert [job.name for job in service.jobs] == ["fashion", "fashion-2"]
+    assert f"Follow it:  flexpack jobs wait {service.jobs[1].id} --region europe-west4\n" in out
 
 
 def test_without_wait_a_ladder_waits_for_the_workers(launch, service):
-    service.outcomes = [("JOB_STATE_RUNNING", "Starting 1 workers in us-central1-a...")]
+    service.outcomes.append(Outcome("RUNNING", ["Starting 1 workers in us-central1-a..."]))
     status, _, err = launch("--fallback=region=europe-west4", "--timeout-sec=0")
     assert status == 1
     assert "is JOB_STATE_RUNNING after 0 s of waiting" in err

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
@@ -16,21 +16,15 @@ from starlette.testclient import TestClient
 from launcher.emulator.daemon import shell_variables
 from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.runtime.events import Event
-from launcher.emulator.runtime.job_runner import JobRunner
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.server import Connection
-from launcher.emulator.service.app import build_dataflow_app
-from launcher.emulator.service.discovery import Discovery, load_discovery
+from launcher.emulator.service.discovery import Discovery
 from launcher.emulator.service.faults import FaultQueue
 from launcher.emulator.service.guard import LocalOnly
-from launcher.emulator.service.history import JobHistory
-from launcher.emulator.service.job_facts import job_facts_routes
 from launcher.emulator.service.job_store import JobStore
-from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.service.methods import Methods
-from launcher.emulator.service.operations import answer_call
-from launcher.emulator.service.recorder import JobRecorder
 from launcher.emulator.storage.store import ObjectStore
+from tests.launcher.service import open_parts
 from tests.servers import serve_app
 from tests.support import bare_environ
 
@@ -120,46 +114,27 @@ class Local:
         return f"gs://templates/{name}"
 
 
-@pytest.fixture(scope="session")
-def discovery() -> Discovery:
-    return load_discovery()
-
-
 @pytest.fixture
 def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
-    jobs = JobStore(tmp_path / "jobs.sqlite3")
-    history = JobHistory(tmp_path / "history.sqlite3")
-    store = ObjectStore(tmp_path / "storage")
     runner = RecordingRunner()
-    faults = FaultQueue(discovery.methods)
-    methods = Methods(
-        jobs=jobs,
-        store=store,
-        runner=cast(JobRunner, runner),
-        messages=discovery.messages,
-        faults=faults,
-    )
-    app = build_dataflow_app(
-        discovery=discovery,
-        dispatch=functools.partial(answer_call, methods),
-        faults=faults,
-        routes=[
-            *metadata_routes(project_id="p", zone="us-central1-a"),
-            *job_facts_routes(jobs, history),
-        ],
-        check_responses=True,
-    )
-    record = JobRecorder(jobs=jobs, messages=discovery.messages, history=history).record
-    with TestClient(LocalOnly(app, metadata_server=True), base_url="http://localhost:9100") as http:
-        local = Local(http, jobs, store, runner, record, methods)
+    with (
+        closing(ObjectStore(tmp_path / "storage")) as store,
+        open_parts(
+            tmp_path,
+            discovery,
+            store=store,
+            runner=runner,
+            faults=FaultQueue(discovery.methods),
+        ) as parts,
+        TestClient(
+            LocalOnly(parts.app, metadata_server=True), base_url="http://localhost:9100"
+        ) as http,
+    ):
+        local = Local(http, parts.jobs, store, runner, parts.recorder.record, parts.methods)
         store.create_bucket("templates")
         local.write_spec(SPEC)
         yield local
-    runner.may_cancel.set()
-    methods.close()
-    history.close()
-    jobs.close()
-    store.close()
+        runner.may_cancel.set()
 
 
 @pytest.fixture
