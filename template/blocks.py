@@ -28,7 +28,10 @@ MAX_BLOCK_BYTES = 64 << 20
 _LARGEST_EXACT = 2**53  # of the integers, as floats
 _WEIGHED_CELLS = 4096
 SOURCE = "source"
-"""The entry of ``attrs`` that names the file of all rows, if they share one."""
+"""The entry of ``attrs`` that names the file of all rows, if they share one.
+
+It is None if each entry of the index says where its row is from.
+"""
 SPLIT = "split"
 """The entry of ``attrs`` that is the ``SplitOrigin`` of a block read from files."""
 MODEL_ID = "model_id"
@@ -52,7 +55,8 @@ class Block:
     Attributes:
         frame: what ``predict`` gets: the input's columns and nothing else, rows counted from 0.
         beside: the columns that are written beside the prediction, the key first.
-        index: where each row is: its number in the file, or its position among the messages.
+        index: where each row is: its number in the file, its position among the messages, or both
+            file and number, see ``SOURCE``.
         attrs: what holds for all rows, and is kept with their predictions; see ``SOURCE``.
         integers: the columns that are floats only because some rows have no integer in them.
         origin: makes the columns as they were read again, after ``predict`` was given the frame
@@ -218,8 +222,10 @@ def object_cells(values: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 def row_source(rows: Block | pd.DataFrame, position: int, key: str) -> str:
     """Return where the row at ``position`` is from; its key if the block does not say."""
-    source = rows.attrs.get(SOURCE)
-    return key if source is None else f"{source} row {rows.index[position]}"
+    if SOURCE not in rows.attrs:
+        return key
+    source, row = rows.attrs[SOURCE], rows.index[position]
+    return str(row) if source is None else f"{source} row {row}"
 
 
 def frame_bytes(frame: pd.DataFrame) -> int:

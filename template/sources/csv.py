@@ -9,7 +9,8 @@ kind, see ``template.sources.kinds``. A row with a wrong number of fields is a d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -40,8 +41,8 @@ from template.sources.csv_cells import (
 )
 from template.sources.csv_header import find_delimiter, find_separator_line, parse_header
 from template.sources.csv_records import BadRecord, Parsed, parse_records
+from template.sources.csv_table import Table
 from template.sources.declared_rows import DeclaredRows, check_declared, find_wanted
-from template.sources.kinds import Group, Kind, group_rows, make_cells, make_frame
 from template.sources.records import CsvRecords
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import (
@@ -51,6 +52,8 @@ from template.sources.streams import (
     open_stream,
 )
 from template.sources.typed_cells import TypedCells, type_texts
+
+_SAMPLE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,30 +134,72 @@ def split_csv(
                 yield CsvSplit.of(file, part, schema=schema)
 
 
+def read_csv(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+    """Yield the rows of a small plain file as its splits do; it is parsed once and held."""
+    schema, parts = _scan(stream, path, settings)
+    sample = _new_sample(schema, settings)
+    held: list[tuple[Chunk, list[Parsed | BadRecord]] | DeadLetter] = []
+    for part in parts:
+        if isinstance(part, DeadLetter):
+            held.append(part)
+            continue
+        records = [*_parse(part, schema, find_wanted(schema.columns, settings))]
+        if sample.wanted:
+            _add_records(sample, records, schema.columns)
+        held.append((part, records))
+    schema = _decide_types(schema, sample, settings)
+    for each in held:
+        if isinstance(each, DeadLetter):
+            yield each
+        else:
+            yield from _read_records(*each, schema, path, settings)
+
+
 def _begin(
     stream: BinaryIO, file: FileVersion, settings: ReadSettings
 ) -> tuple[CsvSchema, list[CsvSplit | DeadLetter], Iterator[Chunk | DeadLetter]]:
     """Return the schema of a file, splits of what had to be read for it, and what follows."""
     schema, parts = _scan(stream, file.path, settings)
-    given = settings.column_types
-    guessed = schema.columns if not settings.columns else ()
-    sample = TypeSample([name for name in guessed if name not in (*given, settings.key_column)])
+    sample = _new_sample(schema, settings)
     splits: list[CsvSplit | DeadLetter] = []
     while sample.wanted and (part := next(parts, None)) is not None:
         if isinstance(part, DeadLetter):
             splits.append(part)
             continue
         splits.append(CsvSplit.of(file, part, schema=schema))
-        wanted = sample.wanted
-        for parsed in parse_records(
-            part.data, part.rows, schema.columns, schema.delimiter, wanted=wanted
-        ):
-            if isinstance(parsed, Parsed):
-                for name, column in zip(wanted, parsed.columns, strict=True):
+        # The first records mostly are enough.
+        pieces = read_chunks(
+            io.BytesIO(part.data),
+            CsvRecords(schema.delimiter.encode()),
+            chunk_bytes=_SAMPLE_BYTES,
+        )
+        while (wanted := sample.wanted) and (piece := next(pieces, None)) is not None:
+            assert isinstance(piece, Chunk), "records of CSV are never skipped"
+            _add_records(sample, _parse(piece, schema, wanted), wanted)
+    return _decide_types(schema, sample, settings), splits, parts
+
+
+def _new_sample(schema: CsvSchema, settings: ReadSettings) -> TypeSample:
+    """Return what finds the types of the columns that nobody has given a type."""
+    guessed = schema.columns if not settings.columns else ()
+    given = (*settings.column_types, settings.key_column)
+    return TypeSample([name for name in guessed if name not in given])
+
+
+def _add_records(
+    sample: TypeSample, records: Iterable[Parsed | BadRecord], names: Sequence[str]
+) -> None:
+    wanted = frozenset(sample.wanted)
+    for parsed in records:
+        if isinstance(parsed, Parsed):
+            for name, column in zip(names, parsed.columns, strict=True):
+                if name in wanted:
                     sample.add(name, column)
-    numbers = {name for name, type_ in given.items() if type_ == NUMBER}
-    numeric = sample.find_numeric() | numbers - {settings.key_column}
-    return replace(schema, numeric=numeric), splits, parts
+
+
+def _decide_types(schema: CsvSchema, sample: TypeSample, settings: ReadSettings) -> CsvSchema:
+    numbers = {name for name, type_ in settings.column_types.items() if type_ == NUMBER}
+    return replace(schema, numeric=sample.find_numeric() | numbers - {settings.key_column})
 
 
 def _scan(
@@ -209,13 +254,28 @@ def _check_types(columns: Sequence[str], settings: ReadSettings) -> None:
             )
 
 
+def _parse(
+    chunk: Chunk, schema: CsvSchema, wanted: Sequence[str] | None
+) -> Iterator[Parsed | BadRecord]:
+    return parse_records(chunk.data, chunk.rows, schema.columns, schema.delimiter, wanted=wanted)
+
+
 def _read_chunk(
     chunk: Chunk, schema: CsvSchema, path: str, settings: ReadSettings
 ) -> Iterator[Block | DeadLetter]:
+    records = _parse(chunk, schema, find_wanted(schema.columns, settings))
+    yield from _read_records(chunk, records, schema, path, settings)
+
+
+def _read_records(
+    chunk: Chunk,
+    records: Iterable[Parsed | BadRecord],
+    schema: CsvSchema,
+    path: str,
+    settings: ReadSettings,
+) -> Iterator[Block | DeadLetter]:
     wanted = find_wanted(schema.columns, settings)
-    for part in parse_records(
-        chunk.data, chunk.rows, schema.columns, schema.delimiter, wanted=wanted
-    ):
+    for part in records:
         if isinstance(part, BadRecord):
             row = chunk.first_row + part.row
             yield _dead_row(path, row, part.problem, row_keys(settings.file_name(path), [row])[0])
@@ -251,7 +311,7 @@ def _make_blocks(
     beside: dict[str, Cells] = {KEY: keys}
     beside.update((name, texts[name]) for name in settings.passthrough_columns)
     names = [name for name in schema.columns if name != settings.key_column]
-    table = _Table(names, numbers, texts, len(rows))
+    table = Table(names, numbers, texts, len(rows))
     for group in table.group_rows():
         keep = np.setdiff1d(group.rows, list(wrong)) if wrong else group.rows
         everything = len(keep) == len(rows)
@@ -326,61 +386,6 @@ def _dead_rows(
         has_key = isinstance(keys[row], str) and keys[row]
         key = keys[row] if has_key else row_keys(settings.file_name(path), [number])[0]
         yield _dead_row(path, number, problem, key)
-
-
-class _Table:
-    """Columns of some rows, from which frames of some of them are made."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        numbers: Mapping[str, Numbers],
-        texts: Mapping[str, np.ndarray],
-        rows: int,
-    ) -> None:
-        self._names = names
-        self._numbers = numbers
-        self._texts = texts
-        # In one array, because models turn the columns of numbers into one.
-        self._values = np.empty((len(numbers), rows))
-        for position, column in enumerate(numbers.values()):
-            self._values[position] = column.values
-        self._rows = rows
-
-    def group_rows(self) -> list[Group]:
-        """Part the rows by the cells that do not fit their column."""
-        kinds = {
-            name: column.find_kinds() for name, column in self._numbers.items() if column.cells
-        }
-        if kinds:
-            return group_rows(kinds)
-        return [Group(rows=np.arange(self._rows), kinds={})]
-
-    def take(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> pd.DataFrame:
-        """Return some rows, with columns of ``kinds`` for those that are not numbers."""
-        chosen = slice(None) if len(rows) == self._rows else rows
-        frame = pd.DataFrame(self._values[:, chosen].T, columns=list(self._numbers), copy=False)
-        others = {
-            name: self._texts[name][chosen] for name in self._names if name not in self._numbers
-        }
-        for name, kind in kinds.items():
-            if kind is not Kind.NUMBER:
-                cells = self._numbers[name].cells
-                others[name] = make_cells(kind, [cells[row] for row in rows.tolist()])
-        if not others:
-            return frame
-        kept = frame.drop(columns=[name for name in others if name in self._numbers])
-        columns = pd.concat([kept, make_frame(others, len(frame))], axis=1)
-        return columns[self._names]
-
-    def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[dict[str, str]]:
-        """Return for each row its texts in columns of numbers, if there are some."""
-        names = [name for name, kind in kinds.items() if kind is Kind.OBJECT]
-        if not names:
-            return []
-        return [
-            {name: str(self._numbers[name].cells[row]) for name in names} for row in rows.tolist()
-        ]
 
 
 def _dead_row(path: str, row: int, problem: str, key: str) -> DeadLetter:

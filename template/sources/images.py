@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from template.sources.declared_rows import check_image_column, complete_images
 from template.sources.folders import folder_names
 from template.sources.pixels import decode_image
 from template.sources.read_ahead import read_ahead
-from template.sources.splits import SplitId
+from template.sources.splits import SplitId, cut_evenly, digest_versions
 from template.sources.streams import (
     DAMAGE,
     ReadSettings,
@@ -29,7 +28,6 @@ from template.sources.streams import (
     open_stream,
 )
 
-FILES_PER_SPLIT = 256
 _READ_BYTES = 1 << 20
 _MAX_FILE_BYTES = 512 << 20
 
@@ -91,13 +89,11 @@ def split_images(files: Sequence[FileVersion], settings: ReadSettings) -> Iterat
     for file in files:
         alike[folder_names(file.path, settings)].append(file)
     for similar in alike.values():
-        for start in range(0, len(similar), FILES_PER_SPLIT):
-            group = similar[start : start + FILES_PER_SPLIT]
-            digest = hashlib.sha256(repr([(file.path, file.generation) for file in group]).encode())
+        for group in cut_evenly(similar):
             yield ImagesSplit(
                 paths=tuple(file.path for file in group),
                 sizes=tuple(file.size for file in group),
-                generation=digest.hexdigest()[:16],
+                generation=digest_versions(group),
             )
 
 

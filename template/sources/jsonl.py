@@ -78,11 +78,7 @@ class JsonlGzipFile:
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
         with open_stream(self.path) as stream:
-            for part in _scan(stream, self.path, settings):
-                if isinstance(part, DeadLetter):
-                    yield part
-                else:
-                    yield from _read_chunk(part, self.path, settings)
+            yield from read_jsonl(stream, self.path, settings)
 
 
 def split_jsonl(
@@ -98,6 +94,15 @@ def split_jsonl(
                 yield part
             else:
                 yield JsonlSplit.of(file, part)
+
+
+def read_jsonl(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+    """Yield the rows of a file from its start, as its splits do."""
+    for part in _scan(stream, path, settings):
+        if isinstance(part, DeadLetter):
+            yield part
+        else:
+            yield from _read_chunk(part, path, settings)
 
 
 def _scan(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Chunk | DeadLetter]:

@@ -6,6 +6,7 @@ from the file to the model within one worker. Memory is bounded by a split, not 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -39,8 +40,15 @@ from template.sources.formats import Format, find_format
 from template.sources.idx import split_idx
 from template.sources.images import split_images
 from template.sources.inputs import InputFiles
+from template.sources.joining import JoinedBlocks
 from template.sources.jsonl import split_jsonl
 from template.sources.parquet import split_parquet
+from template.sources.small_files import (
+    FEWEST_FILES,
+    SmallFilesSplit,
+    group_small_files,
+    is_small,
+)
 from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import ReadSettings, UnreadableError
 
@@ -188,7 +196,7 @@ def _parted(fn: beam.DoFn) -> Any:
 class _CountedSplit:
     """A split; ``is_only``: the job has no other."""
 
-    split: Split
+    split: Split | SmallFilesSplit
     is_only: bool
 
 
@@ -202,6 +210,7 @@ class _FindFiles(beam.DoFn):
 
     def process(self, _: bytes) -> Iterator[Any]:
         images = []
+        small: dict[Format, list[FileVersion]] = defaultdict(list)
         files = find_files(self._pattern)
         yield TaggedOutput(_INPUTS, InputFiles.of(files))
         for file in files:
@@ -222,7 +231,16 @@ class _FindFiles(beam.DoFn):
                 yield from _unread_file(file.path, error)
             elif format_ is Format.IMAGES:
                 images.append(file)
+            elif is_small(file, format_):
+                small[format_].append(file)
             else:
+                yield _FormattedFile(file=file, format=format_, is_only=len(files) == 1)
+        for format_, alike in small.items():
+            if len(alike) >= FEWEST_FILES:
+                groups = group_small_files(alike, format_)
+                yield from _count_splits(groups, is_only=len(alike) == len(files))
+                continue
+            for file in alike:
                 yield _FormattedFile(file=file, format=format_, is_only=len(files) == 1)
         yield from _count_splits(
             split_images(images, self._settings), is_only=len(images) == len(files)
@@ -262,8 +280,20 @@ class _ReadSplit(beam.DoFn):
         self._settings = settings
 
     def process(self, element: _CountedSplit) -> Iterator[Any]:
-        split = element.split
-        origin = SplitOrigin(split.id, element.is_only)
+        origin = SplitOrigin(element.split.id, element.is_only)
+        if not isinstance(element.split, SmallFilesSplit):
+            yield from self._read(element.split, origin)
+            return
+        joined = JoinedBlocks(self._settings.batch_size)
+        for file in element.split.open():
+            for part in self._read(file, origin):
+                if isinstance(part, TaggedOutput):
+                    yield part
+                else:
+                    yield from joined.add(part)
+        yield from joined.close()
+
+    def _read(self, split: Split, origin: SplitOrigin) -> Iterator[Any]:
         is_untouched = split.id.range == WHOLE
         try:
             for part in split.read(without_folder_columns(split.path, self._settings)):
@@ -316,21 +346,23 @@ class _ReadFirst(beam.DoFn):
                     yield from self._read.process(split)
 
 
-def _note_found(split: Split) -> None:
-    if split.rows is None:
+def _note_found(split: Split | SmallFilesSplit) -> None:
+    if isinstance(split, SmallFilesSplit):
+        UNCOUNTED_FILES.inc(len(split.files))
+    elif split.rows is None:
         UNCOUNTED_FILES.inc()
     else:
         ROWS_FOUND.inc(split.rows)
 
 
 def _count_splits(
-    parts: Iterator[Split | DeadLetter], *, is_only: bool
+    parts: Iterator[Split | SmallFilesSplit | DeadLetter], *, is_only: bool
 ) -> Iterator[_CountedSplit | DeadLetter]:
     """Mark the split of a job's only file, or of its images, if it is one alone.
 
     The first is held back until there is a second.
     """
-    first: Split | None = None
+    first: Split | SmallFilesSplit | None = None
     try:
         for part in parts:
             if isinstance(part, DeadLetter):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from template.file_versions import FileVersion
+
+FILES_PER_SPLIT = 256
+_FEW_GROUPS, _FEW_FILES = 8, 32
 WHOLE = ""
 """The range of a split that is a whole file."""
 
@@ -24,3 +30,17 @@ class SplitId:
     path: str
     generation: str
     range: str
+
+
+def cut_evenly(files: Sequence[FileVersion], least: int = 1) -> Iterator[Sequence[FileVersion]]:
+    """Cut files into groups of one size, of which ``least`` and then some for every worker."""
+    size = len(files)
+    groups = max(least, -(-size // FILES_PER_SPLIT), min(_FEW_GROUPS, size // _FEW_FILES), 1)
+    for number in range(min(groups, size)):
+        yield files[size * number // groups : size * (number + 1) // groups]
+
+
+def digest_versions(files: Sequence[FileVersion]) -> str:
+    """Return the generation of a group of files."""
+    versions = repr([(file.path, file.generation) for file in files])
+    return hashlib.sha256(versions.encode()).hexdigest()[:16]

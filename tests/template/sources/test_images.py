@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from template.file_versions import FileVersion
 from template.parameters import MAX_IMAGE_PIXELS
 from template.sources import pixels
-from template.sources.images import FILES_PER_SPLIT, split_images
+from template.sources.images import split_images
+from template.sources.splits import FILES_PER_SPLIT
 from template.sources.streams import ReadSettings, UnreadableError
 
 
@@ -82,10 +83,10 @@ def test_files_are_grouped():
         for number in range(2 * FILES_PER_SPLIT + 1)
     ]
     splits = list(split_images(files, settings))
-    assert [len(split.paths) for split in splits] == [FILES_PER_SPLIT, FILES_PER_SPLIT, 1]
+    assert [len(split.paths) for split in splits] == [64] * 7 + [65]
     files[0] = dataclasses.replace(files[0], generation="2")
     again = list(split_images(files, settings))
-    assert (splits[0].id.path, splits[0].id.range) == ("0.png", "256 files")
+    assert (splits[0].id.path, splits[0].id.range) == ("0.png", "64 files")
     assert splits[0].id != again[0].id
     assert splits[1:] == again[1:]
 
