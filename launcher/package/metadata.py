@@ -22,6 +22,7 @@ from template.parameters import TEMPLATES, Parameter, Template
 DOCUMENTS = (
     "README.md",
     "template/README.md",
+    "template/recipes.md",
     "launcher/README.md",
     "launcher/emulator/README.md",
     "docker/README.md",
