@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from template.files import download_to_localfs
-from template.model import BaseModel, Option
+from template.model import BaseModel, Column, Option
 from template.models.kinds import find_main_file
 from template.needs.images import Images, ImageTensors
 from template.parameters import ParameterError
@@ -78,11 +78,26 @@ class FileModel(BaseModel):
         """Load the file.
 
         Raises:
-            ParameterError: loading it may run code, and nobody said that it is trusted.
+            ParameterError: loading it may run code, and nobody said that it is trusted; or it
+                replaces a model in a stream, and takes other columns or images.
         """
         self._check_trust()
         with download_to_localfs(path) as local:
-            return self.load_file(find_main_file(local))
+            main = find_main_file(local)
+            if self.model_version:
+                self._inspect_newer(main)
+            return self.load_file(main)
+
+    def _inspect_newer(self, local: str) -> None:
+        """Set what is to know of a file that replaces the one that the job was launched with."""
+        columns, images = self.columns, self.images.declared
+        self.inspect_file(local)
+        if (self.columns, self.images.declared) != (columns, images):
+            raise self._error(
+                f"takes {_name_columns(self.columns)}; the job's model takes "
+                f"{_name_columns(columns)}, and its messages are read for that. Launch a job with "
+                "the newer one"
+            )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -112,6 +127,10 @@ class FileModel(BaseModel):
 
     def _error(self, text: str) -> ParameterError:
         return ParameterError(f"--model_path {self.model_path!r}: {text}")
+
+
+def _name_columns(columns: Sequence[Column]) -> str:
+    return ", ".join(f"{each.name} ({each.type})" for each in columns)
 
 
 def split_names(text: str | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from template.blocks import object_cells
 from template.model import Option
 from template.models.file_model import FileModel, split_names
 from template.parameters import ParameterError
+from template.predict_result import UnusablePredictionError
 
 
 class ClassOptions(FileModel):
@@ -54,30 +55,56 @@ class LabelOptions(ClassOptions):
         default=False,
     )
 
+    @property
+    def makes_labels(self) -> str:
+        """The name of an option that asks for labels; empty if none does."""
+        asked = ("class_names", "top_k", "softmax")
+        return next((name for name in asked if getattr(self, name)), "")
+
+    def check_class_count(self, scores: int) -> None:
+        """Check that there is a name for each score.
+
+        Raises:
+            ParameterError: ``class_names`` has more, or fewer.
+        """
+        names = split_names(self.class_names)
+        if names and len(names) != scores:
+            raise ParameterError(
+                f"option class_names: {len(names)} names; the model has {scores} scores"
+            )
+
     def label(self, outputs: Mapping[str, Any], names: Iterable[Any] = ()) -> dict[str, Any]:
-        """Return outputs, of which the first has become labels if the options say so.
+        """Return outputs, of which the scores have become labels if the options say so.
 
         Args:
-            outputs: by name.
+            outputs: by name; the scores are the first with several numbers for each row.
             names: of the classes, if the options do not say them.
 
         Raises:
-            ValueError: the first output is not a score for each class.
+            UnusablePredictionError: none of them is a score for each class.
         """
         columns = dict(outputs)
-        if not (self.class_names or self.top_k or self.softmax):
+        if not self.makes_labels:
             return columns
-        name, scores = next(iter(columns.items()))
-        scores = np.asarray(scores)
         names = split_names(self.class_names) or tuple(map(str, names))
+        name = _find_scores(columns, len(names))
+        scores = np.asarray(columns[name])
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = scores[:, 0]
-        if scores.ndim == 1 and len(names) == 2:  # of the second class
+        if scores.ndim == 1 and len(names) == 2 and scores.dtype.kind == "f":  # of the second class
+            if not ((scores >= 0) & (scores <= 1) | np.isnan(scores)).all():
+                raise UnusablePredictionError(
+                    f"option class_names: the model's output {name!r} is a single number, and not "
+                    "a probability: leave the option out"
+                )
             scores = np.stack([1 - scores, scores], axis=1)
         if scores.ndim != 2:
-            raise ValueError(f"the output {name!r} has shape {scores.shape}, not a score per class")
+            raise UnusablePredictionError(
+                f"option {self.makes_labels}: the model's output {name!r} has shape "
+                f"{scores.shape}, not a score for each class: leave the option out"
+            )
         if names and len(names) != scores.shape[1]:
-            raise ParameterError(
+            raise UnusablePredictionError(
                 f"option class_names: {len(names)} names; the model has {scores.shape[1]} scores"
             )
         if self.softmax:
@@ -87,4 +114,16 @@ class LabelOptions(ClassOptions):
                 return {**columns, name: scores}
         del columns[name]
         names = names or tuple(str(number) for number in range(scores.shape[1]))
-        return self.name_best(scores, names) | columns
+        best = self.name_best(scores, names)
+        return best | {name: array for name, array in columns.items() if name not in best}
+
+
+def _find_scores(columns: Mapping[str, Any], classes: int) -> str:
+    """Return the name of the first output with a number for each class, else of the first."""
+    widths = {
+        name: array.shape[1]
+        for name, array in ((name, np.asarray(each)) for name, each in columns.items())
+        if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind == "f"
+    }
+    fitting = [name for name, width in widths.items() if width == classes]
+    return next(iter([*fitting, *widths, *columns]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +17,8 @@ _DTYPES = {
     "string": "object", "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64",
     "uint8": "uint8", "uint16": "uint16", "uint32": "uint32", "uint64": "uint64",
 }  # fmt: skip
+_NEWER = re.compile(r"(Opset \d+) is under development|(IR version: \d+), max")
+_MISSING_DATA = re.compile(r'External data path does not exist: "?([^"\n]+)')
 
 
 class OnnxModel(NetworkModel):
@@ -27,16 +31,39 @@ class OnnxModel(NetworkModel):
 
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
         """Return the inputs of the graph."""
-        found = _open_session(local, "cpu").get_inputs()
+        try:
+            found = _open_session(local, "cpu").get_inputs()
+        except Exception as error:
+            if missing := _MISSING_DATA.search(str(error)):
+                raise self._error(
+                    f"is an ONNX model whose weights are in another file, {Path(missing[1]).name}: "
+                    "put both into a folder, and give the folder"
+                ) from None
+            if newer := _NEWER.search(str(error)):
+                raise self._error(
+                    f"is an ONNX model that is newer than this onnxruntime ({newer[1] or newer[2]})"
+                    ": install a newer onnxruntime, or export the model with an older opset"
+                ) from None
+            raise
+        if not found:
+            raise self._error("the model has no inputs")
+        if single := next((each.name for each in found if not each.shape), None):
+            raise self._error(
+                f"the input {single!r} is a single value, not one for each row: export the model "
+                "with a first dimension of rows, or with the value as a constant"
+            )
         sizes = [[size if isinstance(size, int) else None for size in each.shape] for each in found]
-        if not all(sizes):
-            raise ValueError("an input is a single value, not one for each row")
         inputs = [
-            Input(each.name, tuple(size[1:]), _find_dtype(each.type))
+            Input(each.name, tuple(size[1:]), self._find_dtype(each.name, each.type))
             for each, size in zip(found, sizes, strict=True)
         ]
-        rows = sizes[0][0]
-        return inputs, BatchSize(rows or 1, rows)
+        return inputs, BatchSize.of_all([BatchSize(size[0] or 1, size[0]) for size in sizes])
+
+    def _find_dtype(self, name: str, type_: str) -> np.dtype:
+        scalar = type_.removeprefix("tensor(").removesuffix(")")
+        if scalar not in _DTYPES:
+            raise self._error(f"the input {name!r} is a {type_}, which columns are not")
+        return np.dtype(_DTYPES[scalar])
 
     def load_file(self, local: str) -> Any:
         """Return a session on the model's device."""
@@ -68,13 +95,6 @@ def _open_session(local: str, device: str) -> Any:
     else:
         options.intra_op_num_threads = 1  # Beam runs a process on each core
     return onnxruntime.InferenceSession(local, options, providers=providers)
-
-
-def _find_dtype(type_: str) -> np.dtype:
-    name = type_.removeprefix("tensor(").removesuffix(")")
-    if name not in _DTYPES:
-        raise ValueError(f"an input is a {type_}, which columns are not")
-    return np.dtype(_DTYPES[name])
 
 
 def _to_array(output: Any) -> np.ndarray:

@@ -10,9 +10,16 @@ import numpy as np
 import pandas as pd
 
 from template.model import Column, Option
+from template.models.estimator_columns import (
+    find_categories,
+    find_parts,
+    find_types,
+    takes_texts,
+)
 from template.models.labels import LabelOptions
-from template.needs.columns import ColumnType
 from template.predict_result import COLUMN
+
+_METHODS = ["predict", "predict_proba", "decision_function", "transform"]
 
 
 class ScikitLearnModel(LabelOptions):
@@ -27,14 +34,13 @@ class ScikitLearnModel(LabelOptions):
         "text",
         "What the estimator does with the rows.",
         default="predict",
-        choices=["predict", "predict_proba", "decision_function", "transform"],
+        choices=_METHODS,
     )
 
     def inspect_file(self, local: str) -> None:
         """Set the columns."""
         estimator = self.load_file(local)
-        if not hasattr(estimator, self.method):
-            raise self._error(f"the estimator has no method {self.method}: set the option method")
+        self._check_estimator(estimator)
         own = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
         names = self.feature_names
         if not (own or names):
@@ -44,14 +50,43 @@ class ScikitLearnModel(LabelOptions):
             )
         if own and names and own != list(names):
             raise self._error(f"feature_columns: the model's own columns are {', '.join(own)}")
-        first = _find_first(estimator)
-        size = None if _takes_texts(first) else getattr(estimator, "n_features_in_", None)
+        columns = own or list(names)
+        parts = [part for part, _ in find_parts(estimator, columns)]
+        self._takes_texts = not own and all(map(takes_texts, parts))
+        size = 1 if self._takes_texts else getattr(estimator, "n_features_in_", None)
         if names and size not in (None, len(names)):
             raise self._error(f"feature_columns names {len(names)} columns; the model takes {size}")
-        type_: ColumnType = "any" if hasattr(first, "transformers_") else "number"
-        if _takes_texts(first):
-            type_ = "text"
-        self.columns = [Column(name, type_) for name in names or own]
+        categories = [each for part in parts for each in find_categories(part)]
+        self._missing = None if any(None in each for each in categories) else np.nan
+        types = find_types(estimator, columns)
+        self.columns = [Column(name, type_) for name, type_ in zip(columns, types, strict=True)]
+
+    def _check_estimator(self, estimator: Any) -> None:
+        from sklearn.base import BaseEstimator
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+
+        if not isinstance(estimator, BaseEstimator):
+            raise self._error(
+                f"holds a {type(estimator).__module__}.{type(estimator).__qualname__}, not an "
+                "estimator of scikit-learn. Name a class that loads it: --model_class=module:Class"
+            )
+        if not hasattr(estimator, self.method):
+            able = [str(each) for each in _METHODS if hasattr(estimator, each)]
+            raise self._error(
+                f"the {type(estimator).__name__} has no method {self.method}: set the option "
+                f"method to one that it has: {', '.join(able) or 'it has none'}"
+            )
+        if self.makes_labels and self.method == "predict":
+            raise self._error(
+                f"option {self.makes_labels}: labels are made of scores; set the option method to "
+                "predict_proba as well"
+            )
+        if type(estimator).__module__.startswith("sklearn."):
+            try:
+                check_is_fitted(estimator)
+            except NotFittedError as error:
+                raise self._error(f"holds an estimator that was not trained: {error}") from None
 
     def load_file(self, local: str) -> Any:
         """Return the estimator.
@@ -63,7 +98,14 @@ class ScikitLearnModel(LabelOptions):
             self.require_trust("joblib runs the code that is in a file when it loads it")
             import joblib
 
-            return joblib.load(local)
+            try:
+                return joblib.load(local)
+            except ModuleNotFoundError as error:
+                raise self._error(
+                    f"holds objects of the module {error.name!r}, which is not installed: install "
+                    "it, or name its package in requirements.in of your project (make image "
+                    "CODE=DIR)"
+                ) from None
         import skops.io
 
         unknown = skops.io.get_untrusted_types(file=local)
@@ -71,27 +113,23 @@ class ScikitLearnModel(LabelOptions):
             self.require_trust(f"it holds objects that skops does not know: {', '.join(unknown)}")
         return skops.io.load(local, trusted=unknown)
 
-    def predict(self, df: pd.DataFrame) -> dict[str, Any]:
-        """Return what the method does."""
+    def predict(self, df: pd.DataFrame) -> Any:
+        """Return what the method does; None without rows."""
+        if df.empty:
+            return None
         estimator = self.ensure_model()
+        texts = df.select_dtypes(object).columns
         rows: Any = df.infer_objects()
-        if _takes_texts(_find_first(estimator)):
+        if self._takes_texts:
             rows = df.iloc[:, 0]
         elif not hasattr(estimator, "feature_names_in_"):
             rows = rows.to_numpy()
+        elif self._missing is not None and df[texts].isna().any(axis=None):
+            rows = rows.assign(**{name: df[name].fillna(self._missing) for name in texts})
         result = getattr(estimator, self.method)(rows)
+        if isinstance(result, pd.DataFrame):  # of set_output
+            return result.reset_index(drop=True)
+        if isinstance(result, list):  # of an estimator of several targets
+            return {f"output_{number}": np.asarray(each) for number, each in enumerate(result)}
         result = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
-        if self.method == "predict":
-            return {COLUMN: result}
         return self.label({COLUMN: result}, getattr(estimator, "classes_", ()))
-
-
-def _find_first(estimator: Any) -> Any:
-    """Return what gets the rows first."""
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[0][1]
-    return estimator
-
-
-def _takes_texts(first: Any) -> bool:
-    return hasattr(first, "build_analyzer")

@@ -5,6 +5,7 @@ import json
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from template.model_options import make_model
 from template.models.kinds import find_kind
 from template.options import PredictConfig, find_model_class
 
@@ -32,3 +33,15 @@ def inspect():
         return PredictConfig.from_options(options)
 
     return check
+
+
+@pytest.fixture
+def open_model():
+    """Return the model of a file, as a launch makes it, with the types of its columns."""
+
+    def make(path, **opts):
+        model = make_model(find_model_class(find_kind(str(path))), str(path), opts)
+        model.inspect()
+        return model, {column.name: column.type for column in model.columns}
+
+    return make
