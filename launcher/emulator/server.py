@@ -1,7 +1,7 @@
 """The process that is the local Dataflow: one event loop, two ports, everything behind them.
 
 Builds the stores, the job runner and the apps, serves until a signal, and closes what it built.
-Finding, starting and stopping that process from elsewhere is ``daemon``'s.
+``daemon`` finds, starts and stops that process.
 """
 
 from __future__ import annotations
@@ -117,11 +117,11 @@ def serve_until_stopped(
     Args:
         umask: of the processes that run the jobs' own code.
         images: the image registry file, or None for the kit's own image alone.
-        max_jobs: how many jobs run at once, or None for what suits the machine.
+        max_jobs: how many jobs run at once; None adapts to the machine.
         keep_jobs: how many finished jobs are kept, or None for the default.
         running_sec: how long a job is RUNNING at least.
         warm: whether processes of jobs are forked from one that waits with all that they import.
-        pubsub: its Pub/Sub emulator; streaming jobs learn when it has been restarted.
+        pubsub: its Pub/Sub emulator; streaming jobs get a message when it was restarted.
         project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.
@@ -215,7 +215,7 @@ def prune_folder(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
 
 
 def _warn_streaming_jobs(jobs: JobStore, text: str) -> None:
-    """Write into every active streaming job that the Pub/Sub emulator was started again."""
+    """Report to every active streaming job that the Pub/Sub emulator was restarted."""
     for record in jobs.list_active():
         if record.document.get("type") == "JOB_TYPE_STREAMING":
             jobs.add_message(record.id, Importance.ERROR, text)
@@ -239,7 +239,7 @@ class Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs several of them, and says when it answers."""
+    """A server that leaves signals to its caller, and reports when it answers."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""CPU and memory of a job's processes, read from /proc; nothing on other systems than Linux."""
+"""CPU and memory of a job's processes, read from /proc; None on other systems than Linux."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Stats = dict[int, tuple[int, int, int]]  # by process: parent, ticks, resident 
 
 
 class UsageMeter:
-    """Measures one job; not for several threads."""
+    """Measures one job; not thread-safe."""
 
     def __init__(self) -> None:
         self._ticks: dict[int, int] = {}
@@ -26,7 +26,7 @@ class UsageMeter:
         self._pids: set[int] = set()
 
     def read(self, roots: Iterable[int]) -> UsageEvent | None:
-        """Return what these processes and all below them use since the last call, or None.
+        """Return what these processes and their children used since the last call, or None.
 
         Blocks for some milliseconds.
         """
@@ -47,7 +47,7 @@ class UsageMeter:
         )
 
     def _read_memory(self, resident_pages: dict[int, int], now: float) -> int:
-        """Return the bytes of processes; what takes long to read is read again after a while."""
+        """Return the bytes of processes; slow reads are repeated only after a while."""
         if now - self._memory_time > _MEMORY_PERIOD_SEC or resident_pages.keys() != self._pids:
             self._memory_time, self._pids = now, set(resident_pages)
             self._memory = sum(_read_memory(*each) for each in resident_pages.items())
@@ -55,7 +55,7 @@ class UsageMeter:
 
 
 def _read_memory(pid: int, resident_pages: int) -> int:
-    """Return the bytes of a process; forked ones share most of theirs, and each has its part."""
+    """Return the bytes of a process; shared pages of forks are split among them."""
     with contextlib.suppress(OSError, StopIteration):  # It has ended, or is another user's.
         with (_PROC / str(pid) / "smaps_rollup").open() as lines:
             share = next(line for line in lines if line.startswith("Pss:"))

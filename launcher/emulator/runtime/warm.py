@@ -1,7 +1,7 @@
-"""Warm processes: a parent that has imported what the jobs import, and forks their processes.
+"""Warm processes: a parent that has imported what jobs import, and forks their processes.
 
 For images that are this environment and run the kit's template, on Linux. A job whose processes
-cannot be forked gets new ones, which takes seconds and nothing else.
+cannot be forked gets new ones, which only takes seconds more.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class WarmParent:
         threading.Thread(target=self._await_ready, name="warm-parent", daemon=True).start()
 
     def wait_until_ready(self, cancelled: threading.Event) -> bool:
-        """Block until it has imported everything, or the job is cancelled; return whether it has.
+        """Block until it has imported everything or the job is cancelled; return if it is ready.
 
         Raises:
             StaleError: it could not, or takes too long.
@@ -203,7 +203,7 @@ class WarmParent:
         self.fork({"role": "check", "env": dict(env)}, ())
 
     def close(self) -> None:
-        """End it; what it has forked goes on."""
+        """End it; its forks go on."""
         self._child.kill()
         self._control.close()
 
@@ -220,7 +220,7 @@ class StaleError(RefusedError):
 
 
 class WarmProcesses:
-    """Keeps a warm parent from the first job on that can use it; thread-safe.
+    """Keeps a warm parent from the first job that can use one; thread-safe.
 
     Args:
         folder: gets the parent's log.
@@ -239,7 +239,7 @@ class WarmProcesses:
 
         Args:
             env: the variables of the processes.
-            cancelled: ends the waiting.
+            cancelled: ends the wait.
         """
         if not can_be_warm(image):
             return None
@@ -324,7 +324,7 @@ def start(
 
 
 def can_be_warm(image: Image) -> bool:
-    """Say whether the processes of an image can be forked from a process of this environment."""
+    """Return whether an image's processes can be forked from a process of this environment."""
     return (
         sys.platform == "linux"
         and image.root is None
@@ -335,6 +335,6 @@ def can_be_warm(image: Image) -> bool:
 
 
 def _is_own(python: Path) -> bool:
-    """Say whether an interpreter is this one: by another name, but of the same environment."""
+    """Return whether an interpreter is this environment's, perhaps under another name."""
     own = Path(sys.executable)
     return python.parent == own.parent and python.exists() and python.samefile(own)

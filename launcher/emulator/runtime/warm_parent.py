@@ -1,9 +1,9 @@
 """The warm parent: has imported what every job imports, and forks the processes of jobs.
 
 Run by path as ``python warm_parent.py SOCKET LEASH MODULE...`` by ``warm``, in the environment of
-the jobs' images; it knows nothing of this package but the file of the leash. What it forks is what
-``python FILE`` would have become: its arguments, directory, variables, module path and standard
-streams are set before any code of the job's looks at them, and its parent is a leash.
+the jobs' images; it imports nothing of this package except the leash. A fork is what ``python
+FILE`` would have become: its arguments, directory, variables, module path and standard streams are
+set before any code of the job's looks at them, and its parent is a leash.
 
 A fork copies one thread and no connections. Whoever forks checks that there is no other thread, of
 Python's or of a library's, which gRPC would have as well; files that were imported and have changed
@@ -34,8 +34,8 @@ _NUM_FDS = 5
 _REAP_SEC = 5.0
 _READS_ON_START = ("sitecustomize", "usercustomize")
 _SUFFIXES = (".py", ".pyc", ".so")
-# Variables that may differ from this process's: nothing reads them while it is imported, or it is
-# set right in ``_become``.
+# Variables that may differ from this process's: nothing reads them at import, or ``_become``
+# corrects it.
 _OF_THE_JOB = ("CLOUDSDK_CONFIG", "PYTHONPATH", "PYTHONUNBUFFERED", "TMPDIR", "WORKER_ID")
 _OF_THE_LAUNCHER = "FLEX_TEMPLATE_"
 # Keep these libraries from starting threads when they are loaded.
@@ -52,11 +52,11 @@ class RefusedError(Exception):
 
 
 class StaleError(RefusedError):
-    """What was imported has changed since: a new warm parent could do it."""
+    """Imported files have changed: a new warm parent could do it."""
 
 
 class Parent:
-    """This process: what it has imported, and under which variables."""
+    """This process: its imports, and the variables that they saw."""
 
     def __init__(self, leash_file: str) -> None:
         spec = importlib.util.spec_from_file_location("flexpack_leash", leash_file)
@@ -72,7 +72,7 @@ class Parent:
         self._files = [leash_file]
 
     def note_imports(self) -> None:
-        """Note the state of every file that has been imported, and of the folders of packages."""
+        """Record the state of every imported file and of the packages' folders."""
         self._files += [
             file for module in list(sys.modules.values()) if (file := _file_of(module)) is not None
         ]
@@ -116,7 +116,7 @@ class Parent:
 
 
 def serve(control: socket.socket, parent: Parent) -> None:
-    """Fork what is asked for until the other end closes. In a forked process this returns too."""
+    """Fork on request until the other end closes. In a forked process this returns too."""
     while True:
         while not select.select([control], [], [], _REAP_SEC)[0]:
             _reap()
@@ -144,9 +144,9 @@ def serve(control: socket.socket, parent: Parent) -> None:
 
 
 def _hold(parent: Parent, order: dict[str, Any], fds: list[int]) -> None:
-    """Be the leash of the process; in the process itself this returns."""
+    """Act as the leash of the process; in the process itself this returns."""
     lifeline, stdin, stdout, stderr, status = fds
-    os.setsid()  # A signal to the parent's group is not for its children.
+    os.setsid()  # A signal to the parent's group must not reach its children.
 
     class Started(Exception):  # noqa: N818 - not an error
         pass
@@ -182,7 +182,7 @@ def _play(parent: Parent, order: dict[str, Any]) -> None:
 
 
 def _play_executor(parent: Parent) -> None:
-    """Fork the workers that the first line of the input names, then be the executor."""
+    """Fork the workers that the first line of the input names, then become the executor."""
     line = sys.stdin.buffer.readline()
     preparation = json.loads(line)
     worker, run_dir = preparation["worker"], Path(preparation["run_dir"])
@@ -230,7 +230,7 @@ def _play_worker(
 
 
 def check_threads() -> None:
-    """Check that this process has no thread but this one, of whatever library.
+    """Check that this process has only this thread.
 
     Raises:
         RefusedError: it has.
@@ -251,7 +251,7 @@ def fork() -> int:
 
 
 def _restore_state() -> None:
-    """Give the process what forks share or what was held back: from now on it has threads."""
+    """Set up what forks share or what was postponed: from now on it has threads."""
     numpy: Any = sys.modules["numpy"]
     numpy.random.seed()  # Forks would share the global state.
     threads = len(os.sched_getaffinity(0))
@@ -265,7 +265,7 @@ def _restore_state() -> None:
 
 
 def _show_command(command: list[str]) -> None:
-    """Let ``ps`` show a command in place of the warm parent's, as much of it as there is room."""
+    """Let ``ps`` show this command instead of the warm parent's, cut to the room there is."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = map(int, fields[45:47])  # where the kernel keeps the arguments, see proc(5)
     text = os.fsencode("\0".join([sys.executable, *command]))
@@ -351,7 +351,7 @@ def main() -> None:
         importlib.import_module(name)
     parent.note_imports()
     gc.collect()
-    gc.freeze()  # What a fork does not touch stays shared with this process.
+    gc.freeze()  # Memory that a fork does not touch stays shared with this process.
     control.sendall(b'{"ready": true}\n')
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return serve(control, parent)

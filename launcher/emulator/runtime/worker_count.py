@@ -1,4 +1,4 @@
-"""How many workers a job gets, and how many it will likely get once it is launched."""
+"""The number of workers that a job gets, or will probably get after its launch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from launcher.emulator.runtime.launch import Launch
 
 
 def count_workers_ahead(launch: Launch) -> int:
-    """Return how many workers the job of a launch will likely get."""
+    """Return the number of workers that a launch's job will probably get."""
     environment = launch.runtime_environment
     options = {
         "num_workers": environment.get("numWorkers"),
@@ -20,7 +20,7 @@ def count_workers_ahead(launch: Launch) -> int:
 
 
 def count_workers(options: Mapping[str, Any], *, cores: int) -> int:
-    """Return how many workers a job with these pipeline options gets.
+    """Return the number of workers that a job with these pipeline options gets.
 
     There is no autoscaling: the pool keeps its first size, ``num_workers``, or else
     ``max_num_workers``, or else 1; never more than the machine has cores.

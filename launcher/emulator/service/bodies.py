@@ -1,4 +1,4 @@
-"""Request bodies, read up to a limit: nobody can fill the memory of the local Dataflow with one."""
+"""Request bodies, read up to a limit, so that none can fill the local Dataflow's memory."""
 
 from __future__ import annotations
 

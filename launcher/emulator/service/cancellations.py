@@ -34,7 +34,7 @@ class Cancellations:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def start(self, record: JobRecord) -> None:
-        """Begin to cancel a job; one that is being cancelled goes on as it is.
+        """Begin to cancel a job, unless it is being cancelled already.
 
         Raises:
             ApiError: it has ended.

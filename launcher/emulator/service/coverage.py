@@ -1,6 +1,6 @@
-"""What the local Dataflow covers of Google's APIs, computed and never typed.
+"""Compute the part of Google's APIs that the local Dataflow covers.
 
-From the discovery documents and from the tables by which calls are answered. ``flexpack metadata``
+Reads the discovery documents and the tables by which calls are answered. ``flexpack metadata``
 writes it into launcher/emulator/README.md.
 """
 
@@ -91,7 +91,7 @@ def _storage_lines(table: MethodTable) -> Iterator[str]:
 
 
 def _without_twins(method_ids: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """Return ids by short name; one name stands for a method with and without a region."""
+    """Return ids by short name; a method with and without a region has one name."""
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for method_id in method_ids:
         short = method_id.removeprefix("dataflow.").removeprefix("projects.")

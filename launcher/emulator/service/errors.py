@@ -1,6 +1,6 @@
-"""Every error that the local Dataflow answers, in Google's envelope and in the service's words.
+"""Every error that the local Dataflow answers, in Google's envelope and the service's words.
 
-One constructor an error. Mirrors ``google.rpc.Status`` as Google APIs write it over HTTP:
+Each error has one constructor. Mirrors ``google.rpc.Status`` as Google APIs write it over HTTP:
 https://cloud.google.com/apis/design/errors#http_mapping
 Texts are the service's own if they were observed; if not, the constructor says so.
 """
@@ -116,7 +116,7 @@ def invalid_job_name() -> ApiError:
 
 
 def template_file_unreadable(path: str) -> ApiError:
-    # The text was observed, its HTTP status was not: UNCONFIRMED.
+    # The text was observed; its HTTP status is UNCONFIRMED.
     return ApiError(404, "NOT_FOUND", _traced(f"Unable to open template file: {path}."))
 
 
@@ -193,7 +193,7 @@ def transition_not_allowed(job_id: str, state: str, requested: str) -> ApiError:
 
 
 def unimplemented(method_id: str, what: str = "") -> ApiError:
-    """The local Dataflow does not do this; it never pretends."""
+    """The local Dataflow does not implement this."""
     subject = f"{method_id}: {what}" if what else method_id
     return ApiError(501, "UNIMPLEMENTED", f"{subject} is not implemented by the local Dataflow.")
 
@@ -231,7 +231,7 @@ def too_many_requests() -> ApiError:
 
 
 def metadata_unreadable() -> ApiError:
-    # As recorded in 2026 of jobs that were just about to run; the path is made up.
+    # As recorded in 2026 for jobs that were about to run; the path is made up.
     return ApiError(
         404,
         "NOT_FOUND",
@@ -256,7 +256,7 @@ def unavailable() -> ApiError:
 
 
 def internal(error: Exception) -> ApiError:
-    """The local Dataflow itself failed: a full disk, or a mistake of its own."""
+    """The local Dataflow itself failed: a full disk, or a bug."""
     return ApiError(
         500,
         "INTERNAL",

@@ -1,8 +1,7 @@
 """Faults on demand, queued by method id: answers that fail, come late or never, jobs that fail.
 
-For testing what clients do then. Whoever queues a fault says for which method, whose next call
-meets it; a job that fails is met by the next launch that is accepted. Queued and read at
-``/emulator/faults``, a path that no Google API has:
+For tests of clients. A queued fault names a method, whose next call meets it; the next accepted
+launch meets a failing job. Queued and read at ``/emulator/faults``, a path that no Google API has:
 
     POST    {"methodId": "dataflow.projects.locations.jobs.get", "fault": "503"}; also "count",
             and for "delay" and "delay-after" the field "delaySec"
@@ -45,9 +44,9 @@ _FIELDS = frozenset({"methodId", "fault", "count", "delaySec"})
 class FaultKind(StrEnum):
     """What a call meets; *after* means that the call has had its effect.
 
-    ``no-capacity`` and ``no-quota`` are met by the job that a call launches: the call is answered
-    as ever. ``404`` is the one that Dataflow answers at times while a job starts, and ``not-ready``
-    what it answers to a cancellation that comes too early.
+    ``no-capacity`` and ``no-quota`` fail the job that a call launches; the call itself succeeds.
+    ``404`` is Dataflow's occasional answer while a job starts, and ``not-ready`` its answer to a
+    cancellation that comes too early.
     """
 
     ERROR_429 = "429"
@@ -74,7 +73,7 @@ _REFUSALS: Mapping[FaultKind, Callable[[], errors.ApiError]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One fault; ``delay_sec`` counts for the two delays only."""
+    """One fault; only the two delays use ``delay_sec``."""
 
     method_id: str
     kind: FaultKind
@@ -92,11 +91,11 @@ class DroppedConnection(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][TRANSPORT].abort()
-        await asyncio.sleep(0)  # The server learns of it before it asks for the answer.
+        await asyncio.sleep(0)  # The server notices it before it asks for the answer.
 
 
 class FaultQueue:
-    """The faults that wait to be met, and those that were; thread-safe."""
+    """The faults that wait for a call, and those that were met; thread-safe."""
 
     def __init__(self, method_ids: Collection[str]) -> None:
         self._method_ids = frozenset(method_ids)
@@ -104,10 +103,10 @@ class FaultQueue:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault, count: int = 1) -> None:
-        """Queue a fault, behind those that the method has already.
+        """Queue a fault after the method's earlier ones.
 
         Raises:
-            ApiError: there is no such method, or it launches no job, or there is no room.
+            ApiError: the method does not exist or launches no job, or the queue is full.
         """
         if fault.method_id not in self._method_ids:
             raise errors.invalid_argument(
@@ -162,7 +161,7 @@ class FaultQueue:
             await asyncio.sleep(fault.delay_sec)
             return response
         if fault.kind in (FaultKind.ERROR_503_AFTER, FaultKind.DROP_AFTER):
-            with contextlib.suppress(Exception):  # The answer is lost, whatever it would have been.
+            with contextlib.suppress(Exception):  # The answer is lost.
                 await answer()
         if fault.kind in (FaultKind.DROP, FaultKind.DROP_AFTER):
             return DroppedConnection()
@@ -171,7 +170,7 @@ class FaultQueue:
 
 
 def fault_routes(faults: FaultQueue) -> list[Route]:
-    """Return the route by which a test queues faults and learns which were met."""
+    """Return the route by which a test queues faults and sees which were met."""
 
     async def control(request: Request) -> Response:
         if request.method == "DELETE":

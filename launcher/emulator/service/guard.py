@@ -1,12 +1,11 @@
-"""Who may talk to the local Dataflow: programs on this machine, and no web page.
+"""Decides who may call the local Dataflow: programs on this machine, never a web page.
 
 Its API runs code, so a page in the user's browser must not reach it. A request is refused if it
 carries a foreign ``Origin``, if the browser marks it as another site's (``Sec-Fetch-Site``), or if
 its ``Host`` is not local (a name that a page has rebound to 127.0.0.1). The metadata server's name
 is accepted only for the metadata server.
 
-Answers are inert in a browser: whatever a stored object claims to be, it is neither rendered nor
-run.
+Answers are inert in a browser: a stored object is neither rendered nor run, whatever its type.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class LocalOnly:
 
 
 def _is_metadata(path: str) -> bool:
-    """Report whether a path is the ping of google-auth, or the metadata server's."""
+    """Return whether a path is google-auth's ping, or the metadata server's."""
     return path in ("/", _METADATA_PATH) or path.startswith(f"{_METADATA_PATH}/")
 
 

@@ -1,7 +1,7 @@
-"""How jobs went: samples of their counters and of what their processes use, over time.
+"""The history of jobs: samples of their counters and their processes' usage.
 
-Google keeps the like in Cloud Monitoring. One SQLite file beside the job store's; a job that runs
-for long keeps a few hundred samples, the older ones further apart.
+Google keeps these in Cloud Monitoring. One SQLite file beside the job store's; a job that runs for
+long keeps a few hundred samples, the older ones further apart.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Sample = Mapping[str, Any]
 
 @dataclass
 class _Latest:
-    """What was last known of a job that runs."""
+    """The last known counts and usage of a running job."""
 
     counts: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
@@ -76,14 +76,14 @@ class JobHistory:
                 self._latest.pop(job_id, None)
 
     def add_metrics(self, job_id: str, updates: Iterable[Mapping[str, Any]]) -> None:
-        """Take the ``MetricUpdate`` records of a job."""
+        """Record the ``MetricUpdate`` records of a job."""
         with self._lock, self._db:
             latest = self._latest.setdefault(job_id, _Latest())
             latest.counts = _read_counts(updates)
             self._add(job_id, latest)
 
     def add_usage(self, job_id: str, cores: float, memory_bytes: int) -> None:
-        """Take what a job's processes use."""
+        """Record the usage of a job's processes."""
         with self._lock, self._db:
             latest = self._latest.setdefault(job_id, _Latest())
             latest.usage = {"cores": cores, "memoryBytes": memory_bytes}

@@ -1,4 +1,4 @@
-"""What is known of jobs beyond Google's API, at paths that it does not have: for the console.
+"""Facts about jobs beyond Google's API, at paths that it does not have: for the console.
 
 GET /emulator/jobs                      the projects that have jobs
 GET /emulator/jobs/JOB_ID/launch        the ``LaunchFlexTemplateParameter`` of its launch

@@ -1,4 +1,4 @@
-"""Job records: what the local Dataflow knows about a job, its messages, and what to list.
+"""The records of jobs, of their messages, and of queries for lists.
 
 Mirrors the ``Job`` message: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.jobs
 Does not store anything; ``job_store`` does.
@@ -24,15 +24,15 @@ LAUNCH = "launchParameter"
 
 
 class UnknownJobError(LookupError):
-    """There is no job of that id."""
+    """No job has this id."""
 
 
 class ActiveNameError(ValueError):
-    """The project and region already have an active job of that name."""
+    """The project and region already have an active job of this name."""
 
 
 class PageTokenError(ValueError):
-    """A page token is not one that this store gave out."""
+    """A page token is not from this store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,6 @@ def parse_time(text: str) -> str:
 
 
 def new_job_id(now: datetime) -> str:
-    """Return an id as Dataflow forms them: the Pacific time and a number."""
+    """Return an id in Dataflow's form: the Pacific time and a number."""
     local = now.astimezone(_PACIFIC)
     return f"{local:%Y-%m-%d_%H_%M_%S}-{_LEAST_NUMBER + secrets.randbits(63)}"

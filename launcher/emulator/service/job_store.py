@@ -68,7 +68,7 @@ class JobStore:
         """Record a new job.
 
         Raises:
-            ActiveNameError: an active job of the project and region has that name.
+            ActiveNameError: an active job of the project and region has this name.
         """
         now = self._clock()
         record = JobRecord(
@@ -112,7 +112,7 @@ class JobStore:
         return _record(rows[0])
 
     def find_active(self, *, project_id: str, region: str, name: str) -> JobRecord | None:
-        """Return the active job of that name, if there is one."""
+        """Return the active job of this name, if there is one."""
         rows = self._rows(
             f"SELECT {_JOB_COLUMNS} FROM jobs "  # noqa: S608
             "WHERE project_id = ? AND region = ? AND name = ? AND NOT terminal",
@@ -171,13 +171,13 @@ class JobStore:
         requested: JobState | None = None,
         unless: JobState | None = None,
     ) -> JobRecord:
-        """Take a job to another state.
+        """Change the state of a job.
 
         Args:
             job_id: the job.
             wanted: the state.
             requested: the state that a caller requested.
-            unless: a state that this caller may not take it from, though the table allows it.
+            unless: a state that this caller must not change, although the table allows it.
 
         Raises:
             UnknownJobError: there is no such job.
@@ -212,12 +212,12 @@ class JobStore:
             )
 
     def list_active(self) -> Sequence[JobRecord]:
-        """Return the jobs that have not ended, of all projects and regions."""
+        """Return the unfinished jobs of all projects and regions."""
         rows = self._rows(f"SELECT {_JOB_COLUMNS} FROM jobs WHERE NOT terminal", ())  # noqa: S608
         return [_record(row) for row in rows]
 
     def list_finished(self, *, after: int) -> Sequence[JobRecord]:
-        """Return the jobs that have ended, but for so many that were the last to end."""
+        """Return the finished jobs, except the last few to end."""
         rows = self._rows(
             f"SELECT {_JOB_COLUMNS} FROM jobs WHERE terminal "  # noqa: S608
             "ORDER BY state_time DESC, seq DESC LIMIT -1 OFFSET ?",
@@ -234,7 +234,7 @@ class JobStore:
                 self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def fail_interrupted(self, text: str) -> Sequence[str]:
-        """Fail every job that is not terminal, with that error message; return their ids."""
+        """Fail every unfinished job with an error message; return their ids."""
         with self._lock, self._db:
             ids = [row[0] for row in self._db.execute("SELECT id FROM jobs WHERE NOT terminal")]
             for job_id in ids:
@@ -244,7 +244,7 @@ class JobStore:
 
     def add_message(self, job_id: str, importance: Importance, text: str) -> None:
         """Add a message to a job."""
-        # A worker's output may hold what is not UTF-8.
+        # A worker's output may not be UTF-8.
         encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
         with self._lock, self._db:
             self._db.execute(
@@ -284,7 +284,7 @@ class JobStore:
         return page, encode_token([page[-1].seq]) if more else ""
 
     def list_operations(self, job_id: str) -> Sequence[Message]:
-        """Return the messages of a job's operations that began and finished, the oldest first."""
+        """Return the messages about the start and end of a job's operations, oldest first."""
         rows = self._rows(
             "SELECT seq, time, importance, text FROM messages WHERE job_id = ? "
             "AND (text GLOB 'Executing operation *' OR text GLOB 'Finished operation *') "
@@ -294,7 +294,7 @@ class JobStore:
         return [_message(row) for row in rows]
 
     def add_workers(self, job_id: str, count: int, text: str) -> None:
-        """Note that a job has so many workers from now on."""
+        """Record a job's new number of workers."""
         with self._lock, self._db:
             self._db.execute(
                 "INSERT INTO workers (job_id, time, count, text) VALUES (?, ?, ?, ?)",
@@ -302,7 +302,7 @@ class JobStore:
             )
 
     def list_workers(self, job_id: str) -> Sequence[WorkerCount]:
-        """Return how many workers a job had when, the oldest first."""
+        """Return a job's numbers of workers over time, oldest first."""
         rows = self._rows(
             "SELECT time, count, text FROM workers WHERE job_id = ? ORDER BY seq", (job_id,)
         )
@@ -316,7 +316,7 @@ class JobStore:
     def search_messages(
         self, job_id: str, *, minimum_importance: Importance, text: str, before: int, limit: int
     ) -> Sequence[Message]:
-        """Return the last messages that hold a text, the newest first.
+        """Return the last messages that contain a text, newest first.
 
         ``before`` is a message's ``seq``, to go on from there; 0 begins with the newest.
         """
@@ -337,7 +337,7 @@ class JobStore:
         return [project for (project,) in rows]
 
     def put_metrics(self, job_id: str, updates: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a job's metrics; one whose value is as before keeps its update time."""
+        """Replace a job's metrics; one with an unchanged value keeps its update time."""
         now = self.now()
         with self._lock, self._db:
             before = {_without_time(update): update for update in self.metrics(job_id)[1]}
@@ -351,7 +351,7 @@ class JobStore:
             )
 
     def metrics(self, job_id: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
-        """Return when a job's metrics were last reported (empty: never), and the metrics."""
+        """Return the time of a job's last metrics report (empty: never), and the metrics."""
         rows = self._rows("SELECT time, updates FROM metrics WHERE job_id = ?", (job_id,))
         return (rows[0][0], orjson.loads(rows[0][1])) if rows else ("", [])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from launcher.emulator.runtime.states import JobState
 from launcher.emulator.service.job_records import PageTokenError
 
-_NUMBER = re.compile("[0-9]{1,18}")  # SQLite's integers have no more.
+_NUMBER = re.compile("[0-9]{1,18}")  # the largest integer of SQLite
 _TERMINAL = ", ".join(f"'{state}'" for state in JobState if state.is_terminal)
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (
@@ -54,7 +54,7 @@ OF_JOBS = ("messages", "metrics", "workers")
 
 
 def encode_token(values: Iterable[object]) -> str:
-    """Return the token of the page behind these values."""
+    """Return the token of the page after these values."""
     return base64.urlsafe_b64encode("|".join(map(str, values)).encode()).decode()
 
 

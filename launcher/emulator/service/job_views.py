@@ -1,4 +1,4 @@
-"""What each view of a job shows, as the service's answers were recorded.
+"""The content of each view of a job, as in recorded answers of the service.
 
 A job whose launcher still runs has no type, no SDK and no steps; the environment is whole in
 JOB_VIEW_ALL alone. https://cloud.google.com/dataflow/docs/reference/rest/v1b3/JobView
@@ -27,7 +27,7 @@ EXECUTING, FINISHED = "Executing operation ", "Finished operation "
 
 
 def render_job(record: JobRecord, view: str, operations: Sequence[Message] = ()) -> dict[str, Any]:
-    """Return the ``Job`` message as a view shows it.
+    """Return the ``Job`` message of a view.
 
     Args:
         view: a ``JobView``; any other than ALL and DESCRIPTION is a summary.
@@ -71,18 +71,18 @@ def render_job(record: JobRecord, view: str, operations: Sequence[Message] = ())
 
 
 def render_listed(record: JobRecord) -> dict[str, Any]:
-    """Return a job as lists show it: without labels and environment."""
+    """Return a job for a list: without labels and environment."""
     job = render_job(record, "JOB_VIEW_SUMMARY")
     return {name: job[name] for name in _IN_LIST if name in job}
 
 
 def render_launched(record: JobRecord) -> dict[str, Any]:
-    """Return a job as the answer to its launch has it: without a state, whose time is the epoch."""
+    """Return a job for the answer to its launch: without a state, whose time is the epoch."""
     return _identity(record) | {"currentStateTime": _EPOCH}
 
 
 def render_created(record: JobRecord) -> dict[str, Any]:
-    """Return a job as the answer to ``jobs.create`` has it: likewise, with type and request id."""
+    """Return a job for the answer to ``jobs.create``: likewise, with type and request id."""
     own = {
         name: record.document[name]
         for name in ("type", "clientRequestId")
@@ -103,7 +103,7 @@ def _identity(record: JobRecord) -> dict[str, Any]:
 
 
 def _describe_environment(job: dict[str, Any]) -> Mapping[str, Any]:
-    """Take the environment out of a job, and add what the service adds to that of a staged job."""
+    """Remove the environment from a job, and add what the service adds to a staged job's."""
     environment: Mapping[str, Any] = job.pop("environment", {})
     agent = environment.get("userAgent")
     if not agent:
@@ -112,7 +112,7 @@ def _describe_environment(job: dict[str, Any]) -> Mapping[str, Any]:
     return {
         **environment,
         "userAgent": {**agent, "support": _SUPPORT},
-        # Recorded for a batch job alone.
+        # Recorded only for a batch job.
         **({"shuffleMode": "SERVICE_BASED"} if job.get("type") == "JOB_TYPE_BATCH" else {}),
         "usePublicIps": any(pool.get("ipConfiguration") != "WORKER_IP_PRIVATE" for pool in pools),
     }
@@ -127,7 +127,7 @@ def _updatable(job: Mapping[str, Any]) -> dict[str, Any]:
 def _stage_states(record: JobRecord, operations: Sequence[Message]) -> list[dict[str, Any]]:
     """Return the stages that have begun, between the service's own steps.
 
-    Names are formed as Dataflow forms them, the numbers are ours.
+    Names have Dataflow's form; the numbers are ours.
     """
     if not operations:
         return []
@@ -140,7 +140,7 @@ def _stage_states(record: JobRecord, operations: Sequence[Message]) -> list[dict
     first, last = operations[0].time, record.state_time
     stages = [
         ("success1", "DONE" if ended else "PENDING", last if ended else first),
-        # It stays so in a job that is done.
+        # It stays so in a finished job.
         ("failure2", "DONE" if record.state is JobState.FAILED else "PENDING", first),
         ("start3", "DONE", first),
         *((f"F{number}", state, time) for number, (state, time) in enumerate(begun.values(), 4)),

@@ -1,4 +1,4 @@
-"""Whether a Flex Template launch is accepted: the service's rules, without any effect.
+"""Decide whether a Flex Template launch is accepted: the service's rules, without effects.
 
 A ``LaunchFlexTemplateParameter`` and the ``ContainerSpec`` that it names go in, an accepted
 ``Launch`` comes out, or the error that Dataflow would answer. Where Dataflow's behaviour could
@@ -59,7 +59,7 @@ HONOURED_FIELDS = (
     *(f"containerSpec.{name}" for name in ("image", "metadata", "sdkInfo", "defaultEnvironment")),
     "environment",
 )
-"""What of a ``LaunchFlexTemplateParameter`` has an effect, by paths.
+"""The fields of a ``LaunchFlexTemplateParameter`` that have an effect, by paths.
 
 ``runtime.launch.NO_FLAG`` says which fields of the environment have none.
 """
@@ -68,15 +68,15 @@ HONOURED_FIELDS = (
 def find_spec(
     parameter: Mapping[str, Any], store: ObjectStore, messages: Messages
 ) -> Mapping[str, Any]:
-    """Return the ``ContainerSpec`` that a launch carries or names, in canonical form.
+    """Return the ``ContainerSpec`` in a launch, or at its path, in canonical form.
 
     Raises:
-        ApiError: there is none, or not one that can be read.
+        ApiError: it is missing or unreadable.
     """
     path = parameter.get("containerSpecGcsPath", "")
     inline = parameter.get("containerSpec")
     if bool(path) == (inline is not None):
-        # UNCONFIRMED: that exactly one is wanted follows from the schema, the words are ours.
+        # UNCONFIRMED: the schema implies that exactly one is required; the words are ours.
         raise errors.invalid_argument(
             "Exactly one of launchParameter.containerSpecGcsPath and "
             f"launchParameter.containerSpec must be set; {'both are' if path else 'neither is'}."
@@ -162,7 +162,7 @@ def check_launch(
 
 
 def build_job_document(launch: Launch) -> dict[str, Any]:
-    """Return what is shown of the ``Job`` before the template has made its job object.
+    """Return the ``Job`` that is shown before the template has made its job object.
 
     Recorded: it has no type yet, and of the environment the dataset alone.
     """
@@ -188,8 +188,8 @@ def _check_parameters(
         return  # UNCONFIRMED: a spec without metadata takes any parameter.
     declared = {item.get("name", ""): item for item in metadata.get("parameters", [])}
     for name, item in declared.items():
-        # UNCONFIRMED: that a default does not stand in for a missing value, and that a parameter
-        # whose parent does not trigger it is required all the same.
+        # UNCONFIRMED: that a default does not replace a missing value, and that a parameter is
+        # required even if its parent does not trigger it.
         if name not in parameters and not item.get("isOptional", False):
             yield ParameterViolation(name, "Missing required parameter")
     for name in parameters:
@@ -228,7 +228,7 @@ def _check_duplicates(
 
 
 def _check_environment(environment: Mapping[str, Any]) -> None:
-    # The rules are the document's, the words are ours.
+    # The rules are the document's; the words are ours.
     for field in ("stagingLocation", "tempLocation"):
         if field in environment and not environment[field].startswith("gs://"):
             raise errors.invalid_argument(
@@ -242,7 +242,7 @@ def _check_environment(environment: Mapping[str, Any]) -> None:
 
 
 def _location(field: str, environment: Mapping[str, Any], parameters: Mapping[str, str]) -> str:
-    """Return a location that was given, without its trailing slash, or the empty string."""
+    """Return a given location without its trailing slash, or ""."""
     given = [environment.get(field)] + [
         parameters.get(name) for name in _ENVIRONMENT_OPTIONS[field]
     ]

@@ -1,7 +1,7 @@
 """The GCE metadata server of the machines that the local Dataflow pretends to own.
 
 google-auth, Beam and gcloud find their credentials here at once instead of after minutes of
-retries. The token it gives out is worth nothing.
+retries. Its token is worthless.
 https://cloud.google.com/compute/docs/metadata/overview
 """
 
@@ -26,7 +26,7 @@ _FLAVOR = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"}
 
 
 def project_number(project_id: str) -> int:
-    """Return the number of a project: made up from its id, and the same every time."""
+    """Return the number of a project, always the same for an id."""
     digest = hashlib.sha256(project_id.encode()).digest()
     return int.from_bytes(digest[:8], "big") % 900_000_000_000 + 100_000_000_000
 

@@ -1,7 +1,7 @@
 """The methods of the Dataflow API that the local Dataflow implements, one function each.
 
-Calls arrive checked against the discovery document, and answers are written by it; here is only
-what they do. The table of methods is in ``operations``.
+Calls arrive checked against the discovery document, which also shapes their answers. The table of
+methods is in ``operations``.
 https://cloud.google.com/dataflow/docs/reference/rest
 """
 
@@ -102,7 +102,8 @@ class Methods:
     ) -> None:
         """
         Args:
-            retention: deletes finished jobs beyond ``keep_jobs`` when others come; None for never.
+            retention: deletes finished jobs beyond ``keep_jobs`` when new ones come; None for
+            never.
         """
         self._jobs = jobs
         self._store = store
@@ -133,8 +134,8 @@ class Methods:
         if language != "PYTHON":
             raise errors.unimplemented(call.method.id, f"sdkInfo.language {language}")
         if call.body.get("validateOnly"):
-            # UNCONFIRMED: how far Dataflow goes; here, through all rules of a launch but that its
-            # name must be free, which says nothing of the launch.
+            # UNCONFIRMED: how much Dataflow validates; here, all rules of a launch except that its
+            # name must be free, which says nothing about the launch.
             return {}
         if self._find_active(call, launch.job_name):
             raise errors.active_job_name(launch.job_name)
@@ -154,8 +155,8 @@ class Methods:
         if not JOB_NAME.fullmatch(name):
             raise errors.invalid_job_name()
         active = self._find_active(call, name)
-        # By the request id a client knows whether the active job of that name is its own, of an
-        # earlier try (Beam's apiclient.submit_job_description).
+        # The request id shows a client whether the active job of that name is from its own earlier
+        # try (Beam's apiclient.submit_job_description).
         if active and active.document.get("clientRequestId") and job.get("clientRequestId"):
             return render_created(active)
         document = {key: value for key, value in job.items() if key not in SERVICE_FIELDS}
@@ -202,8 +203,8 @@ class Methods:
         if wanted in (JobState.DRAINED, JobState.DRAINING):
             if record.state.is_terminal:
                 raise errors.job_terminated("drain", record.id, record.state)
-            # What the spec says about a job that is still in its launcher need not be so: gcloud's
-            # build drops "streaming" from the metadata.
+            # The spec may be wrong about a job that is still in its launcher: gcloud's build drops
+            # "streaming" from the metadata.
             launched = record.state is not JobState.QUEUED
             if launched and record.document.get("type") != "JOB_TYPE_STREAMING":
                 raise errors.drain_not_allowed(record.id)
@@ -321,7 +322,7 @@ class Methods:
         try:
             start()
         except Exception as error:
-            # Whatever it was: a job that nobody runs must not look as if it were waiting.
+            # Whatever the error: a job that nothing runs must not look as if it were waiting.
             self._jobs.transition(record.id, JobState.FAILED)
             self._jobs.add_message(record.id, Importance.ERROR, f"The job did not start: {error}")
             raise

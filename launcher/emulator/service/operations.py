@@ -1,7 +1,7 @@
-"""Which methods of the Dataflow API are implemented, and what of a request each of them honours.
+"""The implemented methods of the Dataflow API, and the parts of a request that each honours.
 
-One table, by which calls are answered and from which the coverage in the README is computed. What
-it does not name answers 501, or has no effect.
+One table answers calls and yields the coverage in the README. Everything else answers 501, or has
+no effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Operation:
     """An implemented method.
 
     Attributes:
-        answer: does what the method does.
+        answer: executes the method.
         query: the query parameters that it honours; the others are accepted without effect.
         body: likewise the fields of the body, by their paths; None if it honours all.
         refused: parameters and fields that answer 501 if they are set; the method itself refuses
@@ -64,7 +64,7 @@ _WITH_AND_WITHOUT_REGION: Mapping[str, Operation] = {
 }
 OPERATIONS: Mapping[str, Operation] = {
     "dataflow.projects.jobs.aggregated": Operation(
-        # It does not filter by name, says the discovery document.
+        # According to the discovery document it does not filter by name.
         answer=Methods.aggregate_jobs,
         query=_LIST - {"name"} | {"location"},
     ),
@@ -101,14 +101,14 @@ def answer_call(methods: Methods, call: Call) -> Mapping[str, Any]:
     for name in sorted(operation.refused - operation.query):
         if _find(call, name):
             raise errors.unimplemented(call.method.id, name)
-    # What the table does not name cannot have an effect by accident.
+    # Keeps fields outside the table from having an effect by accident.
     honoured = operation.query & call.query.keys()
     query = {name: call.query[name] for name in honoured}
     return operation.answer(methods, dataclasses.replace(call, query=query))
 
 
 def _check_place(call: Call) -> None:
-    # The rules are those of Google Cloud, the words are ours.
+    # The rules are Google Cloud's; the words are ours.
     for name, value, rule in (
         ("projectId", call.project_id, _PROJECT),
         ("location", call.region, _REGION),

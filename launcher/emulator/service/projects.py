@@ -1,4 +1,4 @@
-"""Registering projects and listing them, at a path that no Google API has.
+"""Register projects and list them, at a path that no Google API has.
 
 POST    {"name": "churn", "folder": "/home/ada/churn", "python": "/home/ada/.venv/bin/python"}
 GET     the projects, and what is missing of each

@@ -1,7 +1,7 @@
-"""What runs report of their jobs, written down.
+"""Records the reports of runs.
 
-Called from the runs' threads. Reports are judged like requests: a job object or a metric that
-does not fit its schema is refused.
+Called from the runs' threads. Reports are judged like requests: a job object or a metric that does
+not fit its schema is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from launcher.emulator.service.schema import Messages
 
 _LOG = logging.getLogger(__name__)
 
-# Fields of a Job that are the service's alone, whatever a job object says.
+# Fields of a Job that only the service sets, whatever a job object says.
 SERVICE_FIELDS = frozenset(
     {
         "id",
@@ -43,7 +43,7 @@ SERVICE_FIELDS = frozenset(
 
 
 class JobRecorder:
-    """Writes down what happens to jobs; thread-safe."""
+    """Records what happens to jobs; thread-safe."""
 
     def __init__(self, *, jobs: JobStore, messages: Messages, history: JobHistory) -> None:
         self._jobs = jobs
@@ -51,7 +51,7 @@ class JobRecorder:
         self._messages = messages
 
     def record(self, job_id: str, event: Event) -> None:
-        """Write down what a run reports of its job.
+        """Record a run's report of its job.
 
         Raises:
             ApiError: a staged job is not a ``Job``, or a metric is not a ``MetricUpdate``.
@@ -75,17 +75,17 @@ class JobRecorder:
                 self._history.add_usage(job_id, cores, memory_bytes)
 
     def _update_document(self, job_id: str, job: Mapping[str, Any]) -> None:
-        """Take over type, labels, environment and steps of the job that the launcher staged."""
+        """Store type, labels, environment and steps of the job that the launcher staged."""
         parsed = self._messages.parse("Job", job, ignore_unknown=True)
         self._jobs.update_document(
             job_id, {name: value for name, value in parsed.items() if name not in SERVICE_FIELDS}
         )
 
     def _transition(self, job_id: str, wanted: JobState) -> None:
-        """Take a job to the state that its run reports.
+        """Set the state that a run reports.
 
-        A report that comes too late, when the job is being cancelled or has ended, or that is not
-        new, changes nothing.
+        A report that is not new, or comes when the job has ended or is being cancelled, changes
+        nothing.
         """
         try:
             # A job that is being cancelled fails only if its processes stay: no run reports that.

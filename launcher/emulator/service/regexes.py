@@ -1,7 +1,7 @@
-"""The regular expressions of metadata, judged by RE2 in time that grows with the value alone.
+"""The regular expressions of metadata, matched by RE2 in time linear in the value.
 
-Dataflow reads those of POSIX egrep. An expression that Python's own matcher needs years for must
-not stop the local Dataflow. https://github.com/google/re2/wiki/Syntax
+Dataflow reads those of POSIX egrep. An expression that would keep Python's matcher busy for years
+must not stop the local Dataflow. https://github.com/google/re2/wiki/Syntax
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class BadRegexError(ValueError):
 
 
 def matches_whole(regex: str, value: str) -> bool:
-    """Report whether an expression matches a value from its beginning to its end.
+    """Return whether an expression matches a whole value.
 
     Raises:
         BadRegexError: it cannot be read.

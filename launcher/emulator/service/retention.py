@@ -1,8 +1,9 @@
-"""How long finished jobs are kept, and what goes with them.
+"""Deletes old finished jobs.
 
-A job that is deleted takes along its messages and metrics, the folder of its run, and what Beam and
-the launcher staged for it in Cloud Storage. What it wrote itself stays. POST {"keepJobs": 0} to the
-route deletes all finished jobs.
+With a job go its messages and metrics, the folder of its run, and the files that Beam and the
+launcher staged for it in Cloud Storage. Its own output stays.
+
+POST {"keepJobs": 0} to the route deletes all finished jobs.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from launcher.emulator.storage.store import ObjectStore
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_KEEP_JOBS = 1000
-"""How many finished jobs are kept; a small one takes a quarter of a megabyte."""
+"""The number of finished jobs kept; a small one takes a quarter of a megabyte."""
 
 _LAUNCHES = "/template_launches/"
 _LAUNCH = re.compile(rf"{_LAUNCHES}([^/]+)/")
-# What Beam's file sinks leave of a run that failed.
+# What Beam's file sinks leave after a failed run.
 _SINK_TEMP = "beam-temp-"
 _LEFTOVER_AGE = timedelta(hours=1)
 _LEFT_BY_SINK = re.compile(rf"(^|/){_SINK_TEMP}[^/]+-[0-9a-f]{{32}}/")
@@ -45,7 +46,7 @@ _LEFT_BY_SINK = re.compile(rf"(^|/){_SINK_TEMP}[^/]+-[0-9a-f]{{32}}/")
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """What was deleted: finished jobs, objects in Cloud Storage."""
+    """The numbers deleted: finished jobs, objects in Cloud Storage."""
 
     jobs: int
     objects: int
@@ -57,7 +58,7 @@ class Retention:
     Args:
         runs_dir: holds a folder for every job that was run.
         running: returns the jobs that have a process; they are left alone.
-        forget: is given the jobs that are deleted.
+        forget: called with the deleted jobs.
     """
 
     def __init__(
@@ -78,11 +79,11 @@ class Retention:
         self._clock = clock
 
     def prune(self, keep_jobs: int, *, with_leftovers: bool = False) -> Pruned:
-        """Delete all finished jobs but the last to end; blocks on the disk.
+        """Delete all finished jobs except the last to end; blocks on the disk.
 
         Args:
-            with_leftovers: delete also what the sinks of failed runs have left, if no job runs. Of
-                the last hour it stays: a pipeline that runs elsewhere may be writing it.
+            with_leftovers: if no job runs, also delete what the sinks of failed runs have left,
+            except the last hour's: a pipeline elsewhere may still write it.
         """
         running = self._running()
         finished = self._jobs.list_finished(after=keep_jobs)

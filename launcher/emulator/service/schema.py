@@ -1,4 +1,4 @@
-"""Proto3 JSON, judged by the message schemas of a discovery document.
+"""Proto3 JSON, checked against the message schemas of a discovery document.
 
 Reads requests (both spellings of a field name, int64 as string or number, enums by name or
 number) into one canonical form, writes answers (empty fields left out, enums as names or numbers)
@@ -23,8 +23,8 @@ _TIMESTAMP = "type.googleapis.com/google.protobuf.Timestamp"
 _DURATION = "type.googleapis.com/google.protobuf.Duration"
 _MESSAGE = "type.googleapis.com/google.dataflow.v1beta3."
 
-# The discovery document lists the names of an enum, not their numbers. Of the enums in the
-# messages that we answer, this one alone is not numbered in the order of the document
+# The discovery document lists the names of an enum, not their numbers. Of the enums in our answers,
+# only this one is not numbered in the order of the document
 # (google.dataflow.v1beta3, messages.proto).
 _NUMBERS = {
     "JOB_MESSAGE_IMPORTANCE_UNKNOWN": 0,
@@ -35,7 +35,7 @@ _NUMBERS = {
     "JOB_MESSAGE_ERROR": 4,
 }
 
-# Of a job that has no such zones the service wrote "satisfiesPzi": false.
+# The service wrote "satisfiesPzi": false for a job without such zones.
 _OPTIONAL = frozenset({"satisfiesPzi"})
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1),
@@ -56,7 +56,7 @@ _TYPES = {
     "google-fieldmask": "type.googleapis.com/google.protobuf.FieldMask",
 }
 
-# In any time zone, a time of these years is one that Python knows.
+# Python can represent times of these years in any time zone.
 _FIRST_YEAR, _LAST_YEAR = 1, 9999
 _MOST_SHOWN = 1000  # characters of a bad value
 
@@ -92,7 +92,7 @@ class Messages:
         return fields
 
     def parse(self, message: str, value: object, *, ignore_unknown: bool = False) -> dict[str, Any]:
-        """Return ``value`` as that message in canonical form: camelCase names, int64 as strings.
+        """Return ``value`` as a message in canonical form: camelCase names, int64 as strings.
 
         Raises:
             ApiError: 400, with every field that does not fit.
@@ -124,8 +124,8 @@ class Messages:
     ) -> dict[str, Any]:
         """Return a canonical message as proto3 JSON writes it: fields at their default left out.
 
-        Enums are written by name unless ``numeric_enums``. Which fields are ``optional``, and
-        written at their default too, the discovery document does not say: see ``_OPTIONAL``.
+        Enums are written by name unless ``numeric_enums``. The discovery document does not say
+        which fields are ``optional``, and so written at their default too: see ``_OPTIONAL``.
         """
         properties = self._schemas[message].get("properties", {})
         return {
@@ -135,7 +135,7 @@ class Messages:
         }
 
     def check(self, message: str, value: object) -> None:
-        """Check that ``value`` is exactly what a server writes for that message.
+        """Check that ``value`` is exactly what a server writes for a message.
 
         Raises:
             ValueError: it is not.
@@ -201,7 +201,7 @@ class _Parser:
         if kind == "any":
             return value
         if kind == "array":
-            # A lone value stands for a list of one, as Google's parser has it.
+            # As in Google's parser, a single value stands for a list of one.
             items = value if isinstance(value, list) else [value]
             return [
                 self.field(schema["items"], item, f"{path}[{index}]")
@@ -255,7 +255,7 @@ def _type_name(schema: Schema) -> str:
 def _is_default(schema: Schema, value: Any) -> bool:
     """Return whether proto3 JSON leaves a field out: its value is the default of its type."""
     if "$ref" in schema or schema["type"] == "any":
-        return False  # A message that is set is written even when all its fields are default.
+        return False  # A message that is set is written even if all its fields have defaults.
     if "enum" in schema:
         return bool(value == schema["enum"][0])
     if _is_integer(schema):

@@ -1,7 +1,7 @@
-"""Jobs that fail because Google has no machines for them, or the project no quota: what they say.
+"""The messages of jobs that fail because Google has no machines or the project no quota.
 
-The local Dataflow is never short of either; its faults play it. The job is accepted and fails when
-its workers should start, whose pool's error is all that it leaves.
+The local Dataflow lacks neither; its faults simulate it. The job is accepted, and fails with its
+worker pool's error when workers should start.
 https://cloud.google.com/dataflow/docs/guides/common-errors#worker-pool-failure
 """
 
@@ -28,7 +28,7 @@ def messages(
     region: str,
     job_name: str,
 ) -> Iterator[tuple[Importance, str | None]]:
-    """Yield what such a job says, in order; None if it becomes RUNNING.
+    """Yield such a job's messages, in order; None marks that it becomes RUNNING.
 
     Args:
         is_quota: the quota is used up; else the zone has no such machine or GPU left.
@@ -55,7 +55,7 @@ def messages(
 def _no_capacity(
     runtime_environment: Mapping[str, Any], zone: str, *, project_id: str, job_name: str
 ) -> Iterator[str]:
-    # As recorded in 2026, but for the instance's name, which is formed like it.
+    # As recorded in 2026, except the instance's name, which has the same form.
     yield (
         f"{_startup_failed(runtime_environment, zone)} ZONE_RESOURCE_POOL_EXHAUSTED: Instance "
         f"'{job_name}-harness-0000' creation failed: The zone "
@@ -67,8 +67,8 @@ def _no_capacity(
 def _no_quota(
     runtime_environment: Mapping[str, Any], zone: str, *, project_id: str, job_name: str
 ) -> Iterator[str]:
-    # UNCONFIRMED: that Compute Engine's words, which are certain, follow those of the worker pool,
-    # and that an exhausted quota of GPUs comes before that of CPUs. The limit is made up.
+    # UNCONFIRMED: that Compute Engine's words, which are certain, follow the worker pool's, and
+    # that an exhausted GPU quota comes before that of CPUs. The limit is made up.
     region = zone.rpartition("-")[0]
     metric = _find_quota_metric(runtime_environment)
     yield (

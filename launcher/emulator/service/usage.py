@@ -1,7 +1,9 @@
-"""The service's own metrics of a job: what its workers used of CPU, memory and disk.
+"""The service's own metrics of a job: its workers' CPU, memory and disk.
 
-Computed from when there were how many workers and from the machines that the job requested; what a
-worker really used is not measured. UNCONFIRMED: the machine of a job that requests none.
+Computed from the number of workers over time and the requested machines; a worker's real usage is
+not measured.
+
+UNCONFIRMED: the machine of a job that requests none.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _DEFAULT_MEMORY_MB_PER_CPU = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCount:
-    """How many workers a job had from a time on; ``seconds`` since the epoch."""
+    """A job's number of workers from a time on; ``seconds`` since the epoch."""
 
     seconds: float
     time: str

@@ -1,4 +1,4 @@
-"""The HTTP side of the local storage server: which request goes where, and errors as Google's.
+"""The HTTP side of the local storage server: its routes, and errors in Google's form.
 
 Serves /storage/v1, /upload/storage/v1, /resumable/upload/storage/v1, /download/storage/v1 and
 /batch/storage/v1. A method of the official discovery document that is not implemented answers 501
@@ -52,7 +52,7 @@ _BATCH_PATHS = ("/batch/storage/v1", "/batch")
 _GET = "storage.objects.get"
 _INSERT = "storage.objects.insert"
 IMPLEMENTED = frozenset({*OPERATIONS, _INSERT})
-"""The ids of the methods that are answered."""
+"""The ids of the implemented methods."""
 
 # Headers that would change the meaning of a request, and that nothing here honours.
 _REFUSED_HEADERS = ("if-match", "if-none-match")
@@ -70,7 +70,8 @@ def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_dire
     """Build the ASGI application that serves `store`; whoever runs it closes the store.
 
     Args:
-        intercept: given a method id and what answers the call, answers it; batches apart.
+        intercept: called with a method id and the call's handler, answers the call; not for
+        batches.
     """
     return Starlette(
         routes=[
@@ -236,7 +237,7 @@ def _error_response(error: StorageError) -> Response:
 
 
 async def _on_internal_error(request: Request, error: Exception) -> Response:
-    # A full disk, or a mistake of its own. Clients try again after a 500.
+    # A full disk, or a bug. Clients try again after a 500.
     text = f"The local Cloud Storage failed on this request: {type(error).__name__}: {error}"
     return await _on_storage_error(request, StorageError(text))
 

@@ -29,7 +29,7 @@ class BatchPart:
 
 
 def parse_batch(content_type: str, body: bytes) -> Iterator[BatchPart]:
-    """Take a batch apart; raises InvalidRequest."""
+    """Split a batch into calls; raises InvalidRequest."""
     parts = body.split(find_delimiter(content_type))
     for part in parts[1:-1]:
         headers, request = split_part(part)
@@ -51,7 +51,7 @@ def parse_batch(content_type: str, body: bytes) -> Iterator[BatchPart]:
 
 
 def build_batch_body(answers: Iterable[tuple[BatchPart, Response]]) -> bytes:
-    """Put the answers to the parts of a batch into one body, in the same order."""
+    """Join the answers to a batch's calls into one body, in the same order."""
     lines: list[bytes] = []
     for part, response in answers:
         phrase = HTTPStatus(response.status_code).phrase

@@ -37,12 +37,12 @@ class BlobWriter:
 
     @property
     def md5_hash(self) -> str:
-        """Base64 MD5 of what was written so far."""
+        """Base64 MD5 of the bytes written so far."""
         return base64.b64encode(self._md5.digest()).decode()
 
     @property
     def crc32c(self) -> str:
-        """Base64 big-endian CRC32C of what was written so far."""
+        """Base64 big-endian CRC32C of the bytes written so far."""
         return base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
 
     def write(self, data: bytes) -> None:

@@ -56,7 +56,7 @@ def _attachment(disposition: str | None) -> str:
 def media_response(
     stored: StoredObject, file: BinaryIO, range_header: str | None, accept_encoding: str
 ) -> Response:
-    """Answer with the bytes of an object, or with a range of them; closes `file` when sent.
+    """Answer with an object's bytes, or a range of them; closes `file` when sent.
 
     Raises:
         RangeNotSatisfiable: the range begins at or after the end of the object.

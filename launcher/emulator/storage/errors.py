@@ -1,4 +1,4 @@
-"""Every refusal of the local storage server, with Google's status, reason and words.
+"""All refusals of the local storage server, with Google's status, reason and words.
 
 Mirrors https://cloud.google.com/storage/docs/json_api/v1/status-codes
 
@@ -35,7 +35,7 @@ class StorageError(Exception):
 
 
 class InvalidRequest(StorageError):
-    """The request cannot be right, whatever the state of the store."""
+    """The request is wrong, whatever the state of the store."""
 
     status = 400
     reason = "invalid"
@@ -56,7 +56,7 @@ class Conflict(StorageError):
 
 
 class PayloadTooLarge(StorageError):
-    """The body of a request that carries no media is larger than any of its kind."""
+    """The body of a request without media is too large."""
 
     status = 413
     reason = "uploadTooLarge"
@@ -110,7 +110,7 @@ class StoreInUse(Exception):
 
 
 def shorten(value: object) -> str:
-    """Return a value as a message shows it."""
+    """Return a value as messages show it."""
     shown = repr(value)
     return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
 

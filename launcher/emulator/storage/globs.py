@@ -17,7 +17,7 @@ _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 @functools.lru_cache
 def compile_glob(glob: str) -> Any:
-    """Return the pattern that a name must match as a whole.
+    """Return the pattern that a whole name must match.
 
     ``*`` and ``?`` stand for anything but a slash, ``**`` for anything; ``[a-z]``, ``[!a-z]`` and
     ``{a,b}`` are sets of letters and alternatives.

@@ -1,4 +1,4 @@
-"""The entries of a listing in order, without reading what a common prefix holds."""
+"""The entries of a listing in order, without reading the objects below a common prefix."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ def find_entries(
             prefix = _common_prefix(name, query)
             yield row, prefix
             if prefix is not None:
-                start = _behind(prefix)  # Nothing that it holds has to be read.
+                start = _behind(prefix)  # Skip everything below it.
                 break
 
 
 def _behind(prefix: str) -> str | None:
-    """Return the first text behind all that begin with ``prefix``; None if there is none."""
+    """Return the first text after all those with ``prefix``; None if there is none."""
     while prefix and prefix[-1] == _LAST_LETTER:
         prefix = prefix[:-1]
     if not prefix:
@@ -41,7 +41,7 @@ def _behind(prefix: str) -> str | None:
 
 
 def _common_prefix(name: str, query: ListQuery) -> str | None:
-    """Return what a delimiter leaves of a name: everything up to its first occurrence."""
+    """Return the part of a name up to the delimiter's first occurrence."""
     if not query.delimiter:
         return None
     at = name.find(query.delimiter, len(query.prefix))

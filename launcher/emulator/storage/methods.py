@@ -1,4 +1,4 @@
-"""Which method of the API a request means, by the official discovery document.
+"""Find the API method of a request, with the official discovery document.
 
 Routing matches the percent-encoded path and decodes each segment by itself: an object name may
 contain `%2F` and look like any other route.
