@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import google.pubsub_v1
+from google.api_core.retry import Retry
 from google.cloud import pubsub_v1
 from google.pubsub_v1 import types
 
@@ -43,8 +44,11 @@ class Topic:
         self.create()
 
     def create(self) -> None:
-        self._publisher.create_topic(name=self.path)
-        self._subscriber.create_subscription(name=self.subscription, topic=self.path)
+        retry = Retry(timeout=TIMEOUT_SEC)
+        self._publisher.create_topic(name=self.path, retry=retry, timeout=TIMEOUT_SEC)
+        self._subscriber.create_subscription(
+            name=self.subscription, topic=self.path, retry=retry, timeout=TIMEOUT_SEC
+        )
 
     @property
     def path(self) -> str:

@@ -30,12 +30,15 @@ _ASK_TIMEOUT_SEC = 5.0
 # Ten times the usual time, and well within the limit of a start.
 _START_TIMEOUT_SEC = 15.0
 _SLOW_SEC = 3.0
-_MOST_STARTS = 3
+_MOST_STARTS = 5
+_PAUSE_SEC = 0.5
 _PORT_TIMEOUT_SEC = 5.0
 _OUT_OF_MEMORY_STATUS = 3  # of a Java that ends by -XX:+ExitOnOutOfMemoryError
 DEFAULT_HEAP_MB = 2048
 """Memory for its messages; 200 a second were measured to take 2.4 GiB an hour."""
 _POLL_SEC = 0.05
+_LOOK_SEC = 2.0
+_PORT_TAKEN = b"java.net.BindException"
 # After a shorter life, the next start waits longer and longer.
 _SOON_SEC = 10.0
 _LONGEST_PAUSE_SEC = 10.0
@@ -161,7 +164,7 @@ class PubSubEmulator:
             if not is_slow and time.monotonic() > began + slow_sec:
                 is_slow = True
                 on_slow(f"Waiting for Google's Pub/Sub emulator, {timeout_sec:g} s at most.")
-            status = self._child.wait(_POLL_SEC)
+            status = self._wait(_POLL_SEC)
             if status is None and time.monotonic() > deadline:
                 return self._give_up(f"did not answer within {timeout_sec:g} s")
             if status is not None and starts == _MOST_STARTS:
@@ -169,6 +172,7 @@ class PubSubEmulator:
             if status is not None:
                 starts += 1
                 self._child.kill()  # to close what it leaves open
+                self._closed.wait(_PAUSE_SEC)
                 if self._picks_port:
                     self.port = _pick_port()
                 self._child = self._start()
@@ -185,6 +189,7 @@ class PubSubEmulator:
         # Without memory it would live on and not answer.
         options = (f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError")
         with self._log.open("ab") as log:
+            self._log_start = log.tell()
             return Child(
                 [str(self._program), "--host=localhost", f"--port={self.port}"],
                 cwd=self._log.parent,
@@ -193,11 +198,20 @@ class PubSubEmulator:
                 stderr=log,
             )
 
+    def _wait(self, timeout_sec: float) -> int | None:
+        """Return its exit status; None if it lives. One that did not get its port is ended."""
+        status = self._child.wait(timeout_sec)
+        if status is None and _PORT_TAKEN in self._log.read_bytes()[self._log_start :]:
+            self._child.kill()  # Java lives on without it, and answers nothing.
+            return self._child.wait()
+        return status
+
     def _watch(self) -> None:
         pause = _POLL_SEC
         while True:
             started = time.monotonic()
-            status = self._child.wait()
+            while (status := self._wait(_LOOK_SEC)) is None:
+                continue
             if self._closed.is_set():
                 return
             soon = time.monotonic() - started < _SOON_SEC

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from launcher.emulator.connections import KEEP_ALIVE_SEC, Connection, allow_many_files
 from launcher.emulator.gzip_requests import GzipRequests
 from launcher.emulator.instance import (
     IDENTITY_PATH,
@@ -41,7 +41,7 @@ from launcher.emulator.runtime.temp import remove_left_over
 from launcher.emulator.runtime.warm import WarmProcesses
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
-from launcher.emulator.service.faults import TRANSPORT, FaultQueue
+from launcher.emulator.service.faults import FaultQueue
 from launcher.emulator.service.guard import LocalOnly
 from launcher.emulator.service.history import JobHistory
 from launcher.emulator.service.job_facts import job_facts_routes
@@ -64,7 +64,7 @@ INTERRUPTED = (
 )
 _RUNS, _STORAGE, _JOBS, _HISTORY = "runs", "storage", "jobs.sqlite3", "history.sqlite3"
 _SHUTDOWN_SEC = 3
-_KEEP_ALIVE_SEC = 75
+_LOOK_SEC = 2.0
 _BACKLOG = 2048
 _PORT_PROBLEMS: Mapping[int, str] = {
     errno.EADDRINUSE: "the port is in use by another program",
@@ -126,6 +126,7 @@ def serve_until_stopped(
         endpoints: environment variables by which the processes of jobs find this server.
         on_ready: called once, when both ports answer.
     """
+    allow_many_files()
     with contextlib.ExitStack() as stack:
         try:
             projects = Projects(data_dir / "projects.json")
@@ -196,7 +197,7 @@ def serve_until_stopped(
             LocalOnly(GzipRequests(dataflow), metadata_server=True): dataflow_socket,
             LocalOnly(GzipRequests(storage)): storage_socket,
         }
-        asyncio.run(serve_apps(apps, on_ready=on_ready))
+        asyncio.run(serve_apps(apps, on_ready=on_ready, folder=data_dir))
 
 
 def prune_folder(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
@@ -230,14 +231,6 @@ def identity_route(data_dir: Path) -> Route:
     return Route(IDENTITY_PATH, identify)
 
 
-class Connection(H11Protocol):
-    """An HTTP connection that its app can abort, as some faults want."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, TRANSPORT: transport}
-
-
 class _Server(uvicorn.Server):
     """A server that leaves signals to its caller, and reports when it answers."""
 
@@ -250,7 +243,7 @@ class _Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
-                timeout_keep_alive=_KEEP_ALIVE_SEC,
+                timeout_keep_alive=KEEP_ALIVE_SEC,
                 timeout_graceful_shutdown=_SHUTDOWN_SEC,
             )
         )
@@ -266,12 +259,21 @@ class _Server(uvicorn.Server):
 
 
 async def serve_apps(
-    apps: Mapping[ASGIApp, socket.socket], *, on_ready: Callable[[], None]
+    apps: Mapping[ASGIApp, socket.socket],
+    *,
+    on_ready: Callable[[], None],
+    folder: Path | None = None,
 ) -> None:
-    """Serve each app on its socket until a signal, then let requests under way end."""
+    """Serve each app on its socket until a signal, then let requests under way end.
+
+    Args:
+        folder: what it cannot serve without; it ends too when that is moved or deleted.
+    """
     servers = {_Server(app): listener for app, listener in apps.items()}
+    stopped = asyncio.Event()
 
     def stop() -> None:
+        stopped.set()
         for server in servers:
             server.should_exit = True
 
@@ -286,3 +288,21 @@ async def serve_apps(
         for server in servers:
             await server.ready.wait()
         on_ready()
+        if folder is not None:
+            await _wait_until_gone(folder, stopped)
+            stop()
+
+
+async def _wait_until_gone(folder: Path, stopped: asyncio.Event) -> None:
+    """Wait until a folder is no longer where it was, or the event is set."""
+    before = folder.stat()
+    while not stopped.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), _LOOK_SEC)
+        try:
+            is_there = os.path.samestat(before, folder.stat())
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            _LOG.error("%s was moved or deleted: the local Dataflow ends", folder)
+            return

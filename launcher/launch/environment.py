@@ -161,7 +161,8 @@ def _find_label_problems(labels: Mapping[str, str]) -> Iterator[str]:
 
 def _is_label(text: str) -> bool:
     legal = (*_LABEL_LETTERS, *_LABEL_DIGITS)
-    is_short = len(text) <= _LONGEST_LABEL and len(text.encode()) <= _LONGEST_LABEL_BYTES
+    size = len(text.encode(errors="surrogatepass"))
+    is_short = len(text) <= _LONGEST_LABEL and size <= _LONGEST_LABEL_BYTES
     return is_short and all(
         character in "-_" or unicodedata.category(character) in legal for character in text
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from googleapiclient import discovery_cache
 
-from launcher.emulator import server
+from launcher.emulator.connections import Connection
 from launcher.emulator.gzip_requests import GzipRequests
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
@@ -322,7 +322,7 @@ class Apis:
             "storage": LocalOnly(GzipRequests(storage)),
         }
         return {
-            name: self._stack.enter_context(serve_app(app, http=server.Connection, log_config=None))
+            name: self._stack.enter_context(serve_app(app, http=Connection, log_config=None))
             for name, app in apps.items()
         }
 

@@ -16,11 +16,11 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from launcher.emulator.connections import Connection
 from launcher.emulator.runtime.events import Importance, MetricsEvent
 from launcher.emulator.runtime.job_runner import JobRunner
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.runtime.states import JobState
-from launcher.emulator.server import Connection
 from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import Discovery
 from launcher.emulator.service.faults import Fault, FaultKind, FaultQueue

@@ -34,14 +34,14 @@ DAEMON = "launcher.emulator.daemon"
 EXECUTOR = "launcher.emulator.executor"
 # Bottom up, like LAYERS. The executor process stands apart: nobody imports it.
 ROOMS = (
-    {f"launcher.emulator.{name}" for name in ("gzip_requests", "strict_json")},
+    {f"launcher.emulator.{name}" for name in ("gzip_requests", "labels", "strict_json")},
     {"launcher.emulator.storage"},
     {"launcher.emulator.runtime"},
     {"launcher.emulator.pubsub"},
     {"launcher.emulator.service"},
     {
         f"launcher.emulator.{name}"
-        for name in ("console", "instance", "lock", "options", "server", "variables")
+        for name in ("connections", "console", "instance", "lock", "options", "server", "variables")
     },
     {DAEMON},
 )

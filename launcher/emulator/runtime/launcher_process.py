@@ -15,7 +15,7 @@ import re
 import shlex
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from launcher.emulator.runtime.console import Console, launcher_line
@@ -48,6 +48,10 @@ _LONGEST_LINE_BYTES = 1 << 16  # a longer line arrives as several
 # no longer than so many: a process that it leaves behind may hold the pipe open for ever.
 _MOST_WAITS = 10
 
+# Of Linux: MAX_ARG_STRLEN, and a quarter of the usual 8 MiB of stack with room for the environment.
+_LONGEST_ARGUMENT_BYTES = (128 << 10) - 1
+_MOST_ARGUMENTS_BYTES = 1_900_000
+_LONGEST_NAME = 100  # characters that are shown
 # Texts of the console, with their remedies.
 _REMEDIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (
@@ -98,8 +102,37 @@ def build_command(launch: Launch, image: Image, template_location: str) -> list[
     extra = filter(None, image.env.get(_EXTRA_PACKAGES, "").split(","))
     staged += [f"--extra_package={package}" for package in extra]
     options = shlex.split(image.env.get(_PY_OPTIONS, ""))
-    flags = build_flags(launch, template_location)
-    return [str(image.python), *options, name, *sort_flags([*flags, *staged])]
+    flags = sort_flags([*build_flags(launch, template_location), *staged])
+    _check_arguments(flags)
+    return [str(image.python), *options, name, *flags]
+
+
+def _check_arguments(flags: Sequence[str]) -> None:
+    """Raise LaunchFailedError if no program can be started with these arguments.
+
+    UNCONFIRMED: that Dataflow's launcher, which is written in Go, fails with these words of Go's.
+    """
+    for flag in flags:
+        name = flag.partition("=")[0][:_LONGEST_NAME]
+        size = len(flag.encode(errors="surrogatepass"))
+        if "\0" in flag:
+            raise LaunchFailedError(
+                f"{_FAILED}fork/exec: invalid argument",
+                f"{name!r} holds a NUL character, which no argument of a program can: remove it.",
+            )
+        if size > _LONGEST_ARGUMENT_BYTES:
+            raise LaunchFailedError(
+                f"{_FAILED}fork/exec: argument list too long",
+                f"{name!r} has {size:,} bytes, and an argument of a Linux program at most "
+                f"{_LONGEST_ARGUMENT_BYTES:,}: put the value into a file in Cloud Storage.",
+            )
+    total = sum(len(flag.encode(errors="surrogatepass")) for flag in flags)
+    if total > _MOST_ARGUMENTS_BYTES:
+        raise LaunchFailedError(
+            f"{_FAILED}fork/exec: argument list too long",
+            f"The parameters have {total:,} bytes together, and a Linux program takes about "
+            f"{_MOST_ARGUMENTS_BYTES:,}: put large values into files in Cloud Storage.",
+        )
 
 
 class LauncherProcess:

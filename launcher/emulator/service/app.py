@@ -12,7 +12,7 @@ import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -70,6 +70,7 @@ def build_dataflow_app(
         routes=[*api, *fault_routes(faults), *routes],
         exception_handlers={
             errors.ApiError: _answer_error,
+            ClientDisconnect: _answer_nobody,
             HTTPException: _answer_routing_error,
             Exception: _answer_internal_error,
         },
@@ -86,6 +87,10 @@ def _json(content: object, *, status: int = 200, pretty: bool = True) -> Respons
 def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ApiError)
     return _json(error.body(), status=error.code)
+
+
+def _answer_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)
 
 
 def _answer_routing_error(request: Request, error: Exception) -> Response:

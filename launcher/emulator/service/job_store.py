@@ -193,8 +193,10 @@ class JobStore:
                 document["requestedState"] = requested.value
             elif wanted.is_terminal:
                 document.pop("requestedState", None)
+            # A clock that is set back does not take a job's times back.
             self._db.execute(
-                "UPDATE jobs SET state = ?, state_time = ?, document = ? WHERE id = ?",
+                "UPDATE jobs SET state = ?, state_time = max(state_time, ?), document = ? "
+                "WHERE id = ?",
                 (wanted, self.now(), orjson.dumps(document), job_id),
             )
             return self.get(job_id)
@@ -248,7 +250,9 @@ class JobStore:
         encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
         with self._lock, self._db:
             self._db.execute(
-                "INSERT INTO messages (job_id, time, importance, text) VALUES (?, ?, ?, ?)",
+                "INSERT INTO messages (job_id, time, importance, text) VALUES (?1, max(?2, "
+                "ifnull((SELECT time FROM messages WHERE job_id = ?1 ORDER BY seq DESC LIMIT 1), "
+                "'')), ?3, ?4)",
                 (job_id, self.now(), _IMPORTANCES.index(importance), encodable),
             )
 

@@ -65,9 +65,10 @@ def decode_token(token: str, length: int) -> Sequence[str]:
         PageTokenError: the token is not one of ``encode_token``.
     """
     try:
-        values = base64.urlsafe_b64decode(token.encode()).decode().split("|")
+        text = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError) as error:
         raise PageTokenError(token) from error
+    values = text.split("|")
     numbers = (values[0], values[-1])  # between them there may be a time
     if len(values) != length or not all(_NUMBER.fullmatch(number) for number in numbers):
         raise PageTokenError(token)

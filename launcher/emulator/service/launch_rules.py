@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from launcher.emulator.labels import find_label_problem
 from launcher.emulator.runtime.launch import Launch
 from launcher.emulator.service import errors
 from launcher.emulator.service.errors import ParameterViolation
@@ -227,8 +228,20 @@ def _check_duplicates(
                 )
 
 
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Check the labels of a job.
+
+    Raises:
+        ApiError: they break the rules of the discovery document.
+    """
+    problem = find_label_problem(labels)
+    if problem:
+        raise errors.invalid_argument(problem)
+
+
 def _check_environment(environment: Mapping[str, Any]) -> None:
     # The rules are the document's; the words are ours.
+    check_labels(environment.get("additionalUserLabels", {}))
     for field in ("stagingLocation", "tempLocation"):
         if field in environment and not environment[field].startswith("gs://"):
             raise errors.invalid_argument(

@@ -42,6 +42,7 @@ from launcher.emulator.service.job_views import (
 from launcher.emulator.service.launch_rules import (
     JOB_NAME,
     build_job_document,
+    check_labels,
     check_launch,
     find_spec,
 )
@@ -154,6 +155,7 @@ class Methods:
         name = job.get("name", "")
         if not JOB_NAME.fullmatch(name):
             raise errors.invalid_job_name()
+        check_labels(job.get("labels", {}))
         active = self._find_active(call, name)
         # The request id shows a client whether the active job of that name is from its own earlier
         # try (Beam's apiclient.submit_job_description).

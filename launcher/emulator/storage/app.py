@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -83,6 +83,7 @@ def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_dire
         ],
         exception_handlers={
             StorageError: _on_storage_error,
+            ClientDisconnect: _on_disconnect,
             HTTPException: _on_http_error,
             Exception: _on_internal_error,
         },
@@ -240,6 +241,10 @@ async def _on_internal_error(request: Request, error: Exception) -> Response:
     # A full disk, or a bug. Clients try again after a 500.
     text = f"The local Cloud Storage failed on this request: {type(error).__name__}: {error}"
     return await _on_storage_error(request, StorageError(text))
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # Nobody reads it.
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

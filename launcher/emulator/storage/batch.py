@@ -14,6 +14,8 @@ from launcher.emulator.storage.errors import InvalidRequest
 from launcher.emulator.storage.multipart import find_delimiter, split_part
 
 _BOUNDARY = "batch_flexpack"
+# Google recommends 100, and its clients send up to 1,000. UNCONFIRMED: the service's limit.
+_MOST_CALLS = 1000
 MEDIA_TYPE = f"multipart/mixed; boundary={_BOUNDARY}"
 
 
@@ -31,6 +33,10 @@ class BatchPart:
 def parse_batch(content_type: str, body: bytes) -> Iterator[BatchPart]:
     """Split a batch into calls; raises InvalidRequest."""
     parts = body.split(find_delimiter(content_type))
+    if len(parts) - 2 > _MOST_CALLS:
+        raise InvalidRequest(
+            f"The batch has {len(parts) - 2} calls, of which {_MOST_CALLS} are allowed."
+        )
     for part in parts[1:-1]:
         headers, request = split_part(part)
         request_line, _, rest = request.partition(b"\n")

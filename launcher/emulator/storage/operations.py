@@ -195,7 +195,7 @@ def _encode_token(last: str) -> str:
 
 def _decode_token(token: str | None) -> str | None:
     try:
-        return base64.urlsafe_b64decode(token).decode() if token else None
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode() if token else None
     except ValueError as error:
         raise InvalidRequest(f"Invalid value for pageToken: {shorten(token)}") from error
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from launcher.emulator.labels import find_label_problem
 from launcher.emulator.storage.errors import InvalidRequest, NotImplementedHere, shorten
 from launcher.emulator.storage.records import Bucket, BucketSettings, ObjectSettings, StoredObject
 
@@ -36,6 +37,8 @@ _OBJECT_SERVER_FIELDS = frozenset(
     " timeCreated updated timeStorageClassUpdated timeFinalized componentCount owner"
     " md5Hash crc32c".split()
 )
+# https://cloud.google.com/storage/quotas#objects; UNCONFIRMED: the words.
+_MOST_METADATA_BYTES = 8 << 10
 _BUCKET_TEXTS = {"location": "location", "storageClass": "storage_class"}
 _BUCKET_SERVER_FIELDS = frozenset(
     "kind id selfLink name projectNumber generation metageneration etag"  # noqa: SIM905
@@ -122,6 +125,8 @@ def change_bucket(settings: BucketSettings, resource: Json) -> BucketSettings:
             changes[_BUCKET_TEXTS[name]] = value and _text(f"Bucket.{name}", value).upper()
         elif name == "labels":
             changes["labels"] = _merge_texts("Bucket.labels", settings.labels, value)
+            if problem := find_label_problem(changes["labels"]):
+                raise InvalidRequest(f"Invalid value for Bucket.labels: {problem}")
         elif name == "softDeletePolicy":
             if _retention_sec(value):
                 raise NotImplementedHere("Bucket.softDeletePolicy.retentionDurationSeconds")
@@ -142,6 +147,7 @@ def change_object(settings: ObjectSettings, resource: Json) -> ObjectSettings:
             changes[_OBJECT_TEXTS[name]] = value and _text(f"Object.{name}", value)
         elif name == "metadata":
             changes["metadata"] = _merge_texts("Object.metadata", settings.metadata, value)
+            _check_metadata_size(changes["metadata"])
         elif name not in _OBJECT_SERVER_FIELDS and not _asks_for_nothing(value):
             raise NotImplementedHere(f"Object.{name}")
     return _changed(settings, changes)
@@ -187,6 +193,14 @@ def _merge_texts(where: str, current: Mapping[str, str], change: Any) -> dict[st
         return {}
     merged = {**current, **_object(where, change)}
     return {key: _text(f"{where}.{key}", v) for key, v in merged.items() if v is not None}
+
+
+def _check_metadata_size(metadata: Mapping[str, str]) -> None:
+    size = sum(len(text.encode()) for pair in metadata.items() for text in pair)
+    if size > _MOST_METADATA_BYTES:
+        raise InvalidRequest(
+            f"The custom metadata has {size} bytes, of which {_MOST_METADATA_BYTES} are allowed."
+        )
 
 
 def _asks_for_nothing(value: Any) -> bool:

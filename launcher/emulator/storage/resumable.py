@@ -9,13 +9,14 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from starlette.concurrency import run_in_threadpool
 
 from launcher.emulator.storage.blobs import BlobWriter
-from launcher.emulator.storage.errors import InvalidRequest, NotFound, shorten
+from launcher.emulator.storage.errors import Conflict, InvalidRequest, NotFound, shorten
 from launcher.emulator.storage.records import StoredObject
 from launcher.emulator.storage.store import ObjectStore
 from launcher.emulator.storage.uploads import UploadPlan, commit_upload, drain
@@ -28,13 +29,21 @@ _CONTENT_RANGE = re.compile(r"bytes (?:\*|([0-9]{1,19})-([0-9]{1,19}))/(?:\*|([0
 
 @dataclass
 class UploadSession:
-    """A resumable upload under way; `stored` is the object once it is complete."""
+    """A resumable upload under way.
+
+    Attributes:
+        total: the size of the object, once a client has said it.
+        stored: the object once it is complete.
+        superseded: set when another request for the upload has come, of the one that is under way.
+    """
 
     plan: UploadPlan
     writer: BlobWriter
     upload_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    total: int | None = None
     stored: StoredObject | None = None
+    superseded: asyncio.Event = field(default_factory=asyncio.Event)
     used: float = 0.0
 
 
@@ -51,7 +60,8 @@ class UploadSessions:
         """Begin an upload; raises NotFound when the bucket does not exist. Blocks on the disk."""
         self._store.get_bucket(plan.ref.bucket)
         self._expire()
-        session = UploadSession(plan, self._store.new_blob(), used=self._clock())
+        writer = self._store.new_blob()
+        session = UploadSession(plan, writer, total=plan.size, used=self._clock())
         self._open[session.upload_id] = session
         return session
 
@@ -88,7 +98,8 @@ class UploadSessions:
     ) -> StoredObject | int:
         """Take one PUT of an upload: a chunk, the last chunk, or a question for its state.
 
-        What has gone to disk stays, even when the client goes away in the middle of a chunk.
+        What has gone to disk stays, even when the client goes away in the middle of a chunk. Of two
+        requests for one upload the later one counts: whoever sends it has given up the first.
 
         Args:
             content_range: the Content-Range header; without one the body is the whole object.
@@ -98,27 +109,37 @@ class UploadSessions:
             The object when the upload is complete, else how many bytes were received so far.
 
         Raises:
-            InvalidRequest: the chunk does not continue what was received, or is too small.
+            InvalidRequest: the chunk does not continue what was received, is too small, or is not
+                of the size that it or a request before it gives.
+            Conflict: another request has taken over.
             NotFound: there is no such upload.
             NotFound, PreconditionFailed: as for `ObjectStore.commit`; the upload is then over.
         """
         first, last, total = _parse_content_range(content_range or "bytes */*")
         if content_range is None:
             first = 0
+        self.find(upload_id).superseded.set()
         async with self.find(upload_id).lock:
             session = self.find(upload_id)  # it may have ended while this one waited
             session.used = self._clock()
+            session.superseded = asyncio.Event()
             if session.stored is not None:
                 return session.stored
             writer = session.writer
+            total = _agree(session.total, total)
             if first is not None:
                 _check_chunk(first, last, total, received=writer.size)
-                await drain(_skip(body, writer.size - first), writer.write)
+                end = total if last is None else last + 1
+                piece = _skip(_until(session.superseded, body), writer.size - first)
+                limit = None if end is None else max(0, end - writer.size)
+                async with aclosing(_limit(piece, limit)) as media:
+                    await drain(media, writer.write)
+            session.total = total
             if content_range is None:
-                total = writer.size
+                total = _agree(total, writer.size)
             if total is None or writer.size < total:
                 return writer.size
-            if writer.size > total:
+            if writer.size > total:  # Its client said only now how many there are.
                 raise InvalidRequest(f"Got {writer.size} bytes of an upload of {total} bytes.")
             del self._open[upload_id]
             plan = replace(session.plan, checksums={**session.plan.checksums, **checksums})
@@ -136,9 +157,16 @@ def _parse_content_range(header: str) -> tuple[int | None, int | None, int | Non
     if match is None:
         raise InvalidRequest(f"Invalid Content-Range: {shorten(header)}")
     first, last, total = (None if text is None else int(text) for text in match.groups())
-    if total is not None and last is not None and last >= total:
+    if last is not None and ((first or 0) > last or (total is not None and last >= total)):
         raise InvalidRequest(f"Invalid Content-Range: {shorten(header)}")
     return first, last, total
+
+
+def _agree(before: int | None, now: int | None) -> int | None:
+    """Return the size of an upload; raises InvalidRequest when two requests name different ones."""
+    if before is not None and now is not None and before != now:
+        raise InvalidRequest(f"The upload has {before} bytes, as said before, and not {now}.")
+    return now if before is None else before
 
 
 def _check_chunk(first: int, last: int | None, total: int | None, *, received: int) -> None:
@@ -156,6 +184,41 @@ def _check_chunk(first: int, last: int | None, total: int | None, *, received: i
             f"multiple of {MIN_CHUNK_BYTES}). The received request contained {size} bytes, which "
             "does not meet this requirement."
         )
+
+
+async def _until(
+    superseded: asyncio.Event, chunks: AsyncIterator[bytes]
+) -> AsyncGenerator[bytes, None]:
+    """Pass on chunks; raises Conflict once another request has taken over, even while it waits."""
+
+    async def take() -> bytes | None:
+        return await anext(chunks, None)
+
+    ends = asyncio.ensure_future(superseded.wait())
+    try:
+        while True:
+            chunk = asyncio.ensure_future(take())
+            await asyncio.wait({chunk, ends}, return_when=asyncio.FIRST_COMPLETED)
+            if not chunk.done():
+                chunk.cancel()
+                await asyncio.wait({chunk})
+                raise Conflict("Another request continues this upload.")
+            content = chunk.result()
+            if content is None:
+                return
+            yield content
+    finally:
+        ends.cancel()
+
+
+async def _limit(chunks: AsyncIterator[bytes], count: int | None) -> AsyncGenerator[bytes, None]:
+    """Pass on `count` bytes; raises InvalidRequest if there are more. None is without limit."""
+    async for chunk in chunks:
+        if count is not None and len(chunk) > count:
+            yield chunk[:count]
+            raise InvalidRequest("The request has more bytes than its Content-Range says.")
+        yield chunk
+        count = None if count is None else count - len(chunk)
 
 
 async def _skip(chunks: AsyncIterator[bytes], count: int) -> AsyncIterator[bytes]:

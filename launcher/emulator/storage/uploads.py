@@ -14,10 +14,11 @@ from launcher.emulator.storage.calls import CONDITIONS, Call
 from launcher.emulator.storage.errors import NotImplementedHere, checksum_mismatch
 from launcher.emulator.storage.names import check_object_name
 from launcher.emulator.storage.records import ObjectRef, ObjectSettings, StoredObject
-from launcher.emulator.storage.resources import Json, change_object
+from launcher.emulator.storage.resources import Json, change_object, parse_integer
 from launcher.emulator.storage.store import ObjectStore
 
 _PIECE_BYTES = 1 << 20
+_SIZE_HEADER = "x-upload-content-length"
 _HONOURED = CONDITIONS | {"name", "contentEncoding"}
 
 
@@ -27,11 +28,13 @@ class UploadPlan:
 
     Attributes:
         checksums: what the client says about the media: md5, crc32c, both or none, in base64.
+        size: of the media, if a resumable upload says it when it begins.
     """
 
     ref: ObjectRef
     settings: ObjectSettings
     checksums: Mapping[str, str]
+    size: int | None = None
 
 
 def build_upload_plan(
@@ -50,6 +53,7 @@ def build_upload_plan(
     check_object_name(name)
     implied = {"contentType": media_type, "contentEncoding": call.query.get("contentEncoding")}
     fields = {field: value for field, value in implied.items() if value is not None} | resource
+    size = headers.get(_SIZE_HEADER)
     sent = {"md5": resource.get("md5Hash"), "crc32c": resource.get("crc32c")}
     return UploadPlan(
         ref=ObjectRef(
@@ -57,6 +61,7 @@ def build_upload_plan(
         ),
         settings=change_object(ObjectSettings(), fields),
         checksums={k: v for k, v in sent.items() if v is not None} | parse_hashes(headers),
+        size=None if size is None else parse_integer(_SIZE_HEADER, size),
     )
 
 

@@ -285,6 +285,23 @@ def test_a_port_that_another_program_took_is_given_up_for_another(tmp_path: Path
         found.close()
 
 
+def test_googles_emulator_is_started_again_when_its_port_was_taken(tmp_path: Path):
+    program = pubsub.find_program()
+    if program is None:
+        pytest.skip("Google's Pub/Sub emulator is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = pubsub.PubSubEmulator(program, port=taken.getsockname()[1], folder=tmp_path)
+        log, deadline = tmp_path / "pubsub.log", time.monotonic() + TIMEOUT_SEC
+        while "java.net.BindException" not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    try:
+        assert found.wait(timeout_sec=TIMEOUT_SEC) is None
+        assert found.answers()
+    finally:
+        found.close()
+
+
 def test_a_port_that_stays_taken_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

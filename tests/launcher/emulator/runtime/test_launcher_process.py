@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from launcher.emulator.runtime.errors import LaunchFailedError
 from launcher.emulator.runtime.images import Image
 from launcher.emulator.runtime.launch import build_flags
 from launcher.emulator.runtime.launcher_process import build_command
@@ -34,6 +37,36 @@ def test_the_variables_of_the_image_complete_the_command(tmp_path: Path) -> None
     extra = ["--extra_package=a.whl", "--extra_package=b.whl", "--setup_file=/template/setup.py"]
     assert set(command[4:]) == {*build_flags(LAUNCH, TEMPLATE), *extra}
     assert command[4:] == sorted(command[4:])
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "remedy"),
+    [
+        ("a\0b", "invalid argument", "'--input' holds a NUL character"),
+        ("x" * 200_000, "argument list too long", "'--input' has 200,008 bytes"),
+    ],
+    ids=["NUL", "long"],
+)
+def test_an_argument_that_no_program_takes(
+    tmp_path: Path, value: str, words: str, remedy: str
+) -> None:
+    (tmp_path / "main.py").touch()
+    image = Image(Path(sys.executable), tmp_path, {"FLEX_TEMPLATE_PYTHON_PY_FILE": "main.py"})
+    launch = dataclasses.replace(LAUNCH, parameters={"input": value})
+    with pytest.raises(LaunchFailedError, match=words) as caught:
+        build_command(launch, image, TEMPLATE)
+    assert remedy in caught.value.messages[-1]
+
+
+def test_arguments_that_are_too_long_together(tmp_path: Path) -> None:
+    (tmp_path / "main.py").touch()
+    image = Image(Path(sys.executable), tmp_path, {"FLEX_TEMPLATE_PYTHON_PY_FILE": "main.py"})
+    many = {f"p{number}": "x" * 120_000 for number in range(20)}
+    with pytest.raises(LaunchFailedError, match="argument list too long"):
+        build_command(dataclasses.replace(LAUNCH, parameters=many), image, TEMPLATE)
+    fewer = dict(list(many.items())[:15])
+    command = build_command(dataclasses.replace(LAUNCH, parameters=fewer), image, TEMPLATE)
+    subprocess.run(["/bin/true", *command], check=True, timeout=60)  # the limit is not too high
 
 
 FAILED = "Error occurred in the launcher container: "

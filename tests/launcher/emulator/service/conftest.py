@@ -13,11 +13,11 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from launcher.emulator.connections import Connection
 from launcher.emulator.daemon import shell_variables
 from launcher.emulator.instance import EmulatorInfo
 from launcher.emulator.runtime.events import Event
 from launcher.emulator.runtime.launch import Launch
-from launcher.emulator.server import Connection
 from launcher.emulator.service.discovery import Discovery
 from launcher.emulator.service.faults import FaultQueue
 from launcher.emulator.service.guard import LocalOnly

@@ -137,7 +137,28 @@ def test_filters(jobs: JobStore) -> None:
     assert names(jobs, ended) == ["b"]
 
 
-@pytest.mark.parametrize("token", ["x", "eA==", "MXwyfDN8NA==", "eHwyfDM=", "\N{SNOWMAN}"])
+def test_a_clock_that_is_set_back_takes_no_job_back(path: Path) -> None:
+    clock = Clock()
+    jobs = JobStore(path, clock=clock)
+    record = create(jobs, "a")
+    jobs.add_message(record.id, Importance.BASIC, "before")
+    clock.now -= timedelta(hours=1)
+    later = create(jobs, "b")
+    for job_id in (record.id, later.id):
+        jobs.add_message(job_id, Importance.BASIC, "after")
+        jobs.transition(job_id, JobState.FAILED)
+    messages, _ = jobs.list_messages(record.id, within=TimeRange(), page_size=9)
+    assert [message.text for message in messages] == ["before", "after"]
+    times = [message.time for message in messages]
+    assert times == sorted(times)
+    since, _ = jobs.list_messages(record.id, within=TimeRange(start=times[0]), page_size=9)
+    assert len(since) == 2
+    assert jobs.get(record.id).state_time >= record.create_time
+    assert jobs.get(later.id).state_time < record.create_time  # its own time is right
+    jobs.close()
+
+
+@pytest.mark.parametrize("token", ["!!!", "x", "eA==", "MXwyfDN8NA==", "eHwyfDM=", "\N{SNOWMAN}"])
 def test_foreign_page_tokens_are_refused(jobs: JobStore, token: str) -> None:
     with pytest.raises(PageTokenError):
         jobs.list_jobs(JobFilter(project_id="p"), page_size=1, page_token=token)

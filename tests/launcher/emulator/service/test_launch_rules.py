@@ -313,3 +313,11 @@ def test_the_metadata_of_a_template_can_be_read(local: Local) -> None:
 def test_options_that_dataflow_takes_undeclared(local: Local, name: str, value: str) -> None:
     local.launch(parameters={**GOOD, name: value})
     assert local.runner.launched[0].parameters[name] == value
+
+
+def test_labels_that_break_the_rules(local: Local) -> None:
+    for labels in ({"Team": "a"}, {f"k{number}": "v" for number in range(65)}):
+        error = refusal(local, environment={"additionalUserLabels": labels})
+        assert error["status"] == "INVALID_ARGUMENT"
+        job = {"name": "own", "labels": labels}
+        assert local.call("POST", "jobs", job, status=400)["error"]["message"] == error["message"]

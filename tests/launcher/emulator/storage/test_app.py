@@ -1,7 +1,10 @@
 """The HTTP surface: Google's errors, refusals by name, and resources that fit the schemas."""
 
+import logging
 import shutil
-from urllib.parse import quote
+import socket
+import time
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -119,6 +122,12 @@ def test_fields_that_ask_for_nothing_are_accepted(endpoint, bucket):
         ("/storage/v1/b/{b}/o?maxResults=-1", None),
         ("/storage/v1/b/{b}/o?matchGlob=%7Ba", None),
         ("/storage/v1/b/{b}/o?pageToken=%C3%A9", None),
+        ("/storage/v1/b/{b}/o?pageToken=%21%21%21", None),
+        ("/storage/v1/b?project=p", b'{"name": "labelled", "labels": {"Upper": "a"}}'),
+        (
+            "/storage/v1/b/{b}/o/a/compose",
+            b'{"destination": {"metadata": {"a": "%s"}}}' % (b"b" * 9000),
+        ),
         ("/storage/v1/b/{b}/o/%FF", None),
         ("/upload/storage/v1/b/{b}/o?uploadType=media", b"x"),
         ("/upload/storage/v1/b/{b}/o?uploadType=multipart&name=a", b"x"),
@@ -143,6 +152,32 @@ def test_nonsense_is_a_bad_request(endpoint, bucket, path, body):
     assert refusal(response)[:2] == (400, "invalid")
     assert call(endpoint, "GET", "/storage/v1/b?project=p").status_code == 200
     assert call(endpoint, "GET", f"/storage/v1/b/{bucket.name}/o").status_code == 200
+
+
+def test_a_batch_of_too_many_calls(endpoint, bucket):
+    part = (
+        b"--b\r\nContent-Type: application/http\r\n\r\nGET /storage/v1/b/none HTTP/1.1\r\n\r\n\r\n"
+    )
+    kind = {"Content-Type": "multipart/mixed; boundary=b"}
+    most = call(endpoint, "POST", "/batch/storage/v1", data=part * 1000 + b"--b--", headers=kind)
+    assert most.content.count(b"HTTP/1.1 404") == 1000
+    more = call(endpoint, "POST", "/batch/storage/v1", data=part * 1001 + b"--b--", headers=kind)
+    assert refusal(more) == (400, "invalid", "The batch has 1001 calls, of which 1000 are allowed.")
+
+
+def test_a_client_that_goes_away_leaves_no_traceback(endpoint, bucket, caplog):
+    url = urlsplit(endpoint)
+    path = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=cut"
+    head = f"POST {path} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 100\r\n\r\nabc"
+    with caplog.at_level(logging.INFO):
+        with socket.create_connection((url.hostname, url.port)) as connection:
+            connection.sendall(head.encode())
+            time.sleep(0.1)
+        for _ in range(10):
+            time.sleep(0.05)
+            assert call(endpoint, "GET", f"/storage/v1/b/{bucket.name}").status_code == 200
+    assert not [record for record in caplog.records if record.exc_info]
+    assert bucket.get_blob("cut") is None
 
 
 @pytest.mark.parametrize("header", [f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}", "bytes=²-"])

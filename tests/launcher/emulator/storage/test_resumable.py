@@ -79,7 +79,8 @@ def test_an_end_without_bytes(upload_url):
         ("bytes 0-99/*", DATA[:100], "required to be equal or greater than 262144"),
         (f"bytes 5-{CHUNK + 4}/*", DATA[5 : CHUNK + 5], "begins at byte 5"),
         ("bytes 0-9/5", DATA[:10], "Invalid Content-Range"),
-        ("bytes 0-4/5", DATA[:10], "10 bytes of an upload of 5"),
+        ("bytes 0-4/5", DATA[:10], "more bytes than its Content-Range says"),
+        ("bytes 5-2/10", b"", "Invalid Content-Range"),
         ("octets 0-9/10", DATA[:10], "Invalid Content-Range"),
     ],
 )
@@ -87,6 +88,56 @@ def test_wrong_chunks(upload_url, content_range, data, words):
     refused = put(upload_url, content_range, data)
     assert refused.status_code == 400
     assert words in refused.json()["error"]["message"]
+
+
+def test_bytes_beyond_the_range_are_not_stored(upload_url, bucket):
+    size = 2 * CHUNK
+    refused = put(upload_url, f"bytes 0-{CHUNK - 1}/{size}", DATA[: CHUNK + 100])
+    assert refused.status_code == 400
+    for first in (0, CHUNK):
+        last = first + CHUNK - 1
+        put(upload_url, f"bytes {first}-{last}/{size}", DATA[first : last + 1]).raise_for_status()
+    assert bucket.blob("a").download_as_bytes() == DATA[:size]
+
+
+def test_a_chunk_that_was_received_is_sent_again(upload_url, bucket):
+    put(upload_url, f"bytes 0-{2 * CHUNK - 1}/*", DATA[: 2 * CHUNK]).raise_for_status()
+    again = put(upload_url, f"bytes 0-{CHUNK - 1}/*", DATA[:CHUNK])
+    assert again.headers["Range"] == f"bytes=0-{2 * CHUNK - 1}"
+    rest = f"bytes {2 * CHUNK}-{len(DATA) - 1}/{len(DATA)}"
+    put(upload_url, rest, DATA[2 * CHUNK :]).raise_for_status()
+    assert bucket.blob("a").download_as_bytes() == DATA
+
+
+def test_the_size_of_an_upload_does_not_change(endpoint, bucket, upload_url):
+    put(upload_url, f"bytes 0-{CHUNK - 1}/{2 * CHUNK}", DATA[:CHUNK]).raise_for_status()
+    refused = put(upload_url, f"bytes {CHUNK}-{CHUNK + 4}/{CHUNK + 5}", b"abcde")
+    assert refused.status_code == 400
+    assert f"The upload has {2 * CHUNK} bytes" in refused.json()["error"]["message"]
+    for sent in (b"abc", b"abcdefg"):
+        response = requests.post(
+            f"{endpoint}/upload/storage/v1/b/{bucket.name}/o",
+            params={"uploadType": "resumable", "name": "announced"},
+            headers={"X-Upload-Content-Length": "5"},
+            timeout=10,
+        )
+        assert put(response.headers["Location"], None, sent).status_code == 400
+    assert bucket.get_blob("announced") is None
+
+
+def test_a_later_request_takes_over_from_one_that_hangs(upload_url, bucket):
+    url = urlsplit(upload_url)
+    head = (
+        f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        f"Content-Length: {len(DATA)}\r\nContent-Range: bytes 0-{len(DATA) - 1}/{len(DATA)}\r\n\r\n"
+    )
+    with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
+        connection.sendall(head.encode() + DATA[:1000])
+        time.sleep(0.1)
+        assert put(upload_url, f"bytes */{len(DATA)}").status_code == 308
+        assert connection.recv(12) == b"HTTP/1.1 409"
+    put(upload_url, None, DATA).raise_for_status()
+    assert bucket.blob("a").download_as_bytes() == DATA
 
 
 def test_a_wrong_checksum_with_the_last_chunk(upload_url, bucket):
