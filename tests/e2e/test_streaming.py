@@ -354,3 +354,31 @@ def test_without_pubsub_a_streaming_job_says_what_is_missing(tmp_path):
     assert find_program({"PATH": str(tmp_path)}) is None
     info = daemon.EmulatorInfo(pid=1, dataflow_port=2, storage_port=3, data_dir=tmp_path)
     assert "PUBSUB_EMULATOR_HOST" not in daemon.shell_variables(info, project="p")
+
+
+def test_a_folder_of_hugging_face_in_cloud_storage(launch, lake, topics, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    from tests.template.models.hugging_face_folders import SIZES, draw_texts, save_folder
+
+    network = save_folder(tmp_path, "BertForSequenceClassification", num_labels=3, **SIZES)
+    for path in tmp_path.iterdir():
+        lake.upload(f"models/sentiment/{path.name}", path.read_bytes())
+    messages, predictions, dead_letters = topics
+    job = launch(model_path=f"{lake.root}/models/sentiment", key_column="id")
+    texts = draw_texts(30)
+    messages.publish(
+        (json.dumps({"id": str(number), "text": text}).encode(), {})
+        for number, text in enumerate([*texts, None])
+    )
+    received = predictions.receive_until(lambda received: len(received) >= len(texts))
+    (letter,) = dead_letters.receive_until(lambda received: received)
+    job.drain()
+
+    assert "column 'text': the text is missing" in letter.json["error"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    plain = transformers.pipeline("text-classification", model=network, tokenizer=tokenizer)
+    assert {each.json["key"] for each in received} == set(map(str, range(len(texts))))
+    for each in received:
+        (wanted,) = plain(texts[int(each.json["key"])])
+        assert each.json["label"] == wanted["label"]
+        assert each.json["score"] == pytest.approx(wanted["score"], abs=_SCORE_TOLERANCE)
