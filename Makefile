@@ -40,7 +40,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-launch screenshots bench-streaming load clean
+.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-launch bench-image screenshots bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,9 @@ bench-growth: $(READY)  ## measure larger inputs, a second worker, sizes of bloc
 
 bench-launch: $(READY)  ## measure a launch on the local Dataflow and its parts, cold and warm
 	@$(BIN)/python -m tests.bench.bench_launch $(ARGS)
+
+bench-image: $(READY)  ## measure bytes and seconds of an image's changes and extras (ARGS="--stand-ins")
+	@$(BIN)/python -m tests.bench.bench_image $(ARGS)
 
 screenshots: $(READY)  ## take the README's pictures of the console, in Chromium
 	@$(BIN)/python -m tests.screenshots

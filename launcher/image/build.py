@@ -11,7 +11,7 @@ from launcher.image.attach import PROVENANCE, Attachment, attach, build_provenan
 from launcher.image.engines import Builder, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import find_flavour
-from launcher.image.plan import BuildPlan, ImageOptions, plan_build
+from launcher.image.plan import PLATFORM, BuildPlan, ImageOptions, plan_build
 from launcher.image.record import BuiltImage, find_last_image, remember_image
 from launcher.image.sbom import MEDIA_TYPE
 from launcher.image.testing import prove_image
@@ -80,7 +80,7 @@ def run_build(root: Path, plan: BuildPlan, engine: Builder, report: Report) -> B
             plan.context.write(Path(folder))
             engine.build(plan, Path(folder), report)
     except ImageError as error:
-        raise ImageError(f"{error}{_explain_index(plan)}") from error
+        raise ImageError(f"{error}{_explain_failure(plan, str(error))}") from error
     image = BuiltImage(
         reference=plan.reference,
         build_args=plan.build_args,
@@ -134,8 +134,10 @@ def attach_sbom(pinned: str, sbom: Path) -> None:
     attach(pinned, Attachment(MEDIA_TYPE, "sbom.cdx.json", sbom.read_bytes()))
 
 
-def _explain_index(plan: BuildPlan) -> str:
-    """Return what a failed build may have lacked: pip's index of a flavour that is not on PyPI."""
+def _explain_failure(plan: BuildPlan, message: str) -> str:
+    """Return what a failed build may have lacked: the right base, or an index that has torch."""
+    if "exec format error" in message:
+        return f"\nA base is for another processor; give one for {PLATFORM} (--base)"
     flavour = find_flavour(plan.build_args["FLAVOUR"])
     if flavour.is_on_pypi or "pip_conf" in plan.secrets or plan.pip_conf_secret:
         return ""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
+from launcher.errors import ImageError
 from launcher.image.engines.docker import Docker
 from tests.docker import standins
 from tests.docker.project import DOUBLE
@@ -48,6 +50,22 @@ def test_both_roles_and_the_users_model_work(docker_project, docker_image, code)
     )
     assert "16 predictions through Beam equal torch's" in done.stdout
     assert "own.model:Double predicted 3 of 3 rows." in done.stdout
+
+
+def test_a_base_for_another_processor_is_named(docker_project, tmp_path):
+    program = bytearray(Path("/usr/bin/true").read_bytes())
+    program[18:20] = (183).to_bytes(2, "little")  # ARM, by the ELF header
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").write_bytes(program)
+    (tmp_path / "bin" / "sh").chmod(0o755)
+    standins.run("tar", "-C", str(tmp_path), "-cf", str(tmp_path / "arm.tar"), "bin")
+    name = "localhost/flexpack-arm:1"
+    standins.run("docker", "import", str(tmp_path / "arm.tar"), name)
+    try:
+        with pytest.raises(ImageError, match="another processor; give one for linux/amd64"):
+            docker_project.build("arm", PYTHON_IMAGE=name)
+    finally:
+        standins.run("docker", "rmi", name)
 
 
 def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image, code):
