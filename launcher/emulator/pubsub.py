@@ -201,10 +201,16 @@ class PubSubEmulator:
     def _wait(self, timeout_sec: float) -> int | None:
         """Return its exit status; None if it lives. One that did not get its port is ended."""
         status = self._child.wait(timeout_sec)
-        if status is None and _PORT_TAKEN in self._log.read_bytes()[self._log_start :]:
+        if status is None and _PORT_TAKEN in self._read_log()[self._log_start :]:
             self._child.kill()  # Java lives on without it, and answers nothing.
             return self._child.wait()
         return status
+
+    def _read_log(self) -> bytes:
+        try:
+            return self._log.read_bytes()
+        except FileNotFoundError:  # its folder was moved or deleted
+            return b""
 
     def _watch(self) -> None:
         pause = _POLL_SEC
@@ -243,7 +249,7 @@ class PubSubEmulator:
 
     def _give_up(self, problem: str) -> str:
         self.close()
-        lines = self._log.read_text(errors="replace").split("\n")
+        lines = self._read_log().decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "(nothing)")
         return f"Google's emulator {problem}; its log, {self._log}, ends: {last}"
 

@@ -250,6 +250,13 @@ def test_an_emulator_that_does_not_start_is_given_up(tmp_path: Path, script: str
     assert re.search(problem, found.wait(timeout_sec=30 if "exit" in script else 0.2))
 
 
+def test_a_log_that_is_deleted_ends_nothing(tmp_path: Path):
+    program = write_program(tmp_path / "program", "#!/bin/sh\nexec sleep 60\n")
+    found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path)
+    (tmp_path / "pubsub.log").unlink()
+    assert "did not answer within 0.2 s" in found.wait(timeout_sec=0.2)
+
+
 def test_a_java_that_hangs_is_waited_for_aloud(tmp_path: Path):
     program = write_program(tmp_path / "program", "#!/bin/sh\nexec sleep 60\n")
     found = pubsub.PubSubEmulator(program, port=0, folder=tmp_path)
