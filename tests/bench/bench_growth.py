@@ -15,6 +15,7 @@ import functools
 import json
 import logging
 import re
+import statistics
 import sys
 import tempfile
 import time
@@ -137,8 +138,8 @@ def _describe(run: Mapping[str, Any], first: Mapping[str, Any]) -> str:
     text = f"CPU {run['cpu_sec']:7.2f} s  wall {run['wall_sec']:7.2f} s"
     workers = run.get("workers_cpu_sec", ())
     if len(workers) > 1 and run is not first:
-        idle = first["workers_cpu_sec"]
-        least, most = workers[-2] - idle[-2], workers[-1] - idle[-1]
+        idle = statistics.mean(first["workers_cpu_sec"])
+        least, *_, most = sorted(used - idle for used in workers)
         text += f"  workers {least:.2f} and {most:.2f} CPU s, even share {least / most:.2f}"
     return text
 

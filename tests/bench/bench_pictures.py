@@ -4,8 +4,9 @@ All read the same JPEG files, resize them to 224x224 (bilinear, proportions igno
 model sees them, and give a value for each. With the *free* model, which sums pixels, what remains
 is decoding and feeding; the sums show whose pixels are those of the loop. The *real* one is
 EfficientNet-Lite0. Every side has one thread on one core, then two workers on two: the loop two
-processes, flexpack two workers of the local Dataflow. Rounds are interleaved; figures are medians,
-of all processes of a side together, from after its start and a first run on a few pictures; ratios
+processes; flexpack two workers of the local Dataflow, from the launch to the job's end, and two
+threads of one process, as on a worker with a GPU. Rounds are interleaved; figures are medians, of
+all processes of a side together, from after its start and a first run on a few pictures; ratios
 are those of the same round.
 """
 
@@ -31,6 +32,7 @@ from tests.bench.rounds import Round, run_rounds
 from tests.bench.side import SideFailedError, measure
 
 _FOLDER = Path("build/bench")
+_EXACT = ("flexpack", "flexpack threads")
 _HERE = [sys.executable, "-m", "tests.bench.pictures_sides"]
 
 
@@ -50,9 +52,9 @@ class Case:
 
 CASES = (
     Case("imagenet", "free", 1, ("raw", "flexpack", "flexpack scaled", "daft", "ray")),
-    Case("imagenet", "free", 2, ("raw", "flexpack", "flexpack scaled", "daft", "ray")),
+    Case("imagenet", "free", 2, ("raw", "flexpack", "flexpack threads", "daft", "ray")),
     Case("imagenet", "real", 1, ("raw", "flexpack", "daft", "ray")),
-    Case("imagenet", "real", 2, ("raw", "flexpack", "daft", "ray")),
+    Case("imagenet", "real", 2, ("raw", "flexpack", "flexpack threads", "daft", "ray")),
     Case("12-megapixels", "free", 1, ("raw", "flexpack", "flexpack scaled", "daft", "ray")),
 )
 
@@ -73,8 +75,8 @@ def compare(case: Case, folder: Path, pythons: Mapping[str, Path]) -> Round:
             raise SideFailedError(f"{side} gave {len(values)} values for {len(names)} pictures")
         expected = expected or values
         alike = sum(values[name] == value for name, value in expected.items()) / len(names)
-        if side == "flexpack" and alike != 1:
-            raise SideFailedError(f"{case.name}: flexpack gives the loop's values for {alike:.1%}")
+        if side in _EXACT and alike != 1:
+            raise SideFailedError(f"{case.name}: {side} gives the loop's values for {alike:.1%}")
         differences = [abs(values[name] / value - 1) for name, value in expected.items() if value]
         found[side] = {
             **figures,
@@ -89,8 +91,9 @@ def _command(side: str, case: Case, pythons: Mapping[str, Path]) -> list[str]:
     if side in SYSTEMS:
         program = Path(__file__).with_name(f"pictures_{side}.py")
         return [str(pythons[side]), str(program), case.model, str(case.workers)]
-    kind, _, scaled = side.partition(" ")
-    return [*_HERE, kind, scaled or case.model, str(case.workers)]
+    if side == "flexpack scaled":
+        return [*_HERE, "flexpack", "scaled", str(case.workers)]
+    return [*_HERE, side.split()[-1], case.model, str(case.workers)]
 
 
 def read_values(output: Path) -> dict[str, int]:
@@ -119,22 +122,24 @@ def show(results: Mapping[str, Any]) -> None:
                   f"{run['wall_sec']:9.2f}{run['of_raw_cpu']:13.2f}{run['of_raw_wall']:14.2f}"
                   f"{run['peak_mib']:10.0f}{run['same_values']:13.1%}"
                   f"{run['brightness_off']:16.3%}{run['startup_cpu_sec']:16.1f}")  # fmt: skip
-    for reason in results.get("missing", {}).values():
+    for reason in results["given"]["missing"].values():
         print(f"\nnot measured: {reason}")
 
 
 def make_cases(
     folder: Path, counts: Mapping[str, int], cases: Mapping[str, Case], pythons: Mapping[str, Path]
 ) -> dict[str, Callable[[], Round]]:
-    """Write the pictures that cases need, and return what runs each of them."""
-    written: dict[tuple[str, int], Path] = {}
+    """Write the pictures that cases need, unless they are there, and return what runs each case."""
     runs: dict[str, Callable[[], Round]] = {}
     for name, case in cases.items():
         count = counts["real" if case.model == "real" else case.size]
-        place = written.setdefault((case.size, count), folder / f"{case.size}-{count}")
+        place = folder / f"{case.size}-{count}"
         if not place.exists():
             print(f"  writing {count:,} pictures of {case.size}", file=sys.stderr)
-            pictures.write_pictures(place, count, pictures.SIZES[case.size])
+            with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+                written = Path(unfinished, place.name)
+                pictures.write_pictures(written, count, pictures.SIZES[case.size])
+                written.rename(place)
         runs[name] = functools.partial(compare, case, place, pythons)
     return runs
 
@@ -177,18 +182,19 @@ def main() -> None:
         "real": arguments.real,
         "12-megapixels": arguments.large,
     }
-    with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as folder:
-        runs = make_cases(Path(folder), counts, cases, pythons)
-        try:
-            results = run_rounds(
-                arguments.json,
-                {"pictures": counts, "systems": SYSTEMS, "missing": missing},
-                runs,
-                rounds=arguments.rounds,
-                seconds=arguments.seconds,
-            )
-        except SideFailedError as error:
-            sys.exit(str(error))
+    folder = _FOLDER / "photographs"
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = make_cases(folder.resolve(), counts, cases, pythons)
+    try:
+        results = run_rounds(
+            arguments.json,
+            {"pictures": counts, "systems": SYSTEMS, "missing": missing},
+            runs,
+            rounds=arguments.rounds,
+            seconds=arguments.seconds,
+        )
+    except SideFailedError as error:
+        sys.exit(str(error))
     show(results)
     plot_pictures(summarize_pictures(results), plot)
 

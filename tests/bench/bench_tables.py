@@ -31,7 +31,7 @@ from tests.bench.rounds import Round, run_rounds
 from tests.bench.side import Figures, SideFailedError, measure
 from tests.bench.tables_sides import SIDES
 
-_SIZES = (1_000, 100_000, 200_000, 300_000)
+_SIZES = (1_000, 100_000, 300_000)
 _QUICK_SIZES = (20_000, 60_000, 100_000)
 _WARM_UP_ROWS = 1_000
 _SUFFIXES = {"idx": "-images-idx3-ubyte", "csv": ".csv", "parquet": ".parquet"}

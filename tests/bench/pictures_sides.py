@@ -65,8 +65,8 @@ def _predict_paths(model: str, paths: Sequence[Path], output: Path) -> None:
                 file.write(json.dumps({"key": str(path), "value": value}) + "\n")
 
 
-def predict_in_process(model: str, folder: Path, output: Path) -> None:
-    """The batch template as it is packaged, in one process."""
+def predict_in_process(model: str, threads: int, folder: Path, output: Path) -> None:
+    """The batch template as it is packaged, in one process; several threads as on a GPU worker."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -75,6 +75,8 @@ def predict_in_process(model: str, folder: Path, output: Path) -> None:
 
     values = _parameters(model, folder, output)
     flags = ["--runner=FnApiRunner", *(f"--{name}={value}" for name, value in values.items())]
+    if threads > 1:
+        flags += [f"--direct_num_workers={threads}", "--direct_running_mode=multi_threading"]
     options = PipelineOptions(flags)
     with beam.Pipeline(options=options) as pipeline:
         build_batch_pipeline(pipeline, PredictConfig.from_options(options))
@@ -109,8 +111,8 @@ def main() -> None:
         network.copy_some(folder, few)
         if side == "raw":
             predict: Predict = functools.partial(predict_raw, model, workers)
-        elif workers == 1:
-            predict = functools.partial(predict_in_process, model)
+        elif side == "threads" or workers == 1:
+            predict = functools.partial(predict_in_process, model, workers)
         else:
             from tests.bench.local_dataflow import LocalDataflow
 

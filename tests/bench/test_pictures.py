@@ -45,7 +45,7 @@ def test_flexpack_gives_the_values_of_the_raw_loop(model, tmp_path):
     raw.mkdir()
     flexpack.mkdir()
     predict_raw(model, 1, folder, raw)
-    predict_in_process(model, folder, flexpack)
+    predict_in_process(model, 1, folder, flexpack)
     expected = read_values(raw)
     assert len(expected) == 6
     assert read_values(flexpack) == expected
