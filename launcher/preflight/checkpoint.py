@@ -132,6 +132,13 @@ def _judge(path: Path, checkpoint: Checkpoint) -> Iterator[Finding]:
                 f"{path}: cannot be loaded: {detail}",
                 "Save it again.",
             )
+        case "unusable":
+            yield error(
+                CHECKPOINT_MISFIT,
+                f"{path}: {detail}",
+                "Options of a model without a class are parameters: --parameters model_opts=JSON. "
+                "A class that loads the file is --parameters model_class=MODULE:CLASS.",
+            )
         case "misfit":
             yield error(
                 CHECKPOINT_MISFIT,

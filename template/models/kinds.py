@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,7 @@ _ZIP = b"PK\x03\x04"
 # A pickle of protocol 2 whose first object is torch's magic number.
 _OLD_STATE_DICT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_ZLIB_OR_GZIP = 47  # the largest window, and a header of either
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 # Producer, its version, domain, version of the model, documentation, graph, opset, metadata.
 _ONNX_FIELDS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72})
@@ -77,6 +79,8 @@ def _find(path: str) -> tuple[str | None, str]:
         return (found.kind, "") if found else (None, f"is a folder that holds {_some(files)}")
     if not FileSystems.exists(path):
         raise FileNotFoundError(path)
+    if "://" not in path and Path(path).is_dir():
+        return None, "is an empty folder"
     return _find_file(path, unpacks=True)
 
 
@@ -97,6 +101,8 @@ def _find_file(path: str, *, unpacks: bool = False) -> tuple[str | None, str]:
         return XGBOOST, ""
     if _is_onnx(head):
         return ONNX, ""
+    if _is_compressed_pickle(head):
+        return SCIKIT_LEARN, ""
     if unpacks and (head.startswith((*_COMPRESSED, _ZIP)) or head[257:262] == b"ustar"):
         return _find_in_archive(path, head)
     if head[8:10] == b'{"':
@@ -139,3 +145,11 @@ def _find_zip(file: IO[bytes]) -> tuple[str | None, str]:
 def _is_onnx(head: bytes) -> bool:
     """Say whether a file begins as a ModelProto does: a small version, then a field of it."""
     return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 64 and head[2] in _ONNX_FIELDS
+
+
+def _is_compressed_pickle(head: bytes) -> bool:
+    """Say whether a file begins as what joblib compresses, if not otherwise requested."""
+    try:
+        return zlib.decompressobj(_ZLIB_OR_GZIP).decompress(head).startswith(_PICKLES)
+    except zlib.error:
+        return False

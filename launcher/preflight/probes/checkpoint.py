@@ -34,6 +34,8 @@ def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> d
     report: dict[str, Any] = {"file_bytes": Path(path).stat().st_size}
     with Path(path).open("rb") as file:
         start = file.read(16)
+    if not start:
+        return report | {"problem": "unreadable", "detail": "it is empty"}
     if _is_of_another_kind(path, start):  # the model class may load it: see below
         return report | _load_model(path, model_class, parameters)
     if start[:2] not in _FIRST_BYTES:
@@ -91,12 +93,15 @@ def _load_by_kind(path: str, parameters: Mapping[str, str], *, is_launch: bool) 
             class_(path, options).inspect()
     except ParameterError as error:
         text = str(error).removeprefix(f"--model_path {path!r}: ")
-        if error.__cause__ is not None or "damaged" in text:
+        if error.__cause__ is not None or "damaged" in text or "is empty" in text:
             return {"problem": "unreadable", "detail": text}
-        return {"problem": "misfit", "detail": text} if is_launch else {}
-    except Exception as error:  # about an option that the model does not have
+        depends_on_launch = "option" in text or "--model_class" in text
+        return (
+            {} if depends_on_launch and not is_launch else {"problem": "unusable", "detail": text}
+        )
+    except Exception as error:  # the model does not have the option
         detail = f"{type(error).__name__}: {error}"
-        return {"problem": "misfit", "detail": detail} if is_launch else {}
+        return {"problem": "unusable", "detail": detail} if is_launch else {}
     return {}
 
 

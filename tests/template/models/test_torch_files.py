@@ -1,28 +1,13 @@
 """TorchScript and programs of torch.export without a class, against plain torch."""
 
-import json
-
-import apache_beam as beam
 import numpy as np
 import pytest
 import torch
-from apache_beam.options.pipeline_options import PipelineOptions
 
-from template.blocks import KEY
-from template.inference import ApplyModel
-from template.messages import Message, Messages
 from template.models.kinds import EXPORTED_PROGRAM, ONNX, SCIKIT_LEARN, TORCHSCRIPT, XGBOOST
 from template.needs.describe import describe_model
 from template.options import find_model_class
 from template.parameters import ParameterError
-from template.sources.messages import DecodeMessages, MessageSettings
-
-COLLECTED = []
-
-
-def collect(frame):
-    COLLECTED.append(frame.to_dict("records"))
-
 
 ROWS = [(0.5, -1.25, 3.0), (2.0, 0.125, -7.5), (1e-3, 4.0, 9.0), (0.0, 0.0, 0.0), (1.0, 2.0, 3.0)]
 
@@ -176,26 +161,6 @@ def test_other_files_say_what_was_found(inspect, tmp_path):
         inspect(tmp_path / "notes.txt", {})
     with pytest.raises(ParameterError, match=r"none.pt': no such file"):
         inspect(tmp_path / "none.pt", {})
-
-
-@pytest.mark.parametrize("kind", ["script", "fixed"])
-def test_messages_of_a_stream(inspect, save, kind):
-    path = save(Net(), kind, torch.zeros(4, 3))
-    model = inspect(path, {"feature_columns": "first,second,third", "trusted": True}).model
-    payloads = [json.dumps({"third": c, "first": a, "second": b}).encode() for a, b, c in ROWS]
-    messages = [Message(payload, {}, str(n), 0.0) for n, payload in enumerate(payloads)]
-    settings = MessageSettings(columns=tuple(model.columns), images=model.images.declared)
-    COLLECTED.clear()
-    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    blocks, _ = pipeline | beam.Create([Messages(messages)]) | DecodeMessages(settings)
-    rows, _ = blocks | ApplyModel(model, KEY, device="cpu").with_exception_handling()
-    _ = rows | beam.Map(collect)
-    pipeline.run().wait_until_finish()
-    found = {row["key"]: row["prediction"] for frame in COLLECTED for row in frame}
-    with torch.inference_mode():
-        wanted = Net().eval()(torch.tensor(ROWS)).tolist()
-    for n, row in enumerate(wanted):
-        assert found[str(n)] == pytest.approx(row, abs=1e-6)
 
 
 def test_the_options_of_a_kind_can_be_parameters_of_a_template():
