@@ -31,19 +31,7 @@ from template.sources.csv_header import DELIMITERS
 def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
     """Add the steps of a batch prediction to a pipeline."""
     start = pipeline | "Start" >> StartRun(config.output, config.model_path)
-    blocks, unread, inputs = pipeline | "Read" >> ReadBlocks(
-        config.input,
-        input_format=config.input_format,
-        batch_size=config.batch_size,
-        key_column=config.key_column,
-        passthrough_columns=config.passthrough_columns,
-        max_image_pixels=config.max_image_pixels,
-        csv_delimiter=DELIMITERS.get(config.csv_delimiter),
-        column_types=config.column_types,
-        columns=config.model.columns,
-        images=config.model.images.declared,
-        max_rows=config.max_rows,
-    )
+    blocks, unread, inputs = pipeline | "Read" >> make_reader(config)
     predict = ApplyModel(
         model=config.model,
         key_column=KEY,
@@ -68,6 +56,23 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
         config.output,
         describe_launch(config, pipeline.options),
         config.max_dead_letter_share,
+    )
+
+
+def make_reader(config: PredictConfig) -> ReadBlocks:
+    """Return what reads the input of a job."""
+    return ReadBlocks(
+        config.input,
+        input_format=config.input_format,
+        batch_size=config.batch_size,
+        key_column=config.key_column,
+        passthrough_columns=config.passthrough_columns,
+        max_image_pixels=config.max_image_pixels,
+        csv_delimiter=DELIMITERS.get(config.csv_delimiter),
+        column_types=config.column_types,
+        columns=config.model.columns,
+        images=config.model.images.declared,
+        max_rows=config.max_rows,
     )
 
 

@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import PipelineState
 
 from template import without_torch  # noqa: F401 - before what imports RunInference
-from template.batch import build_batch_pipeline
+from template.batch import build_batch_pipeline, make_reader
 from template.options import (
     PredictConfig,
     StreamConfig,
@@ -25,6 +25,7 @@ from template.options import (
 )
 from template.parameters import ParameterError
 from template.sources import check_input
+from template.sources.first_rows import check_first_rows
 from template.streaming import build_streaming_pipeline
 from template.verdict import find_verdict
 
@@ -71,6 +72,8 @@ def _leave_out_package_list(options: PipelineOptions) -> None:
 def _new_batch(options: PipelineOptions) -> beam.Pipeline:
     config = PredictConfig.from_options(options)
     check_input(config.input, config.input_format)
+    if config.model.columns and config.max_dead_letter_share != 1:
+        check_first_rows(config.input, make_reader(config))
     pipeline = beam.Pipeline(options=options)
     build_batch_pipeline(pipeline, config)
     return pipeline

@@ -29,16 +29,10 @@ class HuggingFaceModel(FileModel):
     modules: ClassVar[Mapping[str, str]] = {"transformers": "transformers", "torch": "torch"}
     extra = "transformers"
 
-    dtype = Option(
-        "text",
-        "What the network computes with. Anything but float32 is faster on a GPU, and lets rows of "
-        "one batch change each other's last digits.",
-        default="float32",
-        choices=["float32", "bfloat16", "float16"],
-    )
-
     def load_network(self, folder: Path) -> Any:
         """Return the network of the architecture that the folder names, on the model's device.
+
+        It computes in float32, whatever its weights are stored in.
 
         Raises:
             ParameterError: transformers does not have it, its weights are pickled and not trusted,
@@ -66,7 +60,7 @@ class HuggingFaceModel(FileModel):
         transformers.utils.logging.set_verbosity_error()
         network, report = class_.from_pretrained(
             folder,
-            dtype=getattr(torch, self.dtype),
+            dtype=torch.float32,  # --precision chooses another
             use_safetensors=is_safe,
             output_loading_info=True,
             **OWN_FILES,

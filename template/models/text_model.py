@@ -17,7 +17,7 @@ from template.models.text_network import Head, TextNetwork
 _TEXT = "text"
 _ENDLESS = 1_000_000_000
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "spiece*", "tokenizer*.bin", "*.tiktoken")
-_MOST_ERROR = {"float32": 1e-5, "float16": 2e-2, "bfloat16": 5e-2}
+_MOST_ERROR = 1e-5
 """By which padding may change a prediction, as a share of its largest value: by rounding."""
 
 
@@ -76,7 +76,7 @@ class TextModel(HuggingFaceModel):
             prompt=self.find_prompt(folder),
         )
         pads = config.pad_token_id is not None
-        pads = pads and loaded.find_padding_error() < _MOST_ERROR[self.dtype]
+        pads = pads and loaded.find_padding_error() < _MOST_ERROR
         return replace(loaded, pads=pads)
 
     def predict(self, df: pd.DataFrame) -> Any:

@@ -17,6 +17,8 @@ from template.sources.kinds import make_frame
 from template.sources.streams import ReadSettings, UnreadableError
 from template.sources.typed_cells import TypedCells, missing_cells, type_values
 
+NEEDED = "which the model needs"
+"""In what is said of a row or file without a column that the model declares."""
 _SHOWN_NAMES = 3
 
 
@@ -149,7 +151,7 @@ def check_declared(names: Collection[str], needs: Needs) -> None:
     missing = _find_missing(names, needs)
     if missing:
         raise UnreadableError(
-            f"no column {_list(missing)}, which the model needs{did_you_mean(missing[0], names)}; "
+            f"no column {_list(missing)}, {NEEDED}{did_you_mean(missing[0], names)}; "
             f"its columns: {', '.join(names) or 'none'}"
         )
 
@@ -171,7 +173,7 @@ def check_fields(record: Mapping[str, Any], required: frozenset[str], needs: Nee
     if not required <= record.keys():
         missing = _find_missing(record, needs)
         raise ValueError(
-            f"no field {_list(missing)}, which the model needs{did_you_mean(missing[0], record)}; "
+            f"no field {_list(missing)}, {NEEDED}{did_you_mean(missing[0], record)}; "
             f"its fields: {', '.join(record) or 'none'}"
         )
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection, TaggedOutput
@@ -49,42 +49,11 @@ from template.sources.small_files import (
     group_small_files,
     is_small,
 )
-from template.sources.splits import WHOLE, SplitId
+from template.sources.splits import WHOLE, Split, Splitter
 from template.sources.streams import ReadSettings, UnreadableError
 
 _DEAD_LETTERS = "dead_letters"  # as in the output types below
 _INPUTS = "inputs"
-
-
-class Split(Protocol):
-    """A part of the input that one worker reads at a stretch."""
-
-    @property
-    def id(self) -> SplitId:
-        """Which part of the input it is."""
-
-    @property
-    def path(self) -> str:
-        """The file that it is of; of several files, whose folders give the same columns, one."""
-
-    @property
-    def source(self) -> str:
-        """What it holds, for dead letters."""
-
-    @property
-    def rows(self) -> int | None:
-        """How many rows it has; None if only reading it shows that."""
-
-    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-        """Yield its rows in blocks, and dead letters for what cannot be read."""
-
-
-class Splitter(Protocol):
-    """Cuts a file into splits; may raise UnreadableError."""
-
-    def __call__(
-        self, file: FileVersion, settings: ReadSettings
-    ) -> Iterator[Split | DeadLetter]: ...
 
 
 _SPLITTERS: Mapping[Format, Splitter] = MappingProxyType(
@@ -154,6 +123,12 @@ class ReadBlocks(beam.PTransform):
             max_rows=max_rows,
         )
 
+    def read_first(self, files: Sequence[FileVersion], rows: int) -> Iterator[Block | DeadLetter]:
+        """Yield the first rows of files in this process; a dead letter counts as one."""
+        find = _FindFiles(self._pattern, self._input_format, self._settings)
+        for part in _ReadFirst(find, self._settings, rows).read(find.sort(files)):
+            yield part.value if isinstance(part, TaggedOutput) else part
+
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection, PCollection[InputFiles]]:
         """Find, split and read."""
         find = _FindFiles(self._pattern, self._input_format, self._settings)
@@ -209,10 +184,14 @@ class _FindFiles(beam.DoFn):
         self._settings = settings
 
     def process(self, _: bytes) -> Iterator[Any]:
-        images = []
-        small: dict[Format, list[FileVersion]] = defaultdict(list)
         files = find_files(self._pattern)
         yield TaggedOutput(_INPUTS, InputFiles.of(files))
+        yield from self.sort(files)
+
+    def sort(self, files: Sequence[FileVersion]) -> Iterator[Any]:
+        """Yield files with their format, and groups of images and of small files."""
+        images = []
+        small: dict[Format, list[FileVersion]] = defaultdict(list)
         for file in files:
             format_ = (
                 find_format(file.path) if self._input_format == AUTO else Format(self._input_format)
@@ -322,8 +301,12 @@ class _ReadFirst(beam.DoFn):
         self._max_rows = max_rows
 
     def process(self, element: bytes) -> Iterator[Any]:
+        yield from self.read(self._find.process(element))
+
+    def read(self, found: Iterator[Any]) -> Iterator[Any]:
+        """Yield the first rows of what was found."""
         left = self._max_rows
-        for part in self._read_all(element):
+        for part in self._read_all(found):
             if not isinstance(part, TaggedOutput):
                 block = part.take(0, min(left, len(part)))
                 left -= len(block)
@@ -334,12 +317,12 @@ class _ReadFirst(beam.DoFn):
             if not left:
                 return
 
-    def _read_all(self, element: bytes) -> Iterator[Any]:
-        for found in self._find.process(element):
-            if isinstance(found, TaggedOutput):
-                yield found
+    def _read_all(self, found: Iterator[Any]) -> Iterator[Any]:
+        for each in found:
+            if isinstance(each, TaggedOutput):
+                yield each
                 continue
-            for split in self._split.process(found):
+            for split in self._split.process(each):
                 if isinstance(split, TaggedOutput):
                     yield split
                 else:

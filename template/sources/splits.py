@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from template.blocks import Block
+from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
+from template.sources.streams import ReadSettings
 
 FILES_PER_SPLIT = 256
 _FEW_GROUPS, _FEW_FILES = 8, 32
@@ -44,3 +48,34 @@ def digest_versions(files: Sequence[FileVersion]) -> str:
     """Return the generation of a group of files."""
     versions = repr([(file.path, file.generation) for file in files])
     return hashlib.sha256(versions.encode()).hexdigest()[:16]
+
+
+class Split(Protocol):
+    """A part of the input that one worker reads at a stretch."""
+
+    @property
+    def id(self) -> SplitId:
+        """Which part of the input it is."""
+
+    @property
+    def path(self) -> str:
+        """The file that it is of; of several files, whose folders give the same columns, one."""
+
+    @property
+    def source(self) -> str:
+        """What it holds, for dead letters."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows it has; None if only reading it shows that."""
+
+    def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
+        """Yield its rows in blocks, and dead letters for what cannot be read."""
+
+
+class Splitter(Protocol):
+    """Cuts a file into splits; may raise UnreadableError."""
+
+    def __call__(
+        self, file: FileVersion, settings: ReadSettings
+    ) -> Iterator[Split | DeadLetter]: ...

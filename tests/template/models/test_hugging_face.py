@@ -210,3 +210,12 @@ def test_a_text_that_is_too_long(predict_file, save, tmp_path):
     found = load(path, truncation=True, max_length=10).predict(pd.DataFrame({"text": TEXTS}))
     wanted = classify(network, TEXTS, truncation=True, max_length=10)
     np.testing.assert_allclose(found["score"], [e[0]["score"] for e in wanted], rtol=0, atol=1e-6)
+
+
+def test_bfloat16_is_near(predict_file, save, tmp_path):
+    path, network = save(num_labels=3)
+    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"text": each}) for each in TEXTS))
+    rows = predict_file(path, tmp_path / "in.jsonl", {}, precision="bfloat16").by_key()
+    found = [rows[f"in.jsonl#{n}"]["score"] for n in range(len(TEXTS))]
+    wanted = [each[0]["score"] for each in classify(network, TEXTS)]
+    assert 0 < np.abs(np.array(found) - wanted).max() < 1 / 16

@@ -8,6 +8,7 @@ import torch
 
 from launcher.preflight.probes.checkpoint import main as probe
 from template.parameters import ParameterError
+from template.run import run
 
 pytest.importorskip("transformers")
 from tests.template.models.hugging_face_folders import (
@@ -129,10 +130,13 @@ def test_code_in_a_folder_is_not_run(inspect, folder):
     inspect(folder, {})
 
 
-def test_a_missing_column_is_named(predict_file, folder, tmp_path):
+def test_a_missing_column_ends_the_launch(folder, tmp_path, capsys):
     (tmp_path / "in.csv").write_text("review\ngood film\n")
-    (letter,) = predict_file(folder, tmp_path / "in.csv", {}).dead_letters
-    assert "no column 'text'" in letter["error"]
+    flags = [f"--input={tmp_path}/in.csv", f"--output={tmp_path}/out/p", "--device=cpu"]
+    assert run([*flags, f"--model_path={folder}", "--runner=FnApiRunner"]) == 2
+    reason = "in.csv: no column 'text', which the model needs; its columns: review"
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_is_checked(folder):

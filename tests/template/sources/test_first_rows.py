@@ -1,0 +1,52 @@
+"""The first rows of an input at the launch: a wrong column is named before there is a job."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from template.needs.columns import Column
+from template.parameters import ParameterError
+from template.sources import ReadBlocks
+from template.sources.first_rows import check_first_rows
+
+COLUMNS = [Column("age", "number"), Column("note", "text", optional=True)]
+
+
+def write(folder, name, rows):
+    path = folder / name
+    if name.endswith(".csv"):
+        path.write_text("\n".join([",".join(rows[0]), *(",".join(each.values()) for each in rows)]))
+    elif name.endswith(".jsonl"):
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def check(folder):
+    check_first_rows(f"{folder}/*", ReadBlocks(f"{folder}/*", batch_size=8, columns=COLUMNS))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_wrong_column_is_named(tmp_path, ending):
+    for number in range(2):
+        write(tmp_path, f"{number}.{ending}", [{"agee": "1", "x": "2"}] * 3)
+    noun = "field" if ending == "jsonl" else "column"
+    reason = f"0.{ending}.*no {noun} 'age', which the model needs; did you mean 'agee'"
+    with pytest.raises(ParameterError, match=reason):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_one_file_with_the_column_is_enough(tmp_path, ending):
+    write(tmp_path, f"0.{ending}", [{"agee": "1"}] * 3)
+    write(tmp_path, f"1.{ending}", [{"age": "1"}])
+    check(tmp_path)
+
+
+def test_a_value_that_does_not_do_is_no_reason(tmp_path):
+    write(tmp_path, "0.csv", [{"age": "old"}] * 30)
+    check(tmp_path)
+    (tmp_path / "0.csv").write_bytes(b"")
+    check(tmp_path)
