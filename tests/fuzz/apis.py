@@ -12,7 +12,6 @@ import json
 import logging
 import random
 import re
-import traceback
 import urllib.parse
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from launcher.emulator.service.app import build_dataflow_app
 from launcher.emulator.service.discovery import load_discovery
 from launcher.emulator.service.faults import FaultQueue
 from launcher.emulator.service.guard import LocalOnly
+from launcher.emulator.service.history import JobHistory
+from launcher.emulator.service.job_facts import job_facts_routes
 from launcher.emulator.service.job_store import JobStore
 from launcher.emulator.service.metadata_server import metadata_routes
 from launcher.emulator.service.methods import Methods
@@ -34,6 +35,7 @@ from launcher.emulator.storage.errors import Conflict
 from launcher.emulator.storage.methods import MethodTable
 from launcher.emulator.storage.store import ObjectStore
 from tests.fuzz.hostile import spoil_bytes, spoil_json, spoil_text
+from tests.fuzz.tracebacks import Tracebacks
 from tests.servers import serve_app
 
 TIMEOUT_SEC = 9
@@ -104,7 +106,14 @@ _PATH_VALUES = {
     "projectId": "p",
     "location": _REGION,
 }
+_FACTS = (
+    ("/emulator/jobs/{jobId}/messages", ("before", "limit", "text", "minimumImportance")),
+    ("/emulator/jobs/{jobId}/history", ()),
+    ("/emulator/jobs/{jobId}/launch", ()),
+    ("/emulator/progress", ("jobId",)),
+)
 _GOOD_QUERY = {
+    "pageToken": "MXwyfDM=",
     "project": "p",
     "pageSize": "3",
     "maxResults": "3",
@@ -131,9 +140,11 @@ class Apis:
         self._stack.callback(self._store.close)
         self._jobs = JobStore(Path(folder, "jobs.sqlite3"))
         self._stack.callback(self._jobs.close)
+        self._history = JobHistory(Path(folder, "history.sqlite3"))
+        self._stack.callback(self._history.close)
         self._job_ids = ["2026-11-22_06_27_19-1"]
         self._connections = {}
-        self._tracebacks = _Tracebacks()
+        self._tracebacks = Tracebacks()
         self._stack.callback(logging.getLogger().removeHandler, self._tracebacks)
         logging.getLogger().addHandler(self._tracebacks)
         self._ports = self._serve()
@@ -188,6 +199,10 @@ class Apis:
         return self._make_storage_request(rng)
 
     def _make_dataflow_request(self, rng):
+        if rng.random() < 0.05:
+            template, query = rng.choice(_FACTS)
+            path = self._make_path(rng, template) + self._make_query(rng, query)
+            return "dataflow", "GET", path, {}, b""
         methods = self._document.methods
         pool = list(DATAFLOW_OPERATIONS) if rng.random() < 0.9 else list(methods)
         method = methods[rng.choice(pool)]
@@ -313,7 +328,10 @@ class Apis:
             discovery=self._document,
             dispatch=functools.partial(answer_call, methods),
             faults=faults,
-            routes=metadata_routes(project_id="p", zone=f"{_REGION}-a"),
+            routes=[
+                *metadata_routes(project_id="p", zone=f"{_REGION}-a"),
+                *job_facts_routes(self._jobs, self._history),
+            ],
             check_responses=True,
         )
         storage = build_storage_app(self._store)
@@ -325,18 +343,6 @@ class Apis:
             name: self._stack.enter_context(serve_app(app, http=Connection, log_config=None))
             for name, app in apps.items()
         }
-
-
-class _Tracebacks(logging.Handler):
-    """Keeps the tracebacks that are logged, of whatever thread."""
-
-    def __init__(self):
-        super().__init__()
-        self.texts = []
-
-    def emit(self, record):
-        if record.exc_info:
-            self.texts.append("".join(traceback.format_exception(*record.exc_info)))
 
 
 class _IdleRunner:

@@ -63,6 +63,7 @@ class FaultKind(StrEnum):
 
 
 JOB_FAULTS = frozenset({FaultKind.NO_CAPACITY, FaultKind.NO_QUOTA})
+_OF_DATAFLOW = frozenset({FaultKind.NOT_FOUND, FaultKind.NOT_READY})
 _CALL_FAULTS = frozenset(FaultKind) - JOB_FAULTS
 _REFUSALS: Mapping[FaultKind, Callable[[], errors.ApiError]] = {
     FaultKind.ERROR_429: errors.too_many_requests,
@@ -117,6 +118,10 @@ class FaultQueue:
             raise errors.invalid_argument(
                 f"fault {fault.kind.value!r} is met by jobs of {_LAUNCH} only, not by "
                 f"{fault.method_id}."
+            )
+        if fault.kind in _OF_DATAFLOW and not fault.method_id.startswith("dataflow."):
+            raise errors.invalid_argument(
+                f"fault {fault.kind.value!r} is an answer of Dataflow's, not of {fault.method_id}."
             )
         with self._lock:
             if len(self._faults) + count > _MOST_FAULTS:

@@ -9,11 +9,13 @@ GET /emulator/progress?jobId=A&jobId=B  the first sample with counts of each, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,6 +27,7 @@ from launcher.emulator.service.job_records import LAUNCH, JobRecord, UnknownJobE
 from launcher.emulator.service.job_store import JobStore
 
 _MOST_MESSAGES = 1000
+_COUNT = re.compile("[0-9]{1,18}")  # SQLite's integers have no more.
 
 
 def job_facts_routes(jobs: JobStore, history: JobHistory) -> list[Route]:
@@ -54,9 +57,9 @@ def job_facts_routes(jobs: JobStore, history: JobHistory) -> list[Route]:
         query = request.query_params
         try:
             importance = Importance(query.get("minimumImportance", Importance.DEBUG))
-            before, limit = int(query.get("before", 0)), int(query.get("limit", _MOST_MESSAGES))
         except ValueError as error:
             raise errors.invalid_argument(str(error)) from error
+        before, limit = _count(query, "before", 0), _count(query, "limit", _MOST_MESSAGES)
         found = jobs.search_messages(
             find(request).id,
             minimum_importance=importance,
@@ -83,6 +86,13 @@ def job_facts_routes(jobs: JobStore, history: JobHistory) -> list[Route]:
         _route("/emulator/jobs/{job_id}/messages", list_messages),
         _route("/emulator/progress", get_progress),
     ]
+
+
+def _count(query: QueryParams, name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not _COUNT.fullmatch(text):
+        raise errors.invalid_argument(f"{name} {text[:100]!r} must be a whole number, 0 or more.")
+    return int(text)
 
 
 def _route(path: str, read: Callable[[Request], Any]) -> Route:

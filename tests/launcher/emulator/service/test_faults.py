@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from launcher.emulator.gzip_requests import GzipRequests
+from launcher.emulator.service.errors import ApiError
 from launcher.emulator.service.faults import DroppedConnection, Fault, FaultKind, FaultQueue
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.errors import NotFound
@@ -165,6 +166,13 @@ def test_faults_that_cannot_be_queued(local: Local, body: object, message: str) 
     assert answer.status_code == 400
     assert message in answer.json()["error"]["message"]
     assert met(local) == []
+
+
+@pytest.mark.parametrize("kind", ["404", "not-ready"])
+def test_storage_does_not_give_dataflows_answers(kind: str) -> None:
+    faults = FaultQueue(["storage.objects.get"])
+    with pytest.raises(ApiError, match="an answer of Dataflow's, not of storage"):
+        faults.add(Fault(method_id="storage.objects.get", kind=FaultKind(kind)))
 
 
 def test_no_web_page_queues_faults(local: Local) -> None:

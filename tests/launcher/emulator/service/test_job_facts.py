@@ -77,6 +77,8 @@ def test_messages_are_found_from_the_newest_to_the_oldest(local):
         ("jobs/unknown/history", {}, 404),
         ("jobs/unknown/messages", {}, 404),
         ("jobs/{id}/messages", {"before": "x"}, 400),
+        ("jobs/{id}/messages", {"before": "9" * 23}, 400),
+        ("jobs/{id}/messages", {"limit": "-1"}, 400),
         ("jobs/{id}/messages", {"minimumImportance": "LOUD"}, 400),
     ],
 )
