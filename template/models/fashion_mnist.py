@@ -106,7 +106,10 @@ def _check_state(state: Any, expected: dict[str, torch.Tensor], path: str) -> No
         if key in state and _shape(state[key]) != _shape(tensor)
     ]
     if problems:
-        raise ValueError(f"{path}: not the weights of this network: {'; '.join(problems)}")
+        raise ValueError(
+            f"{path}: not the weights of this network: {'; '.join(problems)}. Weights of another "
+            "need the class of their network: --model_class=module:Class"
+        )
 
 
 def _shape(value: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -196,7 +198,9 @@ class NetworkModel(ImageOptions, LabelOptions):
 
 
 def _name_columns(names: Sequence[str], only: Input) -> list[Column]:
-    if len(names) == 1 and (only.shape is None or math.prod(n or 2 for n in only.shape) != 1):
+    is_text = only.shape is None and only.dtype.kind == "O"
+    is_single = only.shape is not None and math.prod(n or 2 for n in only.shape) == 1
+    if len(names) == 1 and not (is_text or is_single):
         return [Column(names[0], "any")]  # lists
     return [Column(name, _COLUMN_TYPES[only.dtype.kind]) for name in names]
 
@@ -212,7 +216,7 @@ def _make_array(column: pd.Series[Any], input_: Input) -> np.ndarray:
     if column.dtype != object or input_.dtype.kind == "O":
         array = _convert(column.to_numpy(), input_.dtype, name)
     else:
-        array = np.stack([_convert(np.asarray(cell), input_.dtype, name) for cell in column])
+        array = np.stack([_convert(_read_cell(cell), input_.dtype, name) for cell in column])
     if shape is None or array.ndim == len(shape) + 1:
         return array
     if None not in shape and math.prod(array.shape[1:]) == math.prod(map(int, shape)):  # type: ignore[arg-type]
@@ -222,6 +226,14 @@ def _make_array(column: pd.Series[Any], input_: Input) -> np.ndarray:
     raise ValueError(
         f"column {name!r}: a value of shape {array.shape[1:]}; the model takes {_format(shape)}"
     )
+
+
+def _read_cell(cell: Any) -> np.ndarray:
+    """Return a number or a list of them; CSV has both as text."""
+    if isinstance(cell, str):
+        with suppress(ValueError):
+            cell = json.loads(cell)
+    return np.asarray(cell)
 
 
 def _convert(values: np.ndarray, dtype: np.dtype, column: str) -> np.ndarray:

@@ -141,6 +141,14 @@ def test_a_chosen_type(load):
         model.predict(pd.DataFrame({"v": [[1, "2"]]}))
 
 
+def test_numbers_and_lists_that_csv_has_as_text(load):
+    model = load(Tripled(), "script", opts={"feature_columns": "v"})
+    for cells, wanted in ((["1.5", "-2"], [4.5, -6]), (["[1, 2]", "[3, 4]"], [[3, 6], [9, 12]])):
+        assert model.predict(pd.DataFrame({"v": cells}))["prediction"].tolist() == wanted
+    with pytest.raises(ValueError, match="column 'v': not numbers alone"):
+        model.predict(pd.DataFrame({"v": ["old"]}))
+
+
 def test_texts(load):
     model = load(Lengths(), "script", opts={})
     assert [column.type for column in model.columns] == ["text", "number"]
