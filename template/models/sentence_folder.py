@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_POOLINGS = {
-    "mean_tokens": "mean",
-    "cls_token": "cls",
-    "lasttoken": "last",
-    "max_tokens": "max",
-}
+_POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "max_tokens": "max"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,7 @@ class SentenceSettings:
     """How an embedding is made, as far as a folder says it.
 
     Attributes:
-        pooling: "mean", "cls", "last" or "max".
+        pooling: "mean", "cls", "last" or "max", or another that sentence-transformers has.
         normalize: whether it has length 1.
         max_length: of a text, in tokens.
         prompt: text that goes before every text.
@@ -66,13 +61,15 @@ def read_settings(folder: Path) -> SentenceSettings:
 
 
 def _read_pooling(config: dict[str, Any]) -> str:
-    modes = [key.removeprefix("pooling_mode_") for key, value in config.items() if value is True]
-    modes = [each for each in modes if each != "include_prompt"]
-    if isinstance(config.get("pooling_mode"), str):
-        modes = [{value: key for key, value in _POOLINGS.items()}.get(config["pooling_mode"], "")]
-    if len(modes) != 1 or modes[0] not in _POOLINGS:
-        raise ValueError(f"its pooling is {' and '.join(modes) or 'none'}; set the option pooling")
-    return _POOLINGS[modes[0]]
+    """Return the pooling: before version 5 its name was that of the flag that is set."""
+    if "pooling_mode" in config:
+        names = [str(config["pooling_mode"])]
+    else:
+        flags = (
+            key.removeprefix("pooling_mode_") for key, value in config.items() if value is True
+        )
+        names = [each for each in flags if each != "include_prompt"]
+    return " and ".join(_POOLINGS.get(name, name) for name in names)
 
 
 def _read(path: Path) -> Any:

@@ -47,10 +47,12 @@ class TextEmbeddingModel(TextModel):
         """
         settings = read_settings(folder)
         pooling = self.pooling or settings.pooling
-        if pooling is None:
+        if pooling not in _POOLINGS:
+            problem = "does not say how the vectors of tokens become one"
+            if pooling is not None:
+                problem = f"says that its pooling is {pooling}, which only a class of yours can do"
             raise self._error(
-                "the folder does not say how the vectors of tokens become one: set the model's "
-                "option pooling to mean, cls, last or max"
+                f"the folder {problem}: set the model's option pooling to mean, cls, last or max"
             )
         normalizes = settings.normalize if self.normalize is None else self.normalize
 

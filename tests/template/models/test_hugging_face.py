@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import torch
 
 from template.models.kinds import find_kind
 from template.options import find_model_class
+from template.parameters import ParameterError
 
 transformers = pytest.importorskip("transformers")
 from tests.template.models.hugging_face_folders import (  # noqa: E402
@@ -169,6 +171,14 @@ def test_what_sentence_transformers_says(save):
     np.testing.assert_allclose(found, wanted / lengths, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="13 tokens; the model takes 12"):
         load(path).predict(pd.DataFrame({"text": ["film " * 9]}))
+    (path / "1_Pooling/config.json").write_text('{"pooling_mode": "lasttoken"}')  # as from 5.0 on
+    wanted = embed(network, [f"so the {text}" for text in short], POOLS["last"])
+    found = load(path, normalize=False).predict(pd.DataFrame({"text": short}))["embedding"]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+    (path / "1_Pooling/config.json").write_text('{"pooling_mode": "weightedmean"}')
+    with pytest.raises(ParameterError, match=r"its pooling is weightedmean, .*: set the model's"):
+        load(path)
+    load(path, pooling="mean")
     (path / "modules.json").write_text(json.dumps([*steps, {"type": "st.Dense", "path": "3"}]))
     with pytest.raises(ValueError, match=r"modules.json has the step Dense"):
         load(path)
@@ -219,3 +229,14 @@ def test_bfloat16_is_near(predict_file, save, tmp_path):
     found = [rows[f"in.jsonl#{n}"]["score"] for n in range(len(TEXTS))]
     wanted = [each[0]["score"] for each in classify(network, TEXTS)]
     assert 0 < np.abs(np.array(found) - wanted).max() < 1 / 16
+
+
+def test_threads_share_a_model(save):
+    path, _ = save("BertModel")
+    model = load(path, pooling="mean", truncation=True)
+    frames = [pd.DataFrame({"text": TEXTS[start:] + TEXTS[:start]}) for start in range(8)]
+    wanted = [model.predict(frame)["embedding"] for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        found = [each["embedding"] for each in pool.map(model.predict, frames * 4)]
+    for number, each in enumerate(found):
+        np.testing.assert_allclose(each, wanted[number % 8], rtol=0, atol=1e-6)
