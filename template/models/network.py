@@ -175,10 +175,14 @@ class NetworkModel(ImageOptions, LabelOptions):
         if len(names) > 1:
             columns = [_convert(df[name].to_numpy(), only.dtype, name) for name in names]
             return {only.name: np.stack(columns, axis=1)}
-        return {
+        arrays = {
             each.name: _make_array(df.iloc[:, position], each)
             for position, each in enumerate(self._inputs)
         }
+        array = arrays[only.name]
+        if names and array.ndim == 1 and only.shape is None and only.dtype.kind == "f":
+            return {only.name: array[:, None]}  # as of several columns
+        return arrays
 
     def _make_images(self, df: pd.DataFrame, only: Input) -> Array:
         is_last = _has_channels_last(only)

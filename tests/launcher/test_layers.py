@@ -233,9 +233,9 @@ def test_the_template_does_not_know_the_launcher():
 
 def test_the_parameter_table_needs_the_standard_library_only():
     heavy = {"apache_beam", "numpy", "pandas", "torch", "template", "launcher"}
-    records = "template.parameter_records"
-    for module in ("template.parameters", records):
-        assert {name for name in IMPORTS[module] if is_in(name, heavy)} <= {records}
+    parts = {"template.parameter_records", "template.shared_parameters"}
+    for module in ("template.parameters", *parts):
+        assert {name for name in IMPORTS[module] if is_in(name, heavy)} <= parts
 
 
 @pytest.mark.parametrize("package", ["apache_beam", "torch"])

@@ -143,7 +143,10 @@ def test_a_chosen_type(load):
 
 def test_numbers_and_lists_that_csv_has_as_text(load):
     model = load(Tripled(), "script", opts={"feature_columns": "v"})
-    for cells, wanted in ((["1.5", "-2"], [4.5, -6]), (["[1, 2]", "[3, 4]"], [[3, 6], [9, 12]])):
+    for cells, wanted in (
+        (["1.5", "-2"], [[4.5], [-6]]),
+        (["[1, 2]", "[3, 4]"], [[3, 6], [9, 12]]),
+    ):
         assert model.predict(pd.DataFrame({"v": cells}))["prediction"].tolist() == wanted
     with pytest.raises(ValueError, match="column 'v': not numbers alone"):
         model.predict(pd.DataFrame({"v": ["old"]}))
