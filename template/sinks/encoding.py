@@ -27,6 +27,7 @@ from template.sinks.arrow_values import arrow_column
 from template.sinks.json_values import column_holds_infinity, dump_json, to_pandas_time
 
 _NEEDS_QUOTES = frozenset(',"\n\r')
+_FLOAT_BYTES = 8  # of Python's
 
 _TIME = pa.time64("ns")
 Encoded = TypeVar("Encoded")
@@ -88,9 +89,7 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
 
     None and NaN are an empty field, an empty text is ``""``.
     """
-    fields = {
-        str(name): list(map(_csv_field, _python_cells(column))) for name, column in block.items()
-    }
+    fields = {str(name): _csv_fields(column) for name, column in block.items()}
     "".join(chain.from_iterable(fields.values())).encode()  # what is not UTF-8 raises here
     return CsvRows(rows=len(block), fields=fields)
 
@@ -115,6 +114,26 @@ def _python_cells(column: pd.Series[Any]) -> list[Any]:
         if texts != type_:
             return list(column.array.__arrow_array__().cast(texts).to_pylist())
     return column.tolist()
+
+
+def _csv_fields(column: pd.Series[Any]) -> list[str]:
+    """Return the fields of a column; those of plain numbers and texts all at once."""
+    cells = _python_cells(column)
+    dtype = column.dtype
+    if not isinstance(dtype, np.dtype):
+        return list(map(_csv_field, cells))
+    if dtype.kind in "biu":
+        return list(map(str, cells))
+    if dtype.kind == "f" and dtype.itemsize <= _FLOAT_BYTES:
+        fields = list(map(repr, cells))
+        for row in np.flatnonzero(np.isnan(column.to_numpy())).tolist():
+            fields[row] = ""
+        return fields
+    if dtype.kind == "O" and set(map(type, cells)) == {str} and all(cells):
+        text = "".join(cells)
+        if not any(character in text for character in _NEEDS_QUOTES):
+            return cells
+    return list(map(_csv_field, cells))
 
 
 def _csv_field(cell: Any) -> str:

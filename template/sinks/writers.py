@@ -142,8 +142,8 @@ class CsvWriter:
             self._file.write(csv_header(self._columns))
         absent = [""] * value.rows
         fields = [value.fields.get(column, absent) for column in self._columns]
-        lines = [",".join(row) + "\n" for row in zip(*fields, strict=True)]
-        self._file.write("".join(lines).encode())
+        lines = [*map(",".join, zip(*fields, strict=True)), ""]
+        self._file.write("\n".join(lines).encode())
         self._rows += value.rows
 
     def close(self) -> WrittenFile:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from template.sources.kinds import without_rows
 from template.sources.records import is_blank_record, split_records
 
 _SHOWN_TEXT = 200
@@ -89,7 +90,7 @@ def parse_records(
         yield from (
             BadRecord(row=first + row, problem=problem) for row, problem in sorted(bad.items())
         )
-        good = np.setdiff1d(np.arange(rows), list(bad)) + first
+        good = without_rows(rows, bad) + first
         if len(good):
             yield Parsed(rows=good, columns=table.columns)
     elif rows == 1:

@@ -13,7 +13,7 @@ from template.blocks import IMAGE, Cells
 from template.needs.columns import Column
 from template.needs.image_format import ImageFormat
 from template.parameters import did_you_mean
-from template.sources.kinds import make_frame
+from template.sources.kinds import make_frame, without_rows
 from template.sources.streams import ReadSettings, UnreadableError
 from template.sources.typed_cells import TypedCells, missing_cells, type_values
 
@@ -92,7 +92,7 @@ class DeclaredRows:
     @property
     def kept(self) -> np.ndarray:
         """The rows that can be predicted."""
-        return np.setdiff1d(np.arange(self.rows), list(self.problems))
+        return without_rows(self.rows, self.problems)
 
     def make_frame(self) -> pd.DataFrame:
         """Return the rows that can be predicted."""

@@ -14,7 +14,7 @@ because of the rows beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from types import NoneType
@@ -166,12 +166,21 @@ def _group(kinds: Mapping[str, np.ndarray]) -> list[Group]:
     ]
 
 
+def without_rows(rows: int, left_out: Collection[int]) -> np.ndarray:
+    """Return the numbers of ``rows`` rows without those that are left out, in order."""
+    numbers = np.arange(rows)
+    return np.delete(numbers, list(left_out)) if left_out else numbers
+
+
 def make_frame(columns: Mapping[str, Cells], rows: int) -> pd.DataFrame:
     """Return a frame of columns, or one without any."""
     index = pd.RangeIndex(rows)
-    # Of object cells pandas would guess a type, which fails for 10**400.
+    # Of object cells pandas would guess a type, which fails for 10**400. Plain numbers need no
+    # Series, which takes as long as all else here.
     series = {
-        name: pd.Series(cells, index=index, dtype=cells.dtype, copy=False)
+        name: cells
+        if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf"
+        else pd.Series(cells, index=index, dtype=cells.dtype, copy=False)
         for name, cells in columns.items()
     }
     return pd.DataFrame(series, index=index, copy=False)

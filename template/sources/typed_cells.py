@@ -53,8 +53,12 @@ def type_values(
             return TypedCells(object_cells(values), {})
         return _type_each(column, values, _to_text)
     if column.type == "integer":
+        if types == {int} and min(values) >= -(2**63) and max(values) < 2**63:
+            return _finish(column, np.array(values, dtype=np.int64), {})
         return _type_each(column, values, _to_integer)
     if column.type == "boolean":
+        if types == {bool}:
+            return _finish(column, np.array(values, dtype=np.bool_), {})
         return _type_each(column, values, _to_flag)
     if column.type == "image":
         typed = _type_each(column, values, lambda value: _to_image(value, images, max_pixels))

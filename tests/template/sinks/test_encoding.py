@@ -88,6 +88,27 @@ def test_a_csv_field_is_read_as_it_was_written():
     assert fields[:3] == ["a", '""', ""]
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        np.array([True, False]),
+        np.array([-128, 127], dtype=np.int8),
+        np.array([0, 2**64 - 1], dtype=np.uint64),
+        np.array([0.1, np.nan, np.inf, -0.0], dtype=np.float16),
+        np.array([0.1, np.nan, -np.inf, 3.4e38], dtype=np.float32),
+        np.array([0.1, np.nan, np.inf, -0.0, 1e300, 5e-324, 1e16, 123456789.0]),
+        np.array([0.1, np.nan], dtype=np.longdouble),
+        np.array(["a", "\U0001f600 ", " 1"], dtype=object),
+        *(np.array(["a", odd], dtype=object) for odd in ("", "b,c", '"', "\r", "\n")),
+    ],
+)
+def test_csv_has_the_same_fields_for_a_column_as_for_its_cells(cells):
+    column = pd.Series(cells)
+    mixed = pd.Series([*column.tolist(), None], dtype=object)  # is written cell by cell
+    fields = [csv_rows(pd.DataFrame({"key": each})).fields["key"] for each in (column, mixed)]
+    assert [*fields[0], ""] == fields[1]
+
+
 def test_csv_writes_each_type_in_one_way():
     row = {
         "key": "k",
