@@ -47,13 +47,13 @@ def test_what_an_image_says_of_itself(engine, program_image):
 
 def test_a_program_runs_in_an_image(engine, python_image):
     program = "import sys; print(sys.version_info[:2], sys.executable)"
-    shown = engine.run_python(python_image, program, timeout_sec=60)
+    shown = engine.run_python(python_image, program, timeout_sec=300)
     assert shown == "(3, 11) /usr/local/bin/python\n"
 
 
 def test_a_program_that_fails_shows_why(engine, python_image):
     with pytest.raises(ImageError, match="no_such_name"):
-        engine.run_python(python_image, "no_such_name", timeout_sec=60)
+        engine.run_python(python_image, "no_such_name", timeout_sec=300)
 
 
 def test_an_image_is_measured(engine, program_image):

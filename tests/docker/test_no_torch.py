@@ -62,6 +62,7 @@ def recipe(project, tmp_path_factory):
         shutil.copytree(PROJECT_ROOT / name, root / name)
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy2(PROJECT_ROOT / name, root)
+    os.utime(root / "pyproject.toml", (0, 0))  # make must not install into the environment
     (root / ".venv").symlink_to(BIN.parent)
     commands = blocks.pop("commands").replace("\\\n", "").splitlines()
     for name, text in {
