@@ -109,7 +109,7 @@ def test_what_cannot_be_found_out_is_not_repeated(
     faults.queue(LIST, "delay", delaySec=0)
     faults.queue(LIST, "503", count=3)
 
-    with pytest.raises(LaunchUncertain, match="could not be found out"):
+    with pytest.raises(LaunchUncertain, match="It is unknown whether"):
         dataflow.launch(request_of("uncertain"))
 
     assert faults.met() == ["drop-after", "delay", "503", "503", "503"]
