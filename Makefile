@@ -40,7 +40,7 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 
-.PHONY: help demo demo-streaming test test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-launch bench-image screenshots bench-streaming load clean
+.PHONY: help demo demo-streaming test test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ demo-streaming: $(READY_TO_USE)  ## predict a stream of images, and account for 
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+test-gpu: $(READY)  ## run the tests that need a CUDA device; without one they say why they are skipped
+	@$(BIN)/python -m pytest tests/gpu $(ARGS)
 
 fuzz: $(READY)  ## give malformed inputs to sources, APIs and commands (ARGS="--of=apis --seconds=90")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
@@ -129,6 +132,11 @@ bench-tables: $(READY)  ## measure a row of IDX, CSV and Parquet against plain l
 
 bench-growth: $(READY)  ## measure larger inputs, a second worker, sizes of blocks, small files (ARGS="--of files")
 	@$(BIN)/python -m tests.bench.bench_growth $(ARGS)
+
+bench-gpu: $(READY)  ## measure a GPU against a raw loop and Beam (ARGS="--device cpu --small" tries the code)
+	@$(BIN)/python -c 'import efficientnet_lite_pytorch' 2>/dev/null \
+	    || $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[template,emulator,dev,bench]'
+	@$(BIN)/python -m tests.gpu.bench $(ARGS)
 
 bench-launch: $(READY)  ## measure a launch on the local Dataflow and its parts, cold and warm
 	@$(BIN)/python -m tests.bench.bench_launch $(ARGS)

@@ -1,0 +1,94 @@
+"""The GPU benchmark's own code, on the CPU: its sides, its clock and what it reads of NVIDIA's."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tests.gpu import bench
+from tests.gpu.clock import Clock, find_busy_reader
+from tests.gpu.obstacle import find_gpu_obstacle
+from tests.gpu.workloads import make_resnet
+from tests.support import PROJECT_ROOT
+
+# NVIDIA's management library, as far as it is called: one GPU, 73 percent busy.
+NVML = """
+struct utilization { unsigned gpu, memory; };
+int nvmlInit_v2(void) { return CODE; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = (void *)7; return 0; }
+int nvmlDeviceGetUtilizationRates(void *device, struct utilization *found) {
+    found->gpu = 73;
+    return device == (void *)7 ? 0 : 2;
+}
+"""
+
+
+def test_the_benchmark_runs_on_a_cpu(tmp_path):
+    result = tmp_path / "gpu.json"
+    small = ["--device=cpu", "--small", "--workloads", "mlp", "--precisions", "bfloat16"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.gpu.bench", *small, "--threads=2", f"--json={result}"],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(result.read_text())
+    assert document["machine"]["versions"]["torch"] == torch.__version__
+    sides = document["results"]["mlp"]["bfloat16"]
+    assert list(sides) == ["raw", "flexpack", "per_element"]
+    assert all(side["rows_per_sec"] > 0 and side["gpu_busy"] is None for side in sides.values())
+    assert sides["flexpack"]["rows_written"] == sides["raw"]["rows"] == 3000
+    assert sides["flexpack"]["same_values"] > 0.9
+    assert sides["flexpack"]["of_raw"] == pytest.approx(
+        sides["flexpack"]["rows_per_sec"] / sides["raw"]["rows_per_sec"]
+    )
+    assert "mlp           bfloat16  flexpack" in done.stdout
+
+
+@pytest.mark.skipif(find_gpu_obstacle() is None, reason="this machine has a GPU")
+def test_without_a_gpu_it_says_why_it_is_skipped(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    assert bench.main() == 0
+    assert capsys.readouterr().out.startswith("skipped: torch ")
+
+
+def test_the_network_has_the_size_of_resnet_50():
+    count = sum(weights.numel() for weights in make_resnet().parameters())
+    assert count == 25_557_032 - 2 * 64 * 7 * 7  # of which two of three channels are left out
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_busy_share_is_read_from_nvidias_library(tmp_path):
+    assert find_busy_reader("libnothing.so.1") is None
+    for name, code in (("fails", 9), ("works", 0)):
+        (tmp_path / "nvml.c").write_text(NVML)
+        library = tmp_path / f"{name}.so"
+        compile_it = ["cc", "-shared", "-fPIC", f"-DCODE={code}", tmp_path / "nvml.c"]
+        subprocess.run([*compile_it, "-o", library], check=True, timeout=60)
+    assert find_busy_reader(str(tmp_path / "fails.so")) is None
+    read = find_busy_reader(str(tmp_path / "works.so"))
+    assert read() == 73
+
+
+def test_the_clock_counts_from_the_first_pass_to_the_last():
+    clock = Clock()
+    time.sleep(0.05)
+    began = time.monotonic()
+    clock.begin()
+    time.sleep(0.1)
+    clock.end(30)
+    clock.begin()
+    clock.end(20)
+    elapsed = time.monotonic() - began
+    time.sleep(0.05)
+    figures = clock.figures()
+    assert figures["rows"] == 50
+    assert 0.1 <= figures["predict_sec"] <= elapsed
+    assert figures["rows_per_sec"] == pytest.approx(50 / figures["predict_sec"])
