@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from launcher.emulator import daemon
+from tests.ids import make_id
 from tests.scheduling import FolderScheduling, find_rank
 from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ
 
@@ -23,6 +24,10 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: find_rank(item.nodeid))
+
+
+def pytest_make_parametrize_id(val: Any) -> str | None:
+    return make_id(val)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,7 +1,8 @@
-"""Where tests are: in the folder of what they test, in short modules."""
+"""Where tests are, and what they are called."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support import PROJECT_ROOT
 
 TESTS = PROJECT_ROOT / "tests"
 MAX_LINES = 400
+MAX_ID = 160
 
 
 @pytest.mark.parametrize("package", ["template", "launcher"])
@@ -37,3 +39,15 @@ def test_a_module_is_tested_beside_its_neighbours(package: str) -> None:
 def test_modules_are_short() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in TESTS.rglob("*.py")}
     assert {str(path): length for path, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def test_ids_say_what_a_case_is(request: pytest.FixtureRequest) -> None:
+    """Of all tests of this session: no ``value0``, and nothing that a terminal shows badly."""
+    bad = []
+    for item in request.session.items:
+        if callspec := getattr(item, "callspec", None):
+            numbered = "|".join(map(re.escape, callspec.params))
+            is_numbered = re.search(rf"(^|-)({numbered})\d+(-|$)", callspec.id)
+            if is_numbered or len(callspec.id) > MAX_ID or not callspec.id.isprintable():
+                bad.append(item.nodeid)
+    assert bad == []

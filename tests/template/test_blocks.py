@@ -66,7 +66,6 @@ def test_bytes_of_a_wide_table_are_estimated_from_some_rows():
         ("string[pyarrow]", 1),
         (object, 1),
     ],
-    ids=str,
 )
 def test_bytes_of_other_types(dtype, row_bytes):
     cells = ["1", "0"] if dtype in ("string[pyarrow]", object) else [1, 0]

@@ -50,13 +50,12 @@ def joined(returned):
         (torch.tensor([1.0, 2.0]).to(torch.float8_e5m2), {"prediction": [1.0, 2.0]}),
         (tuple(torch.tensor([1, 2])), {"prediction": [1, 2]}),
     ],
-    ids=str,
 )
 def test_one_entry_per_row_becomes_columns(returned, columns):
     assert joined(returned) == {"key": ["x", "y"], **columns}
 
 
-@pytest.mark.parametrize("cells", [[2**60 + 1, None], [1, 1.5], [2**60 + 1, float("inf")]], ids=str)
+@pytest.mark.parametrize("cells", [[2**60 + 1, None], [1, 1.5], [2**60 + 1, float("inf")]])
 def test_an_integer_stays_one_whatever_the_other_rows_are(cells):
     for returned in (cells, [{"prediction": cell} for cell in cells]):
         values = joined(returned)["prediction"]
@@ -79,7 +78,6 @@ def test_a_field_that_a_mapping_lacks_is_none_or_nan():
         (["b", "c", "a"], ["p", "q", "r"]),
         (pd.Index([2, 0, 1], name="id"), ["p", "q", "r"]),
     ],
-    ids=str,
 )
 def test_rows_that_predict_put_into_another_order_find_theirs(index, order):
     keys = {"key": np.array(["x", "y", "z"], dtype=object)}
@@ -99,7 +97,6 @@ def test_rows_that_predict_put_into_another_order_find_theirs(index, order):
         ("cat", "cat"),
         ({"prediction": torch.tensor(3)}, 3),
     ],
-    ids=str,
 )
 def test_a_single_value_is_the_entry_of_one_row(returned, value):
     keys = {"key": np.array(["x"], dtype=object)}
@@ -124,7 +121,6 @@ def test_columns_in_the_place_of_entries_are_refused():
         torch.ones((2, 2)).max(dim=1),
         (pd.Series([1, 2]), pd.Series([1, 2])),
     ],
-    ids=str,
 )
 def test_a_tuple_of_arrays_is_refused_whatever_the_number_of_rows(returned, rows):
     keys = {"key": np.array(list("abcd")[:rows], dtype=object)}
@@ -142,7 +138,6 @@ def test_a_tuple_of_arrays_is_refused_whatever_the_number_of_rows(returned, rows
         ({"a": {"b": [1, 2]}}, "whose 'a' is a dict"),
         (torch.eye(2).to_sparse(), "layout torch.sparse_coo"),
     ],
-    ids=str,
 )
 def test_columns_that_are_none_are_refused(returned, problem):
     with pytest.raises(UnusablePredictionError, match=problem):

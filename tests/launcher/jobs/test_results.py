@@ -64,7 +64,6 @@ def test_they_are_those_of_the_record(find, tmp_path):
         (record(), {}),
         (record(), {"output": "somewhere"}),
     ],
-    ids=str,
 )
 def test_without_a_record_of_this_job_nothing_is_said(find, written, options):
     assert find(written, options) is None

@@ -31,7 +31,6 @@ class TestValuesOfAnotherType:
             ("image", 5, "a JSON int, not a list of pixels or base64"),
             ("image", [[True, 1]], "its pixels are not numbers"),
         ],
-        ids=str,
     )
     @pytest.mark.parametrize("optional", [False, True])
     def test_in_json(self, read_jsonl, type_, value, reason, optional):
@@ -80,7 +79,6 @@ class TestValuesOfAnotherType:
             ("text", pa.array([1])),
             ("text", pa.array([b"a"])),
         ],
-        ids=str,
     )
     def test_a_parquet_column_that_never_fits_costs_the_file(self, read_parquet, type_, array):
         with pytest.raises(UnreadableError, match=r"column 'a' is of type .*, and the model needs"):

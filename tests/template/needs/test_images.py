@@ -303,7 +303,7 @@ class TestBlocks:
         stack_images(block.frame)[:] = 0
         assert np.array_equal(stack_images(block.origin()), before)
 
-    @pytest.mark.parametrize("shape", [(28, 28), (784,), (30, 56), (20, 20, 3)], ids=str)
+    @pytest.mark.parametrize("shape", [(28, 28), (784,), (30, 56), (20, 20, 3)])
     def test_idx_is_fitted(self, shape, write_idx):
         images = RANDOM.integers(0, 256, (5, *shape), np.uint8)
         path = write_idx(images)

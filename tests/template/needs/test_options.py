@@ -96,7 +96,6 @@ class TestModels:
             ({"who": "", "half": None}, "'half' None: not true or false"),
             ({"who": "", "note": "A"}, "does not match [a-z, ]*"),
         ],
-        ids=str,
     )
     def test_what_the_declaration_refuses(self, given, reason):
         with pytest.raises(ValueError, match=re.escape(reason)):
@@ -139,7 +138,6 @@ class TestDeclaring:
             (("text", "x", {"regex": "("}), "cannot be read"),
             (("text", "x", {"passed_to": "init"}), "not one of load_model, predict"),
         ],
-        ids=str,
     )
     def test_contradictions_are_refused(self, arguments, reason):
         type_, help_, *more = arguments
@@ -217,7 +215,6 @@ class TestLaunches:
             (['--model_opts={"top_k": "1"}'], "option 'top_k' '1': not a whole number"),
             (['--model_opts={"top_k": 1}', "--top_k=1"], "--top_k, --model_opts: both set 'top_k'"),
         ],
-        ids=str,
     )
     def test_what_is_wrong_is_named(self, flags, reason):
         with pytest.raises(ParameterError) as info:

@@ -49,7 +49,6 @@ def test_json_lines_are_what_json_reads():
         ("\ud800", "surrogates"),
         ({(1, 2): 3}, "Dict key"),
     ],
-    ids=repr,
 )
 def test_what_json_cannot_hold_is_a_dead_letter_among_lines(cell, reason):
     cells = pd.Series([1, cell, [2]], dtype=object)
@@ -236,7 +235,6 @@ TIMES = np.array(["2020-01-01T00:00:00.123456789", "NaT"], dtype="datetime64[ns]
         ({"a": np.array([2**64 - 1], dtype=np.uint64)}, {"a": [2**64 - 1]}),
         ({"a": np.inf, "b": TIMES[:1]}, {"a": "Infinity", "b": ["2020-01-01T00:00:00.123456789"]}),
     ],
-    ids=repr,
 )
 def test_a_cell_keeps_all_its_digits(cell, written):
     cells = pd.Series([None, None], dtype=object)
@@ -261,7 +259,6 @@ def test_a_cell_keeps_all_its_digits(cell, written):
         [pd.Timestamp("2020-01-01", tz="Europe/Berlin"), pd.Timestamp("2020-01-01")],
         [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-01", tz="Europe/Berlin")],
     ],
-    ids=repr,
 )
 def test_a_cell_does_not_become_what_its_neighbour_is_in_parquet(cells):
     block = pd.DataFrame({"key": ["a", "b"], "v": pd.Series(cells, dtype=object)})

@@ -146,7 +146,6 @@ def test_a_column_that_a_row_does_not_have_is_empty(tmp_path, output_format, cap
         ([[{"x": 1}], [{"x": None, "y": "p"}]], pa.struct({"x": pa.int64(), "y": pa.string()})),
         ([[None], [None]], pa.string()),
     ],
-    ids=str,
 )
 def test_a_parquet_column_has_the_type_that_holds_all_its_values(tmp_path, columns, written):
     blocks = [pd.DataFrame({"key": "x", "a": cells}) for cells in columns]
@@ -234,7 +233,7 @@ def test_a_row_that_cannot_be_written_is_a_dead_letter(tmp_path, output_format):
     assert read["key"].tolist() == ["a", "b", "d"]
 
 
-@pytest.mark.parametrize("cell", [{}, [{}]], ids=str)
+@pytest.mark.parametrize("cell", [{}, [{}]])
 def test_a_type_that_parquet_does_not_have_costs_its_row(tmp_path, cell):
     block = pd.DataFrame({"key": ["a", "b"], "v": pd.Series([cell, None], dtype=object)})
     record, _ = write(tmp_path / "p", "parquet", [block])

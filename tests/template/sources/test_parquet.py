@@ -235,7 +235,6 @@ def test_a_gzip_file_is_refused(tmp_path):
         (pa.array([True]), ["true"]),
         (pa.array([1], pa.duration("s")), ["1"]),
     ],
-    ids=str,
 )
 def test_keys_of_every_type_are_text(tmp_path, column, keys):
     path = tmp_path / "t.parquet"

@@ -98,7 +98,6 @@ def test_damage_costs_its_row_group_and_nothing_else(predict, tmp_path):
         (in_lists(view([0, 2**62, 1], pa.timestamp("us", "UTC"))), "beyond the calendar"),
         (pa.array([b"a", b"\xff", b"c"]).view(pa.string()), r"b'\xff' is not UTF-8"),
     ],
-    ids=str,
 )
 def test_a_value_that_python_does_not_have_costs_its_row_alone(tmp_path, column, problem):
     path = tmp_path / "t.parquet"

@@ -181,7 +181,7 @@ def test_no_web_page_queues_faults(local: Local) -> None:
 
 
 @pytest.mark.parametrize("kind", ["503-after", "drop-after"])
-@pytest.mark.parametrize("refusal", [NotFound("No such object"), OSError(28, "disk full")], ids=str)
+@pytest.mark.parametrize("refusal", [NotFound("No such object"), OSError(28, "disk full")])
 def test_an_answer_that_is_lost_may_be_a_refusal(kind: str, refusal: Exception) -> None:
     faults = FaultQueue(["storage.objects.get"])
     faults.add(Fault(method_id="storage.objects.get", kind=FaultKind(kind)))

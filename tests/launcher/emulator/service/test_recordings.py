@@ -222,9 +222,7 @@ def test_the_mean_size_of_elements() -> None:
     assert tentative == wanted
 
 
-@pytest.mark.parametrize(
-    ("fault", "name"), [("no-capacity", "capacity"), ("no-quota", "quota")], ids=str
-)
+@pytest.mark.parametrize(("fault", "name"), [("no-capacity", "capacity"), ("no-quota", "quota")])
 def test_a_shortage_comes_after_running(local: Local, fault: str, name: str) -> None:
     local.http.post("/emulator/faults", json={"methodId": LAUNCH, "fault": fault})
     job_id = local.launch_id()
