@@ -39,6 +39,8 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(BASE),--base '$(BASE)') $(foreach folder,$(CODE),--code '$(folder)') \
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
+# The kit's own: a project of yours in this folder has a Makefile and a style of its own.
+SOURCES = launcher template tests setup.py $(wildcard docker/*.py)
 
 .PHONY: help demo demo-streaming test test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
 
@@ -64,7 +66,7 @@ demo-streaming: $(READY_TO_USE)  ## predict a stream of images, and account for 
 	@$(BIN)/python -m launcher.demo.streaming --port='$(PORT)' $(ARGS)
 
 test: $(READY)  ## run the tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 test-gpu: $(READY)  ## run the tests that need a CUDA device; without one they say why they are skipped
 	@$(BIN)/python -m pytest tests/gpu $(ARGS)
@@ -82,14 +84,14 @@ soak: $(READY)  ## run a stream for 20 minutes; nothing may grow or get lost (AR
 	@$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/flexpack metadata --check
 
 format: $(READY)  ## format the code
-	@$(BIN)/ruff check --fix --select I .
-	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --select I $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
 
 metadata: $(READY)  ## write metadata/*.json and the documents' generated tables
 	@$(BIN)/flexpack metadata

@@ -15,6 +15,8 @@ from tests.ids import make_id
 from tests.scheduling import FolderScheduling, find_rank
 from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ
 
+_MOST_WORKERS = 6  # each has up to a gigabyte
+
 
 def pytest_configure() -> None:
     """Take an interrupt, which a shell has ignored by what it starts in the background."""
@@ -24,6 +26,12 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: find_rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test waits a part of its time for what it has started."""
+    return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
 
 
 def pytest_make_parametrize_id(val: Any) -> str | None:
