@@ -34,7 +34,7 @@ class UploadSession:
     Attributes:
         total: the size of the object, once a client has said it.
         stored: the object once it is complete.
-        superseded: set when another request for the upload has come, of the one that is under way.
+        superseded: of the request that came last; set when another comes.
     """
 
     plan: UploadPlan
@@ -118,19 +118,22 @@ class UploadSessions:
         first, last, total = _parse_content_range(content_range or "bytes */*")
         if content_range is None:
             first = 0
-        self.find(upload_id).superseded.set()
-        async with self.find(upload_id).lock:
+        session, superseded = self.find(upload_id), asyncio.Event()
+        session.superseded.set()
+        session.superseded = superseded
+        async with session.lock:
             session = self.find(upload_id)  # it may have ended while this one waited
             session.used = self._clock()
-            session.superseded = asyncio.Event()
             if session.stored is not None:
                 return session.stored
+            if superseded.is_set():
+                raise _superseded()
             writer = session.writer
             total = _agree(session.total, total)
             if first is not None:
                 _check_chunk(first, last, total, received=writer.size)
                 end = total if last is None else last + 1
-                piece = _skip(_until(session.superseded, body), writer.size - first)
+                piece = _skip(_until(superseded, body), writer.size - first)
                 limit = None if end is None else max(0, end - writer.size)
                 async with aclosing(_limit(piece, limit)) as media:
                     await drain(media, writer.write)
@@ -186,6 +189,10 @@ def _check_chunk(first: int, last: int | None, total: int | None, *, received: i
         )
 
 
+def _superseded() -> Conflict:
+    return Conflict("Another request continues this upload.")
+
+
 async def _until(
     superseded: asyncio.Event, chunks: AsyncIterator[bytes]
 ) -> AsyncGenerator[bytes, None]:
@@ -202,7 +209,7 @@ async def _until(
             if not chunk.done():
                 chunk.cancel()
                 await asyncio.wait({chunk})
-                raise Conflict("Another request continues this upload.")
+                raise _superseded()
             content = chunk.result()
             if content is None:
                 return

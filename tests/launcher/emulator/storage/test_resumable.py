@@ -134,7 +134,11 @@ def test_a_later_request_takes_over_from_one_that_hangs(upload_url, bucket):
     with socket.create_connection((url.hostname, url.port), timeout=10) as connection:
         connection.sendall(head.encode() + DATA[:1000])
         time.sleep(0.1)
-        assert put(upload_url, f"bytes */{len(DATA)}").status_code == 308
+        with socket.create_connection((url.hostname, url.port), timeout=10) as another:
+            another.sendall(head.encode() + DATA[:1000])
+            time.sleep(0.1)
+            assert put(upload_url, f"bytes */{len(DATA)}").status_code == 308
+            assert another.recv(12) == b"HTTP/1.1 409"
         assert connection.recv(12) == b"HTTP/1.1 409"
     put(upload_url, None, DATA).raise_for_status()
     assert bucket.blob("a").download_as_bytes() == DATA
