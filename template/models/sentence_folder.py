@@ -39,10 +39,13 @@ def read_settings(folder: Path) -> SentenceSettings:
     if not (folder / "modules.json").exists():
         return SentenceSettings()
     pooling, normalize = None, False
+    skips_prompt = False
     for step in _read(folder / "modules.json"):
         name = str(step["type"]).rpartition(".")[2]
         if name == "Pooling":
-            pooling = _read_pooling(_read(folder / step["path"] / "config.json"))
+            config = _read(folder / step["path"] / "config.json")
+            pooling = _read_pooling(config)
+            skips_prompt = config.get("include_prompt") is False
         elif name == "Normalize":
             normalize = True
         elif name != "Transformer":
@@ -52,6 +55,8 @@ def read_settings(folder: Path) -> SentenceSettings:
         raise ValueError("sentence_bert_config.json has do_lower_case; write lower-case texts")
     prompts = _read(folder / "config_sentence_transformers.json")
     name = prompts.get("default_prompt_name")
+    if name and skips_prompt:
+        raise ValueError("it pools without its prompt; only a class of yours can do that")
     return SentenceSettings(
         pooling=pooling,
         normalize=normalize,

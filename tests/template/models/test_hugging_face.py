@@ -179,6 +179,9 @@ def test_what_sentence_transformers_says(save):
     with pytest.raises(ParameterError, match=r"its pooling is weightedmean, .*: set the model's"):
         load(path)
     load(path, pooling="mean")
+    (path / "1_Pooling/config.json").write_text(json.dumps(pooling | {"include_prompt": False}))
+    with pytest.raises(ParameterError, match="it pools without its prompt"):
+        load(path)
     (path / "modules.json").write_text(json.dumps([*steps, {"type": "st.Dense", "path": "3"}]))
     with pytest.raises(ValueError, match=r"modules.json has the step Dense"):
         load(path)
