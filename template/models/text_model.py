@@ -58,13 +58,13 @@ class TextModel(HuggingFaceModel):
         folder = Path(local)
         tokenizer = self._load_tokenizer(folder)
         network = self.load_network(folder)
-        config = network.config
-        if len(tokenizer) > network.get_input_embeddings().num_embeddings:
+        config, known = network.config, network.get_input_embeddings().num_embeddings
+        if tokenizer.vocab_size > known:
             raise self._error(
-                f"the tokenizer has {len(tokenizer)} tokens, the network "
-                f"{network.get_input_embeddings().num_embeddings}: they are of different models"
+                f"the tokenizer has {tokenizer.vocab_size} tokens, the network {known}: they are "
+                "of different models"
             )
-        if config.pad_token_id is None:
+        if config.pad_token_id is None and (tokenizer.pad_token_id or 0) < known:
             config.pad_token_id = tokenizer.pad_token_id
         loaded = TextNetwork(
             tokenizer=tokenizer,

@@ -107,7 +107,7 @@ class TextNetwork:
         import torch
 
         fill = {
-            "input_ids": self.tokenizer.pad_token_id or 0,
+            "input_ids": self.network.config.pad_token_id or 0,
             "token_type_ids": self.tokenizer.pad_token_type_id,
         }
         arrays = {

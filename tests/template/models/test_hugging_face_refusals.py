@@ -54,10 +54,8 @@ def lose_tokenizer(folder):
         each.unlink()
 
 
-def change_tokenizer(folder):
-    tokenizer = make_tokenizer()
-    tokenizer.add_tokens(["more", "words"])
-    tokenizer.save_pretrained(folder)
+def change_network(folder):
+    save_folder(folder, "BertForSequenceClassification", **SIZES | {"vocab_size": 10})
 
 
 PROBLEMS = {
@@ -78,7 +76,7 @@ PROBLEMS = {
     "other-weights": (lose_weights, "1 are missing, such as classifier.weight"),
     "pickled": (pickle_weights, r"weights are pickled \(pytorch_model.bin\).*trusted to true"),
     "no-tokenizer": (lose_tokenizer, "without a tokenizer: it has no tokenizer.json"),
-    "other-tokenizer": (change_tokenizer, "tokenizer has 14 tokens, the network 12"),
+    "other-network": (change_network, "tokenizer has 12 tokens, the network 10"),
 }
 
 
@@ -110,6 +108,13 @@ def test_pickled_weights_that_are_trusted_hold_weights_only(inspect, folder):
 def test_a_wrong_option(inspect, folder, opts, reason):
     with pytest.raises(ParameterError, match=reason):
         inspect(folder, opts)
+
+
+def test_a_tokenizer_may_have_tokens_of_its_own(folder):
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["<more>"])
+    tokenizer.save_pretrained(folder)
+    assert probe(str(folder), "", {}).keys() == {"file_bytes"}
 
 
 def test_embeddings_need_a_pooling(inspect, tmp_path):
