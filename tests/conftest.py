@@ -13,7 +13,7 @@ import pytest
 from launcher.emulator import daemon
 from tests.ids import make_id
 from tests.scheduling import FolderScheduling, find_rank
-from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ
+from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ, run_emulator
 
 _MOST_WORKERS = 6  # each has up to a gigabyte
 
@@ -81,14 +81,8 @@ def image_set(request: pytest.FixtureRequest) -> ImageSet:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.EmulatorInfo]:
     """A local Dataflow in a process of its own, on free ports."""
-    data_dir = tmp_path_factory.mktemp("emulator")
-    info = daemon.start_detached(
-        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=None)
-    )
-    try:
+    with run_emulator(tmp_path_factory.mktemp("emulator"), images=None) as info:
         yield info
-    finally:
-        daemon.stop(data_dir)
 
 
 @pytest.fixture(scope="session")

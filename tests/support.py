@@ -6,13 +6,16 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from launcher.emulator import daemon
 from launcher.emulator.daemon import EmulatorInfo
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +69,18 @@ def run(
         f"{done.stdout}\n{done.stderr}"
     )
     return done
+
+
+@contextmanager
+def run_emulator(data_dir: Path, **options: Any) -> Iterator[EmulatorInfo]:
+    """A local Dataflow in a process of its own, on free ports."""
+    info = daemon.start_detached(
+        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, **options)
+    )
+    try:
+        yield info
+    finally:
+        daemon.stop(data_dir)
 
 
 def open_storage(info: EmulatorInfo) -> storage.Client:

@@ -18,7 +18,7 @@ from google.cloud import storage
 from launcher.emulator import daemon
 from launcher.emulator.service.discovery import load_discovery
 from tests.contract.templates import SOURCES
-from tests.support import PROJECT, bare_environ, open_storage
+from tests.support import PROJECT, bare_environ, open_storage, run_emulator
 
 REGION = "europe-west1"
 GPU = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
@@ -140,11 +140,7 @@ def local_dataflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDa
             for name in SOURCES
         )
     )
-    data_dir = folder / "data"
-    info = daemon.start_detached(
-        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
-    )
-    try:
+    with run_emulator(folder / "data", images=images) as info:
         bucket = open_storage(info).create_bucket("flexpack-contract")
         for name in SOURCES:
             spec = {"image": f"contract/{name}", "sdkInfo": {"language": "PYTHON"}}
@@ -152,8 +148,6 @@ def local_dataflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDa
         yield LocalDataflow(
             info, bare_environ() | daemon.shell_variables(info, project=PROJECT), bucket
         )
-    finally:
-        daemon.stop(data_dir)
 
 
 @pytest.fixture(scope="session")

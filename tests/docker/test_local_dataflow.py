@@ -11,7 +11,7 @@ import pytest
 from launcher.emulator import daemon
 from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
-from tests.support import run
+from tests.support import run, run_emulator
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 IMAGE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
@@ -21,14 +21,8 @@ IMAGE = "europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"
 def emulator_with_image(tmp_path, image):
     images = tmp_path / "images.toml"
     images.write_text(f'["{IMAGE}"]\noci = "{image}"\n')
-    data_dir = tmp_path / "data"
-    info = daemon.start_detached(
-        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
-    )
-    try:
+    with run_emulator(tmp_path / "data", images=images) as info:
         yield info
-    finally:
-        daemon.stop(data_dir)
 
 
 def test_the_containers_end_with_the_emulator(emulator_with_image):

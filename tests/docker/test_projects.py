@@ -14,7 +14,7 @@ from launcher.emulator import daemon
 from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
 from tests.docker.project import NAME
-from tests.support import BIN, PROJECT, open_storage, run
+from tests.support import BIN, PROJECT, open_storage, run, run_emulator
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
@@ -105,14 +105,8 @@ def test_it_shares_the_layers_below_and_a_change_of_it_is_one_layer(churn, churn
 def emulator_with_churn(tmp_path, churn_image):
     images = tmp_path / "images.toml"
     images.write_text(f'["{REFERENCE}"]\noci = "{churn_image}"\n')
-    data_dir = tmp_path / "data"
-    info = daemon.start_detached(
-        daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, images=images)
-    )
-    try:
+    with run_emulator(tmp_path / "data", images=images) as info:
         yield info
-    finally:
-        daemon.stop(data_dir)
 
 
 def test_launcher_and_workers_run_in_its_image(emulator_with_churn, churn):

@@ -11,7 +11,7 @@ import pytest
 from launcher.emulator import daemon
 from tests.browser import Browser, open_browser
 from tests.e2e.console.fields import JOB_SEC, ODD
-from tests.support import open_storage
+from tests.support import open_storage, run_emulator
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +23,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def local(tmp_path_factory, browser) -> Iterator[daemon.EmulatorInfo]:
     """A local Dataflow that nobody has used."""
-    data_dir = tmp_path_factory.mktemp("console")
-    options = daemon.EmulatorOptions(port=0, storage_port=0, pubsub_port=0, data_dir=data_dir)
-    info = daemon.start_detached(options)
-    try:
+    with run_emulator(tmp_path_factory.mktemp("console"), pubsub_port=0) as info:
         yield info
-    finally:
-        daemon.stop(data_dir)
 
 
 @pytest.fixture(scope="session")
