@@ -33,13 +33,13 @@ BAD = (
 )
 
 
-@pytest.mark.parametrize("labels", GOOD, ids=str)
+@pytest.mark.parametrize("labels", GOOD)
 def test_both_take_them(labels: dict[str, str]) -> None:
     assert find_label_problem(labels) is None
     build_environment(EnvironmentOptions(additional_user_labels=labels))
 
 
-@pytest.mark.parametrize("labels", BAD, ids=ascii)
+@pytest.mark.parametrize("labels", BAD)
 def test_both_refuse_them(labels: dict[str, str]) -> None:
     assert find_label_problem(labels)
     with pytest.raises(InputError):
