@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections import OrderedDict
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -139,6 +141,32 @@ def test_float32_comes_out_of_whatever_a_network_returns(precision):
     assert returned["list"][0].dtype == returned["pair"][0].dtype == torch.float32
     assert returned["pair"][1].dtype == torch.int64
     assert (returned["list"][1], returned["n"]) == (1, None)
+
+
+@dataclass
+class Output(OrderedDict):
+    """As what models of Hugging Face return: a dataclass that is a dict as well."""
+
+    logits: torch.Tensor
+    loss: torch.Tensor | None = None
+
+
+def test_float32_comes_out_of_a_dataclass():
+    class Head(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            return Output(self.layer(x))
+
+    head = Head()
+    compute = Compute("cpu", "bfloat16")
+    compute.adopt(head)
+    with compute.applied():
+        returned = head(torch.zeros(1, 2))
+    assert isinstance(returned, Output)
+    assert (returned.logits.dtype, returned.loss) == (torch.float32, None)
 
 
 def test_a_gpu_that_does_not_compute_in_it_is_refused():
