@@ -111,7 +111,7 @@ def _shirt(pen: _Pen) -> None:
     hem = pen.between(0.8, 0.88)
     _top(pen, sleeve=pen.between(0.42, 0.56), hem=hem, width=0.17)
     pen.shape([(0.4, 0.1), (0.5, 0.16), (0.44, 0.24)], pen.shade, mirror=True)
-    for button in np.arange(0.3, hem - 0.05, 0.11):
+    for button in np.arange(0.3, hem - 0.05, 0.11).tolist():
         pen.line([(0.485, button), (0.515, button)], pen.shade, 0.035)
 
 

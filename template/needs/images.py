@@ -129,7 +129,8 @@ def _stack(cells: Sequence[Any]) -> np.ndarray:
     if whole is not None:
         return whole
     # np.stack takes several times as long for small images.
-    return np.concatenate(images).reshape(-1, *images[0].shape)
+    joined: np.ndarray = np.concatenate(images)
+    return joined.reshape(-1, *images[0].shape)
 
 
 def _are_all(cells: Sequence[Any], shape: tuple[int, ...]) -> bool:
