@@ -13,7 +13,7 @@ from template.file_versions import FileVersion
 from template.sources.streams import ReadSettings
 
 FILES_PER_SPLIT = 256
-_FEW_GROUPS, _FEW_FILES = 8, 32
+_FEW_GROUPS, _FEW_FILES = 8, 16
 WHOLE = ""
 """The range of a split that is a whole file."""
 
@@ -37,10 +37,13 @@ class SplitId:
 
 
 def cut_evenly(files: Sequence[FileVersion], least: int = 1) -> Iterator[Sequence[FileVersion]]:
-    """Cut files into groups of one size, of which ``least`` and then some for every worker."""
+    """Cut files into ``least`` groups or more of one size, as many for each of two workers."""
     size = len(files)
     groups = max(least, -(-size // FILES_PER_SPLIT), min(_FEW_GROUPS, size // _FEW_FILES), 1)
-    for number in range(min(groups, size)):
+    if groups > 1:
+        groups += groups % 2
+    groups = min(groups, size)
+    for number in range(groups):
         yield files[size * number // groups : size * (number + 1) // groups]
 
 
