@@ -110,6 +110,7 @@ def count_requests(weights: Path) -> Round:
             handler = Counter()
             logger.addHandler(handler)
             logger.setLevel(logging.DEBUG)
+            logger.propagate = False
             began = time.monotonic()
             run_flexpack(f"gs://{dataflow.bucket.name}/small-*.csv", weights, Path(temporary))
             wall = time.monotonic() - began
