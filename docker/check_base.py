@@ -20,7 +20,7 @@ GLIBC = (2, 28)
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What decides about a base; ``libc`` is its C library's name and version."""
+    """The facts that decide about a base; ``libc`` is its C library's name and version."""
 
     python: tuple[int, int]
     is_virtual_environment: bool
@@ -31,7 +31,7 @@ class Base:
 
 
 def read_base() -> Base:
-    """Return what this interpreter says about itself."""
+    """Return the facts about this interpreter."""
     return Base(
         python=sys.version_info[:2],
         is_virtual_environment=sys.prefix != sys.base_prefix,
@@ -43,7 +43,7 @@ def read_base() -> Base:
 
 
 def find_problems(base: Base) -> Iterator[str]:
-    """Yield what is wrong with the base, each with what to change."""
+    """Yield the problems of the base, each with its remedy."""
     if base.python != PYTHON:
         yield (
             f"its 'python' is {base.python[0]}.{base.python[1]}, and the locks are for "

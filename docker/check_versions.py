@@ -1,4 +1,4 @@
-"""Fails the image's build where the parts of the image do not belong together.
+"""Fails the image's build if the parts of the image do not fit together.
 
 Runs in the image, before the code is copied. It reads metadata and imports no package, so that it
 writes no bytecode into a layer. Compares
@@ -21,7 +21,7 @@ FOLDER = Path("/opt/flexpack")
 
 
 def find_problems(lock: str, *, boot_metadata: str, boot_wheel: str) -> Iterator[str]:
-    """Yield what is wrong, each with what to change.
+    """Yield the problems, each with its remedy.
 
     Args:
         lock: text of the lock files.

@@ -1,9 +1,9 @@
 """Installs one layer of packages while the image is built: ``python install.py LOCK``.
 
 Into the global interpreter: Beam's boot program ignores virtual environments. Wheels come first,
-then what is built from source with the build tools among them. pip checks every hash before it
-installs. Bytecode is kept: it saves seconds at every start of a worker. Tests and headers that
-nothing needs at run time are removed.
+then source packages, built with the build tools among the wheels. pip checks every hash before it
+installs. Bytecode is kept: it saves seconds at every start of a worker. Removes tests and headers
+that nothing needs at run time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except subprocess.CalledProcessError as error:
-        # pip has said why, but not that a wheel is for a newer glibc than the base's.
+        # pip printed the reason, but not that a wheel needs a newer glibc than the base's.
         if tuple(map(int, re.findall(r"\d+", platform.libc_ver()[1]))) < (2, 34):
             print("flexpack image: projects are locked for glibc 2.34 and newer", file=sys.stderr)
         sys.exit(error.returncode)

@@ -1,6 +1,6 @@
 """Installs Debian packages while the image is built: ``python install_system.py FILE``.
 
-FILE names one a line; without any, nothing is done.
+FILE names one a line; an empty file does nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What apt leaves behind, and what would differ between two builds.
+# Leftovers of apt, which would differ between two builds.
 _LEFTOVERS = ("/var/lib/apt/lists", "/var/cache/apt", "/var/log/apt", "/var/log/dpkg.log")
 
 
@@ -47,4 +47,4 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except subprocess.CalledProcessError as error:
-        sys.exit(error.returncode)  # apt-get has said why.
+        sys.exit(error.returncode)  # apt-get printed the reason.

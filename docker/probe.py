@@ -4,8 +4,8 @@
 docker/requirements.in and the projects' requirements name. As the launcher it runs the entry file
 with the flags that Dataflow passes, and looks for the job that this stages. As a worker it predicts
 a few images through Beam and compares with torch alone, or, in an image without torch, with Python
-alone; then it predicts with the user's model, if one is given. It judges nothing:
-``launcher/image/checks.py`` does.
+alone; then it predicts with the user's model, if one is given. ``launcher/image/checks.py`` judges
+the results.
 
 Its argument is a JSON object: ``packages``, names of packages to import, and ``trial``, the user's
 model: ``model_class`` or ``model_path``, and perhaps ``input`` and more ``parameters``.
@@ -46,7 +46,7 @@ DPKG_FIELDS = {
 }
 MACHINES = {62: "amd64", 183: "arm64"}
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-# Where the template itself needs torch.
+# The template's modules that need torch.
 TORCH_MODELS = "template.models."
 
 # The example model of an image without torch.
@@ -70,7 +70,7 @@ FACTOR = 0.5
 
 
 def describe_file(path: str) -> dict[str, Any]:
-    """Tell whether a file is there, may be executed, and for which machine it is made."""
+    """Report whether a file exists and may be executed, and the machine that it is for."""
     found = Path(path)
     if not found.is_file():
         return {"exists": False, "executable": False, "readable_by_all": False, "machine": None}
@@ -89,7 +89,7 @@ def describe_file(path: str) -> dict[str, Any]:
 
 
 def describe_program(path: str) -> dict[str, Any]:
-    """Return a program's hash, and if it is written in Go what it is made of."""
+    """Return a program's hash and, if it is written in Go, its modules."""
     content = Path(path).read_bytes() if Path(path).is_file() else b""
     return {
         "sha256": hashlib.sha256(content).hexdigest() if content else None,
@@ -98,7 +98,7 @@ def describe_program(path: str) -> dict[str, Any]:
 
 
 def read_go_build(content: bytes) -> dict[str, Any]:
-    """Return Go's version, and the modules that a Go program holds, as its linker wrote them down.
+    """Return the Go version and the modules of a Go program, as its linker recorded them.
 
     https://pkg.go.dev/debug/buildinfo; since Go 1.18 both texts follow the header.
     """
@@ -117,7 +117,7 @@ def read_go_build(content: bytes) -> dict[str, Any]:
                 break
         texts.append(content[place : place + length])
         place += length
-    # A mark of 16 bytes stands before and behind the list.
+    # The list stands between two marks of 16 bytes.
     lines = texts[1][16:-16].decode(errors="replace").splitlines()
     modules = [line.split("\t") for line in lines if line.startswith(("mod\t", "dep\t", "=>\t"))]
     found: list[dict[str, str]] = []
@@ -182,7 +182,7 @@ def list_system_packages() -> list[dict[str, str]]:
 
 
 def check_packages() -> str:
-    """Return what ``pip check`` complains about."""
+    """Return the complaints of ``pip check``."""
     done = subprocess.run(
         [sys.executable, "-B", "-m", "pip", "--disable-pip-version-check", "check"],
         capture_output=True,
@@ -222,7 +222,7 @@ def read_project_requirements() -> list[str]:
 
 
 def import_packages(names: list[str]) -> list[dict[str, str]]:
-    """Import what packages bring; return those that fail, each with its error."""
+    """Import the packages' modules; return those that fail, each with its error."""
     modules = metadata.packages_distributions()
     failures = []
     for name in names:
@@ -231,7 +231,7 @@ def import_packages(names: list[str]) -> list[dict[str, str]]:
             for top, distributions in modules.items()
             if name in map(canonical_name, distributions)
             and top.isidentifier()
-            # A base's older version, which this one hides, may have had more.
+            # A base's older version, which this one hides, may have more modules.
             and importlib.util.find_spec(top)
         ]
         for top in sorted(tops):
@@ -281,7 +281,7 @@ def example_flags(folder: Path) -> list[str]:
 
 
 def predict_alone(folder: Path) -> list[dict[str, float]]:
-    """Return what the example model predicts of each image, without Beam."""
+    """Return the example model's predictions without Beam."""
     data = (folder / "probe-images-idx3-ubyte").read_bytes()[16:]
     if not HAS_TORCH:
         images = (data[start : start + 28 * 28] for start in range(0, len(data), 28 * 28))
@@ -302,7 +302,7 @@ def predict_alone(folder: Path) -> list[dict[str, float]]:
 
 
 def run_entry_file(*flags: str, modules: Path | None = None) -> None:
-    """Run the entry file, as the launcher does; ``modules`` is one more place of code."""
+    """Run the entry file like the launcher; ``modules`` is one more folder of code."""
     env = dict(os.environ)
     if modules:
         env["PYTHONPATH"] = f"{env.get('PYTHONPATH', '')}:{modules}"
@@ -319,7 +319,7 @@ def run_entry_file(*flags: str, modules: Path | None = None) -> None:
 
 
 def play_launcher(folder: Path) -> str | None:
-    """Stage a job as Dataflow's launcher does; return the type of the job."""
+    """Stage a job like Dataflow's launcher; return the job's type."""
     job_object = folder / "job_object"
     run_entry_file(
         *example_flags(folder),
@@ -328,9 +328,9 @@ def play_launcher(folder: Path) -> str | None:
         "--region=us-central1",
         "--job_name=probe",
         "--no_auth",
-        # Beam takes paths that are not in Cloud Storage if the service is a local one.
+        # Beam accepts paths outside Cloud Storage for a local service.
         "--dataflow_endpoint=http://localhost:1",
-        # Beam makes one folder there, not two.
+        # Beam creates only one level of folders there.
         f"--temp_location={folder}",
         f"--staging_location={folder}",
         f"--template_location={job_object}",
@@ -341,7 +341,7 @@ def play_launcher(folder: Path) -> str | None:
 
 
 def play_worker(folder: Path) -> dict[str, int]:
-    """Predict through Beam and without; return how many rows there are and differ."""
+    """Predict with and without Beam; return the numbers of all rows and of differing rows."""
     run_entry_file(*example_flags(folder), "--runner=FnApiRunner", modules=folder)
     predicted = read_lines(folder, "predictions-[0-9]*")
     rows = {int(row["key"].rpartition("#")[2]): row for row in predicted}
@@ -395,7 +395,7 @@ def read_lines(folder: Path, pattern: str) -> list[dict[str, Any]]:
 
 
 def attempt(work: Callable[[], Any]) -> dict[str, Any]:
-    """Return what ``work`` returns, or how it failed."""
+    """Return the result of ``work``, or its failure."""
     try:
         return {"result": work(), "error": None}
     except Exception:

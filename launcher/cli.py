@@ -1,4 +1,4 @@
-"""The ``flexpack`` command: which commands there are, and how errors are shown.
+"""The ``flexpack`` command: its commands, and the output of errors.
 
 A command's module is loaded only when it is called, so that ``--help`` answers at once. Of the
 modules outside ``launcher.commands``, only this one prints or exits.
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader, such as head, has seen enough; keep the interpreter from flushing to it.
+        # The reader, such as head, has closed the pipe; keep the interpreter from flushing to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_local_hint() -> None:
-    """Say that this shell asked Google Cloud although there is a local Dataflow here."""
+    """Report that this shell called Google Cloud although this folder has a local Dataflow."""
     from launcher.commands.connection import format_local_hint
 
     if hint := format_local_hint():
@@ -65,7 +65,7 @@ def _print_local_hint() -> None:
 
 
 def _show_everything() -> None:
-    """Let what is not UTF-8, such as the name of a file, be printed as escapes."""
+    """Print text that is not UTF-8, such as a file's name, with escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -77,8 +77,7 @@ def _refuse_other_than_text(arguments: Sequence[str]) -> None:
             argument.encode()
         except UnicodeEncodeError as error:
             raise InputError(
-                f"argument {number}, {argument!a}: not UTF-8, which everything that it may be sent "
-                "to requires"
+                f"argument {number}, {argument!a}: not UTF-8, which every service requires"
             ) from error
 
 

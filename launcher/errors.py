@@ -18,11 +18,11 @@
     │   ├── ApiError            1  ... answered with an error
     │   ├── Unreachable         1  ... did not answer
     │   └── LaunchUncertain     1  ... may or may not have created the job
-    └── JobError                1  a job did not end well; carries the job (launcher.jobs.errors)
+    └── JobError                1  a job did not succeed; carries the job (launcher.jobs.errors)
         ├── JobFailed           1  it failed; carries its last error messages and a diagnosis
         ├── JobCancelled        1  it was cancelled
-        ├── JobMismatch         1  it is not the job that was requested
-        └── JobTimeout          1  it still runs when the waiting ends
+        ├── JobMismatch         1  it differs from the request
+        └── JobTimeout          1  it still runs at the end of the wait
 
 Messages name the flag or field, what was given, and what to do next.
 """
@@ -45,7 +45,7 @@ _TRANSIENT = frozenset(
 
 
 class FlexpackError(Exception):
-    """Everything that the launcher raises on purpose."""
+    """All exceptions that the launcher raises on purpose."""
 
     exit_status = 1
 
@@ -61,7 +61,7 @@ class SpecError(InputError):
 
 
 class NotFound(InputError):
-    """A project, bucket, object or job does not exist, at least not where the shell looks."""
+    """A project, bucket, object or job does not exist where the shell points."""
 
 
 class StaleFiles(FlexpackError):
@@ -109,7 +109,7 @@ class ApiError(ServiceError):
         status_code: HTTP status, for example 400.
         status: canonical code, for example ``INVALID_ARGUMENT``; empty if the answer had none.
         service_message: the service's own words.
-        details: the ``google.rpc.Status`` details as they came.
+        details: the ``google.rpc.Status`` details, unchanged.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class ApiError(ServiceError):
         self.status = status
         self.service_message = message
         self.details = tuple(details)
-        # Dataflow has answered 404 for a job that it could not look up in time.
+        # Dataflow has been seen to answer 404 for a job that it could not look up in time.
         self.is_transient = status_code in _TRANSIENT or (
             status_code == HTTPStatus.NOT_FOUND and "DEADLINE_EXCEEDED" in message
         )
@@ -146,7 +146,7 @@ class ApiError(ServiceError):
     def _explanation(self) -> str:
         if not self.violations:
             return self.service_message.strip() or "no explanation"
-        # The service repeats the violations behind this word, one a line.
+        # The service repeats the violations after this word, one a line.
         summary = self.service_message.partition("Details:")[0].strip()
         return "\n  ".join([summary, *(f"{name}: {why}" for name, why in self.violations)])
 
@@ -158,4 +158,4 @@ class Unreachable(ServiceError):
 
 
 class LaunchUncertain(ServiceError):
-    """A launch failed, and whether its job exists could not be found out either."""
+    """A launch failed, and it is unknown whether its job exists."""

@@ -1,10 +1,10 @@
 """The kit's extras: the optional dependencies of pyproject.toml, and how to install them.
 
-From where the kit itself came: its direct_url.json (PEP 610) says so.
+The source of the kit itself is in its direct_url.json (PEP 610).
 https://packaging.python.org/en/latest/specifications/direct-url/
 
-``template`` is what the image has, ``emulator`` what the local Dataflow needs, ``dev`` the tools of
-those who work on the kit.
+``template`` holds the image's packages, ``emulator`` those of the local Dataflow, ``dev`` the tools
+for work on the kit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def require_extras(action: str, *extras: str) -> None:
     """Refuse an action whose packages are not installed.
 
     Args:
-        action: what needs them, for the message: ``emulator start``.
+        action: the command, for the message: ``emulator start``.
 
     Raises:
         MissingExtra: packages are missing; the message has the command that installs them.
@@ -47,7 +47,7 @@ def find_missing(extra: str) -> list[str]:
     """Return the packages of an extra that are not installed."""
     try:
         declared = map(Requirement, importlib.metadata.requires(_DISTRIBUTION) or ())
-    except importlib.metadata.PackageNotFoundError:  # it is not installed, but runs from its source
+    except importlib.metadata.PackageNotFoundError:  # not installed, but run from its source
         return []
     return [
         requirement.name
@@ -60,7 +60,7 @@ def find_missing(extra: str) -> list[str]:
 
 
 def format_install(*extras: str) -> str:
-    """Return the command that installs extras from where the kit came from."""
+    """Return the command that installs extras from the kit's source."""
     distribution = importlib.metadata.distribution(_DISTRIBUTION)
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
@@ -72,10 +72,10 @@ def format_install(*extras: str) -> str:
 
 
 def find_requirement(extras: Sequence[str] = ()) -> str:
-    """Return what pip installs this kit by: a folder, a wheel, an archive or a repository.
+    """Return this kit as a requirement for pip: a folder, a wheel, an archive or a repository.
 
-    Never the bare name, because an index may have somebody else's package of that name. If the kit
-    was installed from an index, there is no such place, and the result is its exact version.
+    Never the bare name, because an index may have a foreign package with that name. If the kit was
+    installed from an index, it is the exact version.
     """
     distribution = importlib.metadata.distribution(_DISTRIBUTION)
     name = _DISTRIBUTION + _format_extras(extras)

@@ -10,20 +10,20 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 MOST_BYTES = 64 << 30
-"""What an archive may hold, unpacked."""
+"""The limits of an unpacked archive."""
 _MOST_FILES = 10_000
 _MOST_RATIO = 200
-"""How many times its own size an archive may unpack to, beyond ``_FREE_BYTES``."""
+"""The largest ratio of unpacked to packed size, beyond ``_FREE_BYTES``."""
 _FREE_BYTES = 1 << 30
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether a file is a tar, compressed or not, or a zip that is called one."""
+    """Return whether a file is a tar, compressed or not, or a zip named ``.zip``."""
     if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
         return True
     try:
         return tarfile.is_tarfile(path)
-    except (OSError, EOFError, ValueError):  # of a file that is damaged behind its first bytes
+    except (OSError, EOFError, ValueError):  # the file is damaged after its first bytes
         return False
 
 
@@ -85,6 +85,8 @@ def _write(source: IO[bytes], target: Path, limit: int, archive: Path) -> int:
             if size > limit:
                 file.close()
                 shutil.rmtree(target.parent)
-                raise ValueError(f"{archive.name}: holds far more than it weighs; unpack it")
+                raise ValueError(
+                    f"{archive.name}: unpacks to far more than its size; unpack it yourself"
+                )
             file.write(chunk)
     return size

@@ -1,4 +1,4 @@
-"""Types of Arrow with another instead of some of those within."""
+"""Arrow types with a nested type replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 def replace_types(
     type_: pa.DataType, is_replaced: Callable[[pa.DataType], bool], other: pa.DataType
 ) -> pa.DataType:
-    """Return a type in which ``other`` stands for itself or for what lists, maps and structs hold.
+    """Return a type in which ``other`` replaces some types, in lists, maps and structs too.
 
     It is ``type_`` if nothing is replaced.
     """

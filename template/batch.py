@@ -77,7 +77,7 @@ def make_reader(config: PredictConfig) -> ReadBlocks:
 
 
 def describe_launch(config: PredictConfig, options: PipelineOptions) -> LaunchFacts:
-    """Return what the record of a run says about its launch."""
+    """Return the launch's part of a run's record."""
     parameters = {parameter.name: getattr(config, parameter.name) for parameter in BATCH.parameters}
     model = config.model_class
     parameters["model_class"] = f"{model.__module__}:{model.__qualname__}"

@@ -1,9 +1,9 @@
 """The element that travels through the pipeline: a block of rows.
 
-A block is a DataFrame of at most ``batch_size`` rows, which ``predict`` gets, and beside it what
-``predict`` does not get: the keys and the columns that are only written. An image is a cell of
-column ``image``: a numpy array (H, W) or (H, W, C). Moving blocks and never single rows is what
-makes the pipeline fast: Beam's cost is per element.
+A block is a DataFrame of at most ``batch_size`` rows, which ``predict`` gets, and the columns
+beside it, which it does not get: the keys and the columns that are only written. An image is a cell
+of column ``image``: a numpy array (H, W) or (H, W, C). Moving blocks instead of single rows makes
+the pipeline fast: Beam's cost is per element.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pandas.api.extensions import ExtensionArray
 
 KEY = "key"
 IMAGE = "image"
-"""The column that holds images, each an array (H, W) or (H, W, C) in a cell of its own."""
+"""The column that holds images, each cell an array (H, W) or (H, W, C)."""
 MAX_BLOCK_BYTES = 64 << 20
 """The bytes of decoded images at which a block is complete, whatever ``batch_size`` is."""
 _LARGEST_EXACT = 2**53  # of the integers, as floats
@@ -53,18 +53,18 @@ class Block:
     """Some rows of the input.
 
     Attributes:
-        frame: what ``predict`` gets: the input's columns and nothing else, rows counted from 0.
+        frame: the DataFrame for ``predict``: only the input's columns, rows counted from 0.
         beside: the columns that are written beside the prediction, the key first.
-        index: where each row is: its number in the file, its position among the messages, or both
+        index: each row's place: its number in the file, its position among the messages, or both
             file and number, see ``SOURCE``.
-        attrs: what holds for all rows, and is kept with their predictions; see ``SOURCE``.
-        integers: the columns that are floats only because some rows have no integer in them.
-        origin: makes the columns as they were read again, after ``predict`` was given the frame
-            and may have changed arrays and lists in its cells. Without it, ``predict`` gets copies
-            of them. ``beside`` must not share any with the frame of a block that has one.
+        attrs: facts about all rows, kept with their predictions; see ``SOURCE``.
+        integers: the columns that are floats only because some rows lack an integer.
+        origin: restores the columns as they were read, since ``predict`` may change arrays and
+            lists in the frame's cells. Without it, ``predict`` gets copies of them. ``beside`` must
+            not share any with the frame of a block that has one.
         misfits: for each row, the texts in columns of numbers, by column; empty if no row has any.
-            They may be why ``predict`` fails on it.
-        is_typed: whether the columns have the types that the model declares, whatever is in them.
+            They may be the reason why ``predict`` fails.
+        is_typed: whether the columns have the types that the model declares, whatever their values.
     """
 
     frame: pd.DataFrame
@@ -92,7 +92,7 @@ class Block:
         return len(self.index)
 
     def take(self, start: int, stop: int) -> Block:
-        """Return some of the rows, with the types that they have without the others.
+        """Return some of the rows, with the types that they have by themselves.
 
         A text among numbers makes objects of its column, a missing integer makes floats of it.
         """
@@ -118,9 +118,9 @@ class Block:
 
 
 class _PickleCoder(beam.coders.Coder):
-    """Pickles, as Beam would, but finds the size of the data without pickling it.
+    """Pickles like Beam, but finds the data's size without pickling.
 
-    Beam samples the size of elements all the time; an image block holds a thousand arrays.
+    Beam samples the size of elements all the time, and an image block holds a thousand arrays.
     """
 
     def encode(self, value: Any) -> bytes:
@@ -132,12 +132,12 @@ class _PickleCoder(beam.coders.Coder):
         return pickle.loads(encoded)  # noqa: S301  (Beam's own default for such elements)
 
     def is_deterministic(self) -> bool:
-        """Say that blocks cannot be grouping keys."""
+        """Return False: blocks cannot be grouping keys."""
         return False
 
 
 class BlockCoder(_PickleCoder):
-    """The coder of blocks: what a block was pickled to is its origin from then on."""
+    """The coder of blocks: the pickled block becomes its origin."""
 
     def encode(self, value: Block) -> bytes:
         """Pickle a block without its origin."""
@@ -163,7 +163,7 @@ class _PickledBlock:
 
 
 class FrameCoder(_PickleCoder):
-    """The coder of DataFrames: predictions, and what users' own pipelines predict."""
+    """The coder of DataFrames: predictions, and the inputs of users' own pipelines."""
 
     def estimate_size(self, value: pd.DataFrame) -> int:
         """Return the bytes of the data."""
@@ -213,7 +213,7 @@ def make_blocks(
 
 
 def object_cells(values: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """Return one object cell for each value; cells of an array are views into it."""
+    """Return an object cell for each value; cells of an array are views into it."""
     cells = np.empty(len(values), dtype=object)
     for position, value in enumerate(values):
         cells[position] = value
@@ -221,7 +221,7 @@ def object_cells(values: Sequence[Any] | np.ndarray) -> np.ndarray:
 
 
 def row_source(rows: Block | pd.DataFrame, position: int, key: str) -> str:
-    """Return where the row at ``position`` is from; its key if the block does not say."""
+    """Return the source of the row at ``position``, or its key if the block does not say."""
     if SOURCE not in rows.attrs:
         return key
     source, row = rows.attrs[SOURCE], rows.index[position]
@@ -229,9 +229,9 @@ def row_source(rows: Block | pd.DataFrame, position: int, key: str) -> str:
 
 
 def frame_bytes(frame: pd.DataFrame) -> int:
-    """Return about the bytes of the data in a DataFrame, without encoding it.
+    """Return about the bytes of a DataFrame's data, without encoding it.
 
-    Of many texts and other objects those of every n-th row stand for all.
+    Of many texts and other objects, every n-th row is measured.
     """
     dtypes = frame.dtypes.tolist()
     objects = [number for number, dtype in enumerate(dtypes) if dtype.kind == "O"]

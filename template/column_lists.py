@@ -1,4 +1,4 @@
-"""Parameters that list columns, as a line of CSV, so that a name with a comma can be quoted."""
+"""Parameters that list columns as a line of CSV, so that a name with a comma can be quoted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parse_passthrough_columns(text: str, taken: Sequence[str]) -> tuple[str, ...
     """Return the names of the columns that are passed through.
 
     Raises:
-        ParameterError: one is there twice, or is the name of something else that is written.
+        ParameterError: a name is given twice, or names another column of the output.
     """
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
     flag = f"--passthrough_columns {text!r}"

@@ -1,6 +1,6 @@
-"""How exactly a model computes: as it is stored, or in fewer bits by torch's autocast.
+"""The precision of a model: as stored, or lower by torch's autocast.
 
-Autocast runs the operations that bear it in the lower precision and the others in float32:
+Autocast runs the operations that tolerate it in the lower precision and the others in float32:
 https://docs.pytorch.org/docs/stable/amp.html. torch has both precisions on the CPU, too.
 """
 
@@ -24,7 +24,7 @@ STORED = "stored"
 
 @dataclass(frozen=True)
 class Compute:
-    """On which device, and how exactly, ``predict`` of a loaded model computes.
+    """The device and the precision of a loaded model's ``predict``.
 
     Attributes:
         device: of torch, such as "cpu" or "cuda".
@@ -35,20 +35,20 @@ class Compute:
     precision: str = STORED
 
     def adopt(self, loaded: object) -> None:
-        """Let a loaded module of torch return float32 where autocast would return less.
+        """Let a loaded torch module return float32 if autocast would return less.
 
-        What comes after it, softmax for instance, is then as exact as before, and NumPy, which has
-        no bfloat16, takes its outputs. Other objects, and TorchScript, are left as they are.
+        Later steps, softmax for instance, are then as exact as before, and NumPy, which has no
+        bfloat16, accepts the outputs. Other objects and TorchScript stay unchanged.
         """
         torch = sys.modules.get("torch")
         if self.precision == STORED or torch is None or not isinstance(loaded, torch.nn.Module):
             return
-        if not isinstance(loaded, torch.jit.ScriptModule):  # which takes no hooks
+        if not isinstance(loaded, torch.jit.ScriptModule):  # which accepts no hooks
             loaded.register_forward_hook(_return_float32)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Compute so in this thread."""
+        """Apply it to this thread."""
         with on_device(self.device), self._autocast():
             yield
 
@@ -83,8 +83,8 @@ def check_precision(precision: str, model: BaseModel) -> None:
     flag = f"--precision {precision!r}"
     if isinstance(model, FileModel) and not model.uses_torch:
         raise ParameterError(
-            f"{flag}: --model_path {model.model_path!r} is {model.kind}, which torch does not run, "
-            "and the precision is torch's autocast: leave the parameter out"
+            f"{flag}: --model_path {model.model_path!r} is {model.kind}, which does not run on "
+            "torch, and the precision is torch's autocast: leave the parameter out"
         )
     if importlib.util.find_spec("torch") is None:
         raise ParameterError(
@@ -98,10 +98,10 @@ def _return_float32(module: object, arguments: object, returned: Any) -> Any:
 
 
 def _to_float32(value: Any) -> Any:
-    """Return a value with its tensors of half the size of float32 as float32."""
+    """Return a value with its 16-bit tensors as float32."""
     if is_tensor(value):
         return value.float() if value.is_floating_point() and value.itemsize == 2 else value
-    if is_dataclass(value) and not isinstance(value, type):  # as what Hugging Face's models return
+    if is_dataclass(value) and not isinstance(value, type):  # such as Hugging Face's outputs
         made = {each.name: _to_float32(getattr(value, each.name)) for each in fields(value)}
         return replace(value, **made)
     if isinstance(value, Mapping):

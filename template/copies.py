@@ -1,4 +1,4 @@
-"""The copies of a loaded model, one on each device, which share the blocks of all threads."""
+"""The copies of a loaded model, one on each device, which serve the blocks of all threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from template.predictor import Part, Predictor
 
 
 class Copies:
-    """Predicts each block on the device that has the fewest under way.
+    """Predicts each block on the device with the fewest blocks under way.
 
     Args:
-        predictors: of one model, each on a device of its own.
+        predictors: of one model, each on its own device.
     """
 
     def __init__(self, predictors: Sequence[Predictor]) -> None:
@@ -24,7 +24,7 @@ class Copies:
         self._predictors = predictors
         self._lock = threading.Lock()
         self._calls = [0] * len(predictors)
-        """Under way on each device."""
+        """The number of blocks under way on each device."""
 
     def predict(self, block: Block) -> pd.DataFrame:
         """Return the predictions of a block; see ``Predictor.predict``."""

@@ -1,8 +1,8 @@
-"""What could not be predicted, and the job's counters.
+"""Rows that could not be predicted, and the job's counters.
 
 A dead letter stands for one row or message, or for one file (or the rest of one) that cannot be
-read: that counts as one row read and one dead letter, because nobody knows how many rows it held.
-So ``rows_read = predictions + dead_letters`` holds for every job.
+read: that counts as one row read and one dead letter, because its number of rows is unknown. So
+``rows_read = predictions + dead_letters`` holds for every job.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PREDICTIONS = Metrics.counter("flexpack", "predictions")
 DEAD_LETTERS = Metrics.counter("flexpack", "dead_letters")
 UNREAD_FILES = Metrics.counter("flexpack", "unread_files")
 NOT_TRIED_ALONE = Metrics.counter("flexpack", "not_tried_alone")
-"""Of the dead letters, those of rows that only failed together with others: see ``failures``."""
+"""The dead letters of rows that only failed together with others: see ``failures``."""
 
 ROWS_FOUND = Metrics.counter("flexpack", "rows_found")
-"""Rows of the input, as far as they are known before they are read: the total of ``rows_read``."""
+"""Rows of the input that were counted before they are read: the total of ``rows_read``."""
 UNCOUNTED_FILES = Metrics.counter("flexpack", "uncounted_files")
-"""Files whose rows are not among them, because only reading them shows how many there are."""
+"""Files whose rows are not included, because only reading them shows their number."""
 _REASONS = "flexpack.dead_letters"
 """Namespace of a counter for each reason of dead letters, by the error's type."""
 _REASON = re.compile(r"\w{1,60}(?=:)")
@@ -37,7 +37,7 @@ _LONGEST_ERROR = 10_000  # characters
 
 
 def count_dead_letter(error: str) -> None:
-    """Count a dead letter, in all and by its reason."""
+    """Count a dead letter, in total and by its reason."""
     DEAD_LETTERS.inc()
     reason = _REASON.match(error)
     Metrics.counter(_REASONS, reason[0] if reason else "other").inc()
@@ -49,8 +49,8 @@ class DeadLetter:
 
     ``key`` is None if the row has no key or stands for a file; ``error`` is type and message;
     ``source`` names the file and, if there is one, the row (from 0), or the message's id.
-    ``message`` is the message that the row came from, if any. ``is_unread_file`` says that nothing
-    of a file of tables or images could be read.
+    ``message`` is the message that the row came from, if any. ``is_unread_file`` marks a file of
+    tables or images of which nothing could be read.
     """
 
     key: str | None
@@ -67,7 +67,7 @@ class DeadLetter:
         return cls(key=key, error=error, source=source, message=message)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record that is written; a message's payload is base64 in it."""
+        """Return the record to write, with a message's payload in base64."""
         record = {
             "key": None if self.key is None else utf8(self.key),
             "error": utf8(self.error),
@@ -83,14 +83,14 @@ def describe(error: BaseException) -> str:
     name = type(error).__name__
     try:
         message = str(error)
-    except Exception as second:  # what a foreign class does
+    except Exception as second:  # a foreign class may raise anything
         message = f"(its message cannot be read: {type(second).__name__})"
-    if len(message) > _LONGEST_ERROR:  # Pub/Sub, for one, refuses what is too large
+    if len(message) > _LONGEST_ERROR:  # Pub/Sub refuses messages that are too large
         message = f"{message[:_LONGEST_ERROR]}... ({len(message):,} characters)"
     message = utf8(message)
     return f"{name}: {message}" if message else name
 
 
 def utf8(text: str) -> str:
-    """Return text that can be written and logged: a lone surrogate is not, in UTF-8."""
+    """Return text that can be written and logged: UTF-8 has no lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,10 +1,10 @@
-"""The device contract: which devices a worker predicts on, and what their failures mean.
+"""The device contract: a worker's devices, and the meaning of their failures.
 
 ``auto`` takes the GPUs on which a first kernel runs; ``cuda`` raises before the first element
 unless there is a GPU and all of them are usable; nothing ever falls back from ``cuda`` to the CPU.
-Without torch NVIDIA's driver decides: https://docs.nvidia.com/cuda/cuda-driver-api/. It knows
-which GPUs are there, and not whether the model's framework has kernels for them: that shows in
-``load_model`` or ``predict``.
+Without torch NVIDIA's driver decides: https://docs.nvidia.com/cuda/cuda-driver-api/. It knows the
+GPUs, but not whether the model's framework has kernels for them: ``load_model`` or ``predict`` will
+show.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from template.dead_letters import describe
 
-# torch is imported in functions only: the launcher of a job comes by here, and would wait for it.
+# Only functions import torch: a job's launcher imports this module, and would wait for torch.
 
 CPU = "cpu"
 CUDA = "cuda"
@@ -29,7 +29,7 @@ _BFLOAT16_SINCE = (8, 0)
 _DRIVER = "libcuda.so.1"
 _DRIVER_VERSION = Path("/proc/driver/nvidia/version")
 
-# What frameworks say if fewer rows could have been predicted, in lower case.
+# Out-of-memory texts of frameworks, in lower case: fewer rows may succeed.
 _OUT_OF_MEMORY = (
     *("out of memory", "cublas_status_alloc_failed", "can't allocate memory"),
     *("oom when allocating", "failed to allocate memory"),  # TensorFlow, ONNX Runtime
@@ -51,13 +51,13 @@ class DeviceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU of this worker, as torch or the driver sees it.
+    """A GPU of this worker, as seen by torch or the driver.
 
     Attributes:
         device: its name in torch: "cuda" if it is the only one, else "cuda:0" and so on.
-        problem: why it is not usable; None if it is.
-        model: what the maker calls it, if torch says so.
-        capability: its compute capability, if torch says so.
+        problem: why it is unusable; None if it is usable.
+        model: its maker's name for it, if torch reports one.
+        capability: its compute capability, if torch reports it.
     """
 
     device: str
@@ -70,7 +70,7 @@ def find_gpus() -> tuple[Gpu, ...]:
     """Return the GPUs of this worker, usable or not.
 
     Raises:
-        DeviceError: there is none; the message says why.
+        DeviceError: there are none; the message says why.
     """
     return _find_torch_gpus() if _has_torch() else _find_driver_gpus()
 
@@ -83,8 +83,8 @@ def resolve_devices(
 ) -> tuple[str, ...]:
     """Return torch's names of the devices to predict on: the CPU, or each of the worker's GPUs.
 
-    On the CPU torch, if it is installed, gets one thread: Beam runs one process per core, and every
-    process with a thread per core would only contend.
+    On the CPU torch, if it is installed, gets one thread: Beam runs one process per core, and a
+    thread per core in each would only contend.
 
     Args:
         requested: "auto", "cuda" or "cpu".
@@ -115,7 +115,7 @@ def resolve_devices(
 
         torch.set_num_threads(1)
     if usable and not has_torch:
-        problem = "the driver has a GPU; whether the model's framework can use it, it must find out"
+        problem = "the driver has a GPU; only the model's framework knows whether it can use it"
     level = logging.WARNING if usable and len(usable) < len(found) else logging.INFO
     reason = f" ({problem})" if problem else ""
     _log.log(level, "predicting on %s%s; %s", ", ".join(devices), reason, describe_versions())
@@ -123,7 +123,7 @@ def resolve_devices(
 
 
 def _join_problems(gpus: Sequence[Gpu]) -> str | None:
-    """Return what is wrong with the GPUs that are not usable, each with its name if several are."""
+    """Return the problems of unusable GPUs, with their names if there are several."""
     if len(gpus) == 1:
         return gpus[0].problem
     return "; ".join(f"{gpu.device}: {gpu.problem}" for gpu in gpus if gpu.problem) or None
@@ -164,7 +164,7 @@ def describe_versions() -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether a smaller batch could have succeeded where this error was raised."""
+    """Return whether a smaller batch could succeed after this error."""
     if isinstance(error, MemoryError):
         return True
     if not isinstance(error, RuntimeError) and not _is_of_a_framework(error):
@@ -174,7 +174,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Tell whether the GPU is lost to this process: every later kernel would fail as well."""
+    """Return whether this process has lost the GPU: every later kernel would fail too."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(error, torch.AcceleratorError):
         return not is_out_of_memory(error)
@@ -193,7 +193,7 @@ def on_device(device: str) -> Iterator[None]:
 
 
 def release_memory() -> None:
-    """Give cached GPU memory back, so that a smaller batch finds room."""
+    """Release cached GPU memory, so that a smaller batch fits."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -251,6 +251,6 @@ def _find_kernel_problem(device: str) -> str | None:
 
     try:
         (torch.ones(1, device=device) + 1).item()
-    except RuntimeError as error:  # a GPU for which this torch has no kernels, or a broken one
+    except RuntimeError as error:  # a GPU without kernels in this torch, or a broken one
         return f"a first kernel failed: {str(error).partition(chr(10))[0]}"
     return None

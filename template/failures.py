@@ -1,7 +1,7 @@
-"""What a model's ``predict`` failed on in this process: reported once, counted, given up at last.
+"""The failures of a model's ``predict`` in this process: reported once, counted, at last given up.
 
-A process judges by what it has itself seen. As long as every row fails it tries fewer and fewer
-calls, because ten million rows must not be tried one by one on a paid GPU.
+A process judges only by its own rows. While every row fails it makes fewer and fewer calls, because
+ten million rows must not be tried one by one on a paid GPU.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from template.dead_letters import describe, utf8
 from template.device import is_out_of_memory
 
 BLOCKS_ALIKE = 3
-"""After so many blocks in a row that failed wholly for one reason, none is halved any more."""
+"""After this many blocks in a row that failed completely for one reason, no block is halved."""
 ROWS_TO_GIVE_UP = 20_000
 REPORT_SEC = 60.0
 _MOST_REASONS = 1000  # that are remembered
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class NothingPredictedError(RuntimeError):
-    """The model predicted none of the many rows that this process has seen."""
+    """The model predicted none of this process's many rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class Failure:
     Attributes:
         error: type and message, for dead letters.
         cause: the type of the exception and the line that raised it.
-        entries: how many entries ``predict`` returned; None if it raised.
-        out_of_memory: whether fewer rows could have been predicted.
+        entries: the number of entries that ``predict`` returned; None if it raised.
+        out_of_memory: whether fewer rows might succeed.
     """
 
     error: str
@@ -54,7 +54,7 @@ class Failures:
 
     Args:
         gives_up: whether the job fails if none of many rows is predicted.
-        clock: seconds that only grow.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, *, gives_up: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,14 +75,14 @@ class Failures:
 
     @property
     def are_all_alike(self) -> bool:
-        """Whether the last blocks failed wholly for one reason, so that halving is in vain."""
+        """Whether the last blocks failed completely for one reason, so that halving is useless."""
         return self._blocks_alike >= BLOCKS_ALIKE
 
     def note(self, error: BaseException, frames: TracebackType | None) -> Failure:
-        """Return what went wrong in a call, and log it if it is the first of its kind.
+        """Return the failure of a call, and log it if it is the first of its kind.
 
         Args:
-            error: what was raised.
+            error: the exception.
             frames: the model's own part of its traceback; None if ``predict`` returned.
         """
         cause = _find_cause(error, frames)
@@ -106,14 +106,14 @@ class Failures:
         )
 
     def note_success(self) -> None:
-        """Note that a row is predicted: failures are a matter of single rows again."""
+        """Record a predicted row: from now on single rows are to blame again."""
         if self._blocks_alike or not self._predicted_any:
             with self._lock:
                 self._predicted_any = True
                 self._blocks_alike = 0
 
     def note_block(self, block: Block, failures: Iterable[Failure], *, wholly: bool) -> None:
-        """Note a block some rows of which failed, each with its failure.
+        """Record a block with failed rows, each with its failure.
 
         Raises:
             NothingPredictedError: it is time to give up.
@@ -174,6 +174,6 @@ def _find_cause(error: BaseException, frames: TracebackType | None) -> str:
     first = last = frames
     while last.tb_next is not None:
         last = last.tb_next
-    # The line of predict as well: a library raises different mistakes in one line of its own.
+    # With the line of predict: one line of a library can raise different errors.
     places = (f"{each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in (first, last))
     return f"{name} {' '.join(places)}"

@@ -1,6 +1,6 @@
-"""Which version of a file is read: its generation in Cloud Storage, its checksum elsewhere.
+"""The version of a file: its generation in Cloud Storage, its checksum elsewhere.
 
-Beam's filesystems know size and time only; two versions of an object can have both alike.
+Beam's filesystems know only size and time; two versions of an object can agree in both.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class FileVersion:
-    """A file as it is at one time.
+    """A file at one time.
 
     Attributes:
         path: ``gs://...`` or local.
         size: in bytes, as it is stored.
         generation: in Cloud Storage the object's; elsewhere the time at which it was written, in
             seconds since 1970.
-        sha256: of the contents, if somebody computed it.
+        sha256: of the contents, if computed.
     """
 
     path: str
@@ -46,7 +46,7 @@ def match_files(pattern: str) -> list[FileVersion]:
     """Return the files that match a pattern of Beam's, by path; blocks while it lists them.
 
     Raises:
-        Exception: the place cannot be listed; every filesystem has its own.
+        Exception: the place cannot be listed; each filesystem raises its own type.
     """
     if pattern.startswith(_GCS):
         found = _match_objects(pattern)
@@ -67,15 +67,15 @@ def find_version(path: str) -> FileVersion | None:
     """Return the version of a file or folder, with the checksum of what is not in Cloud Storage.
 
     A folder's size is that of its files together, its generation the newest of theirs, and its
-    checksum that of lines with the path, and the checksum or the generation, of each file.
-    None if there is no such file; whoever needs it says so.
+    checksum that of lines with the path, and the checksum or the generation, of each file. None if
+    the file does not exist; the caller reports it if necessary.
     """
     if _WILDCARD.search(path):
         return None
     try:
         names = list_folder(path)
         files = [_find_file_version(each) for each in (names.values() or [path])]
-    except Exception as error:  # every filesystem has its own exceptions
+    except Exception as error:  # each filesystem raises its own exceptions
         _log.warning("no version of %s is known: %s", path, error)
         return None
     known = [file for file in files if file is not None]

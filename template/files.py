@@ -1,4 +1,4 @@
-"""Files and folders of any Beam filesystem as local ones, for libraries that want a path."""
+"""Copy files and folders from any Beam filesystem, for libraries that need a local path."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def download_file_to_localfs(path: str) -> Iterator[str]:
 
 @contextmanager
 def download_to_localfs(path: str) -> Iterator[str]:
-    """Copy a file, a folder or what is in an archive, and give the copy's local path.
+    """Copy a file, a folder or the content of an archive, and give the copy's local path.
 
-    A folder of Cloud Storage is what has its name and a slash before its own. An archive is a tar,
-    compressed or not, or a zip whose name ends in ``.zip``: many formats of models are zips
-    themselves. Of an archive that holds nothing but a folder, that folder is given. All of it is
-    removed at the end of the ``with`` block.
+    A folder of Cloud Storage is all objects whose names begin with the folder's name and a slash.
+    An archive is a tar, compressed or not, or a zip whose name ends in ``.zip``: many formats of
+    models are zips themselves. If an archive holds only a folder, the path is that folder's.
+    Everything is removed at the end of the ``with`` block.
 
     Raises:
         FileNotFoundError: there is neither a file nor a folder.
-        ValueError: the archive holds links or names outside of itself, or far more than it weighs.
+        ValueError: the archive has links, names outside of it, or far more content than its size.
     """
     if files := list_folder(path):
         with tempfile.TemporaryDirectory() as folder:

@@ -48,13 +48,13 @@ class ApplyModel(beam.PTransform):
             which each gets a copy of the model.
         precision: "stored", or "bfloat16" or "float16" for torch's autocast around ``predict``, see
             ``template.compute``.
-        model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is
-            the ``ModelFile.id`` of the model to use from then on. One that does not load, or does
-            not predict the columns of the present model, is refused, logged and counted; the
-            present one stays, and in a process that has none yet it is ``model``.
+        model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is the
+            ``ModelFile.id`` of the model to use from then on. One that does not load, or does not
+            predict the current model's columns, is refused, logged and counted; the current model
+            stays, which in a new process is ``model``.
         reserved_columns: names that ``predict`` must not return, because a later step adds them.
         predict_timeout_sec: how long ``load_model`` and a call of ``predict`` may take before the
-            process ends with the stacks of all its threads; None for as long as they like.
+            process ends with the stacks of all its threads; None for no limit.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class ApplyModel(beam.PTransform):
 
         If ``predict`` raises, or returns fewer entries than rows, the block is halved until the
         rows without a prediction stand alone: they become dead letters, the others are predicted.
-        An out-of-memory error is met in the same way. What halving cannot cure fails the bundle: a
-        lost GPU, or a return value of an unusable type or size.
+        An out-of-memory error is handled in the same way.
 
-        After some blocks that failed wholly and alike no block is halved until a row succeeds;
-        ``template.failures`` has the numbers.
+        Errors that halving cannot cure fail the bundle: a lost GPU, or a return value of an
+        unusable type or size. After some blocks that failed completely and for one reason, no block
+        is halved until a row succeeds; ``template.failures`` has the numbers.
 
         Args:
             gives_up: whether the bundle fails if none of many rows of several splits, or of the
@@ -124,7 +124,7 @@ class ApplyModel(beam.PTransform):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
-    """How a model is called, as ``ApplyModel`` describes it."""
+    """The settings for calls of a model; see ``ApplyModel``."""
 
     key_columns: tuple[str, ...]
     reserved_columns: tuple[str, ...] = ()
@@ -135,7 +135,7 @@ class PredictSettings:
     gives_up: bool = False
 
     def make_copies(self, models: Sequence[BaseModel], model_id: str) -> Copies:
-        """Return what predicts with the loaded copies of a model."""
+        """Return a predictor over the loaded copies of a model."""
         failures = Failures(gives_up=self.gives_up)
         return Copies([self._make_predictor(model, model_id, failures) for model in models])
 
@@ -153,7 +153,7 @@ class PredictSettings:
         )
 
     def find_devices(self) -> Sequence[str]:
-        """Return the names of the devices that get a copy of the model each.
+        """Return the names of the devices that each get a copy of the model.
 
         Raises:
             DeviceError: this worker does not have them.
@@ -171,7 +171,7 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
         self._model = model
         self._settings = settings
         self._file: ModelFile | None = None
-        # Every thread has its own copy of this handler; whichever is first loads for all of them.
+        # Every thread has its own copy of this handler; the first one loads for all.
         self._shared = Shared()
         self._serving: ServingModel | None = None
 
@@ -192,7 +192,7 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
         )
 
     def update_model_path(self, model_path: str | None = None) -> None:
-        """Note the id of the model to load next."""
+        """Record the id of the next model to load."""
         if model_path:
             self._file = ModelFile.from_id(model_path)
 
@@ -210,7 +210,7 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
         model: ServingModel,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[Part]:
-        """Predict a block, by whatever model serves now."""
+        """Predict a block with the current model."""
         block = batch if isinstance(batch, Block) else self._make_block(batch)
         return model.predict(block, halves=self._settings.handles_exceptions)
 
@@ -227,7 +227,7 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
 
 @beam.typehints.with_output_types(pd.DataFrame, dead_letters=DeadLetter)
 class _RouteDoFn(beam.DoFn):
-    """Counts predictions and dead letters, and parts them."""
+    """Counts predictions and dead letters, and separates them."""
 
     DEAD_LETTERS = "dead_letters"
 

@@ -1,5 +1,5 @@
-"""Flex Template entry file (FLEX_TEMPLATE_PYTHON_PY_FILE). Defines nothing: what is defined in a
-main module does not exist on the workers.
+"""Flex Template entry file (FLEX_TEMPLATE_PYTHON_PY_FILE). Defines nothing: definitions in a main
+module do not exist on the workers.
 """
 
 import gc
@@ -14,6 +14,6 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _own_fold
 from template.run import run  # noqa: E402
 
 if __name__ == "__main__":
-    # Else the interpreter's end takes most of a second: it looks through all that was imported.
+    # Otherwise the interpreter takes most of a second to end: it searches everything imported.
     gc.freeze()
     sys.exit(run(sys.argv[1:]))

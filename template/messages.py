@@ -1,8 +1,8 @@
-"""A Pub/Sub message as it travels through the streaming pipeline.
+"""A Pub/Sub message on its way through the streaming pipeline.
 
-``Messages`` are what is batched and kept in state: each message once, as it came. A block made of
-them carries them in ``attrs``, and its index holds their positions, so that a prediction or dead
-letter finds its message again.
+``Messages`` are batched and kept in state: each message once, as received. A block made of them
+carries them in ``attrs``, and its index holds their positions, so that a prediction or dead letter
+finds its message again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from template.blocks import MODEL_ID, Block
 
 MESSAGE_ID = "message_id"
 REPLY_COLUMNS = (MESSAGE_ID, MODEL_ID)
-"""What a reply holds besides the key, the columns that are passed through and the prediction."""
+"""The fields of a reply besides the key, the passed-through columns and the prediction."""
 MESSAGES = "messages"
 """The entry of ``attrs`` that holds the messages of all rows of a block."""
 
@@ -37,12 +37,12 @@ class Message(NamedTuple):
 
     @property
     def source(self) -> str:
-        """What a dead letter calls it."""
+        """Its name in dead letters."""
         return f"message {self.message_id}"
 
     @classmethod
     def from_beam(cls, message: PubsubMessage) -> Message:
-        """Return what ``ReadFromPubSub`` has read."""
+        """Return the message from ``ReadFromPubSub``."""
         return cls(
             message.data,
             message.attributes,
@@ -52,7 +52,7 @@ class Message(NamedTuple):
 
 
 class Messages(tuple[Message, ...]):
-    """Some messages; immutable, and therefore never copied with the attrs of a DataFrame."""
+    """Messages; immutable, and so never copied with the attrs of a DataFrame."""
 
     __slots__ = ()
 
@@ -85,12 +85,12 @@ beam.coders.registry.register_coder(Messages, MessagesCoder)
 
 
 def find_messages(rows: Block | pd.DataFrame) -> Messages | None:
-    """Return the messages that rows are from, by their index; None if they are from files."""
+    """Return the messages of a block's rows, by its index; None if the rows are from files."""
     messages: Messages | None = rows.attrs.get(MESSAGES)
     return None if messages is None else Messages(messages[number] for number in rows.index)
 
 
 def find_message(rows: Block | pd.DataFrame, position: int) -> Message | None:
-    """Return the message that the row at ``position`` is from; None if it is from a file."""
+    """Return the message of the row at ``position``; None if the row is from a file."""
     messages: Messages | None = rows.attrs.get(MESSAGES)
     return None if messages is None else messages[rows.index[position]]

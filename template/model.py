@@ -1,8 +1,8 @@
 """The contract of a user's model: one class, two methods.
 
-``load_model`` turns a path into whatever object predicts; ``predict`` takes a DataFrame. The
-object is loaded on first use, once per process however many threads and unpickled copies ask, and
-it is never pickled: what travels to a worker is the path.
+``load_model`` turns a path into whatever object predicts; ``predict`` takes a DataFrame. The object
+is loaded on first use, once per process for all threads and unpickled copies, and it is never
+pickled: only the path travels to a worker.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ class BaseModel:
         predict_opts: further arguments of the loaded object's ``predict``, see ``predict``.
 
     Raises:
-        ValueError: an option has a value that its declaration refuses, or none and needs one.
+        ValueError: an option's declaration refuses its value, or a required one is missing.
     """
 
     columns: Sequence[Column] = ()
-    """The columns that the model expects; without any, ``predict`` gets those of the input."""
+    """The columns that the model expects; without any, ``predict`` gets the input's columns."""
     images: ClassVar[Images] = Images()
     """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
     takes_all_gpus: ClassVar[bool] = False
     """Set it if a model spreads itself over all GPUs of a worker: one copy of it is loaded then."""
     device: str = "cpu"
     model_version: str = ""
-    """Distinguishes files that were written to the same path one after the other."""
+    """Distinguishes files written to the same path one after another."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -76,10 +76,10 @@ class BaseModel:
         self._loaded: _Loaded | None = None
 
     def inspect(self) -> None:
-        """Find out what only the file says, such as ``columns``. Override it if there is any.
+        """Read from the file what the model needs to declare, such as ``columns``.
 
-        Called once, where a job is launched, before anything is read; the workers get the model as
-        it is then. A ParameterError ends the launch with its message.
+        Override it if necessary. Called once, at the launch, before anything is read; the workers
+        get the model in this state. A ParameterError ends the launch with its message.
         """
 
     def load_model(self, path: str, **opts: Any) -> Any:
@@ -123,7 +123,7 @@ class BaseModel:
 
 
 def find_arguments(load_model: Callable[..., Any]) -> set[str] | None:
-    """Return the names of what ``load_model`` takes besides the path; None if it takes any."""
+    """Return the names of ``load_model``'s arguments besides the path; None if it takes any."""
     parameters = list(inspect.signature(load_model).parameters.values())
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
         return None

@@ -1,4 +1,4 @@
-"""The options of a job's model: from flags of their own, or from the JSON of ``model_opts``."""
+"""The options of a job's model: from their own flags, or from the JSON of ``model_opts``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from template.parameters import ParameterError, did_you_mean
 def make_model(
     model_class: type[BaseModel], model_path: str, model_opts: Mapping[str, Any]
 ) -> BaseModel:
-    """Return a model with its options; one without any may have a constructor that takes none."""
+    """Return a model with its options; without options, its constructor may take none."""
     return model_class(model_path, model_opts) if model_opts else model_class(model_path)
 
 
 def read_model_opts(
     model_class: type[BaseModel], text: str, options: PipelineOptions
 ) -> dict[str, Any]:
-    """Return the options of a model, from flags of their own and from JSON.
+    """Return the options of a model, from their own flags and from JSON.
 
     Args:
-        model_class: the class, whose options that are not given have their defaults.
-        text: a JSON object, or the empty text.
+        model_class: the class; options that are not given have their defaults.
+        text: a JSON object, or "".
         options: flags, among which may be those of the model's options.
 
     Raises:
@@ -87,7 +87,7 @@ def _parse_model_opts(model_class: type[BaseModel], text: str) -> dict[str, Any]
 def _find_option_flags(
     declared: Mapping[str, Option[Any]], options: PipelineOptions
 ) -> dict[str, str]:
-    """Return what flags say about a model's options; one that Beam has itself is Beam's."""
+    """Return a model's options from flags; a flag that Beam has is Beam's."""
     added: list[str] = []
 
     def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,10 @@
 """The model that serves in a process, and its updates.
 
-``ServingModel`` loads models, lets a newer one serve or refuses it, and frees what it replaces.
-``WatchModels`` finds the newest file of a pattern, in the place of Beam's ``WatchFilePattern``,
-which needs a matching file before the job starts, lets every prediction wait for it, and never
-looks at a name again: here a file that is overwritten is another model. A timer that sets itself
-again looks for files; it needs no splittable DoFn and no shuffle.
+``ServingModel`` loads models, lets a newer one serve or refuses it, and frees replaced ones.
+``WatchModels`` finds the newest file of a pattern. It replaces Beam's ``WatchFilePattern``, which
+needs a matching file before the job starts, lets every prediction wait for it, and never looks at a
+name again: here an overwritten file is a new model. A timer that sets itself again looks for files;
+it needs no splittable DoFn and no shuffle.
 https://beam.apache.org/documentation/ml/side-input-updates/
 """
 
@@ -46,11 +46,11 @@ from template.rows import Rows
 from template.timeout import time_limit
 
 INTERVAL_SEC = 10.0
-"""Between two looks for files."""
+"""Seconds between two looks for files."""
 MODELS_REFUSED = Metrics.counter("flexpack", "models_refused")
 _SAMPLE_ROWS = 4
 _A_MODEL_DIED = threading.Event()
-"""What is garbage since then may be frozen. One for the process, as its collector is."""
+"""Later garbage may be frozen. One for the process, like its collector."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class ModelFile:
 
     @property
     def id(self) -> str:
-        """What predictions and messages call it: ``PATH#VERSION``, or the path alone."""
+        """Its name in predictions and messages: ``PATH#VERSION``, or only the path."""
         return f"{self.path}#{self.version}" if self.version else self.path
 
     @classmethod
@@ -76,19 +76,19 @@ class ModelFile:
 
     @classmethod
     def from_id(cls, model_id: str) -> ModelFile:
-        """Return the file of an id."""
+        """Return the file with this id."""
         match = _ID.fullmatch(model_id)
         return cls(**match.groupdict()) if match else cls(model_id)
 
 
 class ServingModel:
-    """The model that predicts in this process, for all of its threads.
+    """The model that predicts in this process, for all threads.
 
     Args:
-        launched: the model that the job was launched with; not loaded yet.
-        find_devices: returns the names of the devices that get a copy of the model each.
-        timeout_sec: after how long a load of a copy ends the process; None for never.
-        make_copies: makes what predicts of the loaded copies of a model, which has the given id.
+        launched: the model of the launch; not loaded yet.
+        find_devices: returns the names of the devices that each get a copy of the model.
+        timeout_sec: how long loading a copy may take before the process ends; None for no limit.
+        make_copies: makes a predictor from the loaded copies of the model with the given id.
     """
 
     def __init__(
@@ -105,21 +105,21 @@ class ServingModel:
         self._lock = threading.Lock()
         self._serving: Copies | None = None
         self._sample: Block | None = None
-        """Some rows that were predicted, to compare models on."""
+        """Some predicted rows, on which to compare models."""
         self._unlike: Copies | None = None
-        """What the serving model is still to be compared with, on the first rows that allow it."""
+        """The model to compare with the serving one, on the first rows that allow it."""
 
     def load(self, file: ModelFile | None = None) -> None:
         """Load the launched model or, with ``file``, a newer one, and let it serve.
 
-        A newer one that does not load, or does not predict the columns of the one before it, is
-        refused, logged and counted.
+        A newer one that does not load, or does not predict its predecessor's columns, is refused,
+        logged and counted.
 
         Raises:
             Exception: the launched model does not load.
         """
         if self._serving is None:
-            gc.freeze()  # the imports: only what loading leaves behind is searched for garbage
+            gc.freeze()  # the imports, so that only the garbage of loading is searched
         if file is not None and (self._serving is None or self._serving.model_id != file.id):
             self._load_or_refuse(file)
         elif self._serving is None:
@@ -127,12 +127,12 @@ class ServingModel:
         _free_garbage()
 
     def predict(self, block: Block, *, halves: bool) -> list[Part]:
-        """Return the predictions of a block or, with ``halves``, dead letters as well.
+        """Return the predictions of a block, with ``halves`` also dead letters.
 
         Raises:
             Exception: see ``Predictor.predict`` and ``Predictor.predict_or_halve``.
         """
-        if _A_MODEL_DIED.is_set():  # a thread was still busy with it when it was replaced
+        if _A_MODEL_DIED.is_set():  # a thread still used it when it was replaced
             _free_garbage()
         sample = None
         if self._sample is None or self._unlike is not None:
@@ -164,7 +164,7 @@ class ServingModel:
             self._serving, self._unlike = newer, earlier
 
     def _try_launched(self, newer: ModelFile) -> Copies | None:
-        """Return the launched model, which a newer one that comes first has to be like."""
+        """Return the launched model, which a newer one that comes first must resemble."""
         launched = ModelFile.of(self._launched)
         try:
             return self._load(launched)
@@ -178,7 +178,7 @@ class ServingModel:
             return None
 
     def _compare_late(self, sample: Block) -> None:
-        """Compare a model that was loaded before there were rows, on the first that allow it."""
+        """Compare a model that was loaded before there were rows, on the first suitable ones."""
         earlier, serving = self._unlike, self._serving
         if earlier is None or serving is None:
             return  # Another thread has done it.
@@ -218,7 +218,7 @@ class ServingModel:
 
 
 def _check_alike(earlier: Copies, newer: Copies, sample: Block) -> None:
-    """Check on some rows that a new model predicts what the one before it does."""
+    """Check on some rows that a new model predicts the same columns as its predecessor."""
     then, now = (list(each.predict(sample).columns) for each in (earlier, newer))
     if now != then:
         raise UnusablePredictionError(
@@ -234,11 +234,11 @@ def _refuse(model_id: str, serving: Copies, error: Exception) -> None:
 
 
 def _free_garbage() -> None:
-    """Free what a load or a replaced model left behind, and spare the collector what stays.
+    """Free the garbage of a load or a replaced model, and freeze what stays.
 
-    What the imports and the model hold lives as long as the process: walked again and again, it
-    costs 5 % of the CPU time of a small model. But garbage that is frozen stays, with its memory
-    and its sockets: after a model has died all of it has to be thawed.
+    The objects of the imports and the model live as long as the process: collecting over them again
+    and again costs 5 % of a small model's CPU time. But frozen garbage stays, with its memory and
+    sockets: after a model has died, everything must be thawed.
     """
     if _A_MODEL_DIED.is_set():
         _A_MODEL_DIED.clear()
@@ -248,11 +248,11 @@ def _free_garbage() -> None:
 
 
 class WatchModels(beam.PTransform):
-    """Makes a ``ModelMetadata`` of the newest file, at the start and whenever there is another.
+    """Makes a ``ModelMetadata`` for the newest file, at the start and whenever it changes.
 
     Args:
         pattern: the files to watch, ``gs://...`` or local.
-        model_path: the model as long as no file matches.
+        model_path: the model while no file matches.
     """
 
     def __init__(self, pattern: str, model_path: str) -> None:
@@ -260,7 +260,7 @@ class WatchModels(beam.PTransform):
         self._dofn = _WatchDoFn(pattern, model_path)
 
     def expand(self, begin: PBegin) -> PCollection[ModelMetadata]:
-        """Watch; the result is a singleton side input that is replaced by every new element."""
+        """Watch; the result is a singleton side input that every new element replaces."""
         return (
             begin
             | beam.Impulse()

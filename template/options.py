@@ -2,11 +2,10 @@
 
 One image holds all templates; the parameters of a launch decide which of them runs.
 
-The options are generated from ``template.parameters``. None is required for argparse, because
-Beam parses the options of all imported subclasses together and an unrelated pipeline would exit:
-what is missing is found by ``PredictConfig`` and ``StreamConfig``. Defaults are applied there as
-well. Import this module only where a template is launched: its flags (``--input``) are common
-names.
+The options are generated from ``template.parameters``. None is required for argparse, because Beam
+parses the options of all imported subclasses together and an unrelated pipeline would exit:
+``PredictConfig`` and ``StreamConfig`` find missing ones. Defaults are applied there as well. Import
+this module only where a template is launched: its flags (``--input``) are common names.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class TemplateOptions(PipelineOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-    """What a batch job predicts: the parameters of the batch template in their own types."""
+    """The configuration of a batch job: the batch template's parameters in their own types."""
 
     input: str
     input_format: str
@@ -113,9 +112,9 @@ class PredictConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamConfig:
-    """What a streaming job predicts: the parameters of the streaming template.
+    """The configuration of a streaming job: the streaming template's parameters.
 
-    Of ``dead_letter_topic`` and ``dead_letter_output`` one is set.
+    Either ``dead_letter_topic`` or ``dead_letter_output`` is set.
     """
 
     input_subscription: str
@@ -197,10 +196,10 @@ def check_flags(
 ) -> None:
     """Check that no flag is a misspelt template parameter, or option of the model.
 
-    Flags that are unknown and resemble none are kept: the launcher passes flags of its own.
+    Unknown flags that resemble none are kept: the launcher passes its own flags.
 
     Raises:
-        ParameterError: there are such flags; the message lists all of them.
+        ParameterError: flags are misspelt; the message lists all of them.
     """
     names = [*(parameter.name for parameter in template.parameters), *model_options]
     problems = []
@@ -215,19 +214,19 @@ def check_flags(
 
 
 def find_option_names(options: PipelineOptions) -> list[str]:
-    """Return the names of the options that the model declares; none if it cannot be imported."""
+    """Return the names of the model's declared options; none if it cannot be imported."""
     given = options.view_as(TemplateOptions)
     try:
         return list(find_options(choose_model_class(given.model_class, given.model_path)))
-    except ParameterError:  # which is reported with all else that is wrong
+    except ParameterError:  # which is reported with all other problems
         return []
 
 
 def choose_model_class(reference: str | None, model_path: str | None) -> type[BaseModel]:
-    """Return the model class that a launch names; without one, that of the kind of its file.
+    """Return a launch's model class; if it names none, the class for its file's kind.
 
     Raises:
-        ParameterError: it cannot be imported, or the file is of no known kind.
+        ParameterError: it cannot be imported, or the file is of an unknown kind.
     """
     if not reference and not model_path:
         raise ParameterError("--model_path: is required")
@@ -275,7 +274,7 @@ def find_model_class(reference: str) -> type[BaseModel]:
 
 
 def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, Any], list[str]]:
-    """Return the values by parameter name, and what is wrong with the others."""
+    """Return the valid values by parameter name, and the problems of the others."""
     given = options.view_as(TemplateOptions)
     values: dict[str, Any] = {}
     problems = []
@@ -307,10 +306,10 @@ def _parse_all(template: Template, options: PipelineOptions) -> tuple[dict[str, 
 
 
 def _check_label(options: PipelineOptions) -> None:
-    """Check that the jobs of a template that is made for one model do not run the default one.
+    """Check that a job of a template for one model does not run the default model.
 
     Raises:
-        ParameterError: they would.
+        ParameterError: it would.
     """
     for label in options.view_as(GoogleCloudOptions).labels or ():
         if MODEL_LABEL in label:
@@ -322,7 +321,7 @@ def _check_label(options: PipelineOptions) -> None:
 
 
 def _make_model(config: PredictConfig | StreamConfig) -> BaseModel:
-    """Return the model of a job, with what only its file says."""
+    """Return the model of a job, completed from its file."""
     model = make_model(config.model_class, config.model_path, config.model_opts)
     check_precision(config.precision, model)
     model.inspect()
@@ -330,7 +329,7 @@ def _make_model(config: PredictConfig | StreamConfig) -> BaseModel:
 
 
 def _check_column_types(config: PredictConfig) -> None:
-    """Refuse types of columns that the model does not get."""
+    """Refuse types for columns that the model does not get."""
     names = [column.name for column in config.model.columns]
     for name in config.column_types:
         if names and name not in names:
@@ -349,7 +348,7 @@ def _parse(parameter: Parameter, value: object) -> str | int | float | None:
 
 
 def _find_unknown_flags(argv: Sequence[str]) -> list[str]:
-    """Return the names of the flags that neither Beam nor a template knows."""
+    """Return the flags that neither Beam nor a template knows."""
     unknown: list[str] = []
 
     def note_unknown(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""What a template parameter and a template are, apart from which there are.
+"""The records for template parameters and templates.
 
 Standard library only, as ``template.parameters``. Field names and ``ParamType`` mirror
 ``ParameterMetadata`` of the Dataflow REST API:
@@ -45,7 +45,7 @@ class Parameter:
     """One template parameter.
 
     ``regex`` is anchored and written in the dialect that Python and POSIX egrep read alike: no
-    ``\\d``, no lookaround, no backreference; for a ``NUMBER`` it decides which numbers there are.
+    ``\\d``, no lookaround, no backreference; for a ``NUMBER`` it decides which numbers are valid.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Parameter:
         """Return the value in its own type.
 
         Raises:
-            ParameterError: it does not match the regex, or is none of the options.
+            ParameterError: it does not match the regex, or is not an option.
         """
         options = [option.value for option in self.enum_options]
         if options and value not in options:
@@ -98,7 +98,7 @@ class Template:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest of ``names``, or the empty string."""
+    """Return ``; did you mean 'x'?`` for the nearest of ``names``, or ""."""
     names = list(names)
     nearest = [each for each in names if each.casefold() == name.casefold()]
     nearest = nearest or difflib.get_close_matches(name, names, n=1, cutoff=0.6)

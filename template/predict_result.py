@@ -1,4 +1,4 @@
-"""What a model's ``predict`` may return, made into one DataFrame per block."""
+"""Turn the return value of a model's ``predict`` into one DataFrame per block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SINGLE = (np.generic, numbers.Number, str, bytes, datetime.date, datetime.timed
 
 
 class EntryCountError(ValueError):
-    """predict returned another number of entries than it was given rows."""
+    """predict returned a different number of entries than it got rows."""
 
     def __init__(self, entries: int, rows: int) -> None:
         super().__init__(f"predict returned {entries} entries for {rows} rows")
@@ -36,36 +36,36 @@ class EntryCountError(ValueError):
 
 
 class TakenColumnError(ValueError):
-    """predict returned a column whose name is written beside the prediction already.
+    """predict returned a column whose name is already written beside the prediction.
 
     A row can be the cause: a model may return input columns, and they differ between rows.
     """
 
 
 class UnusablePredictionError(TypeError):
-    """predict returned what no row can be blamed for: the model has to change."""
+    """predict returned something that no row can cause: the model must change."""
 
 
 def join_predictions(
     beside: Mapping[str, Cells], rows: int, returned: Any, reserved: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Return the columns beside the prediction and what ``predict`` returned, row by row.
+    """Return the columns beside the prediction and the result of ``predict``, row by row.
 
     A DataFrame keeps its columns. A mapping of arrays or lists, a sequence of mappings and a
     structured array give one column for each name. A Series has its name or "prediction"; arrays,
     tensors (of any device) and lists become the column "prediction", with a list per row if they
-    have more than one dimension. A single value (of no dimension: what ``squeeze`` leaves of one
+    have more than one dimension. A single value (without dimensions, as ``squeeze`` leaves of one
     row) is one entry. None adds no column.
 
-    The rows that predict was given count from 0: a DataFrame or Series with the same numbers in
-    another order, sorted or grouped by predict, is put back into theirs. With any other index it
-    is in order already.
+    Rows are numbered from 0 for ``predict``: a DataFrame or Series with the same numbers in another
+    order, sorted or grouped by predict, is put back into order. With any other index the order
+    stays.
 
     Raises:
         EntryCountError: not one entry per row.
         TakenColumnError: a column named like one of ``beside`` or ``reserved``.
-        UnusablePredictionError: a type that is none of these, a sequence of columns, columns of
-            different lengths, or two of one name.
+        UnusablePredictionError: another type, a sequence of columns, columns of different lengths,
+            or two with the same name.
     """
     if isinstance(returned, str | bytes) and rows != 1:
         raise _unusable_type(returned)
@@ -119,7 +119,7 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
 
 
 def _to_column(returned: Any) -> Any:
-    """Return one entry per row, as pandas takes a column."""
+    """Return one entry per row, as a pandas column."""
     if is_tensor(returned):
         returned = tensor_to_array(returned)
     if isinstance(returned, np.ma.MaskedArray):
@@ -195,7 +195,7 @@ def _in_order(columns: pd.DataFrame) -> pd.DataFrame:
     index = columns.index
     if isinstance(index, pd.RangeIndex) and index.start == 0:
         return columns
-    # An index with a name is a column of the user's, whose numbers may look like these.
+    # A named index is a column of the user's, whose numbers may look like row numbers.
     if index.name is None and index.dtype.kind == "i":
         order = np.argsort(index, kind="stable")
         if np.array_equal(index[order], np.arange(len(index))):
@@ -217,7 +217,7 @@ def _check_no_columns(returned: Any, rows: int) -> None:
 
 
 def _cells(entries: Sequence[Any]) -> np.ndarray:
-    """Return one object cell per entry, whatever the entries are."""
+    """Return one object cell per entry, of any type."""
     cells = np.empty(len(entries), dtype=object)
     for position, entry in enumerate(entries):
         cells[position] = _to_list(entry) if isinstance(entry, np.ndarray) else entry
@@ -225,7 +225,7 @@ def _cells(entries: Sequence[Any]) -> np.ndarray:
 
 
 def _to_list(array: np.ndarray) -> Any:
-    """Return an array as lists; numpy's own makes integers of times in nanoseconds."""
+    """Return an array as lists; numpy's own method turns times in nanoseconds into integers."""
     if array.dtype.kind not in "mM":
         return array.tolist()
     times = pd.Series(array.ravel()).to_numpy(dtype=object)
@@ -233,12 +233,12 @@ def _to_list(array: np.ndarray) -> Any:
 
 
 def tensor_to_array(tensor: torch.Tensor) -> np.ndarray:
-    """Return a tensor of any device as an array; types that NumPy lacks as float32.
+    """Return a tensor of any device as an array; types that NumPy lacks become float32.
 
     Raises:
         UnusablePredictionError: it is sparse, quantized or without data.
     """
-    import torch  # already loaded, as there is a tensor of it
+    import torch  # already loaded, because a tensor exists
 
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
         raise UnusablePredictionError(

@@ -1,8 +1,8 @@
 """Calls of a model's ``predict``: on a block, on one row of it, on its halves.
 
-All of them are one step, ``_attempt``: some rows, as they were read, give predictions or a
-``Failure``. A block whose attempt fails is halved until the rows that cannot be predicted stand
-alone. What no row can be blamed for raises: a result of an unusable kind or size, a lost GPU.
+All calls are one step, ``_attempt``: rows, as read, give predictions or a ``Failure``. A failed
+block is halved until the rows that cannot be predicted stand alone. Errors that no row can cause
+are raised: a result of an unusable kind or size, a lost GPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHOWN_MISFITS = 3
 _SHOWN_TEXT = 200
 
 Part = pd.DataFrame | DeadLetter
-"""Predictions of some rows of a block, or one row that has none."""
+"""Predictions of some rows of a block, or one row without a prediction."""
 
 
 class Predictor:
@@ -39,9 +39,9 @@ class Predictor:
         model_id: its name in predictions and messages.
         key_columns: the columns beside a block that are its key.
         reserved_columns: names that ``predict`` must not return.
-        compute: on which device and how exactly it computes.
-        timeout_sec: after how long a call ends the process; None for never.
-        failures: where failed calls are noted.
+        compute: its device and precision.
+        timeout_sec: how long a call may take before the process ends; None for no limit.
+        failures: the record of failed calls.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Predictor:
         """Return the predictions of a block.
 
         Raises:
-            Exception: what ``predict`` raised, or what is wrong with its result.
+            Exception: the exception of ``predict``, or the problem of its result.
         """
         rows = Rows(block)
         self._check(rows, 0, len(rows))
@@ -79,7 +79,7 @@ class Predictor:
         except BaseException as error:
             if _is_ctrl_c(error):
                 raise
-            # A thread of Beam's worker that ends by SystemExit would never answer.
+            # A thread of Beam's worker that ended by SystemExit would never answer.
             raise RuntimeError(f"predict raised {describe(error)}") from error
         return self._accept(rows, 0, len(rows), predictions)
 
@@ -87,8 +87,8 @@ class Predictor:
         """Return the predictions of the rows that have one, and the others as dead letters.
 
         Raises:
-            UnusablePredictionError: no row can be blamed for what ``predict`` returned: its type,
-                more entries than rows, another number for a block than for its halves.
+            UnusablePredictionError: ``predict`` returned something that no row can cause: a wrong
+                type, more entries than rows, a different number for a block than for its halves.
             NothingPredictedError: it is time to give up.
         """
         rows = Rows(block)
@@ -106,7 +106,7 @@ class Predictor:
         if not self._failures.are_all_alike:
             self._check(rows, 0, stop)
         elif stop > 1:
-            # The one in the middle: a first row is more often an odd one, a header for instance.
+            # The middle row: a first row is more often odd, a header for instance.
             middle = stop // 2
             alone = self._attempt(rows, middle, middle + 1)
             if isinstance(alone, Failure):
@@ -131,7 +131,7 @@ class Predictor:
         outcome: pd.DataFrame | Failure,
         failed: dict[int, Failure],
     ) -> Iterator[Part]:
-        """Yield the results of rows that were attempted together."""
+        """Yield the results of rows attempted together."""
         if isinstance(outcome, pd.DataFrame):
             yield self._accept(rows, start, stop, outcome)
             return
@@ -147,23 +147,23 @@ class Predictor:
             yield from self._settle(rows, *half, each, failed)
 
     def _check(self, rows: Rows, start: int, stop: int) -> None:
-        """Check that the number of entries is not a coincidence, once before a result is accepted.
+        """Check once, before a result is accepted, that the number of entries is not a coincidence.
 
-        A list of as many columns as there are rows looks like one entry per row: a row alone gives
-        it away. One that raises proves nothing.
+        A list with as many columns as rows looks like one entry per row; a single row reveals it. A
+        row that raises proves nothing.
         """
         if not self._checked and stop - start > 1:
             outcome = self._attempt(rows, start, start + 1)
             self._checked = isinstance(outcome, pd.DataFrame) or outcome.entries is not None
 
     def _accept(self, rows: Rows, start: int, stop: int, predictions: pd.DataFrame) -> pd.DataFrame:
-        """Return predictions that are one for each row."""
+        """Return the predictions, one for each row."""
         if start == stop:
             return predictions
         if not self._checked and stop - start > 1:
             predictions = own_frame(predictions)
             self._check(rows, start, stop)
-        self._checked = True  # or a row alone is what this model cannot predict
+        self._checked = True  # or this model cannot predict a single row
         self._failures.note_success()
         return predictions
 
@@ -182,7 +182,7 @@ class Predictor:
             if is_device_failure(error) or _is_ctrl_c(error):
                 raise
             failure = self._failures.note(error, _frames_of_model(error))
-        # Past the handler the traceback is gone, and with it the tensors of the failed call.
+        # After the handler the traceback is gone, and with it the failed call's tensors.
         if failure.out_of_memory:
             release_memory()
         return failure
@@ -218,8 +218,8 @@ class Predictor:
 def _name_misfits(error: str, misfits: Mapping[str, str]) -> str:
     """Return the error of a row with the columns of its texts among numbers.
 
-    One that quotes a text, ``could not convert string to float: 'old'``, is about that one; any
-    other may have another reason, and stays.
+    An error that quotes a text, ``could not convert string to float: 'old'``, is about that text;
+    others may have other reasons, and stay unchanged.
     """
     quoted = {column: text for column, text in misfits.items() if repr(text) in error}
     problems = "; ".join(
@@ -230,10 +230,10 @@ def _name_misfits(error: str, misfits: Mapping[str, str]) -> str:
 
 
 def _check_sum(rows: int, outcome: Failure, outcomes: Sequence[pd.DataFrame | Failure]) -> None:
-    """Check that predict returns as many entries for rows as for the halves of them together."""
+    """Check that predict returns as many entries for rows as for their halves together."""
     first, second = (each.entries if isinstance(each, Failure) else len(each) for each in outcomes)
     if outcome.entries is None or first is None or second is None:
-        return  # It raised: nobody knows how many there would be.
+        return  # It raised, so the number is unknown.
     if outcome.entries != first + second:
         raise UnusablePredictionError(
             f"predict returned {outcome.entries} entries for {rows} rows, but {first + second} "
@@ -243,7 +243,7 @@ def _check_sum(rows: int, outcome: Failure, outcomes: Sequence[pd.DataFrame | Fa
 
 
 def _frames_of_model(error: BaseException) -> TracebackType | None:
-    """Return the traceback from ``predict`` on; None if it did return."""
+    """Return the traceback from ``predict`` on; None if it returned."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
@@ -253,9 +253,9 @@ def _frames_of_model(error: BaseException) -> TracebackType | None:
 
 
 def _is_ctrl_c(error: BaseException) -> bool:
-    """Say whether somebody at the terminal wants the program to end, and not the model.
+    """Return whether a user's signal raised the exception, not the model.
 
-    A signal reaches the main thread alone, and never where a ``raise`` is executed.
+    A signal only reaches the main thread, and never at a ``raise``.
     """
     if not isinstance(error, KeyboardInterrupt):
         return False

@@ -1,4 +1,4 @@
-"""What ``predict`` gets: rows as they were read, whatever an earlier call did to its own.
+"""The rows for ``predict``, as they were read, whatever an earlier call did to its frame.
 
 A block is predicted again if it is halved, if its model is checked, and if two models are compared,
 and ``predict`` may change what it gets in place: a column, an array or a list in a cell.
@@ -40,14 +40,14 @@ _CONSTANTS = frozenset(
         type(pd.NA),
     }
 )
-"""Types of cells that nobody can change."""
+"""Immutable types of cells."""
 
 
 class Rows:
-    """The rows of a block, to take as often as needed.
+    """The rows of a block, available any number of times.
 
-    A block that can be made again is handed out as it is, which costs nothing, and made again only
-    if it is needed once more. Of any other the lists, arrays and the like are copied.
+    A block with an origin is handed out without a copy, and restored only if it is needed again.
+    Other blocks' lists, arrays and the like are copied.
     """
 
     def __init__(self, block: Block) -> None:
@@ -59,11 +59,11 @@ class Rows:
 
     @property
     def block(self) -> Block:
-        """The block, whose frame may have changed in the meantime."""
+        """The block, whose frame ``predict`` may have changed."""
         return self._block
 
     def take(self, start: int, stop: int) -> Block:
-        """Return rows from ``start`` to ``stop``, with a frame that is the caller's own."""
+        """Return rows from ``start`` to ``stop``, with a frame of the caller's own."""
         block = self._block
         if self._handed_out:
             self._block = block = _restore(block)
@@ -78,7 +78,7 @@ class Rows:
 
 
 def _restore(block: Block) -> Block:
-    """Return a block with the cells that it had before ``predict`` was given them."""
+    """Return a block with its cells as before ``predict`` got them."""
     assert block.origin is not None
     frame = block.frame.copy(deep=False)
     for name, cells in block.origin().items():
@@ -90,7 +90,7 @@ def _restore(block: Block) -> Block:
 def own_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a copy that shares nothing changeable with ``frame``.
 
-    What cannot be copied, an open file for one, is shared.
+    Objects that cannot be copied, such as open files, are shared.
     """
     own = frame.copy()
     for position, dtype in enumerate(frame.dtypes):
@@ -115,7 +115,7 @@ def _own_cells(cells: np.ndarray) -> np.ndarray:
 
 
 def _own_arrays(cells: np.ndarray) -> np.ndarray:
-    """Copy arrays of one type as one, which is many times faster than one by one."""
+    """Copy arrays of one type together, which is many times faster than one by one."""
     if cells[0].dtype.hasobject:
         return copy.deepcopy(cells)
     values = np.concatenate([cell.ravel() for cell in cells])
@@ -140,7 +140,7 @@ def _own(cell: Any) -> Any:
         return cell.clone()
     try:
         return copy.deepcopy(cell)
-    except Exception:  # foreign objects raise whatever comes
+    except Exception:  # foreign objects may raise anything
         return cell
 
 

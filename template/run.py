@@ -1,4 +1,4 @@
-"""From flags to the template that they choose: run it, or stage it."""
+"""Run or stage the template that the flags choose."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from template.verdict import find_verdict
 def run(argv: Sequence[str]) -> int:
     """Build and run the pipeline that the flags describe; return the exit status.
 
-    A mistake in the flags prints what is wrong and returns 2. Where the launcher asks for a
-    template (``--template_location``) the pipeline is only staged: there is no job yet whose end
-    or metrics one could wait for. Anywhere else this blocks until the job ends, without limit.
+    Wrong flags print their problems and return 2. If the launcher requests a template
+    (``--template_location``), the pipeline is only staged: there is no job yet to wait for.
+    Otherwise this blocks until the job ends, without limit.
     """
     options = PipelineOptions(list(argv))
     try:
@@ -62,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
 def _leave_out_package_list(options: PipelineOptions) -> None:
     """Let Beam stage no list of the launcher's packages: ``pip freeze`` takes half a second.
 
-    The image says what is in it. ``--experiments=log_submission_environment`` brings the list back.
+    The image lists its content. ``--experiments=log_submission_environment`` brings the list back.
     """
     debug = options.view_as(DebugOptions)
     if not debug.lookup_experiment("log_submission_environment"):
@@ -83,7 +83,7 @@ def _new_streaming(options: PipelineOptions) -> beam.Pipeline:
     config = StreamConfig.from_options(options)
     options.view_as(StandardOptions).streaming = True
     if config.model_update_pattern is not None:
-        # Else a worker process keeps the first value of a globally windowed side input for ever
+        # Otherwise a worker process keeps the first value of a globally windowed side input forever
         # (apache_beam.runners.common.PerWindowInvoker): no update would reach the model.
         options.view_as(DebugOptions).add_experiment("disable_global_windowed_args_caching")
     pipeline = beam.Pipeline(options=options)

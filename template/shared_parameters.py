@@ -1,4 +1,4 @@
-"""The parameters that both templates have; ``template.parameters`` puts the templates together."""
+"""The parameters of both templates; ``template.parameters`` assembles the templates."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ MODEL_PATH = Parameter(
     regex=PATH,
 )
 MODEL_LABEL = "flexpack-model"
-"""Label of the jobs of a template that is made for one model."""
+"""Label of the jobs of a template for one model."""
 MODEL_CLASS = Parameter(
     name="model_class",
     label="Model class",
     help_text=(
-        "The model as module:Class, a template.model.BaseModel that the image can import. Without "
-        "it the model file says what it is. Example: my_package.churn:ChurnModel"
+        "The model as module:Class, a template.model.BaseModel that the image can import. "
+        "Without it, the model file's content decides. Example: my_package.churn:ChurnModel"
     ),
     param_type=ParamType.TEXT,
     group="Model",
@@ -68,7 +68,7 @@ MODEL_OPTS = Parameter(
     is_optional=True,
 )
 MAX_IMAGE_PIXELS = 178_956_970
-"""Beyond it Pillow refuses to decode, unless it is asked to."""
+"""Pillow refuses to decode larger images by default."""
 LARGEST_IMAGE = Parameter(
     name="max_image_pixels",
     label="Largest image",
@@ -95,13 +95,13 @@ BATCH_SIZE = Parameter(
 DEVICE = Parameter(
     name="device",
     label="Device",
-    help_text="Where the model runs. A job that asks for cuda fails if no GPU is usable.",
+    help_text="Where the model runs. A job that requests cuda fails if no GPU is usable.",
     param_type=ParamType.ENUM,
     group="Model",
     is_optional=True,
     default="auto",
     enum_options=(
-        EnumOption(value="auto", label="Automatic", description="The GPU if there is one."),
+        EnumOption(value="auto", label="Automatic", description="The GPU, if there is one."),
         EnumOption(value="cuda", label="GPU", description="A GPU; its absence fails the job."),
         EnumOption(value="cpu", label="CPU", description="The CPU, even if there is a GPU."),
     ),
@@ -123,7 +123,7 @@ PRECISION = Parameter(
     name="precision",
     label="Precision",
     help_text=(
-        "What the model computes in: stored is the type of its weights; bfloat16 and float16 run "
+        "Precision of the computation: stored is the type of the weights; bfloat16 and float16 run "
         "predict under torch's autocast, for speed at the cost of exactness. A GPU that cannot "
         "compute in it fails the job. Example: bfloat16"
     ),

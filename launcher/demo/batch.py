@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--input", default="", help="IDX file of images; default: drawn garments")
-    parser.add_argument("--labels", default="", help="IDX file of the right classes")
+    parser.add_argument("--labels", default="", help="IDX file of the true classes")
     parser.add_argument("--model", default="", help="weights of the built-in model")
     parser.add_argument("--port", default="9100", help="of the local Dataflow, if none runs yet")
     arguments = parser.parse_args(argv)

@@ -2,7 +2,7 @@
 
 Starts the local Dataflow with Google's Pub/Sub emulator, launches the streaming template, publishes
 the demo's images and some messages that hold none, shows what comes back, drains the job and
-reports what became of every message. What needs torch runs in a process of its own.
+reports what became of every message. A separate process runs what needs torch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = CommandParser(description=__doc__)
     parser.add_argument("--rate", type=Number(0.1, float), default=100.0, help="images a second")
     parser.add_argument(
-        "--seconds", type=Number(1, float), default=20.0, help="how long they are published"
+        "--seconds", type=Number(1, float), default=20.0, help="how long to publish images"
     )
     parser.add_argument("--port", default="9100", help="of the local Dataflow, if none runs yet")
     try:
@@ -89,7 +89,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
     _warm_up(dataflow, job.id, publisher, ledger)
 
     _publish_and_show(publisher, ledger, rate, int(rate * seconds))
-    # A drain leaves what the job has not read yet to the next job on the subscription.
+    # A drain leaves unread messages to the next job on the subscription.
     ledger.wait_for_all()
     run_flexpack("jobs", "drain", job.id, f"--project={PROJECT}", f"--region={REGION}")
     drained = wait_for_job(dataflow, job.id, timeout_sec=_TIMEOUT_SEC)
@@ -114,7 +114,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
 
 @dataclass
 class _Ledger:
-    """What became of every message; filled by the threads that publish and receive."""
+    """The fate of every message; filled by the threads that publish and receive."""
 
     published: dict[str, float] = field(default_factory=dict)
     replies: dict[str, float] = field(default_factory=dict)
@@ -155,7 +155,7 @@ class _Ledger:
 
 
 class _Publisher:
-    """Publishes numbered images and notes when."""
+    """Publishes numbered images and records the times."""
 
     def __init__(self, topic: str, ledger: _Ledger) -> None:
         from google.cloud import pubsub_v1
@@ -171,7 +171,7 @@ class _Publisher:
 
 
 def _warm_up(dataflow: Dataflow, job_id: str, publisher: _Publisher, ledger: _Ledger) -> None:
-    """Publish one image and wait for its prediction: the workers are up then."""
+    """Publish one image and wait for its prediction, which shows that the workers run."""
     print("\nwaiting for the first prediction", flush=True)
     number = "first"
     for pixels, label in _read_images(1):
@@ -243,7 +243,7 @@ def _receive(topic: str, take: Any) -> None:
             response = subscriber.pull(
                 subscription=_subscription(topic), max_messages=1000, timeout=30
             )
-        except DeadlineExceeded:  # nothing came in this time
+        except DeadlineExceeded:  # nothing arrived in this time
             continue
         for each in response.received_messages:
             take(each.message, time.time())

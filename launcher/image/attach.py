@@ -1,6 +1,6 @@
-"""What is attached to a pushed image: its bill of materials, and how it was built.
+"""Attach a bill of materials and provenance to a pushed image.
 
-Each is an artifact of its own in the image's repository that names the image as its subject, where
+Each is a separate artifact in the image's repository that names the image as its subject, where
 scanners and policies look for it:
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject.
 They are not signed.
@@ -22,7 +22,7 @@ _EMPTY = "application/vnd.oci.empty.v1+json"
 
 @dataclass(frozen=True)
 class Attachment:
-    """What is attached. ``name`` is the file that a download makes of it."""
+    """An attachment. ``name`` is its file's name in a download."""
 
     media_type: str
     name: str
@@ -32,7 +32,7 @@ class Attachment:
 def build_provenance(image: BuiltImage) -> str:
     """Return how a pushed image was built, as SLSA provenance: https://slsa.dev/spec/v1.0/provenance.
 
-    It says what flexpack knows; anyone who builds with it can make it say anything.
+    It states what flexpack knows; anyone who builds with flexpack can change it.
     """
     name, digest = (image.pinned or "").split("@sha256:")
     statement = {
@@ -57,7 +57,7 @@ def build_provenance(image: BuiltImage) -> str:
 
 
 def attach(pinned: str, attachment: Attachment) -> str:
-    """Attach something to an image in a registry and return its digest; may be repeated. Blocks.
+    """Attach an artifact to an image in a registry and return its digest; may be repeated. Blocks.
 
     Args:
         pinned: the image, by digest.

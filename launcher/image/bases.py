@@ -1,6 +1,6 @@
-"""The images that docker/Dockerfile builds on: by tag there, and by digest in docker/bases.txt.
+"""The base images of docker/Dockerfile: by tag there, and by digest in docker/bases.txt.
 
-A tag moves; the digest that is written down does not until ``flexpack image bases --move`` does.
+A tag may move; a recorded digest changes only with ``flexpack image bases --move``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HEADER = (
 
 @dataclass(frozen=True)
 class Base:
-    """One of the images.
+    """A base image.
 
     Attributes:
         argument: the ARG of the Dockerfile.
@@ -43,7 +43,7 @@ class Base:
 
 
 def read_bases(kit: Path) -> list[Base]:
-    """Return the images that an image is built on by default.
+    """Return the default base images.
 
     Raises:
         InputError: docker/bases.txt has a line that is not TAG@DIGEST.
@@ -60,10 +60,10 @@ def read_bases(kit: Path) -> list[Base]:
 
 
 def find_digest(base: Base) -> str:
-    """Ask the registry what the tag stands for now. Blocks, for seconds.
+    """Return the tag's current digest in the registry. Blocks, for seconds.
 
     Raises:
-        ImageError: the registry does not answer, refuses, or has no such image.
+        ImageError: the registry does not answer, refuses, or lacks the image.
     """
     image = read_reference(base.tag)
     try:
@@ -77,6 +77,6 @@ def find_digest(base: Base) -> str:
 
 
 def write_pins(kit: Path, digests: dict[str, str]) -> None:
-    """Write down which digest each tag stands for."""
+    """Record the digest of each tag."""
     lines = (f"{tag}@{digest}\n" for tag, digest in digests.items())
     (kit / PINS).write_text(_HEADER + "".join(lines))

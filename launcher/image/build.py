@@ -1,4 +1,4 @@
-"""One image from work tree to registry: built, tested, pushed."""
+"""Build, test and push one image, from work tree to registry."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def build_image(
 ) -> BuiltImage:
     """Build the project's image, and on request test and push it.
 
-    Blocks, for many minutes where layers are not cached.
+    Blocks, for many minutes if layers are not cached.
 
     Args:
-        root: where the image is remembered, and looked for ``docker/`` and ``template/``;
-            flexpack's own are taken if it has none.
+        root: the folder that records the image and may have ``docker/`` and ``template/``; default:
+            flexpack's own.
         engine: docker, buildah or cloudbuild; None takes the first that works.
         push: push the image.
         test: test the image before it is pushed. Cloud Build pushes what it builds: there is no
             test before.
         trial: the user's model, for the test.
-        report: gets every step of the build as it begins.
+        report: called with each step of the build as it begins.
 
     Raises:
         InputError: an option is wrong, or no engine can be used here.
@@ -61,10 +61,10 @@ def build_image(
 
 
 def run_build(root: Path, plan: BuildPlan, engine: Builder, report: Report) -> BuiltImage:
-    """Build an image and remember it. Blocks, as ``build_image`` does.
+    """Build an image and record it. Blocks, as ``build_image`` does.
 
     Args:
-        root: where it is remembered.
+        root: the folder that records it.
 
     Raises:
         InputError: the engine does not support what the plan requires.
@@ -94,7 +94,7 @@ def run_build(root: Path, plan: BuildPlan, engine: Builder, report: Report) -> B
 
 
 def push_image(root: Path, image: BuiltImage, engine: Builder) -> BuiltImage:
-    """Push an image, remember its digest and return it. Blocks, for minutes.
+    """Push an image, record its digest and return it. Blocks, for minutes.
 
     Raises:
         ImageError: the push failed.
@@ -105,9 +105,9 @@ def push_image(root: Path, image: BuiltImage, engine: Builder) -> BuiltImage:
 
 
 def attach_records(image: BuiltImage, sbom: Path | None, report: Report) -> None:
-    """Attach to a pushed image how it was built and, if it was tested, its bill of materials.
+    """Attach provenance and, if it was tested, the bill of materials to a pushed image.
 
-    A registry that takes no attachments is reported: the image is pushed, and works without.
+    A registry that refuses attachments is only reported: the pushed image works without them.
     """
     try:
         if sbom:
@@ -120,7 +120,7 @@ def attach_records(image: BuiltImage, sbom: Path | None, report: Report) -> None
             "the login of Artifact Registry; elsewhere use 'oras attach'"
         )
     else:
-        what = "its bill of materials and how it was built" if sbom else "how it was built"
+        what = "its bill of materials and its provenance" if sbom else "its provenance"
         report(f"Attached to the image: {what}.")
 
 

@@ -1,6 +1,6 @@
 """Checks of an image: would it work as the launcher and as a worker on Dataflow?
 
-``check_config`` needs the image's configuration only, ``check_facts`` what the probe found inside.
+``check_config`` needs only the image's configuration, ``check_facts`` the probe's findings.
 https://cloud.google.com/dataflow/docs/guides/build-container-image and
 https://cloud.google.com/dataflow/docs/guides/templates/configuring-flex-templates
 """
@@ -43,11 +43,11 @@ from launcher.preflight.image_rules import (
 )
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+]*://[^\s\"']+")
-_REBUILD = "build with docker/Dockerfile as it is, or fix it"
+_REBUILD = "build with docker/Dockerfile unchanged, or fix it"
 
 
 def check_config(config: ImageConfig) -> list[Finding]:
-    """Return what in an image's configuration would fail on Dataflow."""
+    """Return the problems of an image's configuration on Dataflow."""
     settings = ImageSettings(
         where="the image",
         platforms=(f"{config.os}/{config.architecture}",),
@@ -58,7 +58,7 @@ def check_config(config: ImageConfig) -> list[Finding]:
 
 
 def check_facts(facts: Facts, config: ImageConfig, *, lock: str) -> list[Finding]:
-    """Return what inside an image would fail on Dataflow.
+    """Return the problems inside an image on Dataflow.
 
     Args:
         lock: text of the lock that the image was built from.
@@ -83,7 +83,7 @@ def _check_environment(config: ImageConfig) -> Iterator[Finding]:
 
 
 def _check_addresses(config: ImageConfig) -> Iterator[Finding]:
-    """Find what the image remembers of the machine that built it."""
+    """Find what the image reveals about the machine that built it."""
     for name, value in config.env.items():
         if _ADDRESS.search(value) and not ON_THIS_MACHINE.search(value):
             yield error(
@@ -95,7 +95,8 @@ def _check_addresses(config: ImageConfig) -> Iterator[Finding]:
         if (match := _ADDRESS.search(step)) and not _is_source(match[0]):
             yield error(
                 IMAGE_ADDRESS,
-                f"the image's history or labels hold the address {match[0]}, for all to read",
+                f"the image's history or labels hold the address {match[0]}, which everyone can "
+                "read",
                 "give addresses to the build as secrets: --pip-conf",
             )
 
@@ -202,7 +203,7 @@ def _check_trial(facts: Facts) -> Iterator[Finding]:
         yield error(
             IMAGE_MODEL,
             f"the model cannot be used in the image:\n{(trial.error or '').rstrip()}",
-            "correct what it says; workers do just this",
+            "fix the error; workers do exactly this",
         )
     elif trial.result.failed:
         share = f"{trial.result.failed} of {trial.result.rows + trial.result.failed}"
@@ -226,14 +227,14 @@ def _check_roles(facts: Facts) -> Iterator[Finding]:
         yield error(
             IMAGE_LAUNCH,
             f"the entry file stages no job:\n{(facts.launch.error or 'no type').rstrip()}",
-            "fix what it reports; the launcher runs exactly this",
+            "fix the error; the launcher runs exactly this",
         )
     counts = facts.prediction.result
     if counts is None:
         yield error(
             IMAGE_PREDICTION,
             f"a worker cannot predict:\n{(facts.prediction.error or '').rstrip()}",
-            "fix what it says; workers run just so",
+            "fix the error; workers run exactly this",
         )
     elif counts["differing"]:
         yield error(

@@ -1,4 +1,4 @@
-"""An image's configuration, as its registry has it.
+"""An image's configuration, as in its registry.
 
 https://github.com/opencontainers/image-spec/blob/main/config.md
 """
@@ -15,7 +15,7 @@ class ImageConfig:
     """The part of an image's configuration that decides whether Dataflow can run it.
 
     Attributes:
-        history: what made each layer, as the engine wrote it down; the oldest first.
+        history: the command of each layer, as the engine recorded it, oldest first.
     """
 
     architecture: str

@@ -1,6 +1,6 @@
-"""What an image is made of: flexpack's own part, and the code and requirements of projects.
+"""The files of an image: flexpack's own part, and the code and requirements of projects.
 
-Flexpack's own part is the Dockerfile, and the files that its ignore file lets a build see:
+Flexpack's own part is the Dockerfile, and the files that its ignore file shows to a build:
 https://docs.docker.com/build/concepts/context/#dockerignore-files
 """
 
@@ -21,7 +21,7 @@ from launcher.preflight.ignore_file import IgnoreFile, read_ignore_file
 DOCKERFILE = Path("docker") / "Dockerfile"
 IGNORE_FILE = Path("docker") / "Dockerfile.dockerignore"
 
-# Where the Dockerfile expects what projects bring.
+# Where the Dockerfile expects the projects' files.
 _CODE = "docker/project/code"
 _REQUIREMENTS = "docker/project/requirements.in"
 _LOCK = "docker/project/requirements.txt"
@@ -31,7 +31,7 @@ _WHEELS = "docker/wheels"
 
 @dataclass(frozen=True)
 class Context:
-    """What a build sees: a file of this machine, or a text, for each path in the context."""
+    """The files that a build sees: a local file, or a text, for each path in the context."""
 
     files: Mapping[str, Path | str]
 
@@ -60,7 +60,7 @@ class Context:
 
 
 def read_context(kit: Path, projects: Sequence[Project], kit_pins: Mapping[str, str]) -> Context:
-    """Return what an image with the code of these projects is made of.
+    """Return the files of an image with the code of these projects.
 
     Args:
         kit: the folder with flexpack's own part.
@@ -91,7 +91,7 @@ def find_context_files(root: Path) -> list[Path]:
 
 
 def is_in_context(root: Path, path: str) -> bool:
-    """Return whether a file, which need not exist, is part of what an image is made of."""
+    """Return whether a file, which may not exist, is part of an image."""
     given = Path(path)
     return given == DOCKERFILE or not read_ignore_file(root / IGNORE_FILE).ignores(given)
 
@@ -99,7 +99,7 @@ def is_in_context(root: Path, path: str) -> bool:
 def _walk(root: Path, ignored: IgnoreFile) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
         here = Path(folder).relative_to(root)
-        # What is ignored is not walked through, unless an exception lies in it.
+        # Ignored folders are skipped, unless an exception lies in them.
         names[:] = [
             name
             for name in names

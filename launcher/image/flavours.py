@@ -1,8 +1,8 @@
 """The builds of torch that an image can hold, and the image without torch.
 
 The facts are in ``flavours.json``, dated and with their source. A flavour is one word in a build
-(``make image FLAVOUR=cu126``) and one folder of pinned packages, ``docker/locks/<name>``. Which
-GPUs and drivers each runs on, the catalogue in ``launcher.accelerators.catalogue`` knows.
+(``make image FLAVOUR=cu126``) and one folder of pinned packages, ``docker/locks/<name>``. The
+catalogue in ``launcher.accelerators.catalogue`` has the GPUs and drivers of each.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Flavour:
 
     Attributes:
         torch_version: its version with the local part, by which an index distinguishes the builds;
-            one without a local part is on PyPI. None for an image without torch, into which a
-            project may bring its own.
+            one without a local part is on PyPI. None for an image without torch, to which a project
+            may add its own.
         cuda_version: of the CUDA libraries inside; None without CUDA.
-        compressed_budget_gb: how big the image may be in the registry before one should look at it.
+        compressed_budget_gb: the image's size in the registry above which it needs a look.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Flavour:
 
     @property
     def lock_folder(self) -> Path:
-        """Where its packages are pinned, relative to the project's root."""
+        """The folder of its locks, relative to the project's root."""
         return _LOCKS / self.name
 
     @property

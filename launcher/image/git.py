@@ -10,10 +10,10 @@ no tag at all, 12 commits               ``0.dev12-g1a2b3c4``
 no git                                  ``0-t5d6e7f8``
 ======================================  =================================
 
-Changed is what the image is made of; other files of the folder do not count. The last part is the
-hash of those files as they are, so that two different images never share a tag. An image with the
-code of projects has the commit of the first one and always the hash: flexpack is in it too.
-An image's tag may not hold a plus sign, which Python's own versions have there.
+Only changes of the image's files count. The last part is the hash of these files, so that two
+different images never share a tag. An image with the code of projects has the commit of the first
+one and always the hash: flexpack is in it too. An image's tag may not hold a plus sign, which
+Python's own versions have there.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _TAG_LENGTH = 128
 
 @dataclass(frozen=True, kw_only=True)
 class GitState:
-    """What git says about a work tree.
+    """Git's facts about a work tree.
 
     Attributes:
         commit: full hash of HEAD.
         tag: the last tag before HEAD, or None.
-        distance: commits since that tag, or all there are.
-        tree: hash of what the image is made of, or None if it is what the commit has.
+        distance: commits since that tag, or all commits.
+        tree: hash of the image's files, or None if they are the commit's.
     """
 
     commit: str
@@ -72,11 +72,11 @@ def legal_tag(text: str) -> str:
 
 
 def read_git_state(root: Path, context: Context, *, is_whole: bool = True) -> GitState | None:
-    """Ask git about a work tree; return None if it is in no repository, or has no commit.
+    """Query git about a work tree; return None without a repository or a commit.
 
     Args:
-        context: what the image is made of.
-        is_whole: whether all of that is in this work tree.
+        context: the files of the image.
+        is_whole: whether all of them are in this work tree.
     """
     try:
         commit = _git(root, "rev-parse", "HEAD")
@@ -94,7 +94,7 @@ def read_git_state(root: Path, context: Context, *, is_whole: bool = True) -> Gi
 
 
 def _is_changed(root: Path) -> bool:
-    """Return whether what the image is made of differs from what the commit has."""
+    """Return whether the image's files differ from the commit's."""
     files = {path.as_posix() for path in find_context_files(root)}
     tracked = _list(root, "ls-files", "-z")
     differing = _list(root, "diff", "--name-only", "--relative", "-z", "HEAD", "--", ".")

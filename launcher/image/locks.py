@@ -3,11 +3,11 @@
 ``docker/locks/<flavour>/`` holds, from the layer that changes least to the one that changes most:
 
 - ``torch.txt``: torch with its CUDA libraries, or nothing;
-- ``beam.txt``: Beam, and what else the template itself imports;
-- ``project.txt``: what is named in ``docker/requirements.in`` beside these.
+- ``beam.txt``: Beam, and the template's other imports;
+- ``project.txt``: the other requirements in ``docker/requirements.in``.
 
 ``launcher.image.resolve`` makes them. Each starts with a checksum of its own text, and the last
-also with one of the requirements, so that a build can refuse what no longer belongs together.
+also with one of the requirements, so that a build can refuse files that no longer match.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAYERS = ("torch", "beam", "project")
 # The packages of torch's own layer.
 TORCH_LAYER = re.compile(r"torch|triton|(nvidia|cuda)-.*")
 
-# Workers have this Python, whatever machine makes the lock.
+# Workers have this Python, whichever machine makes the lock.
 PYTHON_VERSION = "3.11"
 
 _HEADER = "# Made by 'make lock' from docker/requirements.in: do not edit.\n"
@@ -45,7 +45,7 @@ def find_lock_paths(flavour: Flavour) -> dict[str, Path]:
 
 
 def read_lock(root: Path, flavour: Flavour) -> str:
-    """Return the text of a flavour's lock files, one after the other.
+    """Return the text of a flavour's lock files, one after another.
 
     Raises:
         InputError: one does not exist.
@@ -79,7 +79,7 @@ def read_pin(lock: str, name: str) -> str:
 
 
 def read_requirement_lines(root: Path) -> list[str]:
-    """Return the lines of docker/requirements.in that say something.
+    """Return the lines of docker/requirements.in, without comments and blank ones.
 
     Raises:
         InputError: the file does not exist.
@@ -94,7 +94,7 @@ def read_requirement_lines(root: Path) -> list[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the lines of a user's text file; a mark of UTF-8 at its start is not part of them.
+    """Return the lines of a user's text file; without a byte order mark of UTF-8.
 
     Raises:
         InputError: it cannot be read, or is not UTF-8.
@@ -108,7 +108,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def strip_comments(lines: Iterable[str]) -> list[str]:
-    """Return the lines that say something, without their comments."""
+    """Return the lines with content, without their comments."""
     stripped = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
     return [line for line in stripped if line]
 
@@ -137,7 +137,7 @@ def parse_requirements(lines: Iterable[str], path: Path = REQUIREMENTS) -> dict[
 
 
 def select_requirements(lines: Iterable[str], flavour: Flavour) -> list[str]:
-    """Return the lines of docker/requirements.in that are for this flavour.
+    """Return the lines of docker/requirements.in for this flavour.
 
     Raises:
         InputError: a line is neither a requirement nor an option.
@@ -158,7 +158,7 @@ def format_lock(layer: str, body: str, requirement_lines: list[str]) -> str:
 
 
 def check_locks(root: Path, flavour: Flavour) -> None:
-    """Refuse locks that were edited, or that are not those of docker/requirements.in.
+    """Refuse locks that were edited, or do not match docker/requirements.in.
 
     Raises:
         InputError: they are; the message names the packages.

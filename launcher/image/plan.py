@@ -1,4 +1,4 @@
-"""What is requested of a build, and what an engine gets, whichever it is."""
+"""The options of a build, and the plan that any engine gets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REVISION = "org.opencontainers.image.revision"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
-    """How to build an image, and what to call it.
+    """How to build and name an image.
 
     Attributes:
         name: without a tag; ``build_artifact_registry_name`` makes one for Artifact Registry.
@@ -64,13 +64,13 @@ class BuildPlan:
         reference: NAME:TAG of the new image.
         build_args: values of the Dockerfile's ARGs.
         labels: labels of the image, in addition to the Dockerfile's own.
-        context: all files that the image is made of.
-        secrets: files that the build may read and that stay out of the image, by id.
+        context: all files of the image.
+        secrets: files that the build may read, but that stay out of the image, by id.
         volumes: folders of this machine that the build may read at the same path; buildah only.
         pip_conf_secret: name of the secret in Secret Manager that holds pip.conf; Cloud Build only.
         use_cache: take layers of earlier builds.
         is_verbose: show every line of the build, not only its steps.
-        warnings: what the user may not have meant.
+        warnings: possible mistakes of the user.
     """
 
     kit: Path
@@ -87,7 +87,7 @@ class BuildPlan:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The part of the command line that is the same for all engines."""
+        """The command line's part that all engines share."""
         return (
             *(f"--build-arg={name}={value}" for name, value in self.build_args.items()),
             *(f"--label={name}={value}" for name, value in self.labels.items()),
@@ -96,7 +96,7 @@ class BuildPlan:
 
 
 def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> BuildPlan:
-    """Return what to build. Reads git, the locks and the projects.
+    """Return the plan of a build. Reads git, the locks and the projects.
 
     Args:
         root: the folder with ``docker/`` and ``template/``; flexpack's own if it has none.
@@ -147,9 +147,9 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
 
 
 def _find_version(kit: Path, options: ImageOptions, context: Context) -> tuple[str, str | None]:
-    """Return the image's tag, and git's word for the code; None outside a repository."""
+    """Return the image's tag, and git's revision of the code; None outside a repository."""
     folder = options.code[0] if options.code else kit
-    # Around a wheel's files is whatever repository the environment lies in.
+    # A wheel's files may lie in an unrelated repository, that of the environment.
     is_in_git = not is_from_wheel(folder)
     git = read_git_state(folder, context, is_whole=not options.code) if is_in_git else None
     revision = git.revision if git else None

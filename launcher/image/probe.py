@@ -1,4 +1,4 @@
-"""What ``docker/probe.py`` found inside an image."""
+"""The findings of ``docker/probe.py`` inside an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ProbedFile:
-    """A file of the image. ``machine`` is what an executable is made for: amd64, arm64."""
+    """A file of the image. ``machine`` is the one that an executable is for: amd64, arm64."""
 
     exists: bool
     executable: bool
@@ -54,7 +54,7 @@ class Program:
 
     Attributes:
         go: version of the Go that compiled it, or None.
-        modules: what it is made of, itself first.
+        modules: its modules, itself first.
     """
 
     sha256: str | None
@@ -64,7 +64,7 @@ class Program:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt(Generic[T]):
-    """What playing a role gave: a result, or the traceback of its failure."""
+    """The outcome of a role: a result, or the traceback of its failure."""
 
     result: T | None
     error: str | None
@@ -72,7 +72,7 @@ class Attempt(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """What could not be imported, a file or a package, and why."""
+    """A file or package that could not be imported, and the reason."""
 
     name: str
     error: str
@@ -80,13 +80,13 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRun:
-    """What became of the user's model.
+    """The outcome of the user's model.
 
     Attributes:
-        loaded: whether there was a file of it to load.
-        rows: how many it predicted; 0 without input.
-        failed: how many are dead letters.
-        first_error: of the first dead letter.
+        loaded: whether it had a file to load.
+        rows: the number of predicted rows; 0 without input.
+        failed: the number of dead letters.
+        first_error: that of the first dead letter.
     """
 
     loaded: bool
@@ -97,10 +97,10 @@ class ModelRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the probe found.
+    """The probe's findings.
 
     Attributes:
-        python_version: of the interpreter, with its last part.
+        python_version: the interpreter's full version.
         programs: boot and launcher, by path.
         pip_check: complaints of ``pip check``.
         inputs: whether the example model's files could be made.
@@ -138,7 +138,7 @@ class Facts:
 
     @property
     def reference(self) -> str:
-        """What the predictions were compared with."""
+        """The reference for the predictions."""
         return "torch's" if self.find_version("torch") else "those of Python alone"
 
     def find_version(self, name: str) -> str | None:
@@ -150,7 +150,7 @@ def parse_facts(output: str) -> Facts:
     """Read the probe's output.
 
     Raises:
-        ImageError: the probe did not get to its end.
+        ImageError: the probe did not finish.
     """
     try:
         record: dict[str, Any] = json.loads(output.splitlines()[-1])

@@ -1,7 +1,7 @@
 """The locks of the user's projects: read, compared with the image's own, and merged.
 
 A project's ``requirements.txt`` pins and hashes what the image lacks. 'flexpack image lock --code'
-makes one; that of another tool does too. What the image's own lock pins may be in it, and is
+makes one; that of another tool does too. It may repeat pins of the image's own lock, which are
 installed once.
 """
 
@@ -82,9 +82,9 @@ class ProjectLock:
 
     Attributes:
         pins: by canonical name.
-        options: what it says to pip about wheels and sources.
-        unpinned: lines that are not a version with its hashes.
-        checksum: of the requirements that it was made from, if it says so.
+        options: pip's options about wheels and sources.
+        unpinned: lines without a version and hashes.
+        checksum: of the requirements that it was made from, if recorded.
     """
 
     path: Path
@@ -136,7 +136,7 @@ def read_project_lock(project: Project) -> ProjectLock:
 
 
 def read_project_requirements(project: Project) -> list[str]:
-    """Return the lines of a project's requirements.in that say something; none if it has none.
+    """Return the lines of a project's requirements.in, without comments; none if it has none.
 
     Raises:
         InputError: a line is not a requirement that can be locked.
@@ -170,7 +170,7 @@ def format_project_lock(pins: str, lines: Sequence[str], options: Sequence[str])
 
     Args:
         pins: with their hashes.
-        lines: the requirements that they were made from.
+        lines: the requirements behind them.
         options: pip's options for wheels and sources.
     """
     body = "".join(f"{option}\n" for option in options)
@@ -180,10 +180,10 @@ def format_project_lock(pins: str, lines: Sequence[str], options: Sequence[str])
 def check_project_locks(
     root: Path, projects: Sequence[Project], flavour: Flavour
 ) -> Iterator[Finding]:
-    """Yield what in the projects' locks cannot be installed beside the image's own packages.
+    """Yield the packages in the projects' locks that cannot be installed beside the image's.
 
     Args:
-        root: where the image's own locks are.
+        root: the folder with the image's own locks.
 
     Raises:
         InputError: a file cannot be read as requirements.
@@ -215,7 +215,7 @@ def check_project_locks(
 
 
 def read_kit_pins(root: Path, flavour: Flavour) -> KitPins:
-    """Return what the image's own locks pin: version and lock file, by canonical name."""
+    """Return the pins of the image's own locks: version and lock file, by canonical name."""
     return {
         name: (version, path)
         for path in find_lock_paths(flavour).values()
@@ -224,7 +224,7 @@ def read_kit_pins(root: Path, flavour: Flavour) -> KitPins:
 
 
 def check_conflicts(project: Project, kit: KitPins) -> Iterator[Finding]:
-    """Yield what a project asks for that the image's own packages contradict."""
+    """Yield a project's requirements that the image's own packages contradict."""
     for name, requirement in _read_applying(project).items():
         if name not in kit:
             continue
@@ -233,7 +233,7 @@ def check_conflicts(project: Project, kit: KitPins) -> Iterator[Finding]:
             yield error(
                 LOCK_CONFLICT,
                 f"{project.requirements} asks for {requirement}, and {path} pins {version}",
-                "the image holds one version of it: ask for one that both take",
+                "the image holds one version of it: require one that suits both",
             )
 
 
@@ -243,10 +243,10 @@ def format_problems(findings: Iterable[Finding]) -> str:
 
 
 def refuse_project_locks(root: Path, projects: Sequence[Project], flavour: Flavour) -> None:
-    """Refuse what ``check_project_locks`` finds.
+    """Refuse projects with findings of ``check_project_locks``.
 
     Raises:
-        InputError: it finds something.
+        InputError: there are some.
     """
     findings = list(check_project_locks(root, projects, flavour))
     if findings:
@@ -256,7 +256,7 @@ def refuse_project_locks(root: Path, projects: Sequence[Project], flavour: Flavo
 def merge_locks(
     projects: Sequence[Project], kit_pins: Mapping[str, str]
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the lock of all projects, without what the image has, and the names to import.
+    """Return the lock of all projects, without the image's packages, and the names to import.
 
     Args:
         kit_pins: versions that the image's own locks pin, by canonical name.

@@ -56,7 +56,7 @@ class LockResult:
         place: the lock's file or folder.
         before: the pins that were there, by name; empty for a new lock.
         after: the pins that are there now.
-        warnings: what the user may not have meant.
+        warnings: possible mistakes of the user.
         problem: why the lock was left as it is.
     """
 

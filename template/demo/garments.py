@@ -22,7 +22,7 @@ _Point = tuple[float, float]
 
 
 class _Pen:
-    """Draws in coordinates from 0 to 1, mirrored about the vertical axis where asked."""
+    """Draws in coordinates from 0 to 1, mirrored about the vertical axis on request."""
 
     def __init__(self, cloth: int, rng: np.random.Generator) -> None:
         self._image = Image.new("L", (_CANVAS, _CANVAS))
@@ -56,7 +56,7 @@ class _Pen:
 
 
 def _top(pen: _Pen, *, sleeve: float, hem: float, width: float = 0.19) -> None:
-    """A body with two sleeves; ``sleeve`` is the sleeve's length, ``hem`` where the body ends."""
+    """A body with two sleeves; ``sleeve`` is their length, ``hem`` the body's lower end."""
     left = 0.5 - width
     pen.shape([(left, 0.16), (0.42, 0.12), (0.58, 0.12), (1 - left, 0.16), (1 - left, hem),
                (left, hem)])  # fmt: skip

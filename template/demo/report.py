@@ -31,7 +31,7 @@ _WRONG = "#c00000"
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One predicted image: its row in the IDX file, and what the model said about it."""
+    """One predicted image: its row in the IDX file, and its prediction."""
 
     row: int
     class_index: int
@@ -71,7 +71,7 @@ def draw_contact_sheet(
 
     Args:
         images: uint8 (count, height, width), indexed by ``Prediction.row``.
-        labels: uint8 (count,), the true class of each row, or None if they are not known.
+        labels: uint8 (count,), the true class of each row, or None if unknown.
         predictions: those to show, ten to a line.
         title: one line above them.
     """
@@ -113,12 +113,12 @@ def draw_contact_sheet(
 
 
 def count_wrong(predictions: Sequence[Prediction], labels: Images) -> int:
-    """Return how many predictions are not the true class of their row."""
+    """Return the number of wrong predictions."""
     return sum(labels[each.row] != each.class_index for each in predictions)
 
 
 def choose_shown(predictions: Sequence[Prediction], labels: Images | None) -> list[Prediction]:
-    """Choose what the contact sheet shows: the first rows, and up to five wrong ones among them."""
+    """Choose the rows of the contact sheet: the first ones, with up to five wrong ones."""
     if labels is None:
         return list(predictions[:_SHOWN])
     wrong = [each for each in predictions if labels[each.row] != each.class_index]
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--predictions", required=True, help="the job's output prefix")
     parser.add_argument("--images", required=True, help="the IDX file that the job read")
-    parser.add_argument("--labels", help="IDX file of the right classes")
+    parser.add_argument("--labels", help="IDX file of the true classes")
     parser.add_argument("--sheet", required=True, type=Path, help="PNG file to write")
     arguments = parser.parse_args(argv)
 

@@ -33,7 +33,7 @@ def train_network(images: Images, labels: Images, *, epochs: int = 6) -> Fashion
         labels: uint8 (count,).
         epochs: passes over the images.
     """
-    torch.set_num_threads(1)  # on a busy machine several would wait for each other
+    torch.set_num_threads(1)  # on a busy machine, several threads would wait for each other
     torch.manual_seed(0)
     network = FashionMnistNetwork()
     # The recipe's network ends in a ReLU: a class whose output starts negative for every image

@@ -1,7 +1,7 @@
-"""The types of the columns that an estimator of scikit-learn was trained on.
+"""The types of the columns that a scikit-learn estimator was trained on.
 
-It keeps no types, but its first steps do: encoders have categories. Everything else of scikit-learn
-takes numbers; what a transformer of somebody else takes stays as it is read.
+It does not keep types, but its first steps do: encoders have categories. Everything else in
+scikit-learn takes numbers; a foreign transformer's columns stay as they are read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from template.needs.columns import ColumnType
 
 _INNER = ("best_estimator_", "estimator_", "regressor_", "_preprocessor")
-"""Attributes with an estimator that gets the same rows."""
+"""Attributes that hold an estimator of the same rows."""
 
 
 def find_types(estimator: Any, names: Sequence[str]) -> list[ColumnType]:
@@ -27,7 +27,7 @@ def find_types(estimator: Any, names: Sequence[str]) -> list[ColumnType]:
 
 
 def find_parts(estimator: Any, names: list[str]) -> Iterator[tuple[Any, list[str]]]:
-    """Yield what gets columns first, with their names; a text is "drop" or "passthrough"."""
+    """Yield the steps that get the columns first, with these; a text is "drop" or "passthrough"."""
     inner = next((getattr(estimator, name, None) for name in _INNER if _has(estimator, name)), None)
     several = list(getattr(estimator, "estimators_", ()))
     if hasattr(estimator, "steps"):
@@ -53,12 +53,12 @@ def find_parts(estimator: Any, names: list[str]) -> Iterator[tuple[Any, list[str
 
 
 def takes_texts(part: Any) -> bool:
-    """Say whether something makes numbers of texts, and gets them as one column."""
+    """Return whether a step turns a column of texts into numbers."""
     return hasattr(part, "build_analyzer")
 
 
 def find_categories(part: Any) -> list[list[Any]]:
-    """Return the categories of each column of an encoder; none of anything else."""
+    """Return the categories of each column of an encoder; nothing for other steps."""
     found = getattr(part, "categories_", ())
     return [list(each) for each in found] if isinstance(found, list) else []
 
@@ -80,7 +80,7 @@ def _find_part_types(part: Any, columns: int) -> list[ColumnType]:
 
 
 def _type_values(values: Sequence[Any]) -> ColumnType:
-    """Return the type that holds values; NaN and None are those of missing ones."""
+    """Return the type for values; NaN and None stand for missing ones."""
     kinds = {type(value) for value in values if value is not None and value == value}
     if kinds and all(issubclass(kind, str) for kind in kinds):
         return "text"

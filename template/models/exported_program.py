@@ -1,7 +1,7 @@
 """Programs that ``torch.export.save`` wrote, usually ``.pt2``.
 
-What they take is read from the JSON in them. Loading one may run code: torch evaluates expressions
-and guards that are text in the file, looks up functions by name, and unpickles.
+Their inputs are read from the JSON in them. Loading one may run code: torch evaluates expressions
+and guards from the file's text, looks up functions by name, and unpickles.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ _DTYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64",
     6: "float16", 7: "float32", 8: "float64", 12: "bool", _BFLOAT16: "float32",
 }  # fmt: skip
-"""By the numbers of torch's schema; of a type that NumPy lacks, what becomes it."""
+"""By torch's schema numbers; for a type that NumPy lacks, the type to convert from."""
 
 
 class ExportedProgramModel(NetworkModel):
-    """An exported program; of a fixed number of rows, the last batch is padded and cut.
+    """An exported program.
 
-    One that was exported on a GPU is moved to the device of the worker.
+    If it takes a fixed number of rows, the last batch is padded and cut. A program exported on a
+    GPU is moved to the worker's device.
     """
 
     kind = "a program of torch.export"
@@ -70,7 +71,7 @@ class ExportedProgramModel(NetworkModel):
         if tensor["dtype"] not in _DTYPES:
             raise self._error(
                 f"the input {name!r} has type {tensor['dtype']} of torch's schema, which columns "
-                "do not have"
+                "cannot have"
             )
         shape = tuple(size.get("as_int") for size in tensor["sizes"][1:])
         is_bfloat16 = tensor["dtype"] == _BFLOAT16
@@ -114,7 +115,7 @@ class ExportedProgramModel(NetworkModel):
 
 
 def _move_to_cpu(name: str, content: bytes) -> bytes:
-    """Return a member of an archive that names no GPU: loading one fails on a machine without."""
+    """Return an archive's member without names of GPUs, which fail on a machine without one."""
     import torch
 
     if name.endswith(".json"):
@@ -127,7 +128,7 @@ def _move_to_cpu(name: str, content: bytes) -> bytes:
 
 
 def _call_in_order(program: Any) -> Callable[..., Any]:
-    """Return the module as a function of its tensors, however its ``forward`` nests them."""
+    """Return the module as a function of flat tensors, however its ``forward`` nests them."""
     from torch.export.graph_signature import ConstantArgument, InputKind
     from torch.utils._pytree import tree_unflatten
 

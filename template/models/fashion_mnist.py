@@ -1,7 +1,7 @@
 """The Fashion-MNIST classifier: the built-in model, and one to copy for your own.
 
-Pixels are what torchvision's ``ToTensor`` makes of them: uint8 / 255 as float32, not normalised.
-An image of another size is shown whole, as those of Fashion-MNIST were made.
+Pixels are scaled like torchvision's ``ToTensor``: uint8 / 255 as float32, not normalised. An image
+of another size is resized whole, as Fashion-MNIST's were.
 
 torch is imported where it is used, so that a launcher, which imports this module too, starts a
 second faster.
@@ -54,7 +54,7 @@ class FashionMnistModel(BaseModel):
         """Load a ``state_dict``.
 
         Raises:
-            ValueError: the file holds no weights, or not those of this network.
+            ValueError: the file holds no weights, or another network's.
         """
         import torch
 
@@ -63,7 +63,7 @@ class FashionMnistModel(BaseModel):
         with download_file_to_localfs(path) as local:
             try:
                 state = torch.load(local, map_location="cpu", weights_only=True, **opts)
-            except Exception as error:  # an unpickler raises what the bytes lead it to
+            except Exception as error:  # an unpickler may raise anything
                 raise ValueError(
                     f"{path}: holds no weights that load safely; "
                     "write them with torch.save(model.state_dict(), path)"

@@ -1,4 +1,4 @@
-"""The network of the Fashion-MNIST classifier; defining it takes torch."""
+"""The network of the Fashion-MNIST classifier; imports torch."""
 
 from __future__ import annotations
 

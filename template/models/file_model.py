@@ -1,4 +1,4 @@
-"""Models that need no class of the user's own: their file and some options say everything."""
+"""Models without a user's class: their file and some options say everything."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from template.parameters import ParameterError
 class FileModel(BaseModel):
     """A model of one kind of file.
 
-    ``inspect`` finds the columns where the job is launched, so that a wrong option, a damaged file
-    or a missing framework ends the launch; workers get the model with what it found.
+    ``inspect`` finds the columns at the launch, so that a wrong option, a damaged file or a missing
+    framework ends the launch; workers get the model with the result.
     """
 
     kind: ClassVar[str]
-    """What messages call a file, with its article."""
+    """The kind's name in messages, with its article."""
     modules: ClassVar[Mapping[str, str]] = {}
-    """What loading takes beside the template's own packages: package by module."""
+    """The packages that loading needs besides the template's own, by module."""
     extra: ClassVar[str] = ""
     """The extra of flexpack that installs them."""
     uses_torch: ClassVar[bool] = True
     """Whether torch runs the model, so that its autocast applies."""
     runs_code: ClassVar[str] = ""
-    """Why loading a file may run code in it, which the launch must say that it trusts; or empty."""
+    """Why loading a file may run code, so that the launch must set ``trusted``; else empty."""
 
     feature_columns = Option(
         "text",
-        "The input columns that the model gets, in its order, separated by commas. Needed if the "
-        "file does not name them.",
+        "The input columns that the model gets, in its order, separated by commas. Required if "
+        "the file does not name them.",
         default=None,
     )
     trusted = Option(
         "boolean",
-        "That you trust the file: loading it may run code that is in it.",
+        "Whether you trust the file: loading it may run code in it.",
         default=False,
     )
 
@@ -48,7 +48,7 @@ class FileModel(BaseModel):
         """Check file, options and packages, and set ``columns`` and the images.
 
         Raises:
-            ParameterError: one of them does not do.
+            ParameterError: one of them is unsuitable.
         """
         missing = [name for name in self.modules if importlib.util.find_spec(name) is None]
         if missing:
@@ -63,23 +63,23 @@ class FileModel(BaseModel):
                 self.inspect_file(find_main_file(local))
         except ParameterError:
             raise
-        except Exception as error:  # every library has its own for a damaged file
+        except Exception as error:  # each library raises its own type for a damaged file
             raise self._error(f"is {self.kind} that does not load: {describe(error)}") from error
 
     def inspect_file(self, local: str) -> None:
-        """Check a file, or a folder of files, and set what the pipeline has to know of it."""
+        """Check a file, or a folder of files, and set what the pipeline must know about it."""
         raise NotImplementedError
 
     def load_file(self, local: str) -> Any:
-        """Return what predicts, on ``self.device``."""
+        """Return the object that predicts, on ``self.device``."""
         raise NotImplementedError
 
     def load_model(self, path: str) -> Any:  # type: ignore[override]  # it has options only
         """Load the file.
 
         Raises:
-            ParameterError: loading it may run code, and nobody said that it is trusted; or it
-                replaces a model in a stream, and takes other columns or images.
+            ParameterError: loading it may run code and ``trusted`` is not set; or it replaces a
+                model in a stream, and takes other columns or images.
         """
         self._check_trust()
         with download_to_localfs(path) as local:
@@ -89,7 +89,7 @@ class FileModel(BaseModel):
             return self.load_file(main)
 
     def _inspect_newer(self, local: str) -> None:
-        """Set what is to know of a file that replaces the one that the job was launched with."""
+        """Set what the pipeline must know about a file that replaces the launched one."""
         columns, images = self.columns, self.images.declared
         self.inspect_file(local)
         if (self.columns, self.images.declared) != (columns, images):
@@ -106,7 +106,7 @@ class FileModel(BaseModel):
 
     @property
     def images(self) -> ImageTensors:  # type: ignore[override]  # of the file, not of the class
-        """What makes tensors of images; the declaration is what ``inspect`` found."""
+        """Makes tensors of images; the declaration is the one that ``inspect`` found."""
         return ImageTensors(self.__dict__.get("_images", Images()), self.device)
 
     def _check_trust(self) -> None:
@@ -114,7 +114,7 @@ class FileModel(BaseModel):
             self.require_trust(self.runs_code)
 
     def require_trust(self, reason: str) -> None:
-        """Refuse a file that nobody said to be trusted.
+        """Refuse a file that is not trusted.
 
         Raises:
             ParameterError: the option ``trusted`` is not set.
@@ -149,6 +149,6 @@ def split_names(text: str | None) -> tuple[str, ...]:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error of a library in a line."""
+    """Return a library's error as one line."""
     lines: Sequence[str] = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:300]}"

@@ -1,4 +1,4 @@
-"""Which model a folder holds: that of a file in it, or the folder as a whole."""
+"""Find the model in a folder: one of its files, or the folder as a whole."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from template.models.hugging_face_folder import (
 )
 
 _MOST_FILES = 1000
-"""Of a folder, that are looked at."""
+"""The most files of a folder that are looked at."""
 
 
 class UnclearFolderError(ValueError):
-    """A folder holds several models, or one that cannot be used; the message says what to do."""
+    """A folder holds several models, or an unusable one; the message says what to do."""
 
 
 class Found(NamedTuple):
-    """The class that loads a model, and the file that it is; none if it is the folder."""
+    """The class that loads a model, and the model's file; None for the whole folder."""
 
     kind: str
     file: str | None
@@ -41,10 +41,10 @@ def find_model(
     Args:
         files: full path by path in the folder.
         find_kind: returns the class that loads a file, or None.
-        path: of the folder, for messages; without it the folder was in an archive.
+        path: of the folder, for messages; None if it was in an archive.
 
     Raises:
-        UnclearFolderError: there are several, or it is one of Hugging Face that is not supported.
+        UnclearFolderError: there are several, or an unsupported one of Hugging Face.
     """
     top = {name for name in files if "/" not in name}
     if CONFIG in top and has_weights(top):

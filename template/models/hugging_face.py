@@ -1,7 +1,7 @@
 """Folders of Hugging Face, as ``save_pretrained`` wrote them, loaded by transformers.
 
-Weights are read from safetensors, which runs no code. The folder is all that is read: nothing asks
-the network, and code in a folder (``auto_map``) is never run.
+Weights are read from safetensors, which runs no code. Only the folder is read: there are no
+requests to the network, and code in a folder (``auto_map``) never runs.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class HuggingFaceModel(FileModel):
 
         Raises:
             ParameterError: transformers does not have it, its weights are pickled and not trusted,
-                or some are missing.
+                or incomplete.
         """
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Beam has a process on each core
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Beam runs a process on each core
         import torch
         import transformers
 
@@ -65,7 +65,7 @@ class HuggingFaceModel(FileModel):
             output_loading_info=True,
             **OWN_FILES,
         )
-        # The pooler is of no use here, and models that were trained without have none.
+        # The pooler is unused here, and some models are trained without one.
         missing = [name for name in report["missing_keys"] if "pooler." not in name]
         if missing:
             raise self._error(
@@ -80,17 +80,17 @@ class ClassifierModel(HuggingFaceModel, ClassOptions):
 
     activation = Option(
         "text",
-        "What makes scores of logits; as config.json says, if it is not set: nothing for a "
-        "regression, sigmoid for one label or several that may all be right, else softmax.",
+        "How logits become scores; by default as config.json says: unchanged for a regression, "
+        "sigmoid for one label or several independent ones, else softmax.",
         default=None,
         choices=["softmax", "sigmoid", "none"],
     )
 
     def inspect_labels(self, config: Any) -> None:
-        """Set the names of the classes, and what makes scores.
+        """Set the names of the classes and the function for scores.
 
         Raises:
-            ParameterError: ``class_names`` are more or fewer than the classes.
+            ParameterError: there are more or fewer ``class_names`` than classes.
         """
         names = split_names(self.class_names)
         if names and len(names) != config.num_labels:
@@ -102,7 +102,7 @@ class ClassifierModel(HuggingFaceModel, ClassOptions):
         self._activation = self.activation or _find_activation(config)
 
     def score(self, logits: np.ndarray) -> dict[str, Any]:
-        """Return label and score of each row; only a score if there is one class.
+        """Return each row's label and score; only a score if there is one class.
 
         Args:
             logits: float32 (rows, classes).
@@ -114,7 +114,7 @@ class ClassifierModel(HuggingFaceModel, ClassOptions):
 
 
 def _find_activation(config: Any) -> str:
-    """Return what transformers' pipelines apply to logits."""
+    """Return the function that transformers' pipelines apply to logits."""
     if config.problem_type == "regression":
         return "none"
     if config.problem_type == "multi_label_classification" or config.num_labels == 1:

@@ -1,4 +1,4 @@
-"""What a folder of Hugging Face is for: the task that its config.json names, and its class.
+"""The task of a folder of Hugging Face, from its config.json, and the class for it.
 
 https://huggingface.co/docs/transformers/main_classes/configuration
 """
@@ -17,13 +17,13 @@ _ADAPTER = "adapter_config.json"
 
 @dataclass(frozen=True)
 class Task:
-    """What a model does.
+    """The task of a model.
 
     Attributes:
-        name: as messages have it.
-        architectures: what the names of its architectures match.
-        shown: the same for a reader.
-        model_class: what loads it, as ``module:Class``.
+        name: in messages.
+        architectures: a pattern for the names of its architectures.
+        shown: the same for readers.
+        model_class: the class that loads it, as ``module:Class``.
     """
 
     name: str
@@ -55,21 +55,21 @@ TASKS = (
 
 
 class UnsupportedModelError(ValueError):
-    """A folder holds a model that needs a class of the user's own."""
+    """A folder holds a model that needs a user's class."""
 
 
 def has_weights(names: Collection[str]) -> bool:
-    """Say whether there are weights among the names of files: safetensors, or those of pickle."""
+    """Return whether file names include weights: safetensors, or pickled ones."""
     return any(name.endswith(".safetensors") or is_pickled(name) for name in names)
 
 
 def is_pickled(name: str) -> bool:
-    """Say whether a file's name is that of weights which are pickled."""
+    """Return whether a file's name is that of pickled weights."""
     return name.startswith("pytorch_model") and name.endswith(".bin")
 
 
 def is_config(text: bytes) -> bool:
-    """Say whether a ``config.json`` is one of Hugging Face.
+    """Return whether a ``config.json`` is from Hugging Face.
 
     Raises:
         UnsupportedModelError: it is not JSON.
@@ -81,7 +81,7 @@ def find_task(text: bytes) -> Task:
     """Return the task of the model that a ``config.json`` describes.
 
     Raises:
-        UnsupportedModelError: its architecture is none of a task.
+        UnsupportedModelError: no task has its architecture.
     """
     architecture = find_architecture(text)
     for task in TASKS:
@@ -96,13 +96,13 @@ def find_task(text: bytes) -> Task:
 
 
 def find_architecture(text: bytes) -> str:
-    """Return the first of the architectures, or the empty text."""
+    """Return the first architecture, or ""."""
     names = _read(text).get("architectures")
     return str(names[0]) if isinstance(names, list) and names else ""
 
 
 def is_incomplete(names: Collection[str]) -> str | None:
-    """Return what a folder lacks that looks like one of Hugging Face."""
+    """Return what an incomplete folder of Hugging Face lacks."""
     if _ADAPTER in names:
         return (
             "is an adapter (adapter_config.json) without its model: merge it, with PEFT's "
@@ -111,7 +111,7 @@ def is_incomplete(names: Collection[str]) -> str | None:
     if CONFIG in names and {"tokenizer_config.json", "preprocessor_config.json"} & set(names):
         return "is a folder of Hugging Face without weights: it has no model.safetensors"
     if has_weights(names):
-        return "is a folder of weights without config.json, which says what they are of"
+        return "is a folder of weights without config.json, which names their architecture"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Image classification: images as the folder's own processor makes them, without torchvision."""
+"""Image classification: images prepared by the folder's own processor, without torchvision."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from template.models.hugging_face import OWN_FILES, ClassifierModel
 
 _PROCESSOR = "preprocessor_config.json"
 _MOST_IMAGES = 64
-"""Of one call: bounds its memory."""
+"""The most rows of one call: bounds its memory."""
 
 
 class ImageNetwork(NamedTuple):
-    """What makes tensors of images, and what predicts them."""
+    """The processor that makes tensors of images, and the network."""
 
     processor: Any
     network: Any
@@ -28,7 +28,7 @@ class ImageClassificationModel(ClassifierModel):
     """A network of ``...ForImageClassification``."""
 
     def inspect_file(self, local: str) -> None:
-        """Set the column, and see whether the folder predicts."""
+        """Set the column, and check that the folder predicts."""
         if self.feature_names:
             raise self._error("feature_columns: the model takes the column image")
         self.columns = [Column(IMAGE, "image")]
@@ -77,7 +77,7 @@ class ImageClassificationModel(ClassifierModel):
 
 
 def _to_rgb(pixels: np.ndarray) -> Any:
-    """Return pixels as an image of Pillow."""
+    """Return pixels as a Pillow image."""
     from PIL import Image
 
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):

@@ -1,4 +1,4 @@
-"""How images become the input of a network: options, as fields of ``Images``."""
+"""Options for the images of a network, as fields of ``Images``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SIZE = re.compile(r"([1-9][0-9]*)(?:x([1-9][0-9]*))?")
 
 
 class ImageOptions(FileModel):
-    """The declaration of images as options; the file may say size and colours as well."""
+    """The declaration of images as options; the file may also state size and colours."""
 
     image_size = Option(
         "text",
-        "Height and width of the images that the model gets, as 224 or 224x320. Needed if the file "
-        "does not say it.",
+        "Height and width of the model's images, as 224 or 224x320. Required if the file does "
+        "not state them.",
         default=None,
         regex="[1-9][0-9]*(x[1-9][0-9]*)?",
     )
@@ -28,13 +28,13 @@ class ImageOptions(FileModel):
     )
     image_fit = Option(
         "text",
-        "How an image of another size gets there.",
+        "How an image of another size is fitted.",
         default="crop",
-        choices={"crop": "Resize, cut out the centre", "stretch": "Stretch", "pad": "Pad"},
+        choices={"crop": "Resize, crop the centre", "stretch": "Stretch", "pad": "Pad"},
     )
     image_shorter_side = Option(
         "integer",
-        "Pixels of the shorter side before the centre is cut out.",
+        "Pixels of the shorter side before the centre is cropped.",
         default=None,
         minimum=1,
     )
@@ -48,17 +48,17 @@ class ImageOptions(FileModel):
         "text", "Subtracted from pixels of 0 to 1: a number, or one for each channel.", default="0"
     )
     image_std = Option(
-        "text", "What they are divided by then: a number, or one for each channel.", default="1"
+        "text", "The divisor after that: a number, or one for each channel.", default="1"
     )
     image_orientation = Option(
         "text",
-        "Whether an image is turned as its EXIF data say.",
+        "Whether to turn an image as its EXIF data say.",
         default="stored",
         choices={"stored": "As stored", "upright": "Upright"},
     )
 
     def make_images(self, size: tuple[int, int] | None, channels: int | None) -> Images:
-        """Return the declaration: of the options, else of the file.
+        """Return the declaration: the options', else the file's.
 
         Raises:
             ParameterError: neither says the size, or they contradict each other.
@@ -72,7 +72,9 @@ class ImageOptions(FileModel):
                 )
             size = asked
         if size is None:
-            raise ParameterError("option image_size: the model's file does not say it; set it")
+            raise ParameterError(
+                "option image_size: missing, and the model's file does not state it"
+            )
         mode = self.image_mode or ("L" if channels == 1 else "RGB")
         if channels is not None and channels != {"L": 1, "RGB": 3}[mode]:
             raise ParameterError(f"option image_mode {mode!r}: the model takes {channels} channels")

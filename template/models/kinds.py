@@ -1,4 +1,4 @@
-"""What kind of model a file is, by its content; nothing of it is loaded, no framework imported."""
+"""Find a model file's kind from its content, without loading it or importing a framework."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def find_kind(path: str) -> str:
     """Return the class that loads a file, as ``module:Class``. Blocks while it reads some of it.
 
     Raises:
-        ParameterError: the file does not exist, cannot be read, or is of no known kind.
+        ParameterError: the file does not exist, cannot be read, or is of an unknown kind.
     """
     flag = f"--model_path {path!r}"
     try:
@@ -55,7 +55,7 @@ def find_kind(path: str) -> str:
         raise ParameterError(f"{flag}: {error}") from None
     except FileNotFoundError:
         raise ParameterError(f"{flag}: no such file or folder") from None
-    except Exception as error:  # every filesystem has its own exceptions
+    except Exception as error:  # each filesystem raises its own exceptions
         raise ParameterError(f"{flag}: cannot be read: {error}") from error
     if found is None:
         raise ParameterError(
@@ -66,14 +66,14 @@ def find_kind(path: str) -> str:
 
 
 def find_main_file(local: str) -> str:
-    """Return the model file in a local folder; a file, or a folder that is a model, is itself."""
+    """Return the model file in a local folder; the path itself if it is the model."""
     files = list_folder(local)
     found = folders.find_model(files, _find_kind_of_file) if files else None
     return files[found.file] if found and found.file else local
 
 
 def _find(path: str) -> tuple[str | None, str]:
-    """Return the class, or what was found instead."""
+    """Return the class, or a description of what was found instead."""
     if files := list_folder(path):
         found = folders.find_model(files, _find_kind_of_file, path=path)
         return (found.kind, "") if found else (None, f"is a folder that holds {_some(files)}")
@@ -133,7 +133,7 @@ def _find_zip(file: IO[bytes]) -> tuple[str | None, str]:
     seen = f"is a zip archive that holds {', '.join(sorted(names)[:3])}"
     if "schema.json" in names:
         return SCIKIT_LEARN, ""
-    below = {name.partition("/")[2] for name in names}  # in the folder that all are in
+    below = {name.partition("/")[2] for name in names}  # in the folder that contains everything
     if "models/model.json" in below:
         return EXPORTED_PROGRAM, ""
     if "data.pkl" in below:
@@ -143,7 +143,7 @@ def _find_zip(file: IO[bytes]) -> tuple[str | None, str]:
 
 
 def _is_onnx(head: bytes) -> bool:
-    """Say whether a file begins as a ModelProto does: a small version, then a field of it."""
+    """Return whether a file begins like a ModelProto: a small version, then another field."""
     return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 64 and head[2] in _ONNX_FIELDS
 
 

@@ -1,4 +1,4 @@
-"""Scores of classes as labels: options of the models whose output is one score for each class."""
+"""Turn scores into labels: options of models whose output is one score for each class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from template.predict_result import UnusablePredictionError
 
 
 class ClassOptions(FileModel):
-    """Options that name classes, and say how many of the best a row gets."""
+    """Options that name the classes, and how many labels a row gets."""
 
     class_names = Option(
         "text",
@@ -51,13 +51,13 @@ class LabelOptions(ClassOptions):
 
     softmax = Option(
         "boolean",
-        "Whether the model's scores are logits, of which softmax makes probabilities.",
+        "Whether the model's scores are logits, which softmax turns into probabilities.",
         default=False,
     )
 
     @property
     def makes_labels(self) -> str:
-        """The name of an option that asks for labels; empty if none does."""
+        """The name of an option that requests labels; "" if none does."""
         asked = ("class_names", "top_k", "softmax")
         return next((name for name in asked if getattr(self, name)), "")
 
@@ -74,14 +74,14 @@ class LabelOptions(ClassOptions):
             )
 
     def label(self, outputs: Mapping[str, Any], names: Iterable[Any] = ()) -> dict[str, Any]:
-        """Return outputs, of which the scores have become labels if the options say so.
+        """Return the outputs, with labels instead of scores if the options request them.
 
         Args:
             outputs: by name; the scores are the first with several numbers for each row.
             names: of the classes, if the options do not say them.
 
         Raises:
-            UnusablePredictionError: none of them is a score for each class.
+            UnusablePredictionError: no output is a score for each class.
         """
         columns = dict(outputs)
         if not self.makes_labels:
@@ -119,7 +119,7 @@ class LabelOptions(ClassOptions):
 
 
 def _find_scores(columns: Mapping[str, Any], classes: int) -> str:
-    """Return the name of the first output with a number for each class, else of the first."""
+    """Return the name of the first output with a number for each class, or the first name."""
     widths = {
         name: array.shape[1]
         for name, array in ((name, np.asarray(each)) for name, each in columns.items())

@@ -1,4 +1,4 @@
-"""Networks of tensors, whatever runs them: columns or images to inputs, outputs to columns."""
+"""Networks of tensors in any framework: columns or images to inputs, outputs to columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from template.needs.images import stack_images
 from template.predict_result import COLUMN, UnusablePredictionError
 
 Array: TypeAlias = Any
-"""An array of NumPy or a tensor of torch, which mypy does not see."""
+"""A NumPy array or a torch tensor, which mypy does not see."""
 _CHANNELS = (1, 3)
 _COLUMN_TYPES: dict[str, ColumnType] = {
     "f": "number",
@@ -38,9 +38,9 @@ class Input:
 
     Attributes:
         name: as its file has it.
-        shape: without rows; None where any size will do, and None if the file does not say it.
-        dtype: of NumPy; objects are texts.
-        is_named: whether somebody chose the name for what goes in, so that it names a column.
+        shape: without rows; a None in it allows any size, None means unknown.
+        dtype: NumPy's; objects are texts.
+        is_named: whether the name was chosen for its content, so that it names a column.
         tensor_type: the type in torch, if NumPy lacks it.
     """
 
@@ -53,7 +53,7 @@ class Input:
 
 @dataclass(frozen=True)
 class BatchSize:
-    """How many rows a network takes at once: from ``minimum`` to ``maximum``, in multiples."""
+    """How many rows a network takes at once: ``minimum`` to ``maximum``, in multiples."""
 
     minimum: int = 1
     maximum: int | None = None
@@ -61,7 +61,7 @@ class BatchSize:
 
     @classmethod
     def of_all(cls, sizes: Sequence[BatchSize]) -> BatchSize:
-        """Return what suits every input.
+        """Return the limits that suit every input.
 
         Raises:
             ValueError: they contradict each other.
@@ -74,28 +74,28 @@ class BatchSize:
         return cls(minimum, min(maxima, default=None), multiple)
 
     def split(self, rows: int) -> Iterator[tuple[int, int]]:
-        """Yield the first row of each batch and the one after its last."""
+        """Yield each batch's first row and the one after its last."""
         step = self.maximum or max(rows, 1)
         return ((start, min(start + step, rows)) for start in range(0, rows, step))
 
     def count_missing(self, rows: int) -> int:
-        """Return how many rows a batch needs beside its own."""
+        """Return the number of padding rows that a batch needs."""
         return max(self.minimum - rows, -rows % self.multiple)
 
 
 class NetworkModel(ImageOptions, LabelOptions):
-    """A network; what runs it is up to the kind of file."""
+    """A network, in the framework of its kind of file."""
 
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
-        """Return the inputs that a file has, and how many rows they have."""
+        """Return a file's inputs and their numbers of rows."""
         raise NotImplementedError
 
     def run(self, loaded: Any, inputs: Mapping[str, Array]) -> Mapping[str, np.ndarray]:
-        """Return the outputs for a batch, by name; if there is only one, it needs none."""
+        """Return the outputs for a batch, by name; a single one may have no name."""
         raise NotImplementedError
 
     def inspect_file(self, local: str) -> None:
-        """Decide what goes into the inputs: columns, or images."""
+        """Decide which columns or images become the inputs."""
         self._inputs, self._batch_size = self.find_inputs(local)
         names = self.feature_names
         only = self._inputs[0]
@@ -138,10 +138,10 @@ class NetworkModel(ImageOptions, LabelOptions):
         )
 
     def predict(self, df: pd.DataFrame) -> dict[str, Any] | None:
-        """Return the outputs, with labels if the options ask for them; None without rows.
+        """Return the outputs, with labels if the options request them; None without rows.
 
         Raises:
-            UnusablePredictionError: an output has not one entry for each row.
+            UnusablePredictionError: an output does not have one entry for each row.
         """
         if df.empty:
             return None
@@ -244,7 +244,7 @@ def _convert(values: np.ndarray, dtype: np.dtype, column: str) -> np.ndarray:
     """Return values in the type of an input.
 
     Raises:
-        ValueError: one would change, or is missing.
+        ValueError: a value would change, or is missing.
     """
     if dtype.kind == "O":
         missing = [value for value in values if not isinstance(value, str)]
@@ -274,7 +274,7 @@ def _has_channels_last(input_: Input) -> bool:
 
 
 def _image_shape(input_: Input) -> tuple[int | None, int | None, int | None]:
-    """Return height, width and channels, as far as the file says them."""
+    """Return height, width and channels; None for those that the file does not state."""
     shape = input_.shape
     if shape is None or len(shape) not in (2, 3):
         return None, None, None
@@ -286,13 +286,13 @@ def _image_shape(input_: Input) -> tuple[int | None, int | None, int | None]:
 
 
 def name_outputs(result: Any) -> dict[str, Any]:
-    """Return what a network of torch returned, by name, without what is None.
+    """Return a torch network's outputs by name, without those that are None.
 
-    Those of a dictionary or a named tuple have its names, those of a tuple ``output_0`` and so on;
-    in one another they are joined, ``hidden_0``. A list of texts is one output.
+    Outputs in a dictionary or a named tuple have its names, those in a tuple ``output_0`` and so
+    on; nested names are joined, ``hidden_0``. A list of texts is one output.
 
     Raises:
-        UnusablePredictionError: there is none, or several have the same name.
+        UnusablePredictionError: there are none, or several have the same name.
     """
     outputs: dict[str, Any] = {}
     for name, value in _flatten("", result):

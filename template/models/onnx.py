@@ -22,7 +22,7 @@ _MISSING_DATA = re.compile(r'External data path does not exist: "?([^"\n]+)')
 
 
 class OnnxModel(NetworkModel):
-    """A model of ONNX: the names of its inputs are columns, those of its outputs too."""
+    """An ONNX model: the names of its inputs and outputs are columns."""
 
     kind = "an ONNX model"
     modules: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
@@ -98,7 +98,7 @@ def _open_session(local: str, device: str) -> Any:
 
 
 def _to_array(output: Any) -> np.ndarray:
-    """Return an output; of a classifier's maps from class to score, the scores."""
+    """Return an output; of a classifier's maps from class to score, only the scores."""
     if isinstance(output, list) and output and isinstance(output[0], dict):
         return np.array([list(scores.values()) for scores in output])
     return np.asarray(output)

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn, as skops or joblib wrote them."""
+"""Estimators of scikit-learn, written by skops or joblib."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ScikitLearnModel(LabelOptions):
 
     method = Option(
         "text",
-        "What the estimator does with the rows.",
+        "The estimator's method for the rows.",
         default="predict",
         choices=_METHODS,
     )
@@ -92,7 +92,7 @@ class ScikitLearnModel(LabelOptions):
         """Return the estimator.
 
         Raises:
-            ParameterError: loading the file may run code, and nobody said that it is trusted.
+            ParameterError: loading the file may run code, and ``trusted`` is not set.
         """
         if not zipfile.is_zipfile(local):
             self.require_trust("joblib runs the code that is in a file when it loads it")
@@ -114,7 +114,7 @@ class ScikitLearnModel(LabelOptions):
         return skops.io.load(local, trusted=unknown)
 
     def predict(self, df: pd.DataFrame) -> Any:
-        """Return what the method does; None without rows."""
+        """Return the method's result; None without rows."""
         if df.empty:
             return None
         estimator = self.ensure_model()

@@ -1,4 +1,4 @@
-"""What sentence-transformers writes beside a network: how an embedding is made of its output.
+"""The files of sentence-transformers beside a network: how its output becomes an embedding.
 
 https://sbert.net/docs/sentence_transformer/usage/custom_models.html
 """
@@ -15,7 +15,7 @@ _POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "ma
 
 @dataclass(frozen=True)
 class SentenceSettings:
-    """How an embedding is made, as far as a folder says it.
+    """How to make an embedding; None for what a folder does not state.
 
     Attributes:
         pooling: "mean", "cls", "last" or "max", or another that sentence-transformers has.
@@ -31,10 +31,10 @@ class SentenceSettings:
 
 
 def read_settings(folder: Path) -> SentenceSettings:
-    """Return what a folder says; nothing if sentence-transformers did not write it.
+    """Return a folder's settings; empty if sentence-transformers did not write it.
 
     Raises:
-        ValueError: it has steps that only sentence-transformers has.
+        ValueError: it has steps that only sentence-transformers implements.
     """
     if not (folder / "modules.json").exists():
         return SentenceSettings()

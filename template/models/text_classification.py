@@ -16,7 +16,7 @@ class TextClassificationModel(TextModel, ClassifierModel):
     """A network of ``...ForSequenceClassification``."""
 
     def make_head(self, folder: Path, network: Any) -> Head:
-        """Return what takes the logits."""
+        """Return the function that takes the logits."""
         self.inspect_labels(network.config)
         return lambda output, mask: output.logits
 

@@ -1,4 +1,4 @@
-"""Embeddings: one vector for each text, pooled of those that a network has for its tokens."""
+"""Embeddings: one vector for each text, pooled from its tokens' vectors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class TextEmbeddingModel(TextModel):
 
     pooling = Option(
         "text",
-        "What makes one vector of those of a text's tokens, the special ones included. Needed if "
-        "the folder does not say it, as those of sentence-transformers do.",
+        "How a text's token vectors, including special ones, become one. Required unless the "
+        "folder states it, as those of sentence-transformers do.",
         default=None,
         choices={
             "mean": "Their mean",
@@ -30,17 +30,17 @@ class TextEmbeddingModel(TextModel):
     )
     normalize = Option(
         "boolean",
-        "Whether embeddings get length 1; as the folder says, if it is not set.",
+        "Whether embeddings get length 1; default: as the folder says.",
         default=None,
     )
     prompt = Option(
         "text",
-        "Text that goes before each text; as the folder says, if it is not set.",
+        "Text that goes before each text; default: as the folder says.",
         default=None,
     )
 
     def make_head(self, folder: Path, network: Any) -> Head:
-        """Return what pools, and sees to the length.
+        """Return the function that pools and normalizes.
 
         Raises:
             ParameterError: nothing says how to pool.
@@ -73,7 +73,7 @@ class TextEmbeddingModel(TextModel):
         return read_settings(folder).prompt if self.prompt is None else self.prompt
 
     def find_own_max_length(self, folder: Path) -> int | None:
-        """Return that of sentence-transformers."""
+        """Return the length that sentence-transformers states."""
         return read_settings(folder).max_length
 
 

@@ -18,21 +18,20 @@ _TEXT = "text"
 _ENDLESS = 1_000_000_000
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "spiece*", "tokenizer*.bin", "*.tiktoken")
 _MOST_ERROR = 1e-5
-"""By which padding may change a prediction, as a share of its largest value: by rounding."""
+"""The largest change of a prediction by padding, as a share of its largest value: rounding."""
 
 
 class TextModel(HuggingFaceModel):
-    """A network that gets texts, or pairs of them."""
+    """A network for texts, or pairs of them."""
 
     feature_columns = Option(
         "text",
-        "The column of texts, text if it is not set; or two, separated by a comma, for pairs of "
-        "texts.",
+        "The column of texts, by default text; or two, separated by a comma, for pairs of texts.",
         default=None,
     )
     max_length = Option(
         "integer",
-        "Most tokens of a text, the special ones included; as the folder says, if it is not set.",
+        "The most tokens of a text, including special ones; default: as the folder says.",
         default=None,
         minimum=1,
     )
@@ -43,7 +42,7 @@ class TextModel(HuggingFaceModel):
     )
 
     def inspect_file(self, local: str) -> None:
-        """Set the columns, and see whether the folder predicts."""
+        """Set the columns, and check that the folder predicts."""
         names = self.feature_names or (_TEXT,)
         if len(names) > 2:
             raise self._error(
@@ -54,15 +53,15 @@ class TextModel(HuggingFaceModel):
         loaded.predict([["a b c"] for _ in names])
 
     def load_file(self, local: str) -> TextNetwork:
-        """Return what predicts texts."""
+        """Return the object that predicts texts."""
         folder = Path(local)
         tokenizer = self._load_tokenizer(folder)
         network = self.load_network(folder)
         config, known = network.config, network.get_input_embeddings().num_embeddings
         if tokenizer.vocab_size > known:
             raise self._error(
-                f"the tokenizer has {tokenizer.vocab_size} tokens, the network {known}: they are "
-                "of different models"
+                f"the tokenizer has {tokenizer.vocab_size} tokens, the network {known}: they "
+                "belong to different models"
             )
         if config.pad_token_id is None and (tokenizer.pad_token_id or 0) < known:
             config.pad_token_id = tokenizer.pad_token_id
@@ -80,20 +79,20 @@ class TextModel(HuggingFaceModel):
         return replace(loaded, pads=pads)
 
     def predict(self, df: pd.DataFrame) -> Any:
-        """Return what is made of the network's output."""
+        """Return the prediction for the network's output."""
         columns = [df[column.name].tolist() for column in self.columns]
         return self.finish(self.ensure_model().predict(columns))
 
     def make_head(self, folder: Path, network: Any) -> Head:
-        """Return what makes (rows, width) of the network's output."""
+        """Return the function that makes (rows, width) of the network's output."""
         raise NotImplementedError
 
     def finish(self, output: np.ndarray) -> dict[str, Any]:
-        """Return the columns of predictions for what the head made."""
+        """Return the prediction's columns for the head's result."""
         raise NotImplementedError
 
     def find_prompt(self, folder: Path) -> str:
-        """Return what goes before each text."""
+        """Return the prompt before each text."""
         return ""
 
     def find_own_max_length(self, folder: Path) -> int | None:
@@ -126,7 +125,7 @@ class TextModel(HuggingFaceModel):
 
 
 def _find_positions(network: Any) -> int | None:
-    """Return how many tokens the network has positions for; None if any number will do."""
+    """Return the number of the network's token positions; None if unlimited."""
     said = getattr(network.config, "max_position_embeddings", None)
     if not isinstance(said, int) or said <= 0:
         return None

@@ -1,7 +1,7 @@
-"""A network of transformers that takes texts: tokens in batches that do not depend on each other.
+"""A network of transformers that takes texts: tokens in batches, with independent rows.
 
-The length to which a row is padded depends on the row alone, so that a prediction does not depend
-on which other rows are in its block. A network that padding changes gets rows without any.
+A row's padded length depends only on the row, so that its prediction does not depend on the other
+rows of its block. A network whose outputs padding changes gets unpadded rows.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Tensor: TypeAlias = Any
-"""A tensor of torch, which mypy does not see."""
+"""A torch tensor, which mypy does not see."""
 Head = Callable[[Any, Tensor], Tensor]
-"""Makes what is predicted (rows, width) of a network's output and its mask (rows, tokens)."""
+"""Makes predictions (rows, width) from a network's output and its mask (rows, tokens)."""
 
 _STEP = 8
-"""Rows are padded to a multiple of so many tokens."""
+"""Rows are padded to a multiple of this many tokens."""
 _MOST_TOKENS = 16_384
-"""Of one call: bounds its memory."""
+"""The most rows of one call: bounds its memory."""
 _PROBE = "a b"
 
 
 @dataclass(frozen=True, eq=False)
 class TextNetwork:
-    """A tokenizer, a network, and what is made of its output.
+    """A tokenizer, a network, and its head.
 
     Attributes:
-        max_length: most tokens of a row.
-        truncates: whether longer rows are cut; else they are refused.
-        prompt: goes before each text.
+        max_length: the most tokens of a row.
+        truncates: whether longer rows are cut; otherwise they are refused.
+        prompt: text before each text.
         names: of the columns, for messages.
         pads: whether rows may be padded.
     """
@@ -65,12 +65,12 @@ class TextNetwork:
         return result
 
     def tokenize(self, columns: Sequence[Sequence[str | None]]) -> dict[str, list[list[int]]]:
-        """Return the tokens of rows, by the names that the network has for them."""
+        """Return the tokens of rows, by the names of the network's arguments."""
         for name, texts in zip(self.names, columns, strict=True):
             if any(text is None for text in texts):
                 raise ValueError(f"column {name!r}: the text is missing")
         first = [f"{self.prompt}{text}" for text in columns[0]]
-        # Always the same arguments: others would change the tokenizer under another thread.
+        # Always the same arguments: others would change the tokenizer while another thread uses it.
         cut = {"truncation": True, "max_length": self.max_length} if self.truncates else {}
         encoded = self.tokenizer(first, *columns[1:], padding=False, verbose=False, **cut)
         longest = max(map(len, encoded["input_ids"]))
@@ -85,14 +85,14 @@ class TextNetwork:
         return {name: rows for name, rows in encoded.items() if name in taken}
 
     def find_padding_error(self) -> float:
-        """Return by how much padding changes a prediction, as a share of its largest value."""
+        """Return the change of a prediction by padding, as a share of its largest value."""
         rows = self.tokenize([[_PROBE] for _ in self.names])
         length = len(rows["input_ids"][0])
         plain, padded = (self._run(rows, [0], length + more) for more in (0, _STEP))
         return float(np.abs(plain - padded).max() / max(np.abs(plain).max(), 1e-12))
 
     def _batch(self, lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-        """Yield the rows of each call and the length to which they are padded."""
+        """Yield the rows of each call and their padded length."""
         by_width: dict[int, list[int]] = defaultdict(list)
         for position, length in enumerate(lengths):
             wide = min(-(-length // _STEP) * _STEP, self.max_length) if self.pads else length

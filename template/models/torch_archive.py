@@ -12,10 +12,10 @@ def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes]) -
     """Write an archive with changed members, and return it; None if nothing changes.
 
     Args:
-        source: what torch wrote.
-        target: what is written.
-        change: returns the new content of a member of code, JSON or pickled data, of which it gets
-            the name and the content; the data of tensors stay as they are.
+        source: torch's archive.
+        target: the new archive.
+        change: gets name and content of a member of code, JSON or pickled data, and returns the new
+            content; tensors' data stay unchanged.
 
     Raises:
         zipfile.BadZipFile: the archive is damaged.

@@ -15,7 +15,7 @@ from template.tensors import is_tensor, to_device
 def run_torch(
     module: Callable[..., Any], inputs: Mapping[str, Array], declared: Sequence[Input], device: str
 ) -> dict[str, np.ndarray]:
-    """Return what a module returns for inputs, as arrays by name.
+    """Return a module's outputs for inputs, as arrays by name.
 
     Raises:
         UnusablePredictionError: an output is neither a tensor nor a list of texts.

@@ -1,7 +1,7 @@
 """TorchScript: programs that ``torch.jit.save`` wrote.
 
-Loading one runs no Python: its code is compiled for TorchScript's own interpreter, and its data are
-read by an unpickler in C++ that makes nothing but classes of that code.
+Loading one runs no Python: its code is compiled for TorchScript's own interpreter, and a C++
+unpickler reads its data, which makes only that code's classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from template.models.torch_arrays import run_torch
 
 _DEVICE = re.compile(rb'torch\.device\("(?:cpu|cuda(?::\d+)?)"\)')
 _TAKES_INDICES = {"aten::embedding": 1, "aten::embedding_bag": 1, "aten::one_hot": 0}
-"""Operators, and which of their arguments is of whole numbers."""
+"""Operators, and which of their arguments takes whole numbers."""
 _BFLOAT16 = "bfloat16"
 
 
@@ -36,8 +36,8 @@ class TorchScriptModel(NetworkModel):
 
     input_type = Option(
         "text",
-        "The type of the numbers that a TorchScript program gets. By default that of its weights, "
-        "or int64 for what it looks up in an embedding.",
+        "The number type of a TorchScript program's input. By default its weights' type, or "
+        "int64 for embedding lookups.",
         default=None,
         choices=["float32", "float64", "float16", _BFLOAT16, "int64", "int32", "uint8", "bool"],
     )
@@ -47,7 +47,7 @@ class TorchScriptModel(NetworkModel):
         module = _load(local, "cpu")
         if not hasattr(module, "forward"):
             raise self._error("is a TorchScript program without a forward")
-        arguments = module.forward.schema.arguments[1:]  # but for self
+        arguments = module.forward.schema.arguments[1:]  # except self
         needed = [each for each in arguments if not each.has_default_value()]
         if not needed:
             raise self._error("the program's forward takes nothing")
@@ -70,7 +70,7 @@ class TorchScriptModel(NetworkModel):
         return inputs, BatchSize()
 
     def _find_type(self, module: Any, argument: Any, value: Any) -> str:
-        """Return the type of an argument, which the file does not say, by what is done with it."""
+        """Return the type of an argument from its use, because the file does not state it."""
         declared = str(argument.type)
         if declared == "List[str]":
             return "object"
@@ -97,7 +97,7 @@ class TorchScriptModel(NetworkModel):
 
 
 def _load(local: str, device: str) -> Any:
-    """Load a program; the devices that tracing wrote into its code become ``device``."""
+    """Load a program; devices that tracing wrote into its code become ``device``."""
     import torch
 
     name = f'torch.device("{device}")'.encode()

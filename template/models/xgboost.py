@@ -1,4 +1,4 @@
-"""XGBoost models, as ``save_model`` wrote them: UBJSON or JSON."""
+"""XGBoost models, written by ``save_model``: UBJSON or JSON."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _SCORES_OF_TWO, _SCORES_OF_MANY = "binary:logistic", "multi:softprob"
 
 
 class XGBoostModel(LabelOptions):
-    """A booster. Its own names of features are the columns, if it was trained with any.
+    """A booster.
 
-    A missing value is a missing one of the file. A categorical feature is a column of its
-    categories, which XGBoost keeps of a DataFrame.
+    Its feature names are the columns, if it was trained with any. Values that are missing in the
+    input are missing for it. A categorical feature is a column of its categories, which XGBoost
+    keeps from a DataFrame.
     """
 
     kind = "an XGBoost model"
@@ -86,7 +87,7 @@ class XGBoostModel(LabelOptions):
         return {name: found[name] for name in categorical}
 
     def _check_labels(self, booster: Any) -> None:
-        """Refuse options of labels if the model has no scores of classes."""
+        """Refuse label options if the model has no scores of classes."""
         if not self.makes_labels:
             return
         learner = json.loads(booster.save_config())["learner"]
@@ -111,7 +112,7 @@ class XGBoostModel(LabelOptions):
         return _load(local, self.device)
 
     def predict(self, df: pd.DataFrame) -> dict[str, Any] | None:
-        """Return predictions, of the best iteration if training stopped early; None without rows.
+        """Return predictions, by the best iteration if training stopped early; None without rows.
 
         Raises:
             ValueError: a value is not a category of its column.
@@ -162,7 +163,7 @@ def _read_categories(kept: Mapping[str, Any]) -> list[Any]:
 
 
 def _read_flag(column: str, value: Any) -> float:
-    """Return a flag of JSON or CSV as a number; NaN for a missing one."""
+    """Return a boolean of JSON or CSV as a number; NaN for a missing one."""
     flags = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
     if value is None or value != value:
         return float("nan")

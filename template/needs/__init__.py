@@ -1,1 +1,1 @@
-"""What a model declares where it is defined: the images, the columns and the options it needs."""
+"""What a model's class declares: the images, columns and options that it needs."""

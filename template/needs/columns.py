@@ -15,10 +15,10 @@ COLUMN_TYPES: tuple[str, ...] = get_args(ColumnType)
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a model expects; ``predict`` gets those that are declared and no others.
+    """A column that a model expects; ``predict`` gets only the declared ones.
 
     Args:
-        name: of the column, or of the field of a JSON object.
+        name: the column's, or that of a field of a JSON object.
         type: "number" (float64, NaN if missing), "text" (None if missing), "integer" (int64),
             "boolean" (bool), "image" (see ``Images``), or "any" (whatever was read, in cells of
             their own). An integer, a boolean or an image must not be missing, unless the column is
@@ -26,7 +26,7 @@ class Column:
         optional: whether files and messages may lack the column; its values are missing then.
 
     Raises:
-        ValueError: there is no such type.
+        ValueError: the type is unknown.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Column:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"Column({self.name!r}): the name is a text")
+            raise ValueError(f"Column({self.name!r}): the name must be text")
         if self.type not in COLUMN_TYPES:
             raise ValueError(
                 f"Column({self.name!r}, {self.type!r}): not one of {', '.join(COLUMN_TYPES)}"

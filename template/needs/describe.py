@@ -1,7 +1,7 @@
 """Prints, as JSON, what a model declares: ``python -P -m template.needs.describe MODULE:CLASS``.
 
 It runs where the model can be imported, from the folder of its module. The launcher, which imports
-neither the model nor torch, makes a template for the model of it.
+neither the model nor torch, makes the model's template from it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
     if taken := sorted(_find_beam_options(options)):
         raise ParameterError(
             f"option {taken[0]!r}: Beam's pipeline options, which Dataflow passes to every job, "
-            "have one of that name; rename the model's"
+            "have this name too; rename the model's"
         )
     images: object = model_class.images  # a property if only a file says what they are
     is_declared = isinstance(images, Images) and images.is_declared
@@ -45,7 +45,7 @@ def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
 
 
 def _find_beam_options(names: Iterable[str]) -> set[str]:
-    """Return which of the names Beam has."""
+    """Return the names that Beam has too."""
     taken: set[str] = set()
 
     def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    # In a line of its own: an import may have printed something.
+    # On its own line: an import may have printed something.
     print(f"\n{json.dumps(described)}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Images of any size and kind as a model declares them: the pixels of Pillow's own operations."""
+"""Fit images of any size and kind to a model's declaration, with Pillow's own operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By the EXIF orientation, as in Pillow's ``ImageOps.exif_transpose``."""
+"""By EXIF orientation, as in Pillow's ``ImageOps.exif_transpose``."""
 _SAMPLE_FORMAT, _SIGNED = 339, 2  # a tag of TIFF, and its value for signed numbers
 _LYING = frozenset({5, 6, 7, 8})
 _8_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"}) | {
@@ -29,18 +29,18 @@ _8_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa"
 def fit_opened(
     image: Image.Image, declared: ImageFormat, read_grey: Callable[[Image.Image], np.ndarray]
 ) -> np.ndarray:
-    """Decode an image that is open, and fit it.
+    """Decode and fit an open image.
 
     Args:
         image: a file that Pillow has opened and not loaded.
         declared: the images that a model expects.
-        read_grey: returns the pixels (height, width) of an image that has not 8 bits a channel.
+        read_grey: returns the pixels (height, width) of an image without 8 bits a channel.
 
     Returns:
-        uint8, of the declared shape; not to be written to.
+        uint8, of the declared shape; read-only.
 
     Raises:
-        ValueError: the pixels are not 8 bits, nor cut to them.
+        ValueError: the pixels are not 8 bits, nor reduced to 8.
     """
     turn = _find_turn(image) if declared.orientation == "upright" else None
     lies = turn in _LYING
@@ -60,13 +60,13 @@ def fit_opened(
 
 def _find_turn(image: Image.Image) -> int | None:
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.load()  # PNG's may be behind the pixels; TIFF is turned by Pillow as it is loaded
+        image.load()  # PNG's may follow the pixels; Pillow turns a TIFF when it loads it
     turn = image.getexif().get(ExifTags.Base.Orientation)
     return turn if turn in _TURNS else None
 
 
 def _has_sign(image: Image.Image) -> bool:
-    """Say whether 8 bits are signed numbers, which Pillow does not distinguish."""
+    """Return whether the 8 bits are signed, which Pillow does not distinguish."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
     sample_format = image.tag_v2.get(_SAMPLE_FORMAT, 1)
@@ -77,13 +77,15 @@ def _has_sign(image: Image.Image) -> bool:
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode:
         return image
-    if "transparency" in image.info:  # Pillow wants a palette's transparency resolved first
+    if (
+        "transparency" in image.info
+    ):  # Pillow requires a palette's transparency to be resolved first
         image = image.convert("RGBA")
     return image.convert(mode)
 
 
 def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
-    """Return an array of pixels as a model declares images.
+    """Fit an array of pixels to a model's declaration.
 
     Args:
         array: whole numbers from 0 to 255 of any type: (height, width), (height, width, 1),
@@ -91,7 +93,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
         declared: the images that a model expects.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it has another shape or other values.
     """
     shape = declared.shape
     if array.ndim == 1 and array.size == np.prod(shape):

@@ -1,4 +1,4 @@
-"""What every image of a model becomes: size, colours, and how it gets there."""
+"""The format of a model's images: size, colours, and how images are fitted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_PIXELS = 1 << 26
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What every image becomes; see ``Images``, which a model declares."""
+    """The format of every image; see ``Images``, which a model declares."""
 
     size: int | tuple[int, int] | None = None
     mode: Literal["RGB", "L"] = "RGB"
@@ -95,9 +95,9 @@ class ImageFormat:
 
     @property
     def image_bytes(self) -> int:
-        """The bytes of an image; 0 if they are as they are stored."""
+        """The bytes of an image; 0 if images stay as they are stored."""
         return math.prod(self.shape) if self.is_declared else 0
 
 
 AS_STORED = ImageFormat()
-"""That of a model that declares no images."""
+"""The format for a model that declares no images."""

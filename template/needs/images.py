@@ -1,4 +1,4 @@
-"""The images that a model expects, and how ``predict`` gets them as one array or tensor."""
+"""The images that a model expects, and their conversion to one array or tensor for ``predict``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SMALL_BYTES = 4096
 
 
 class _Model(Protocol):
-    """What a _Model is here."""
+    """The needed part of a model."""
 
     @property
     def device(self) -> str: ...
@@ -59,13 +59,13 @@ class Images(ImageFormat):
     @overload
     def __get__(self, model: _Model, owner: type) -> ImageTensors: ...
     def __get__(self, model: _Model | None, owner: type) -> Images | ImageTensors:
-        """Return the declaration from a class, and what makes tensors from a model."""
+        """Return the declaration from a class, and the maker of tensors from a model."""
         return self if model is None else ImageTensors(self, model.device)
 
 
 @dataclass(frozen=True)
 class ImageTensors:
-    """Makes tensors of the images in a DataFrame: what ``self.images`` of a model is."""
+    """Makes tensors of the images in a DataFrame: a model's ``self.images``."""
 
     declared: ImageFormat
     device: str
@@ -77,7 +77,7 @@ class ImageTensors:
         and ``Normalize``.
 
         Raises:
-            ValueError: a cell is not an image, or has another shape than the others.
+            ValueError: a cell is not an image, or the shapes differ.
         """
         import torch
 
@@ -104,8 +104,8 @@ class ImageTensors:
 def stack_images(df: pd.DataFrame) -> np.ndarray:
     """Return the images of ``df`` as one array (n, height, width[, 3]), of uint8 if declared.
 
-    The images of a block that was read from files are in one array already, which is returned:
-    what is written to it is written to ``df``.
+    The images of a block from files are already in one array, which is returned: writing to it
+    writes to ``df``.
 
     Raises:
         ValueError: there are none, or they have several shapes.
@@ -134,7 +134,7 @@ def _stack(cells: Sequence[Any]) -> np.ndarray:
 
 
 def _are_all(cells: Sequence[Any], shape: tuple[int, ...]) -> bool:
-    """Say whether all cells are arrays of a shape."""
+    """Return whether all cells are arrays with this shape."""
     try:
         shapes = {cell.shape for cell in cells}
     except AttributeError:
@@ -143,7 +143,7 @@ def _are_all(cells: Sequence[Any], shape: tuple[int, ...]) -> bool:
 
 
 def _find_whole(images: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Return the array whose entries the images are, one after the other; None if there is none."""
+    """Return the array whose entries are the images in order; None if there is none."""
     first = images[0]
     whole = first.base
     if not isinstance(whole, np.ndarray) or not whole.flags.c_contiguous:

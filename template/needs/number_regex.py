@@ -1,6 +1,6 @@
 """Regular expressions for numbers within bounds, which Python and POSIX egrep read alike.
 
-So that a form and the service refuse what the model would: they know no bounds, only expressions.
+They let a form and the service, which only know expressions, refuse what the model would.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _INTEGER = r"^-?(0|[1-9][0-9]*)$"
 
 
 def match_numbers(minimum: float | None, maximum: float | None) -> str:
-    """Return what matches decimal numbers within bounds; with an exponent only without bounds."""
+    """Return an expression for decimal numbers within bounds; exponents only without bounds."""
     if minimum is None and maximum is None:
         return _NUMBER
     return _match(minimum, maximum, _between)
 
 
 def match_integers(minimum: float | None, maximum: float | None) -> str:
-    """Return what matches whole numbers within bounds.
+    """Return an expression for whole numbers within bounds.
 
     Raises:
         ValueError: there are none.
@@ -33,7 +33,7 @@ def match_integers(minimum: float | None, maximum: float | None) -> str:
 
 
 def to_decimal(number: float) -> Decimal:
-    """Return a number as it is written: 0.1 is a tenth."""
+    """Return a number exactly as written: 0.1 is a tenth."""
     return Decimal(repr(number))
 
 
@@ -54,7 +54,7 @@ def _match(
 
 
 def _between(low: Decimal, high: Decimal | None) -> str:
-    """Return what matches numbers of 0 or more, from ``low`` to ``high``."""
+    """Return an expression for numbers of 0 or more, from ``low`` to ``high``."""
     first, first_digits = _split(low)
     if high is None:
         last, last_digits = None, None
@@ -82,7 +82,7 @@ def _with_fraction(whole: int, low: str, high: str | None) -> str:
 
 
 def _digits(low: str, high: str | None) -> str:
-    """Return what matches digits with ``low`` <= 0.digits <= ``high``; None is no limit."""
+    """Return an expression for digits with ``low`` <= 0.digits <= ``high``; None is unlimited."""
     if high is None and not low:
         return "[0-9]*"
     if high == "" and not low:
@@ -100,7 +100,7 @@ def _digits(low: str, high: str | None) -> str:
 
 
 def _integers(low: Decimal, high: Decimal | None) -> str:
-    """Return what matches whole numbers of 0 or more; the empty text if there are none."""
+    """Return an expression for whole numbers of 0 or more; "" if there are none."""
     first, last = math.ceil(low), None if high is None else math.floor(high)
     if last is not None and last < first:
         return ""

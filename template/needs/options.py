@@ -1,4 +1,4 @@
-"""The options of a model: what a launch may choose, declared where the model is."""
+"""The options of a model: what a launch may choose, declared in the model's class."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Option(Generic[T]):
     Args:
         type: "text" (str), "number" (float), "integer" (int) or "boolean" (bool).
         help: what it means, for the launch form.
-        default: what it is unless a launch sets it; None for an option that may stay unset.
-            Without a default every launch must set it.
-        minimum, maximum: the bounds of a number, which are allowed themselves.
-        choices: the texts that it may be; or a dict, with a label for each.
-        regex: what the whole text must match.
-        label: what the form calls it, if not by its name.
+        default: its value unless a launch sets it; None for an option that may stay unset. Without
+            a default every launch must set it.
+        minimum, maximum: the inclusive bounds of a number.
+        choices: the allowed texts; or a dict, with a label for each.
+        regex: an expression that the whole text must match.
+        label: its name in the form, if it differs.
         passed_to: "predict" adds it to ``predict_opts``, which the ``predict`` of the loaded object
             gets if the model has no ``predict`` of its own.
 
@@ -198,7 +198,7 @@ class Option(Generic[T]):
                 raise ValueError(f"Option({type!r}, default={default!r}): {error}") from None
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
-        """Note the name; ``check_declared_options`` checks it."""
+        """Store the name; ``check_declared_options`` checks it."""
         self.name = name
 
     @overload
@@ -206,7 +206,7 @@ class Option(Generic[T]):
     @overload
     def __get__(self, model: object, owner: type[Any]) -> T: ...
     def __get__(self, model: object, owner: type[Any]) -> Any:
-        """Return the declaration from a class; a model has the value in an attribute of its own."""
+        """Return the declaration from a class; a model has the value in an attribute."""
         if model is None:
             return self
         raise AttributeError(
@@ -217,7 +217,7 @@ class Option(Generic[T]):
         """Return a value of Python or of JSON in the option's type.
 
         Raises:
-            ValueError: it is of another type, out of bounds, or none of the choices.
+            ValueError: it has another type, is out of bounds, or is not a choice.
         """
         found: Any = value
         if self.type == "number" and type(value) is int and abs(value) <= sys.float_info.max:
@@ -235,10 +235,10 @@ class Option(Generic[T]):
         return cast(T, found)
 
     def read(self, text: str) -> T:
-        """Return the value that a launch gives as text.
+        """Return the value of a launch's text.
 
         Raises:
-            ValueError: it is not one of the option's.
+            ValueError: the option does not allow it.
         """
         value: Any = text
         if self.type == "boolean":
@@ -249,7 +249,7 @@ class Option(Generic[T]):
 
     @property
     def expected(self) -> str:
-        """What a value is, in words."""
+        """A description of the allowed values."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         low, high = (_format(each) for each in (self.minimum, self.maximum))
@@ -262,7 +262,7 @@ class Option(Generic[T]):
         return f"{_NOUNS[self.type]}{bounds}"
 
     def to_parameter(self) -> Parameter:
-        """Return the option as a parameter of a template that is made for its model."""
+        """Return the option as a parameter of its model's template."""
         is_bounded = self.minimum is not None or self.maximum is not None
         expected = f" {self.expected[0].upper()}{self.expected[1:]}." if is_bounded else ""
         regex = self._number_regex
@@ -290,7 +290,7 @@ class Option(Generic[T]):
             nearest = did_you_mean(str(self.type), OPTION_TYPES)
             yield f"not one of {', '.join(OPTION_TYPES)}{nearest}"
         if not isinstance(self.help, str) or not self.help.strip():
-            yield "say in help what it means"
+            yield "explain it in help"
         bounds = [bound for bound in (self.minimum, self.maximum) if bound is not None]
         if bounds and self.type not in ("number", "integer"):
             yield "bounds are for numbers"
@@ -316,7 +316,7 @@ class Option(Generic[T]):
 
 
 def find_options(model_class: type[Any]) -> dict[str, Option[Any]]:
-    """Return the options of a model class by name, those of its bases first."""
+    """Return the options of a model class by name, its bases' first."""
     names = dict.fromkeys(name for base in reversed(model_class.__mro__) for name in vars(base))
     found = {name: getattr(model_class, name, None) for name in names}
     return {name: each for name, each in found.items() if isinstance(each, Option)}
@@ -327,10 +327,10 @@ def check_declared_options(model_class: type[Any], taken: Collection[str]) -> No
 
     Args:
         model_class: the model.
-        taken: what every model has.
+        taken: the attributes of every model.
 
     Raises:
-        ValueError: one cannot be the name of an option.
+        ValueError: a name cannot be an option's.
     """
     for name in find_options(model_class):
         if not _NAME.fullmatch(name):
@@ -339,10 +339,10 @@ def check_declared_options(model_class: type[Any], taken: Collection[str]) -> No
             )
         if any(name == each.name for template in TEMPLATES for each in template.parameters):
             raise ValueError(
-                f"option {name!r}: a parameter of the template has that name; rename the option"
+                f"option {name!r}: a parameter of the template has this name; rename the option"
             )
         if name in taken:
-            raise ValueError(f"option {name!r}: every model has that attribute; rename the option")
+            raise ValueError(f"option {name!r}: every model has this attribute; rename the option")
 
 
 def settle_options(options: Mapping[str, Option[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -370,7 +370,7 @@ def _escape(text: str) -> str:
 
 
 def _format(value: Any) -> str:
-    """Return a value as a launch gives it."""
+    """Return a value as a launch writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

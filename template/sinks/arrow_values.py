@@ -1,7 +1,7 @@
-"""Columns of predictions as Arrow, in which no value becomes another one.
+"""Columns of predictions as Arrow, without changing a value.
 
-The type that Arrow infers from Python's objects drops nanoseconds, the time of day after a date,
-digits of decimals among floats, and texts among bytes.
+The types that Arrow infers from Python objects would drop nanoseconds, the time of day after a
+date, digits of decimals among floats, and texts among bytes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _CONFLICTS: tuple[tuple[Callable[[pa.DataType], bool], type, str], ...] = (
     (pa.types.is_floating, Decimal, "decimals and floats in one column"),
     (pa.types.is_binary, str, "texts and bytes in one column"),
 )
-"""A type of Arrow, and a type of Python's whose values it would change.
+"""An Arrow type, and a Python type whose values it would change.
 
-Whoever writes the rows writes them to different files then.
+The writer then puts the rows into different files.
 """
 
 
@@ -35,7 +35,7 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
     """Return a column in the type of its values.
 
     Raises:
-        Exception: no type holds them all, or Arrow cannot hold one; Arrow raises whatever comes.
+        Exception: no type holds them all, or Arrow cannot hold a value; Arrow raises various types.
     """
     dtype = column.dtype
     if isinstance(dtype, pd.SparseDtype):
@@ -71,7 +71,7 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
 
 
 def _plain(cell: Any) -> Any:
-    """Return a cell as Arrow takes it beside others."""
+    """Return a cell in a form that Arrow accepts beside others."""
     if is_tensor(cell) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
         return cell.tolist()
     if isinstance(cell, np.datetime64 | np.timedelta64):
@@ -80,7 +80,7 @@ def _plain(cell: Any) -> Any:
 
 
 def _with_decimals(cell: Any) -> Any:
-    """Return a value with decimals for integers that are not int64, nested ones too."""
+    """Return a value with decimals instead of integers beyond int64, nested ones too."""
     if type(cell) is int and not -(2**63) <= cell < 2**63:
         return Decimal(cell)
     if isinstance(cell, Mapping):
@@ -115,7 +115,7 @@ def _find_types(cells: Sequence[Any]) -> set[type]:
 
 
 def _holds(cells: Iterable[Any], is_wanted: Callable[[Any], bool]) -> bool:
-    """Say whether there is such a value in some cells, which may be nested."""
+    """Return whether cells hold such a value, perhaps nested."""
     for cell in cells:
         if isinstance(cell, Mapping):
             found = _holds(cell.values(), is_wanted)

@@ -1,6 +1,6 @@
-"""Blocks of predictions in the form in which they are written.
+"""Encode blocks of predictions for a file format.
 
-A row that the form cannot hold, a set in JSON for one, is a dead letter; its neighbours are
+A row that the format cannot hold, such as a set in JSON, is a dead letter; its neighbours are
 written.
 """
 
@@ -46,12 +46,12 @@ def encode_block(
 ) -> Iterator[Encoded | DeadLetter]:
     """Yield the encoded block, or its encodable parts and a dead letter for each other row.
 
-    A row that becomes a dead letter was counted as a prediction, and no longer is.
+    Such a row was counted as a prediction; the count is corrected.
     """
     try:
         encoded = encode(block)
-    except Exception as error:  # an encoder of foreign objects raises whatever comes
-        # orjson's error names the type; its cause has the reason.
+    except Exception as error:  # encoding foreign objects may raise anything
+        # orjson's error names the type; its cause gives the reason.
         failure = f"OutputError: the prediction cannot be written: {error.__cause__ or error}"
     else:
         yield encoded
@@ -73,8 +73,8 @@ def json_lines(block: pd.DataFrame) -> bytes:
     records = [dict(zip(names, row)) for row in rows]  # noqa: B905  (the hot loop)
     if not records:
         return b""
-    # One call for all records is many times faster than one call for each. No JSON string holds
-    # this boundary, because a quote inside of one is escaped; a nested object may.
+    # One call for all records is many times faster than one call for each. No JSON string can
+    # contain this boundary, because its quotes are escaped; a nested object may.
     lines = dump_json(
         records, lambda _: any(column_holds_infinity(column) for _, column in block.items())
     )[1:-1]
@@ -90,7 +90,7 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
     None and NaN are an empty field, an empty text is ``""``.
     """
     fields = {str(name): _csv_fields(column) for name, column in block.items()}
-    "".join(chain.from_iterable(fields.values())).encode()  # what is not UTF-8 raises here
+    "".join(chain.from_iterable(fields.values())).encode()  # text that is not UTF-8 raises here
     return CsvRows(rows=len(block), fields=fields)
 
 
@@ -100,14 +100,14 @@ def csv_header(columns: Sequence[str]) -> bytes:
 
 
 def arrow_table(block: pd.DataFrame) -> pa.Table:
-    """Return a block as Arrow, each column in the type of its values, which Parquet can hold."""
+    """Return a block as Arrow, each column in its values' type, which Parquet can hold."""
     table = pa.table({str(name): arrow_column(column) for name, column in block.items()})
     pyarrow.parquet.ParquetWriter(io.BytesIO(), table.schema).close()
     return table
 
 
 def _python_cells(column: pd.Series[Any]) -> list[Any]:
-    """Return cells as Python's; Arrow's times of day as texts, for Python cuts nanoseconds."""
+    """Return cells as Python values; times of day as texts, which keep nanoseconds."""
     if isinstance(column.dtype, pd.ArrowDtype):
         type_ = column.dtype.pyarrow_dtype
         texts = replace_types(type_, _TIME.equals, pa.string())

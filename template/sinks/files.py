@@ -1,8 +1,8 @@
 """Predictions and dead letters as files.
 
 A bundle writes temporary files, and the run moves them to their places when it has all of them
-(``template.sinks.finalize``): a bundle that is tried again leaves nothing twice, and a run that
-fails earlier changes nothing. If there is nothing to write there is no file.
+(``template.sinks.finalize``): a retried bundle writes nothing twice, and a run that fails earlier
+changes nothing. Without rows there is no file.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class WriteDeadLetters(beam.PTransform):
 
 @beam.typehints.with_output_types(Any, dead_letters=DeadLetter)
 class _EncodeDoFn(beam.DoFn):
-    """Block -> what a sink writes of it, and dead letters."""
+    """Block -> its encoded form for a sink, and dead letters."""
 
     DEAD_LETTERS = "dead_letters"
 

@@ -1,7 +1,7 @@
-"""The end of a run: its files are moved to their places, recorded and judged.
+"""The end of a run: move its files to their places, record and judge them.
 
-Until then nothing is changed that was there before. All of it may be repeated: a step that is tried
-again finds what the first try has done.
+Until then no earlier file changes. Everything may be repeated: a retried step finds the first
+attempt's work.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class FinalizeRun(beam.PTransform):
     record of an earlier run lists, and this run does not write, are removed.
 
     Args:
-        output: what the names of all files begin with.
-        facts: what is known about the run when it is launched, for the record.
+        output: the prefix of all files' names.
+        facts: the launch's facts, for the record.
         max_dead_letter_share: see ``template.verdict.judge``.
     """
 
@@ -61,7 +61,7 @@ class FinalizeRun(beam.PTransform):
             PCollection[WrittenFile],
         ],
     ) -> PCollection[str]:
-        """Finalize what ``StartRun``, the source and both sinks say; the result is the verdict."""
+        """Finalize the outputs of start, source and both sinks; the result is the verdict."""
         start, inputs, predictions, dead_letters = run
         pipeline = start.pipeline
         verdict = (
@@ -76,7 +76,7 @@ class FinalizeRun(beam.PTransform):
                 AsIter(dead_letters),
             )
         )
-        # A side input: the verdict is not tried in one go with what it must not undo.
+        # A side input, so that a failing verdict does not repeat the steps before it.
         return (
             pipeline
             | "AtLast" >> beam.Impulse()
@@ -86,7 +86,7 @@ class FinalizeRun(beam.PTransform):
 
 @beam.typehints.with_output_types(str)
 class _FinalizeDoFn(beam.DoFn):
-    """Yields the verdict: why the run failed, or an empty text."""
+    """Yields the verdict: the reason for the run's failure, or ""."""
 
     def __init__(
         self, output: str, facts: LaunchFacts, max_dead_letter_share: float | None
@@ -105,7 +105,7 @@ class _FinalizeDoFn(beam.DoFn):
     ) -> Iterator[str]:
         record_path = f"{self._output}-run.json"
         earlier = _read_record(record_path)
-        if earlier.run_id == start.run_id:  # this step is tried again
+        if earlier.run_id == start.run_id:  # this step is a retry
             yield earlier.verdict
             return
         written = name_files(self._output, predictions)
@@ -138,8 +138,8 @@ class _FinalizeDoFn(beam.DoFn):
     def _remove_files_of(self, earlier: _EarlierRun, ours: set[str]) -> None:
         """Remove the files that an earlier record lists and this run did not write.
 
-        By name below this output's folder, so that a record that was copied with its files, or one
-        that somebody edited, removes nothing elsewhere.
+        Only names below this output's folder count, so that a copied or edited record removes
+        nothing elsewhere.
         """
         name = FileSystems.split(self._output)[1]
         own_name = re.compile(f"{re.escape(name)}(-errors)?{_SHARD}")
@@ -156,7 +156,7 @@ class _FinalizeDoFn(beam.DoFn):
             (usual, _), *others = kinds.most_common()
             odd = next(file for file in written if file.columns == others[0][0])
             _log.warning(
-                "the predictions do not all have the same columns, so that files differ: %s has "
+                "the predictions do not all have the same columns, so files differ: %s has "
                 "(%s), most have (%s); %d kinds in all, the record lists them. Let predict return "
                 "the same columns, of one type each, for every row, or write JSON Lines",
                 odd.path,
@@ -170,8 +170,8 @@ class _FinalizeDoFn(beam.DoFn):
         ]
         if strange := [path for path in there if path not in ours]:
             _log.warning(
-                "--output %r: files of an earlier run that left no record stay beside those of "
-                "this one, %s for one: give every run an output of its own",
+                "--output %r: files of an earlier run without a record stay beside this run's, "
+                "for example %s: give every run its own output",
                 self._output,
                 strange[0],
             )
@@ -224,7 +224,7 @@ def _move_chunk(files: Sequence[WrittenOutput]) -> None:
     try:
         FileSystems.rename([file.written.path for file in files], [file.path for file in files])
     except BeamIOError:
-        # A try before this one may have moved some of them.
+        # An earlier attempt may have moved some of them.
         for file in files:
             if FileSystems.exists(file.written.path) or not FileSystems.exists(file.path):
                 raise
@@ -232,7 +232,7 @@ def _move_chunk(files: Sequence[WrittenOutput]) -> None:
 
 @dataclass(frozen=True)
 class _EarlierRun:
-    """What the record says that is there already; of an earlier run, or of a try before this."""
+    """The content of an existing record, of an earlier run or an earlier attempt."""
 
     run_id: str = ""
     verdict: str = ""
@@ -260,11 +260,11 @@ def _write_record(record: RunRecord, path: str) -> None:
     temporary = FileSystems.join(record.start.temp_folder, "run.json")
     with create_file(temporary) as file:
         file.write(orjson.dumps(record.to_json(), option=orjson.OPT_INDENT_2) + b"\n")
-    FileSystems.rename([temporary], [path])  # there is a whole record at any time
+    FileSystems.rename([temporary], [path])  # a complete record exists at any time
 
 
 def _remove_folder(folder: str) -> None:
-    """Remove what bundles that were tried again have left."""
+    """Remove the leftovers of retried bundles."""
     try:
         left = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
         FileSystems.delete([file.path for file in left])

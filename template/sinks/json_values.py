@@ -1,7 +1,7 @@
-"""Values as JSON, none of which becomes another one.
+"""Values as JSON, without changing one.
 
-As in JSON of protocol buffers, an infinity is the text ``"Infinity"`` or ``"-Infinity"``; NaN is
-null, as everything that is missing. Integers and decimals have all their digits.
+As in the JSON of protocol buffers, an infinity is the text ``"Infinity"`` or ``"-Infinity"``; NaN
+is null, like every missing value. Integers and decimals have all their digits.
 https://protobuf.dev/programming-guides/json/
 """
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from template.tensors import is_tensor
 
-# Not orjson's own numpy: it cuts nanoseconds and makes a date of NaT.
+# Not orjson's own numpy support, which drops nanoseconds and turns NaT into a date.
 _OPTIONS = orjson.OPT_NON_STR_KEYS
 _FINITE = (str, int, type(None))
 
@@ -28,9 +28,8 @@ def dump_json(value: Any, holds_infinity: Callable[[Any], bool] | None = None) -
     """Return a value as JSON.
 
     Args:
-        value: what to write.
-        holds_infinity: says whether there is an infinity in it, if that is found out faster than
-            by looking at all of it.
+        value: the value to write.
+        holds_infinity: whether it holds an infinity, if known without looking at all of it.
 
     Raises:
         TypeError: JSON cannot hold it.
@@ -41,19 +40,19 @@ def dump_json(value: Any, holds_infinity: Callable[[Any], bool] | None = None) -
         if "64-bit" not in str(error):
             raise
     else:
-        # orjson makes null of what is not finite.
+        # orjson turns infinities into null.
         if b"null" not in encoded or not (holds_infinity or _holds_infinity)(value):
             return encoded
     return orjson.dumps(_spell(value), _plain, _OPTIONS)
 
 
 def to_pandas_time(value: np.datetime64 | np.timedelta64) -> Any:
-    """Return a time of numpy as a ``Timestamp``, ``Timedelta`` or ``NaT``, with all its digits."""
+    """Return a numpy time as a ``Timestamp``, ``Timedelta`` or ``NaT``, with all its digits."""
     return pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
 
 
 def column_holds_infinity(column: pd.Series[Any]) -> bool:
-    """Say whether there is an infinity in a column."""
+    """Return whether a column holds an infinity."""
     if column.dtype.kind == "O":
         return any(map(_holds_infinity, column))
     if column.dtype.kind != "f":
@@ -62,7 +61,7 @@ def column_holds_infinity(column: pd.Series[Any]) -> bool:
 
 
 def _holds_infinity(value: Any) -> bool:
-    """Say whether there is an infinity in a value, which may be nested."""
+    """Return whether a value holds an infinity, perhaps nested."""
     if isinstance(value, _FINITE):
         return False
     if isinstance(value, float | np.floating):
@@ -98,7 +97,7 @@ def _spell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return what orjson does not know as something that it does."""
+    """Convert a value that orjson does not know."""
     if value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bytes):
@@ -112,7 +111,7 @@ def _plain(value: Any) -> Any:
         time = to_pandas_time(value)
         return None if time is pd.NaT else time.isoformat()
     if isinstance(value, np.ndarray) and value.dtype.kind in "mM" and value.ndim:
-        return list(value)  # numpy makes integers of nanoseconds
+        return list(value)  # numpy turns nanoseconds into integers
     for convert in ("tolist", "isoformat"):  # tensors and foreign arrays; timestamps
         if hasattr(value, convert):
             return getattr(value, convert)()

@@ -20,15 +20,15 @@ _SHOWN_REASONS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchFacts:
-    """What is known of a run when it is launched.
+    """The facts about a run at its launch.
 
     Attributes:
         job_name: of the Dataflow job; None without one.
         template: name of the template.
         version: of the template's code.
-        image: that the workers run, by the reference that the launch gave; None without one.
-        parameters: of the template, with their defaults.
-        time: of the launch.
+        image: the workers' image, as the launch named it; None without one.
+        parameters: the template's, with their defaults.
+        time: the launch's.
     """
 
     job_name: str | None = None
@@ -48,15 +48,15 @@ class WrittenOutput:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of a table, by name, and in Parquet type."""
+        """The columns of a table by name, in Parquet with their types."""
         return self.written.columns
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What is written about a run when its files are in their places.
+    """The record of a run, written when its files are in their places.
 
-    ``verdict`` is why it failed, or None.
+    ``verdict`` is the reason for a failure, or None.
     """
 
     facts: LaunchFacts
@@ -69,7 +69,7 @@ class RunRecord:
     dead_letters: Sequence[WrittenOutput]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON holds it; paths that are not UTF-8 have escapes."""
+        """Return the record for JSON; paths that are not UTF-8 are escaped."""
         reasons = list(islice(self.counts.reasons.items(), _SHOWN_REASONS))
         image, _, digest = (self.facts.image or "").partition("@")
         outputs = [

@@ -1,9 +1,9 @@
 """Predictions and dead letters as Pub/Sub messages, or dead letters as files.
 
-A reply is a JSON object: the key, what the model returned, ``message_id`` of the message that was
-predicted and ``model_id`` of the model that did it: its path, and the time at which it was written
-where files are watched (``ModelFile.id``). The message's attributes travel with it. A
-consumer joins and deduplicates by ``message_id``: with at-least-once delivery it may come twice.
+A reply is a JSON object: the key, the model's result, the ``message_id`` of the predicted message
+and the ``model_id`` of the model: its path and, for watched files, the time when it was written
+(``ModelFile.id``). It carries the message's attributes. A consumer joins and deduplicates by
+``message_id``: with at-least-once delivery it may come twice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _MOST_REPLY_BYTES = 9_800_000  # beside the attributes within 10 MB
 
 @beam.typehints.with_output_types(PubsubMessage, dead_letters=DeadLetter)
 class FormatReplies(beam.DoFn):
-    """Makes a message of every row of a block of predictions.
+    """Makes a message from every row of a block of predictions.
 
-    One that JSON cannot hold is a dead letter, and one that is too large for Pub/Sub, which would
-    be refused again and again.
+    A row that JSON cannot hold, or that is too large for Pub/Sub, is a dead letter: Pub/Sub would
+    refuse it again and again.
     """
 
     DEAD_LETTERS = "dead_letters"
@@ -82,7 +82,7 @@ class FormatReplies(beam.DoFn):
 
 @beam.typehints.with_output_types(PubsubMessage)
 class FormatDeadLetters(beam.DoFn):
-    """Makes a message of every dead letter."""
+    """Makes a message from every dead letter."""
 
     def process(self, element: DeadLetter) -> Iterator[PubsubMessage]:
         yield PubsubMessage(_to_json(element), _reply_attributes(_message(element).attributes))
@@ -91,8 +91,8 @@ class FormatDeadLetters(beam.DoFn):
 class WriteDeadLetterFiles(beam.DoFn):
     """Writes the dead letters of each bundle to a file ``<output>-<time>-<unique>.jsonl``.
 
-    There is no shuffle, and so nothing waits for a window to close. A bundle that is attempted
-    again leaves its letters twice, as at-least-once delivery does.
+    There is no shuffle, so nothing waits for a window to close. A retried bundle writes its letters
+    twice, as at-least-once delivery allows.
     """
 
     def __init__(self, output: str) -> None:
@@ -126,7 +126,7 @@ def _to_json(letter: DeadLetter) -> bytes:
     message = _message(letter)
     record[MESSAGE_ID] = message.message_id
     if len(message.payload) > _MOST_PAYLOAD_BYTES:
-        # With it the letter would be refused, again and again.
+        # With the payload, Pub/Sub would refuse the letter again and again.
         record["payload"] = None
         record["payload_bytes"] = len(message.payload)
     return orjson.dumps(record)

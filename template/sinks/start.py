@@ -1,4 +1,4 @@
-"""The first step of a run: what there is before a row is read, and whether it can write."""
+"""The first step of a run: checks, before a row is read, that the output can be written."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from template.sinks.writers import create_file
 
 
 class OutputError(RuntimeError):
-    """Results cannot be written to this place."""
+    """Results cannot be written there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStart:
-    """What a run knows when it starts.
+    """The facts of a run's start.
 
     Attributes:
-        run_id: of this run only.
-        time: when it started.
-        temp_folder: where its files are until all of them are written.
-        model: the file of the model as it is then; None if there is none.
+        run_id: unique to this run.
+        time: of the start.
+        temp_folder: the place of its files until all of them are written.
+        model: the model's file at that time; None if there is none.
     """
 
     run_id: str
@@ -64,10 +64,10 @@ class _StartDoFn(beam.DoFn):
             with create_file(probe) as file:
                 file.write(b"flexpack")
             FileSystems.delete([probe])
-        except Exception as error:  # every filesystem has its own exceptions
+        except Exception as error:  # each filesystem raises its own exceptions
             raise OutputError(
-                f"--output {self._output!r}: cannot be written; check that the place exists and "
-                f"that the job's service account may write there: {error}"
+                f"--output {self._output!r}: cannot be written; check that the bucket or folder "
+                f"exists and that the job's service account may write there: {error}"
             ) from error
         yield RunStart(
             run_id=run_id,

@@ -1,8 +1,8 @@
 """Writers of one temporary file each: JSON Lines, CSV, Parquet and dead letters.
 
-A writer says whether an element fits its file before it gets it. Predictions of other columns, or
-of types that no column of the file can hold, go to a file of their own: nothing is lost or changed
-for the sake of a neighbour.
+A writer reports whether an element fits its file before it gets it. Predictions with other columns,
+or of types that no column of the file can hold, go to another file: no value is lost or changed
+because of a neighbour.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from template.sinks.arrow_values import find_leaves
 from template.sinks.encoding import CsvRows, csv_header
 
 _ROW_GROUP_BYTES = 16 << 20  # in memory
-_MOST_REASONS = 1000  # that a writer counts each by itself
+_MOST_REASONS = 1000  # the most reasons that a writer counts separately
 _REASON_LENGTH = 300
 
 
@@ -34,10 +34,10 @@ class WrittenFile:
 
     Attributes:
         path: its temporary place.
-        rows: how many it holds.
-        columns: name, and in Parquet type, of each column; empty for JSON Lines.
-        reasons: of dead letters, with their counts; rare ones may be left out.
-        unread_files: how many of the dead letters stand for a file that could not be read at all.
+        rows: the number of its rows.
+        columns: the name, and in Parquet the type, of each column; empty for JSON Lines.
+        reasons: of dead letters, with their counts; rare ones may be missing.
+        unread_files: the number of dead letters for files that could not be read at all.
     """
 
     path: str
@@ -61,7 +61,7 @@ class Writer(Protocol):
 
 
 def create_file(path: str) -> BinaryIO:
-    """Create a file whose bytes are stored as they are written, whatever its name."""
+    """Create a file that stores bytes unchanged, whatever its name."""
     file: BinaryIO = FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
@@ -77,7 +77,7 @@ class JsonlWriter:
         self._rows = 0
 
     def accepts(self, value: bytes) -> bool:
-        """Return True: lines need not be alike."""
+        """Return True: lines may differ."""
         return True
 
     def write(self, value: bytes) -> None:
@@ -121,7 +121,7 @@ class DeadLetterWriter(JsonlWriter):
 
 
 class CsvWriter:
-    """Writes a header, and rows that have no column that is not in it."""
+    """Writes a header, and rows whose columns are all in it."""
 
     suffix = ".csv"
 
@@ -132,11 +132,11 @@ class CsvWriter:
         self._rows = 0
 
     def accepts(self, value: CsvRows) -> bool:
-        """Return whether the file has the columns of the rows."""
+        """Return whether the file has all columns of the rows."""
         return not self._columns or set(value.fields).issubset(self._columns)
 
     def write(self, value: CsvRows) -> None:
-        """Write rows; fields of a column that they do not have are empty."""
+        """Write rows; their missing columns become empty fields."""
         if not self._columns:
             self._columns = tuple(value.fields)
             self._file.write(csv_header(self._columns))
@@ -155,7 +155,7 @@ class CsvWriter:
 class ParquetWriter:
     """Gathers tables into row groups; the first one decides the types of the columns.
 
-    For each column that is the type that holds all its values, and text if it has none.
+    A column's type is one that holds all its values, or text if it has none.
     """
 
     suffix = ".parquet"
@@ -165,13 +165,13 @@ class ParquetWriter:
         self._file = create_file(self._path)
         self._writer: pyarrow.parquet.ParquetWriter | None = None
         self._schema = pa.schema([])
-        self._valueless: set[str] = set()  # the columns that were null in every row
+        self._valueless: set[str] = set()  # the columns that were null in every row so far
         self._tables: list[pa.Table] = []  # of the next row group, all of the same schema
         self._size = 0
         self._rows = 0
 
     def accepts(self, value: pa.Table) -> bool:
-        """Return whether the file has, or can still have, columns that hold the table's values."""
+        """Return whether the file's columns hold, or can still hold, the table's values."""
         try:
             self._fit(value)
         except pa.ArrowException:
@@ -179,7 +179,7 @@ class ParquetWriter:
         return True
 
     def write(self, value: pa.Table) -> None:
-        """Write a table that the file accepts; columns that it does not have are null."""
+        """Write a table that the file accepts; its missing columns become null."""
         is_first = not self._schema.names
         self._schema, self._tables, table = self._fit(value)
         self._tables.append(table)
@@ -202,7 +202,7 @@ class ParquetWriter:
         return WrittenFile(path=self._path, rows=self._rows, columns=columns)
 
     def _fit(self, value: pa.Table) -> tuple[pa.Schema, list[pa.Table], pa.Table]:
-        """Return the schema that holds a table too, and all tables in it.
+        """Return a schema for the new table and all earlier ones.
 
         Raises:
             pa.ArrowException: there is none.
@@ -213,7 +213,7 @@ class ParquetWriter:
         if not set(value.schema.names).issubset(schema.names):
             raise pa.ArrowTypeError("the file does not have all columns of the table")
         if self._writer is None:
-            # A column of rows that all lack an integer is of floats, and decides nothing.
+            # A column whose rows all lack an integer has floats, and decides nothing.
             empty = _find_valueless(value)
             types = [field for field in value.schema if field.name not in empty]
             for field in types:
@@ -250,10 +250,10 @@ def _count_decimals(type_: pa.DataType) -> int:
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return a table with the columns of a schema, null if it does not have them.
+    """Return a table with the columns of a schema, null if it lacks them.
 
     Raises:
-        pa.ArrowException: a column cannot hold a value as it is.
+        pa.ArrowException: a column cannot hold a value exactly.
     """
     if table.schema == schema:
         return table

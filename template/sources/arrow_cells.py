@@ -37,7 +37,7 @@ _LIST_VIEWS = (pa.types.is_list_view, pa.types.is_large_list_view)
 
 
 def decode_dictionary(column: pa.Array) -> pa.Array:
-    """Return a dictionary's values; any other column as it is.
+    """Return a dictionary's values; other columns unchanged.
 
     Raises:
         ValueError: an index is beyond the dictionary, which would end the process later on.
@@ -57,7 +57,7 @@ def make_frame(batch: pa.RecordBatch) -> pd.DataFrame:
     """Return a batch as a frame.
 
     Raises:
-        Exception: a value cannot be held, whatever Arrow, pandas or Python then raise.
+        Exception: a value cannot be held; Arrow, pandas and Python raise various types.
     """
     special = {
         field.name: _convert(column)
@@ -87,7 +87,7 @@ def _is_plain(column: pa.Array) -> bool:
 
 
 def _holds_not_a_time(column: pa.Array) -> bool:
-    """Say whether a value is the one that numpy and pandas keep for a missing time."""
+    """Return whether a value is the one that numpy and pandas reserve for a missing time."""
     if not (pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type)):
         return False
     lowest = pa.compute.min_max(column.cast(pa.int64()))["min"].as_py()
@@ -95,7 +95,7 @@ def _holds_not_a_time(column: pa.Array) -> bool:
 
 
 def _is_plain_nested(column: pa.Array) -> bool:
-    """Say whether Arrow converts the cells of lists, structs and maps exactly and alike."""
+    """Return whether Arrow converts the cells of lists, structs and maps exactly and uniformly."""
     type_ = column.type
     if any(is_list(type_) for is_list in _LISTS):
         return _is_plain_nested(column.values)
@@ -109,7 +109,7 @@ def _is_plain_nested(column: pa.Array) -> bool:
 
 
 def _convert(column: pa.Array) -> Any:
-    """Return a column that is not plain, as a Series or an array."""
+    """Return a column of a special type as a Series or an array."""
     type_ = column.type
     if pa.types.is_dictionary(type_):
         decoded = decode_dictionary(column)

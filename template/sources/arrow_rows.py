@@ -1,4 +1,4 @@
-"""Rows of Arrow as blocks: keys, what is passed through, and which rows share a block."""
+"""Arrow rows as blocks: keys, passed-through columns, and which rows share a block."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN_BYTES = 200
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrowRows:
-    """Rows of a file that follow each other; their INT96 columns once more if they have some."""
+    """Consecutive rows of a file; with a second reading of their INT96 columns, if any."""
 
     first_row: int
     batch: pa.RecordBatch
@@ -44,7 +44,7 @@ class ArrowRows:
         if not len(self):
             return
         try:
-            # All of it is converted before any of it is yielded.
+            # Convert everything before yielding anything.
             parts = [*self._make_blocks(path, settings)]
         except MemoryError:
             raise
@@ -184,14 +184,14 @@ def join_rows(parts: Sequence[ArrowRows]) -> ArrowRows:
 
 
 def read_keys(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str]]:
-    """Return keys as text, and what is wrong with the others by position.
+    """Return keys as text, and the problems of the others by position.
 
-    By Arrow: a pandas column of integers with gaps would read 7.0.
+    Uses Arrow: a pandas column of integers with gaps would give 7.0.
     """
     problems: dict[int, str] = {}
     try:
         texts: list[str | None] = pa.compute.cast(column, pa.string()).to_pylist()
-    except Exception:  # a text that is not UTF-8, or a type that Arrow makes no text of
+    except Exception:  # a text that is not UTF-8, or a type that Arrow cannot convert to text
         texts = []
         for position, cell in enumerate(column):
             value = _undecoded(cell)
@@ -227,7 +227,7 @@ def _undecoded(cell: pa.Scalar) -> bytes | None:
 
 
 def _find_groups(batch: pa.RecordBatch) -> list[Group]:
-    """Return which rows share a block: a missing integer or flag changes no other row's type."""
+    """Return which rows share a block: a missing integer or boolean changes no other row's type."""
     integers: dict[str, np.ndarray] = {}
     flags: dict[str, np.ndarray] = {}
     for field, column in zip(batch.schema, batch.columns, strict=True):

@@ -1,9 +1,9 @@
 """BatchMessages: messages of many bundles in one batch, by number and by time.
 
-A streaming bundle often holds one message; a GPU wants a thousand. What a bundle brings is put
-into state as one chunk, and leaves it when there are enough for a batch or when the oldest has
-waited long enough. No GroupByKey: the key only says whose state it is, one for each worker
-process, so that nothing waits for messages of other workers.
+A streaming bundle often holds one message; a GPU wants a thousand. A bundle's messages enter the
+state as one chunk, and leave it when there are enough for a batch or the oldest has waited long
+enough. No GroupByKey: the key only names the state's worker process, so that nothing waits for
+messages of other workers.
 https://beam.apache.org/documentation/programming-guide/#state-and-timers
 """
 
@@ -38,7 +38,7 @@ BATCH_SIZES = Metrics.distribution("flexpack", "batch_size")
 
 
 class BatchMessages(beam.PTransform):
-    """Batches what ``ReadFromPubSub(with_attributes=True)`` reads.
+    """Batches the messages of ``ReadFromPubSub(with_attributes=True)``.
 
     Args:
         batch_size: the largest number of messages in a batch.
@@ -91,12 +91,12 @@ class _GatherDoFn(beam.DoFn):
 @beam.typehints.with_input_types(tuple[str, Messages])
 @beam.typehints.with_output_types(Messages)
 class _BatchDoFn(beam.DoFn):
-    """Merges chunks. State never holds as much as a whole batch."""
+    """Merges chunks. The state never holds a whole batch."""
 
     CHUNKS = beam.DoFn.StateParam(BagStateSpec("chunks", MessagesCoder()))
     COUNT = beam.DoFn.StateParam(ReadModifyWriteStateSpec("count", VarIntCoder()))
     WAITED = beam.DoFn.TimerParam(TimerSpec("waited", TimeDomain.REAL_TIME))
-    # A drain ends the global window; what it finds in state has to leave then.
+    # A drain ends the global window; everything in state must leave then.
     DRAINED = beam.DoFn.TimerParam(TimerSpec("window_end", TimeDomain.WATERMARK))
 
     def __init__(
@@ -125,7 +125,7 @@ class _BatchDoFn(beam.DoFn):
             whole = len(everything) - len(everything) % self._batch_size
             for start in range(0, whole, self._batch_size):
                 yield _count(everything[start : start + self._batch_size])
-            # All that waited has left: the rest is of this chunk.
+            # Everything that waited has left: the rest is from this chunk.
             chunk, waiting = Messages(everything[whole:]), 0
         if chunk:
             chunks.add(chunk)

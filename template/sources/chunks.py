@@ -1,8 +1,8 @@
 """Text files as chunks of whole records.
 
-A chunk knows its first row and its place in the file, so that plain files can be split into
-chunks that many workers read. Blank lines are not rows; of JSON Lines, neither are lines of white
-space.
+A chunk knows its first row and its place in the file, so that plain files can be split into chunks
+that many workers read. Blank lines are not rows; in JSON Lines, lines of white space are not rows
+either.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkSplit:
-    """A chunk of a plain file that is read later, perhaps elsewhere."""
+    """A chunk of a plain file to read later, perhaps on another worker."""
 
     path: str
     generation: str
@@ -73,13 +73,13 @@ class ChunkSplit:
 
     @property
     def id(self) -> SplitId:
-        """Which part of which file it is."""
+        """Its part of its file."""
         span = f"bytes {self.offset}-{self.offset + self.size - 1}"
         return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
     def source(self) -> str:
-        """What the split holds, for dead letters."""
+        """The split's content, for dead letters."""
         return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
 
     def read_chunk(self) -> Chunk:
@@ -121,9 +121,9 @@ class LostRow:
 
 
 def read_head(stream: BinaryIO) -> tuple[bytes, int]:
-    """Return the first bytes of a text file, and how many of them are a byte order mark.
+    """Return the first bytes of a text file, and the length of its byte order mark.
 
-    The next read begins behind the mark.
+    The next read begins after the mark.
 
     Raises:
         UnreadableError: it is not text, or not in UTF-8.
@@ -151,10 +151,10 @@ def read_chunks(
     """Read whole records in chunks that begin with a row, of ``chunk_rows`` at most.
 
     Args:
-        stream: where to read on.
-        records: where they end.
-        offset: where that is in the file.
-        chunk_bytes: how much is read at a time.
+        stream: the file, at the next record.
+        records: finds the ends of records.
+        offset: the stream's place in the file.
+        chunk_bytes: the bytes read at a time.
         chunk_rows: the most rows of a chunk; None if only bytes count.
         max_bytes: the size of the longest record.
 
@@ -202,7 +202,7 @@ def read_chunks(
 def _cut(
     data: bytes, starts: np.ndarray, ends: np.ndarray, records: Records, chunk_rows: int | None
 ) -> Iterator[Chunk]:
-    """Cut records that follow each other into chunks; ``offset`` is their place in ``data``."""
+    """Cut consecutive records into chunks; ``offset`` is their place in ``data``."""
     is_row = np.ones(len(starts), dtype=bool)
     for number in np.flatnonzero(np.frombuffer(data, np.uint8)[starts] <= _SPACE).tolist():
         is_row[number] = not records.is_blank(data[starts[number] : ends[number]])

@@ -1,4 +1,4 @@
-"""What every table's columns have to fulfil."""
+"""Checks of every table's columns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from template.sources.streams import ReadSettings, UnreadableError
 
 
 def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
-    """Check that the columns that a job names are there, and that no two are named alike.
+    """Check that the columns that a job names exist, and that no two have the same name.
 
     Raises:
-        UnreadableError: one of these does not hold.
+        UnreadableError: a check fails.
     """
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
@@ -28,7 +28,7 @@ def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
 
 
 def check_folder_columns(names: Collection[str], settings: ReadSettings) -> None:
-    """Check that no folder gives a column that the file or row has itself.
+    """Check that no folder gives a column that the file or row already has.
 
     Raises:
         UnreadableError: one does.
@@ -44,17 +44,17 @@ def check_folder_columns(names: Collection[str], settings: ReadSettings) -> None
 def copy_images(
     images: np.ndarray | Sequence[np.ndarray], settings: ReadSettings
 ) -> dict[str, np.ndarray]:
-    """Return copies of images for the column that is passed through, if it is."""
+    """Return copies of images for their column, if it is passed through."""
     if IMAGE not in settings.passthrough_columns:
         return {}
     return {IMAGE: object_cells([image.copy() for image in images])}
 
 
 def check_passthrough(names: Collection[str], passthrough_columns: Sequence[str]) -> None:
-    """Check that the columns to pass through are there.
+    """Check that the columns to pass through exist.
 
     Raises:
-        UnreadableError: one is not.
+        UnreadableError: one does not.
     """
     for column in passthrough_columns:
         if column not in names:

@@ -58,7 +58,7 @@ _SAMPLE_BYTES = 256 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class CsvSchema:
-    """The columns of a file, which of them are numeric, and what separates them."""
+    """The columns of a file, the numeric ones among them, and the delimiter."""
 
     columns: tuple[str, ...]
     numeric: frozenset[str]
@@ -84,7 +84,7 @@ class CsvGzipFile:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """Its place."""
         return self.file.path
 
     @property
@@ -94,11 +94,11 @@ class CsvGzipFile:
 
     @property
     def rows(self) -> None:
-        """Only reading it shows how many it has."""
+        """None: only reading shows the number of rows."""
 
     @property
     def source(self) -> str:
-        """What the split holds, for dead letters."""
+        """The split's content, for dead letters."""
         return self.path
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
@@ -158,7 +158,7 @@ def read_csv(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Bl
 def _begin(
     stream: BinaryIO, file: FileVersion, settings: ReadSettings
 ) -> tuple[CsvSchema, list[CsvSplit | DeadLetter], Iterator[Chunk | DeadLetter]]:
-    """Return the schema of a file, splits of what had to be read for it, and what follows."""
+    """Return the schema of a file, splits of the part that was read for it, and the rest."""
     schema, parts = _scan(stream, file.path, settings)
     sample = _new_sample(schema, settings)
     splits: list[CsvSplit | DeadLetter] = []
@@ -167,7 +167,7 @@ def _begin(
             splits.append(part)
             continue
         splits.append(CsvSplit.of(file, part, schema=schema))
-        # The first records mostly are enough.
+        # The first records are usually enough.
         pieces = read_chunks(
             io.BytesIO(part.data),
             CsvRecords(schema.delimiter.encode()),
@@ -180,7 +180,7 @@ def _begin(
 
 
 def _new_sample(schema: CsvSchema, settings: ReadSettings) -> TypeSample:
-    """Return what finds the types of the columns that nobody has given a type."""
+    """Return a finder for the types of columns without a given type."""
     guessed = schema.columns if not settings.columns else ()
     given = (*settings.column_types, settings.key_column)
     return TypeSample([name for name in guessed if name not in given])
@@ -205,7 +205,7 @@ def _decide_types(schema: CsvSchema, sample: TypeSample, settings: ReadSettings)
 def _scan(
     stream: BinaryIO, path: str, settings: ReadSettings
 ) -> tuple[CsvSchema, Iterator[Chunk | DeadLetter]]:
-    """Return the columns of a file, whose types are not known yet, and its records."""
+    """Return the columns of a file, still without types, and its records."""
     head, start = read_head(stream)
     size, named = find_separator_line(head)
     delimiter = settings.csv_delimiter or named or find_delimiter(head[start + size :])
@@ -365,7 +365,7 @@ def _find_keys(
     settings: ReadSettings,
     wrong: dict[int, str],
 ) -> np.ndarray:
-    """Return the keys of rows; ``wrong`` gets those that have none."""
+    """Return the keys of rows; ``wrong`` gets the rows without one."""
     if settings.key_column is None:
         return row_keys(settings.file_name(path), rows.tolist())
     keys = texts[settings.key_column]

@@ -1,8 +1,8 @@
 """Cells of CSV: which are numbers, which are missing, and the type of a column.
 
-A cell is a number if ``pandas.read_csv`` reads it as one: ``00501`` is 501. pandas' words for a
-missing value and cells of spaces are missing in a column of numbers; in a column of texts only the
-empty cell is, and one in quotes is a text.
+A cell is a number if ``pandas.read_csv`` reads it as one: ``00501`` is 501. In a column of numbers,
+pandas' words for a missing value and cells of spaces are missing; in a column of texts only an
+empty cell without quotes is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from template.sources.kinds import LARGEST_EXACT, Kind, find_integer_kind
 
 TYPE_SAMPLE = 1000
-"""So many values of a column decide its type."""
+"""The number of values of a column that decide its type."""
 NUMBER, TEXT = "number", "text"
 COLUMN_TYPES = (TEXT, NUMBER)
 """The types that ``column_types`` gives columns."""
@@ -41,7 +41,7 @@ _WINDOW = 4096
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Numbers:
-    """A column of numbers, some cells of which float64 does not hold.
+    """A column of numbers, with cells that float64 cannot hold.
 
     Attributes:
         values: float64; NaN for a missing value, and instead of ``cells``.
@@ -60,7 +60,7 @@ class Numbers:
 
 
 def read_texts(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[int, str]]:
-    """Return bytes as texts, and what is wrong in which row, which has none."""
+    """Return bytes as texts, and the problems of rows without one."""
     try:
         return column.cast(pa.string()), {}
     except pa.ArrowInvalid:
@@ -87,7 +87,7 @@ def read_numbers(texts: pa.ChunkedArray) -> Numbers:
     # NaN fails the comparisons; 2**53 + 1 has become 2**53.
     if len(values) and values.min() > -LARGEST_EXACT and values.max() < LARGEST_EXACT:
         return Numbers(values=values, cells={})
-    # NaN may have been any word, infinity any number of many digits.
+    # NaN may have been any word, infinity any number with many digits.
     is_odd = ~(np.abs(values) < LARGEST_EXACT)
     rows = np.flatnonzero(is_odd & texts.is_valid().to_numpy())
     cells = {}
@@ -102,7 +102,7 @@ def read_numbers(texts: pa.ChunkedArray) -> Numbers:
 
 
 def _find_misfit(text: str, value: float) -> str | int | None:
-    """Return what a cell is if it is not ``value``: NaN, infinite or of 2**53 or more."""
+    """Return the kind of a cell whose ``value`` is NaN, infinite, or 2**53 or more."""
     word = text.strip(_WHITE)
     if np.isnan(value):
         return None if word in _MISSING_WORDS else text
@@ -115,7 +115,7 @@ def _find_misfit(text: str, value: float) -> str | int | None:
 
 
 def is_missing_word(text: str) -> bool:
-    """Say whether a text stands for a missing value that is not a text."""
+    """Return whether a text stands for a missing number."""
     return text.strip(_WHITE) in _MISSING_WORDS
 
 
@@ -132,7 +132,7 @@ class TypeSample:
 
     @property
     def wanted(self) -> list[str]:
-        """The columns of which more values are needed."""
+        """The columns that need more values."""
         return [name for name, count in self._values.items() if count < TYPE_SAMPLE]
 
     def add(self, name: str, column: pa.ChunkedArray) -> None:
@@ -147,7 +147,7 @@ class TypeSample:
             self._numbers[name] += numbers
 
     def find_numeric(self) -> frozenset[str]:
-        """Return the columns most of whose values are numbers, or that have no value."""
+        """Return the columns without values or mostly with numbers."""
         return frozenset(
             name
             for name, count in self._values.items()
@@ -156,7 +156,7 @@ class TypeSample:
 
 
 def _count_numbers(column: pa.ChunkedArray, most: int) -> tuple[int, int]:
-    """Return how many of the first ``most`` values there are, and how many are numbers."""
+    """Return the number of the first ``most`` values, and how many of them are numbers."""
     texts, _ = read_texts(column)
     first = texts[:most]
     try:

@@ -1,4 +1,4 @@
-"""How a CSV file begins: its delimiter and the names of its columns.
+"""The beginning of a CSV file: its delimiter and the names of its columns.
 
 Names follow ``pandas.read_csv``: a repeated ``a`` becomes ``a.1``, an empty name ``Unnamed: 0``.
 """
@@ -23,10 +23,10 @@ _COMPARED_RECORDS = 100
 
 
 def find_separator_line(head: bytes) -> tuple[int, str | None]:
-    """Return the size of Excel's line ``sep=;``, 0 if there is none, and what it names.
+    """Return the size of Excel's line ``sep=;``, 0 if there is none, and its delimiter.
 
     Raises:
-        UnreadableError: it names what is not in ASCII.
+        UnreadableError: the delimiter is not ASCII.
     """
     line = _SEPARATOR_LINE.match(head.removeprefix(BOM))
     if line and not line[1].isascii():
@@ -35,10 +35,10 @@ def find_separator_line(head: bytes) -> tuple[int, str | None]:
 
 
 def find_delimiter(head: bytes) -> str:
-    """Return what separates the fields of the first records of a file.
+    """Return the delimiter of a file's first records.
 
-    It is the one with which most records have as many fields as the header; the one that gives
-    more fields if two are alike.
+    It is the one with which most records have as many fields as the header; with a tie, the one
+    that gives more fields.
     """
     candidates = {}
     for delimiter in DELIMITERS.values():
@@ -50,7 +50,7 @@ def find_delimiter(head: bytes) -> str:
 
 
 def _count_fields(head: bytes, delimiter: str) -> list[int]:
-    """Return how many fields the first records have; the last may be cut off and does not count."""
+    """Return the numbers of fields in the first records, without the last, incomplete one."""
     records = itertools.islice(split_records(head, delimiter=delimiter.encode()), _COMPARED_RECORDS)
     counts: list[int] = []
     try:
@@ -67,10 +67,10 @@ def parse_header(header: bytes, delimiter: str, declared: Collection[str] = ()) 
     """Return the names in a header record.
 
     Args:
-        declared: the columns that the model declares, of which one may not be there twice.
+        declared: the columns that the model declares, none of which may appear twice.
 
     Raises:
-        UnreadableError: it is not one, or has a declared column twice.
+        UnreadableError: it is not a header, or has a declared column twice.
     """
     try:
         text = header.decode().removesuffix("\n").removesuffix("\r")

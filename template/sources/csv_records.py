@@ -17,7 +17,7 @@ _SHOWN_TEXT = 200
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parsed:
-    """Records that parse: their row numbers in the chunk, and their fields as bytes."""
+    """Parsed records: their row numbers in the chunk, and their fields as bytes."""
 
     rows: np.ndarray
     columns: list[pa.ChunkedArray]
@@ -42,15 +42,15 @@ def parse_records(
 ) -> Iterator[Parsed | BadRecord]:
     """Parse ``rows`` records, whose numbers count from ``first``.
 
-    Where Arrow sees other records than ``split_records`` does (a stray carriage return), they are
-    halved until the odd one stands alone.
+    If Arrow sees other records than ``split_records`` (at a stray carriage return), they are halved
+    until the odd one stands alone.
 
     Args:
         data: the records.
-        rows: how many there are.
+        rows: their number.
         columns: the names of their fields.
         delimiter: what separates the fields.
-        wanted: the columns to return; all if it is None.
+        wanted: the columns to return; None for all.
         first: the number of the first row.
     """
     bad: dict[int, str] = {}

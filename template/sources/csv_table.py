@@ -1,4 +1,4 @@
-"""The columns of some rows of CSV, and frames of those that can share a block."""
+"""The columns of some CSV rows, and frames of the rows that can share a block."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Table:
         self._names = names
         self._numbers = numbers
         self._texts = texts
-        # In one array, because models turn the columns of numbers into one.
+        # In one array, because models combine the columns of numbers into one.
         self._values = np.empty((len(numbers), rows))
         for position, column in enumerate(numbers.values()):
             self._values[position] = column.values
         self._rows = rows
 
     def group_rows(self) -> list[Group]:
-        """Part the rows by the cells that do not fit their column."""
+        """Split the rows by the cells that do not fit their column."""
         kinds = {
             name: column.find_kinds() for name, column in self._numbers.items() if column.cells
         }
@@ -57,7 +57,7 @@ class Table:
         return columns[self._names]
 
     def find_misfits(self, rows: np.ndarray, kinds: Mapping[str, Kind]) -> list[dict[str, str]]:
-        """Return for each row its texts in columns of numbers, if there are some."""
+        """Return for each row its texts in columns of numbers, if there are any."""
         names = [name for name, kind in kinds.items() if kind is Kind.OBJECT]
         if not names:
             return []

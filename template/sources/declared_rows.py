@@ -23,7 +23,7 @@ _SHOWN_NAMES = 3
 
 
 class Needs(Protocol):
-    """What settings say about the model."""
+    """The model's part of the settings."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -42,7 +42,7 @@ class Needs(Protocol):
 class DeclaredRows:
     """Rows in the columns that a model declares.
 
-    ``problems`` has what is wrong with a row, which then must not be predicted.
+    ``problems`` are by row; a row with one must not be predicted.
     """
 
     columns: Mapping[str, Cells]
@@ -71,7 +71,7 @@ class DeclaredRows:
 
     @classmethod
     def of_records(cls, records: Sequence[Mapping[str, Any]], needs: Needs) -> DeclaredRows:
-        """Return JSON objects, whatever else they hold; a missing optional field is None."""
+        """Return the declared fields of JSON objects; a missing optional field is None."""
         found = {
             column.name: type_values(
                 column,
@@ -101,7 +101,7 @@ class DeclaredRows:
         columns = {name: cells if every else cells[kept] for name, cells in self.columns.items()}
         if not all(_is_number(cells) for cells in columns.values()):
             return make_frame(columns, len(kept))
-        # In one array, because models turn the columns of numbers into one.
+        # In one array, because models combine the columns of numbers into one.
         values = np.empty((len(columns), len(kept)))
         for position, cells in enumerate(columns.values()):
             values[position] = np.asarray(cells)
@@ -113,7 +113,7 @@ def _is_number(cells: Cells) -> bool:
 
 
 def find_wanted(names: Sequence[str], settings: ReadSettings) -> list[str] | None:
-    """Return which columns of a file are read; None for all, if the model declares none."""
+    """Return the columns of a file to read; None for all, if the model declares none."""
     if not settings.columns:
         return None
     wanted = {column.name for column in settings.columns}
@@ -123,10 +123,10 @@ def find_wanted(names: Sequence[str], settings: ReadSettings) -> list[str] | Non
 
 
 def check_image_column(needs: Needs) -> None:
-    """Check that images alone are all that the model needs.
+    """Check that the model needs nothing but images.
 
     Raises:
-        UnreadableError: they are not.
+        UnreadableError: it does.
     """
     check_declared((IMAGE,), needs)
     for column in needs.columns:
@@ -165,7 +165,7 @@ def check_fields(record: Mapping[str, Any], required: frozenset[str], needs: Nee
     """Check that a JSON object has the fields that the model needs.
 
     Args:
-        required: ``required_fields`` of ``needs``, which is asked once and not for every record.
+        required: ``required_fields`` of ``needs``, computed once and not for every record.
 
     Raises:
         ValueError: it does not.

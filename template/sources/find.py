@@ -1,8 +1,8 @@
-"""The files that a pattern means: what matches, without what lies there beside the input.
+"""Find the files of a pattern, without files that only lie beside the input.
 
 Placeholders of folders are not input, nor are files whose names begin with ``.`` or ``_``, as in
 Spark, BigQuery and Arrow: ``_SUCCESS``, ``_metadata``, ``_temporary/``, ``.part-0.csv.crc``. A
-pattern that names such files itself (``_*.csv``) means them.
+pattern that names such files explicitly (``_*.csv``) finds them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def find_files(pattern: str) -> list[FileVersion]:
     """Return the files to read, by path.
 
     Raises:
-        ParameterError: there is none, or the place cannot be listed.
+        ParameterError: there are none, or they cannot be listed.
     """
     try:
         matched = match_files(pattern)
-    except Exception as error:  # every filesystem has its own exceptions
+    except Exception as error:  # each filesystem raises its own exceptions
         raise ParameterError(f"--input {pattern!r}: cannot be listed: {error}") from error
     found = [file for file in matched if not file.path.endswith(_PLACEHOLDERS)]
     if [file.path for file in found] == [pattern] and Path(pattern).is_dir():
@@ -54,7 +54,7 @@ def find_files(pattern: str) -> list[FileVersion]:
 
 
 def check_input(pattern: str, input_format: str) -> None:
-    """Check, before a job is launched, that there is something to read; lists the files.
+    """Check, before a launch, that there is something to read; lists the files.
 
     Raises:
         ParameterError: no file matches, or no matching name has a known ending.
@@ -68,7 +68,7 @@ def check_input(pattern: str, input_format: str) -> None:
 
 
 def find_folder(pattern: str) -> str:
-    """Return the folder that a pattern begins with, with its last slash: it has no wildcards."""
+    """Return the folder at the beginning of a pattern, up to the last slash before a wildcard."""
     begin = _LITERAL.match(pattern)
     return begin["folder"] if begin else ""
 
@@ -81,7 +81,7 @@ def _is_hidden(path: str, pattern: str) -> bool:
 
 
 def _hint(pattern: str) -> str:
-    """Say how to write brackets, which stand for one of the characters between them."""
+    """Explain how to match brackets, which stand for one of the characters between them."""
     if "[" not in pattern:
         return ""
     escaped = pattern.replace("[", "[[]")

@@ -1,4 +1,4 @@
-"""Folders ``name=value`` that a pattern leaves open, as columns: ``day=2026-11-29/part-0.csv``.
+"""Folders ``name=value`` matched by a wildcard, as columns: ``day=2026-11-29/part-0.csv``.
 
 Values are text, unless the model or ``column_types`` says otherwise, decoded as Hive and Spark
 encode them: ``%3A`` is a colon, and ``__HIVE_DEFAULT_PARTITION__`` a missing value.
@@ -41,11 +41,11 @@ def find_folder_columns(path: str, settings: ReadSettings) -> dict[str, str | No
 
 
 def without_folder_columns(path: str, settings: ReadSettings) -> ReadSettings:
-    """Return the settings for what is in the file itself.
+    """Return the settings for the file's own content.
 
     Raises:
-        UnreadableError: as ``find_folder_columns``, or a value is not a number, as
-            ``column_types`` wants it.
+        UnreadableError: as ``find_folder_columns``, or a value is not a number, as ``column_types``
+            requires.
     """
     columns = find_folder_columns(path, settings)
     for name in columns:
@@ -63,7 +63,7 @@ def without_folder_columns(path: str, settings: ReadSettings) -> ReadSettings:
 
 
 def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
-    """Return a block with the columns of its files' folders behind its own.
+    """Return a block with the columns of its files' folders after its own.
 
     Args:
         block: rows of files whose folders give the same columns, and none that the files have.
@@ -99,7 +99,7 @@ def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
 def _type_cells(
     name: str, texts: Sequence[str | None] | np.ndarray, settings: ReadSettings
 ) -> Cells:
-    """Return values of folders as the model declares or ``column_types`` says, else as texts."""
+    """Return folders' values in the types of the model or ``column_types``, else as texts."""
     column = next((each for each in settings.columns if each.name == name), None)
     if column is not None:
         cells, problems = type_texts(
@@ -117,7 +117,7 @@ def _type_cells(
     for text in numbers.cells.values():
         raise UnreadableError(
             f"the value of its folder '{name}={text}' is not a number that float64 holds exactly, "
-            f"as column_types wants it: pass {name}:text"
+            f"as column_types requires: pass {name}:text"
         )
     return numbers.values
 

@@ -1,4 +1,4 @@
-"""Formats of input files, and which one a file has by its name."""
+"""Formats of input files, and the format that a file's name implies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMES = {
 
 
 def find_format(path: str) -> Format | None:
-    """Return the format that a file's name says, with or without ``.gz``, or None."""
+    """Return the format that a file's name implies, with or without ``.gz``, or None."""
     name = path.lower().removesuffix(".gz")
     for format_, names in _NAMES.items():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in names):

@@ -42,7 +42,7 @@ _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 @dataclass(frozen=True, kw_only=True)
 class IdxHeader:
-    """Rows, shape and type of a row, and where the first row starts."""
+    """The number of rows, a row's shape and type, and the offset of the first row."""
 
     rows: int
     shape: tuple[int, ...]
@@ -68,22 +68,22 @@ class IdxSplit:
 
     @property
     def id(self) -> SplitId:
-        """Which part of which file it is."""
+        """Its part of its file."""
         span = WHOLE if self.compressed else f"rows {self.start}-{self.stop - 1}"
         return SplitId(path=self.path, generation=self.generation, range=span)
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """The number of its rows."""
         return self.stop - self.start
 
     @property
     def source(self) -> str:
-        """What the split holds, for dead letters."""
+        """The split's content, for dead letters."""
         return f"{self.path} rows {self.start}-{self.stop - 1}"
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-        """Yield the rows in blocks, then a dead letter for the rest if it is not readable."""
+        """Yield the rows in blocks, then a dead letter for an unreadable rest."""
         header = self.header
         size = max(header.row_bytes, settings.images.image_bytes)
         step = min(settings.batch_size, max(1, MAX_BLOCK_BYTES // size))
@@ -110,7 +110,7 @@ class IdxSplit:
     def _make_block(
         self, images: np.ndarray, rows: range, settings: ReadSettings
     ) -> Iterator[Block | DeadLetter]:
-        """Yield images as a block, after a dead letter for each that the model does not expect."""
+        """Yield images as a block, after a dead letter for each unexpected one."""
         keys = row_keys(settings.file_name(self.path), rows)
         index: pd.Index = pd.RangeIndex(rows.start, rows.stop)
         declared = settings.images
@@ -140,7 +140,7 @@ class IdxSplit:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The images of a block in one array, which must not be changed."""
+    """The images of a block in one read-only array."""
 
     images: np.ndarray
 
@@ -186,7 +186,7 @@ def read_header(stream: BinaryIO) -> IdxHeader:
     """Read the header of an IDX file of images.
 
     Raises:
-        UnreadableError: it is none, or one of labels, or its rows are too large.
+        UnreadableError: it is not one, has labels, or its rows are too large.
     """
     data, problem = read_up_to(stream, 4)
     magic = data.tobytes()
@@ -212,7 +212,7 @@ def read_header(stream: BinaryIO) -> IdxHeader:
 
 
 def _check_end(stream: BinaryIO, path: str, rows: int) -> Iterator[DeadLetter]:
-    """Read past the last row, which is where gzip compares its checksum."""
+    """Read past the last row, where gzip verifies its checksum."""
     try:
         extra = stream.read(1)
     except DAMAGE as error:

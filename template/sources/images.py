@@ -42,7 +42,7 @@ class ImagesSplit:
 
     @property
     def id(self) -> SplitId:
-        """Which files of which versions they are."""
+        """The files and their versions."""
         span = f"{len(self.paths)} files"
         return SplitId(path=self.paths[0], generation=self.generation, range=span)
 
@@ -53,12 +53,12 @@ class ImagesSplit:
 
     @property
     def rows(self) -> int:
-        """How many images it has."""
+        """The number of its images."""
         return len(self.paths)
 
     @property
     def source(self) -> str:
-        """What the split holds, for dead letters."""
+        """The split's content, for dead letters."""
         return f"{self.paths[0]} to {self.paths[-1]}"
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
@@ -115,7 +115,7 @@ def _read_up_to_limit(stream: BinaryIO) -> bytes:
 
 
 class _Gathered:
-    """Images that become a block; those that are declared are in one array from the start."""
+    """Images that become a block; declared ones are in one array from the start."""
 
     def __init__(self, settings: ReadSettings, most: int) -> None:
         self._settings = settings
@@ -143,7 +143,7 @@ class _Gathered:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no further image has room."""
+        """Whether there is no room for another image."""
         most = self._settings.batch_size if self._fitted is None else len(self._fitted)
         return len(self.keys) == most or self._size >= MAX_BLOCK_BYTES
 
@@ -163,7 +163,7 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _ImageFiles:
-    """Images as their files or, if that is less, as their pixels, which must not be changed."""
+    """Images as their files or, if smaller, as read-only pixels."""
 
     files: tuple[bytes | np.ndarray, ...]
     max_pixels: int

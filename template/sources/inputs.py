@@ -12,7 +12,7 @@ _MOST_LISTED = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class InputFiles:
-    """How many files there are, their bytes together, and the first of them by path."""
+    """The number of files, their total bytes, and the first of them by path."""
 
     count: int
     size: int

@@ -1,8 +1,7 @@
 """INT96 timestamps, which Arrow reads as nanoseconds that wrap beyond the years 1677 to 2262.
 
-So they are read in milliseconds as well, which never wrap. A row outside those years gets the
-column in microseconds, exactly, or is refused: 9999-12-31 is what many a database writes for
-"never".
+So they are read in milliseconds too, which never wrap. A row outside those years gets the column in
+microseconds, exactly, or is refused: many databases write 9999-12-31 for "never".
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ def find_int96_columns(parquet: pyarrow.parquet.ParquetFile) -> tuple[str, ...]:
 def separate_int96(
     batch: pa.RecordBatch, milliseconds: pa.RecordBatch
 ) -> tuple[list[tuple[np.ndarray, pa.RecordBatch]], dict[int, str]]:
-    """Part a batch so that each part holds its timestamps exactly.
+    """Split a batch so that each part holds its timestamps exactly.
 
     Args:
         batch: rows with INT96 columns as nanoseconds.
         milliseconds: these columns of the same rows, as milliseconds.
 
     Returns:
-        The rows of each part with the part, and what is wrong with the rows that are in none.
+        The rows of each part with the part, and the problems of rows in no part.
     """
     codes = np.zeros(len(batch), dtype=np.int64)
     problems: dict[int, str] = {}
@@ -94,7 +93,7 @@ def _find_far_nested(column: pa.Array) -> Iterator[int]:
 
 
 def _is_far(cell: Any, type_: pa.DataType) -> bool:
-    """Say whether a timestamp in a cell is beyond the years 1677 to 2262."""
+    """Return whether a timestamp in a cell is outside the years 1677 to 2262."""
     if cell is None:
         return False
     if pa.types.is_timestamp(type_):

@@ -1,6 +1,6 @@
-"""Blocks of several small files as one, so that ``predict`` gets a batch and not a file's few rows.
+"""Join blocks of small files, so that ``predict`` gets a batch instead of a file's few rows.
 
-Only blocks of the same columns and types are joined: no row gets another value or type by it.
+Only blocks with the same columns and types are joined, so no row's values or types change.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from template.blocks import SOURCE, Block, Cells, row_source
 
 _MOST_SHAPES = 16
-"""So many blocks with different columns are open at a time."""
+"""The number of blocks with different columns that are open at a time."""
 
 
 class JoinedBlocks:
@@ -29,7 +29,7 @@ class JoinedBlocks:
         self._open: dict[Hashable, list[Block]] = {}
 
     def add(self, block: Block) -> Iterator[Block]:
-        """Add a block; yield those that are complete with it."""
+        """Add a block; yield those that it completes."""
         shape = _find_shape(block)
         others = self._open.pop(shape, [])
         if sum(map(len, others)) + len(block) > self._batch_size:
@@ -52,7 +52,7 @@ def _find_shape(block: Block) -> Hashable:
 
 
 def _join(blocks: Sequence[Block]) -> Block:
-    """Join blocks of the same columns and types; where a row is from is in the index then."""
+    """Join blocks with the same columns and types; the index then names each row's file."""
     first = blocks[0]
     if len(blocks) == 1:
         return first

@@ -34,11 +34,11 @@ _SHOWN_BYTES = 16
 
 
 class UndecodableError(ValueError):
-    """A message does not hold what it should; the message says what it does."""
+    """A message has the wrong content; the error describes it."""
 
 
 def read_image(value: Any, images: ImageFormat, max_pixels: int) -> np.ndarray:
-    """Return the image in a value of JSON or of Parquet.
+    """Return the image in a JSON or Parquet value.
 
     Args:
         value: base64 of a file or of raw pixels, lists of pixels; also a file's bytes, an array.
@@ -46,7 +46,7 @@ def read_image(value: Any, images: ImageFormat, max_pixels: int) -> np.ndarray:
         max_pixels: width times height beyond which an image is refused undecoded.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: there is none.
     """
     if isinstance(value, bytes):
         return decode_file(value, images, max_pixels)
@@ -84,12 +84,12 @@ def _read_pixels(pixels: np.ndarray, images: ImageFormat) -> np.ndarray:
 
 
 def _to_lists(value: Any) -> Any:
-    """Return lists of Parquet, arrays of arrays, as those of JSON."""
+    """Return Parquet's lists, arrays of arrays, as JSON's."""
     return list(map(_to_lists, value)) if isinstance(value, np.ndarray) else value
 
 
 def _decode_base64(text: str) -> tuple[bytes, str]:
-    """Decode base64 in any of its dialects; return the media type that a data: URI says, or ""."""
+    """Decode base64 in any dialect; return the media type of a data: URI, or ""."""
     media_type = ""
     if text[:5].lower() == "data:":
         head, _, text = text[5:].partition(",")
@@ -107,7 +107,7 @@ def _decode_base64(text: str) -> tuple[bytes, str]:
 
 
 def has_boolean(value: Any) -> bool:
-    """Return whether lists hold a boolean, which numpy would make 0 or 1 beside numbers."""
+    """Return whether lists hold a boolean, which numpy would turn into 0 or 1 beside numbers."""
     if isinstance(value, list):
         return any(map(has_boolean, value))
     return isinstance(value, bool)
@@ -123,17 +123,17 @@ def decode_file(data: bytes, images: ImageFormat, max_pixels: int) -> np.ndarray
     """Return the image in a file's bytes.
 
     Raises:
-        ValueError: it holds none.
+        ValueError: there is none.
     """
     _check_not_empty(data)
     return decode_image(data, max_pixels, images)
 
 
 def decode_pixels(data: bytes, images: ImageFormat, max_pixels: int) -> np.ndarray:
-    """Return raw pixels, as many as the declared image has or, without one, as they are.
+    """Return raw pixels in the declared image's shape or, without one, unchanged.
 
     Raises:
-        ValueError: there are none, or of another number.
+        ValueError: there are none, or a wrong number of them.
     """
     _check_not_empty(data)
     pixels = np.frombuffer(bytearray(data), np.uint8)  # its own, to be written to
@@ -146,13 +146,13 @@ def _check_not_empty(data: bytes) -> None:
 
 
 def show_bytes(data: bytes) -> str:
-    """Return how bytes begin, and which format that is."""
+    """Return the beginning of bytes, and its format."""
     name = _find_other_file(data)
     return f"{data[:_SHOWN_BYTES]!r}" + (f" ({name})" if name else "")
 
 
 def _find_other_file(data: bytes) -> str | None:
-    """Return the name of a format that is not read, if bytes begin as a file of it."""
+    """Return the name of an unsupported format, if bytes begin like a file of it."""
     if data[4:8] == b"ftyp":
         return "HEIF, AVIF or video"
     return next((name for start, name in _OTHER_FILES.items() if data.startswith(start)), None)

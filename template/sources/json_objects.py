@@ -1,4 +1,4 @@
-"""JSON objects as rows: parsed without another value for any number, and put into frames."""
+"""JSON objects as rows: parsed with exact numbers, and put into frames."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _AS_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)
 _LONG = b"0" * 19
 # Eight characters from 0x30 to 0x3f at a time: digits, and few others that JSON has.
 _DIGITS_MASK, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
-_CACHED_WORDS = 16 << 10  # at a time: more would be read from memory and not from the CPU's cache
+_CACHED_WORDS = 16 << 10  # at a time, so that they stay in the CPU's cache
 MOST_LEVELS = 250
-"""How deep a value may be nested: JSON with more can be read, but not written again."""
+"""How deep a value may be nested: deeper JSON can be read, but not written again."""
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``line``, whose integers have all their digits.
+    """Return the JSON object in ``line``, with all digits of its integers.
 
     Raises:
-        ValueError: it holds none, or one that is nested too deep.
+        ValueError: there is none, or it is nested too deep.
     """
     # orjson makes floats of integers that have more than 64 bits.
     if _LONG in line.translate(_AS_ZEROS) and _LONG_INTEGER.search(line):
@@ -39,7 +39,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
 
 
 def parse_short_numbers(line: bytes) -> dict[str, Any]:
-    """Parse an object as ``parse_object`` does, if it has no integer of 19 digits or more."""
+    """Parse an object like ``parse_object``, if it has no integer of 19 digits or more."""
     try:
         record = orjson.loads(line.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
@@ -48,7 +48,7 @@ def parse_short_numbers(line: bytes) -> dict[str, Any]:
 
 
 def may_hold_long_numbers(data: bytes) -> bool:
-    """Say whether there may be integers of 19 digits or more, which hold a word of digits."""
+    """Return whether there may be integers of 19 digits or more, which contain a word of digits."""
     words = np.frombuffer(data, np.uint64, len(data) // 8)
     return any(
         ((words[start : start + _CACHED_WORDS] & _DIGITS_MASK) == _DIGITS).any()
@@ -74,7 +74,7 @@ def _check_object(line: bytes, record: Any) -> dict[str, Any]:
 
 
 def _has_many_brackets(line: bytes) -> bool:
-    """Say whether there may be enough brackets for so many levels; fast if there are few."""
+    """Return whether there may be enough brackets for this many levels; fast if there are few."""
     for bracket in (b"[", b"{"):
         position = found = 0
         while (position := line.find(bracket, position) + 1) > 0:
@@ -145,7 +145,7 @@ def find_key(record: Mapping[str, Any], key_column: str) -> str:
 
 
 def make_frames(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[pd.DataFrame, Group]]:
-    """Yield objects with the same fields as frames, each with the rows that it holds.
+    """Yield frames of objects with the same fields, each with its rows.
 
     The columns are in the first object's order.
     """
@@ -173,5 +173,5 @@ def make_frames(records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[pd.DataF
 
 
 def object_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Return the values of objects with the same fields, each in a cell of its own."""
+    """Return the values of objects with the same fields, each in its own cell."""
     return {name: object_cells([record[name] for record in records]) for name in records[0]}

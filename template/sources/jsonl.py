@@ -42,7 +42,7 @@ from template.sources.splits import WHOLE, SplitId
 from template.sources.streams import ReadSettings, is_gzip, open_stream
 
 _MOST_SHAPES = 64
-"""So many blocks of rows with different fields are open at a time."""
+"""The number of blocks of rows with different fields that are open at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,11 @@ class JsonlGzipFile:
 
     @property
     def rows(self) -> None:
-        """Only reading it shows how many it has."""
+        """None: only reading shows the number of rows."""
 
     @property
     def source(self) -> str:
-        """What the split holds, for dead letters."""
+        """The split's content, for dead letters."""
         return self.path
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
@@ -129,7 +129,7 @@ class _OpenBlock:
         self.passed: list[list[Any]] = []
 
     def close(self, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-        """Yield the rows in blocks of one kind, and dead letters for what is of another."""
+        """Yield the rows in blocks of one kind, and dead letters for the others."""
         if settings.columns:
             typed = DeclaredRows.of_records(self.records, settings)
             for row, problem in sorted(typed.problems.items()):
@@ -166,7 +166,7 @@ class _OpenBlock:
 
 
 def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-    """Yield the rows of a chunk; blocks of some rows that have other fields are open at a time."""
+    """Yield the rows of a chunk; a few blocks of rows with different fields are open at a time."""
     file_name = settings.file_name(path)
     parse = parse_object if may_hold_long_numbers(chunk.data) else parse_short_numbers
     lines = (line for line in io.BytesIO(chunk.data) if not line.isspace())
@@ -207,7 +207,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
 
 @dataclass(frozen=True)
 class _JsonLines:
-    """The lines of a block: to keep them costs nothing, to copy lists costs as much as to parse."""
+    """The lines of a block: keeping them is free, copying lists costs as much as parsing."""
 
     lines: tuple[bytes, ...]
     settings: ReadSettings

@@ -1,13 +1,12 @@
-"""What a cell of a table is, and which rows can share a block.
+"""The kinds of a table's cells, and which rows can share a block.
 
-The one rule for every source: a column of a block has one kind, and a row never gets another value
-because of the rows beside it.
+One rule for every source: a column of a block has one kind, and the rows beside a row never change
+its values.
 
 - Whole numbers are int64 (uint64 or Python's own from 2**63 and 2**64 on), fractions and missing
-  numbers are float64, true and false are bool; all else is a cell of its own.
-- Rows whose cells in some column are of different kinds travel in blocks of their own, so that a
-  numeric model gets numeric columns: a text, or a gap among integers, changes the type of no
-  other row.
+numbers are float64, true and false are bool; everything else is an object cell.
+- Rows whose cells in some column have different kinds travel in separate blocks, so that a numeric
+model gets numeric columns: a text, or a gap among integers, changes no other row's type.
 - If that would make too many blocks, integers share float64 with the gaps and fractions of their
   column, but only those up to 2**53, which a float holds exactly.
 """
@@ -28,11 +27,11 @@ from template.blocks import Cells, object_cells
 LARGEST_EXACT = 2**53
 """Floats hold every integer up to this one."""
 MAX_GROUPS = 32
-"""The most blocks that the rows of one block become for the sake of integers with gaps."""
+"""The most blocks that one block's rows become because of integers with gaps."""
 
 
 class Kind(IntEnum):
-    """What a cell is, and with it the type of its column.
+    """The kind of a cell, and with it the type of its column.
 
     In a column a ``GAP`` is a ``NUMBER``, and a ``BIG`` is an ``INTEGER``.
     """
@@ -52,7 +51,7 @@ class Kind(IntEnum):
     FLAG = 6
     """bool."""
     OBJECT = 7
-    """Texts, lists and all else, in cells of their own; a gap is None."""
+    """Texts, lists and everything else, in object cells; a gap is None."""
 
 
 _DTYPES = {
@@ -67,7 +66,7 @@ _DTYPES = {
 class Group:
     """Rows that can share a block, and the kinds of the columns in which they differ from others.
 
-    ``integers`` are the columns of kind ``NUMBER`` that hold integers and gaps alone.
+    ``integers`` are the columns of kind ``NUMBER`` that hold only integers and gaps.
     """
 
     rows: np.ndarray
@@ -117,7 +116,7 @@ def make_cells(kind: Kind, cells: Sequence[Any]) -> np.ndarray:
 
 
 def group_rows(kinds: Mapping[str, np.ndarray]) -> list[Group]:
-    """Part rows by the kinds of their cells; in the order of each group's first row.
+    """Split rows by the kinds of their cells, in the order of each group's first row.
 
     Args:
         kinds: for each column whose cells differ, the kind of each row's.
@@ -175,7 +174,7 @@ def without_rows(rows: int, left_out: Collection[int]) -> np.ndarray:
 def make_frame(columns: Mapping[str, Cells], rows: int) -> pd.DataFrame:
     """Return a frame of columns, or one without any."""
     index = pd.RangeIndex(rows)
-    # Of object cells pandas would guess a type, which fails for 10**400. Plain numbers need no
+    # pandas would guess a type for object cells, which fails for 10**400. Plain numbers need no
     # Series, which takes as long as all else here.
     series = {
         name: cells

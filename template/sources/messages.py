@@ -1,7 +1,7 @@
 """Pub/Sub messages as blocks of rows: JSON objects, image files, pixels.
 
-Messages that have the same columns, and values of the same kinds, share a block: what one message
-lacks or has changes no type of its neighbours, see ``template.sources.kinds``.
+Messages that have the same columns, and values of the same kinds, share a block: one message never
+changes the types of its neighbours, see ``template.sources.kinds``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from template.sources.json_objects import (
 from template.sources.pixels import is_image_file
 
 CONTENT_TYPE = "content_type"
-"""The attribute that says what a message holds, if ``message_format`` does not."""
+"""The attribute that names a message's format, unless ``message_format`` does."""
 
 _FORMATS: Mapping[str, str] = MappingProxyType(
     {"application/json": "json", "application/octet-stream": "pixels"}
@@ -60,13 +60,13 @@ _FORMATS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class MessageSettings:
-    """How messages are read.
+    """The settings for reading messages.
 
     Attributes:
         message_format: "auto", "json", "image" or "pixels".
         key_column: the field of a JSON object, or the attribute of another message, that is the
             row's key; the message's id if it is None.
-        passthrough_columns: fields, or attributes, that travel beside the frame as they came. A
+        passthrough_columns: fields, or attributes, that travel unchanged beside the frame. A
             message that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
         columns, images: those that the model declares.
@@ -103,7 +103,7 @@ class DecodeMessages(beam.PTransform):
 
 
 class Row(NamedTuple):
-    """What a message holds: the key, the columns to predict, and those that are passed through."""
+    """The content of a message: the key, the columns to predict, and the passed-through ones."""
 
     key: str
     columns: dict[str, Any]
@@ -111,10 +111,10 @@ class Row(NamedTuple):
 
 
 def decode_message(message: Message, settings: MessageSettings) -> Row:
-    """Return the row that a message holds.
+    """Return the row in a message.
 
     Raises:
-        ValueError: it does not hold one.
+        ValueError: there is none.
     """
     message_format, key_column = settings.message_format, settings.key_column
     passthrough_columns = settings.passthrough_columns
@@ -193,7 +193,7 @@ class _DecodeDoFn(beam.DoFn):
         for message in element:
             try:
                 row = decode_message(message, self._settings)
-            except Exception as error:  # a payload may provoke whatever a decoder raises
+            except Exception as error:  # decoders may raise anything for a payload
                 yield self._dead_letter(message, describe(error))
             else:
                 names = () if self._settings.columns else row.columns

@@ -1,7 +1,7 @@
-"""Objects of Cloud Storage as streams that ask for little: one request for a small object.
+"""Objects of Cloud Storage as streams with few requests: one for a small object.
 
-Beam's own stream asks for an object's metadata first, makes a client for every object, fetches the
-beginning again after a ``seek`` back, and asks once more behind the end.
+Beam's own stream first requests an object's metadata, makes a client for every object, fetches the
+beginning again after a ``seek`` back, and sends another request at the end.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _EMULATOR = "STORAGE_EMULATOR_HOST"
 
 
 class ObjectStream(io.BufferedIOBase):
-    """Reads an object as it is stored; what a request brings is kept until the next.
+    """Reads an object's stored bytes; a request's bytes are kept until the next.
 
-    The first request decides which generation all of them read. Blocks while it waits for the
-    store; Beam's retries decide how long.
+    The first request decides which generation all others read. Blocks while it waits for the store;
+    Beam's retries decide how long.
 
     Args:
         path: ``gs://BUCKET/NAME``.
         start: where the first read begins, which is fetched now; None asks for the size instead.
-        window: how many bytes a request fetches at least.
+        window: the fewest bytes that a request fetches.
 
     Raises:
-        Exception: there is no such object, or it may not be read; the client's own.
+        Exception: the object does not exist or cannot be read; the client's own types.
     """
 
     def __init__(self, path: str, *, start: int | None, window: int) -> None:
@@ -60,11 +60,11 @@ class ObjectStream(io.BufferedIOBase):
         return True
 
     def tell(self) -> int:
-        """Return where the next read begins."""
+        """Return the place of the next read."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; from the end only by asking for the size, if no read has come there."""
+        """Move; a move from the end requests the size, unless a read has reached it."""
         if whence == io.SEEK_END:
             offset += self._find_size()
         elif whence == io.SEEK_CUR:
@@ -85,7 +85,7 @@ class ObjectStream(io.BufferedIOBase):
         return b"".join(parts)
 
     def read1(self, size: int = -1) -> bytes:
-        """Return what one request brings at most."""
+        """Return at most one request's bytes."""
         return bytes(self._take(self._window if size < 0 else size))
 
     def readinto(self, buffer: Any) -> int:
@@ -100,7 +100,7 @@ class ObjectStream(io.BufferedIOBase):
         return self.readinto(buffer)
 
     def close(self) -> None:
-        """Forget what is held."""
+        """Drop the held bytes."""
         self._held = memoryview(b"")
         super().close()
 
@@ -150,7 +150,7 @@ def _connect(path: str) -> tuple[Client, Any]:
 
 
 class _GivenOptions:
-    """The options of the job, equal to themselves alone."""
+    """The options of the job, equal only to themselves."""
 
     def __init__(self, options: PipelineOptions | dict[str, Any] | None) -> None:
         self.options = options
@@ -164,7 +164,7 @@ class _GivenOptions:
 
 @lru_cache(maxsize=1)
 def _connect_once(given: _GivenOptions, endpoint: str | None) -> tuple[Client, Any]:
-    """Return the job's client, one for all objects and threads, and how it tries again.
+    """Return the job's client, one for all objects and threads, and its retry policy.
 
     A client reads ``endpoint``, where an emulator is, when it is made.
     """

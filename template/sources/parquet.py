@@ -40,7 +40,7 @@ _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 class ParquetSplit:
     """The ``rows`` rows from ``first_row`` on, in some row groups of a file.
 
-    ``skipped`` is how many rows of the first group precede them. It is None if they are whole
+    ``skipped`` is how many rows of the first group precede them. ``skipped`` is None for whole
     groups.
     """
 
@@ -53,7 +53,7 @@ class ParquetSplit:
 
     @property
     def id(self) -> SplitId:
-        """Which part of which file it is."""
+        """Its part of its file."""
         if self.skipped is None:
             span = f"row groups {self.row_groups[0]}-{self.row_groups[-1]}"
         else:
@@ -62,13 +62,13 @@ class ParquetSplit:
 
     @property
     def source(self) -> str:
-        """What the split holds, for dead letters."""
+        """The split's content, for dead letters."""
         return _rows_of(self.path, self.first_row, self.first_row + self.rows)
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for those that cannot be read.
 
-        Damage costs the rest of its row group.
+        Damage loses the rest of its row group.
         """
         for part in _join(self._read_batches(settings), settings.batch_size):
             yield from (part,) if isinstance(part, DeadLetter) else part.read(self.path, settings)
@@ -123,7 +123,7 @@ class ParquetSplit:
 
 
 def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
-    """Yield the splits of a file, by its metadata alone."""
+    """Yield the splits of a file, from its metadata."""
     with open_stored(file.path, start=None) as stream:
         try:
             parquet = _open(stream)
@@ -164,7 +164,7 @@ def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[Parquet
 
 
 def _gather(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield runs of row groups, of many small ones or of one that is to be parted."""
+    """Yield runs of row groups: many small ones, or one large one to split."""
     run: list[int] = []
     rows = 0
     for group, count in enumerate(counts):
@@ -216,7 +216,7 @@ def _check_key_type(schema: pa.Schema, key_column: str | None) -> None:
 
 
 def _check_damage(error: Exception) -> None:
-    """Raise again what is not damage of the file but, say, a lost connection.
+    """Raise errors again that are not damage of the file, such as a lost connection.
 
     Arrow itself raises bare OSErrors, for pages that do not decompress and the like.
     """
@@ -227,7 +227,7 @@ def _check_damage(error: Exception) -> None:
 def _join(
     parts: Iterator[ArrowRows | DeadLetter], batch_size: int
 ) -> Iterator[ArrowRows | DeadLetter]:
-    """Join rows of small row groups that follow each other."""
+    """Join rows of consecutive small row groups."""
     pending: list[ArrowRows] = []
     size = 0
     for part in parts:

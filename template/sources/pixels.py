@@ -1,10 +1,10 @@
 """The pixels of an image file, decoded by Pillow: PNG, JPEG, WebP, BMP, GIF and TIFF.
 
-Grey images (and black-and-white ones) become uint8 arrays (H, W); 16 bits are cut to the upper 8.
-Grey images of 32 bits, of floats and of signed numbers keep their values and type. All others
+Grey images (and black-and-white ones) become uint8 arrays (H, W); 16 bits are reduced to the upper
+8. Grey images of 32 bits, of floats and of signed numbers keep their values and type. All others
 become uint8 RGB arrays (H, W, 3): palettes, CMYK and other colour spaces are converted, an alpha
-channel is dropped, and the EXIF orientation is not applied, as in torchvision's ImageFolder. Of
-several frames or pages the first is read. A model may declare other images.
+channel is dropped, and the EXIF orientation is not applied, as in torchvision's ImageFolder. Only
+the first of several frames or pages is read. A model may declare other images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from template.needs.fitting import fit_opened
 from template.needs.image_format import AS_STORED, ImageFormat
 from template.sources.streams import UnreadableError
 
-# Pillow knows many more, and for some it starts other programs: Ghostscript for EPS.
+# Pillow has many more, and for some it starts other programs: Ghostscript for EPS.
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 _SIGNATURES = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
@@ -29,14 +29,14 @@ _SIGNATURES = (
 _BMP_HEADER_BYTES = (12, 16, 40, 52, 56, 64, 108, 124)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
-_MOST_DEFLATED = 1032  # bytes that a byte of zlib's becomes at most
+_MOST_DEFLATED = 1032  # the most bytes that one compressed byte of zlib becomes
 _STRIP_PIXELS = 4 << 20
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 _UNSIGNED, _SIGNED = 1, 2  # sample formats of TIFF
 
 
 def is_image_file(data: bytes) -> bool:
-    """Say whether bytes begin as an image file does that ``decode_image`` reads."""
+    """Return whether bytes begin like an image file that ``decode_image`` reads."""
     if data.startswith(b"BM"):  # two letters are too few to go by
         return len(data) >= 18 and int.from_bytes(data[14:18], "little") in _BMP_HEADER_BYTES
     if data.startswith(b"RIFF"):
@@ -50,13 +50,13 @@ def decode_image(data: bytes, max_pixels: int, declared: ImageFormat = AS_STORED
     Args:
         data: the file.
         max_pixels: width times height beyond which an image is refused undecoded.
-        declared: the images that the model expects; one that is fitted is not to be written to.
+        declared: the images that the model expects; a fitted image is read-only.
 
     Raises:
         UnreadableError: it does not decode, or is larger.
     """
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = max_pixels  # the job wants more than Pillow lets through
+        Image.MAX_IMAGE_PIXELS = max_pixels  # the job allows more than Pillow's limit
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             _check_image(image, data, max_pixels)
@@ -74,15 +74,16 @@ def decode_image(data: bytes, max_pixels: int, declared: ImageFormat = AS_STORED
         raise UnreadableError(f"more than max_image_pixels ({max_pixels}): {error}") from None
     except MemoryError:
         raise
-    except Exception as error:  # decoders of damaged bytes raise whatever comes
+    except Exception as error:  # decoders may raise anything for damaged bytes
         raise UnreadableError(f"not a readable image: {describe(error)}") from error
 
 
 def _check_png(data: bytes) -> int:
-    """Check what Pillow does not: the checksums of a PNG's critical chunks; return its data's size.
+    """Check the checksums of a PNG's critical chunks, which Pillow does not; return its data's
+    size.
 
     Raises:
-        UnreadableError: one is wrong. A chunk that is cut off is left to the decoder.
+        UnreadableError: one is wrong. The decoder handles an incomplete chunk.
     """
     packed = 0
     view = memoryview(data)
@@ -109,14 +110,14 @@ def _check_image(image: Image.Image, data: bytes, max_pixels: int) -> None:
             f"more than max_image_pixels ({max_pixels}): {image.width} x {image.height} = {pixels}"
         )
     if isinstance(image, PngImagePlugin.PngImageFile):
-        # Pillow leaves black what the data do not reach.
+        # Pillow leaves pixels black that the data do not reach.
         packed = _check_png(data)
         depth, colour = data[24:26]
         size = image.height * (image.width * depth * _PNG_CHANNELS.get(colour, 1) // 8)
         if size > (packed + 1) * _MOST_DEFLATED:
             raise UnreadableError(f"the image is damaged: {packed} bytes are not {pixels} pixels")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # Pillow leaves black what no strip or tile of a TIFF is there for.
+        # Pillow leaves pixels black that no strip or tile of a TIFF covers.
         boxes = [tile.extents or (0, 0, *image.size) for tile in image.tile]
         covered = sum((right - left) * (low - top) for left, top, right, low in boxes)
         if covered < pixels:
@@ -126,7 +127,7 @@ def _check_image(image: Image.Image, data: bytes, max_pixels: int) -> None:
 
 
 def _to_array(image: Image.Image) -> np.ndarray:
-    """Convert a large image in strips: Pillow and numpy would hold several copies of it."""
+    """Convert a large image in strips, because Pillow and numpy would hold several copies of it."""
     width, height = image.size
     if width * height <= _STRIP_PIXELS:
         return _to_grey_or_rgb(image)
@@ -157,7 +158,7 @@ def _to_grey_or_rgb(image: Image.Image, box: tuple[int, int, int, int] | None = 
         return integers.view(np.uint32) if is_unsigned else integers
     if mode == "F":
         return np.array(part)
-    if "transparency" in info:  # Pillow wants a palette's transparency resolved first
+    if "transparency" in info:  # Pillow requires a palette's transparency to be resolved first
         part = part.convert("RGBA")
     return np.array(part.convert("RGB"))
 
@@ -170,7 +171,7 @@ def _cut_to_8_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
 
 
 def _tag(image: Image.Image, tag: int, default: int) -> int:
-    """Return a number that a TIFF file says about its first sample; the default for other files."""
+    """Return a TIFF file's number for its first sample; the default for other files."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return default
     value = image.tag_v2.get(tag, default)

@@ -52,7 +52,7 @@ from template.sources.small_files import (
 from template.sources.splits import WHOLE, Split, Splitter
 from template.sources.streams import ReadSettings, UnreadableError
 
-_DEAD_LETTERS = "dead_letters"  # as in the output types below
+_DEAD_LETTERS = "dead_letters"  # also in the output types below
 _INPUTS = "inputs"
 
 
@@ -73,20 +73,20 @@ class ReadBlocks(beam.PTransform):
         pattern: file or file pattern of any Beam filesystem.
         input_format: a ``Format``, or "auto" to go by each file's name.
         batch_size: largest number of rows of a block.
-        key_column: column of tables that holds the keys; without it the keys are
-            ``<file name>#<row number from 0>``, where a file below folders that the pattern leaves
-            open is named with them: ``day=1/part-0.csv``. The key of an image file is its path.
-        passthrough_columns: columns that travel beside the frame as they were read. A file (or a
-            row of JSON) that lacks one is a dead letter.
+        key_column: column of tables that holds the keys; without it the keys are ``<file name>#<row
+            number from 0>``, where a file below folders that wildcards match is named with them:
+            ``day=1/part-0.csv``. The key of an image file is its path.
+        passthrough_columns: columns that travel unchanged beside the frame. A file (or a row of
+            JSON) that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
         csv_delimiter: the character that separates the fields of CSV; found by each file's first
             records if it is None.
         column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
             of folders. A file that lacks one, or is not CSV, is a dead letter.
-        columns: those that the model expects; without them it gets those of the input. A file that
-            lacks one, or a row of JSON, is a dead letter. ``column_types`` go before them.
+        columns: those that the model expects; without them it gets the input's. A file that lacks
+            one, or a row of JSON, is a dead letter. ``column_types`` go before them.
         images: those that the model expects; without them images are read as they are stored.
-        max_rows: read no more than so many rows, the first, in one step of one worker.
+        max_rows: read only this many rows, the first ones, in one step of one worker.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class _CountedSplit:
 
 
 class _FindFiles(beam.DoFn):
-    """Pattern -> files with their format; image files in groups, as the splits that they are."""
+    """Pattern -> files with their format; image files in groups, as splits."""
 
     def __init__(self, pattern: str, input_format: str, settings: ReadSettings) -> None:
         self._pattern = pattern
@@ -204,8 +204,8 @@ class _FindFiles(beam.DoFn):
                 - folder_names(file.path, self._settings)
             ):
                 error = UnreadableError(
-                    f"column_types names {min(names)!r}, but a {format_.value} file has types of "
-                    "its own: it decides those of CSV's columns and of folders alone"
+                    f"column_types names {min(names)!r}, but a {format_.value} file has its own "
+                    "types: it only decides those of CSV's columns and of folders"
                 )
                 yield from _unread_file(file.path, error)
             elif format_ is Format.IMAGES:
@@ -292,7 +292,7 @@ class _ReadSplit(beam.DoFn):
 
 @beam.typehints.with_output_types(Block, dead_letters=DeadLetter, inputs=InputFiles)
 class _ReadFirst(beam.DoFn):
-    """All steps as one, which ends after so many rows; a dead letter counts as one."""
+    """All steps as one, which ends after a number of rows; a dead letter counts as one."""
 
     def __init__(self, find: _FindFiles, settings: ReadSettings, max_rows: int) -> None:
         self._find = find
@@ -341,7 +341,7 @@ def _note_found(split: Split | SmallFilesSplit) -> None:
 def _count_splits(
     parts: Iterator[Split | SmallFilesSplit | DeadLetter], *, is_only: bool
 ) -> Iterator[_CountedSplit | DeadLetter]:
-    """Mark the split of a job's only file, or of its images, if it is one alone.
+    """Mark the split of a job's only file, or of its images, if there is only one.
 
     The first is held back until there is a second.
     """

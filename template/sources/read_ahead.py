@@ -14,7 +14,7 @@ from functools import cache, partial
 from template.sources.streams import GCS
 
 REQUESTS = 8
-"""So many are in flight in a process; Google's client keeps ten connections."""
+"""The number of requests in flight in a process; Google's client keeps ten connections."""
 MOST_BYTES = 64 << 20
 """Of the files that one split has asked for and not used, if they are more than one."""
 

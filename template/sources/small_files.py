@@ -41,7 +41,7 @@ class SmallFile:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """Its place."""
         return self.file.path
 
     @property
@@ -56,7 +56,7 @@ class SmallFile:
 
     @property
     def rows(self) -> None:
-        """Only reading it shows how many it has."""
+        """None: only reading shows the number of rows."""
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and dead letters for what cannot be read."""
@@ -81,7 +81,7 @@ class SmallFilesSplit:
 
     @property
     def id(self) -> SplitId:
-        """Which files of which versions they are."""
+        """The files and their versions."""
         return SplitId(
             path=self.path,
             generation=digest_versions(self.files),
@@ -95,12 +95,12 @@ class SmallFilesSplit:
 
     @property
     def source(self) -> str:
-        """What it holds, for dead letters."""
+        """Its content, for dead letters."""
         return f"{self.files[0].path} to {self.files[-1].path}"
 
     @property
     def rows(self) -> None:
-        """Only reading it shows how many it has."""
+        """None: only reading shows the number of rows."""
 
     def open(self) -> Iterator[SmallFile]:
         """Yield the files; those of Cloud Storage are fetched several at a time."""

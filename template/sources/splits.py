@@ -54,26 +54,26 @@ def digest_versions(files: Sequence[FileVersion]) -> str:
 
 
 class Split(Protocol):
-    """A part of the input that one worker reads at a stretch."""
+    """A part of the input that one worker reads in one go."""
 
     @property
     def id(self) -> SplitId:
-        """Which part of the input it is."""
+        """Its part of the input."""
 
     @property
     def path(self) -> str:
-        """The file that it is of; of several files, whose folders give the same columns, one."""
+        """Its file; one of several files, whose folders give the same columns."""
 
     @property
     def source(self) -> str:
-        """What it holds, for dead letters."""
+        """Its content, for dead letters."""
 
     @property
     def rows(self) -> int | None:
-        """How many rows it has; None if only reading it shows that."""
+        """The number of its rows; None if only reading shows it."""
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-        """Yield its rows in blocks, and dead letters for what cannot be read."""
+        """Yield its rows in blocks, and dead letters for unreadable parts."""
 
 
 class Splitter(Protocol):

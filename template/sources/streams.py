@@ -85,7 +85,7 @@ def open_stored(
         else:
             raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
             raw.seek(start or 0)
-    except Exception as error:  # every filesystem has its own exceptions
+    except Exception as error:  # each filesystem raises its own exceptions
         raise UnreadableError(f"cannot be opened: {error}") from error
     with raw:
         yield raw

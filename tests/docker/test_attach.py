@@ -65,7 +65,7 @@ def test_the_bill_of_materials_and_the_provenance_are_attached(registry, pushed,
     for _ in range(2):  # A second time changes nothing.
         said = []
         attach_records(pushed, sbom, said.append)
-        assert said == ["Attached to the image: its bill of materials and how it was built."]
+        assert said == ["Attached to the image: its bill of materials and its provenance."]
     found = find_attached(registry, pushed)
     assert found.keys() == {"application/vnd.cyclonedx+json", "application/vnd.in-toto+json"}
     assert found["application/vnd.cyclonedx+json"] == json.loads(SBOM)
@@ -81,7 +81,7 @@ def test_the_bill_of_materials_and_the_provenance_are_attached(registry, pushed,
 def test_an_image_that_was_not_tested_has_its_provenance(registry, pushed):
     said = []
     attach_records(pushed, None, said.append)
-    assert said == ["Attached to the image: how it was built."]
+    assert said == ["Attached to the image: its provenance."]
     assert find_attached(registry, pushed).keys() == {"application/vnd.in-toto+json"}
 
 

@@ -186,7 +186,7 @@ def test_a_model_that_torch_does_not_run_is_refused(tmp_path):
     path.write_bytes(b"\x08\x09\x12")
     with pytest.raises(ParameterError) as info:
         check_precision("bfloat16", OnnxModel(str(path)))
-    assert "is an ONNX model, which torch does not run" in str(info.value)
+    assert "is an ONNX model, which does not run on torch" in str(info.value)
     check_precision("stored", OnnxModel(str(path)))
 
 

@@ -1,7 +1,7 @@
-"""The engines that can build an image here, and which of them is taken.
+"""The engines that can build an image here, and the choice among them.
 
-docker builds fastest, buildah needs no daemon, Cloud Build needs nothing but gcloud and puts what
-it has built into a registry. They are looked for in this order.
+docker builds fastest, buildah needs no daemon, Cloud Build needs only gcloud and pushes what it
+builds. They are tried in this order.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Builder(Protocol):
         """Return why this engine cannot be used here, or None."""
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
-        """Build an image. Blocks, for many minutes where layers are not cached.
+        """Build an image. Blocks, for many minutes if layers are not cached.
 
         Args:
             folder: the plan's context, written.
-            report: gets every step as it begins, with the seconds since the start.
+            report: called with each step as it begins, and the seconds since the start.
         """
 
     def push(self, reference: str) -> str:
@@ -42,10 +42,10 @@ class Builder(Protocol):
 
 
 class LocalEngine(Builder, Protocol):
-    """An engine that has its images on this machine and can look into them."""
+    """An engine with local images, which can look into them."""
 
     def fetch(self, reference: str) -> None:
-        """Pull an image that is not on this machine yet. Blocks, for minutes."""
+        """Pull an image unless it is on this machine. Blocks, for minutes."""
 
     def read_config(self, reference: str) -> ImageConfig:
         """Return an image's configuration."""
@@ -62,7 +62,7 @@ class LocalEngine(Builder, Protocol):
         """Run a program with the image's interpreter and return its standard output. Blocks.
 
         Args:
-            mounts: files and folders of this machine, and where the program can read them.
+            mounts: local files and folders, and their paths for the program.
         """
 
     def save(self, reference: str, directory: str) -> None:
@@ -78,7 +78,7 @@ ENGINES: Mapping[str, type[Docker] | type[Buildah] | type[CloudBuild]] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine that is taken, and why not one before it."""
+    """The chosen engine, and why earlier ones were not."""
 
     engine: Docker | Buildah | CloudBuild
     skipped: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ def choose_engine(requested: str | None = None, *, local: bool = False) -> Choic
         local: whether the image must be on this machine afterwards.
 
     Raises:
-        InputError: there is no such engine, or none can be used here.
+        InputError: the engine does not exist, or none can be used here.
     """
     names = [name for name in ENGINES if not (local and name == "cloudbuild")]
     if requested and requested not in names:

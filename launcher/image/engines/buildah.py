@@ -40,10 +40,10 @@ class Buildah:
         return find_emulation_problem(platform.machine())
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
-        """Build an image. Blocks, for many minutes where layers are not cached."""
+        """Build an image. Blocks, for many minutes if layers are not cached."""
         for name, reference in plan.build_args.items():
             if name.endswith("_IMAGE") and _tls(reference):
-                self.fetch(reference)  # A build would ask with TLS.
+                self.fetch(reference)  # A build would use TLS.
         follow_tool(
             build_command(plan, folder),
             environ=_environ(),
@@ -71,7 +71,7 @@ class Buildah:
             return digest.read_text().strip()
 
     def fetch(self, reference: str) -> None:
-        """Pull an image that is not on this machine yet. Blocks, for minutes."""
+        """Pull an image unless it is on this machine. Blocks, for minutes."""
         if _has(reference):
             return
         try:
@@ -118,10 +118,10 @@ class Buildah:
 
 
 def find_emulation_problem(machine: str, handlers: Path = _HANDLERS) -> str | None:
-    """Return why programs of Dataflow's machines do not run here, or None.
+    """Return why programs for Dataflow's machines do not run here, or None.
 
     Args:
-        machine: what this machine is, as ``uname -m`` says.
+        machine: this machine, as from ``uname -m``.
         handlers: https://docs.kernel.org/admin-guide/binfmt-misc.html.
     """
     if machine in ("x86_64", "AMD64") or any(handlers.glob("*x86_64*")):
@@ -159,7 +159,7 @@ def _has(reference: str) -> bool:
 
 
 def _tls(reference: str) -> list[str]:
-    """Return the flag for a registry of this machine, which docker asks without TLS too."""
+    """Return the flag for a registry on this machine, which docker also reaches without TLS."""
     return ["--tls-verify=false"] if reference.startswith("localhost:") else []
 
 
@@ -186,5 +186,5 @@ def _container(reference: str) -> Iterator[str]:
 
 
 def _environ() -> dict[str, str]:
-    # The default of root asks for cgroups, which a machine that is a container itself has not.
+    # Root's default needs cgroups, which a machine that is itself a container lacks.
     return {"BUILDAH_ISOLATION": "chroot", **os.environ}

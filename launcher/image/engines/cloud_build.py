@@ -1,4 +1,4 @@
-"""Google Cloud Build: builds beside the registry if no engine is installed here.
+"""Google Cloud Build: builds in the cloud if no engine is installed here.
 
 https://cloud.google.com/build/docs
 """
@@ -21,7 +21,7 @@ _QUERY_TIMEOUT_SEC = 60.0
 
 
 class CloudBuild:
-    """Builds and pushes in one; the image is never on this machine."""
+    """Builds and pushes in one step; the image is never on this machine."""
 
     name = "cloudbuild"
 
@@ -38,7 +38,7 @@ class CloudBuild:
         return None if account.strip() else "gcloud has no account; run 'gcloud auth login'"
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
-        """Build an image and push it. Blocks, for many minutes where layers are not cached."""
+        """Build an image and push it. Blocks, for many minutes if layers are not cached."""
         follow_tool(
             build_command(plan, folder),
             timeout_sec=_BUILD_TIMEOUT_SEC,
@@ -47,7 +47,7 @@ class CloudBuild:
         )
 
     def push(self, reference: str) -> str:
-        """Return the digest of an image, which the build has pushed."""
+        """Return the digest of an image that the build has pushed."""
         command = ["gcloud", "artifacts", "docker", "images", "describe", reference]
         digest = run_tool(
             [*command, "--format=value(image_summary.digest)"], timeout_sec=_QUERY_TIMEOUT_SEC
@@ -80,11 +80,11 @@ def build_command(plan: BuildPlan, folder: Path) -> list[str]:
         )
     if plan.secrets or plan.volumes:
         raise InputError(
-            "--pip-conf: files of this machine do not reach Cloud Build. Put pip.conf into Secret "
+            "--pip-conf: Cloud Build cannot read local files. Put pip.conf into Secret "
             "Manager (gcloud secrets create pip-conf --data-file=FILE) and give the secret's name: "
             "--pip-conf-secret pip-conf"
         )
-    # gcloud splits at commas, or at what stands between the circumflexes.
+    # gcloud splits at commas, or at the delimiter between the circumflexes.
     cache = f"{image.name}:{_CACHE_TAG}"
     substitutions = f"^;^_IMAGE={plan.reference};_CACHE={cache};_FLAGS={' '.join(plan.flags)}"
     if plan.pip_conf_secret:

@@ -50,12 +50,12 @@ class Docker:
         return self._find_platform_problem()
 
     def _find_platform_problem(self) -> str | None:
-        """Return what the builder lacks for images of Dataflow's machines: an ARM host emulates."""
+        """Return what the builder lacks to build for Dataflow's machines, such as emulation."""
         shown = run_tool(["docker", "buildx", "inspect"], timeout_sec=_QUERY_TIMEOUT_SEC)
         return None if has_platform(shown) else f"it cannot build for {PLATFORM}; {EMULATION}"
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
-        """Build an image into the daemon. Blocks, for many minutes where layers are not cached."""
+        """Build an image into the daemon. Blocks, for many minutes if layers are not cached."""
         follow_tool(
             build_command(plan, folder),
             timeout_sec=_BUILD_TIMEOUT_SEC,
@@ -76,7 +76,7 @@ class Docker:
         return find_digest(reference, digests)
 
     def fetch(self, reference: str) -> None:
-        """Pull an image that is not on this machine yet. Blocks, for minutes."""
+        """Pull an image unless it is on this machine. Blocks, for minutes."""
         try:
             self._inspect(reference, "{{.Id}}")
         except ToolError:
@@ -105,7 +105,7 @@ class Docker:
                 "os": image["Os"],
                 "config": image["Config"],
                 "rootfs": {"diff_ids": image["RootFS"]["Layers"]},
-                # docker shows the newest first.
+                # docker lists the newest first.
                 "history": [
                     {"created_by": json.loads(line)} for line in reversed(history.splitlines())
                 ],
@@ -152,7 +152,7 @@ def _explain_login(reference: str) -> str:
 
 
 def has_platform(inspected: str) -> bool:
-    """Return whether a builder, as ``docker buildx inspect`` shows it, builds for Dataflow."""
+    """Return whether a builder, from ``docker buildx inspect``, builds for Dataflow."""
     return re.search(rf"^Platforms:.*\b{PLATFORM}\b", inspected, re.MULTILINE) is not None
 
 
@@ -165,7 +165,7 @@ def find_digest(reference: str, repo_digests: Sequence[str]) -> str:
     name = read_reference(reference).name
     for pushed in repo_digests:
         repository, _, digest = pushed.partition("@")
-        # docker leaves the name of its own registry out.
+        # docker omits the name of its own registry.
         if name in (repository, f"docker.io/{repository}"):
             return digest
     raise ImageError(f"{reference}: was pushed, but docker reports no digest for it")

@@ -252,7 +252,7 @@ class TestDeclaring:
     def test_what_cannot_be_is_refused_where_it_is_declared(self):
         with pytest.raises(ValueError, match=r"Column\('a', 'numbr'\).*did you mean 'number'"):
             Column("a", "numbr")
-        with pytest.raises(ValueError, match="the name is a text"):
+        with pytest.raises(ValueError, match="the name must be text"):
             Column("", "number")
         with pytest.raises(ValueError, match="'a' is declared 2 times"):
             type("Bad", (BaseModel,), {"columns": [Column("a", "text"), Column("a", "number")]})

@@ -124,7 +124,7 @@ class TestDeclaring:
         ("arguments", "reason"),
         [
             (("numbr", "x"), "not one of text, number, integer, boolean; did you mean 'number'"),
-            (("number", ""), "say in help what it means"),
+            (("number", ""), "explain it in help"),
             (("number", "x", {"default": "a"}), "default='a'.*not a number"),
             (("number", "x", {"default": 2, "maximum": 1}), "default=2.*not a number of 1 or less"),
             (("number", "x", {"minimum": 2, "maximum": 1}), "no number is from 2 to 1"),
@@ -147,12 +147,12 @@ class TestDeclaring:
     @pytest.mark.parametrize(
         ("name", "reason"),
         [
-            ("batch_size", "a parameter of the template has that name"),
-            ("model_path", "a parameter of the template has that name"),
-            ("device", "a parameter of the template has that name"),
-            ("predict", "every model has that attribute"),
-            ("predict_opts", "every model has that attribute"),
-            ("columns", "every model has that attribute"),
+            ("batch_size", "a parameter of the template has this name"),
+            ("model_path", "a parameter of the template has this name"),
+            ("device", "a parameter of the template has this name"),
+            ("predict", "every model has this attribute"),
+            ("predict_opts", "every model has this attribute"),
+            ("columns", "every model has this attribute"),
             ("camelCase", "lower-case letters"),
             ("_hidden", "lower-case letters"),
         ],

@@ -352,7 +352,7 @@ class TestReplacing:
         (tmp_path / "p-00000-of-00009.jsonl").write_text("of an earlier job")
         write(tmp_path / "p", "jsonl", BLOCKS)
         assert names(tmp_path)[:2] == ["p-00000-of-00001.jsonl", "p-00000-of-00009.jsonl"]
-        assert "files of an earlier run that left no record stay" in caplog.text
+        assert "files of an earlier run without a record stay" in caplog.text
         assert f"{tmp_path}/p-00000-of-00009.jsonl" in caplog.text
 
     @pytest.mark.parametrize("text", ["", "[]", '{"output_files": 3}', '{"a": 1}', "\ufffd"])
