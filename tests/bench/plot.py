@@ -36,7 +36,8 @@ def plot_pictures(summary: Mapping[str, Mapping[str, Figures]], path: Path) -> N
         for (figure, title), axis in zip(_FIGURES.items(), axes, strict=True):
             values = [_value(sides[name], figure) for name in names]
             bars = axis.barh(names, values, color=[_COLOURS[name] for name in names])
-            axis.bar_label(bars, fmt="%.3g", padding=2, fontsize=8)
+            labels = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values]
+            axis.bar_label(bars, labels, padding=2, fontsize=8)
             axis.margins(x=0.15)
             axis.set_title(f"{case}\n{title}", fontsize=9)
             axis.tick_params(labelsize=8)
