@@ -58,7 +58,7 @@ class Browser:
         return str(self.find(selector).get_attribute("id"))
 
     def wait(self, condition: Callable[[], Any], what: object, timeout_sec: float = 0) -> Any:
-        """Return what is true in the end; fail with the page's text if it never is."""
+        """Wait until something is true and return it; fail with the page's text if it never is."""
         deadline = time.monotonic() + (timeout_sec or _DEADLINE_SEC)
         while not (found := condition()):
             assert time.monotonic() < deadline, f"{what}\n{self.driver.current_url}\n{self.text}"
@@ -93,11 +93,11 @@ class Browser:
         ]
 
     def list_hosts(self) -> set[str]:
-        """Return the hosts, with their ports, that were asked for something since the last call."""
+        """Return the hosts, with their ports, that got requests since the last call."""
         return {host for url in self.list_requests() if (host := urlsplit(url).netloc)}
 
     def list_complaints(self) -> list[str]:
-        """Return what the browser has logged as wrong since the last call."""
+        """Return the errors that the browser has logged since the last call."""
         return [
             entry["message"]
             for entry in self.driver.get_log("browser")

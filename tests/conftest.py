@@ -1,4 +1,4 @@
-"""What several groups of tests share: the local Dataflow, and images with weights."""
+"""Fixtures that several groups of tests share: the local Dataflow, and images with weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_WORKERS = 6  # each has up to a gigabyte
 
 
 def pytest_configure() -> None:
-    """Take an interrupt, which a shell has ignored by what it starts in the background."""
+    """React to an interrupt, which a shell disables for programs in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a test waits a part of its time for what it has started."""
+    """Return one more than there are cores: tests spend part of their time waiting."""
     return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
 
 
@@ -42,7 +42,8 @@ def pytest_make_parametrize_id(val: Any) -> str | None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling | None:
     if config.getoption("dist") != "loadfile":
         return None
-    config.option.loadscopereorder = False  # else files of many tests go first, however quick
+    # Otherwise files of many tests go first, however quick they are.
+    config.option.loadscopereorder = False
     return FolderScheduling(config, log)
 
 
@@ -58,7 +59,7 @@ def garments(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 @pytest.fixture(scope="session")
 def fashion_mnist() -> ImageSet:
-    """1,000 real Fashion-MNIST images and the recipe's weights; skips where they are absent."""
+    """1,000 real Fashion-MNIST images and the recipe's weights; skips if they are absent."""
     folder = REAL_DATA / "fashion-mnist"
     found = ImageSet(
         folder / "t1k-images-idx3-ubyte.gz",
@@ -73,7 +74,7 @@ def fashion_mnist() -> ImageSet:
 
 @pytest.fixture(scope="session")
 def image_set(request: pytest.FixtureRequest) -> ImageSet:
-    """The real images where they are present, the drawn ones elsewhere."""
+    """The real images if they are present, otherwise the drawn ones."""
     present = (REAL_DATA / "fashion.pth").exists()
     return request.getfixturevalue("fashion_mnist" if present else "garments")
 

@@ -11,7 +11,7 @@ _MOST = 36
 
 
 def make_id(value: Any) -> str | None:
-    """Return what a report shows of a value; None if pytest's own id is as good, or none can be."""
+    """Return what a report shows for a value; None if pytest's own id is as good, or none fits."""
     if value is None or isinstance(value, float):
         return None
     if isinstance(value, int):

@@ -30,7 +30,7 @@ def find_descendants(pid: int) -> dict[int, str]:
 
 
 def find_listeners(pids: set[int]) -> dict[str, int]:
-    """Return the addresses, ``host:port``, on which processes listen, and who does."""
+    """Return the addresses, ``host:port``, on which processes listen, and which process does."""
     owners = {}
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -57,7 +57,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _parse_host(text: str) -> str:
-    # The kernel writes each word of four bytes in its own byte order.
+    # The kernel writes each four-byte word in its own byte order.
     raw = bytes.fromhex(text)
     words = [raw[start : start + 4] for start in range(0, len(raw), 4)]
     ordered = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)

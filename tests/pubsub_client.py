@@ -32,7 +32,7 @@ class Received:
 
 @dataclass
 class Topic:
-    """A topic with a subscription of the same name, and what was received from that."""
+    """A topic with a subscription of the same name, and the messages received from it."""
 
     name: str
     received: list[Received] = field(default_factory=list)
@@ -59,10 +59,10 @@ class Topic:
         return f"projects/{PROJECT}/subscriptions/{self.name}"
 
     def publish(self, messages: Iterable[tuple[bytes, Mapping[str, str]]]) -> None:
-        """Publish payloads with attributes, some hundred in a request."""
+        """Publish payloads with attributes, several hundred in a request."""
         messages = list(messages)
         for start in range(0, len(messages), 500):
-            # The plain protobuf messages: the others take a while for thousands.
+            # The plain protobuf messages: the wrapped ones are slow for thousands.
             request = types.PublishRequest.pb()(topic=self.path)
             for payload, attributes in messages[start : start + 500]:
                 request.messages.add(data=payload, attributes=attributes)

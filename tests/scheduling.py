@@ -1,4 +1,4 @@
-"""How the tests are dealt to the workers of pytest-xdist."""
+"""How tests are split among the workers of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ TOGETHER = ("docker", "e2e/console")
 
 
 def find_rank(nodeid: str) -> int:
-    """Return when a test is begun: those of the first folder have 0."""
+    """Return the rank of a test's start: tests of the first folder have 0."""
     return next((rank for rank, each in enumerate(FIRST) if _is_in(nodeid, each)), len(FIRST))
 
 
 class FolderScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Deals out files in their order, and the folders of ``TOGETHER`` as one."""
+    """Assigns files in their order, and each folder of ``TOGETHER`` as one."""
 
     def _split_scope(self, nodeid: str) -> str:
         folder = next((each for each in TOGETHER if _is_in(nodeid, each)), None)

@@ -1,4 +1,4 @@
-"""Google's official discovery documents, and a judge of JSON by their schemas."""
+"""Google's official discovery documents, and checks of JSON against their schemas."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Schemas:
         return properties
 
     def find_problems(self, name: str, value: Any) -> list[str]:
-        """Return what in a value is not of a schema: unknown fields, wrong types."""
+        """Return what in a value does not fit a schema: unknown fields, wrong types."""
         return list(self._judge({"$ref": name}, value, ""))
 
     def _judge(self, schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the console: the form, a running job, results.
+"""Takes the README's screenshots of the console: the form, a running job, results.
 
 ``python -m tests.screenshots`` starts a local Dataflow of its own, sets up the demo by its page,
 and runs a batch and a stream. It needs Chromium, its driver, and Google's Pub/Sub emulator.
@@ -82,7 +82,7 @@ def take(browser: Browser, info: daemon.EmulatorInfo) -> None:
 
 
 def save(browser: Browser, name: str) -> None:
-    """Save what is seen, once it is drawn."""
+    """Save a screenshot after the page is drawn."""
     browser.run_async("requestAnimationFrame(() => setTimeout(arguments[0], 400))")
     (FOLDER / f"{name}.png").write_bytes(browser.driver.get_screenshot_as_png())
     print(FOLDER / f"{name}.png")

@@ -51,8 +51,8 @@ def serve_app(app: Any, **config: Any) -> Iterator[int]:
     """Serve an ASGI app; yield the port. ``config`` is uvicorn's."""
     options = {"log_level": "warning", "lifespan": "off", **config}
     server = uvicorn.Server(uvicorn.Config(app, **options))
-    # Of a socket that does not say that it is TCP, asyncio leaves Nagle's algorithm on, and every
-    # answer on a connection that is kept open waits 40 ms.
+    # If a socket does not say that it is TCP, asyncio leaves Nagle's algorithm on, and every answer
+    # on a connection that is kept open waits 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(_BACKLOG)

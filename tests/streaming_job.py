@@ -1,4 +1,4 @@
-"""A streaming job as the tests follow it, and the processes of its run."""
+"""A streaming job that tests follow, and the processes of its run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEADLINE_SEC = 90
 
 
 def wait_until(condition: Callable[[], Any], explain: Callable[[], str]) -> None:
-    """Ask again and again; fail with the explanation when the time is over."""
+    """Poll; fail with the explanation when the time is over."""
     deadline = time.monotonic() + _DEADLINE_SEC
     while not condition():
         assert time.monotonic() < deadline, explain()
@@ -45,12 +45,12 @@ class Job:
         self.wait_for("JOB_STATE_DRAINED")
 
     def wait_for(self, state):
-        """Wait for a state that is the job's last."""
+        """Wait for the job's final state."""
         wait_until(lambda: self.state in ENDED, self.messages)
         assert self.state == state, self.messages()
 
     def metrics(self):
-        """Return the committed counters of the kit; several steps have one of a name."""
+        """Return the kit's committed counters; several steps may have one of the same name."""
         totals = dict.fromkeys(("rows_read", "predictions", "dead_letters"), 0)
         text = self("metrics").stdout
         for name, value in re.findall(r"^(\w+) +flexpack .* ([\d,]+)$", text, re.MULTILINE):
@@ -71,7 +71,7 @@ def find_processes(needle: str, run_id: str) -> list[int]:
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             log = str((process / "fd/2").readlink())
-            # The leash names the command of its child too; what counts is the child.
+            # The leash shows its child's command too; only the child counts.
             if needle in command and "leash.py" not in command and run_id in log:
                 found.append(int(process.name))
     return found

@@ -1,4 +1,4 @@
-"""Helpers of the tests that are no fixtures."""
+"""Test helpers that are not fixtures."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ BIN = Path(sys.executable).parent
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """An IDX file of images, one of labels, and weights that fit them."""
+    """IDX files of images and labels, and weights that fit them."""
 
     images: Path
     labels: Path
     weights: Path
 
     def predict_with_torch(self) -> list[tuple[int, float]]:
-        """Return class index and softmax score of every image, by torch and nothing else."""
+        """Return class index and softmax score of every image, with torch only."""
         import torch
 
         from template.demo.report import read_idx
@@ -48,7 +48,7 @@ class ImageSet:
 
 
 def bare_environ() -> dict[str, str]:
-    """Return this process's environment without projects, accounts and endpoints of Google's."""
+    """Return this process's environment without Google projects, accounts and endpoints."""
     own = ("CLOUDSDK_", "GOOGLE_", "GCE_", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
@@ -60,7 +60,7 @@ def run(
     cwd: Path = PROJECT_ROOT,
     timeout_sec: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command; fail with all of its output when it exits with another status."""
+    """Run a command; fail with all its output if it exits with another status."""
     done = subprocess.run(
         command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout_sec, check=False
     )

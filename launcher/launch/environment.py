@@ -148,7 +148,7 @@ def name_experiment(experiment: str) -> str:
 
 
 def _find_label_problems(labels: Mapping[str, str]) -> Iterator[str]:
-    if len(labels) >= _MOST_LABELS:  # one more is the launch's own
+    if len(labels) >= _MOST_LABELS:  # the launch adds one of its own
         yield f"--additional-user-labels: {len(labels)} labels; a job takes {_MOST_LABELS - 1}"
     for key, value in labels.items():
         is_key = bool(key) and unicodedata.category(key[0]) in _LABEL_LETTERS

@@ -1,8 +1,8 @@
-"""Beam's own tests of runners, on a local Dataflow: ``make test-beam``.
+"""Run Beam's own runner tests on a local Dataflow: ``make test-beam``.
 
-Its validates-runner tests, by Beam's TestDataflowRunner, and FnApiRunnerTest, whose pipelines are
-submitted by DataflowRunner. ``results.json`` holds, of the tests that were run, what passed and why
-the others did not. A test that passed must pass again; ``--write`` adds to the file.
+These are its validates-runner tests, on Beam's TestDataflowRunner, and FnApiRunnerTest, whose
+pipelines DataflowRunner submits. ``results.json`` records which tests passed and why the others did
+not. A test that passed must pass again; ``--write`` adds to the file.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def read_outcomes(path):
 
 
 def find_reason(text):
-    """Return what says why: the reason of a skip, the service's own line, what was raised."""
+    """Return the reason: of a skip, from the service's own line, or from the exception."""
     skipped = re.search(r"""Skipped: (.*)['"]\)$""", text)
     if skipped:
         return skipped[1]

@@ -1,6 +1,6 @@
 """Lets Beam's test pipelines run on the local Dataflow that BEAM_TEST_DATAFLOW names.
 
-The outcome of each test goes, as it is known, to the file that BEAM_TEST_OUTCOMES names.
+Writes the outcome of each test, as soon as it is known, to the file that BEAM_TEST_OUTCOMES names.
 """
 
 import json

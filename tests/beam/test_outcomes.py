@@ -1,4 +1,4 @@
-"""What pytest reports of Beam's tests, as the table has it."""
+"""The table records what pytest reports about Beam's tests."""
 
 import json
 

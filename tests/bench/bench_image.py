@@ -3,8 +3,8 @@
 ``make bench-image`` builds real images, pushes them to a registry of this machine
 (docker-registry) and prints two tables: what a change of code, of a package and of Beam pushes, and
 what each extra of pyproject.toml adds to an image. Each image of an extra predicts with a model
-file of that kind. ``ARGS=--stand-ins`` builds on stand-ins for the bases, where no registry can be
-reached, with buildah; ``--engine`` and ``--pip-conf`` are those of ``flexpack image build``.
+file of that kind. ``ARGS=--stand-ins`` builds on stand-ins for the bases, with buildah, if no
+registry can be reached; ``--engine`` and ``--pip-conf`` are those of ``flexpack image build``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Bench:
         return row
 
     def remove_images(self) -> None:
-        """Take the images from the engine's store; what they share stays for the next time."""
+        """Remove the images from the engine's store; shared layers stay for the next run."""
         run_tool([self.engine.name, "rmi", *self.references], timeout_sec=600)
 
     @property
@@ -96,7 +96,7 @@ class Bench:
         return engine
 
     def lock(self, folder: Path, flavour: str, requirements: Sequence[str]) -> None:
-        """Write and lock what a project needs."""
+        """Write a project's requirements and lock them."""
         (folder / "requirements.in").write_text("".join(f"{line}\n" for line in requirements))
         (project,) = read_projects([folder])
         write_project_lock(self.project.root, project, find_flavour(flavour), environ=self.environ)
@@ -109,7 +109,7 @@ class Bench:
 
 
 def measure_changes(bench: Bench, folder: Path) -> Iterator[Row]:
-    """Yield what changes of a project's image push, one after the other, on the CPU flavour."""
+    """Yield what each change to a project's image pushes, on the CPU flavour."""
     root = bench.project.root
     standins.write(folder / "shop" / "__init__.py", "")
     standins.write(folder / "shop" / "model.py", "FACTOR = 1\n")
@@ -235,7 +235,7 @@ def main() -> None:
 
 
 def copy_project(folder: Path, args: argparse.Namespace) -> Project:
-    """Return the project with the real bases, which its registries must give."""
+    """Return the project with the real bases, which must be available from their registries."""
     for name in ("docker", "template"):
         shutil.copytree(PROJECT_ROOT / name, folder / "project" / name)
     engine = choose_engine(args.engine, local=True).engine.name

@@ -36,7 +36,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch, in seconds: wall times of its parts, and what it took of the CPU."""
+    """One launch, in seconds: wall times of its parts, and its CPU time."""
 
     accepted: float
     staged: float
@@ -94,9 +94,9 @@ class Place:
         )
 
     def _cpu_sec(self) -> float:
-        """Return the CPU seconds of the service with all that it ran, and of the commands here.
+        """Return the CPU seconds of the service with all its processes, and of the commands here.
 
-        Of forked processes the parent's children count, which are ended by then.
+        Forked processes count as children of the parent; they have ended by then.
         """
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         total = used.ru_utime + used.ru_stime

@@ -1,13 +1,13 @@
 """Measures photographs: a raw loop, flexpack, Daft and Ray Data side by side: make bench-pictures.
 
 All read the same JPEG files, resize them to 224x224 (bilinear, proportions ignored) before the
-model sees them, and give a value for each. With the *free* model, which sums pixels, what remains
-is decoding and feeding; the sums show whose pixels are those of the loop. The *real* one is
-EfficientNet-Lite0. Every side has one thread on one core, then two workers on two: the loop two
-processes; flexpack two workers of the local Dataflow, from the launch to the job's end, and two
-threads of one process, as on a worker with a GPU. Rounds are interleaved; figures are medians, of
-all processes of a side together, from after its start and a first run on a few pictures; ratios
-are those of the same round.
+model sees them, and give a value for each. With the *free* model, which sums pixels, only decoding
+and feeding cost time; the sums show which sides have the pixels of the loop. The *real* one is
+EfficientNet-Lite0. Every side first has one thread on one core, then two workers on two cores. Two
+workers are two processes for the loop; for flexpack two workers of the local Dataflow, from the
+launch to the job's end, and also two threads of one process, as on a worker with a GPU. Rounds are
+interleaved. Figures are medians for all processes of a side together, measured after its start and
+a first run on a few pictures. Ratios are those of the same round.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HERE = [sys.executable, "-m", "tests.bench.pictures_sides"]
 
 @dataclass(frozen=True)
 class Case:
-    """What one comparison predicts, and on how many cores."""
+    """What one comparison predicts, and on how many cores it does so."""
 
     size: str
     model: str

@@ -2,8 +2,8 @@
 
 ``python tests/bench/bench_streaming.py`` starts a local Dataflow of its own with Google's Pub/Sub
 emulator and measures two runs of the Fashion-MNIST model end to end, from publishing an image to
-receiving its prediction by another client: a backlog as fast as it goes, and a steady trickle.
-Everything runs on this machine, the publisher and the consumer included.
+receiving its prediction by another client: a backlog at full speed, and a steady trickle.
+Everything runs on this machine, including the publisher and the consumer.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class PubSubClient:
         self._publisher.publish(types.PublishRequest.wrap(request))
 
     def receive(self, wanted: int) -> list[Reply]:
-        """Block until there are predictions of so many different images."""
+        """Block until predictions of ``wanted`` different images have arrived."""
         from google.cloud.pubsub_v1 import types
 
         replies: dict[int, Reply] = {}

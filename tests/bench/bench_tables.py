@@ -5,8 +5,8 @@ Each side predicts files of several sizes; a line through its CPU-seconds gives 
 (the slope) and what a run costs before its first row (the constant). Figures are medians of
 interleaved rounds, ratios are those of the slopes of the same round.
 
-``--quick`` predicts smaller files in one process for each side, after one that does not count. Its
-constants are those of a second pipeline in a process, and lower.
+``--quick`` predicts smaller files in one process for each side, after one file that does not count.
+Its constants are those of a second pipeline in a process, and so they are lower.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def compare(
 ) -> Round:
     """Run every side of a format on files of every size, and check that they wrote the same.
 
-    With ``warm_up`` a side predicts all of them in one process, and that one first.
+    With ``warm_up`` a side predicts all of them in one process, after the warm-up file.
     """
     if warm_up is None:
         groups = [[path] for path in files.values()]
@@ -86,7 +86,7 @@ def compare(
 
 
 def read_written(folder: Path, file_format: str) -> tuple[int, float]:
-    """Return how many rows a side wrote, and the sum of their risks; of IDX 0."""
+    """Return how many rows a side wrote, and the sum of their risks; the sum is 0 for IDX."""
     if file_format == "idx":
         written = folder.glob("*.jsonl")
         return sum(path.read_bytes().count(b"\n") for path in written), 0.0

@@ -1,7 +1,7 @@
-"""The parts of documents that ``results/`` gives: figures, ratios wanted, machines on paper.
+"""The generated parts of documents, from ``results/``: figures, targets, computed machines.
 
-``python -m tests.bench.documents`` writes them between their marks; a test compares. Measure again,
-put the JSON of a bench into ``results/``, and run it.
+``python -m tests.bench.documents`` writes them between their marks; a test compares them. After a
+new measurement, put the JSON of the bench into ``results/`` and run it.
 """
 
 from __future__ import annotations
@@ -132,12 +132,12 @@ def _row_lines(results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _find_model_cost(loop_us: float, our_us: float, wanted: float) -> str:
-    """Return what a model has to cost more for ``loop / ours`` to be as wanted."""
+    """Return how much more a model must cost for ``loop / ours`` to reach the target."""
     return f"{max(0.0, (wanted * our_us - loop_us) / (1 - wanted)):.1f}"
 
 
 def find_aims(pictures: Mapping[str, Any], tables: Mapping[str, Any]) -> Iterator[Aim]:
-    """Yield the ratios that flexpack should reach, with what was measured."""
+    """Yield the ratios that flexpack should reach, with the measured ones."""
     cases, formats = summarize_pictures(pictures), summarize_tables(tables)
 
     def share(case: str, side: str, other: str, figure: str = "cpu_sec") -> float | None:

@@ -1,7 +1,7 @@
-"""Environments of their own for the systems that flexpack is compared with, made on demand.
+"""Separate environments for the systems that flexpack is compared with, made on demand.
 
-Packages are pinned: the systems here, what they share with this environment to its versions, so
-that all decode with the same Pillow and predict with the same torch.
+Packages are pinned. The systems are pinned here; packages that they share with this environment
+have its versions, so that all decode with the same Pillow and predict with the same torch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class EnvironmentMissingError(Exception):
 
 
 def make_environment(system: str, folder: Path) -> Path:
-    """Return the Python of a system's environment; it is made if its packages are others.
+    """Return the Python of a system's environment; make it if its packages differ.
 
     Raises:
         EnvironmentMissingError: pip cannot install them; the message ends with what it says.

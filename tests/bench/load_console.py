@@ -1,8 +1,8 @@
 """Loads the console: first paint, 1,000 jobs, 100,000 log lines, and its memory.
 
 ``python -m tests.bench.load_console`` writes jobs with samples and messages into the folder of a
-local Dataflow of its own, starts it, and asks for the console's pages. Where Chromium is installed,
-its first paint of each page is measured as well. Exits 1 on any answer that is not the page.
+local Dataflow of its own, starts it, and asks for the console's pages. If Chromium is installed,
+its first paint of each page is measured as well. Exits with 1 on any answer that is not the page.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fill(data_dir: Path) -> str:
             jobs.transition(record.id, state)
         for rows in (0, 500, 1000):
             history.add_metrics(record.id, build_metrics(rows))
-    # One statement, as nobody else has the file: 100,000 transactions would take minutes.
+    # One statement, since nobody else uses the file: 100,000 transactions would take minutes.
     rank = list(Importance).index(Importance.DETAILED)
     with jobs._db:
         jobs._db.executemany(
@@ -119,7 +119,7 @@ def measure(info: daemon.EmulatorInfo, job_id: str) -> None:
 
 
 def paint(info: daemon.EmulatorInfo, pages: Mapping[str, str]) -> None:
-    """Print when Chromium first painted content of each page, after the navigation began."""
+    """Print how long after navigation Chromium first painted content of each page."""
     script = (
         "const done = arguments[0]; new PerformanceObserver((list) => {for (const entry of "
         "list.getEntries()) if (entry.name === 'first-contentful-paint') done(entry.startTime)})"

@@ -3,9 +3,9 @@
 ``python tests/bench/load_emulator.py`` starts an emulator of its own in a temporary folder. Every
 launch starts a real launcher process. With ``--real N``, N of the launches are the kit's batch
 template, which predicts 1,000 drawn images and must end DONE, some seconds of two cores each; the
-entry file of the others stages no job, so that they must end FAILED. Then ``jobs.get`` and, every
-tenth time, ``jobs.messages.list`` are polled in rounds over connections that are kept alive, while
-the emulator's resident memory is read. Exits 1 on any error.
+entry file of the others stages no job, so they must end FAILED. Then it polls ``jobs.get`` and,
+every tenth time, ``jobs.messages.list`` in rounds over connections that are kept alive, and reads
+the emulator's resident memory meanwhile. Exits 1 on any error.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def poll(info: daemon.EmulatorInfo, job_ids: Sequence[str], calls: int) -> Round
 
 
 def wait_for_end(port: int, job_ids: Sequence[str], wanted: str, timeout_sec: float) -> None:
-    """Wait until every job has ended, and exit unless each has in the wanted state."""
+    """Wait until every job has ended, and exit unless each ended in the wanted state."""
     connection = Connection(port)
     deadline = time.monotonic() + timeout_sec
     states: collections.Counter[str] = collections.Counter()
@@ -163,7 +163,7 @@ def check_predictions(port: int, job_ids: Sequence[str]) -> None:
 
 @contextmanager
 def sample_memory(pid: int) -> Iterator[list[float]]:
-    """Yield a list that fills with the resident memory of a process until the end."""
+    """Yield a list that collects the resident memory of a process until the end."""
     samples = [resident_mib(pid)]
     stop = threading.Event()
 

@@ -19,10 +19,10 @@ _SPEC = f"gs://{_BUCKET}/batch.json"
 
 
 class LocalDataflow:
-    """One with a data folder of its own; clients in this process, and below it, use it.
+    """One with its own data folder; clients in this process and its children use it.
 
     Args:
-        warm: whether its jobs fork a process that has imported what they need.
+        warm: whether its jobs are forked from a process that has imported what they need.
     """
 
     def __init__(self, folder: Path, *, warm: bool = True) -> None:

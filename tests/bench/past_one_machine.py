@@ -1,13 +1,13 @@
-"""What 100 million photographs and a billion rows take on machines of Dataflow, on paper.
+"""Compute what 100 million photographs and a billion rows would take on Dataflow's machines.
 
 ``python -m tests.bench.past_one_machine`` prints a table from the CPU seconds that a picture and a
-row cost in ``results/``, from the speed of each card that somebody published (``cards.json``) and
-from the machines of the launcher's catalogue. launcher/README.md has it.
+row cost in ``results/``, from the published speed of each card (``cards.json``) and from the
+machines of the launcher's catalogue. launcher/README.md shows the table.
 
 The formulas: a machine predicts as many pictures a second as its cards can, or as its vCPUs decode,
 whichever is less, ``min(cards * speed, vcpus / cpu_sec_per_picture)``; the cards wait for the rest
-of the time. Worker-hours are pictures / rate / 3600. A vCPU counts as a core of the machine that
-was measured, and a worker's start as nothing.
+of the time. Worker-hours are pictures / rate / 3600. A vCPU is assumed to be as fast as a core of
+the measured machine; a worker's start takes no time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FORMATS = {"idx": "IDX images", "csv": "CSV", "parquet": "Parquet"}
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured CPU seconds: of decoding and feeding a picture, and of a row with a small model."""
+    """Measured CPU seconds for decoding and feeding a picture, and for a row with a small model."""
 
     pictures: Mapping[str, float]
     rows: Mapping[str, float]
@@ -66,12 +66,12 @@ def predict_per_second(machine: MachineType, cards: int, speed: float, cpu_sec: 
 
 
 def find_waiting(machine: MachineType, cards: int, speed: float, cpu_sec: float) -> float:
-    """Return the share of the time, from 0 to 1, in which the cards wait for pictures."""
+    """Return the share of the time, from 0 to 1, that the cards wait for pictures."""
     return 1 - predict_per_second(machine, cards, speed, cpu_sec) / (cards * speed)
 
 
 def find_balance(machines: tuple[MachineType, ...], speed: float, cpu_sec: float) -> MachineType:
-    """Return the smallest machine whose card never waits, or else the largest one."""
+    """Return the smallest machine whose card never waits, or otherwise the largest one."""
     feeding = (each for each in machines if each.vcpus / cpu_sec >= speed)
     return next(feeding, machines[-1])
 

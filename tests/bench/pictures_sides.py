@@ -1,8 +1,8 @@
 """The sides of ``bench_pictures.py`` that need this environment: the raw loop, and flexpack.
 
 ``python -m tests.bench.pictures_sides SIDE MODEL WORKERS PICTURES OUTPUT`` predicts a folder of
-pictures and writes a JSON row for each. Before it counts, each side predicts a few, so that imports
-and waiting processes are there; as do the programs of the other systems.
+pictures and writes a JSON row for each. Each side first predicts a few that do not count, so that
+imports are done and processes are waiting. The programs of the other systems do the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bar charts of what ``bench_pictures.py`` measured, as SVG."""
+"""Bar charts of the results of ``bench_pictures.py``, as SVG."""
 
 from __future__ import annotations
 

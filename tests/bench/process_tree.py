@@ -1,4 +1,4 @@
-"""What the processes below this one use, as Linux reports it: CPU seconds and memory.
+"""CPU seconds and memory of this process's descendants, as Linux reports them.
 
 Processes that detach themselves count too: they become this one's children when their parent ends.
 """
@@ -51,10 +51,10 @@ class ProcessTree:
         self.end()
 
     def cpu_sec(self) -> float:
-        """Return the CPU seconds of all processes so far, also of those that have ended.
+        """Return the CPU seconds of all processes so far, including those that have ended.
 
-        Two sums, neither too large: what the kernel has added up, which lacks children that nobody
-        waited for, and what each process had used when it was last seen.
+        There are two sums, and neither is too large: the kernel's total, which lacks children that
+        nobody waited for, and what each process had used when it was last seen.
         """
         with self._lock:
             added_up = _waited_sec() - self._waited
@@ -78,7 +78,7 @@ class ProcessTree:
         """Kill the processes that are left, and wait for them."""
         deadline = time.monotonic() + _PATIENCE_SEC
         quiet = 0
-        while quiet < 2 and time.monotonic() < deadline:  # one may have been born unseen
+        while quiet < 2 and time.monotonic() < deadline:  # a new one may have started since
             left = _find_descendants()
             quiet = 0 if left else quiet + 1
             for pid in left:
@@ -121,7 +121,7 @@ def _command(pid: int) -> str:
 
 
 def _memory_mib(pid: int) -> float:
-    """Return a process's resident memory, pages that several share divided among them."""
+    """Return a process's resident memory; shared pages count in equal shares."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,4 +1,4 @@
-"""What the files of rounds say: medians, ratios, and lines through sizes."""
+"""Statistics of the files of rounds: medians, ratios, and lines through sizes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def summarize_pictures(results: Mapping[str, Any]) -> dict[str, dict[str, Figure
 
 
 def fit(runs: Sequence[Figures]) -> tuple[float, float]:
-    """Return CPU-seconds per row, and those that do not depend on the rows."""
+    """Return CPU-seconds per row, and the CPU-seconds that do not depend on the rows."""
     slope, constant = np.polyfit([run["rows"] for run in runs], [run["cpu_sec"] for run in runs], 1)
     return float(slope), float(constant)
 

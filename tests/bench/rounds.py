@@ -1,6 +1,6 @@
-"""Interleaved rounds of several sides, kept in a JSON file from the first one on.
+"""Interleaved rounds of several sides, kept in a JSON file from the first round on.
 
-What the machine does besides weighs on all sides of a round; ratios are taken round by round.
+Other load on the machine affects all sides of a round, so ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def run_rounds(
 ) -> dict[str, Any]:
     """Run every case in turn, ``rounds`` times, and return what the file holds.
 
-    Ctrl-C, or the signal that ``timeout`` sends, ends it; the cases that are complete are kept. No
-    case begins after ``seconds``.
+    Ctrl-C, or the signal from ``timeout``, ends it; complete cases are kept. No case begins after
+    ``seconds``.
     """
     results: dict[str, Any] = {
         "date": time.strftime("%F"),

@@ -1,8 +1,8 @@
-"""One side of a comparison: a program in a process of its own, and what it uses.
+"""One side of a comparison: a program in its own process, and the resources it uses.
 
-The program prints ``ready`` before each part that counts and ``done`` after it, and waits each time
-for a line on its standard input, so that the figures are taken while nothing runs. What it prints
-besides is ignored.
+The program prints ``ready`` before each measured part and ``done`` after it. Each time it waits for
+a line on its standard input, so that nothing runs while the figures are taken. Its other output is
+ignored.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Figures = dict[str, float]
 
 
 class SideFailedError(Exception):
-    """A side ended with another status, or before it had done its parts."""
+    """A side ended with an error status, or before it had done its parts."""
 
 
 def run_parts(parts: Iterable[Callable[[], object]]) -> None:
-    """Run parts that count, in the process of a side."""
+    """Run the measured parts, in the process of a side."""
     for part in parts:
         _wait(READY)
         part()
@@ -45,7 +45,7 @@ def _wait(word: str) -> None:
 def measure(
     command: Sequence[str], *, cores: int = 1, timeout_sec: float = _TIMEOUT_SEC
 ) -> list[Figures]:
-    """Run a side on so many cores and return the figures of its parts; blocks.
+    """Run a side on ``cores`` cores and return the figures of its parts; blocks.
 
     Returns:
         ``cpu_sec`` and ``wall_sec`` of each part; ``startup_cpu_sec``, until the first part, and

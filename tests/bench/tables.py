@@ -19,7 +19,7 @@ _ROWS_AT_A_TIME = 100_000
 
 
 class Network(torch.nn.Module):
-    """As in a project that ``flexpack init --kind table`` writes, with more features."""
+    """The network of a project from ``flexpack init --kind table``, with more features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Network(torch.nn.Module):
 
 
 class ChurnModel(BaseModel):
-    """The class that such a project holds."""
+    """The model class of such a project."""
 
     columns = [Column(name, "number") for name in FEATURES]  # noqa: RUF012 (as in a project)
 
@@ -71,7 +71,7 @@ def write_weights(path: Path, network: torch.nn.Module) -> Path:
 
 
 def write_table(path: Path, count: int) -> Path:
-    """Write ``count`` rows, the same each time: as CSV, or as Parquet by the name of the path."""
+    """Write ``count`` rows, the same each time, as CSV or Parquet, depending on the path's name."""
     generator = np.random.default_rng(18)
     schema = pa.schema([(KEY, pa.string()), *((name, pa.float64()) for name in FEATURES)])
     if path.suffix == ".csv":

@@ -96,7 +96,7 @@ def run_flexpack(
 
 
 def parameters(file: Path | str, weights: Path, output: Path) -> dict[str, str]:
-    """Return those of a launch that predicts a file or pattern, IDX or a table."""
+    """Return the options of a launch that predicts a file or pattern, IDX or a table."""
     values = {
         "input": str(file),
         "output": str(output / "rows"),

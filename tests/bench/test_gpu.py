@@ -1,4 +1,4 @@
-"""The GPU benchmark's own code, on the CPU: its sides, its clock and what it reads of NVIDIA's."""
+"""The GPU benchmark's own code, on the CPU: its sides, its clock, its use of NVIDIA's library."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tests.gpu.obstacle import find_gpu_obstacle
 from tests.gpu.workloads import make_resnet
 from tests.support import PROJECT_ROOT
 
-# NVIDIA's management library, as far as it is called: one GPU, 73 percent busy.
+# The functions of NVIDIA's management library that are called: one GPU, 73 percent busy.
 NVML = """
 struct utilization { unsigned gpu, memory; };
 int nvmlInit_v2(void) { return CODE; }

@@ -1,4 +1,4 @@
-"""How evenly two workers share a job is said without what each uses for its start."""
+"""The figure for how evenly two workers share a job excludes what each uses to start."""
 
 from tests.bench.bench_growth import _describe
 

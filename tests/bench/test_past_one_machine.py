@@ -1,4 +1,4 @@
-"""How long a card waits, and which machine feeds it."""
+"""How long a card waits, and which machine keeps it busy."""
 
 import json
 

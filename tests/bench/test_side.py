@@ -1,4 +1,4 @@
-"""What a side uses is measured with all of its processes, and only what counts."""
+"""A side's resources cover all its processes, and only the measured parts."""
 
 import sys
 

@@ -44,7 +44,7 @@ def test_ratios_are_those_of_the_same_round():
             for rows in (1000, 2000, 3000)
         ]
 
-    rounds = [  # the second one on a machine that did something besides
+    rounds = [  # the second one on a machine with other load
         {"sides": {"pandas": side(10), "flexpack": side(20)}},
         {"sides": {"pandas": side(50), "flexpack": side(100)}},
     ]

@@ -1,4 +1,4 @@
-"""Submits two pipelines by Beam's DataflowRunner: waits for one, cancels the other.
+"""Submits two pipelines with Beam's DataflowRunner: waits for one, cancels the other.
 
 Run as ``beam_program.py ENDPOINT PROJECT REGION ROOT``; the last line that it prints is JSON.
 """

@@ -90,7 +90,7 @@ class LocalDataflow:
 
 @dataclass(frozen=True)
 class Launched:
-    """Jobs that were launched side by side, by the name of their entry file."""
+    """Jobs launched at the same time, by the name of their entry file."""
 
     jobs: Mapping[str, str]
     local_dataflow: LocalDataflow
@@ -115,7 +115,7 @@ class Faults:
         self._call("POST", body.encode())
 
     def met(self) -> list[str]:
-        """Return the faults that were met, in the order in which they were queued."""
+        """Return the faults that have struck, in the order in which they were queued."""
         return [fault["fault"] for fault in self._call("GET")["faults"] if fault["met"]]
 
     def clear(self) -> None:
@@ -192,7 +192,7 @@ def launched(local_dataflow: LocalDataflow) -> Launched:
 def direct_submission(
     local_dataflow: LocalDataflow, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[subprocess.Popen[str]]:
-    """The process that submits pipelines by Beam's DataflowRunner, just started."""
+    """A newly started process that submits pipelines with Beam's DataflowRunner."""
     program = Path(__file__).with_name("beam_program.py")
     endpoint = local_dataflow.info.dataflow_endpoint.rstrip("/")
     with subprocess.Popen(

@@ -11,7 +11,7 @@ from tests.contract.conftest import Launched, LocalDataflow
 def test_dataflow_runner(
     local_dataflow: LocalDataflow,
     direct_submission: subprocess.Popen[str],
-    launched: Launched,  # Only so that these jobs run meanwhile.
+    launched: Launched,  # Requested only so that these jobs run meanwhile.
 ) -> None:
     printed, errors = direct_submission.communicate(timeout=120)
     assert direct_submission.returncode == 0, errors

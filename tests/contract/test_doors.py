@@ -1,4 +1,4 @@
-"""What an attacker finds of a running job: its sockets, its files, and what outlives its end."""
+"""What an attacker can reach of a running job: its sockets, its files, and what outlives it."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_every_socket_of_a_running_job_is_on_loopback(running: Running) -> None:
 def test_the_data_of_a_job_is_not_served_to_other_machines(running: Running) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # Sends nothing: only the address is needed.
+            probe.connect(("192.0.2.1", 9))  # It sends nothing: only the address is needed.
             address = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but the loopback's")
@@ -154,7 +154,7 @@ def test_the_files_of_the_emulator_are_its_users_alone(running: Running) -> None
     assert len([path for path in paths if path.is_file()]) > 10
     open_to_others = [path for path in paths if path.stat().st_mode & 0o077]
     assert open_to_others == []
-    # The job's own code is not hindered: what it writes has the modes that it would have.
+    # The job's own code is unrestricted: its files have the modes that they would have anyway.
     assert stat.S_IMODE(running.output.stat().st_mode) == 0o644
 
 
@@ -174,7 +174,7 @@ def test_nothing_outlives_a_killed_supervisor(running: Running) -> None:
     everything = {
         pid: command
         for pid, command in running.processes().items()
-        if "pubsub" not in command  # It has a leash of its own, and is started again.
+        if "pubsub" not in command  # It has its own leash, and is started again.
     }
     for leash in everything:
         if "leash.py" in everything[leash]:

@@ -57,7 +57,7 @@ def test_a_template_from_its_spec_to_its_metrics(
     job = local_dataflow.wait(job_id)
     assert job["currentState"] == "JOB_STATE_DONE", local_dataflow.texts(job_id)
 
-    # The spec's defaults, and over them what the launch asked for.
+    # The spec's defaults, overridden by what the launch requested.
     described = json.loads(
         gcloud("dataflow", "jobs", "describe", job_id, region, "--full", "--format=json")
     )

@@ -1,4 +1,4 @@
-"""Google's Python clients read a job that has really run, all of it."""
+"""Google's Python clients read all parts of a job that has really run."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ GOOD = (
     {"a-b_c1": "1-_"},
     {"ä": "ü東"},
     {"k" * 63: "v" * 63},
-    {f"k{number}": "v" for number in range(63)},  # one more is the launch's own
+    {f"k{number}": "v" for number in range(63)},  # the launch adds one of its own
 )
 BAD = (
     {"": "v"},

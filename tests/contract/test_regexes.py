@@ -1,7 +1,7 @@
 """One table of expressions and values, which the check and the local Dataflow judge alike.
 
-UNCONFIRMED: that Dataflow requires the whole value to match. Both do, so that what passes here
-passes there in either case.
+UNCONFIRMED: that Dataflow requires the whole value to match. Both require it, so a value that
+passes here passes there in either case.
 """
 
 import time
@@ -43,11 +43,11 @@ TABLE = [
     ("[[:print:][:blank:]]+", "a\tb", True),
     ("[[:print:][:blank:]]+", "a\nb", False),
     ("[^[:cntrl:]]+", "\x7f", False),
-    (r"\[[:alpha:]+", "[:ahlp", True),  # after a bracket that is none, a set of five
-    (r"\d+(?:\.\d+)?", "1.5", True),  # not egrep's, and read all the same
+    (r"\[[:alpha:]+", "[:ahlp", True),  # a literal bracket, then a set of five
+    (r"\d+(?:\.\d+)?", "1.5", True),  # unknown to egrep, but accepted
     (".", "ä", True),
     (".", "\U0001f600", True),
-    ("(", "(", False),  # cannot be read
+    ("(", "(", False),  # unreadable
     ("[[:wrong:]]", "a", False),
     ("(?<=a)b", "b", False),
     (r"(a)\1", "aa", False),

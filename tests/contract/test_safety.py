@@ -1,4 +1,4 @@
-"""Nobody but programs of this machine, nothing too large, no file outside the data folder."""
+"""Only local programs get in, nothing too large, and no file outside the data folder is touched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 def call(
     port: int, verb: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, str]:
-    """Send one request exactly as it is written; return status and text of the answer."""
+    """Send one request exactly as written; return status and text of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.putrequest(verb, path, skip_host="Host" in headers)
@@ -43,7 +43,7 @@ def ports(local_dataflow: LocalDataflow) -> tuple[int, int]:
 def test_only_the_loopback_interface_listens(ports: tuple[int, int]) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # Sends nothing: only the address is needed.
+            probe.connect(("192.0.2.1", 9))  # It sends nothing: only the address is needed.
             address = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but the loopback's")
@@ -137,7 +137,7 @@ def test_no_name_leads_out_of_the_data_folder(
     for path in ("/storage/v1/b/..%2F..%2Fout/o/x", f"/storage/v1/b/{bucket}/o/../../../x"):
         assert call(ports[1], "GET", path)[0] == 404
 
-    # A job that would have its packages written elsewhere.
+    # A job that tries to have its packages written elsewhere.
     local_dataflow.bucket.blob("package").upload_from_string("mine")
     package = {"name": "../../../out", "location": f"storage.googleapis.com/{bucket}/package"}
     local_dataflow.bucket.blob("pipeline.pb").upload_from_string(b"")

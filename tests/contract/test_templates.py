@@ -1,4 +1,4 @@
-"""Flex Templates on real Beam: a job's record afterwards, and launches that go wrong."""
+"""Flex Templates on real Beam: a job's record afterwards, and launches that fail."""
 
 from __future__ import annotations
 

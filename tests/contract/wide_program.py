@@ -35,7 +35,7 @@ class Numbers(beam.RestrictionProvider):
 
 
 class Count(beam.DoFn):
-    """Makes numbers by their rest of two, a hundred at a time, and puts the others off."""
+    """Yields numbers with their remainder modulo 2, a hundred at a time, and defers the rest."""
 
     def process(self, count, tracker=beam.DoFn.RestrictionParam(Numbers())):  # noqa: B008
         start = tracker.current_restriction().start

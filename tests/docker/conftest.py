@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def docker_project(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The same for Docker, whose store gets the stand-ins."""
+    """The same for Docker; puts the stand-ins into its store."""
     if problem := Docker().find_problem():
         pytest.skip(f"docker: {problem}")
     build_args = dict(project.build_args)

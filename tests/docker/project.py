@@ -1,4 +1,4 @@
-"""A copy of the project's image part, and how an image of it is built on this machine."""
+"""A copy of the project's image files, and how to build an image from them on this machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Double(BaseModel):
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project's image part with a user's model, and how to build it here."""
+    """A copy of the project's image files with a user's model, and how to build it here."""
 
     root: Path
     engine: str
@@ -59,7 +59,7 @@ class Project:
         return build_image(options, root=self.root, engine=self.engine, report=print).reference
 
     def build_changed(self, tag: str, name: str, *, code: tuple[Path, ...] = ()) -> str:
-        """Build with one line more in a file of template/, and leave the file as it was."""
+        """Build with one more line in a file of template/, then restore the file."""
         path = self.root / "template" / name
         text = path.read_text()
         path.write_text(f"{text}\n# changed\n")

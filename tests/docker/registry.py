@@ -1,4 +1,4 @@
-"""A real registry of this machine, for images that are pushed."""
+"""A real registry on this machine, for images that are pushed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MANIFESTS = (
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry of this machine; ``host`` is its name and port."""
+    """A registry on this machine; ``host`` is its name and port."""
 
     host: str
 
     def find_digest(self, name: str, tag: str) -> str:
-        """Return the digest of what a tag stands for; fail where there is no such tag."""
+        """Return the digest of a tag; fail if the tag does not exist."""
         request = urllib.request.Request(
             f"http://{self.host}/v2/{name}/manifests/{tag}",
             headers={"Accept": ", ".join(MANIFESTS)},
@@ -47,7 +47,7 @@ class Registry:
 
 @contextmanager
 def serve_registry(folder: Path, *, closed: bool = False) -> Iterator[Registry]:
-    """Serve one with its data in a folder, which is made; a closed one asks for a password."""
+    """Serve one with its data in a new folder; a closed one requires a password."""
     folder.mkdir(exist_ok=True)
     config = folder / "registry.yml"
     config.write_text(

@@ -1,8 +1,8 @@
-"""Stand-ins for the images that the Dockerfile builds on, for machines that reach no registry.
+"""Stand-ins for the base images of the Dockerfile, for machines that cannot reach a registry.
 
-Python's is a small Debian with Debian's Python; Beam's and the launcher's hold one program each, of
-this machine, in place of theirs. Everything else of a build is real. They are made once and kept in
-buildah's store.
+Python's is a small Debian with Debian's Python; Beam's and the launcher's each hold one program
+from this machine instead of the original. Everything else in a build is real. Stand-ins are made
+once and kept in buildah's store.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PYTHON = (
 
 @dataclass(frozen=True)
 class PipSettings:
-    """How pip finds packages on this machine: what a build must be given."""
+    """How pip finds packages on this machine, which a build must know."""
 
     options: Mapping[str, str]
     folders: tuple[Path, ...]
@@ -63,7 +63,7 @@ def find_problem() -> str | None:
 
 
 def has_torch() -> bool:
-    """Tell whether the wheel can be had, without fetching it."""
+    """Return whether the wheel is available, without fetching it."""
     links = ",".join(str(folder) for folder in read_pip_settings().folders)
     done = subprocess.run(
         [
@@ -87,7 +87,7 @@ def read_pip_settings() -> PipSettings:
         name, _, value = line.partition("=")
         key = name.rpartition(".")[2]
         if key in ("index-url", "extra-index-url", "find-links", "trusted-host"):
-            # An index of files would refer to more folders than its own.
+            # An index of files would refer to folders besides its own.
             kept = [word for word in ast.literal_eval(value).split() if "file:" not in word]
             options[key] = " ".join(kept)
     folders = [Path(place) for place in options.get("find-links", "").split()]
@@ -147,7 +147,7 @@ def add_folders(image: str, folders: Sequence[Path]) -> str:
 
 
 def make_copy(image: str, name: str) -> str:
-    """Make an image with the files of another that can be removed by itself; return its id."""
+    """Copy an image's files into one that can be removed separately; return its id."""
     container = run("buildah", "from", "--pull-never", image)
     try:
         run("buildah", "config", f"--label=copy={name}", container)
@@ -175,7 +175,7 @@ def copy_program(path: Path) -> None:
 
 
 def run(*command: str) -> str:
-    """Run a command and return its output; fail with all of it."""
+    """Run a command and return its output; show all of it on failure."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""What is attached to an image: found in a real registry by who looks for it there."""
+"""What is attached to an image can be found in a real registry."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read(registry, place):
 
 
 def find_attached(registry, image):
-    """Return what is attached, by type: by the tag of registries without an API for it."""
+    """Return what is attached, by type, using the tag of registries that have no API for it."""
     index = read(registry, f"manifests/{image.digest.replace(':', '-')}")
     found = {}
     for descriptor in index["manifests"]:

@@ -1,4 +1,4 @@
-"""The images that an image is built on: what a real registry says of their tags, written down."""
+"""The base images: the digests that a real registry reports for their tags, written to a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kit(tmp_path):
 
 
 def use_registry(kit, host):
-    """Let the Dockerfile build on images of this registry."""
+    """Make the Dockerfile build on images of this registry."""
     dockerfile = kit / "docker" / "Dockerfile"
     lines = dockerfile.read_text().splitlines()
     new = [f"ARG {line[4:].partition('=')[0]}={host}/base:1" if "_IMAGE=" in line else line
@@ -97,7 +97,7 @@ def test_a_digest_is_that_of_one_tag(kit):
 
 
 def test_a_registry_gives_everybody_a_token():
-    """As Docker's own does: https://distribution.github.io/distribution/spec/auth/token/."""
+    """Like Docker's own: https://distribution.github.io/distribution/spec/auth/token/."""
 
     class Registry(QuietHandler):
         def do_GET(self):

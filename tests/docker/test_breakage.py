@@ -1,4 +1,4 @@
-"""What ``make image-test`` finds in images that are broken on purpose, each thing for real."""
+"""What ``make image-test`` finds in real images that were broken on purpose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARM64 = 183
 
 @contextlib.contextmanager
 def broken(image, name, *settings):
-    """Open an image's files to be broken; at the end they are an image of that name."""
+    """Open an image's files for damage; at the end they become an image of that name."""
     container = standins.run("buildah", "from", "--pull-never", image)
     try:
         yield Path(standins.run("buildah", "mount", container))

@@ -1,4 +1,4 @@
-"""What a base image must have, and what is said of one that has it not."""
+"""What a base image must have, and the errors about one that lacks it."""
 
 from __future__ import annotations
 

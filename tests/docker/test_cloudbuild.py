@@ -33,7 +33,7 @@ REFUSAL = {"error": {"code": 400, "message": "not built here", "status": "INVALI
 
 @pytest.fixture(scope="module")
 def builds():
-    """Cloud Build's door, which refuses all; yields its port and what it was asked for."""
+    """A Cloud Build that refuses everything; yields its port and the requests that it got."""
     asked = []
 
     class Door(QuietHandler):
@@ -47,7 +47,7 @@ def builds():
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A project with more in it than an image is made of."""
+    """A project with more in it than goes into an image."""
     root = tmp_path_factory.mktemp("project")
     for folder in ("docker", "template"):
         shutil.copytree(PROJECT_ROOT / folder, root / folder)
@@ -64,7 +64,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def build(builds, emulator_env, root, tmp_path_factory):
-    """The build that ``make image ENGINE=cloudbuild`` asks for."""
+    """The build that ``make image ENGINE=cloudbuild`` requests."""
     port, asked = builds
     folder = tmp_path_factory.mktemp("context")
     plan = BuildPlan(
@@ -117,7 +117,7 @@ def test_every_substitution_is_used_and_every_one_that_is_used_is_there(build):
 
 
 def read_script(build, step, **values):
-    """Return what the shell of a step gets, with the substitutions done."""
+    """Return the script of a step, with the substitutions done."""
     assert (step["entrypoint"], step["args"][0]) == ("bash", "-euc")
     values = build["substitutions"] | values
     text = re.sub(r"\$(_[A-Z_]+)", lambda name: values[name[1]], step["args"][1])
@@ -134,7 +134,7 @@ def test_the_steps_are_what_a_shell_can_read(build):
 
 @pytest.mark.parametrize("secret", ["", "our-index"])
 def test_pips_configuration_comes_from_secret_manager_if_one_is_named(build, tmp_path, secret):
-    """The steps, run with programs that write down how they were called."""
+    """The steps, run with programs that record how they were called."""
     for program in ("gcloud", "docker"):
         path = tmp_path / program
         path.write_text('#!/bin/sh\necho "$(basename "$0") $*" >> calls\n')

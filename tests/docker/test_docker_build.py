@@ -1,6 +1,7 @@
 """The same Dockerfile, built by Docker's own builder, by ``make image`` and as on Cloud Build.
 
-Takes minutes, because it shares no layer with buildah: what is the same for both is tested there.
+Takes minutes, because it shares no layer with buildah; what both have in common is tested with
+buildah.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def test_a_change_of_the_code_is_one_new_layer(docker_project, docker_image, cod
 def test_the_step_on_cloud_build_pushes_the_image_and_its_layers_and_reports_the_digest(
     docker_project, registry, tmp_path
 ):
-    """Without its first line, whose driver is an image of a registry."""
+    """The build skips the first line, whose frontend is an image in a registry."""
     if "io.containerd.snapshotter" not in standins.run("docker", "info"):
         pytest.skip("this Docker daemon cannot write a cache into a registry")
     flags = [f"--build-arg={name}={value}" for name, value in docker_project.build_args.items()]

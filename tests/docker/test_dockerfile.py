@@ -1,4 +1,4 @@
-"""The Dockerfile and what stands beside it, read as text: no engine is needed."""
+"""The Dockerfile and the files beside it, read as text: no engine is needed."""
 
 from __future__ import annotations
 

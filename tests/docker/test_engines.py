@@ -1,4 +1,4 @@
-"""The engines, each with real images: buildah, and docker where its daemon answers."""
+"""The engines, each with real images: buildah, and docker if its daemon answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def engine(request):
 
 @pytest.fixture
 def program_image(project, engine, tmp_path):
-    """An image of one program, where the engine has its images."""
+    """An image of one program, in the engine's store."""
     return give(engine, project.build_args["LAUNCHER_IMAGE"], tmp_path)
 
 
@@ -66,7 +66,7 @@ def test_an_image_is_measured(engine, program_image):
 
 @pytest.fixture
 def tag(engine, program_image):
-    """Give the image more names; they are taken from it at the end."""
+    """Give the image more names; they are removed at the end."""
     names = []
 
     def add(name):

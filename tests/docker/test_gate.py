@@ -1,4 +1,4 @@
-"""What is proven before a push: that all code compiles, and can be imported."""
+"""Before a push, all code must compile and be importable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
 @contextlib.contextmanager
 def added(project, name, text):
-    """Put a file into template/, and take it away again."""
+    """Put a file into template/, and remove it again."""
     path = project.root / "template" / name
     path.write_text(text)
     try:

@@ -113,7 +113,7 @@ def test_another_beam_fails_the_build(project, image, tmp_path, capsys):
     with pytest.raises(ImageError, match="'buildah build' failed") as failure:
         project.build("three", BEAM_IMAGE=standins.make_beam_image(tmp_path, "2.73.0"))
     assert "BEAM_IMAGE holds the boot program of Beam 2.73.0" in str(failure.value)
-    # The steps are shown, and not what they print.
+    # The steps are shown, but not their output.
     shown = capsys.readouterr().out
     assert "RUN python -B /opt/flexpack/build/check_versions.py" in shown
     assert "BEAM_IMAGE" not in shown.replace("BEAM_IMAGE=", "")

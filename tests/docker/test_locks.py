@@ -90,7 +90,7 @@ def test_what_the_template_imports_is_in_the_layers_that_users_share():
         for name in find_imports(path)
         if name in distributions and name not in ("template", "launcher", "google")
     }
-    # What a model file needs is in the project's layer, and imported only if there is one.
+    # A model file's packages are in the project's layer, and imported only if there is such a file.
     by_file = {"joblib", "onnxruntime", "scikit-learn", "skops", "transformers", "xgboost"}
     by_file |= {"xgboost-cpu"}
     assert imported - by_file <= set(TEMPLATE_PACKAGES)

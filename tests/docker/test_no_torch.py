@@ -55,7 +55,7 @@ def build_onnx(weights: list[float]) -> bytes:
 
 @pytest.fixture(scope="module")
 def recipe(project, tmp_path_factory):
-    """Do what the page says, and return the folder and what each command printed."""
+    """Follow the page, and return the folder and the output of each command."""
     blocks = dict(_BLOCK.findall((PROJECT_ROOT / "docker" / "README.md").read_text()))
     root = tmp_path_factory.mktemp("recipe")
     for name in ("docker", "template"):
@@ -77,7 +77,7 @@ def recipe(project, tmp_path_factory):
 
 
 def run_make(command: list[str], root, project) -> str:
-    """Run a command of the page; for a build add what it needs on this machine."""
+    """Run a command of the page; add to a build what this machine requires."""
     if "image" in command:
         base, *others = project.build_args.items()
         flags = [f"--build-arg={name}={value}" for name, value in others]

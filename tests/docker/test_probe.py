@@ -1,6 +1,6 @@
 """What docker/probe.py finds out about code, packages and the user's model.
 
-Here with this environment in the place of an image; ``test_image`` runs it in one.
+Here this environment stands in for an image; ``test_image`` runs it in one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A project of the user's own, from ``flexpack init`` to a job that runs in its image."""
+"""A user's own project, from ``flexpack init`` to a job that runs in its image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import BIN, PROJECT, open_storage, run, run_emulator
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
-# What the lock and the system packages bring is used when the module is imported.
+# Importing the module uses the packages of the lock and the system packages.
 NEEDS = """
 import shutil
 import iniconfig
@@ -92,7 +92,7 @@ def test_it_shares_the_layers_below_and_a_change_of_it_is_one_layer(churn, churn
     before = Buildah().read_config(churn_image).diff_ids
     without = Buildah().read_config(image).diff_ids
     same = [mine == other for mine, other in zip(before, without, strict=True)]
-    # The system packages, and what is above them.
+    # The system packages, and the layers above them.
     assert same.index(False) == len(same) - 8
 
     (churn.root / "churn" / "last.py").write_text("LAST = True\n")
@@ -133,6 +133,6 @@ def test_launcher_and_workers_run_in_its_image(emulator_with_churn, churn):
     ]
     assert len(rows) == 199
     assert {row["leaves"] for row in rows} == {True, False}
-    # The staged graph names the packages' place: in the image, which has no virtual environment.
+    # The staged graph names the folder of the packages in the image, which has no virtualenv.
     (console,) = [b for b in bucket.list_blobs(prefix="staging") if b.name.endswith("console_logs")]
     assert ".venv" not in console.download_as_text()

@@ -1,4 +1,4 @@
-"""A bucket with images and weights on the local Dataflow, and a look at what a job wrote there."""
+"""A bucket with images and weights on the local Dataflow, and the rows that a job wrote there."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Submits one streaming pipeline by Beam's DataflowRunner, and prints the job's id.
+"""Submits one streaming pipeline with Beam's DataflowRunner, and prints the job's id.
 
 Run as ``stream_program.py NAME ENDPOINT PROJECT ROOT INPUT OUTPUT``. It reads the topic INPUT, with
-deduplication by attribute ``id`` and timestamps of attribute ``at``, and publishes to OUTPUT what
-step NAME makes of the messages, and counts them.
+deduplication by attribute ``id`` and timestamps of attribute ``at``, publishes to OUTPUT what step
+NAME makes of the messages, and counts them.
 """
 
 import sys
@@ -21,7 +21,7 @@ name, endpoint, project, root, topic, output = sys.argv[1:]
 
 
 class Expire(beam.DoFn):
-    """Sets an event-time timer, should it ever get a message."""
+    """Sets an event-time timer if it ever gets a message."""
 
     SPEC = TimerSpec("expiry", TimeDomain.WATERMARK)
     EXPIRY = beam.DoFn.TimerParam(SPEC)

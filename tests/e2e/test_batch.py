@@ -1,4 +1,4 @@
-"""The batch template from weights to predictions, by every way of launching it."""
+"""The batch template from weights to predictions, launched in every way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong at a launch, and what the user reads then."""
+"""Failing launches, and what the user reads then."""
 
 from __future__ import annotations
 

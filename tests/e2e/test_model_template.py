@@ -1,4 +1,4 @@
-"""A template that is made for one model: its options are parameters, its class is none."""
+"""A template for one model: its options are parameters, its class is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules of the user's own that are named like the template's files."""
+"""A user's own modules with the names of the template's files."""
 
 from __future__ import annotations
 

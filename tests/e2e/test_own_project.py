@@ -16,7 +16,7 @@ _READ = {"table": (200, 199), "image": (31, 30), "text": (60, 59)}
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
-    """A folder that knows nothing of the kit, and the variables of a shell without a cloud."""
+    """A folder outside the kit, and the variables of a shell without a cloud account."""
     env = bare_environ()
     env.pop("PYTHONPATH", None)
     env["PATH"] = os.pathsep.join([str(BIN), env["PATH"]])
@@ -65,7 +65,7 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
 
 
 def test_in_the_cloud_for_which_the_local_dataflow_stands(outside, make, emulator):
-    """The Makefile's other way: templates in a bucket, from an image that is there already."""
+    """The Makefile's other way: templates in a bucket, from an image that already exists."""
     folder, env = outside
     if not (folder / "my_table").exists():
         run("flexpack", "init", "my_table", env=env, cwd=folder)

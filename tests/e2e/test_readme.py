@@ -56,12 +56,12 @@ def read_blocks() -> list[Block]:
 
 
 def read_documents() -> str:
-    """Return all pages as one text: a session that the README begins goes on in the others."""
+    """Return all pages as one text: sessions begin in the README and go on in the others."""
     return "\n".join((PROJECT_ROOT / name).read_text() for name in DOCUMENTS)
 
 
 def build_script(blocks: list[Block]) -> str:
-    """Return a bash script that does what the blocks show and stops at the first surprise."""
+    """Return a bash script that runs the blocks and stops at the first unexpected result."""
     lines = ["set -euo pipefail", "HERE=$PWD"]
     for block in blocks:
         if block.kind == "run":
@@ -110,7 +110,7 @@ def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
 
 
 def run_script(script: str, project: Path) -> str:
-    """Run a bash script in a shell that knows no cloud; return its output."""
+    """Run a bash script in a shell without a cloud account; return its output."""
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=project, env=bare_environ(), text=True, timeout=_TIMEOUT_SEC, check=False,

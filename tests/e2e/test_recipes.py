@@ -48,7 +48,7 @@ def run_shell(script: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in which the lines that the recipes share have been run, on a free port."""
+    """A folder in which the recipes' shared lines have been run, on a free port."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / ".venv").symlink_to(BIN.parent)
     assert SHARED.count(_START) == 1

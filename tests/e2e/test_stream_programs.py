@@ -78,7 +78,7 @@ EXPECTED = {b"one at 1000 ms", b"two at 2500 ms", b"three at 3000 ms"}
 
 @pytest.mark.slow
 def test_a_topic_is_read_by_a_subscription_that_ends_with_the_job(submit):
-    """Ids and timestamps are those of the attributes; an executor that dies has a successor."""
+    """Ids and timestamps come from the attributes; an executor that dies is replaced."""
     job, messages, output = submit("stamp")
     wait_until(lambda: find_own_subscriptions(messages), job.messages)
     (own,) = find_own_subscriptions(messages)
@@ -89,7 +89,7 @@ def test_a_topic_is_read_by_a_subscription_that_ends_with_the_job(submit):
     assert len(received) == 3, "of two messages with one id the first counts"
 
     seen = 3
-    if find_processes("launcher.emulator.executor", job.id):  # where there is a /proc
+    if find_processes("launcher.emulator.executor", job.id):  # on systems with /proc
         seen += 1
         kill("launcher.emulator.executor", job.id)
         messages.publish([(b"three", {"at": "3000"})])

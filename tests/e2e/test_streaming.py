@@ -201,7 +201,7 @@ def test_every_socket_of_a_running_stream_is_on_loopback(launch, topics, emulato
 
 
 def test_messages_one_by_one(launch, lake, topics, pictures):
-    """They are predicted in batches nevertheless; without a topic dead letters go to files."""
+    """They are still predicted in batches; without a topic dead letters go to files."""
     images, predictions, _ = topics
     job = launch(
         max_batch_duration_ms=1_000,
@@ -228,7 +228,7 @@ def test_messages_one_by_one(launch, lake, topics, pictures):
 
 @pytest.mark.slow
 def test_the_model_is_replaced_while_the_job_runs(launch, lake, topics, pictures, staged_weights):
-    """One file is overwritten: what fits takes over, what does not is refused."""
+    """One file is overwritten: a model that fits takes over, one that does not is refused."""
     import torch
 
     from template.models.fashion_mnist_network import FashionMnistNetwork
@@ -307,7 +307,7 @@ def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
     job.drain()
     assert "are not acknowledged" not in job.messages()
     counted = job.metrics()
-    # What a killed executor had acknowledged is counted; what it had not may be counted twice.
+    # Messages that a killed executor had acknowledged are counted; others may be counted twice.
     assert counted["rows_read"] >= count
     assert counted["predictions"] == counted["rows_read"]
 
@@ -327,7 +327,7 @@ def find_process(argument):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
 def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expected, emulator):
-    """What the job has read is predicted; what comes later is not taken for what came before."""
+    """Messages that the job has read are predicted; later ones are not mistaken for them."""
     images, predictions, dead_letters = topics
     job = launch(max_batch_duration_ms=5_000)
     images.publish(encode(pictures[number], number) for number in range(50))
@@ -341,7 +341,7 @@ def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expe
                 topic.create()
             return True
 
-    wait_until(make_again, job.messages)  # It comes back, and has forgotten everything.
+    wait_until(make_again, job.messages)  # It is started again, empty.
     images.publish(encode(pictures[number], number) for number in range(50, 100))
 
     predictions.receive_until(lambda received: count_numbers(received) == 100)
@@ -350,7 +350,7 @@ def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expe
 
 
 def test_without_pubsub_a_streaming_job_says_what_is_missing(tmp_path):
-    """The program is looked for beside gcloud; a path without one has none."""
+    """The program is searched beside gcloud; without gcloud on the path it is not found."""
     assert find_program({"PATH": str(tmp_path)}) is None
     info = daemon.EmulatorInfo(pid=1, dataflow_port=2, storage_port=3, data_dir=tmp_path)
     assert "PUBSUB_EMULATOR_HOST" not in daemon.shell_variables(info, project="p")

@@ -46,7 +46,7 @@ def test_an_unpredicted_run_fails_and_replaces_the_one_before(lake, launch, stag
     assert lake.list_names("verdict/p-0") == [
         path.removeprefix(f"{lake.root}/") for path in earlier
     ]
-    lake.upload("verdict/p-00007-of-00009.jsonl", b"")  # of a person
+    lake.upload("verdict/p-00007-of-00009.jsonl", b"")  # a user's own file
     table = lake.upload("verdict-data/t.csv", b"a,b\n1,2\n3,4\n")
 
     printed, record = launch("badly", 1, input=table)

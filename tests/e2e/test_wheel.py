@@ -27,7 +27,7 @@ def run_pip(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of the project's own files, built without what else lies in its folder."""
+    """A wheel of the project's own files, without other files in its folder."""
     folder = tmp_path_factory.mktemp("wheel")
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -47,7 +47,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel, and nothing that the wheel does not ask for."""
+    """A virtual environment with the wheel and only what the wheel requires."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=_TIMEOUT_SEC)
     run_pip(str(folder / "bin/python"), "-m", "pip", "install", str(wheel))

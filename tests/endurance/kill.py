@@ -1,9 +1,9 @@
 """Kills processes of jobs and of the local Dataflow, over and over: ``make test-kill``.
 
 Each round kills one process with signal 9 at a random moment, in batch and in streams: a worker,
-the executor, the launcher, the local Dataflow. In the end every row must be there, once; a stream
-whose executor was killed may predict a message twice, and loses none. No process and no temporary
-folder may be left.
+the executor, the launcher, the local Dataflow. In the end every row must be there exactly once. A
+stream whose executor was killed may predict a message twice, but must lose none. No process and no
+temporary folder may be left over.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def play(rig, name, rng):
     """Play one round; return what happened in words.
 
     Raises:
-        AssertionError: a row is missing or there twice, or something is left.
+        AssertionError: a row is missing or duplicated, or something is left over.
     """
     kind, victim = name.split()
     return play_batch(rig, victim, rng) if kind == "batch" else play_stream(rig, victim, rng)
@@ -87,7 +87,7 @@ def play_batch(rig, victim, rng):
         kill(rng.choice(pids))
     state = job.wait()
     outcome = f"{job.id} {state.name}"
-    # Beam retries what a dead worker did; without its executor or launcher a batch job has failed.
+    # Beam retries the work of a dead worker; without its executor or launcher a batch job fails.
     assert victim != "worker" or state is JobState.DONE, f"{outcome}: {job.texts()}"
     assert_nothing_left(job)
     if state is not JobState.DONE:
@@ -132,7 +132,7 @@ def play_stream(rig, victim, rng):
     assert job.drain() is JobState.DRAINED, job.texts()
     assert_nothing_left(job)
     twice = len(predictions.received) - _MESSAGES
-    # A bundle's predictions are published when it is done: a worker's death repeats none.
+    # A bundle's predictions are published when it is done, so a worker's death repeats none.
     assert victim == "executor" or not twice, f"{twice} messages came twice"
     return f"{job.id} DRAINED, {twice} of {_MESSAGES} messages twice, none lost"
 

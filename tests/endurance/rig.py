@@ -72,7 +72,7 @@ class Rig:
         return self.path(name)
 
     def find_descendants(self, needle):
-        """Return the processes below it whose command holds ``needle``, of whatever job."""
+        """Return its descendant processes, of any job, whose command holds ``needle``."""
         found = find_descendants(self.info.pid).items()
         return [pid for pid, command in found if needle in command and "leash.py" not in command]
 
@@ -91,7 +91,7 @@ class Rig:
 
 
 class RunningJob:
-    """A job, and what is left of it."""
+    """A job, and what it leaves behind."""
 
     def __init__(self, dataflow, job_id):
         self._dataflow = dataflow
@@ -133,7 +133,7 @@ class RunningJob:
 
 
 def wait_until(condition, problem, timeout_sec=_DEADLINE_SEC):
-    """Return what a condition is once it is true; fail when the time is over."""
+    """Wait until a condition is true and return its value; fail when the time is over."""
     deadline = time.monotonic() + timeout_sec
     while not (value := condition()):
         assert time.monotonic() < deadline, problem

@@ -1,8 +1,8 @@
 """A stream under constant load with a model that changes every minute: ``make soak``.
 
 Every message must be predicted, and memory, files and descriptors of the local Dataflow and of the
-job may not grow from the first third to the last. Pub/Sub's memory is reported and not judged: it
-keeps what was acknowledged.
+job must not grow from the second third to the last. Pub/Sub's memory is reported but not judged: it
+keeps acknowledged messages.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main():
 
 
 def soak(rig, options):
-    """Publish for so long; return what is wrong."""
+    """Publish for the given minutes; return the problems."""
     from tests.pubsub_client import Topic
 
     messages, predictions = Topic("soak-in"), Topic("soak-out")
@@ -107,7 +107,7 @@ def receive(topic, seen, versions, done):
 
 
 def sample(rig, job):
-    """Return what the processes and the folder hold now, by name."""
+    """Return the current memory, files and descriptors of processes and folder, by name."""
     groups = {"emulator": [rig.info.pid], "job": job.find(""), "pubsub": find_pubsub(rig.info)}
     files = sum(1 for path in rig.data_dir.rglob("*") if "storage" not in path.parts)
     found = {"files": files, "disk": sum(_size(path) for path in rig.data_dir.rglob("*"))}

@@ -1,10 +1,10 @@
-"""Gives malformed inputs to what reads them: ``make fuzz``.
+"""Feeds malformed inputs to the code that reads them: ``make fuzz``.
 
 ``--of sources`` reads files and messages as the pipelines do, ``apis`` sends requests to the local
 Dataflow and its Cloud Storage, ``commands`` gives specs, metadata, entry files and arguments to
 ``flexpack``, ``projects`` has ``flexpack check`` read Dockerfiles, locks, metadata, entry files and
-specs. No input may raise, be answered with a 500, take more than 30
-seconds or end the process. ``--only`` gives a single input again, in this process.
+specs. No input may raise, get a 500, take more than 30 seconds or end the process. ``--only``
+repeats a single input, in this process.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main():
 
 
 def fuzz(name, inputs, seconds, seed):
-    """Give one subject its inputs; print what came of it, and return whether all is well."""
+    """Feed one subject its inputs; print the outcome, and return whether nothing failed."""
     started = time.monotonic()
     inputs = inputs or SUBJECTS[name][1]
     command = (sys.executable, "-m", "tests.fuzz", "--of", name)
@@ -70,7 +70,7 @@ def fuzz(name, inputs, seconds, seed):
 
 
 def work(name, seed, numbers, *, raises=False):
-    """Give inputs one after another; say in a line of JSON which begins, and which failed."""
+    """Feed inputs one after another; print a line of JSON when one begins or fails."""
     with (
         tempfile.TemporaryDirectory(prefix="flexpack-fuzz-") as folder,
         closing(SUBJECTS[name][0](folder)) as subject,

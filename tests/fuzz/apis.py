@@ -1,8 +1,8 @@
 """Malformed requests to the local Dataflow and to its Cloud Storage, over HTTP.
 
 The servers are the real ones, with real stores; jobs are recorded, and nothing runs them. Every
-answer must be one of success, of 4xx or of 501, on a connection that stays open, and whatever a
-request has stored, the listings after it must show.
+answer must be a success, a 4xx or a 501, on a connection that stays open. Whatever a request has
+stored, the listings after it must work.
 """
 
 import contextlib
@@ -309,7 +309,7 @@ class Apis:
         return response.status, answer, response.headers
 
     def _refill(self):
-        """Bring back what the requests before this one need and may have deleted."""
+        """Restore objects that requests need and earlier ones may have deleted."""
         with contextlib.suppress(Conflict):
             self._store.create_bucket(BUCKET)
         self._store.write(BUCKET, _OBJECT, b"bytes of an object")
@@ -346,7 +346,7 @@ class Apis:
 
 
 class _IdleRunner:
-    """Runs nothing; a job stays as it is until it is cancelled."""
+    """Runs nothing; a job keeps its state until it is cancelled."""
 
     def launch(self, job_id, launch):
         pass
@@ -389,7 +389,7 @@ def _json_headers(rng):
 
 
 def _quote(text):
-    """Return a text as a URL has it, of a length that HTTP servers take."""
+    """Return a text encoded for a URL, of a length that HTTP servers accept."""
     return urllib.parse.quote(text[:_LONGEST_TEXT].encode("utf-8", "surrogatepass"), safe="")
 
 

@@ -1,4 +1,4 @@
-"""Reads one input as the pipelines do, and checks what comes of it."""
+"""Reads one input as the pipelines do, and checks the result."""
 
 import pickle
 from pathlib import Path
@@ -32,7 +32,7 @@ def check_input(format_, data, number, folder):
     """Read an input, which is a file in ``folder`` unless it is a message.
 
     Raises:
-        Exception: a source raised one, or what it yields is not consistent.
+        Exception: a source raised one, or its output is not consistent.
     """
     if format_ == "message":
         check_message(data, number)
@@ -93,7 +93,7 @@ def _check_block(block):
 
 
 def check_message(data, number):
-    """Decode a message; of some the attributes and the parameter say what it holds."""
+    """Decode a message; for some, attributes and parameter say what it holds."""
     types = (None, None, "application/json", "image/png", "application/octet-stream", "x/\xff")
     content_type = types[number % len(types)]
     settings = MessageSettings(

@@ -20,7 +20,7 @@ _VALUES = (
 
 
 def spoil_text(rng, text):
-    """Return a text that is another, or has something in it that does not belong there."""
+    """Return another text, or the text with something in it that does not belong there."""
     if rng.random() < 0.6:
         return rng.choice(TEXTS)
     at = rng.randrange(len(text) + 1)
@@ -28,7 +28,7 @@ def spoil_text(rng, text):
 
 
 def spoil_json(rng, value):
-    """Return the JSON of a value some of whose members are others, missing or strange."""
+    """Return the JSON of a value with some members replaced, missing or strange."""
     holder = {"value": copy.deepcopy(value)}
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
         _spoil_member(rng, holder)
@@ -37,7 +37,7 @@ def spoil_json(rng, value):
 
 
 def spoil_bytes(rng, data):
-    """Return bytes of which some are others, cut or repeated."""
+    """Return bytes with some replaced, cut or repeated."""
     at = rng.randrange(len(data) + 1)
     tokens = (
         b"\\ud800",

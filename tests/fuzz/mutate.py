@@ -1,4 +1,4 @@
-"""Malformed inputs made of well-formed ones; the same for the same number, whenever it is made."""
+"""Malformed inputs made from well-formed ones; the same number always makes the same input."""
 
 import gzip
 import random
@@ -113,7 +113,7 @@ def _splice(rng, data):
 
 
 def _footer(rng, data):
-    """Change a byte near the end, where Parquet and ZIP say what there is."""
+    """Change a byte near the end, where Parquet and ZIP keep their directories."""
     start = max(0, len(data) - rng.randrange(1, 3000))
     return data[:start] + rng.randbytes(1) + data[start + 1 :]
 
@@ -122,7 +122,7 @@ _MUTATIONS = [_flip, _overwrite, _number, _token, _cut, _remove, _repeat, _splic
 
 
 def _correct_checksums(data):
-    """Give the chunks of a PNG the checksums that they should have, for decoders to go on."""
+    """Give the chunks of a PNG correct checksums, so that decoders continue."""
     parts = [data[: len(_PNG)]]
     start = len(_PNG)
     while start + 12 <= len(data):

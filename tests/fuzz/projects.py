@@ -30,15 +30,15 @@ class Projects:
         check_project(*make_input(seed, number, self._seeds), self._folder)
 
     def close(self):
-        """There is nothing to end."""
+        """Do nothing: nothing runs."""
 
 
 def check_project(format_, data, folder):
     """Check a folder that holds one file.
 
     Raises:
-        Exception: the check raised one, ended in another way than with findings or one message,
-            or named no finding where it fails.
+        Exception: the check raised one, ended without findings or a single message, or failed
+            without naming a finding.
     """
     root = Path(folder) / "project"
     root.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """Workers that read malformed inputs, and one process that watches them.
 
-A worker says which input it begins, so that the one that ended or stopped it is known; the next
-worker goes on behind it.
+A worker reports each input that it begins, so the input that ended or stopped it is known; the next
+worker continues after it.
 """
 
 import json
@@ -20,9 +20,9 @@ _WORKERS = min(2, os.cpu_count() or 1)
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is read: ``inputs`` of them, each in ``max_seconds``.
+    """A subject of fuzzing: it reads ``inputs`` inputs, each within ``max_seconds``.
 
-    After ``seconds`` no other is begun; one is read even if that takes longer.
+    No input begins after ``seconds``, but at least one is read.
     """
 
     inputs: int
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """How many inputs were begun and ended, and what was wrong with which."""
+    """How many inputs began and ended, and what was wrong with each that failed."""
 
     read: int = 0
     ended: int = 0
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def run(plan):
-    """Start workers, watch them until their inputs are read or time is up."""
+    """Start workers and watch them until their inputs are read or time is up."""
     outcome = Outcome()
     deadline = time.monotonic() + plan.seconds
     threads = [
@@ -58,7 +58,7 @@ def run(plan):
 
 
 def _watch(plan, first, deadline, outcome):
-    """Read every ``_WORKERS``th input, with another worker behind each that ends one."""
+    """Read every ``_WORKERS``th input; replace each worker that an input ends."""
     while first is not None and first < plan.inputs and _goes_on(deadline, outcome):
         first = _watch_worker(plan, first, deadline, outcome)
 

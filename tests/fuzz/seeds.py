@@ -1,4 +1,4 @@
-"""Well-formed inputs of every format, from which malformed ones are made."""
+"""Well-formed inputs of every format, used to make malformed ones."""
 
 import base64
 import datetime

@@ -19,7 +19,7 @@ class Sources:
         """Read one input.
 
         Raises:
-            Exception: a source raised one, or what it yields is not consistent.
+            Exception: a source raised one, or its output is not consistent.
         """
         format_, data = make_input(seed, number)
         check_input(format_, data, number, self._folder)

@@ -1,4 +1,4 @@
-"""The rig that reads malformed inputs: what it makes, and that it misses no failure."""
+"""The fuzzing rig: the inputs that it makes, and that it misses no failure."""
 
 import random
 import sqlite3

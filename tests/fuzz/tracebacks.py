@@ -1,4 +1,4 @@
-"""Tracebacks that are logged, of whatever thread."""
+"""Tracebacks that any thread logs."""
 
 import logging
 import traceback

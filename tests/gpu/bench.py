@@ -1,7 +1,7 @@
 """Measures prediction on a GPU against a raw loop and RunInference per element: make bench-gpu.
 
-Each side runs in a process of its own, on the same files and the same network; what counts is the
-time from the first forward pass to the last, so that starting a pipeline and CUDA is left out.
+Each side runs in its own process, on the same files and the same network. The time counts from the
+first forward pass to the last, without the start of the pipeline and CUDA.
 ``--device cpu --small`` runs the same code on a CPU, where the figures mean nothing.
 """
 
@@ -93,7 +93,7 @@ def read_values(output: Path, stem: str) -> dict[str, int]:
 
 
 def compare(run: Run, deadline: float) -> dict[str, dict]:
-    """Return the figures of all sides; of what there is no time left for, that."""
+    """Return the figures of all sides; a side for which no time is left says so."""
     found: dict[str, dict] = {}
     for side in SIDES:
         left = deadline - time.monotonic()

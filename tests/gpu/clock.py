@@ -15,7 +15,7 @@ _PERIOD_SEC = 0.1
 
 
 class Clock:
-    """The time from the first forward pass to the end of the last, of all threads together."""
+    """The time from the first forward pass to the end of the last, over all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,13 +32,13 @@ class Clock:
                 threading.Thread(target=self._sample, daemon=True).start()
 
     def end(self, rows: int) -> None:
-        """Note that results of so many rows are in the CPU's memory."""
+        """Note that results of more rows are in the CPU's memory."""
         with self._lock:
             self._ended = time.monotonic()
             self._rows += rows
 
     def figures(self) -> dict[str, float | None]:
-        """Return rows, rows per second and the GPU's busy share; None where there is no GPU."""
+        """Return rows, rows per second and the GPU's busy share, which is None without a GPU."""
         self._stop.set()
         elapsed = self._ended - self._began
         busy = [share for moment, share in self._samples if self._began <= moment <= self._ended]

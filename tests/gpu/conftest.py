@@ -15,7 +15,7 @@ DEVICE = os.environ.get("FLEXPACK_GPU_TESTS_ON", "cuda")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of what a CPU cannot stand for."""
+    """Declare the mark of tests that a CPU cannot stand in for."""
     config.addinivalue_line("markers", "cuda: needs CUDA itself, not only a device of torch")
 
 

@@ -38,7 +38,7 @@ class Run:
 
     @classmethod
     def parse(cls, texts: dict[str, str]) -> Run:
-        """Return what ``asdict`` made texts of."""
+        """Restore the values that ``asdict`` made texts."""
         made = {field.name: field.type for field in fields(cls)}
         types = {"int": int, "Path": Path, "str": str}
         return cls(**{name: types[str(made[name])](text) for name, text in texts.items()})
@@ -50,7 +50,7 @@ class Run:
         return torch.autocast(self.device, dtype=getattr(torch, self.precision))
 
     def make_model(self):
-        """Return the workload's model, which is not loaded yet."""
+        """Return the workload's model, not loaded yet."""
         model = WORKLOADS[self.workload]("none")
         model.device = self.device
         return model
@@ -85,7 +85,7 @@ def run_raw(run: Run) -> None:
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterator, count: int) -> Iterator:
-    """Yield results in order, with so many calls under way."""
+    """Yield results in order, with several calls under way."""
     waiting = []
     for item in items:
         waiting.append(pool.submit(function, item))
@@ -96,7 +96,7 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterator, count:
 
 
 def run_flexpack(run: Run) -> None:
-    """The batch template as it is packaged, with so many threads in one process."""
+    """The batch template as it is packaged, with several threads in one process."""
     model = WORKLOADS[run.workload]
     pattern = "*.jpg" if run.workload == "efficientnet" else "*"
     options = PipelineOptions(

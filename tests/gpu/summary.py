@@ -1,6 +1,6 @@
 """Joins what ``on-bare-machine.sh`` tested and measured into one JSON file.
 
-``python -m tests.gpu.summary FOLDER RESULT SECONDS`` ends with 1 if a test failed, or if there are
+``python -m tests.gpu.summary FOLDER RESULT SECONDS`` exits with 1 if a test failed, or if there are
 no tests or no figures.
 """
 

@@ -1,4 +1,4 @@
-"""The device contract on a real GPU, on a hidden one, under a broken driver, and after a loss."""
+"""The device contract on a real GPU, a hidden GPU, a broken driver, and after a loss."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from template.device import find_gpus, resolve_devices
 pytestmark = pytest.mark.cuda
 PROJECT_ROOT = Path(__file__).parents[2]
 
-# A driver of which every call fails.
+# A driver that fails in every call.
 BROKEN = "int cuInit(unsigned flags) { return 999; }"
 
 RESOLVE = """

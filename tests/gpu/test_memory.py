@@ -1,4 +1,4 @@
-"""Memory of a GPU: halving where it is short, updates, and no copy of the weights left behind."""
+"""Memory of a GPU: halving if it is short, updates, and no leftover copies of the weights."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""A Dataflow and a Cloud Storage of the tests' own process, and the command that uses them."""
+"""A Dataflow and a Cloud Storage in the tests' own process, and the command that uses them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def service(tmp_path: Path, discovery: Discovery, store: ObjectStore) -> Iterato
 
 @pytest.fixture
 def naps() -> list[float]:
-    """The sleeps of the client under test, which it does not sleep."""
+    """The sleeps that the client under test requests, recorded instead of slept."""
     return []
 
 

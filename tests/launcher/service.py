@@ -1,4 +1,4 @@
-"""The local Dataflow's service in a thread: real but for its jobs, which do what a test says."""
+"""The local Dataflow's service in a thread. Only its jobs are not real: they do what tests say."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LIST = "dataflow.projects.locations.jobs.list"
 GET = "dataflow.projects.locations.jobs.get"
 UPDATE = "dataflow.projects.locations.jobs.update"
 _PAGE_SIZE = 2
-# What a job goes through on its way to a state.
+# The states of a job on its way to a state.
 _WAYS = {
     "QUEUED": (),
     "RUNNING": ("PENDING", "RUNNING"),
@@ -69,7 +69,7 @@ def open_parts(
     faults: FaultQueue,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[Parts]:
-    """Make a service whose every answer is held against its schema."""
+    """Make a service whose every answer is checked against its schema."""
     with (
         closing(JobStore(folder / "jobs.sqlite3", clock=clock)) as jobs,
         closing(JobHistory(folder / "history.sqlite3")) as history,
@@ -98,7 +98,7 @@ def open_parts(
 
 
 class Answers(FaultQueue):
-    """The faults, and answers that are not the service's: of a proxy, or of what it lacks yet."""
+    """The faults, and foreign answers: from a proxy, or for methods that the service lacks."""
 
     def __init__(self, method_ids: Collection[str]) -> None:
         super().__init__(method_ids)
@@ -138,9 +138,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What becomes of a launched job at once.
+    """What happens to a launched job at once.
 
-    ``document`` replaces fields of the job, as a launcher does that has staged it.
+    ``document`` replaces fields of the job, as a launcher does after staging it.
     """
 
     state: str
@@ -195,7 +195,7 @@ class Service:
 
     @property
     def updates(self) -> list[Any]:
-        """The bodies of the calls that cancel or drain."""
+        """The bodies of calls that cancel or drain."""
         return [call.json for call in self.calls if call.verb == "PUT"]
 
     def fault(self, method_id: str, word: str, *, count: int = 1, delay_sec: float = 0.0) -> None:
@@ -215,7 +215,7 @@ class Service:
         )
 
     def end(self, job_id: str, outcome: Outcome) -> None:
-        """Let a job come to an outcome."""
+        """Bring a job to an outcome."""
         for text in outcome.texts:
             self.add_message(job_id, text, outcome.importance)
         if outcome.document:
@@ -234,7 +234,7 @@ class Service:
     def set_metrics(self, job_id: str, metrics: Sequence[Mapping[str, Any]]) -> None:
         self._parts.recorder.record(job_id, MetricsEvent(metrics))
 
-    # What the service calls its runner for.
+    # The methods that the service calls on its runner.
 
     def launch(self, job_id: str, launch: Launch) -> None:
         if self.outcomes:
@@ -247,7 +247,7 @@ class Service:
         self.drained.append(job_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write down a call, and serve lists in small pages."""
+        """Record a call, and serve lists in small pages."""
         query = scope["query_string"].decode()
         body = await _read_body(receive)
         self.calls.append(Call(scope["method"], f"{scope['path']}?{query}", body))

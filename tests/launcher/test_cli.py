@@ -249,7 +249,7 @@ def test_a_shell_that_does_not_use_the_local_dataflow_here_is_shown_how(
     assert status != 0
     assert err.endswith(f"\n{hint}\n")
 
-    # Whoever has named a server has chosen.
+    # An explicitly named server wins.
     monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW", "http://localhost:1/")
     assert hint not in flexpack(*arguments)[2]
 

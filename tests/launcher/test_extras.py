@@ -1,4 +1,4 @@
-"""How to install an extra: from wherever the kit came from."""
+"""How to install an extra: from the place that the kit came from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHEEL = {"url": "file:///some%20where/flexpack-9.0-py3-none-any.whl", "archive_i
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Stand in for the kit's installation, which came from a URL or from an index."""
+    """Stand in for an installation of the kit from a URL or an index."""
 
     def put(origin: dict | None) -> None:
         folder = tmp_path / "flexpack-9.0.dist-info"

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Bottom up: a module imports from its own layer and from lower ones.
+# Bottom up: a module imports from its own layer and lower ones.
 LAYERS = (
     {f"launcher.{name}" for name in ("errors", "extras", "finding", "image_reference", "kit")},
     {"launcher.google"},
@@ -28,7 +28,7 @@ LAYERS = (
     {"launcher.demo"},
     {"launcher.console"},
 )
-# Beside the layers: it imports none of them, so that one typo cannot pass on both sides.
+# Beside the layers: it imports none of them, so one typo cannot pass on both sides.
 EMULATOR = "launcher.emulator"
 DAEMON = "launcher.emulator.daemon"
 EXECUTOR = "launcher.emulator.executor"
@@ -45,16 +45,16 @@ ROOMS = (
     },
     {DAEMON},
 )
-# A program of its own, which the emulator starts: a client of the APIs, and nobody's library.
+# A separate program, which the emulator starts: a client of the APIs that nobody imports.
 CONSOLE = "launcher.console"
-# What the two ends of the executor's pipes share.
+# Shared by the two ends of the executor's pipes.
 EXECUTOR_MAY_IMPORT = {
     f"launcher.emulator.runtime.{name}" for name in ("errors", "events", "execution", "states")
 }
 BEAM_INTERNALS = "launcher.emulator.executor.beam_internals"
 STARTS_EMULATORS = {"launcher.preflight", "launcher.commands", "launcher.demo"}
 
-# What runs in the environment of an image, in a process of its own.
+# Runs in the environment of an image, in a process of its own.
 IN_THE_IMAGE = {EXECUTOR, "launcher.preflight.probes"}
 
 
@@ -71,7 +71,7 @@ SOURCES = {
 
 
 def read_imports(path: Path) -> set[str]:
-    """Return every module that a file imports, at whatever depth in the file the import stands."""
+    """Return every module that a file imports, at any depth in the file."""
     imported: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -121,7 +121,7 @@ def find_upward_imports(find_place) -> list[str]:
 
 
 def find_imports(of, what):
-    """Return ``module: imported`` for the modules and imports for which both functions hold."""
+    """Return ``module: imported`` for the modules and imports that satisfy both functions."""
     found = {
         module: sorted(filter(what, imported)) for module, imported in IMPORTS.items() if of(module)
     }

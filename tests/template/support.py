@@ -1,4 +1,4 @@
-"""Helpers of the template's tests that are no fixtures."""
+"""Helpers of the template's tests that are not fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console of a local Dataflow that nobody has used, in a real Chromium."""
+"""The console of an unused local Dataflow, in a real Chromium."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory, browser) -> Iterator[daemon.EmulatorInfo]:
-    """A local Dataflow that nobody has used."""
+    """A local Dataflow that has not been used."""
     with run_emulator(tmp_path_factory.mktemp("console"), pubsub_port=0) as info:
         yield info
 
@@ -82,7 +82,7 @@ def form(browser, url, put):
 
 @pytest.fixture(autouse=True)
 def _nothing_is_wrong(request, browser):
-    """No test makes the browser complain, or ask another host for anything."""
+    """No test makes the browser log an error or send requests to another host."""
     browser.list_requests()
     browser.list_complaints()
     yield

@@ -1,4 +1,4 @@
-"""A form with every kind of field, and how to launch what a form holds."""
+"""A form with every kind of field, and how to launch from a filled form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of other origins, and texts that are no markup."""
+"""Pages of other origins, and texts that must not become markup."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_attacks_of_another_origin_are_refused(browser, url, job, evil):
         sent,
     )
     assert opaque in ("opaque", "refused")
-    # A form that sends itself, which no policy of the evil page hinders.
+    # A form that submits itself, which no policy of the evil page prevents.
     browser.run(
         "const form = document.createElement('form'); form.method = 'POST'; form.action ="
         "arguments[0]; for (const [name, value] of new URLSearchParams(arguments[1])) {"

@@ -22,7 +22,7 @@ def test_every_field_of_the_form(browser, form):
     assert [each.text for each in browser.find_all("[name='p.mode'] option")] == ["First", "Second"]
     marks = [each.text for each in browser.find_all("label:has(.required)")]
     assert [text.split("*")[0] for text in marks if "Plain" in text or "Code" in text] == ["Plain"]
-    assert "secret" in browser.read(".about")  # hidden, and said to be
+    assert "secret" in browser.read(".about")  # hidden, and the text says so:
     assert ODD in browser.read("main")  # as text
     assert browser.run("return document.querySelectorAll('main img').length") == 0
 

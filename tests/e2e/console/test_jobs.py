@@ -53,7 +53,7 @@ def test_a_job_is_followed_live_to_its_end(browser, demo):
     requests = len(browser.list_requests())
     browser.run_async("setTimeout(arguments[0], 2600)")
     assert requests
-    assert browser.list_requests() == []  # It has ended: nobody asks any more.
+    assert browser.list_requests() == []  # It has ended: the page stops polling.
     step = next(a for a in browser.find_all("svg.steps a") if a.text.startswith("Predict "))
     step.click()
     browser.wait_for_text("svg.steps", "RunInference")

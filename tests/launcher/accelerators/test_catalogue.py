@@ -1,4 +1,4 @@
-"""How accelerators are read and encoded, and which machines they go with."""
+"""How accelerators are parsed and encoded, and which machines take them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a launch with GPUs gets beside them, and what stays as it was asked for."""
+"""Settings that a launch with GPUs gets in addition, and settings that stay as requested."""
 
 from __future__ import annotations
 

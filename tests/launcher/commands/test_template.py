@@ -74,7 +74,7 @@ def test_templates_for_one_model(bucket, emulator_env):
 
 @pytest.fixture
 def project_env(bucket, emulator_env):
-    """A shell that would launch in a project of Google's; its storage alone is local."""
+    """A shell that would launch in a real Google project; only its storage is local."""
     dataflow = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW"
     return {name: value for name, value in emulator_env.items() if name != dataflow}
 

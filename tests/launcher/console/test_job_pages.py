@@ -1,4 +1,4 @@
-"""The pages of jobs, of jobs in every state of knowledge about them."""
+"""The pages of jobs, however much is known about the job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read(answer):
 
 
 def test_a_job_that_waits_for_its_launcher_is_shown(console, put, job_id):
-    """Of such a job the service says neither its type nor its environment."""
+    """For such a job the service reports neither type nor environment."""
     for path in ("/jobs", f"/jobs/us-central1/{job_id}"):
         assert "no-image" in read(console.get(path))
 
@@ -82,4 +82,4 @@ def test_a_job_that_has_ended_cannot_be_cancelled_and_the_service_says_so(consol
 def test_another_projects_jobs_are_shown_by_its_name(console, job_id):
     shown = read(console.get("/jobs?project=other-project"))
     assert "No jobs yet" in shown
-    assert PROJECT in shown  # to go back to
+    assert PROJECT in shown  # to return to

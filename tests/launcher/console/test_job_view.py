@@ -1,4 +1,4 @@
-"""Figures, progress and series of a job, by its samples."""
+"""Figures, progress and series of a job, computed from its samples."""
 
 from __future__ import annotations
 

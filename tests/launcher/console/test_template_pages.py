@@ -1,4 +1,4 @@
-"""Templates and launch forms, by what the console answers."""
+"""Templates and launch forms, as the console serves them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read(answer):
 
 
 def list_shown(metadata):
-    """Return labels that a form of the metadata must show, as far as they are texts."""
+    """Return the labels that a form of the metadata must show, if they are texts."""
     parameters = metadata.get("parameters") or []
     return [
         each["label"]
@@ -69,7 +69,7 @@ def test_every_fixture_of_the_checks_is_rendered(console, put, name):
         for label in list_shown(metadata):
             assert label in shown
         return
-    # What the service cannot read, no form can show: its own words say why.
+    # If the service cannot read the metadata, there is no form: its own words say why.
     assert answer.status_code == 400, read(answer)
     assert path in read(answer)
     assert name.startswith("wrong/")

@@ -1,4 +1,4 @@
-"""The files of others: what they are, unchanged, with their licences."""
+"""Vendored files: which they are, unchanged, with their licences."""
 
 from __future__ import annotations
 

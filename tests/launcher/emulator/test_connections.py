@@ -1,4 +1,4 @@
-"""What clients do to connections: they are answered, or end, and lock nobody out."""
+"""Odd connections of clients: they get answers or end, and lock nobody out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def connect(port: int, data: bytes) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Return what comes until the other side ends."""
+    """Return everything that arrives until the other side ends."""
     content = b""
     while piece := connection.recv(65536):
         content += piece

@@ -1,4 +1,4 @@
-"""The console's process: started at the first visit, again after its death, ended with all."""
+"""The console's process starts on a visit, also after its death, and ends with the emulator."""
 
 from __future__ import annotations
 

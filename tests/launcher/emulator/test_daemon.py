@@ -201,7 +201,7 @@ def test_several_stops_at_once_stop_the_emulator_and_nothing_else(
 ) -> None:
     for _ in range(3):
         start(data_dir)
-        # What an earlier version wrote there, whose number has gone to another process since.
+        # Written by an earlier version; another process has that number since.
         (data_dir / "emulator.lock").write_text(str(bystander.pid))
         code = "import sys; from pathlib import Path; from launcher.emulator import daemon; "
         code += "daemon.stop(Path(sys.argv[1]))"

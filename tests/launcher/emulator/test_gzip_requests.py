@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from launcher.emulator.gzip_requests import GzipRequests
 
-LARGE = bytes(range(256)) * 20_000  # 5 MB, of which gzip makes 20 kB
+LARGE = bytes(range(256)) * 20_000  # 5 MB, which gzip compresses to 20 kB
 
 
 async def _describe(request: Request) -> PlainTextResponse:

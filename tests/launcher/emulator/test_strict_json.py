@@ -1,4 +1,4 @@
-"""JSON from outside: what could be stored and then break whoever shows it is refused."""
+"""JSON from outside: values that could be stored, and then break any reader, are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files to Cloud Storage and back, on the local Dataflow's."""
+"""Files to Cloud Storage and back, on that of the local Dataflow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build is given, and what is recorded of it."""
+"""The arguments of a build, and the record of it."""
 
 from __future__ import annotations
 

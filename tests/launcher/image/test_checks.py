@@ -1,4 +1,4 @@
-"""What would fail on Dataflow is found in the image."""
+"""Problems that would fail on Dataflow are found in the image."""
 
 from __future__ import annotations
 

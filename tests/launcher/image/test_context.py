@@ -1,4 +1,4 @@
-"""The files that an image is made of."""
+"""The files that go into an image."""
 
 from __future__ import annotations
 

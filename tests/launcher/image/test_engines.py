@@ -1,4 +1,4 @@
-"""The command lines of the engines, and which engine is taken."""
+"""The command lines of the engines, and which engine is chosen."""
 
 from __future__ import annotations
 

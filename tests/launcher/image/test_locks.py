@@ -1,4 +1,4 @@
-"""What a build refuses: locks that are not those of the requirements."""
+"""A build refuses locks that do not match the requirements."""
 
 from __future__ import annotations
 

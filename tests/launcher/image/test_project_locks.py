@@ -1,4 +1,4 @@
-"""A project's lock: complete, and one with the image's own."""
+"""A project's lock: complete, and consistent with the image's own."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_what_is_installed_is_what_the_image_lacks(make):
 
 
 def test_cuda_libraries_that_a_project_asks_for_are_installed(make):
-    """TensorFlow and JAX need some; those that another tool locked for torch the image has."""
+    """TensorFlow and JAX need some CUDA packages; the image already has those locked for torch."""
     text = "".join(
         f"nvidia-{name}==1 \\\n    --hash=sha256:0\n" for name in ("cudnn-cu12", "ml-py")
     )

@@ -1,4 +1,4 @@
-"""Projects of the user's own: what is in them, and what may not be."""
+"""Users' own projects: what they hold, and what they must not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.image.projects import find_code, find_weight, read_projects
 
 @pytest.fixture
 def make(tmp_path):
-    """Make a project of empty files, or files with a text."""
+    """Make a project of files, empty or with the given text."""
 
     def make(name, *files, **texts):
         folder = tmp_path / name

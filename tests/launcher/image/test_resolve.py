@@ -146,7 +146,7 @@ def test_what_is_built_with_torch_has_the_flavours_build(root, wheels, environ):
 
 
 def test_the_flavours_build_replaces_the_default_ones(root, wheels, environ):
-    """Although a new flavour starts from the pins of the default one."""
+    """This holds although a new flavour starts from the pins of the default one."""
     add_wheel(wheels, "torchvision", "0.28.0", "torch==2.13.0")
     require(root, "torch==2.13.0", "torchvision")
     write_locks(root, [find_flavour("cu130")], environ=environ)

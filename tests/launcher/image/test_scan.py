@@ -1,4 +1,4 @@
-"""The scan: what a scanner, here a program in its place, is called with, and its verdict."""
+"""The scan: the arguments of a scanner, here a program in its place, and its verdict."""
 
 from __future__ import annotations
 

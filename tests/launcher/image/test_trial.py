@@ -1,4 +1,4 @@
-"""The files of a user's model, brought to where the image can read them."""
+"""The files of a user's model, copied to a place that the image can read."""
 
 from __future__ import annotations
 

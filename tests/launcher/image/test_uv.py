@@ -49,7 +49,7 @@ def test_the_index_of_a_special_build_does_not_hide_the_other(root, environ, tmp
 
 
 def test_a_lock_uses_the_indexes_of_a_build(root, environ, tmp_path):
-    """Those of a pip.conf, with pip's meaning: the best of all indexes."""
+    """The indexes of a pip.conf, as pip uses them: the best version of all indexes wins."""
     default = add_index(tmp_path / "default", ("setuptools", "81.0"), ("torch", "2.13.0"))
     special = add_index(tmp_path / "special", ("setuptools", "60.0"), ("torch", "2.13.0+cu126"))
     pip_conf = tmp_path / "pip.conf"

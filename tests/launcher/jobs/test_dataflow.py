@@ -142,7 +142,7 @@ def test_a_refused_launch_is_not_repeated_and_names_every_parameter(service, dat
 
 def test_what_cannot_be_found_out_is_said(service, dataflow, config):
     service.fault(LAUNCH, "drop-after")
-    service.fault(LIST, "delay")  # of no time: the look before the launch
+    service.fault(LIST, "delay")  # immediately: the look before the launch
     service.fault(LIST, "503", count=3)
 
     with pytest.raises(

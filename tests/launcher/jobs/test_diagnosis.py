@@ -14,7 +14,7 @@ from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.failures import load_failures
 from tests.launcher.jobs.test_tracebacks import CONSOLE, FRAMES
 
-# What Dataflow, the launcher, Beam, torch and pip print, with the failure that it gives away.
+# Messages of Dataflow, the launcher, Beam, torch and pip, each with the failure that it reveals.
 TEXTS = [
     (
         "flags-swallowed",

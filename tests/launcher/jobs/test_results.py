@@ -1,4 +1,4 @@
-"""Where a job's results are, by the record that it wrote."""
+"""Where a job's results are, according to the record that it wrote."""
 
 import json
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from launcher.jobs.results import RunResults, find_results
 
 @pytest.fixture
 def find(dataflow, service, tmp_path):
-    """Find the results of a job whose output's record is given."""
+    """Find the results of a job from the given record of its output."""
 
     def find(record, options=None):
         output = tmp_path / "p"

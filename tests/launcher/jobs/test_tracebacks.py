@@ -1,4 +1,4 @@
-"""The last traceback of a log: its own frames, and all lines of its exception."""
+"""The last traceback of a log: the user's own frames, and all lines of its exception."""
 
 from __future__ import annotations
 

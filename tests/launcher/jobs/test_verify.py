@@ -1,4 +1,4 @@
-"""A launched job against what was requested."""
+"""A launched job compared with the request."""
 
 from __future__ import annotations
 

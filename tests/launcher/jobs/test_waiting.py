@@ -22,7 +22,7 @@ from tests.launcher.service import GET
 
 
 class Clock:
-    """Time that passes by sleeping only; runs one planned action per sleep."""
+    """A clock that advances only by sleeping; runs one planned action per sleep."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -41,7 +41,7 @@ class Clock:
 
 
 class Recorder:
-    """An observer that keeps what it is given."""
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.states: list[JobState] = []

@@ -1,4 +1,4 @@
-"""The gcloud command that is shown after a template was made."""
+"""The gcloud command that is shown after a template is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Launching elsewhere where there is no capacity."""
+"""Launching elsewhere if there is no capacity."""
 
 from __future__ import annotations
 

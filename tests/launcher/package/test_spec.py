@@ -1,4 +1,4 @@
-"""The container spec, against gcloud's and against the mistakes of others."""
+"""The container spec, compared with gcloud's, and the mistakes of other specs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project with one mistake at a time, and the command that has to find it."""
+"""A project with one mistake at a time, and the command that must find it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ GOOD = {
 
 
 class Project:
-    """A template's project in a folder, right in every respect until a test spoils it."""
+    """A template's project in a folder, correct until a test breaks it."""
 
     def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.root = root
@@ -78,7 +78,7 @@ class Project:
         path.write_text(json.dumps(spec))
 
     def check(self, *flags: str, **parameters: str) -> dict[str, str]:
-        """Run ``flexpack check`` and return, by code, what a user reads: message and remedy."""
+        """Run ``flexpack check`` and return message and remedy of each finding, by code."""
         given = self.given | parameters
         self._capsys.readouterr()
         status = main(

@@ -1,7 +1,7 @@
-"""Google's APIs over real HTTP, as far as the live checks ask them.
+"""Google's APIs over real HTTP, as far as the live checks use them.
 
-Answers by the official discovery documents: a request that fits no method is a 400, and every
-answer is judged by its method's schema before it is sent.
+Follows the official discovery documents: a request that fits no method gets a 400, and every answer
+is checked against its method's schema before it is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _pattern(method: dict[str, Any]) -> str:
 
 
 class GoogleApis:
-    """What the project holds, by method id and resource; ``broken`` methods answer with a status.
+    """The project's contents, by method id and resource; ``broken`` methods answer with a status.
 
     ``answers`` maps a method id to a function of the path, the query and the body that returns the
     answer, or None for a 404.
@@ -69,7 +69,8 @@ class GoogleApis:
         }
         if not matching:
             return _refuse(handler, 400, f"no method for {handler.path}")
-        method = matching[max(matching, key=len)]  # ".../topics/x:getIamPolicy" is no topic's name
+        # ".../topics/x:getIamPolicy" is not the name of a topic.
+        method = matching[max(matching, key=len)]
         name = method["id"]
         schemas = Schemas(document)
         self.asked.append(name)

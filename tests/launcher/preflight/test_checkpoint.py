@@ -67,7 +67,7 @@ def test_a_damaged_model_file_is_named(name, tmp_path):
         {"who": "me"},
         {"who": "me", "top_k": "7", "half": "true"},
         {"model_opts": '{"who": "me", "top_k": 7}'},
-        {},  # what is missing is a finding of the parameters
+        {},  # a missing parameter is a finding of its own
         {"who": "me", "top_k": "0"},
     ],
     ids=lambda parameters: ",".join(parameters) or "none",

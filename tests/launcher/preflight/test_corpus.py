@@ -1,7 +1,7 @@
-"""Small projects as users write them, wrong and right, with all that ``flexpack check`` finds.
+"""Small projects as users write them, wrong and right, with all findings of ``flexpack check``.
 
-Each is a file in ``corpus``: the findings that it expects, severity and code, the command's flags,
-and the project's files behind ``-- NAME --``. In ``right`` there is nothing but hints.
+Each is a file in ``corpus``: the expected findings, with severity and code, the command's flags,
+and the project's files after ``-- NAME --``. Projects in ``right`` have only hints.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Specs and metadata as others write them: what works for them is no ERROR."""
+"""Specs and metadata as others write them: no ERROR for what works for them."""
 
 from __future__ import annotations
 

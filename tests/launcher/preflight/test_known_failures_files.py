@@ -1,6 +1,6 @@
-"""Each failure that the checks of a template's files catch: the mistake is made, and read.
+"""Each failure that the checks of a template's files catch: tests make and read the mistake.
 
-A test is called after the failure's id in ``launcher/jobs/failures.json``.
+A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations

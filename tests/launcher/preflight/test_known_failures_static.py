@@ -1,6 +1,6 @@
-"""Each failure that the static checks catch: the mistake is made, and the finding read.
+"""Each failure that the static checks catch: each test makes the mistake and reads the finding.
 
-A test is called after the failure's id in ``launcher/jobs/failures.json``.
+A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def test_slow_model_load(project):
     state = {"w": torch.zeros(1)}
     torch.save(state, path)
     with path.open("ab") as file:
-        file.truncate(2_500_000_000)  # sparse: as large as it looks to whoever downloads it
+        file.truncate(2_500_000_000)  # sparse, but a download would have this size
     found = project.check(
         *("--worker-machine-type=n1-standard-8", "--checkpoint", str(path)),
         "--ignore=checkpoint-unreadable,checkpoint-misfit",

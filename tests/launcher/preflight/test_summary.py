@@ -1,4 +1,4 @@
-"""What the kit claims to catch, it catches in a test."""
+"""The kit catches in a test every failure that it claims to catch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pipelines are refused for the services that they need."""
+"""Which pipelines are refused because of the services that they need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "gs://some-bucket/temp"
 
 
 class Report(beam.PTransform):
-    """A step of somebody's own around Beam's."""
+    """A user's own step around Beam's."""
 
     def expand(self, rows: beam.PCollection) -> object:
         return rows | "Load" >> WriteToBigQuery(

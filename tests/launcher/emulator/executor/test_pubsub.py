@@ -98,7 +98,7 @@ def test_messages_are_pulled_committed_in_order_and_acknowledged(client):
             ).received_messages
         )
     deadline = time.monotonic() + DEADLINE_SEC + 2
-    while time.monotonic() < deadline:  # What is not acknowledged comes again after that time.
+    while time.monotonic() < deadline:  # Unacknowledged ones come again after that.
         left = client.subscriber.pull(
             subscription=f"{PROJECT}/subscriptions/ordered", max_messages=10, timeout=20
         )
@@ -132,7 +132,7 @@ def check_receipts_over_a_restart(server, client):
     sources.start([Source("Read", subscription)])
     (old,) = take(sources, 1)
 
-    server._child.kill()  # It is watched, and comes back.
+    server._child.kill()  # It is watched, and started again.
     deadline = time.monotonic() + TIMEOUT_SEC
     while True:
         try:
@@ -183,7 +183,7 @@ def test_a_subscription_of_the_job_is_made_again_when_the_server_has_forgotten_i
     topic = new_topic(client, "forgotten")
     source = Source("Read", name_subscription(topic, "job-1"), topic)
     sources = Sources(client)
-    sources.start([source])  # It was never made.
+    sources.start([source])  # It was never created.
     deadline = time.monotonic() + TIMEOUT_SEC
     taken = []
     while not taken:
@@ -265,7 +265,7 @@ def test_a_java_that_hangs_is_waited_for_aloud(tmp_path: Path):
     assert reported == ["Waiting for Google's Pub/Sub emulator, 0.5 s at most."]
 
 
-# Ends as Java does where its port is taken, the first time.
+# The first time it ends as Java does when its port is taken.
 SECOND_TIME_LUCKY = f"""#!{sys.executable}
 import http.server, pathlib, sys
 first = pathlib.Path("first")
@@ -322,7 +322,7 @@ def test_a_port_that_is_free_soon_is_waited_for():
     pubsub.wait_for_port(taken.getsockname()[1], timeout_sec=10)
 
 
-# Answers once, and ends as Java does when its memory is full.
+# It answers once, then ends as Java does when its memory is full.
 FULL = f"""#!{sys.executable}
 import http.server, os, sys
 assert os.environ["CLOUD_PUBSUB_EMULATOR_OPTS"] == "-Xmx77m -XX:+ExitOnOutOfMemoryError"

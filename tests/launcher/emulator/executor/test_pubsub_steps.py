@@ -1,4 +1,4 @@
-"""The Pub/Sub steps of a pipeline, and what is executed in their place."""
+"""The Pub/Sub steps of a pipeline, and the steps that replace them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Severity = beam_fn_api_pb2.LogEntry.Severity
 
 
 def pass_on(*entries: beam_fn_api_pb2.LogEntry) -> list[MessageEvent]:
-    """Return the job messages that become of log entries, after the one of the first worker."""
+    """Return the job messages made from log entries, after the message of the first worker."""
     stream = io.BytesIO()
     with (
         WorkerLogs.serve(EventWriter(stream).report) as logs,

@@ -1,4 +1,4 @@
-"""A job runner with the real object store and metadata server, and what it reports written down."""
+"""A job runner with the real object store and metadata server, whose reports are recorded."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Journals:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that a test of the job runner works with."""
+    """Everything that a test of the job runner works with."""
 
     store: ObjectStore
     journals: Journals

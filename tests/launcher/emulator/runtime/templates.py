@@ -116,7 +116,7 @@ def is_first(folder, name):
     return first
 '''
 
-# Windows, coders, keys and combiners of the template's own, in a module beside the entry file.
+# The template's own windows, coders, keys and combiners, in a module beside the entry file.
 OWN_TYPES = '''
 import apache_beam as beam
 from apache_beam.coders import Coder, StrUtf8Coder, TimestampCoder, TupleCoder

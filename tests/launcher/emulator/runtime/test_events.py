@@ -1,4 +1,4 @@
-"""What runs through the executor's pipes arrives as it was written."""
+"""Events arrive through the executor's pipes exactly as written."""
 
 from __future__ import annotations
 

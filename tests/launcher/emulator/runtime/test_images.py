@@ -108,7 +108,7 @@ def test_an_unknown_image_says_what_to_write(tmp_path: Path) -> None:
         registry.find(REFERENCE.replace(":1", ":2"))
     message = str(caught.value)
     assert f"did you mean '{REFERENCE}'?" in message
-    # The advice is a file that loads, once its paths are real.
+    # The advice is a file that loads as soon as its paths are real.
     advice = message[message.index('["') :]
     advice = advice.replace("/path/to/python", sys.executable)
     advice = advice.replace("/path/to/template", str(tmp_path))

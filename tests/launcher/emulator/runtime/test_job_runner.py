@@ -52,7 +52,7 @@ def test_jobs_above_the_limit_wait_in_their_order(bench: Bench, narrow: JobRunne
 
 
 class FullDisk(Journals):
-    """Records nothing before there is room."""
+    """Cannot record anything until there is room."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The flags that a launch becomes."""
+"""The flags that a launch is turned into."""
 
 from __future__ import annotations
 

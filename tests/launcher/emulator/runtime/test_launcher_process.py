@@ -66,7 +66,7 @@ def test_arguments_that_are_too_long_together(tmp_path: Path) -> None:
         build_command(dataclasses.replace(LAUNCH, parameters=many), image, TEMPLATE)
     fewer = dict(list(many.items())[:15])
     command = build_command(dataclasses.replace(LAUNCH, parameters=fewer), image, TEMPLATE)
-    subprocess.run(["/bin/true", *command], check=True, timeout=60)  # the limit is not too high
+    subprocess.run(["/bin/true", *command], check=True, timeout=60)  # as a lower bound of the limit
 
 
 FAILED = "Error occurred in the launcher container: "

@@ -44,7 +44,7 @@ def is_gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    status = Path(f"/proc/{pid}/stat")  # Where nobody reaps orphans they stay as zombies.
+    status = Path(f"/proc/{pid}/stat")  # If nobody reaps orphans, they stay as zombies.
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
@@ -90,7 +90,7 @@ def test_killing_takes_the_whole_group() -> None:
     child.kill()
     assert len(pids) == 2
     assert all(eventually(lambda pid=pid: is_gone(pid)) for pid in pids)
-    child.kill()  # May be repeated.
+    child.kill()  # It can be called again.
 
 
 def test_what_a_child_leaves_behind_is_killed() -> None:

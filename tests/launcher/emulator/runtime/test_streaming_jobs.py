@@ -1,4 +1,4 @@
-"""Streaming jobs where there is no Pub/Sub."""
+"""Streaming jobs without Pub/Sub."""
 
 from __future__ import annotations
 

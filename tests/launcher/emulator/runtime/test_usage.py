@@ -1,4 +1,4 @@
-"""CPU and memory of processes, measured on processes."""
+"""CPU and memory, measured on real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warm processes: what they stage and print is what new ones do, and nothing of them stays."""
+"""Warm processes stage and print the same as new ones, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def warm(
 
 
 def launch(bench: Bench, job_id: str, **changes: Any) -> Journal:
-    """Launch the batch template under one name, wherever it is launched."""
+    """Launch the batch template, under the same name in every bench."""
     parameters = {
         "input": "gs://staging/in/rows.csv",
         "output": "gs://staging/out/rows",
@@ -99,7 +99,7 @@ def launch(bench: Bench, job_id: str, **changes: Any) -> Journal:
 
 
 def level(data: bytes, job_id: str) -> bytes:
-    """Return what was staged without what two jobs never share: ids, times, addresses."""
+    """Return what was staged, without ids, times and addresses, which differ between two jobs."""
     data = data.replace(job_id.encode(), b"JOB")
     data = re.sub(rb"test-job\.\d+\.\d+", b"test-job.TIME", data)
     data = re.sub(rb"\b20\d{18}-\d{4}\b", b"REQUEST-ID", data)
@@ -223,7 +223,7 @@ def test_a_module_that_comes_before_an_imported_one_makes_it_refuse(
     parent = warm_parent.Parent(leash.__file__)
     parent.note_imports()
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    (tmp_path / "json").mkdir()  # a folder of files, which hides nothing
+    (tmp_path / "json").mkdir()  # a folder of files, which hides no module
     (tmp_path / "churn.py").touch()
     parent.check(env)
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -281,7 +281,7 @@ def test_nothing_outlives_a_daemon_that_is_killed(tmp_path: Path) -> None:
         commands = find_descendants(info.pid).items()
         return [pid for pid, command in commands if any(part in command for part in parts)]
 
-    # Each of them has a leash, which shows the same command, but for the worker.
+    # Each, except the worker, has a leash that shows the same command.
     programs = ("template/main.py", "launcher.emulator.executor", "worker_boot.py")
     assert eventually(lambda: len(find(*programs)) >= 5)
     assert len(find("warm_parent.py")) == 2

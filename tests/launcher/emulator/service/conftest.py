@@ -46,7 +46,7 @@ SPEC: Mapping[str, Any] = {
 
 @dataclass
 class RecordingRunner:
-    """Runs nothing, and remembers what it should run; a cancellation waits for ``may_cancel``."""
+    """Runs nothing, but records the jobs to run; a cancellation waits for ``may_cancel``."""
 
     launched: list[Launch] = field(default_factory=list)
     launched_ids: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class RecordingRunner:
 
 @dataclass(frozen=True)
 class Local:
-    """A local Dataflow without processes; every answer is held against its schema."""
+    """A local Dataflow without processes; every answer is checked against its schema."""
 
     http: TestClient
     jobs: JobStore
@@ -139,14 +139,14 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
 
 @pytest.fixture
 def endpoint(local: Local) -> Iterator[str]:
-    """The service of ``local`` on a port of its own; ends with a slash."""
+    """The address of the service of ``local`` on a port of its own; ends with a slash."""
     with serve_app(local.http.app, http=Connection, log_config=None) as port:
         yield f"http://localhost:{port}/"
 
 
 @pytest.fixture
 def client_env(endpoint: str, tmp_path: Path) -> dict[str, str]:
-    """A user's environment that points to the service, and nothing of the user's own."""
+    """An environment that points to the service, without the user's own settings."""
     port = int(endpoint.rstrip("/").rpartition(":")[2])
     info = EmulatorInfo(pid=0, dataflow_port=port, storage_port=port, data_dir=tmp_path)
     return bare_environ() | shell_variables(info, project="p")

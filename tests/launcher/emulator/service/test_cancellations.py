@@ -1,4 +1,4 @@
-"""A cancellation is recorded in the end, though the disk is full for a while."""
+"""A cancellation is recorded in the end, even if the disk is full for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The coverage that the README shows is what the service does."""
+"""The coverage that the README shows matches the service."""
 
 from __future__ import annotations
 

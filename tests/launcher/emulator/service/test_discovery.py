@@ -1,4 +1,4 @@
-"""Routes and query parameters are those of the discovery document."""
+"""Routes and query parameters match the discovery document."""
 
 from __future__ import annotations
 

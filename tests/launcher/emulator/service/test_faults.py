@@ -1,4 +1,4 @@
-"""Calls meet the faults queued for their method, in order, and the queue reports which."""
+"""Faults strike the calls of their method, in order, and the queue reports which have struck."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_web_pages_are_refused(local: Local, origin: str) -> None:
     [("cross-site", 403), ("same-site", 403), ("none", 200), ("same-origin", 200)],
 )
 def test_what_a_page_embeds_is_refused(local: Local, site: str, status: int) -> None:
-    # An image or a script of another site comes without an Origin.
+    # A request for an image or a script comes from another site without an Origin.
     assert local.http.get(URL, headers={"Sec-Fetch-Site": site}).status_code == status
 
 

@@ -1,4 +1,4 @@
-"""What is known of jobs beyond Google's API."""
+"""Facts about jobs beyond Google's API."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from launcher.emulator.service.job_store import JobStore
 
 
 class Clock:
-    """Goes on by a second at every look."""
+    """A clock that advances by a second at every call."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 22, 21, 28, 18, tzinfo=UTC)
@@ -154,7 +154,7 @@ def test_a_clock_that_is_set_back_takes_no_job_back(path: Path) -> None:
     since, _ = jobs.list_messages(record.id, within=TimeRange(start=times[0]), page_size=9)
     assert len(since) == 2
     assert jobs.get(record.id).state_time >= record.create_time
-    assert jobs.get(later.id).state_time < record.create_time  # its own time is right
+    assert jobs.get(later.id).state_time < record.create_time  # its own time is correct
     jobs.close()
 
 

@@ -1,4 +1,4 @@
-"""Launches are accepted and refused by the service's rules, in the service's words."""
+"""Launches are accepted and refused by the service's rules, with the service's messages."""
 
 from __future__ import annotations
 

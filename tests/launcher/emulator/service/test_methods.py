@@ -1,4 +1,4 @@
-"""The methods on jobs, over HTTP; every answer is held against its schema on the way."""
+"""The methods on jobs, over HTTP; every answer is checked against its schema."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run_to(local: Local, job_id: str, *states: str) -> None:
 
 
 def finished(local: Local, job_id: str) -> str:
-    """Let a cancellation go on, and return the state in which it leaves the job."""
+    """Let a cancellation continue, and return the job's state after it."""
     local.runner.may_cancel.set()
     local.methods.close()
     return str(local.call("GET", f"jobs/{job_id}")["currentState"])

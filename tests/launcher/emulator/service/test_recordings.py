@@ -1,4 +1,4 @@
-"""Answers that follow what the real service answered: one recording each, with its source."""
+"""Answers match those of the real service: one recording each, with its source."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def recording(name: str) -> dict[str, Any]:
 
 
 def check(name: str, answer: dict[str, Any]) -> None:
-    """Hold an answer against the recording's fields and values."""
+    """Compare an answer with the recording's fields and values."""
     wanted = recording(name)
     if "fields" in wanted:
         assert sorted(answer) == wanted["fields"]
@@ -168,7 +168,7 @@ def test_metrics_and_autoscaling_events(local: Local) -> None:
 
 
 def say(job: dict[str, Any], *last: Event) -> list[tuple[str, str]]:
-    """Return the messages and states of a job whose executor reports as it does."""
+    """Return the messages and states of a job whose executor reports as the real one does."""
     announcer = Announcer("id", job, workers=1)
     reported: list[tuple[str, str]] = []
     fusing = MessageEvent(Importance.DETAILED, "Fusing consumer Map into Read")

@@ -1,4 +1,4 @@
-"""Finished jobs are deleted with what was staged for them, and with nothing else."""
+"""Finished jobs are deleted with their staged files, and nothing else is."""
 
 from __future__ import annotations
 

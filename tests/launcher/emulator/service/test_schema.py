@@ -1,4 +1,4 @@
-"""Proto3 JSON is read, written and refused as Google does it."""
+"""Proto3 JSON is read, written and refused as Google does."""
 
 from __future__ import annotations
 

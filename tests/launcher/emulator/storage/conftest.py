@@ -49,7 +49,7 @@ def endpoint(tmp_path_factory) -> Iterator[str]:
 
 @contextmanager
 def serve(root: Path) -> Iterator[tuple[subprocess.Popen, str]]:
-    """Run a server of its own on `root` in another process."""
+    """Run a separate server on `root` in another process."""
     process = subprocess.Popen(
         [sys.executable, "-c", _SERVE, str(root)], stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""Resumable uploads on the wire: chunks, questions, interruptions, endings."""
+"""Resumable uploads on the wire: chunks, status queries, interruptions, endings."""
 
 import http.client
 import os

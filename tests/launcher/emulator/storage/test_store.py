@@ -32,7 +32,7 @@ def blob_count(tmp_path: Path) -> int:
 
 
 def ref(name: str, generation: int | None = None) -> ObjectRef:
-    """Name an object, of which that generation must be the live one; 0 when there must be none."""
+    """Name an object whose live generation must be that one; 0 if there must be no object."""
     preconditions = Preconditions(if_generation_match=generation)
     return ObjectRef(bucket="bkt", name=name, preconditions=preconditions)
 
@@ -192,7 +192,7 @@ def test_update_keeps_the_generation(store):
 
 
 def expected_listing(names: list[str], query: ListQuery) -> list[str]:
-    """List by the words of the API reference, without paging: objects and prefixes together."""
+    """List as the API reference says, without paging: objects and prefixes together."""
     entries = set()
     for name in names:
         if not name.startswith(query.prefix) or name < query.start_offset:

@@ -1,6 +1,6 @@
-"""Each failure that the live checks catch: in a project that has it, over real HTTP.
+"""Each failure that the live checks catch, in a project that has it, over real HTTP.
 
-A test is called after the failure's id in ``launcher/jobs/failures.json``.
+A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ LAUNCH = Launch(
 
 def find_live(cloud: Cloud, launch: Launch) -> list[Finding]:
     live = {code.name for code in CODES if code.depth is Depth.LIVE}
-    live |= {OBJECT_MISSING.name, BUCKET_MISSING.name}  # which a launch asks for too
+    live |= {OBJECT_MISSING.name, BUCKET_MISSING.name}  # which a launch requests too
     subject = Subject(tools=Tools(python=Path(sys.executable)), launch=launch)
     return [finding for finding in run_checks(subject, cloud) if finding.code in live]
 
 
 class Project:
-    """A project in which all is well until a test spoils it."""
+    """A project without problems until a test breaks it."""
 
     def __init__(self) -> None:
         self.disabled: set[str] = set()
@@ -251,7 +251,7 @@ def test_files_of_an_earlier_run_are_reported(cloud):
 
 
 def test_the_workers_rights_are_read_from_the_policies(cloud):
-    """They may come from the project's policy or the resource's own; a custom role counts."""
+    """They may come from the policy of the project or the resource; a custom role counts."""
     cloud.roles = ["roles/dataflow.worker"]
     launch = replace(
         LAUNCH,

@@ -47,7 +47,7 @@ def test_a_good_file_whatever_it_is_called_and_in_a_folder(saved, tmp_path):
 def test_what_a_launch_has_to_say(saved):
     wrong = saved.opts | {"feature_columns": "a,b"}
     problem, detail = check(saved.path, "", model_opts=json.dumps(wrong))
-    is_unknown = saved.path.suffix == ".pt"  # TorchScript says nothing of its columns
+    is_unknown = saved.path.suffix == ".pt"  # a TorchScript file does not say its columns
     assert problem == (None if is_unknown else "unusable")
     assert is_unknown or "feature_columns" in detail
     if "trusted" in saved.opts:

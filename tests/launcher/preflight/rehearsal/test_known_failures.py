@@ -1,6 +1,6 @@
-"""Each failure that the rehearsal catches: launched for real on a local Dataflow of its own.
+"""Each failure that the rehearsal catches, launched for real on a local Dataflow of its own.
 
-A test is called after the failure's id in ``launcher/jobs/failures.json``.
+A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def rehearse(project):
 
 
 def test_a_sound_template_passes(rehearse, capsys):
-    """Nothing is found, and the measurements are reported."""
+    """There are no findings, and the measurements are reported."""
     root = rehearse.project.root
     flags = ["--rehearse", f"--project-root={root}", f"--parameters=input={root / 'lines.txt'}"]
     location = f"--template-file-gcs-location={root / 'spec.json'}"
@@ -92,7 +92,7 @@ def test_a_sound_template_passes(rehearse, capsys):
 
 
 def test_launch_timeout(rehearse):
-    """Downloads while the pipeline is built: there is no network, and no end to the waiting."""
+    """Downloads while the pipeline is built: without a network the waiting never ends."""
     rehearse.project.replace(
         "main.py",
         "pipeline.run()",
@@ -175,7 +175,7 @@ def rehearse_streaming(project, garments):
 def test_a_sample_of_messages_goes_through_a_streaming_template(
     project, rehearse_streaming, garments
 ):
-    """Three messages can be predicted, one cannot; where the job writes is not looked for."""
+    """Three messages can be predicted, one cannot; the job's outputs are not looked up."""
     images = gzip.decompress(garments.images.read_bytes())[16:]
     pixels = [list(images[start : start + 784]) for start in range(0, 3 * 784, 784)]
     lines = [json.dumps({"image": each}) for each in pixels]
