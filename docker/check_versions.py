@@ -59,7 +59,7 @@ def find_version(name: str) -> str | None:
 
 
 def read_pin(lock: str, name: str) -> str | None:
-    """Return the version to which a lock pins a package, or None."""
+    """Return the version of a package that a lock pins, or None."""
     match = re.search(rf"^{re.escape(name)}(?:\[[^\]]*\])?==(\S+)", lock, re.MULTILINE)
     return match[1] if match else None
 

@@ -70,7 +70,7 @@ FACTOR = 0.5
 
 
 def describe_file(path: str) -> dict[str, Any]:
-    """Report whether a file exists and may be executed, and the machine that it is for."""
+    """Report whether a file exists and is executable, and for which machine it is."""
     found = Path(path)
     if not found.is_file():
         return {"exists": False, "executable": False, "readable_by_all": False, "machine": None}

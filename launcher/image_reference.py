@@ -1,4 +1,4 @@
-"""What an image is called.
+"""Names of images.
 
 https://cloud.google.com/artifact-registry/docs/docker/names
 """
@@ -84,12 +84,12 @@ def read_reference(text: str) -> ImageReference:
 
 
 def pin(reference: str, digest: str) -> str:
-    """Return the reference to one image for all time: by digest, without the tag."""
+    """Return the permanent reference to an image: by digest, without the tag."""
     return f"{read_reference(reference).name}@{digest}"
 
 
 def find_repository(image: ImageReference) -> tuple[Repository, str] | None:
-    """Return an image's repository and its name in there; None outside Artifact Registry."""
+    """Return an image's repository and its name in it; None outside Artifact Registry."""
     location = image.host.removesuffix(_ARTIFACT_REGISTRY)
     parts = image.path.split("/")
     length = 2 if "." in parts[0] else 1  # of the project: that of a domain is a path
@@ -100,7 +100,7 @@ def find_repository(image: ImageReference) -> tuple[Repository, str] | None:
 
 
 def suggest_repository(reference: str) -> str:
-    """Return a line that says how to make an image's repository; "" outside Artifact Registry."""
+    """Return a line that says how to create an image's repository; "" outside Artifact Registry."""
     found = find_repository(read_reference(reference))
     if found is None:
         return ""

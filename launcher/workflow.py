@@ -34,26 +34,26 @@ from launcher.preflight.suite import run_checks
 
 
 class RunObserver(JobObserver):
-    """Sees what ``run_template`` does, from its thread; derive from it what you need.
+    """Sees what ``run_template`` does, in its thread; override the methods that you need.
 
     The events of one job, those of ``JobObserver``, come between ``on_launched`` and
     ``on_followed``.
     """
 
     def on_findings(self, findings: Sequence[Finding]) -> None:
-        """Take the warnings of the check; an error ends the run."""
+        """Receive the warnings of the check; an error ends the run."""
 
     def on_unchecked(self, reason: FlexpackError) -> None:
-        """Take the reason why the launch is not checked: its spec may not be read."""
+        """Receive the reason why the launch is not checked: its spec may not be read."""
 
     def on_launched(self, job: Job, plan: LaunchPlan) -> None:
-        """Take the job that was launched."""
+        """Receive the launched job."""
 
     def on_followed(self) -> None:
-        """Take notice that nothing more of this job comes, whether it ended well or not."""
+        """Called when no more events of this job follow, whether it succeeded or not."""
 
     def on_fallback(self, shortage: str, plan: LaunchPlan, number: int, total: int) -> None:
-        """Take the shortage that ended a launch, and the plan that is tried next."""
+        """Receive the shortage that ended a launch, and the plan that is tried next."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def plan_run(
     template_flag: str = TEMPLATE_FLAG,
     observer: RunObserver | None = None,
 ) -> tuple[LaunchPlan, ...]:
-    """Return the launch and its fallbacks, all of them checked. Blocks for seconds; sends nothing.
+    """Return the launch and its fallbacks, all checked. Blocks for seconds; sends nothing.
 
     Args:
         check: False reads no spec and checks only what is wrong in itself.
@@ -140,9 +140,10 @@ def run_template(
     observer: RunObserver | None = None,
     connect: Callable[[str, str], Dataflow] = Dataflow,
 ) -> RunResult:
-    """Check a launch, launch it, verify its job and follow it; fall back where machines lack.
+    """Check a launch, launch it, verify its job and follow it; fall back if machines are short.
 
-    Blocks until the job has come so far. A launch is never blindly repeated. A fallback is tried
+    Blocks until the job has reached ``until``. A launch is never blindly repeated. A fallback is
+    tried
     only if capacity or quota was short and no worker had started.
 
     Args:

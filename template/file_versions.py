@@ -31,7 +31,7 @@ class FileVersion:
     Attributes:
         path: ``gs://...`` or local.
         size: in bytes, as it is stored.
-        generation: in Cloud Storage the object's; elsewhere the time at which it was written, in
+        generation: the object's in Cloud Storage; elsewhere the time at which it was written, in
             seconds since 1970.
         sha256: of the contents, if computed.
     """

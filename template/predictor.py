@@ -216,7 +216,7 @@ class Predictor:
 
 
 def _name_misfits(error: str, misfits: Mapping[str, str]) -> str:
-    """Return the error of a row with the columns of its texts among numbers.
+    """Return a row's error with the columns of numbers in which the row has texts.
 
     An error that quotes a text, ``could not convert string to float: 'old'``, is about that text;
     others may have other reasons, and stay unchanged.

@@ -1,4 +1,4 @@
-"""Tensors of torch: recognized without importing it, which costs a launcher a second; moved."""
+"""Recognizes and moves torch tensors without importing torch, which costs a launcher a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
-    """Say whether a value is a tensor; nothing is where torch was not imported."""
+    """Return whether a value is a tensor; without torch imported, nothing is."""
     # Another thread may be importing it at this moment.
     return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
 
@@ -20,7 +20,7 @@ def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
 def to_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
     """Return a tensor on a device; to a GPU it moves from pinned memory, without waiting for it.
 
-    Move what is small: bytes of pixels, which are cast where they arrive.
+    Move small types, such as bytes of pixels, and cast them on the device.
     """
     if device.startswith("cuda") and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)

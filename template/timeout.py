@@ -1,4 +1,4 @@
-"""``predict_timeout_sec``: the end of a call of a model that hangs.
+"""``predict_timeout_sec``: ends a call of a model that hangs.
 
 No thread can stop another one that hangs in ``load_model`` or ``predict``. So the process ends,
 with the stacks of all its threads on stderr: its work is done again elsewhere, or its job fails.
@@ -55,7 +55,7 @@ _TIMER = _ProcessTimer()  # one for the process and all its threads, as faulthan
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """End the process if what the ``with`` statement holds takes longer; None means no limit."""
+    """End the process if the body of the ``with`` statement takes longer; None means no limit."""
     if seconds is None:
         yield
         return

@@ -19,7 +19,7 @@ class RunCounts:
     """Rows of a run; ``rows_read = predictions + dead_letters``.
 
     ``reasons`` are those of the dead letters with their counts, the most frequent first; rare ones
-    may be left out. ``unread_files`` are dead letters too, a row each.
+    may be left out. ``unread_files`` are dead letters too, and count as one row each.
     """
 
     predictions: int

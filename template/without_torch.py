@@ -1,7 +1,7 @@
-"""Imports Beam's RunInference, but not torch, where a pipeline is only built.
+"""Imports Beam's RunInference without torch in processes that only build a pipeline.
 
-Beam imports torch, a second of CPU, for its model manager, which no template uses and which an
-environment without torch lacks as well. Import this module before all others of the template.
+Beam imports torch, a second of CPU, for its model manager. No template uses that, and an
+environment without torch lacks it anyway. Import this module before all others of the template.
 """
 
 import sys

@@ -23,7 +23,7 @@ def test_folders_mirror_the_code(package: str) -> None:
 
 @pytest.mark.parametrize("package", ["template", "launcher"])
 def test_a_module_is_tested_beside_its_neighbours(package: str) -> None:
-    """What is called after a module of another folder belongs there."""
+    """A test named after a module of another folder belongs in that folder."""
     homes: dict[str, set[Path]] = {}
     for path in (PROJECT_ROOT / package).rglob("*.py"):
         homes.setdefault(path.stem, set()).add(path.parent)

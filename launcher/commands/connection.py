@@ -65,9 +65,10 @@ def format_jobs_command(verb: str, job_id: str, project: str, region: str) -> st
 
 
 def format_local_hint() -> str:
-    """Return how this shell would use the local Dataflow of this folder; empty if it does already.
+    """Return how to point this shell at the local Dataflow of this folder.
 
-    Empty too if this folder has none, and none listens on the default port.
+    Empty if it already uses that, or if there is none, neither for this folder nor on the default
+    port.
     """
     if find_endpoint() != DEFAULT_ENDPOINT or os.environ.get("STORAGE_EMULATOR_HOST"):
         return ""

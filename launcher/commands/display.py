@@ -1,4 +1,4 @@
-"""What ``flexpack run`` and ``flexpack jobs wait`` show of a run."""
+"""What ``flexpack run`` and ``flexpack jobs wait`` show while a run goes on."""
 
 from __future__ import annotations
 

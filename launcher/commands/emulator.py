@@ -27,7 +27,7 @@ _START_WITH_IMAGES_TIMEOUT_SEC = 600.0
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs and their flags."""
+    """Add the subcommands and their flags."""
     verbs = add_verbs(parser)
     start = add_verb(
         verbs, "start", "serve Dataflow, Cloud Storage and Pub/Sub on this machine", _start

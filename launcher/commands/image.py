@@ -29,7 +29,7 @@ _SMALL_BYTES = 10_000  # Smaller layers share one row.
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs and their flags."""
+    """Add the subcommands and their flags."""
     verbs = add_verbs(parser)
     tag = add_verb(verbs, "tag", "print the image's name and tag, inferred from git", _tag)
     build = add_verb(verbs, "build", "build the image with docker, buildah or Cloud Build", _build)

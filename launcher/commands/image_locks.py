@@ -74,7 +74,7 @@ def _lock(args: Namespace) -> int:
 
 
 def _bases(args: Namespace) -> int:
-    """Show the base images and their tags' digests; with ``--move``, record these."""
+    """Show the base images and their tags' digests; with ``--move``, record the digests."""
     kit = find_kit(_ROOT)
     if args.move and is_from_wheel(kit):
         raise InputError(

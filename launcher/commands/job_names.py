@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 def find_job_id(dataflow: Dataflow, job: str, *, active: bool = False) -> str:
     """Return the id of a job given by id or name. Blocks for a request or two.
 
-    A name means the active job of that name, of which there is one at most, or else the last one.
+    A name means the active job of that name (there is at most one), otherwise the last one.
 
     Args:
         active: ignore jobs that have ended.
@@ -41,7 +41,7 @@ def find_job_id(dataflow: Dataflow, job: str, *, active: bool = False) -> str:
 
 @contextmanager
 def explain_missing(job: str, dataflow: Dataflow) -> Iterator[None]:
-    """Say how to find a job if no job has that id."""
+    """Say how to find the job if no job has that id."""
     try:
         yield
     except ApiError as error:

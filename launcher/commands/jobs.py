@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs and their flags."""
+    """Add the subcommands and their flags."""
     verbs = add_verbs(parser)
 
     def add(name: str, help_text: str, run: Command) -> CommandParser:

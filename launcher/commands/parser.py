@@ -1,4 +1,4 @@
-"""The pieces of argparse that the command line is made of."""
+"""The argparse classes and functions that the command line is built from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REQUIRED = ("the following arguments are required", "one of the arguments")
 
 
 class CommandParser(argparse.ArgumentParser):
-    """argparse with whole flags only, suggestions, and the launcher's form of errors."""
+    """argparse with suggestions and the launcher's form of errors, without abbreviated flags."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -95,7 +95,7 @@ class Number:
             value = self.kind(text)
         except ValueError:
             value = None
-        if value is None or not value >= self.least:  # NaN neither
+        if value is None or not value >= self.least:  # nor NaN
             whole = "whole " if self.kind is int else ""
             raise argparse.ArgumentTypeError(f"expected a {whole}number of at least {self.least:g}")
         return value

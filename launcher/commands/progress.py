@@ -36,7 +36,7 @@ MESSAGE_STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: 
 
 
 class Progress(JobObserver):
-    """An observer that keeps count, and can sum up what it saw."""
+    """An observer that counts, and can summarize what it saw."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._meter = Meter(clock)

@@ -13,7 +13,7 @@ from launcher.google.files import plan_uploads, read_lines, upload_files
 
 
 def add_flags(parser: CommandParser) -> None:
-    """Add the command's verbs and their flags."""
+    """Add the subcommands and their flags."""
     verbs = add_verbs(parser)
     copy = add_verb(verbs, "cp", "copy local files to Cloud Storage", _copy)
     set_example(copy, "flexpack storage cp customers.csv churn.pth gs://my-bucket/churn/")

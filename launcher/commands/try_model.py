@@ -70,7 +70,7 @@ def _run(args: Namespace) -> int:
         while True:
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # which it has got as well, and ends by
+            except KeyboardInterrupt:  # which it has received as well, and ends by
                 continue
 
 
@@ -82,7 +82,7 @@ def _check_parameters(parameters: dict[str, str]) -> None:
         if name in _NOT_TRIED:
             raise InputError(f"--parameters {name}: does nothing in a try; leave it out")
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=_TYPO_SIMILARITY)
-        if nearest and name not in names:  # any other may be an option of the model's
+        if nearest and name not in names:  # any other may be an option of the model
             raise InputError(
                 f"--parameters {name}: the batch template has no such parameter"
                 f"{did_you_mean(name, names)}"

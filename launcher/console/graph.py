@@ -270,7 +270,7 @@ def _width(each: str, shown: Mapping[str, Step]) -> int:
 
 
 def _draw(middles: Sequence[tuple[float, float]]) -> str:
-    """Return the SVG path through the places of a line, from box to box."""
+    """Return the SVG path of a line through its points, from box to box."""
     x, y = middles[0]
     parts = [f"M{x:.1f},{y + _HEIGHT:.1f}"]
     for number, (next_x, next_y) in enumerate(middles[1:], 1):

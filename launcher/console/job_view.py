@@ -20,14 +20,14 @@ Sample = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """How far a job has come.
+    """A job's progress.
 
     Attributes:
         rows: predicted or dead-lettered; of a job that is not the kit's, the elements of its
             largest collection; None while nothing is known.
         is_kit: whether the job counts rows as the kit's templates do.
-        speed: rows per second: of late while it runs, from the first count to the last once it has
-            ended.
+        speed: rows per second: recent ones while it runs, the mean from first to last count after
+            it has ended.
     """
 
     rows: int | None = None
@@ -69,7 +69,7 @@ def _count_rows(sample: Sample) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How much of the known work is done, and how long the rest will take at this pace."""
+    """The share of the known work that is done, and the time for the rest at this pace."""
 
     done: int
     total: int
@@ -78,11 +78,11 @@ class Progress:
 
 
 def find_progress(spread: Sequence[tuple[str, str]], samples: Sequence[Sample]) -> Progress | None:
-    """Return how far a batch job has come, or None if nobody knows yet.
+    """Return the progress of a batch job, or None if it is not known yet.
 
-    The kit's template counts the rows that it finds before it reads them. Of other jobs it is known
-    where work is spread over the workers: as many elements as go into that step must come out of
-    it. The last such step that got any counts.
+    The kit's template counts the rows that it finds before it reads them. For other jobs progress
+    is known at steps that spread work over the workers: as many elements must come out as go in.
+    The last such step with input counts.
 
     Args:
         spread: the collections that go into each such step and come out of it, in their order.

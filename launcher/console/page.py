@@ -1,4 +1,4 @@
-"""What handlers take and return: a visit in; a page, a redirection, a picture or data out."""
+"""The input and outputs of handlers: a visit; a page, a redirection, a picture or data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.console.apis import ApiRefusal, Apis
 
 @dataclass
 class Console:
-    """What outlives a visit: the services, and values that never change. Thread-safe."""
+    """The state that outlives a visit: the services, and values that never change. Thread-safe."""
 
     apis: Apis
     project: str
@@ -45,8 +45,8 @@ class Visit:
     """A request: parts of its path, its query, its form.
 
     Attributes:
-        is_partial: a part of a page is wanted, not all of it.
-        project: that the address names, or else the console's own.
+        is_partial: whether only a part of a page is requested.
+        project: the one in the address, otherwise the console's own.
     """
 
     path: Mapping[str, str]

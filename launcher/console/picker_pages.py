@@ -1,4 +1,4 @@
-"""What a field's picker lists: buckets and objects, topics, subscriptions, tables."""
+"""The content of a field's picker: buckets and objects, topics, subscriptions, tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Entry:
 
     Attributes:
         value: what a choice fills in; None if it can only be opened.
-        opens: where its content is listed; None if it has none.
+        opens: the address of its content; None if it has none.
     """
 
     label: str

@@ -40,8 +40,8 @@ class Results:
         topics: where a stream's predictions and dead letters go, by parameter.
         table: the first predictions; None if there are none yet.
         pictures: whether each row has a picture.
-        problem: why no table is shown though there are files.
-        commands: what fetches the files, each with what it fetches.
+        problem: why no table is shown although there are files.
+        commands: the commands that fetch files, each with a description.
     """
 
     output: str = ""

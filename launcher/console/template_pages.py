@@ -118,7 +118,7 @@ def show_form(console: Console, visit: Visit) -> Answer:
 
 
 def check_form(console: Console, visit: Visit) -> Answer:
-    """Show the service's verdict on a form, and other ways to launch the same."""
+    """Show the service's verdict on a form, and the same launch as a command and a request."""
     filled = _read_filled(visit)
     form, _ = _read_form(console.apis, filled)
     verdict = launches.check(console.apis, filled, form)

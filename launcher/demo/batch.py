@@ -1,8 +1,8 @@
 """``make demo``: from weights to predictions on the local Dataflow.
 
 Shows each ``flexpack`` command before it runs, so that a reader can do the same by hand. Images
-and weights are the kit's own drawn ones, or any that are named; what torch has to do (drawing,
-training, the report) runs as ``python -m template.demo...`` in a process of its own.
+and weights are the kit's own drawn ones, or any that are named; the parts that need torch (drawing,
+training, the report) run as ``python -m template.demo...`` in a process of their own.
 """
 
 from __future__ import annotations

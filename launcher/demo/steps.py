@@ -69,7 +69,7 @@ def start_emulator(port: str) -> daemon.EmulatorInfo:
 
 
 def stage(path: str) -> str:
-    """Upload a local file to the demo's bucket, which is made; return its address there.
+    """Upload a local file to the demo's bucket, created if missing; return its address there.
 
     A ``gs://`` address and the empty string are returned as they are.
     """

@@ -1,8 +1,8 @@
 """``make demo-streaming``: images published at a rate, predictions as they arrive.
 
 Starts the local Dataflow with Google's Pub/Sub emulator, launches the streaming template, publishes
-the demo's images and some messages that hold none, shows what comes back, drains the job and
-reports what became of every message. A separate process runs what needs torch.
+the demo's images and some messages that hold none, shows the replies, drains the job and reports
+the fate of every message. A separate process runs what needs torch.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""HTTP connections: uvicorn's, but for what some clients do to them.
+"""HTTP connections: uvicorn's, except for the odd habits of some clients.
 
 An app can abort one, as some faults want. A client that has sent a request and ended its side of
-the socket is answered. Connections on which no request comes are closed in time, and give way to
-others before a process may open no more files: nobody is locked out by them.
+the socket is answered. Connections without a request are closed after a time, and give way to
+others before the process runs out of files: they lock nobody out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_FILES = 8192
 
 
 def allow_many_files() -> None:
-    """Let this process open as many files as it may, up to what thousands of clients need."""
+    """Raise the limit of open files as far as allowed, up to what thousands of clients need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -34,8 +34,8 @@ class Connection(H11Protocol):
 
     Attributes:
         head_sec: how long a client may take for the head of a request.
-        most: how many connections a server has; when there are more, the one that has been silent
-            for longest is closed. None for a quarter of the files that the process may open.
+        most: how many connections a server has; if there are more, the one that has been silent
+            longest is closed. None for a quarter of the files that the process may open.
     """
 
     head_sec: ClassVar[float] = KEEP_ALIVE_SEC
@@ -63,7 +63,7 @@ class Connection(H11Protocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         self._has_ended = True
-        return self._is_answered()  # Else asyncio closes it.
+        return self._is_answered()  # Otherwise asyncio closes it.
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

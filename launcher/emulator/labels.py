@@ -1,4 +1,4 @@
-r"""Which labels Google's services take, of jobs and of buckets alike.
+r"""The labels that Google's services accept, for both jobs and buckets.
 
 Mirrors ``Job.labels`` of Dataflow's discovery document, whose \p{Ll}, \p{Lo} and \p{N} are letters
 and digits of any script, and https://cloud.google.com/storage/docs/tags-and-labels.

@@ -1,4 +1,4 @@
-"""The lock of an emulator's folder, which identifies the one process that serves it.
+"""The lock of an emulator's folder, which identifies the process that serves it.
 
 A POSIX record lock: it ends with its holder, no child inherits it, and the system itself names the
 holder (fcntl(2), F_GETLK), so that no other process is ever signalled. Opening and closing the file

@@ -39,7 +39,7 @@ DEFAULT_HEAP_MB = 2048
 _POLL_SEC = 0.05
 _LOOK_SEC = 2.0
 _PORT_TAKEN = b"java.net.BindException"
-# After a shorter life, the next start waits longer and longer.
+# If it lives less long, each next start waits longer.
 _SOON_SEC = 10.0
 _LONGEST_PAUSE_SEC = 10.0
 

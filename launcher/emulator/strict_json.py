@@ -1,4 +1,4 @@
-"""JSON that came from outside, read so that whatever it holds can be written again.
+"""Reads JSON from outside, so that everything in it can be written again.
 
 A lone surrogate would be stored and then fail every listing that shows it; objects nested a
 thousand deep would fail whoever walks through them. Both are refused here, for every API.
@@ -27,7 +27,7 @@ def parse_strictly(content: bytes) -> object:
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Return whether objects and lists are nested in more than so many levels."""
+    """Return whether objects and lists are nested in more than the allowed levels."""
     layer = [value]
     for _ in range(levels):
         layer = [item for outer in layer for item in _members(outer)]

@@ -29,8 +29,8 @@ def client_variables(info: EmulatorInfo) -> dict[str, str]:
     """Return what the processes of jobs need; they get their project in another way."""
     loopback = f"127.0.0.1:{info.dataflow_port}"
     return {
-        # google-auth looks for a key file, then in gcloud's folder, then asks the metadata
-        # server: the first two must not lead to the user's own credentials.
+        # google-auth looks for a key file, then in gcloud's folder, then asks the metadata server.
+        # The first two must not lead to the user's own credentials.
         "GOOGLE_APPLICATION_CREDENTIALS": "",
         "CLOUDSDK_CONFIG": str(info.data_dir / "gcloud"),
         "GCE_METADATA_HOST": f"localhost:{info.dataflow_port}",

@@ -65,7 +65,7 @@ def read_pins(lock: str) -> dict[str, str]:
 
 
 def read_pin(lock: str, name: str) -> str:
-    """Return the version to which a lock's text pins a package.
+    """Return the version of a package that a lock's text pins.
 
     Raises:
         InputError: it does not.

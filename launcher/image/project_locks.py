@@ -267,7 +267,8 @@ def merge_locks(
     for project in projects:
         lock = read_project_lock(project)
         requirements = parse_requirements(read_project_requirements(project))
-        # Another tool locks torch with CUDA libraries, which this image has or does without.
+        # Another tool locks torch with CUDA libraries, which this image already has or does not
+        # need.
         is_foreign = lock.checksum is None and "torch" in kit_pins
         own = {
             name: pin
@@ -294,7 +295,7 @@ def _check_pinned(project: Project, lock: ProjectLock) -> Iterator[Finding]:
 
 
 def _check_requirements(project: Project, lock: ProjectLock, kit: KitPins) -> Iterator[Finding]:
-    """Compare requirements.in with what is locked for it."""
+    """Compare requirements.in with its lock."""
     lines = read_project_requirements(project)
     if not lines or lock.unpinned:
         return
@@ -345,7 +346,7 @@ def _check_pin(
 
 
 def _read_applying(project: Project) -> dict[str, Requirement]:
-    """Return a project's requirements, without those that are for another machine."""
+    """Return a project's requirements, without those for other platforms."""
     lines = read_project_requirements(project)
     return {
         name: requirement

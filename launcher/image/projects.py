@@ -1,4 +1,4 @@
-"""Projects of the user's own, whose packages and requirements go into the image: ``--code DIR``.
+"""Users' own projects, whose packages and requirements go into the image: ``--code DIR``.
 
 ::
 
@@ -73,8 +73,8 @@ def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
     """Read projects.
 
     Raises:
-        InputError: a folder does not exist, holds no package, or holds one that may not be; or two
-            projects hold the same package.
+        InputError: a folder does not exist, holds no package, or holds one with a forbidden name;
+            or two projects hold the same package.
     """
     projects = tuple(map(_read_project, folders))
     owners: dict[str, Path] = {}
@@ -92,11 +92,11 @@ def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
 def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield every file of a project's packages, each with its path relative to the project.
 
-    Hidden files, bytecode and ``tests`` folders stay out. What a link names is taken as if it were
-    there.
+    Hidden files, bytecode and ``tests`` folders stay out. The target of a link is copied in its
+    place.
 
     Raises:
-        InputError: there is something that cannot be copied.
+        InputError: a file cannot be copied.
     """
 
     def stop(error: OSError) -> None:
@@ -120,7 +120,7 @@ def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def find_weight(project: Project) -> str | None:
-    """Return what to say of a project whose packages hold many megabytes, such as weights."""
+    """Return a warning about a project whose packages hold many megabytes, such as weights."""
     sizes = {path: path.stat().st_size for _, path in find_code(project)}
     if sum(sizes.values()) < _MANY_BYTES:
         return None

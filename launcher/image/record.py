@@ -1,4 +1,4 @@
-"""The memory of what was built: the last image of each engine.
+"""A record of builds: the last image of each engine.
 
 It is in ``build/image/image.json``, which is read when an image is tested and a template is made.
 """
@@ -51,7 +51,7 @@ class BuiltImage:
 
 
 def remember_image(root: Path, image: BuiltImage) -> None:
-    """Make an image the last one that was built."""
+    """Record an image as the last one that was built."""
     images = [known for known in _read(root) if known.engine != image.engine]
     path = root / _LAST
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def find_last_image(root: Path, engine: str | None = None) -> BuiltImage | None:
 
 
 def _read(root: Path) -> list[BuiltImage]:
-    """Return what is remembered, the newest last; nothing that another version has written."""
+    """Return the records, the newest last, without those that another version has written."""
     try:
         return [BuiltImage(**record) for record in json.loads((root / _LAST).read_text())]
     except (FileNotFoundError, ValueError, TypeError):

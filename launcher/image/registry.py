@@ -1,4 +1,4 @@
-"""One repository of a registry, over HTTP: what it holds, and what is added to it.
+"""One repository of a registry, over HTTP: reads its content and adds to it.
 
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
@@ -31,8 +31,8 @@ _TIMEOUT_SEC = 60.0
 class Registry:
     """An image's repository.
 
-    With the caller's rights in Artifact Registry; a registry of this machine is asked without TLS;
-    any other with the rights of everybody.
+    Artifact Registry is used with the caller's rights, a registry on this machine without TLS, any
+    other anonymously.
     """
 
     def __init__(self, image: ImageReference) -> None:
@@ -73,7 +73,7 @@ class Registry:
         return self._call("PUT", f"manifests/{reference}", headers=headers, data=content)
 
     def add_to_index(self, subject: str, descriptor: Mapping[str, Any]) -> None:
-        """Add a manifest to those of a subject, for a registry that does not keep them itself.
+        """Add a manifest to a subject's list, for a registry that does not keep the list itself.
 
         https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
         """
@@ -105,7 +105,7 @@ class Registry:
         return answer
 
     def _log_in(self, answer: requests.Response) -> bool:
-        """Get the token that everybody gets; return whether there is one.
+        """Get an anonymous token; return whether there is one.
 
         https://distribution.github.io/distribution/spec/auth/token/
         """

@@ -1,4 +1,4 @@
-"""Making the image's own lock files, from ``docker/requirements.in``, split into layers."""
+"""Makes the image's own lock files from ``docker/requirements.in``, split into layers."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ TEMPLATE_PACKAGES = (
 
 @dataclass(frozen=True)
 class LockResult:
-    """What became of a lock.
+    """The outcome of making a lock.
 
     Attributes:
-        flavour: that it is for.
+        flavour: the lock's.
         place: the lock's file or folder.
-        before: the pins that were there, by name; empty for a new lock.
-        after: the pins that are there now.
+        before: the earlier pins, by name; empty for a new lock.
+        after: the new pins.
         warnings: possible mistakes of the user.
-        problem: why the lock was left as it is.
+        problem: why the lock was not changed.
     """
 
     flavour: Flavour
@@ -70,7 +70,7 @@ class LockResult:
 
     @property
     def changes(self) -> list[str]:
-        """One line for each package that came, went, or has another version."""
+        """One line for each package that was added, removed, or has another version."""
         lines = []
         for name in sorted(self.before.keys() | self.after.keys()):
             old, new = self.before.get(name), self.after.get(name)
@@ -92,7 +92,7 @@ def write_locks(
     A flavour without a lock starts from the pins of the default one.
 
     Raises:
-        InputError: the requirements are not there.
+        InputError: the requirements do not exist.
         ImageError: they cannot be resolved.
     """
     lines = read_requirement_lines(root)
@@ -168,7 +168,7 @@ def _check_torch(flavour: Flavour, pins: Mapping[str, str]) -> None:
             "that imports it (--code)"
         )
     if found != flavour.torch_version:
-        # A configured index or folder has a build of its own, which pip and uv prefer.
+        # A configured index or folder has its own build, which pip and uv prefer.
         raise ImageError(
             f"{flavour.lock_folder}: resolved to torch {found} instead of "
             f"{flavour.torch_version}; make this lock without UV_FIND_LINKS and UV_INDEX"
@@ -201,7 +201,7 @@ def explain_missing_build(flavour: Flavour, error: ToolError) -> str | None:
 def find_warnings(
     place: Path, resolver: Resolver, before: Mapping[str, str], after: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return what the user may not have meant: downgrades, and versions that are years old."""
+    """Return changes that may be mistakes: downgrades, and versions that are years old."""
     downgrades = (
         f"{name} went back from {old} to {after[name]}: something else needs the older one. Test "
         "what used the newer"

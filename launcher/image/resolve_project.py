@@ -1,4 +1,4 @@
-"""Making the lock of a user's project, beside the packages that the image has anyway."""
+"""Makes the lock of a user's project, without the packages that the image already has."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_project_lock(
         kit: the folder with the image's own locks.
 
     Raises:
-        InputError: the requirements are not there, or contradict the image's own packages.
+        InputError: the requirements do not exist, or contradict the image's own packages.
         ImageError: they cannot be resolved.
     """
     if not project.requirements.exists():
@@ -91,7 +91,7 @@ def write_project_lock(
         check_companions(project.lock, flavour, after)
         options = [ONLY_WHEELS, *(line for line in lines if line.startswith("-"))]
         changed = write_if_changed(project.lock, format_project_lock(text, lines, options))
-        # A new lock is all new: only what the project itself asks for is worth a warning.
+        # In a new lock all is new: only the project's own requirements are worth a warning.
         named = {name: after[name] for name in parse_requirements(lines) if name in after}
         warnings = find_warnings(project.lock, resolver, before, after if before else named)
     return LockResult(flavour, project.lock, before, after, changed=changed, warnings=warnings)

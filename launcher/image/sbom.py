@@ -1,6 +1,6 @@
 """The bill of materials of an image, as CycloneDX 1.5: packages, interpreter, programs, system.
 
-Made from what is installed in the image, not from what was requested, and in the words that
+Made from what is installed in the image, not from what was requested, and with the names that
 scanners look for: the distribution and the source package of a Debian package, the modules of a Go
 program.
 Artifact Registry loads 1.4 and 1.5: https://cloud.google.com/artifact-analysis/docs/upload-sboms.
@@ -34,7 +34,7 @@ def build_sbom(reference: str, config: ImageConfig, facts: Facts) -> str:
         bom_ref=f"image:{reference}",
         properties=[Property(name=name, value=value) for name, value in config.labels.items()],
     )
-    # The layers' hashes name the content for good, whatever the image is called.
+    # The layers' hashes identify the content, whatever the image's name.
     identity = uuid.uuid5(uuid.NAMESPACE_OID, "\n".join((reference, *config.diff_ids)))
     components = [
         _describe_interpreter(facts.python_version),

@@ -1,4 +1,4 @@
-"""A scan of an image's bill of materials for known vulnerabilities, by a scanner of the user's."""
+"""Scans an image's bill of materials for known vulnerabilities, with the user's own scanner."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def find_scanner() -> Scanner:
 
 
 def scan(scanner: Scanner, sbom: Path) -> int:
-    """Let a scanner print what it finds, and return its exit status: 0 if nothing is serious.
+    """Run a scanner, which prints its findings; return its exit status, 0 if nothing is serious.
 
     Blocks, for minutes the first time.
 

@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_LEVEL = 6
 
-# What the layers of docker/Dockerfile are called, by words of their instructions.
+# Names of the layers of docker/Dockerfile, by words in their instructions.
 _NAMES = (
     ("/locks/torch.txt", "torch and its CUDA libraries"),
     ("/locks/beam.txt", "Beam, and what else flexpack needs"),
@@ -34,7 +34,7 @@ _NAMES = (
     ("/opt/apache/beam", "Beam's boot program"),
 )
 _CODE = ("flexpack's code", "your code")
-# Its first own layer, whose target the engines write down.
+# Its first own layer, whose target the engines record.
 _FIRST = "/opt/flexpack/build/"
 
 # What buildah writes for the files of a COPY: "multi:", their hash, "in", the target.
@@ -52,7 +52,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class ImageSize:
-    """The sizes of an image. ``is_exact`` is false where the layers were not compressed yet."""
+    """The sizes of an image. ``is_exact`` is False if the layers were not compressed yet."""
 
     layers: tuple[Layer, ...]
     is_exact: bool
@@ -93,7 +93,7 @@ def read_size(layout: Path) -> ImageSize:
 
 
 def check_size(size: ImageSize, flavour: Flavour) -> list[Finding]:
-    """Return a warning where an image is bigger than its flavour's budget."""
+    """Return a warning if an image is bigger than its flavour's budget."""
     compressed = size.compressed_bytes / _GB
     if compressed <= flavour.compressed_budget_gb:
         return []
@@ -111,7 +111,7 @@ def check_size(size: ImageSize, flavour: Flavour) -> list[Finding]:
 
 
 def name_layers(layers: Sequence[Layer]) -> list[str]:
-    """Return what each layer of docker/Dockerfile holds; of another Dockerfile its instruction."""
+    """Return what each layer of docker/Dockerfile holds; for other Dockerfiles its instruction."""
     names = [_name_step(layer.created_by) for layer in layers]
     first = next((n for n, layer in enumerate(layers) if _FIRST in layer.created_by), None)
     if first is not None:

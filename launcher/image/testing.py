@@ -1,4 +1,4 @@
-"""The proof that an image works: it is entered, both of its roles are played, it is measured."""
+"""Tests that an image works: enters it, plays both of its roles, and measures it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_image(
     Pulls an image that is not on this machine. Writes its bill of materials into build/image/.
 
     Args:
-        trial: the user's model, to be tried too.
+        trial: the user's model, which is tried too.
 
     Raises:
         InputError: a file of the trial does not exist.

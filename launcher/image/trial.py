@@ -1,4 +1,4 @@
-"""The user's model, tried in the image before a push: class or file, and a sample of rows."""
+"""Tries the user's model in the image before a push: class or file, and a sample of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from launcher.errors import InputError
 from launcher.google.storage import list_object_names, read_object
 from launcher.preflight.rehearsal.sample import NoSample, read_sample
 
-_MOST_FILES = 1000  # of a folder of a model
+_MOST_FILES = 1000  # of a model's folder
 # Where the image sees the files.
 _INSIDE = PurePosixPath("/tmp/flexpack-trial")  # noqa: S108
 
@@ -25,8 +25,8 @@ class ModelTrial:
     Attributes:
         model_class: ``module:Class``, importable in the image; None takes that of the file's kind.
         model_path: its file or folder, local or ``gs://``; None only imports the class.
-        input: rows to predict, as the template's parameter; None only loads the model. One file is
-            taken, and of lines the first megabyte.
+        input: rows to predict, as the template's parameter; None only loads the model. Only one
+            file is used, and only the first megabyte of a file of lines.
         parameters: more parameters of the batch template.
     """
 
@@ -37,7 +37,7 @@ class ModelTrial:
 
     @property
     def name(self) -> str:
-        """What messages call the model."""
+        """The model's name in messages."""
         return self.model_class or PurePosixPath(self.model_path or "").name
 
 

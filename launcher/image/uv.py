@@ -41,14 +41,13 @@ def build_lock_command(
     only_names: bool = False,
     platform: str = _PLATFORM,
 ) -> list[str]:
-    """Return the command that resolves a flavour's packages, to be run in the project's root.
+    """Return the command that resolves a flavour's packages; run it in the project's root.
 
     Args:
-        constraints: files of versions that are asked for.
-        output: where the pins go; those that are there already are kept if possible. None
-            prints them.
-        only_names: do without the hashes.
-        platform: whose wheels will do.
+        constraints: files of required versions.
+        output: the file for the pins; existing pins are kept if possible. None prints them.
+        only_names: omit the hashes.
+        platform: the one whose wheels are used.
     """
     return [
         *(_uv(), "pip", "compile", str(requirements), "--quiet"),
@@ -61,12 +60,12 @@ def build_lock_command(
 
 
 class Resolver:
-    """uv, asked about one set of requirements.
+    """uv, for one set of requirements.
 
     Args:
-        folder: for its files; empty.
+        folder: an empty one, for its files.
         environ: variables of uv, see ``build_uv_environ``.
-        place: where uv looks for its configuration, and above.
+        place: uv looks for its configuration here and above.
         platform: whose wheels will do.
     """
 
@@ -88,8 +87,8 @@ class Resolver:
         """Return the pins of all requirements. Blocks, for seconds; reads the package indexes.
 
         Args:
-            constraints: versions that are asked for.
-            known: pins that are kept where they fit.
+            constraints: required versions.
+        known: pins that are kept if they fit.
             flags: more flags of uv.
             only_names: do without the hashes.
 
@@ -113,9 +112,9 @@ class Resolver:
         return output.read_text()
 
     def find_old(self, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-        """Yield, for each package that came with a version that is years old, what to say about it.
+        """Yield a warning for each new package with a version that is years old.
 
-        A resolver goes back that far where newer versions do not fit what is pinned already.
+        A resolver goes back that far if newer versions do not fit the existing pins.
         """
         day = datetime.now(UTC).date() - _OLD
         newest = self._find_newest([name for name in after if name not in before])
@@ -131,7 +130,7 @@ class Resolver:
                 )
 
     def _find_newest(self, names: Sequence[str], *flags: str) -> dict[str, str]:
-        """Return the newest version of each package by itself; nothing if one has none."""
+        """Return the newest version of each package on its own; nothing if one has no version."""
         if not names:
             return {}
         command = build_lock_command("-", only_names=True, platform=self._platform)
@@ -187,7 +186,7 @@ def build_uv_environ(
     variables = dict(environ)
     if not flavour.is_on_pypi:
         links += environ.get("PIP_FIND_LINKS", "").split()
-        # PyTorch's index has other packages too, in old versions; uv would look nowhere else.
+        # PyTorch's index also has old versions of other packages; uv would look nowhere else.
         variables.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     variables["UV_FIND_LINKS"] = ",".join(filter(None, links))
     return variables
@@ -215,7 +214,7 @@ def read_pip_conf(path: Path) -> dict[str, str]:
     if index := values.get("index-url"):
         variables["UV_DEFAULT_INDEX"] = index
     if more := values.get("extra-index-url", "").split():
-        # pip takes the best of all indexes; uv by itself asks the first that has the package.
+        # pip takes the best of all indexes; uv by default uses the first that has the package.
         variables |= {"UV_INDEX": " ".join(more), "UV_INDEX_STRATEGY": "unsafe-best-match"}
     if links := values.get("find-links", "").split():
         variables["UV_FIND_LINKS"] = ",".join(links)

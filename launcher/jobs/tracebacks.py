@@ -49,7 +49,7 @@ def find_exception(traceback: str) -> str:
 
 
 def _cut(message: list[str]) -> list[str]:
-    """Return the lines up to a blank line after which the message does not go on, indented."""
+    """Return the lines up to a blank line that no indented part of the message follows."""
     for number, line in enumerate(message):
         after = next((each for each in message[number:] if each.strip()), "")
         if not line.strip() and not after[:1].isspace():

@@ -119,7 +119,7 @@ class _MessageTail:
         self._job_id = job_id
         self._latest: datetime | None = None
         self._seen: set[tuple[str, datetime | None, str]] = set()
-        # Detail messages tell about the workers; they are read, but not passed on.
+        # Detail messages are about the workers; they are read, but not passed on.
         is_detailed = until is Milestone.WORKERS_STARTED
         self._minimum = MessageImportance.DETAILED if is_detailed else MessageImportance.BASIC
         self.reports_workers = False

@@ -38,7 +38,7 @@ def build_environment(
     image: str | None = None,
     on_all_workers: bool = True,
 ) -> FlexTemplateRuntimeEnvironment:
-    """Return the environment of the options, completed for its GPUs.
+    """Return the environment that the options describe, with the settings that its GPUs need.
 
     As in gcloud, a staging location alone serves for temporary files too. Of the lists and maps
     (experiments, pipeline options, labels) those of ``base`` are kept: whether the service adds a
@@ -171,7 +171,7 @@ def _is_label(text: str) -> bool:
 def _experiments(
     options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment, on_all_workers: bool
 ) -> tuple[str, ...]:
-    """Return the experiments; none where the template's may stand as they are."""
+    """Return the experiments; none if the template's can stay as they are."""
     own = options.additional_experiments
     kept = base.additional_experiments
     if options.accelerator is not None:

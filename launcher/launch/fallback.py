@@ -24,7 +24,7 @@ _LONGEST_NAME = 63
 
 @dataclass(frozen=True)
 class Fallback:
-    """One fallback's changes of the launch; ``text`` is what the user wrote."""
+    """One fallback's changes to the launch; ``text`` is what the user wrote."""
 
     text: str
     changes: Mapping[str, Any]

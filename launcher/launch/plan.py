@@ -19,7 +19,7 @@ class LaunchPlan:
     Attributes:
         requested: the environment that the job should have: the request's over the template's, if
         the template is known.
-        fallback: its changes of the first launch; None for the first launch.
+        fallback: its changes to the first launch; None for the first launch itself.
     """
 
     config: LaunchConfig

@@ -72,7 +72,7 @@ def check_metadata(metadata: TemplateMetadata, *, is_for_gcloud: bool = False) -
     """Return the reasons why the service, gcloud or the Console would refuse the metadata.
 
     Args:
-        is_for_gcloud: whether gcloud is to build a template from it; a spec is built already.
+        is_for_gcloud: whether gcloud will build a template from it; a spec is built already.
     """
     findings = []
     if not metadata.name:
@@ -187,7 +187,7 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
             )
             continue
         yield from _check_dialect(regex, where)
-        # Google's templates write "" for none.
+        # Google's templates write "" instead of omitting it.
         if default and match_egrep(regex, default) is not Match.WHOLE:
             yield error(
                 METADATA_DEFAULT,
@@ -197,7 +197,7 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
 
 
 def _check_dialect(regex: str, where: str) -> Iterator[Finding]:
-    """Yield where the service may read a regex otherwise than Python does."""
+    """Yield the parts of a regex that the service may read differently from Python."""
     if match := _NOT_EGREP.search(regex):
         yield warning(
             METADATA_REGEX_DIALECT,

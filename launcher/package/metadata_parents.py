@@ -1,4 +1,4 @@
-"""Checks of what the Console shows when: parents, what triggers their children, and groups.
+"""Checks of when the Console shows a parameter: parents, what triggers their children, and groups.
 
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/ParameterMetadata
 """
@@ -62,7 +62,7 @@ def check_parents(parameters: Sequence[ParameterMetadata]) -> Iterator[Finding]:
 def _check_circle(
     parameter: ParameterMetadata, named: dict[str, ParameterMetadata], where: str
 ) -> Iterator[Finding]:
-    """Yield that a parameter is above itself; of a circle each parameter says it."""
+    """Yield a problem for each parameter that is its own ancestor."""
     path = [parameter.name]
     above = named.get(parameter.parent_name or "")
     while above is not None and above.name not in path:

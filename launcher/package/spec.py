@@ -35,7 +35,7 @@ class SDKInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerSpec:
-    """A Flex Template: the image, what it takes, and the environment that it wants by default."""
+    """A Flex Template: the image, its parameters, and its default environment."""
 
     image: str
     sdk_info: SDKInfo
@@ -134,8 +134,8 @@ def read_spec(text: str | bytes, location: str, *, flag: str = TEMPLATE_FLAG) ->
 def with_rest_names(document: Any) -> Any:
     """Return a spec or its metadata with the REST API's names for fields in snake_case.
 
-    Such files are about, Google's own among them; JSON of protocol buffers may be read either way.
-    The keys of labels and other maps are data and stay.
+    Such files exist, even from Google, because JSON of protocol buffers may be read either way. The
+    keys of labels and other maps are data and stay.
     """
     if isinstance(document, list):
         return [with_rest_names(item) for item in document]

@@ -29,9 +29,8 @@ def upload_spec(
 ) -> int:
     """Write a spec and return the generation of its object.
 
-    Blocks, and retries transient errors. The spec replaces the generation that is there when the
-    call
-    begins and no other: a concurrent writer is reported, never overwritten.
+    Blocks, and retries transient errors. The spec replaces only the generation that exists when the
+    call begins: a concurrent writer is reported, never overwritten.
 
     Raises:
         InputError: the path is wrong or its bucket does not exist.

@@ -1,6 +1,6 @@
 """Read from a Dockerfile what decides how Dataflow can use its image.
 
-Uses dockerfile-parse for the syntax, but for here-documents, which it does not know. Build
+Uses dockerfile-parse for the syntax, except for here-documents, which it does not know. Build
 arguments have their defaults, or the values of ``--build-arg``; one without a value stands as
 ``$NAME``.
 """

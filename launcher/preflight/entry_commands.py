@@ -1,4 +1,4 @@
-"""Other command-line libraries than argparse that refuse the launcher's flags: click, absl ..."""
+"""Command-line libraries besides argparse that refuse the launcher's flags: click, absl ..."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class _Rule:
 
 @dataclass(frozen=True)
 class IgnoreFile:
-    """The rules of an ignore file; without any, nothing is left out."""
+    """The rules of an ignore file; without any rules, nothing is excluded."""
 
     rules: tuple[_Rule, ...] = ()
 

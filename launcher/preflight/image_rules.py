@@ -44,7 +44,7 @@ _PUBLIC_HOSTS = frozenset({"docker.io", "mcr.microsoft.com", "nvcr.io", "quay.io
 
 
 class Role(StrEnum):
-    """What an image is for. ``BASE`` is one from which ``gcloud`` builds a launcher's image."""
+    """The purpose of an image. ``BASE`` is one from which ``gcloud`` builds a launcher's image."""
 
     LAUNCHER = "launcher"
     WORKER = "worker"

@@ -50,7 +50,7 @@ RUNTIME_PARAMETERS: Mapping[str, str | None] = {
 
 _WRITTEN_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER"})
 
-# What users try as parameters, and the flag that does it.
+# Names that users try as parameters, and the flags that they mean.
 _FLAGS = {
     name: declared.flag
     for declared in list_options(EnvironmentOptions)

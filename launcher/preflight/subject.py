@@ -123,7 +123,7 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What checks in other processes need: the image's interpreter and a working directory."""
+    """The needs of checks in other processes: the image's interpreter and a working directory."""
 
     python: Path
     root: Path = field(default_factory=Path.cwd)
@@ -131,7 +131,7 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Everything that a check can look at; absent parts are None or empty.
+    """Everything that a check can examine; absent parts are None or empty.
 
     Attributes:
         spec_text: the container spec.

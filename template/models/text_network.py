@@ -1,7 +1,7 @@
 """A network of transformers that takes texts: tokens in batches, with independent rows.
 
 A row's padded length depends only on the row, so that its prediction does not depend on the other
-rows of its block. A network whose outputs padding changes gets unpadded rows.
+rows of its block. If padding changes a network's outputs, its rows are not padded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The first rows of a job's input, read where it is launched: a wrong column costs no job."""
+"""Reads the first rows of a job's input at the launch: a wrong column is found before the job."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ _MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 
 def folder_names(path: str, settings: ReadSettings) -> tuple[str, ...]:
-    """Return the names of the columns that the folders of a file give, outermost first."""
+    """Return the names of the columns from a file's folders, outermost first."""
     return tuple(name for name, _ in _named_folders(path, settings))
 
 
 def find_folder_columns(path: str, settings: ReadSettings) -> dict[str, str | None]:
-    """Return the columns that the folders of a file give, outermost first.
+    """Return the columns from a file's folders, outermost first.
 
     Raises:
         UnreadableError: two of them give the same column.

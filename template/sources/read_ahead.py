@@ -1,7 +1,7 @@
-"""Small files of Cloud Storage, several requests for them at a time.
+"""Reads small files of Cloud Storage with several requests at a time.
 
-A request takes a few hundredths of a second and little CPU: one after another, a worker waits for
-most of its time. Files elsewhere are read when they are needed.
+A request takes a few hundredths of a second and little CPU: with one request after another, a
+worker waits most of its time. Files elsewhere are read when they are needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_BYTES = 64 << 20
 def read_ahead(
     paths: Sequence[str], sizes: Sequence[int], read: Callable[[str], bytes]
 ) -> Iterator[Callable[[], bytes]]:
-    """Yield for each path what returns the contents, or raises what ``read`` has raised.
+    """Yield for each path a function that returns the contents, or raises what ``read`` raised.
 
     Args:
         paths: the files, in the order in which they are used.

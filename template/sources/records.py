@@ -1,4 +1,4 @@
-"""Where the records of a text end: the lines of JSON Lines, the records of CSV.
+"""Finds where the records of a text end: the lines of JSON Lines, the records of CSV.
 
 A record of CSV may hold newlines inside quotes; whether a line ends a record is decided by the
 rules that the csv module applies, so that a stray quote within a field means nothing.
@@ -24,21 +24,21 @@ class BrokenRecordError(Exception):
 
 
 class Records(Protocol):
-    """How a text is cut into records."""
+    """How to split a text into records."""
 
     @property
     def long_problem(self) -> str | None:
-        """Why nothing is read beyond a record that is too long; None if it costs itself alone."""
+        """Why a record that is too long ends the reading; None if only that record is lost."""
 
     def find_ends(self, data: bytes) -> np.ndarray:
         """Return the offsets behind the newlines that end records; the first begins ``data``."""
 
     def is_blank(self, record: bytes) -> bool:
-        """Say whether a record that begins with white space is no row."""
+        """Return whether a record that begins with white space is not a row."""
 
 
 class Lines:
-    """Each line is a record; lines of white space are no rows."""
+    """Each line is a record; lines of white space are not rows."""
 
     long_problem = None
 
@@ -47,13 +47,13 @@ class Lines:
         return _find_newlines(data)
 
     def is_blank(self, record: bytes) -> bool:
-        """Say whether there is only white space."""
+        """Return whether there is only white space."""
         return record.isspace()
 
 
 @dataclass(frozen=True)
 class CsvRecords:
-    """Records of CSV; of a line of spaces one is a row."""
+    """Records of CSV; a line of spaces is a row."""
 
     delimiter: bytes
     long_problem = "is a quote not closed?"
@@ -72,11 +72,11 @@ class CsvRecords:
         return np.cumsum(sizes, dtype=np.int64)
 
     def is_blank(self, record: bytes) -> bool:
-        """Say whether there is nothing."""
+        """Return whether the line is empty."""
         return is_blank_record(record)
 
     def _alternate(self, characters: np.ndarray, quotes: np.ndarray) -> bool:
-        """Say whether every other quote opens a field, or repeats the quote before it."""
+        """Return whether every other quote opens a field, or repeats the quote before it."""
         opening = quotes[::2]
         before = characters[np.maximum(opening, 1) - 1]
         opens = (before == ord(self.delimiter)) | (before == _NEWLINE) | (before == _QUOTE)
@@ -112,7 +112,7 @@ def split_records(data: bytes, *, delimiter: bytes) -> Iterator[bytes]:
 
 
 def is_blank_record(record: bytes) -> bool:
-    """Say whether CSV has no row there: a line of spaces is one."""
+    """Return whether CSV has no row there; a line of spaces is a row."""
     return record in (b"\n", b"\r\n")
 
 
@@ -122,7 +122,7 @@ def _find_newlines(data: bytes) -> np.ndarray:
 
 @cache
 def _complete_record(delimiter: bytes) -> re.Pattern[bytes]:
-    """Return what matches a line unless it ends inside quotes.
+    """Return a pattern that matches a line unless it ends inside quotes.
 
     Fields are quoted, with what may follow the quotes, or plain. Possessive, so that a line is read
     once.

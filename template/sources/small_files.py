@@ -1,6 +1,6 @@
-"""Many small files of text: a split is a group of them, each of which is read once, from memory.
+"""Many small text files: a split is a group of them. Each is fetched once and read from memory.
 
-Split one by one, each would be read twice and make a block of its few rows. Their rows are not
+Split one by one, each would be read twice and make a block of only a few rows. Their rows are not
 counted before they are read.
 """
 
@@ -33,7 +33,7 @@ _FORMATS: Mapping[Format, tuple[Any, Any]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class SmallFile:
-    """A file of a group; it is there, or asked for, when it is to be read."""
+    """A file of a group; its content is fetched or requested before it is read."""
 
     file: FileVersion
     format: Format
@@ -46,7 +46,7 @@ class SmallFile:
 
     @property
     def source(self) -> str:
-        """What it is, for dead letters."""
+        """The file's description, for dead letters."""
         return self.file.path
 
     @property

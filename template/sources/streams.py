@@ -70,8 +70,8 @@ def open_stored(
 
     Args:
         path: where it is.
-        start: where it is read first; None for its end.
-        window: how many bytes of an object of Cloud Storage a request fetches at least.
+        start: the first place that is read; None for its end.
+        window: the fewest bytes that a request fetches of an object of Cloud Storage.
 
     Raises:
         UnreadableError: it cannot be opened.
@@ -111,12 +111,12 @@ def open_stream(path: str, *, window: int = WINDOW_BYTES) -> Iterator[BinaryIO]:
 
 
 def is_gzip(stream: BinaryIO) -> bool:
-    """Say whether ``open_stream`` decompresses, so that the file is read from its start only."""
+    """Return whether ``open_stream`` decompresses, so that the file is read only from its start."""
     return isinstance(stream, gzip.GzipFile)
 
 
 def read_up_to(stream: BinaryIO, size: int) -> tuple[np.ndarray, str | None]:
-    """Read ``size`` bytes, or as many as there are and the reason why there are no more."""
+    """Read ``size`` bytes, or as many as can be read and the reason why there are no more."""
     data = np.empty(size, dtype=np.uint8)
     view = data.data
     filled = 0

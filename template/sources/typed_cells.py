@@ -1,7 +1,7 @@
-"""Cells as a model declares their column, from JSON, from texts and from Arrow.
+"""Cells in the type that a model declares, from JSON, from texts and from Arrow.
 
-A column gets one type whatever is in it. A value that the type does not hold is a problem of its
-row, and missing in the column.
+A column gets one type whatever is in it. A value that the type cannot hold is a problem of its row,
+and missing in the column.
 """
 
 from __future__ import annotations

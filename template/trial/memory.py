@@ -1,4 +1,4 @@
-"""How much memory this process has, and had at most."""
+"""The memory of this process, now and at its peak."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def find_resident_bytes() -> int:
-    """Return the memory of this process now; what is not known is its peak."""
+    """Return the memory of this process now, or its peak if that is all that is known."""
     return _read_status("VmRSS") or find_peak_bytes()
 
 

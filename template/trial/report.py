@@ -1,4 +1,4 @@
-"""What came of a trial, as text: a table of predictions, dead letters, pace and memory."""
+"""The result of a trial, as text: a table of predictions, dead letters, pace and memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Trial:
 
 
 def format_report(trial: Trial, *, is_cut: bool) -> str:
-    """Return all of it; ``is_cut``: there may be more rows."""
+    """Return the whole report; ``is_cut``: there may be more rows."""
     lines = []
     if trial.predictions:
         columns = list(dict.fromkeys(name for row in trial.predictions for name in row))
@@ -99,7 +99,7 @@ def _leave_out_kit(shown: traceback.TracebackException | None) -> None:
 
 
 def _is_kit(path: str) -> bool:
-    """Say whether a file is Beam's, Python's own machinery, or of the template and no model."""
+    """Return whether a file is Beam's, Python's, or the template's without being a model."""
     if path.startswith(("apache_beam/", "<frozen ", importlib.__path__[0])):
         return True
     if "/apache_beam/" in path:

@@ -32,11 +32,11 @@ _RUNNER = "--runner=FnApiRunner"
 
 
 def try_rows(flags: Sequence[str], rows: int) -> int:
-    """Predict some rows and print what came of each.
+    """Predict some rows and print the result of each.
 
     Args:
-        flags: of the batch template, but for its output.
-        rows: how many rows are read, the first.
+        flags: of the batch template, without its output.
+        rows: how many of the first rows are read.
 
     Returns:
         0 if a row is predicted or there is none, 1 if not, 2 if a flag is wrong.
@@ -91,7 +91,7 @@ def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
 
 
 def _check_names(flags: Sequence[str], options: PipelineOptions) -> None:
-    """Refuse what is no parameter of the template and no option of the model.
+    """Refuse flags that are neither parameters of the template nor options of the model.
 
     Raises:
         ParameterError: there is such a flag.
@@ -121,7 +121,7 @@ def _sum(metrics: MetricResults, name: str) -> float:
 
 @contextmanager
 def _shown_warnings() -> Iterator[None]:
-    """Let what the template and the model log reach the terminal, but not what Beam does."""
+    """Show the logs of the template and the model on the terminal, but not Beam's."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     handler.addFilter(_is_of_interest)
@@ -137,6 +137,6 @@ def _shown_warnings() -> Iterator[None]:
 def _is_of_interest(record: logging.LogRecord) -> bool:
     if record.name.startswith("apache_beam"):
         return False
-    if record.name == "template.failures":  # that no row was predicted is seen below
+    if record.name == "template.failures":  # if no row was predicted, that is reported below
         return record.levelno == logging.WARNING
     return not record.getMessage().startswith("Resource module is not available")

@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class _LoopbackGrpc:
-    """The module ``grpc``, but for the interface that its servers listen on."""
+    """The module ``grpc``, except for the interface that its servers listen on."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(grpc, name)

@@ -93,7 +93,7 @@ class WorkerProcess:
         self._output.start()
 
     def wait(self) -> int:
-        """Block until it has ended and its log has its output; return its status."""
+        """Block until it has ended and its output is in its log; return its status."""
         status = self.process.wait()
         self._output.join(_OUTPUT_TIMEOUT_SEC)  # A child process may keep the output open.
         return status
@@ -144,7 +144,7 @@ class WorkerProcesses:
         self._prestarted.append(WorkerProcess(command, worker_id, log, process, self._report))
 
     def start(self, command: WorkerCommand) -> WorkerProcess:
-        """Return a process that waits for its variables: a prestarted one, or else a new one."""
+        """Return a process that waits for its variables: a prestarted one, otherwise a new one."""
         with suppress(IndexError):
             ready = self._prestarted.pop(0)
             if ready.command == command:

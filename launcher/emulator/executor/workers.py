@@ -68,7 +68,7 @@ class WorkerStoppedError(Exception):
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What all workers of a job share."""
+    """The state that all workers of a job share."""
 
     execution: Execution
     processes: WorkerProcesses
@@ -77,8 +77,9 @@ class WorkerSetup:
     def variables(self, control_url: str) -> dict[str, str]:
         """Return the variables by which the SDK harness finds its servers, as ``boot`` sets them.
 
-        No RUNNER_CAPABILITIES: of FnApiRunner's only one, to read a side input's map at once,
-        nothing is left where bundle after bundle adds to the map; key by key it is right.
+        There are no RUNNER_CAPABILITIES. FnApiRunner has only one, to read a side input's map at
+        once. With it nothing is left of a map to which several bundles add; read key by key, the
+        map is right.
         """
         return {
             "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{control_url}"',

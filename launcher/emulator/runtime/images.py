@@ -62,7 +62,7 @@ _STOCK_BEAM = re.compile(
 
 
 class UnknownImage(LookupError):  # noqa: N818
-    """Nothing stands for the image; the message says what to write into images.toml."""
+    """No environment stands for the image; the message says what to write into images.toml."""
 
 
 class BadImagesFileError(ValueError):

@@ -58,7 +58,7 @@ _LONGEST_CONSOLE_MESSAGE = 10_000
 _SOON_SEC = 30.0
 _MOST_SOON = 3
 _RECORD_AGAIN_SEC = 1.0
-# What all workers of the kit's templates import.
+# The imports of all workers of the kit's templates.
 _TEMPLATE_MODULES = (
     "template.inference",
     "template.sources",

@@ -1,8 +1,8 @@
 """The job runner: takes an accepted launch to a finished job.
 
 Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
-the order in which they came. Decides nothing about requests, which are valid; keeps no record, the
-service does.
+the order in which they came. It decides nothing about requests, which are valid, and keeps no
+records: the service does.
 """
 
 from __future__ import annotations

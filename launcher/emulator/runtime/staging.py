@@ -1,4 +1,4 @@
-"""What a submitted job refers to in Cloud Storage, copied to where its processes can read it.
+"""Copies the objects that a submitted job refers to from Cloud Storage, for its processes.
 
 A ``Job`` names its pipeline (``sdkPipelineOptions.options.pipelineUrl``) and the packages of its
 workers (``workerPools[].packages``), which on Dataflow the worker's boot program downloads.

@@ -1,7 +1,7 @@
-"""Job states, and the one table of the transitions between them.
+"""Job states, and the only table of the transitions between them.
 
 Mirrors ``JobState``: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.jobs#Job.JobState
-What is not in the table does not happen. The run decides when a job moves.
+Other transitions do not happen. The run decides when a job moves.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
 
 
 class IllegalTransitionError(ValueError):
-    """A job was to go from one state to another that the table does not allow."""
+    """A job's change of state is not in the table."""
 
     def __init__(self, job_id: str, current: JobState, wanted: JobState) -> None:
         super().__init__(f"job {job_id} cannot go from {current} to {wanted}")

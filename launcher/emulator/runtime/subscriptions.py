@@ -1,4 +1,4 @@
-"""Pub/Sub as a run needs it: an address, and the subscriptions of the job's own to delete."""
+"""Pub/Sub as a run needs it: an address, and the job's own subscriptions to delete."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The temporary folder of a job, which goes when the job ends, as a container's ``/tmp`` does.
+"""The temporary folder of a job, which is removed when the job ends, as a container's ``/tmp`` is.
 
-Beam leaves files there with every submission, and more where a program fails or is killed; and what
-one job leaves, another could take for its own, as Beam's MultiProcessShared would.
+Beam leaves files there with every submission, and more if a program fails or is killed. Another job
+could mistake leftover files for its own, as Beam's MultiProcessShared would.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VARIABLE = "TMPDIR"
 
 
 def temp_dir_of(job_id: str) -> Path:
-    """Return where a job of this process has its folder; it need not be there.
+    """Return the path of the folder for a job of this process; it need not exist.
 
     In the temporary folder of the machine, because the paths of sockets must be short.
     """
@@ -27,7 +27,7 @@ def temp_dir_of(job_id: str) -> Path:
 
 
 def remove_temp_dir(folder: Path) -> None:
-    """Remove a job's folder, if it is there; what cannot be removed is logged."""
+    """Remove a job's folder if it exists; log what cannot be removed."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:

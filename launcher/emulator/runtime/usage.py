@@ -1,4 +1,4 @@
-"""CPU and memory of a job's processes, read from /proc; None on other systems than Linux."""
+"""CPU and memory of a job's processes, read from /proc; None on systems other than Linux."""
 
 from __future__ import annotations
 

@@ -159,10 +159,10 @@ class WarmParent:
         threading.Thread(target=self._await_ready, name="warm-parent", daemon=True).start()
 
     def wait_until_ready(self, cancelled: threading.Event) -> bool:
-        """Block until it has imported everything or the job is cancelled; return if it is ready.
+        """Block until all is imported or the job is cancelled; return whether it is ready.
 
         Raises:
-            StaleError: it could not, or takes too long.
+            StaleError: it could not, or it took too long.
         """
         deadline = time.monotonic() + _START_TIMEOUT_SEC
         while not self._settled.wait(_POLL_SEC):
@@ -175,10 +175,10 @@ class WarmParent:
         return True
 
     def fork(self, order: Mapping[str, Any], fds: Sequence[int]) -> int:
-        """Have a process forked, and return the id of its leash.
+        """Request a fork, and return the id of its leash.
 
         Raises:
-            StaleError: what it has imported has changed, or it is dead.
+            StaleError: files that it has imported have changed, or it is dead.
             RefusedError: it does not fork such a process.
         """
         text = json.dumps(order).encode()
@@ -203,7 +203,7 @@ class WarmParent:
         self.fork({"role": "check", "env": dict(env)}, ())
 
     def close(self) -> None:
-        """End it; its forks go on."""
+        """End it; its forks keep running."""
         self._child.kill()
         self._control.close()
 

@@ -36,7 +36,7 @@ def build_dataflow_app(
     Args:
         discovery: the methods, their routes and messages.
         dispatch: answers a call, or raises ApiError; may block, is called in a worker thread.
-        faults: the faults that calls meet; their route is added here.
+        faults: the faults that strike calls; their route is added here.
         routes: further routes on the same port, such as the metadata server's.
         check_responses: fail on an answer that does not fit its schema; for tests.
     """

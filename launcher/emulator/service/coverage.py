@@ -1,6 +1,5 @@
-"""Compute the part of Google's APIs that the local Dataflow covers.
-
-Reads the discovery documents and the tables by which calls are answered. ``flexpack metadata``
+"""Computes the part of Google's APIs that the local Dataflow covers, from the discovery documents
+and the tables of implemented calls. ``flexpack metadata``
 writes it into launcher/emulator/README.md.
 """
 

@@ -1,4 +1,4 @@
-"""Every error that the local Dataflow answers, in Google's envelope and the service's words.
+"""Every error response of the local Dataflow, in Google's envelope and the service's words.
 
 Each error has one constructor. Mirrors ``google.rpc.Status`` as Google APIs write it over HTTP:
 https://cloud.google.com/apis/design/errors#http_mapping

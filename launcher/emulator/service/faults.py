@@ -1,7 +1,7 @@
 """Faults on demand, queued by method id: answers that fail, come late or never, jobs that fail.
 
-For tests of clients. A queued fault names a method, whose next call meets it; the next accepted
-launch meets a failing job. Queued and read at ``/emulator/faults``, a path that no Google API has:
+For tests of clients. A queued fault names a method and strikes its next call; faults of jobs strike
+the next accepted launch. Queued and read at ``/emulator/faults``, a path that no Google API has:
 
     POST    {"methodId": "dataflow.projects.locations.jobs.get", "fault": "503"}; also "count",
             and for "delay" and "delay-after" the field "delaySec"
@@ -42,7 +42,7 @@ _FIELDS = frozenset({"methodId", "fault", "count", "delaySec"})
 
 
 class FaultKind(StrEnum):
-    """What a call meets; *after* means that the call has had its effect.
+    """What happens to a call; *after* means that the call has taken effect.
 
     ``no-capacity`` and ``no-quota`` fail the job that a call launches; the call itself succeeds.
     ``404`` is Dataflow's occasional answer while a job starts, and ``not-ready`` its answer to a
@@ -96,7 +96,7 @@ class DroppedConnection(Response):
 
 
 class FaultQueue:
-    """The faults that wait for a call, and those that were met; thread-safe."""
+    """The faults that wait for a call, and those that have struck; thread-safe."""
 
     def __init__(self, method_ids: Collection[str]) -> None:
         self._method_ids = frozenset(method_ids)
@@ -131,7 +131,7 @@ class FaultQueue:
             self._faults += [fault] * count
 
     def take(self, method_id: str, kinds: Collection[FaultKind] = _CALL_FAULTS) -> Fault | None:
-        """Return the fault that a call of the method meets now, if any; it counts as met.
+        """Return the fault that strikes a call of the method now, if any, and record it.
 
         Args:
             method_id: the call's.
@@ -154,7 +154,7 @@ class FaultQueue:
             self._faults.clear()
 
     async def play(self, method_id: str, answer: Callable[[], Awaitable[Response]]) -> Response:
-        """Answer a call of the method by ``answer``, or by the fault that it meets."""
+        """Answer a call of the method by ``answer``, or by the fault that strikes it."""
         fault = self.take(method_id)
         if fault is None:
             return await answer()
@@ -175,7 +175,7 @@ class FaultQueue:
 
 
 def fault_routes(faults: FaultQueue) -> list[Route]:
-    """Return the route by which a test queues faults and sees which were met."""
+    """Return the route for queueing faults and seeing which have struck."""
 
     async def control(request: Request) -> Response:
         if request.method == "DELETE":

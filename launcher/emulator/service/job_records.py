@@ -64,7 +64,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRange:
-    """From ``start`` (included) to ``end`` (excluded); the empty string leaves a side open."""
+    """From ``start`` (inclusive) to ``end`` (exclusive); an empty string means no limit."""
 
     start: str = ""
     end: str = ""
@@ -72,10 +72,10 @@ class TimeRange:
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list; ``region`` and ``name`` None take all.
+    """Which jobs to list; None for ``region`` or ``name`` takes all.
 
     Attributes:
-        by_id: in descending order of their ids, not with active ones first.
+        by_id: in descending order of ids, instead of active ones first.
     """
 
     project_id: str

@@ -1,7 +1,7 @@
 """The job store: jobs, their messages and their metrics, in one SQLite file.
 
-Everything that the local Dataflow knows about jobs is here, under one lock, and survives a
-``kill -9``. Does not run anything; the job runner does.
+Everything that the local Dataflow knows about jobs is here, under one lock, and survives a ``kill
+-9``. The job runner runs the jobs.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class JobStore:
         """Return a job.
 
         Raises:
-            UnknownJobError: there is none of that id.
+            UnknownJobError: no job has that id.
         """
         rows = self._rows(f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,))  # noqa: S608
         if not rows:
@@ -193,7 +193,7 @@ class JobStore:
                 document["requestedState"] = requested.value
             elif wanted.is_terminal:
                 document.pop("requestedState", None)
-            # A clock that is set back does not take a job's times back.
+            # If the clock is set back, a job's times do not go back.
             self._db.execute(
                 "UPDATE jobs SET state = ?, state_time = max(state_time, ?), document = ? "
                 "WHERE id = ?",

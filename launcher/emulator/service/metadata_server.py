@@ -1,4 +1,4 @@
-"""The GCE metadata server of the machines that the local Dataflow pretends to own.
+"""The GCE metadata server of the local Dataflow's imaginary machines.
 
 google-auth, Beam and gcloud find their credentials here at once instead of after minutes of
 retries. Its token is worthless.
@@ -26,7 +26,7 @@ _FLAVOR = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"}
 
 
 def project_number(project_id: str) -> int:
-    """Return the number of a project, always the same for an id."""
+    """Return a project's number, which is always the same for the same id."""
     digest = hashlib.sha256(project_id.encode()).digest()
     return int.from_bytes(digest[:8], "big") % 900_000_000_000 + 100_000_000_000
 

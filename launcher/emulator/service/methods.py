@@ -324,7 +324,7 @@ class Methods:
         try:
             start()
         except Exception as error:
-            # Whatever the error: a job that nothing runs must not look as if it were waiting.
+            # After any error: a job that nothing runs must not look as if it were waiting.
             self._jobs.transition(record.id, JobState.FAILED)
             self._jobs.add_message(record.id, Importance.ERROR, f"The job did not start: {error}")
             raise

@@ -54,7 +54,7 @@ _INSERT = "storage.objects.insert"
 IMPLEMENTED = frozenset({*OPERATIONS, _INSERT})
 """The ids of the implemented methods."""
 
-# Headers that would change the meaning of a request, and that nothing here honours.
+# Headers that would change the meaning of a request, but that this server does not honour.
 _REFUSED_HEADERS = ("if-match", "if-none-match")
 _REFUSED_HEADER_PREFIXES = ("x-goog-encryption-", "x-goog-copy-source-encryption-")
 _BODY_LIMIT_BYTES = 10 << 20  # of what is not media: resources, batches
@@ -67,7 +67,7 @@ async def _answer_directly(method_id: str, answer: Callable[[], Awaitable[Respon
 
 
 def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_directly) -> Starlette:
-    """Build the ASGI application that serves `store`; whoever runs it closes the store.
+    """Build the ASGI application that serves `store`; the caller closes the store.
 
     Args:
         intercept: called with a method id and the call's handler, answers the call; not for

@@ -8,7 +8,7 @@ from launcher.emulator.storage.records import ObjectRef, Preconditions
 from launcher.emulator.storage.resources import Json, parse_integer
 from launcher.emulator.strict_json import parse_strictly
 
-_EVERYWHERE = frozenset({"alt", "uploadType"})  # Honoured wherever it means something.
+_EVERYWHERE = frozenset({"alt", "uploadType"})  # Honoured if it has a meaning for the call.
 HARMLESS = frozenset(
     "fields key oauth_token prettyPrint quotaUser userIp userProject"  # noqa: SIM905
     " projection predefinedAcl predefinedDefaultObjectAcl destinationPredefinedAcl"
@@ -92,7 +92,7 @@ class Call:
         )
 
     def check_parameters(self, honoured: frozenset[str]) -> None:
-        """Raise NotImplementedHere for a query parameter that would be neglected."""
+        """Raise NotImplementedHere for a query parameter that would have no effect."""
         accepted = honoured | HARMLESS | _EVERYWHERE
         for name, value in self.query.items():
             if name not in accepted and value.lower() not in ("", "false"):

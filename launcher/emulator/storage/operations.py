@@ -1,7 +1,7 @@
 """What each method of the API does to the store: one function per method id.
 
-An operation takes a `Call` and returns a JSON resource, or None for an empty 204. Media goes
-another way: see `uploads` and `downloads`.
+An operation takes a `Call` and returns a JSON resource, or None for an empty 204. Media is handled
+elsewhere: see `uploads` and `downloads`.
 """
 
 import base64
@@ -79,7 +79,7 @@ def delete_bucket(store: ObjectStore, call: Call) -> None:
 
 
 def list_managed_folders(store: ObjectStore, call: Call) -> Json:
-    # gcloud asks for them in `rm --recursive`. None can be made here, so there is none.
+    # gcloud requests them in `rm --recursive`. They cannot be created here, so the list is empty.
     store.get_bucket(call.arguments["bucket"])
     return {"kind": "storage#managedFolders"}
 

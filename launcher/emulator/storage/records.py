@@ -50,7 +50,7 @@ class StoredObject:
 
     Attributes:
         size: bytes.
-        md5_hash: base64; None for a composed object, for which the service has none either.
+        md5_hash: base64; None for a composed object, as in the service.
         crc32c: base64 of the big-endian CRC32C.
         component_count: number of objects it was composed of; None for any other object.
     """
@@ -102,10 +102,10 @@ class Preconditions:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectRef:
-    """Names an object, and says under which conditions it may be used.
+    """Names an object and the conditions for its use.
 
     Attributes:
-        generation: the only generation that will do; None for whichever is live.
+        generation: the required generation; None for the live one.
     """
 
     bucket: str

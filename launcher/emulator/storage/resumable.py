@@ -34,7 +34,7 @@ class UploadSession:
     Attributes:
         total: the size of the object, once a client has said it.
         stored: the object once it is complete.
-        superseded: of the request that came last; set when another comes.
+        superseded: belongs to the latest request; set when another comes.
     """
 
     plan: UploadPlan
@@ -96,10 +96,11 @@ class UploadSessions:
         body: AsyncIterator[bytes],
         checksums: Mapping[str, str],
     ) -> StoredObject | int:
-        """Take one PUT of an upload: a chunk, the last chunk, or a question for its state.
+        """Take one PUT of an upload: a chunk, the last chunk, or a status query.
 
-        What has gone to disk stays, even when the client goes away in the middle of a chunk. Of two
-        requests for one upload the later one counts: whoever sends it has given up the first.
+        Bytes that are on disk stay, even if the client disconnects in the middle of a chunk. If
+        there are two requests for one upload, the later one counts: its sender has given up the
+        first.
 
         Args:
             content_range: the Content-Range header; without one the body is the whole object.
@@ -122,7 +123,7 @@ class UploadSessions:
         session.superseded.set()
         session.superseded = superseded
         async with session.lock:
-            session = self.find(upload_id)  # it may have ended while this one waited
+            session = self.find(upload_id)  # the upload may have ended while this request waited
             session.used = self._clock()
             if session.stored is not None:
                 return session.stored
@@ -142,7 +143,7 @@ class UploadSessions:
                 total = _agree(total, writer.size)
             if total is None or writer.size < total:
                 return writer.size
-            if writer.size > total:  # Its client said only now how many there are.
+            if writer.size > total:  # The client has only now said how many there are.
                 raise InvalidRequest(f"Got {writer.size} bytes of an upload of {total} bytes.")
             del self._open[upload_id]
             plan = replace(session.plan, checksums={**session.plan.checksums, **checksums})
@@ -219,7 +220,7 @@ async def _until(
 
 
 async def _limit(chunks: AsyncIterator[bytes], count: int | None) -> AsyncGenerator[bytes, None]:
-    """Pass on `count` bytes; raises InvalidRequest if there are more. None is without limit."""
+    """Pass on `count` bytes; raises InvalidRequest if there are more. None means no limit."""
     async for chunk in chunks:
         if count is not None and len(chunk) > count:
             yield chunk[:count]

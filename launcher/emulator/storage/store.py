@@ -123,7 +123,7 @@ class ObjectStore:
         change: Callable[[BucketSettings], BucketSettings],
         preconditions: Preconditions = _UNCONDITIONAL,
     ) -> Bucket:
-        """Replace the settings of a bucket by what `change` makes of them; raises NotFound."""
+        """Replace a bucket's settings by the result of `change`; raises NotFound."""
         with self._transaction() as db:
             found = rows.find_bucket(db, bucket)
             preconditions.check(metageneration=found.metageneration)
@@ -173,7 +173,7 @@ class ObjectStore:
             return rows.to_object(rows.find_object(db, ref, reading=True))
 
     def open(self, ref: ObjectRef) -> tuple[StoredObject, BinaryIO]:
-        """Return an object and its bytes, which stay readable whatever happens to the object.
+        """Return an object and its bytes, which stay readable even if the object goes.
 
         Raises:
             NotFound, PreconditionFailed, NotModified; NotFound also if its bytes are lost.
@@ -245,7 +245,7 @@ class ObjectStore:
     ) -> StoredObject:
         """Make `destination` the concatenation of `sources`; raises as `copy`.
 
-        Each source is read as it is when its turn comes; only the commit is atomic.
+        Each source is read in its state at that moment; only the commit is atomic.
         """
         count = 0
         with self.new_blob() as writer:
@@ -260,7 +260,7 @@ class ObjectStore:
     def update(
         self, ref: ObjectRef, change: Callable[[ObjectSettings], ObjectSettings]
     ) -> StoredObject:
-        """Replace an object's settings by what `change` makes of them; its generation stays.
+        """Replace an object's settings by the result of `change`; its generation stays.
 
         Raises:
             NotFound, PreconditionFailed.
@@ -306,7 +306,7 @@ class ObjectStore:
         return Listing(objects=objects, prefixes=prefixes, next_after=None)
 
     def find_objects(self, part: str) -> list[tuple[str, str]]:
-        """Return bucket and name of every object whose name has that part; reads all names."""
+        """Return bucket and name of every object whose name contains a text; reads all names."""
         with self._transaction() as db:
             found = db.execute(
                 "SELECT bucket, name FROM objects WHERE instr(name, ?)", (part,)

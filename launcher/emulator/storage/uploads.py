@@ -1,4 +1,4 @@
-"""What every upload has in common: what it makes, its bytes on their way to disk, its commit.
+"""The common parts of every upload: the object to make, writing bytes to disk, the commit.
 
 Mirrors https://cloud.google.com/storage/docs/uploads-downloads. Media goes to disk in pieces, never
 through memory as a whole.
@@ -44,7 +44,7 @@ def build_upload_plan(
 
     Raises:
         InvalidRequest: there is no valid object name, or a field has a wrong value.
-        NotImplementedHere: a parameter, field or header would be neglected.
+        NotImplementedHere: a parameter, field or header would have no effect.
     """
     call.check_parameters(_HONOURED)
     if headers.get("content-encoding") not in (None, "identity"):

@@ -1,7 +1,7 @@
-"""A project of the user's own: the files that ``flexpack init`` writes.
+"""A new project of the user's: the files that ``flexpack init`` writes.
 
-What they hold is beside this module: ``common`` for every project, and a folder for each kind.
-``project_name`` and the like stand for the project's own names, in names of files as well.
+Their templates are beside this module: ``common`` for every project, and a folder for each kind.
+``project_name`` and the like stand for the project's own names, also in names of files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS = ("table", "image", "text")
 SAMPLE_PROGRAM = "make_sample.py"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
-_LONGEST_NAME = 40  # it becomes part of names of jobs and buckets
+_LONGEST_NAME = 40  # it becomes part of the names of jobs and buckets
 _TAKEN = ("flexpack", "tests", "data", "make_sample")
 _SUFFIX = ".in"
 _CHECKS = "checks"
@@ -46,13 +46,13 @@ _PARAMETERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scaffold:
-    """What a project is made of.
+    """The inputs of a new project.
 
     Attributes:
         name: of its package, and in lower case of everything else.
         kind: one of ``KINDS``.
-        requirement: what pip installs flexpack by.
-        bin_folder: has the ``python`` and the ``flexpack`` that the project begins with.
+        requirement: how pip installs flexpack.
+        bin_folder: has the first ``python`` and ``flexpack`` of the project.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Scaffold:
 
     @property
     def model(self) -> str:
-        """The model's one name."""
+        """The name of the model's class."""
         return f"{self.name}.model:{_class_prefix(self.name)}Model"
 
 
@@ -78,7 +78,7 @@ def check_name(name: str) -> None:
 
 
 def build_files(scaffold: Scaffold) -> dict[str, str]:
-    """Return the text of every file of a project, by its path in there."""
+    """Return the text of every file of a project, by its path in the project."""
     texts = {
         path: text
         for folder in ("common", scaffold.kind)
@@ -110,7 +110,7 @@ def write_project(scaffold: Scaffold, folder: Path) -> list[Path]:
     """Write a project into a folder that is empty or does not exist; return its files.
 
     Raises:
-        InputError: the folder has something in it, or cannot be written.
+        InputError: the folder is not empty, or cannot be written.
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -149,7 +149,7 @@ def _find_problem(name: str) -> str:
 
 
 def _is_installed(name: str) -> bool:
-    """Say whether a module of that name is found elsewhere than in the current folder."""
+    """Return whether a module of that name exists outside the current folder."""
     found = importlib.util.find_spec(name)
     if found is None:
         return False

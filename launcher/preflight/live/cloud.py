@@ -31,7 +31,7 @@ _VERSIONS = {
 
 
 class Unanswered(Exception):  # noqa: N818  like subprocess.TimeoutExpired
-    """A question has no answer: no permission, no service, or no time left."""
+    """A query got no answer: no permission, no service, or no time left."""
 
 
 class Missing(Exception):  # noqa: N818
@@ -39,11 +39,11 @@ class Missing(Exception):  # noqa: N818
 
 
 class Cloud:
-    """The questions that Google Cloud answers.
+    """Queries that Google Cloud answers.
 
     Args:
-        endpoint: where all APIs answer, each below its name; default Google's own, asked with
-            Google's default credentials.
+        endpoint: the server of all APIs, each below its name; default Google's own, with Google's
+            default credentials.
         timeout_sec: longest wait for one answer.
     """
 
@@ -91,7 +91,7 @@ class Cloud:
 
 
 def unasked(what: str, problem: Exception) -> Finding:
-    """Return the finding for a question without an answer, which may hide a problem."""
+    """Return the finding for a query without an answer, which may hide a problem."""
     return warning(
         LIVE_UNASKED,
         f"{what}: could not ask: {problem}",

@@ -63,7 +63,7 @@ class LocalTopics:
         self._replies: dict[str, list[bytes]] = {}
 
     def publish(self, name: str, payloads: Sequence[bytes]) -> str:
-        """Make a topic and its subscription, publish to it, and return the subscription."""
+        """Create a topic and its subscription, publish to it, and return the subscription."""
         topic, subscription = self._create(name)
         for start in range(0, len(payloads), _BATCH):
             batch = payloads[start : start + _BATCH]
@@ -72,7 +72,7 @@ class LocalTopics:
         return subscription
 
     def listen(self, name: str) -> str:
-        """Make a topic whose messages are kept, and return it."""
+        """Create a topic whose messages are kept, and return it."""
         topic, subscription = self._create(name)
         self._replies[subscription] = []
         return topic

@@ -16,7 +16,7 @@ _LINE_FORMATS = (".csv", ".jsonl", ".ndjson", ".txt")
 
 
 class NoSample(FlexpackError):  # noqa: N818  not an error of the user's
-    """No sample of the input can be had; the message says why."""
+    """The input has no usable sample; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Judge a rehearsal: findings, and figures that are printed even without findings."""
+"""Judges a rehearsal: findings, and figures that are printed even without findings."""
 
 from __future__ import annotations
 

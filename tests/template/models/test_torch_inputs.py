@@ -1,4 +1,4 @@
-"""What goes into programs of torch and comes out of them, of every type, size and nesting."""
+"""Inputs and outputs of torch programs, of every type, size and nesting."""
 
 from typing import NamedTuple
 

@@ -17,7 +17,7 @@ from tests.template.needs.reading import DTYPES, ROWS, Read, check_rows, read_me
 
 
 class TestEverySource:
-    """The same rows give the same frame, whatever the order of the columns, and what is beside."""
+    """The same rows give the same frame, whatever the columns' order and whatever else there is."""
 
     def test_csv(self, read_csv):
         frame = pd.DataFrame(ROWS)[

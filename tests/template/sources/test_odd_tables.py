@@ -58,7 +58,7 @@ def read(path, split, **more):
 
 
 def assert_cell(found, expected):
-    """Compare a cell with the value that it stands for, digit by digit."""
+    """Compare a cell with the value that it represents, digit by digit."""
     if expected is None:
         assert found is None or (isinstance(found, float) and math.isnan(found))
     else:

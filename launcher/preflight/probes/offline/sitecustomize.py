@@ -1,4 +1,4 @@
-"""Imported by every Python of a rehearsal: takes the network away and times the launcher's imports.
+"""Imported by every Python of a rehearsal: turns the network off and times the launcher's imports.
 
 Python runs a module of this name at its start, before the program. It appends what happens, a JSON
 object a line, to the file that FLEXPACK_REHEARSAL_REPORT names. It sees what Python itself connects
