@@ -143,8 +143,7 @@ def run_template(
     """Check a launch, launch it, verify its job and follow it; fall back if machines are short.
 
     Blocks until the job has reached ``until``. A launch is never blindly repeated. A fallback is
-    tried
-    only if capacity or quota was short and no worker had started.
+    tried only if capacity or quota was short and no worker had started.
 
     Args:
         until: how far the job is followed; None returns as soon as it is launched, unverified. A
