@@ -59,7 +59,7 @@ def find_problems(base: Base) -> Iterator[str]:
     if (marker := base.stdlib / "EXTERNALLY-MANAGED").exists():
         yield (
             f"its Python belongs to the distribution, and pip may not install into it: remove "
-            f"{marker} in the base, or give a base with a Python of its own"
+            f"{marker} in the base, or use a base with its own Python"
         )
     name, number = base.libc
     if name != "glibc" or tuple(int(part) for part in number.split(".")[:2]) < GLIBC:

@@ -117,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_command(
         commands,
         "template",
-        "make every template: image, container spec, and what to type to launch it",
+        "make every template: image, container spec, and the command that launches it",
         _template,
     )
     add_command(commands, "storage", "copy files to Cloud Storage, show objects", _storage)

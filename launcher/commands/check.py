@@ -126,7 +126,7 @@ def add_flags(parser: CommandParser) -> None:
     files.add_argument(
         "--flavour", help="torch's build, for --code: cu130 (default), cu126, cpu, or no-torch"
     )
-    files.add_argument("--entry-file", metavar="FILE", help="what the launcher runs")
+    files.add_argument("--entry-file", metavar="FILE", help="the program that the launcher runs")
     files.add_argument("--metadata-file", action="append", metavar="FILE", help="repeatable")
     files.add_argument(
         "--checkpoint", metavar="FILE", help="the weights; default: the parameter model_path"

@@ -62,15 +62,15 @@ def add_flags(parser: CommandParser) -> None:
         metavar="PATH",
         help="the project's interpreter, with flexpack installed (default: %(default)s)",
     )
-    status = add_verb(verbs, "status", "show where it listens, and its projects", _status)
-    logs = add_verb(verbs, "logs", "show what it logs", _logs)
+    status = add_verb(verbs, "status", "show its addresses and its projects", _status)
+    logs = add_verb(verbs, "logs", "show its log", _logs)
     logs.add_argument(
         "--lines", type=Number(1), default=50, metavar="N", help="the last ones (default: 50)"
     )
     logs.add_argument(
         "--follow", action="store_true", help="print new lines as they are logged, until Ctrl-C"
     )
-    prune = add_verb(verbs, "prune", "delete finished jobs with what was staged for them", _prune)
+    prune = add_verb(verbs, "prune", "delete finished jobs with their staged files", _prune)
     prune.add_argument(
         "--keep-jobs",
         type=Number(0),
@@ -244,7 +244,7 @@ def _refuse_other_options(args: Namespace, running: daemon.EmulatorInfo) -> None
         if option.default is None and getattr(args, option.name) is not None:
             raise InputError(
                 f"{option.flag}: the local Dataflow on {running.data_dir} runs already, and keeps "
-                f"what it was started with; '{_command('stop', running.data_dir)}' first"
+                f"its options; run '{_command('stop', running.data_dir)}' first"
             )
 
 

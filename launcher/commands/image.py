@@ -23,7 +23,7 @@ from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 
 _ROOT = Path()
-_MODEL_HELP = "imported; the flags below use it too; a file may say what it is by itself"
+_MODEL_HELP = "imported, also for the flags below; not needed if the file says what it is"
 _STEP_WIDTH = 60
 _SMALL_BYTES = 10_000  # Smaller layers share one row.
 
@@ -319,8 +319,8 @@ def read_image_options(args: Namespace) -> ImageOptions:
     elif not name and (args.project or args.region):
         given, missing = ("--project", "--region") if args.project else ("--region", "--project")
         raise InputError(
-            f"{missing}: missing beside {given}; the two name the Artifact Registry, and neither "
-            "an image of this machine"
+            f"{missing}: missing. Give it together with {given} for an image in Artifact Registry, "
+            "or neither for an image on this machine"
         )
     return ImageOptions(
         name=name or LOCAL,

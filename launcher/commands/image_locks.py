@@ -86,7 +86,7 @@ def _bases(args: Namespace) -> int:
         written = base.digest or "no digest recorded, built by tag"
         print(f"{base.argument}: {base.tag}\n  {written}")
         if now[base.tag] != base.digest:
-            print(f"  {now[base.tag]} is what the tag stands for now")
+            print(f"  {now[base.tag]} is the digest of the tag now")
     if args.move:
         write_pins(kit, now)
         print(f"Wrote {PINS}. Build and test the image:  make image image-test")

@@ -227,7 +227,7 @@ def _cancel(args: Namespace) -> int:
     dataflow = _open_job(args, active=True)
     with explain_missing(args.job_id, dataflow):
         dataflow.cancel(args.job_id, force=args.force)
-    print(f"Cancelling {args.job_id}; what it has not written is lost.")
+    print(f"Cancelling {args.job_id}; results that it has not written are lost.")
     print(f"Follow it:  {_format_wait(args.job_id, dataflow)}")
     return 0
 

@@ -29,7 +29,7 @@ def add_flags(parser: CommandParser) -> None:
         "model_class",
         nargs="?",
         metavar="MODULE:CLASS",
-        help="the model, importable from this folder; default: what the model file is",
+        help="the model, importable from this folder; default: decided by the model file",
     )
     parser.add_argument("--model-path", required=True, metavar="PATH", help="local or gs://")
     parser.add_argument(

@@ -117,7 +117,7 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         raise InputError(f"--image {options.name!r}: give only the name, and the tag with --tag")
     if push and options.name == LOCAL:
         raise InputError(
-            "--push: where to? Give --project and --region (of the Artifact Registry), or --image"
+            "--push: no destination. Give --project and --region (of Artifact Registry), or --image"
         )
     version, revision = _find_version(kit, options, context)
     secrets = {"pip_conf": options.pip_conf, "ca_bundle": options.ca_bundle}

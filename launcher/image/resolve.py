@@ -204,7 +204,7 @@ def find_warnings(
     """Return changes that may be mistakes: downgrades, and versions that are years old."""
     downgrades = (
         f"{name} went back from {old} to {after[name]}: something else needs the older one. Test "
-        "what used the newer"
+        "the code that used the newer one"
         for name, old in before.items()
         if name in after and Version(after[name]) < Version(old)
     )

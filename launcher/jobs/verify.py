@@ -66,7 +66,7 @@ def verify_job(
     comparisons = tuple(compare_job(job, requested))
     if findings := [item.mismatch for item in comparisons if item.mismatch]:
         raise JobMismatch(
-            f"job {job.id} is not what was requested, and {_cancel(dataflow, job)}.\n"
+            f"job {job.id} differs from the request, and {_cancel(dataflow, job)}.\n"
             f"{format_findings(findings)}",
             job,
         )

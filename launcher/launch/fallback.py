@@ -43,7 +43,7 @@ class Fallback:
             if key not in _KEYS:
                 raise InputError(
                     f"--fallback {text!r}: {name!r} cannot be changed by a fallback"
-                    f"{did_you_mean(key, _KEYS)}; what can: {', '.join(_KEYS)}"
+                    f"{did_you_mean(key, _KEYS)}; a fallback can change {', '.join(_KEYS)}"
                 )
             if not equals or not value or key in changes:
                 raise InputError(

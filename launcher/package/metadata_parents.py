@@ -29,7 +29,7 @@ def check_parents(parameters: Sequence[ParameterMetadata]) -> Iterator[Finding]:
             if parameter.parent_trigger_values:
                 yield warning(
                     METADATA_GROUP,
-                    f"{where}: parentTriggerValues without a parentName: nobody reads them",
+                    f"{where}: parentTriggerValues without a parentName has no effect",
                     "Name the parent, or remove them.",
                 )
             continue
@@ -48,7 +48,7 @@ def check_parents(parameters: Sequence[ParameterMetadata]) -> Iterator[Finding]:
             yield warning(
                 METADATA_CHILD,
                 f"{where}: required, and the Console shows it only for some values of "
-                f"{parent.name!r}; the service asks for it always",
+                f"{parent.name!r}; the service always requires it",
                 'Add "isOptional": true, and check it in the entry file.',
             )
         if parameter.group_name:

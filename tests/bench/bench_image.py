@@ -120,7 +120,7 @@ def measure_changes(bench: Bench, folder: Path) -> Iterator[Row]:
     yield measure("all of it, the first time", "first")
     (folder / "shop" / "model.py").write_text("FACTOR = 2\n")
     yield measure("your code: one file of a project of `CODE=`", "code")
-    yield measure("none, under another tag", "tag")
+    yield measure("no change, under another tag", "tag")
     source = root / "template" / "files.py"
     source.write_text(f"{source.read_text()}\n# changed\n")
     yield measure("flexpack's code: one file of `template/`", "kit")

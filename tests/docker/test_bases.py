@@ -58,7 +58,7 @@ def test_what_the_tags_stand_for_is_written_down_and_built_on(project, registry,
     standins.run("buildah", "rmi", made)
     done = run(*command, env=os.environ, cwd=kit)
     assert (
-        f"PYTHON_IMAGE: {name}\n  {digest}\n  {moved} is what the tag stands for now" in done.stdout
+        f"PYTHON_IMAGE: {name}\n  {digest}\n  {moved} is the digest of the tag now" in done.stdout
     )
     assert plan_build(kit, ImageOptions(flavour="cpu", tag="1")).build_args == args
     options = ImageOptions(flavour="cpu", tag="1", build_args={"PYTHON_IMAGE": "mine:1"})

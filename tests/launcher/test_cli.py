@@ -103,8 +103,8 @@ def test_the_installed_command_exits_with_the_status():
             "--region 'us-central1-a': a zone; give its region, us-central1,",
         ),
         (["jobs", "list", "--project", "p", "--region", "a b"], "--region 'a b': not a region's"),
-        (["image", "tag", "--project", "p"], "--region: missing beside --project;"),
-        (["image", "tag", "--region", "r"], "--project: missing beside --region;"),
+        (["image", "tag", "--project", "p"], "--region: missing. Give it together with --project"),
+        (["image", "tag", "--region", "r"], "--project: missing. Give it together with --region"),
         (
             ["build", SPEC, "--image", "i", "--accelerator", "L4"],
             "--accelerator 'L4': expected TYPE[:COUNT[:DRIVER]]",

@@ -345,7 +345,7 @@ def _missing(step: str, resource: str) -> WorkflowFailedError:
     kind = "subscription" if "/subscriptions/" in resource else "topic"
     return WorkflowFailedError(
         f"the step {step!r} needs the {kind} {resource}, and there is no "
-        f"such {kind} in the local Pub/Sub. Make it with 'gcloud pubsub {kind}s create' "
+        f"such {kind} in the local Pub/Sub. Create it with 'gcloud pubsub {kind}s create' "
         "and launch again."
     )
 

@@ -220,7 +220,7 @@ class LauncherProcess:
             raise LaunchFailedError(
                 f"{_FAILED}Template launch failed. See console logs.",
                 _find_remedy(text)
-                or f"The entry file failed with exit status {status}: fix what it says above. "
+                or f"The entry file failed with exit status {status}: fix the error above. "
                 f"Its whole output is in {self.folder}/console_logs.",
                 find_last_output(text),
             )

@@ -135,6 +135,4 @@ def _read(store: ObjectStore, url: str) -> bytes:
     except ValueError as error:
         raise WorkflowFailedError(f"the job refers to {error}.") from error
     except NotFound as error:
-        raise WorkflowFailedError(
-            f"the job refers to {url}, and there is no such object."
-        ) from error
+        raise WorkflowFailedError(f"the job refers to {url}, which does not exist.") from error

@@ -163,7 +163,7 @@ class Verdict:
             yield error(
                 REHEARSAL_RUN,
                 f"the pipeline failed on a sample of the input: {reason}",
-                known.remedy if known else "Fix what it says.",
+                known.remedy if known else "Fix the reported error.",
             )
         counts = RowCounts.from_metrics(self._stage.dataflow.metrics(self._played.job_id))
         if counts != RowCounts():

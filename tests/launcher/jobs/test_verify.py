@@ -137,7 +137,7 @@ def test_the_digest_of_a_tag_passes_and_another_tag_does_not(reported, is_same):
 
 def test_a_job_that_has_ended_is_reported_and_not_cancelled(dataflow, service):
     job = service.add_job("fashion", "DONE", environment=staged(diskSizeGb=25))
-    with pytest.raises(JobMismatch, match="is not what was requested, and has ended already"):
+    with pytest.raises(JobMismatch, match="differs from the request, and has ended already"):
         verify_job(dataflow, job.id, REQUESTED)
     assert service.updates == []
 
@@ -183,7 +183,7 @@ def test_run_cancels_another_job(launch, service, flags):
     service.outcomes.append(Outcome("RUNNING", document={"environment": wrong}))
     status, _, err = launch(*flags)
     assert status == 1
-    assert "is not what was requested, and was cancelled." in err
+    assert "differs from the request, and was cancelled." in err
     assert "requested the image h/i:1, and the workers run apache/beam:2.77.0" in err
     assert service.updates == [{"requestedState": "JOB_STATE_CANCELLED"}]
 

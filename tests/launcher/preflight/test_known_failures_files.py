@@ -250,7 +250,7 @@ def test_flags_swallowed(project):
 def test_child_always_asked(project):
     child = {"name": "b", "label": "B", "helpText": "h", "parentName": "batch_size"}
     project.change_spec(lambda spec: spec["metadata"]["parameters"].append(child))
-    assert "the service asks for it always" in project.check(b="1")["metadata-child"]
+    assert "the service always requires it" in project.check(b="1")["metadata-child"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
