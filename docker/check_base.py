@@ -46,7 +46,7 @@ def find_problems(base: Base) -> Iterator[str]:
     """Yield the problems of the base, each with its remedy."""
     if base.python != PYTHON:
         yield (
-            f"its 'python' is {base.python[0]}.{base.python[1]}, and the locks are for "
+            f"its 'python' is {base.python[0]}.{base.python[1]}, but the locks are for "
             f"{PYTHON[0]}.{PYTHON[1]}: give a base of that Python"
         )
     if base.is_virtual_environment:
@@ -65,11 +65,11 @@ def find_problems(base: Base) -> Iterator[str]:
     if name != "glibc" or tuple(int(part) for part in number.split(".")[:2]) < GLIBC:
         yield (
             f"its C library is {name or 'not glibc'} {number}".rstrip()
-            + f", and the wheels need glibc {GLIBC[0]}.{GLIBC[1]} or newer: give a base of Debian "
+            + f", but the wheels need glibc {GLIBC[0]}.{GLIBC[1]} or newer: give a base of Debian "
             "10, Ubuntu 20.04, RHEL 8 or newer, not Alpine"
         )
     if base.machine != "x86_64":
-        yield f"it is for {base.machine}, and Dataflow's workers are linux/amd64"
+        yield f"it is for {base.machine}, but Dataflow's workers are linux/amd64"
 
 
 def main() -> int:

@@ -53,7 +53,7 @@ def judge(counts: RunCounts, max_dead_letter_share: float | None) -> str | None:
             return None
         problem = (
             f"{counts.dead_letters:,} of the {counts.rows_read:,} rows read are dead letters, a "
-            f"share of {share:.4g}, and max_dead_letter_share is {max_dead_letter_share:g}"
+            f"share of {share:.4g}, but max_dead_letter_share is {max_dead_letter_share:g}"
         )
     if counts.unread_files:
         problem += f"; {counts.unread_files:,} of them are files that could not be read at all"

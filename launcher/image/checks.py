@@ -147,7 +147,7 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
     if facts.python_release != PYTHON_VERSION:
         yield error(
             IMAGE_VERSIONS,
-            f"Python is {facts.python_version}, and the lock is for {PYTHON_VERSION}",
+            f"Python is {facts.python_version}, but the lock is for {PYTHON_VERSION}",
             f"give a PYTHON_IMAGE of Python {PYTHON_VERSION}",
         )
     pins = read_pins(lock)
@@ -159,7 +159,7 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
         if installed != locked:
             yield error(
                 IMAGE_VERSIONS,
-                f"{package} {installed} is installed, and the lock says {locked}",
+                f"{package} {installed} is installed, but the lock says {locked}",
                 "build the image again",
             )
         yield from _check_label(config, label, installed)

@@ -232,7 +232,7 @@ def check_conflicts(project: Project, kit: KitPins) -> Iterator[Finding]:
         if not requirement.specifier.contains(version, prereleases=True):
             yield error(
                 LOCK_CONFLICT,
-                f"{project.requirements} asks for {requirement}, and {path} pins {version}",
+                f"{project.requirements} requires {requirement}, but {path} pins {version}",
                 "the image holds one version of it: require one that suits both",
             )
 

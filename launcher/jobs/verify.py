@@ -110,7 +110,7 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
     if disk_size_gb := requested.disk_size_gb:
         mismatch = error(
             JOB_DISK,
-            f"requested disks of {disk_size_gb} GB, and the workers' have {pool.disk_size_gb}",
+            f"requested disks of {disk_size_gb} GB, but the workers' have {pool.disk_size_gb}",
             "Let the template set disk_size_gb in its own options.",
         )
         is_same = pool.disk_size_gb in (0, disk_size_gb)

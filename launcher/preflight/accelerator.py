@@ -265,7 +265,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
     if not build.has_kernels_for(gpu):
         yield error(
             GPU_CAPABILITY,
-            f"--accelerator '{accelerator}': compute capability {gpu.compute_capability}, and the "
+            f"--accelerator '{accelerator}': compute capability {gpu.compute_capability}, but the "
             f"image's torch ({build.build}) holds kernels for "
             f"{', '.join(build.compute_capabilities)}",
             "Take another accelerator, or build the image with another CUDA flavour of torch.",
@@ -276,7 +276,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
         found = warning if accelerator.driver == DEFAULT_DRIVER else error
         yield found(
             GPU_DRIVER,
-            f"--accelerator '{accelerator}': driver {version}, and the image's torch "
+            f"--accelerator '{accelerator}': driver {version}, but the image's torch "
             f"({build.build}, CUDA {build.cuda}) needs {minimum} or newer",
             f"Take --accelerator {accelerator.type}:{accelerator.count}:{LATEST_DRIVER}.",
         )

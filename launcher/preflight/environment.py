@@ -116,7 +116,7 @@ def _check_network(
         elif region and match["region"] != (environment.worker_region or region):
             yield error(
                 NETWORK_SUBNETWORK,
-                f"--subnetwork {subnetwork}: is in {match['region']}, the workers are in "
+                f"--subnetwork {subnetwork}: is in {match['region']}, but the workers are in "
                 f"{environment.worker_region or region}",
                 "Name a subnetwork of the workers' region.",
             )

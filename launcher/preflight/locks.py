@@ -224,7 +224,7 @@ def _check_against_beam(lock: Lock) -> Iterator[Finding]:
         if version is not None and not _is_in(version, str(requirement.specifier)):
             yield error(
                 LOCK_CONFLICT,
-                f"{lock.path}: {requirement.name} {version}, and apache-beam {pinned} asks for "
+                f"{lock.path}: {requirement.name} {version}, but apache-beam {pinned} requires "
                 f"{requirement.specifier}",
                 "Lock again from the requirements, with apache-beam among them.",
             )

@@ -112,7 +112,7 @@ class NetworkModel(ImageOptions, LabelOptions):
                 size = 1
             if len(names) > 1 and size not in (None, len(names)):
                 raise self._error(
-                    f"the input {only.name!r} takes {size} column{'s' if size != 1 else ''}, and "
+                    f"the input {only.name!r} takes {size} column{'s' if size != 1 else ''}, but "
                     f"feature_columns names {len(names)}"
                 )
         elif len(self._inputs) == 1 and (self.image_size or _is_image(only)):

@@ -140,7 +140,7 @@ def find_type_problem(column: Column, type_: pa.DataType) -> str | None:
     }.get(column.type, True)
     if fits or pa.types.is_null(type_):
         return None
-    return f"column {column.name!r} is of type {type_}, and the model needs {_named(column)}"
+    return f"column {column.name!r} is of type {type_}, but the model needs {_named(column)}"
 
 
 def missing_cells(column: Column, rows: int) -> Cells:
@@ -156,7 +156,7 @@ def _type_each(column: Column, values: Sequence[Any], convert: Any) -> TypedCell
     holds_missing = column.optional or column.type in ("number", "text")
     for row, value in enumerate(values):
         if value is None and not holds_missing:
-            problems[row] = f"no value, and the model needs {_named(column)}"
+            problems[row] = f"no value, but the model needs {_named(column)}"
         try:
             cells.append(None if value is None else convert(value))
         except ValueError as error:

@@ -83,7 +83,7 @@ def test_everything_that_is_broken_is_found_at_once(project, image):
     assert f"{BOOT} may not be executed" in found["image-boot"]
     assert f"{LAUNCHER} is made for arm64, not for amd64" in found["image-launcher"]
     assert "no-such-package" in found["image-packages"][0]
-    assert "torch 2.12.0+cpu is installed, and the lock says 2.13.0+cpu" in found["image-versions"]
+    assert "torch 2.12.0+cpu is installed, but the lock says 2.13.0+cpu" in found["image-versions"]
     assert "predictions differ from torch's" in found["image-prediction"][0]
 
 

@@ -41,11 +41,11 @@ def test_a_good_base_passes(check, base):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"python": (3, 12)}, "its 'python' is 3.12, and the locks are for 3.11"),
+        ({"python": (3, 12)}, "its 'python' is 3.12, but the locks are for 3.11"),
         ({"is_virtual_environment": True}, "that of a virtual environment"),
         ({"has_pip": False}, "has no pip"),
-        ({"libc": ("glibc", "2.17")}, "glibc 2.17, and the wheels need glibc 2.28"),
-        ({"libc": ("", "")}, "not glibc, and the wheels need glibc 2.28"),
+        ({"libc": ("glibc", "2.17")}, "glibc 2.17, but the wheels need glibc 2.28"),
+        ({"libc": ("", "")}, "not glibc, but the wheels need glibc 2.28"),
         ({"machine": "aarch64"}, "it is for aarch64"),
     ],
 )

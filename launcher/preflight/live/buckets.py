@@ -64,8 +64,8 @@ def check_buckets(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         if place and place != region and not inside and region.upper() not in placement:
             yield warning(
                 BUCKET_REGION,
-                f"{flag} {location}: the bucket is in {place}, the workers are in {region}: slow, "
-                "and the traffic is billed",
+                f"{flag} {location}: the bucket is in {place}, but the workers are in {region}: "
+                "slow, and the traffic is billed",
                 f"Use a bucket in {region}, or launch in the bucket's region.",
             )
 

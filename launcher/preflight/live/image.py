@@ -43,7 +43,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         yield error(
             IMAGE_ARCHITECTURE,
             f"--sdk-container-image {text}: is for {', '.join(sorted(map(str, architectures)))}, "
-            "and the workers are linux/amd64",
+            "but the workers are linux/amd64",
             "Build it with --platform linux/amd64.",
         )
     compressed_gb = int(found.get("imageSizeBytes", 0)) / 1e9
@@ -53,7 +53,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         yield error(
             IMAGE_UNPACKED,
             f"--sdk-container-image {text}: {compressed_gb:.1f} GB compressed, about "
-            f"{unpacked_gb:.1f} GB unpacked, and the workers' disks have {disk_gb} GB",
+            f"{unpacked_gb:.1f} GB unpacked, but the workers' disks have {disk_gb} GB",
             "Take --disk-size-gb "
             f"{recommend_disk_size_gb(compressed_gb=compressed_gb, unpacked_gb=unpacked_gb)}.",
         )

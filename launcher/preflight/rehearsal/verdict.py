@@ -121,7 +121,7 @@ class Verdict:
         if graph["bytes"] > _LARGEST_GRAPH_BYTES:
             yield error(
                 REHEARSAL_GRAPH,
-                f"the job's graph has {graph['bytes'] / 1e6:.0f} MB, and Dataflow takes "
+                f"the job's graph has {graph['bytes'] / 1e6:.0f} MB, but Dataflow takes "
                 f"{_LARGEST_GRAPH_BYTES / 1e6:.0f}",
                 "Read data and load models on the workers.",
             )
@@ -154,7 +154,7 @@ class Verdict:
             _, reason = self._find_reason()
             yield warning(
                 REHEARSAL_RUN,
-                f"the sample was not through after {self._stage.run_limit_sec:g} s: {reason}",
+                f"the sample was not finished after {self._stage.run_limit_sec:g} s: {reason}",
                 "Find what is slow on a CPU, or name a smaller input.",
             )
         elif failure is not None:

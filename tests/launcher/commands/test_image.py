@@ -32,7 +32,7 @@ def test_a_project_is_checked(flexpack, project):
     (project / "requirements.in").write_text("numpy<2\niniconfig\n")
     status, out, _ = flexpack(*code)
     assert status == 1
-    assert f"lock-conflict: {project}/requirements.in asks for numpy<2, and docker/locks/" in out
+    assert f"lock-conflict: {project}/requirements.in requires numpy<2, but docker/locks/" in out
     assert f"lock-stale: {project}/requirements.in: iniconfig is not locked" in out
     assert flexpack(*code, "--ignore", "lock-conflict", "--ignore", "lock-stale")[0] == 0
 

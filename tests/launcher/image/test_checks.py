@@ -110,7 +110,7 @@ def test_versions_that_are_not_the_locks(config, facts):
     packages = (facts.packages[0], Package(name="torch", version="2.12.0"))
     found = check_facts(replace(facts, packages=packages), config, lock=LOCK)
     assert codes(found) == ["image-versions", "image-label"]
-    assert "torch 2.12.0 is installed, and the lock says 2.13.0+cpu" in found[0].message
+    assert "torch 2.12.0 is installed, but the lock says 2.13.0+cpu" in found[0].message
 
 
 def test_an_image_without_torch_passes_and_may_hold_that_of_a_project(config, facts):
@@ -127,7 +127,7 @@ def test_an_image_without_torch_passes_and_may_hold_that_of_a_project(config, fa
 def test_another_python_than_the_locks(config, facts):
     (finding,) = check_facts(replace(facts, python_version="3.12.1"), config, lock=LOCK)
     assert finding.code == "image-versions"
-    assert finding.message == "Python is 3.12.1, and the lock is for 3.11"
+    assert finding.message == "Python is 3.12.1, but the lock is for 3.11"
 
 
 def test_a_label_that_lies(config, facts):

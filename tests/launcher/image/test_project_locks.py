@@ -95,7 +95,7 @@ def test_good_locks(kit, make, requirements, lock):
             "numpy<2\n",
             None,
             "lock-conflict",
-            "asks for numpy<2, and docker/locks/cpu/beam.txt pins",
+            "requires numpy<2, but docker/locks/cpu/beam.txt pins",
         ),
         (
             None,
@@ -180,7 +180,7 @@ def test_everything_is_named_before_a_build(kit, make):
     folder = make("numpy<2\nsix\n", None)
     with pytest.raises(InputError) as failure:
         refuse_project_locks(kit, read_projects([folder]), CPU)
-    assert "asks for numpy<2" in str(failure.value)
+    assert "requires numpy<2" in str(failure.value)
     assert "six is not locked: run 'flexpack image lock --code " in str(failure.value)
 
 

@@ -69,7 +69,7 @@ def test_the_lock_of_a_project_is_made_beside_the_images_own(root, wheels, envir
 def test_a_project_that_contradicts_the_image_is_not_locked(root, wheels, environ, project):
     flavour = find_flavour("cu130")
     project.requirements.write_text("setuptools<81\n")
-    with pytest.raises(InputError, match=r"asks for setuptools<81, and .*beam\.txt pins 81\.0"):
+    with pytest.raises(InputError, match=r"requires setuptools<81, but .*beam\.txt pins 81\.0"):
         write_project_lock(root, project, flavour, environ=environ)
     add_wheel(wheels, "old-way", "1.0", "setuptools<81")
     project.requirements.write_text("old-way\n")

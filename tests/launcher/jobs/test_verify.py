@@ -94,7 +94,7 @@ def test_what_is_not_reported_cancels_nothing(dataflow, service):
 
 
 def test_disk_not_applied(dataflow, service):
-    message = "requested disks of 50 GB, and the workers' have 25"
+    message = "requested disks of 50 GB, but the workers' have 25"
     expect_cancelled(dataflow, service, staged(diskSizeGb=25), "job-disk", message)
 
 

@@ -176,7 +176,7 @@ def test_wrong_architecture(project):
 def test_package_conflict(project):
     project.write("requirements.txt", REQUIREMENTS_IN_CONFLICT)
     found = project.check()
-    assert "protobuf 4.21.0, and apache-beam 2.77.0 asks for" in found["lock-conflict"]
+    assert "protobuf 4.21.0, but apache-beam 2.77.0 requires" in found["lock-conflict"]
     assert "not pinned to one version: pandas>=2" in found["lock-unpinned"]
     assert "strip_trailing_zero" in found["lock-advisory"]
 

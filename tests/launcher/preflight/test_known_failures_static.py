@@ -75,7 +75,7 @@ def test_network_unreachable(project):
     found = project.check("--subnetwork=my-subnet")["network-subnetwork"]
     assert "Write regions/REGION/subnetworks/NAME" in found
     found = project.check("--subnetwork=regions/us-east1/subnetworks/s")["network-subnetwork"]
-    assert "is in us-east1, the workers are in us-central1" in found
+    assert "is in us-east1, but the workers are in us-central1" in found
     assert "Private Google Access" in project.check("--disable-public-ips")["network-private"]
 
 
@@ -98,7 +98,7 @@ def test_driver_too_old(project):
 
 def test_no_kernel_image(project):
     found = project.check("--accelerator=nvidia-tesla-v100:1")["gpu-capability"]
-    assert "compute capability 7.0, and the image's torch (cu130) holds kernels for 7.5" in found
+    assert "compute capability 7.0, but the image's torch (cu130) holds kernels for 7.5" in found
 
 
 def test_option_dropped(project):

@@ -195,7 +195,7 @@ def test_what_columns_cannot_be_ends_the_launch(save, open_model):
         open_model(path)
     node = helper.make_node("Identity", ["x"], ["y"])
     path = save([node], [tensor("x", shape=["rows"])], [tensor("y", shape=["rows"])])
-    with pytest.raises(ParameterError, match="takes 1 column, and feature_columns names 2"):
+    with pytest.raises(ParameterError, match="takes 1 column, but feature_columns names 2"):
         open_model(path, feature_columns="a,b")
     node = helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(WEIGHTS))
     onnx_model = onnx.load(path)

@@ -102,7 +102,7 @@ def test_onnx_of_a_fixed_number_of_rows(predict_file, save_onnx, table):
 def test_onnx_names_what_is_wrong(inspect, save_onnx):
     with pytest.raises(ParameterError, match=r"no columns for its input 'features' .*\(rows, 3\)"):
         inspect(save_onnx(), {})
-    with pytest.raises(ParameterError, match="takes 3 columns, and feature_columns names 2"):
+    with pytest.raises(ParameterError, match="takes 3 columns, but feature_columns names 2"):
         inspect(save_onnx(), {"feature_columns": "age,income"})
     path = save_onnx()
     path.write_bytes(path.read_bytes()[:150])

@@ -81,7 +81,7 @@ class TestValuesOfAnotherType:
         ],
     )
     def test_a_parquet_column_that_never_fits_costs_the_file(self, read_parquet, type_, array):
-        with pytest.raises(UnreadableError, match=r"column 'a' is of type .*, and the model needs"):
+        with pytest.raises(UnreadableError, match=r"column 'a' is of type .*, but the model needs"):
             read_parquet({"a": array}, columns=(Column("a", type_),))
 
     def test_a_parquet_value_that_does_not_fit_costs_its_row(self, read_parquet):

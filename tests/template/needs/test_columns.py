@@ -148,7 +148,7 @@ class TestWhatIsMissing:
             assert block.frame.loc[0, "b"] is None
             assert block.frame["c"].tolist() == [1]
             assert read.errors == {
-                "row 1": "ValueError: column 'c': no value, and the model needs an integer"
+                "row 1": "ValueError: column 'c': no value, but the model needs an integer"
             }
 
 

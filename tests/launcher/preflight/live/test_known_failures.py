@@ -307,7 +307,7 @@ def test_a_policy_that_the_caller_may_not_read_is_reported(cloud):
 def test_other_region(cloud):
     cloud.buckets["my-bucket"] = {"location": "US"}
     found = cloud.check()["bucket-region"]
-    assert "the bucket is in us, the workers are in europe-west4" in found
+    assert "the bucket is in us, but the workers are in europe-west4" in found
     for near in ("EU", "EUROPE-WEST4"):
         cloud.buckets["my-bucket"] = {"location": near}
         assert cloud.check() == {}
@@ -320,7 +320,7 @@ def test_wrong_architecture(cloud):
 
 def test_disk_full(cloud):
     found = cloud.check(disk_size_gb=20)["image-unpacked"]
-    assert "3.1 GB compressed, about 6.2 GB unpacked, and the workers' disks have 20 GB" in found
+    assert "3.1 GB compressed, about 6.2 GB unpacked, but the workers' disks have 20 GB" in found
 
 
 def test_private_registry(cloud):
