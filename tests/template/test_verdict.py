@@ -37,7 +37,7 @@ def test_the_message_has_the_counts_and_the_most_frequent_reasons():
         reasons={"KeyError: 'age'": 2000, "A": 1, "B": 1, "C": 1},
     )
     assert judge(counts, 0.25) == (
-        "2,003 of the 2,004 rows read are dead letters, a share of 0.9995, and "
+        "2,003 of the 2,004 rows read are dead letters, a share of 0.9995, but "
         "max_dead_letter_share is 0.25; 2 of them are files that could not be read at all. "
         "Most frequent reasons: 2,000 x KeyError: 'age'; 1 x A; 1 x B"
     )
