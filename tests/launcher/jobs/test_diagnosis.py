@@ -24,6 +24,11 @@ TEXTS = [
     ("launcher-killed", "Error: Template launch failed: signal: killed"),
     ("launcher-killed", "python failed with exit status -9"),
     (
+        "bfloat16",
+        "template.device.DeviceError: --precision bfloat16: Tesla T4 (cuda, compute capability 7.5) "
+        "does not compute in it. Pass --precision=float16 or leave it out.",
+    ),
+    (
         "strict-parser",
         "usage: main.py [-h] [--input INPUT]\n"
         "main.py: error: unrecognized arguments: --job_name=a --project=p --region=r",
