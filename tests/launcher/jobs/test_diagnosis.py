@@ -25,7 +25,7 @@ TEXTS = [
     ("launcher-killed", "python failed with exit status -9"),
     (
         "bfloat16",
-        "template.device.DeviceError: --precision bfloat16: Tesla T4 (cuda, compute capability 7.5) "
+        "DeviceError: --precision bfloat16: Tesla T4 (cuda, compute capability 7.5) "
         "does not compute in it. Pass --precision=float16 or leave it out.",
     ),
     (
