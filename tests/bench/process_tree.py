@@ -22,12 +22,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class ProcessTree:
-    """Samples the processes below this one until it is closed, and ends those that are left."""
+    """Samples the processes that begin below this one until it is closed; ends those that are left.
+
+    Those that ran before, such as a local Dataflow that other tests share, are let alone.
+    """
 
     def __init__(self) -> None:
         if not Path("/proc/self/smaps_rollup").exists():
             raise OSError("CPU and memory of processes are measured on Linux only")
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._others = frozenset(_find_descendants())
         self.peak_mib = 0.0
         self._waited = _waited_sec()
         self._last: dict[tuple[int, str], float] = {}
@@ -49,6 +53,7 @@ class ProcessTree:
         self._stop.set()
         self._sampler.join()
         self.end()
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
     def cpu_sec(self) -> float:
         """Return the CPU seconds of all processes so far, including those that have ended.
@@ -58,7 +63,7 @@ class ProcessTree:
         """
         with self._lock:
             added_up = _waited_sec() - self._waited
-            for pid, fields in _find_descendants().items():
+            for pid, fields in _find_descendants(self._others).items():
                 own, waited = (
                     sum(map(int, fields[first : first + 2])) / _TICKS for first in (11, 13)
                 )
@@ -79,20 +84,21 @@ class ProcessTree:
         deadline = time.monotonic() + _PATIENCE_SEC
         quiet = 0
         while quiet < 2 and time.monotonic() < deadline:  # a new one may have started since
-            left = _find_descendants()
+            left = _find_descendants(self._others)
             quiet = 0 if left else quiet + 1
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+                with contextlib.suppress(ChildProcessError):  # a grandchild, or waited for
+                    os.waitpid(pid, os.WNOHANG)
             time.sleep(0.05)
 
     def _sample(self) -> None:
         while not self._stop.wait(_PERIOD_SEC):
             self.cpu_sec()
-            self.peak_mib = max(self.peak_mib, sum(map(_memory_mib, _find_descendants())))
+            self.peak_mib = max(
+                self.peak_mib, sum(map(_memory_mib, _find_descendants(self._others)))
+            )
 
 
 def _waited_sec() -> float:
@@ -100,11 +106,15 @@ def _waited_sec() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _find_descendants() -> dict[int, list[str]]:
-    """Return the fields after the name in /proc/PID/stat, of every process below this one."""
+def _find_descendants(besides: frozenset[int] = frozenset()) -> dict[int, list[str]]:
+    """Return the fields after the name in /proc/PID/stat, of every process below this one.
+
+    Args:
+        besides: processes to leave out, with those below them.
+    """
     stats: dict[int, list[str]] = {}
     for process in os.listdir("/proc"):
-        if process.isdecimal():
+        if process.isdecimal() and int(process) not in besides:
             with contextlib.suppress(OSError):
                 text = Path("/proc", process, "stat").read_text()
                 stats[int(process)] = text.rpartition(")")[2].split()

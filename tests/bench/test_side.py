@@ -1,9 +1,12 @@
 """A side's resources cover all its processes, and only the measured parts."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.bench.process_tree import ProcessTree
 from tests.bench.side import SideFailedError, measure
 
 _HANDSHAKE = """
@@ -61,3 +64,14 @@ def test_a_side_that_fails_says_why():
 def test_a_side_that_hangs_is_ended():
     with pytest.raises(SideFailedError):
         _measure("wait('ready'); time.sleep(600)", timeout_sec=2)
+
+
+def test_only_processes_that_begin_in_it_are_ended():
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleep) as before:
+        with ProcessTree():
+            within = subprocess.Popen(sleep)
+        assert not Path("/proc", str(within.pid)).exists()
+        assert before.poll() is None
+        before.kill()
+        within.wait()

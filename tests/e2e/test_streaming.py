@@ -299,6 +299,8 @@ def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
         for after in [each for each in deeds if count_numbers(predictions.received) >= each]:
             kill(deeds.pop(after), job.id)
     predictions.receive_until(lambda received: count_numbers(received) == count)
+    # What the killed executor had published and not yet acknowledged is delivered again.
+    wait_until(lambda: job.metrics()["rows_read"] >= count, job.messages)
 
     check_predictions(predictions.received, expected, range(count))
     reported = job.messages()
