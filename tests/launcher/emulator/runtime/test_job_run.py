@@ -258,7 +258,7 @@ def test_a_pipeline_that_is_not_there_fails_the_job(bench: Bench, job: dict[str,
     submit(bench, job, "no-pipeline")
     journal = bench.journals.wait("no-pipeline")
     assert journal.states == ["JOB_STATE_PENDING", "JOB_STATE_FAILED"]
-    assert "gs://staging/nothing, and there is no such object" in journal.texts()
+    assert "gs://staging/nothing, which does not exist" in journal.texts()
 
 
 def test_a_pipeline_that_cannot_be_read_fails_the_job(bench: Bench, job: dict[str, Any]) -> None:
