@@ -84,7 +84,9 @@ class ChunkSplit:
 
     def read_chunk(self) -> Chunk:
         """Read the chunk from the file."""
-        with open_stored(self.path, start=self.offset, window=self.size) as stream:
+        with open_stored(
+            self.path, start=self.offset, window=self.size, generation=self.generation
+        ) as stream:
             data = stream.read(self.size)
         return Chunk(first_row=self.first_row, rows=self.rows, offset=self.offset, data=data)
 

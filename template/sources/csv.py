@@ -44,7 +44,7 @@ from template.sources.csv_records import BadRecord, Parsed, parse_records
 from template.sources.csv_table import Table
 from template.sources.declared_rows import DeclaredRows, check_declared, find_wanted
 from template.sources.records import CsvRecords
-from template.sources.splits import WHOLE, SplitId
+from template.sources.splits import WholeFile
 from template.sources.streams import (
     ReadSettings,
     UnreadableError,
@@ -77,38 +77,17 @@ class CsvSplit(ChunkSplit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CsvGzipFile:
+class CsvGzipFile(WholeFile):
     """A gzip file, which can only be read from its start."""
-
-    file: FileVersion
-
-    @property
-    def path(self) -> str:
-        """Its place."""
-        return self.file.path
-
-    @property
-    def id(self) -> SplitId:
-        """Which file it is."""
-        return SplitId(path=self.path, generation=self.file.generation, range=WHOLE)
-
-    @property
-    def rows(self) -> None:
-        """None: only reading shows the number of rows."""
-
-    @property
-    def source(self) -> str:
-        """The split's content, for dead letters."""
-        return self.path
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse.
 
         The types are decided in an earlier pass, so that only one chunk is in memory.
         """
-        with open_stream(self.path) as stream:
+        with open_stream(self.path, generation=self.file.generation) as stream:
             schema, _, _ = _begin(stream, self.file, settings)
-        with open_stream(self.path) as stream:
+        with open_stream(self.path, generation=self.file.generation) as stream:
             for part in _scan(stream, self.path, settings)[1]:
                 if isinstance(part, DeadLetter):
                     yield part
@@ -120,7 +99,7 @@ def split_csv(
     file: FileVersion, settings: ReadSettings
 ) -> Iterator[CsvSplit | CsvGzipFile | DeadLetter]:
     """Yield the splits of a file; a plain file is read once to find where its records end."""
-    with open_stream(file.path) as stream:
+    with open_stream(file.path, generation=file.generation) as stream:
         if is_gzip(stream):
             yield CsvGzipFile(file=file)
             return

@@ -88,7 +88,10 @@ class IdxSplit:
         size = max(header.row_bytes, settings.images.image_bytes)
         step = min(settings.batch_size, max(1, MAX_BLOCK_BYTES // size))
         first = header.offset + self.start * header.row_bytes
-        opened = open_stream(self.path) if self.compressed else open_stored(self.path, start=first)
+        if self.compressed:
+            opened = open_stream(self.path, generation=self.generation)
+        else:
+            opened = open_stored(self.path, start=first, generation=self.generation)
         with opened as stream:
             if self.compressed:
                 stream.seek(first)
@@ -153,7 +156,7 @@ def split_idx(file: FileVersion, settings: ReadSettings) -> Iterator[IdxSplit | 
     check_image_column(settings)
     check_passthrough((IMAGE,), settings.passthrough_columns)
     check_folder_columns((IMAGE,), settings)
-    with open_stream(file.path, window=_HEADER_BYTES) as stream:
+    with open_stream(file.path, window=_HEADER_BYTES, generation=file.generation) as stream:
         header = read_header(stream)
         compressed = is_gzip(stream)
     if compressed:

@@ -38,7 +38,7 @@ from template.sources.json_objects import (
     parse_short_numbers,
 )
 from template.sources.records import Lines
-from template.sources.splits import WHOLE, SplitId
+from template.sources.splits import WholeFile
 from template.sources.streams import ReadSettings, is_gzip, open_stream
 
 _MOST_SHAPES = 64
@@ -55,29 +55,12 @@ class JsonlSplit(ChunkSplit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonlGzipFile:
+class JsonlGzipFile(WholeFile):
     """A gzip file, which can only be read from its start."""
-
-    path: str
-    generation: str
-
-    @property
-    def id(self) -> SplitId:
-        """Which file it is."""
-        return SplitId(path=self.path, generation=self.generation, range=WHOLE)
-
-    @property
-    def rows(self) -> None:
-        """None: only reading shows the number of rows."""
-
-    @property
-    def source(self) -> str:
-        """The split's content, for dead letters."""
-        return self.path
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse."""
-        with open_stream(self.path) as stream:
+        with open_stream(self.path, generation=self.file.generation) as stream:
             yield from read_jsonl(stream, self.path, settings)
 
 
@@ -85,9 +68,9 @@ def split_jsonl(
     file: FileVersion, settings: ReadSettings
 ) -> Iterator[JsonlSplit | JsonlGzipFile | DeadLetter]:
     """Yield the splits of a file; a plain file is read once to count its lines."""
-    with open_stream(file.path) as stream:
+    with open_stream(file.path, generation=file.generation) as stream:
         if is_gzip(stream):
-            yield JsonlGzipFile(path=file.path, generation=file.generation)
+            yield JsonlGzipFile(file=file)
             return
         for part in _scan(stream, file.path, settings):
             if isinstance(part, DeadLetter):

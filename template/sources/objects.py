@@ -24,23 +24,28 @@ _EMULATOR = "STORAGE_EMULATOR_HOST"
 class ObjectStream(io.BufferedIOBase):
     """Reads an object's stored bytes; a request's bytes are kept until the next.
 
-    The first request decides which generation all others read. Blocks while it waits for the store;
-    Beam's retries decide how long.
+    All requests read one generation: the given one, or that of the first request. Blocks while it
+    waits for the store; Beam's retries decide how long.
 
     Args:
         path: ``gs://BUCKET/NAME``.
         start: where the first read begins, which is fetched now; None asks for the size instead.
         window: the fewest bytes that a request fetches.
+        generation: the object's; None for the latest.
 
     Raises:
         Exception: the object does not exist or cannot be read; the client's own types.
     """
 
-    def __init__(self, path: str, *, start: int | None, window: int) -> None:
+    def __init__(
+        self, path: str, *, start: int | None, window: int, generation: str | None = None
+    ) -> None:
         super().__init__()
         client, self._retry = _connect(path)
         bucket, name = parse_gcs_path(path)
-        self._blob: Blob = client.bucket(bucket).blob(name)
+        self._blob: Blob = client.bucket(bucket).blob(
+            name, generation=int(generation) if generation else None
+        )
         self._window = max(1, window)
         self._position = start or 0
         self._held = memoryview(b"")

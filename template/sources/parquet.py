@@ -8,6 +8,7 @@ their own, see ``kinds``. Page checksums are compared if the file has them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -76,7 +77,10 @@ class ParquetSplit:
     def _read_batches(self, settings: ReadSettings) -> Iterator[ArrowRows | DeadLetter]:
         with ExitStack() as stack:
             try:
-                parquet = _open(stack.enter_context(open_stored(self.path, start=None)))
+                opened = functools.partial(
+                    open_stored, self.path, start=None, generation=self.generation
+                )
+                parquet = _open(stack.enter_context(opened()))
                 counts = _count_rows(parquet)
                 coarse = None
                 wanted = find_wanted(parquet.schema_arrow.names, settings)
@@ -84,7 +88,7 @@ class ParquetSplit:
                 if wanted is not None:
                     int96 = tuple(name for name in int96 if name in wanted)
                 if int96:
-                    stream = stack.enter_context(open_stored(self.path, start=None))
+                    stream = stack.enter_context(opened())
                     coarse = _open(stream, coerce_int96_timestamp_unit="ms")
             except _DAMAGE as error:
                 _check_damage(error)
@@ -124,7 +128,7 @@ class ParquetSplit:
 
 def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[ParquetSplit | DeadLetter]:
     """Yield the splits of a file, from its metadata."""
-    with open_stored(file.path, start=None) as stream:
+    with open_stored(file.path, start=None, generation=file.generation) as stream:
         try:
             parquet = _open(stream)
             names = parquet.schema_arrow.names

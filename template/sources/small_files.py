@@ -19,7 +19,7 @@ from template.sources.csv import read_csv, split_csv
 from template.sources.formats import Format
 from template.sources.jsonl import read_jsonl, split_jsonl
 from template.sources.read_ahead import read_ahead
-from template.sources.splits import WHOLE, SplitId, cut_evenly, digest_versions
+from template.sources.splits import SplitId, WholeFile, cut_evenly, digest_versions
 from template.sources.streams import GZIP_MAGIC, ReadSettings, open_stored
 
 FEWEST_FILES = 64
@@ -32,31 +32,11 @@ _FORMATS: Mapping[Format, tuple[Any, Any]] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallFile:
+class SmallFile(WholeFile):
     """A file of a group; its content is fetched or requested before it is read."""
 
-    file: FileVersion
     format: Format
     fetch: Callable[[], bytes]
-
-    @property
-    def path(self) -> str:
-        """Its place."""
-        return self.file.path
-
-    @property
-    def source(self) -> str:
-        """The file's description, for dead letters."""
-        return self.file.path
-
-    @property
-    def id(self) -> SplitId:
-        """Which file it is."""
-        return SplitId(path=self.path, generation=self.file.generation, range=WHOLE)
-
-    @property
-    def rows(self) -> None:
-        """None: only reading shows the number of rows."""
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and dead letters for what cannot be read."""
@@ -112,7 +92,7 @@ class SmallFilesSplit:
 
 
 def is_small(file: FileVersion, format_: Format) -> bool:
-    """Say whether a file is read from memory if there are many of its kind."""
+    """Return whether a file is read from memory if there are many of its kind."""
     is_packed = file.path.lower().endswith(".gz")  # and may be large
     return format_ in _FORMATS and file.size <= SMALL_BYTES and not is_packed
 

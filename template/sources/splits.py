@@ -76,6 +76,32 @@ class Split(Protocol):
         """Yield its rows in blocks, and dead letters for unreadable parts."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WholeFile:
+    """What the splits that are a whole file share; reading shows how many rows it has."""
+
+    file: FileVersion
+
+    @property
+    def path(self) -> str:
+        """The file's path."""
+        return self.file.path
+
+    @property
+    def id(self) -> SplitId:
+        """The file and its version."""
+        return SplitId(path=self.path, generation=self.file.generation, range=WHOLE)
+
+    @property
+    def source(self) -> str:
+        """The file, for dead letters."""
+        return self.path
+
+    @property
+    def rows(self) -> None:
+        """None: only reading shows the number of rows."""
+
+
 class Splitter(Protocol):
     """Cuts a file into splits; may raise UnreadableError."""
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -64,7 +65,11 @@ class UnreadableError(ValueError):
 
 @contextmanager
 def open_stored(
-    path: str, *, start: int | None = 0, window: int = WINDOW_BYTES
+    path: str,
+    *,
+    start: int | None = 0,
+    window: int = WINDOW_BYTES,
+    generation: str | None = None,
 ) -> Iterator[BinaryIO]:
     """Open a file for reading as it is stored, whatever the object's Content-Encoding says.
 
@@ -72,36 +77,43 @@ def open_stored(
         path: where it is.
         start: the first place that is read; None for its end.
         window: the fewest bytes that a request fetches of an object of Cloud Storage.
+        generation: the only one of an object of Cloud Storage that is read; None for the latest.
 
     Raises:
-        UnreadableError: it cannot be opened.
+        UnreadableError: it cannot be opened, or has another generation.
     """
     try:
         raw: Any
         if path.startswith(GCS):
             from template.sources.objects import ObjectStream  # brings Google's client
 
-            raw = ObjectStream(path, start=start, window=window)
+            raw = ObjectStream(path, start=start, window=window, generation=generation)
         else:
             raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
             raw.seek(start or 0)
     except Exception as error:  # each filesystem raises its own exceptions
+        if generation and getattr(error, "code", None) == HTTPStatus.NOT_FOUND:
+            raise UnreadableError(
+                f"it was overwritten or deleted after the job had found it: {error}"
+            ) from error
         raise UnreadableError(f"cannot be opened: {error}") from error
     with raw:
         yield raw
 
 
 @contextmanager
-def open_stream(path: str, *, window: int = WINDOW_BYTES) -> Iterator[BinaryIO]:
+def open_stream(
+    path: str, *, window: int = WINDOW_BYTES, generation: str | None = None
+) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is decompressed, strictly: a truncated file raises.
 
     A file is gzip if it begins so, or if its name ends in ``.gz``. Finding out takes a read at
     the file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
 
     Raises:
-        UnreadableError: it cannot be opened.
+        UnreadableError: as ``open_stored``.
     """
-    with open_stored(path, window=window) as raw:
+    with open_stored(path, window=window, generation=generation) as raw:
         begins_so = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         raw.seek(0)
         if begins_so or path.lower().endswith(".gz"):

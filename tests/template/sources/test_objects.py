@@ -1,8 +1,11 @@
 """Objects of Cloud Storage as streams, on the local Dataflow's store: bytes and requests."""
 
+import gzip
 import io
 import random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -11,9 +14,13 @@ from google.cloud import storage
 
 from launcher.emulator.storage.app import build_storage_app
 from launcher.emulator.storage.store import ObjectStore
+from template.dead_letters import DeadLetter
 from template.file_versions import FileVersion
 from template.sources.csv import split_csv
+from template.sources.idx import split_idx
 from template.sources.images import split_images
+from template.sources.jsonl import split_jsonl
+from template.sources.parquet import split_parquet
 from template.sources.streams import ReadSettings, UnreadableError, open_stored, open_stream
 from tests.servers import serve_app
 
@@ -104,11 +111,47 @@ def test_an_object_that_is_not_there_cannot_be_opened(bucket):
                 pass
 
 
-def test_requests_for_small_files_of_each_format(bucket):
-    bucket.blob("a.csv").upload_from_string(b"a,b\n1,2\n3,4\n")
+def upload(bucket, name, content):
+    blob = bucket.blob(name)
+    blob.upload_from_string(content)
+    path = f"gs://{bucket.name}/{name}"
+    return FileVersion(path=path, size=len(content), generation=str(blob.generation))
+
+
+def parquet_bytes(values):
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"a": values}), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("split", "before", "after"),
+    [
+        (split_csv, b"a,b\n1,2\n3,4\n", b"b,a\n5,6\n7,8\n"),
+        (split_csv, gzip.compress(b"a,b\n1,2\n"), gzip.compress(b"b,a\n5,6\n")),
+        (split_jsonl, b'{"a": 1}\n', b'{"a": 2}\n'),
+        (split_jsonl, gzip.compress(b'{"a": 1}\n'), gzip.compress(b'{"a": 2}\n')),
+        (split_parquet, parquet_bytes([1, 2]), parquet_bytes([3, 4])),
+        (split_idx, b"\0\0\x08\x03\0\0\0\x01\0\0\0\x01\0\0\0\x01\x05", b"\0" * 17),
+    ],
+    ids=["csv", "csv-gzip", "jsonl", "jsonl-gzip", "parquet", "idx"],
+)
+def test_an_object_that_is_overwritten_after_it_was_found_is_not_read(bucket, split, before, after):
     settings = ReadSettings(batch_size=10)
+    file = upload(bucket, "in", before)
+    found = list(split(file, settings))
+    assert not any(isinstance(each, DeadLetter) for each in found)
+    upload(bucket, "in", after)
+    for read in (lambda: list(found[0].read(settings)), lambda: list(split(file, settings))):
+        with pytest.raises(UnreadableError, match="overwritten or deleted after the job had found"):
+            read()
+
+
+def test_requests_for_small_files_of_each_format(bucket):
+    settings = ReadSettings(batch_size=10)
+    file = upload(bucket, "a.csv", b"a,b\n1,2\n3,4\n")
     bucket.requests.clear()
-    (split,) = split_csv(FileVersion(path="gs://bkt/a.csv", size=12, generation="1"), settings)
+    (split,) = split_csv(file, settings)
     (block,) = split.read(settings)
     assert block.frame["b"].tolist() == [2, 4]
     assert bucket.requests == [("GET", "bytes=0-8388607"), ("GET", "bytes=4-11")]
