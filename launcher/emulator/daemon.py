@@ -6,19 +6,20 @@ the process that serves.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import logging
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from launcher.emulator.foreground import (
+    DEFAULT_PROJECT,
+    AlreadyRunningError,
+    make_folder,
+    serve,
+)
 from launcher.emulator.instance import (
     PRUNE_PATH,
     EmulatorError,
@@ -28,18 +29,12 @@ from launcher.emulator.instance import (
     ask_projects,
     find_on_port,
     find_running,
-    fingerprint_code,
     log_file,
     open_private,
-    state_file,
-    write_state,
 )
 from launcher.emulator.lock import find_holder, hold_lock, is_data_dir, send_signal
 from launcher.emulator.options import OPTIONS, EmulatorOptions, Option, parse_arguments
-from launcher.emulator.variables import client_variables, shell_variables
-
-if TYPE_CHECKING:
-    from launcher.emulator.pubsub import PubSubEmulator
+from launcher.emulator.variables import shell_variables
 
 __all__ = [
     "DEFAULT_PROJECT",
@@ -64,136 +59,12 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 
-DEFAULT_PROJECT = "local-project"
-"""The project that the metadata server gives to programs without one."""
-
 _BAD_OPTION_STATUS = 2
 _ALREADY_RUNNING_STATUS = 75
 _POLL_SEC = 0.05
 _WAITING = "Waiting for "
 """The beginning of log lines that say what a start waits for."""
 _LOG_TAIL_LINES = 20
-_LEAST_ROOM_BYTES = 1 << 20
-
-
-class _AlreadyRunningError(EmulatorError):
-    """Another process serves the folder."""
-
-
-def serve(
-    options: EmulatorOptions,
-    *,
-    on_ready: Callable[[EmulatorInfo], None],
-    on_wait: Callable[[str], None] = _LOG.info,
-) -> None:
-    """Serve in the foreground until SIGTERM, SIGINT or SIGHUP; call from the main thread.
-
-    Args:
-        options: how to serve.
-        on_ready: called when both ports answer.
-        on_wait: called with a text that says what a start of some seconds waits for, and how long.
-
-    Raises:
-        EmulatorOptionError: an option cannot be used; a port is taken, for example.
-        EmulatorError: the folder has an emulator already.
-    """
-    options.check()
-    port, storage_port, data_dir = options.port, options.storage_port, options.data_dir
-    code = fingerprint_code()
-    from launcher.emulator import pubsub
-
-    folder = _make_folder(data_dir)
-    with contextlib.ExitStack() as stack:
-        if not stack.enter_context(hold_lock(folder)):
-            raise _AlreadyRunningError(
-                f"--data-dir {data_dir}: an emulator is running there; stop it with "
-                f"'flexpack emulator stop --data-dir {data_dir}', or choose another folder"
-            )
-        # Only this user may read what it and its executors write; the jobs' own code has the
-        # user's usual umask.
-        umask = os.umask(0o077)
-        stack.callback(os.umask, umask)
-        # First, so that Java starts while the rest is imported.
-        pubsub_emulator = _start_pubsub(options, folder)
-        if pubsub_emulator is not None:
-            stack.callback(pubsub_emulator.close)
-        from launcher.emulator import console, server
-
-        if storage_port is None:
-            storage_port = port + 1 if port else 0
-        dataflow_socket = stack.enter_context(server.bind(port, "--port"))
-        storage_socket = stack.enter_context(server.bind(storage_port, "--storage-port"))
-        console_socket = None
-        if not options.no_console:
-            console_socket = stack.enter_context(console.listen(port + 3 if port else 0))
-        pubsub_problem = (
-            pubsub_emulator.wait(on_slow=on_wait) if pubsub_emulator else pubsub.NOT_FOUND
-        )
-        info = EmulatorInfo(
-            pid=os.getpid(),
-            dataflow_port=dataflow_socket.getsockname()[1],
-            storage_port=storage_socket.getsockname()[1],
-            data_dir=folder,
-            console_port=console_socket.getsockname()[1] if console_socket else None,
-            pubsub_port=pubsub_emulator.port if pubsub_emulator and not pubsub_problem else None,
-            pubsub_problem=pubsub_problem,
-        )
-        logging.basicConfig(
-            filename=log_file(folder),
-            level=logging.INFO,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            force=True,
-        )
-        if pubsub_problem:
-            _LOG.warning("no Pub/Sub: %s", pubsub_problem)
-
-        def note_restart(text: str) -> None:
-            text = f"At {time.strftime('%H:%M:%S')}: {text}"
-            write_state(dataclasses.replace(info, pubsub_problem=text), code)
-
-        def announce() -> None:
-            write_state(info, code)
-            stack.callback(state_file(folder).unlink, missing_ok=True)
-            if pubsub_emulator is not None:
-                pubsub_emulator.on_restart.append(note_restart)
-            if console_socket is not None:
-                variables = shell_variables(info, project=DEFAULT_PROJECT)
-                starter = console.ConsoleStarter(console_socket, variables, folder)
-                stack.callback(starter.close)
-            on_ready(info)
-
-        server.serve_until_stopped(
-            dataflow_socket=dataflow_socket,
-            storage_socket=storage_socket,
-            data_dir=folder,
-            umask=umask,
-            images=options.images,
-            max_jobs=options.max_jobs,
-            keep_jobs=options.keep_jobs,
-            running_sec=options.running_sec or 0,
-            warm=options.is_warm,
-            pubsub=pubsub_emulator if pubsub_emulator and not pubsub_problem else None,
-            project_id=DEFAULT_PROJECT,
-            endpoints=client_variables(info),
-            on_ready=announce,
-        )
-
-
-def _start_pubsub(options: EmulatorOptions, folder: Path) -> PubSubEmulator | None:
-    from launcher.emulator import pubsub
-
-    port = options.pubsub_port
-    if port is None:
-        port = options.port + 2 if options.port else 0
-    try:
-        return pubsub.start(
-            port=port, folder=folder, heap_mb=options.pubsub_heap_mb or pubsub.DEFAULT_HEAP_MB
-        )
-    except pubsub.PortTakenError as error:
-        raise EmulatorOptionError(
-            f"--pubsub-port {port}: the port is in use by another program, and Google's Pub/Sub "
-            "emulator needs it; choose another with --pubsub-port, or all of them with --port"
-        ) from error
 
 
 def start_detached(
@@ -215,7 +86,7 @@ def start_detached(
             that serves the folder was started by another version of the code.
     """
     options.check()
-    folder = _make_folder(options.data_dir)
+    folder = make_folder(options.data_dir)
     running = find_running(folder)
     if running is not None:
         return running
@@ -330,28 +201,6 @@ def build_coverage() -> str:
     return coverage.build_coverage()
 
 
-def _make_folder(data_dir: Path) -> Path:
-    """Make the folder for this user only: it holds the objects, parameters and logs of jobs."""
-    folder = data_dir.resolve()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_mode & 0o077:
-            if any(folder.iterdir()) and not is_data_dir(folder):
-                raise EmulatorOptionError(
-                    f"--data-dir {data_dir}: other users may look into this folder, and it holds "
-                    f"files that are not the local Dataflow's; name a folder that does not exist, "
-                    f"or 'chmod 700 {data_dir}'"
-                )
-            folder.chmod(0o700)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(_LEAST_ROOM_BYTES))
-    except OSError as error:
-        raise EmulatorOptionError(
-            f"--data-dir {data_dir}: cannot be written ({error.strerror}); name another folder"
-        ) from error
-    return folder
-
-
 def _wait_until_ended(pid: int, timeout_sec: float) -> None:
     """Wait for a process that no longer serves to remove the images that it has mounted."""
     if sys.platform != "linux":  # where none are
@@ -391,7 +240,7 @@ def _main() -> int:
         sys.stderr.write(f"{error}\n")
         if isinstance(error, EmulatorOptionError):
             return _BAD_OPTION_STATUS
-        return _ALREADY_RUNNING_STATUS if isinstance(error, _AlreadyRunningError) else 1
+        return _ALREADY_RUNNING_STATUS if isinstance(error, AlreadyRunningError) else 1
     return 0
 
 

@@ -126,7 +126,7 @@ class EmulatorOptions:
     def check(self) -> None:
         """
         Raises:
-            EmulatorOptionError: a number is out of its bounds.
+            EmulatorOptionError: a number is out of its bounds, or two ports are the same.
         """
         for option in OPTIONS:
             value = getattr(self, option.name)
@@ -138,6 +138,23 @@ class EmulatorOptions:
                 )
             if value < option.least:
                 raise EmulatorOptionError(f"{option.flag} {value}: must be {option.least} or more")
+
+        flags: dict[int, str] = {}
+        for flag, port in self._ports().items():
+            if port and (other := flags.setdefault(port, flag)) != flag:
+                raise EmulatorOptionError(
+                    f"{flag} {port}: {other} {port} takes this port already; give them different "
+                    "ports, or only --port"
+                )
+
+    def _ports(self) -> dict[str, int]:
+        """Return the ports that must be as given, by flag; 0 for a free one."""
+        port, storage_port, pubsub_port = self.port, self.storage_port, self.pubsub_port
+        return {
+            "--port": port,
+            "--storage-port": (port and port + 1) if storage_port is None else storage_port,
+            "--pubsub-port": (port and port + 2) if pubsub_port is None else pubsub_port,
+        }
 
     def to_arguments(self) -> list[str]:
         """Return the command line that ``parse_arguments`` reads; paths are absolute."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import functools
 import logging
 import os
@@ -30,13 +29,11 @@ from launcher.emulator.instance import (
     IDENTITY_PATH,
     PROJECTS_PATH,
     PRUNE_PATH,
-    EmulatorOptionError,
 )
 from launcher.emulator.pubsub import PubSubEmulator
 from launcher.emulator.runtime.events import Importance
-from launcher.emulator.runtime.images import BadImagesFileError, load_images
+from launcher.emulator.runtime.images import ImageRegistry
 from launcher.emulator.runtime.job_runner import DEFAULT_MAX_JOBS, JobRunner
-from launcher.emulator.runtime.projects import BadProjectError, Projects
 from launcher.emulator.runtime.temp import remove_left_over
 from launcher.emulator.runtime.warm import WarmProcesses
 from launcher.emulator.service.app import build_dataflow_app
@@ -65,35 +62,6 @@ INTERRUPTED = (
 _RUNS, _STORAGE, _JOBS, _HISTORY = "runs", "storage", "jobs.sqlite3", "history.sqlite3"
 _SHUTDOWN_SEC = 3
 _LOOK_SEC = 2.0
-_BACKLOG = 2048
-_PORT_PROBLEMS: Mapping[int, str] = {
-    errno.EADDRINUSE: "the port is in use by another program",
-    errno.EACCES: "only root may listen on this port",
-}
-
-
-def bind(port: int, option: str) -> socket.socket:
-    """Return a socket that listens on that port of the loopback interface; 0 picks a free one.
-
-    Raises:
-        EmulatorOptionError: the port is taken, or root's; the message names ``option``.
-    """
-    # asyncio switches Nagle's algorithm off only for sockets that say that they are TCP; with it
-    # on, every answer on a connection that is kept alive waits 40 ms.
-    listener = socket.socket(proto=socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        problem = _PORT_PROBLEMS.get(error.errno or 0)
-        if problem is None:
-            raise
-        raise EmulatorOptionError(
-            f"{option} {port}: {problem}; choose another with {option}"
-        ) from error
-    return listener
 
 
 def serve_until_stopped(
@@ -102,7 +70,7 @@ def serve_until_stopped(
     storage_socket: socket.socket,
     data_dir: Path,
     umask: int,
-    images: Path | None,
+    images: ImageRegistry,
     max_jobs: int | None,
     keep_jobs: int | None = None,
     running_sec: float = 0,
@@ -116,7 +84,7 @@ def serve_until_stopped(
 
     Args:
         umask: of the processes that run the jobs' own code.
-        images: the image registry file, or None for the kit's own image alone.
+        images: what stands for each container image, and the registered projects.
         max_jobs: how many jobs run at once; None adapts to the machine.
         keep_jobs: how many finished jobs are kept, or None for the default.
         running_sec: how long a job is RUNNING at least.
@@ -128,13 +96,6 @@ def serve_until_stopped(
     """
     allow_many_files()
     with contextlib.ExitStack() as stack:
-        try:
-            projects = Projects(data_dir / "projects.json")
-            registry = load_images(images, workdir=Path.cwd(), projects=projects)
-        except BadProjectError as error:
-            raise EmulatorOptionError(f"--data-dir: {error}") from error
-        except BadImagesFileError as error:
-            raise EmulatorOptionError(f"--images: {error}") from error
         store = ObjectStore(data_dir / _STORAGE)
         stack.callback(store.close)
         jobs = JobStore(data_dir / _JOBS)
@@ -150,7 +111,7 @@ def serve_until_stopped(
             stack.callback(warm_processes.close)
         runner = JobRunner(
             store=store,
-            images=registry,
+            images=images,
             endpoints=endpoints,
             report=JobRecorder(jobs=jobs, messages=discovery.messages, history=history).record,
             runs_dir=data_dir / _RUNS,
@@ -186,7 +147,7 @@ def serve_until_stopped(
             faults=faults,
             routes=[
                 identity_route(data_dir),
-                projects_route(PROJECTS_PATH, projects),
+                projects_route(PROJECTS_PATH, images.projects),
                 prune_route(PRUNE_PATH, retention),
                 *job_facts_routes(jobs, history),
                 *metadata_routes(project_id=project_id, zone=f"{DEFAULT_REGION}-a"),

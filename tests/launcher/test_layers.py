@@ -41,8 +41,18 @@ ROOMS = (
     {"launcher.emulator.service"},
     {
         f"launcher.emulator.{name}"
-        for name in ("connections", "console", "instance", "lock", "options", "server", "variables")
+        for name in (
+            "connections",
+            "console",
+            "instance",
+            "lock",
+            "options",
+            "ports",
+            "server",
+            "variables",
+        )
     },
+    {"launcher.emulator.foreground"},
     {DAEMON},
 )
 # A separate program, which the emulator starts: a client of the APIs that nobody imports.

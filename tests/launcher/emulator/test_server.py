@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 
-from launcher.emulator.server import bind, serve_apps
+from launcher.emulator.ports import bind
+from launcher.emulator.server import serve_apps
 
 
 @pytest.mark.parametrize("change", ["moved", "deleted", "replaced"])
