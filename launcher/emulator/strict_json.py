@@ -7,6 +7,7 @@ thousand deep would fail whoever walks through them. Both are refused here, for 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import orjson
 
@@ -28,13 +29,13 @@ def parse_strictly(content: bytes) -> object:
 
 def _is_deeper(value: object, levels: int) -> bool:
     """Return whether objects and lists are nested in more than the allowed levels."""
-    layer = [value]
+    layer = _containers([value])
     for _ in range(levels):
-        layer = [item for outer in layer for item in _members(outer)]
-    return any(isinstance(item, dict | list) for item in layer)
+        layer = [inner for outer in layer for inner in _containers(outer)]
+    return bool(layer)
 
 
-def _members(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _containers(value: Iterable[object]) -> list[Any]:
+    """Return the objects and lists among the members of an object or list."""
+    members = value.values() if isinstance(value, dict) else value
+    return [item for item in members if isinstance(item, dict | list)]

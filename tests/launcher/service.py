@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -114,9 +115,11 @@ class Answers(FaultQueue):
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self._answers.setdefault(method_id, deque()).append((status, content, after))
 
-    async def play(self, method_id: str, answer: Callable[[], Awaitable[Response]]) -> Response:
+    async def play(
+        self, method_id: str, request: Request, answer: Callable[[], Awaitable[Response]]
+    ) -> Response:
         if not self._answers.get(method_id):
-            return await super().play(method_id, answer)
+            return await super().play(method_id, request, answer)
         status, content, after = self._answers[method_id].popleft()
         if after:
             await answer()

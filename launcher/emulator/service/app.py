@@ -58,7 +58,7 @@ def build_dataflow_app(
             return _json(result, pretty=query.pretty_print)
 
         async def answer_or_fail(request: Request) -> Response:
-            return await faults.play(method.id, lambda: answer(request))
+            return await faults.play(method.id, request, lambda: answer(request))
 
         return answer_or_fail
 

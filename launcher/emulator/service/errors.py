@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_VIOLATIONS = 100
+"""The most violations that an answer lists; UNCONFIRMED: the service's own limit."""
+
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 _INVALID_TEMPLATE_PARAMETERS = (
     "type.googleapis.com/google.dataflow.v1beta3.InvalidTemplateParameters"

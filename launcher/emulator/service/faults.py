@@ -153,12 +153,23 @@ class FaultQueue:
         with self._lock:
             self._faults.clear()
 
-    async def play(self, method_id: str, answer: Callable[[], Awaitable[Response]]) -> Response:
-        """Answer a call of the method by ``answer``, or by the fault that strikes it."""
+    async def play(
+        self, method_id: str, request: Request, answer: Callable[[], Awaitable[Response]]
+    ) -> Response:
+        """Answer a call of the method by ``answer``, or by the fault that strikes it.
+
+        Args:
+            method_id: the call's.
+            request: the call's.
+            answer: executes the call; reads the body of ``request``.
+        """
         fault = self.take(method_id)
         if fault is None:
             return await answer()
         if fault.kind is FaultKind.DELAY:
+            # A call that has arrived takes effect, even if its client gives up meanwhile. The body
+            # is kept for ``answer``: of a client that has left it can no longer be read.
+            await request.body()
             await asyncio.sleep(fault.delay_sec)
             return await answer()
         if fault.kind is FaultKind.DELAY_AFTER:

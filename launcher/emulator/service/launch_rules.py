@@ -9,6 +9,7 @@ https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.fl
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -124,17 +125,22 @@ def check_launch(
     """Return the accepted launch.
 
     Raises:
-        ApiError: a rule refuses it; violations of parameters come all at once.
+        ApiError: a rule refuses it; violations of parameters come all at once, up to a limit.
     """
     job_name = parameter.get("jobName", "")
     if not JOB_NAME.fullmatch(job_name):
         raise errors.invalid_job_name()
     parameters: Mapping[str, str] = parameter.get("parameters", {})
     requested = _set_fields(parameter, "environment", messages)
-    violations = [
-        *_check_parameters(parameters, spec.get("metadata")),
-        *_check_duplicates(parameters, requested),
-    ]
+    violations = list(
+        itertools.islice(
+            itertools.chain(
+                _check_parameters(parameters, spec.get("metadata")),
+                _check_duplicates(parameters, requested),
+            ),
+            errors.MOST_VIOLATIONS,
+        )
+    )
     if violations:
         raise errors.invalid_template_parameters(violations)
     # UNCONFIRMED: lists and maps of the request replace those of the spec, they do not add up.

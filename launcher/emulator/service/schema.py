@@ -95,7 +95,7 @@ class Messages:
         """Return ``value`` as a message in canonical form: camelCase names, int64 as strings.
 
         Raises:
-            ApiError: 400, with every field that does not fit.
+            ApiError: 400, with every field that does not fit, up to a limit.
         """
         parser = _Parser(self._schemas, self._names, ignore_unknown=ignore_unknown)
         parsed = parser.message(message, value, "")
@@ -163,7 +163,11 @@ class Messages:
 
 
 class _Parser:
-    """Reads one value; collects what does not fit in ``violations``."""
+    """Reads one value; collects what does not fit in ``violations``.
+
+    Raises:
+        ApiError: there are too many of them. A body of some MB may hold millions.
+    """
 
     def __init__(
         self,
@@ -232,11 +236,16 @@ class _Parser:
     def _refuse_name(self, name: str, path: str, why: str) -> None:
         at = f" at '{path}'" if path else ""
         text = f'Invalid JSON payload received. Unknown name "{name}"{at}: {why}'
-        self.violations.append(FieldViolation(path, text))
+        self._refuse(FieldViolation(path, text))
 
     def _refuse_value(self, path: str, type_name: str, shown: str) -> None:
         at = f" at '{path}'" if path else ""
-        self.violations.append(FieldViolation(path, f"Invalid value{at} ({type_name}), {shown}"))
+        self._refuse(FieldViolation(path, f"Invalid value{at} ({type_name}), {shown}"))
+
+    def _refuse(self, violation: FieldViolation) -> None:
+        self.violations.append(violation)
+        if len(self.violations) == errors.MOST_VIOLATIONS:
+            raise errors.invalid_request(self.violations)
 
 
 def _shown(value: object) -> str:

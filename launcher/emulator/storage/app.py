@@ -59,10 +59,12 @@ _REFUSED_HEADERS = ("if-match", "if-none-match")
 _REFUSED_HEADER_PREFIXES = ("x-goog-encryption-", "x-goog-copy-source-encryption-")
 _BODY_LIMIT_BYTES = 10 << 20  # of what is not media: resources, batches
 
-Intercept = Callable[[str, Callable[[], Awaitable[Response]]], Awaitable[Response]]
+Intercept = Callable[[str, Request, Callable[[], Awaitable[Response]]], Awaitable[Response]]
 
 
-async def _answer_directly(method_id: str, answer: Callable[[], Awaitable[Response]]) -> Response:
+async def _answer_directly(
+    method_id: str, request: Request, answer: Callable[[], Awaitable[Response]]
+) -> Response:
     return await answer()
 
 
@@ -70,8 +72,8 @@ def build_storage_app(store: ObjectStore, *, intercept: Intercept = _answer_dire
     """Build the ASGI application that serves `store`; the caller closes the store.
 
     Args:
-        intercept: called with a method id and the call's handler, answers the call; not for
-        batches.
+        intercept: called with a method id, the request and the call's handler, answers the call;
+            not for batches.
     """
     return Starlette(
         routes=[
@@ -110,10 +112,10 @@ class _StorageService:
         if path.startswith(_UPLOAD_ROOTS) and request.method in ("PUT", "DELETE"):
             upload_id = query.get("upload_id", "")
             return await self._intercept(
-                _INSERT, lambda: self._continue_upload(request, upload_id, base_url)
+                _INSERT, request, lambda: self._continue_upload(request, upload_id, base_url)
             )
         call = self._find_call(request.method, path, query, base_url)
-        return await self._intercept(call.method_id, lambda: self._answer(request, call))
+        return await self._intercept(call.method_id, request, lambda: self._answer(request, call))
 
     async def _answer(self, request: Request, call: Call) -> Response:
         if call.method_id == _INSERT:

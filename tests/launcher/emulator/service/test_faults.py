@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
@@ -26,6 +28,11 @@ from tests.launcher.emulator.service.conftest import Local
 GET = "dataflow.projects.locations.jobs.get"
 LAUNCH = "dataflow.projects.locations.flexTemplates.launch"
 CONTROL = "/emulator/faults"
+LAUNCH_PARAMETER = {
+    "jobName": "lost",
+    "containerSpecGcsPath": "gs://templates/batch.json",
+    "parameters": {"input": "gs://data/in", "output": "gs://data/out"},
+}
 
 
 def queue(local: Local, fault: str, method_id: str = GET, **fields: Any) -> dict[str, Any]:
@@ -129,14 +136,9 @@ def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> No
     queue(local, "drop-after", LAUNCH)
     address = urlsplit(endpoint).netloc
     path = "/v1b3/projects/p/locations/europe-west1"
-    launch = {
-        "jobName": "lost",
-        "containerSpecGcsPath": "gs://templates/batch.json",
-        "parameters": {"input": "gs://data/in", "output": "gs://data/out"},
-    }
     for verb, url, body in (
         ("GET", f"{path}/jobs/x", None),
-        ("POST", f"{path}/flexTemplates:launch", json.dumps({"launchParameter": launch})),
+        ("POST", f"{path}/flexTemplates:launch", json.dumps({"launchParameter": LAUNCH_PARAMETER})),
     ):
         connection = http.client.HTTPConnection(address, timeout=10)
         connection.request(verb, url, body)
@@ -145,6 +147,24 @@ def test_a_dropped_connection_carries_no_byte(local: Local, endpoint: str) -> No
         connection.close()
     assert [job["name"] for job in local.call("GET", "jobs")["jobs"]] == ["lost"]
     assert len(local.runner.launched) == 1
+
+
+@pytest.mark.parametrize("kind", ["delay", "delay-after"])
+def test_a_delayed_call_takes_effect_even_if_its_client_has_left(
+    local: Local, endpoint: str, kind: str
+) -> None:
+    queue(local, kind, LAUNCH, delaySec=0.3)
+    path = "/v1b3/projects/p/locations/europe-west1/flexTemplates:launch"
+    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=0.1)
+    connection.request("POST", path, json.dumps({"launchParameter": LAUNCH_PARAMETER}))
+    with pytest.raises(TimeoutError):
+        connection.getresponse()
+    connection.close()
+    deadline = time.monotonic() + 30
+    while not (jobs := local.call("GET", "jobs").get("jobs")):
+        assert time.monotonic() < deadline, "the launch had no effect"
+        time.sleep(0.05)
+    assert [job["name"] for job in jobs] == ["lost"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +209,7 @@ def test_an_answer_that_is_lost_may_be_a_refusal(kind: str, refusal: Exception) 
     async def refuse() -> Response:
         raise refusal
 
-    answer = asyncio.run(faults.play("storage.objects.get", refuse))
+    answer = asyncio.run(faults.play("storage.objects.get", Request({"type": "http"}), refuse))
     assert answer.status_code == 503 or isinstance(answer, DroppedConnection)
 
 

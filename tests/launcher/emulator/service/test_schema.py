@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from launcher.emulator.service.discovery import Discovery
-from launcher.emulator.service.errors import ApiError
+from launcher.emulator.service.errors import MOST_VIOLATIONS, ApiError
 
 
 def refusals(discovery: Discovery, message: str, value: object) -> list[str]:
@@ -93,6 +93,26 @@ def test_what_does_not_fit_is_refused_by_path(
 
 def test_all_refusals_come_at_once(discovery: Discovery) -> None:
     assert len(refusals(discovery, "Job", {"foo": 1, "name": 2, "createTime": "now"})) == 3
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({f"k{number}": 0 for number in range(MANY)}, id="unknown-fields"),
+        pytest.param(
+            {"environment": {"additionalExperiments": [1] * MANY}}, id="values-of-another-type"
+        ),
+        pytest.param({"parameters": {f"k{n}": [] for n in range(MANY)}}, id="lists-in-a-map"),
+    ],
+)
+def test_a_hostile_message_is_refused_before_it_is_read_whole(
+    discovery: Discovery, value: object
+) -> None:
+    """A body of the largest size may hold millions of wrong fields, of which nobody reads more."""
+    assert len(refusals(discovery, "LaunchFlexTemplateParameter", value)) == MOST_VIOLATIONS
 
 
 @pytest.mark.parametrize(
