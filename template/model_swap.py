@@ -38,12 +38,13 @@ from apache_beam.utils.timestamp import Timestamp
 from template.blocks import Block
 from template.copies import Copies
 from template.dead_letters import describe
-from template.device import on_device, release_memory
+from template.device import is_device_failure, on_device, release_memory
 from template.model import BaseModel
 from template.predict_result import UnusablePredictionError
 from template.predictor import Part
 from template.rows import Rows
 from template.timeout import time_limit
+from template.turns import turns_on
 
 INTERVAL_SEC = 10.0
 """Seconds between two looks for files."""
@@ -103,6 +104,7 @@ class ServingModel:
         self._timeout_sec = timeout_sec
         self._make_copies = make_copies
         self._lock = threading.Lock()
+        self._devices: Sequence[str] = ()
         self._serving: Copies | None = None
         self._sample: Block | None = None
         """Some predicted rows, on which to compare models."""
@@ -116,7 +118,8 @@ class ServingModel:
         logged and counted.
 
         Raises:
-            Exception: the launched model does not load.
+            Exception: the launched model does not load, or the GPU is lost, for which no model is
+                refused.
         """
         if self._serving is None:
             gc.freeze()  # the imports, so that only the garbage of loading is searched
@@ -156,6 +159,8 @@ class ServingModel:
                 _check_alike(earlier, newer, self._sample)
                 earlier = None
         except Exception as error:
+            if is_device_failure(error):
+                raise
             if self._serving is None:
                 self._serving = self._load(ModelFile.of(self._launched))
             _refuse(file.id, self._serving, error)
@@ -195,7 +200,8 @@ class ServingModel:
         self._unlike = None
 
     def _load(self, file: ModelFile) -> Copies:
-        devices = self._find_devices()
+        # Once: with "auto" an update after the loss of a GPU must not move the job to the CPU.
+        self._devices = devices = self._devices or self._find_devices()
         models = []
         for device in devices[:1] if self._launched.takes_all_gpus else devices:
             model = copy.copy(self._launched)
@@ -209,7 +215,11 @@ class ServingModel:
 
     def _load_copy(self, model: BaseModel) -> None:
         try:
-            with time_limit(self._timeout_sec), on_device(model.device):
+            with (
+                turns_on(model.device).shared(),
+                time_limit(self._timeout_sec),
+                on_device(model.device),
+            ):
                 model.ensure_model()
         except Exception:
             raise

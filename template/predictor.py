@@ -23,6 +23,7 @@ from template.model import BaseModel
 from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
 from template.rows import Rows, own_frame
 from template.timeout import time_limit
+from template.turns import turns_on
 
 _SHOWN_MISFITS = 3
 _SHOWN_TEXT = 200
@@ -62,6 +63,7 @@ class Predictor:
         self._compute = compute
         self._timeout_sec = timeout_sec
         self._failures = failures
+        self._turns = turns_on(compute.device)
         self._checked = False
 
     def predict(self, block: Block) -> pd.DataFrame:
@@ -73,7 +75,8 @@ class Predictor:
         rows = Rows(block)
         self._check(rows, 0, len(rows))
         try:
-            predictions = self._call(rows, 0, len(rows))
+            with self._turns.shared():
+                predictions = self._call(rows, 0, len(rows))
         except Exception:
             raise
         except BaseException as error:
@@ -168,6 +171,15 @@ class Predictor:
         return predictions
 
     def _attempt(self, rows: Rows, start: int, stop: int) -> pd.DataFrame | Failure:
+        """Call ``predict`` on some rows; again alone on the device if others filled its memory."""
+        with self._turns.shared() as turn:
+            outcome = self._try(rows, start, stop)
+        if isinstance(outcome, Failure) and outcome.out_of_memory and not turn.was_alone:
+            with self._turns.alone():
+                outcome = self._try(rows, start, stop)
+        return outcome
+
+    def _try(self, rows: Rows, start: int, stop: int) -> pd.DataFrame | Failure:
         """Call ``predict`` on some rows.
 
         The predictions share nothing with the model, which may write the next ones into the same

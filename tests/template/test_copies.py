@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from template.device import DeviceError, Gpu, resolve_devices
 from template.inference import ApplyModel, BlockModelHandler, PredictSettings
 from template.model import BaseModel
+from template.model_swap import ModelFile, ServingModel
 
 DEVICES = ("cpu:0", "cpu:1", "cpu:2", "cpu:3")
 THREADS = 8
@@ -145,6 +146,49 @@ def test_an_update_serves_on_all_devices_or_on_none(save):
     factors = [loaded().item() for loaded in Sized.loaded if loaded() is not None]
     assert factors == [7] * len(DEVICES)
     assert len(Sized.loaded) == 3 * len(DEVICES) + 3
+
+
+class Lost(Scale):
+    """Meets a lost GPU on the last device while its newer file loads, or predicts."""
+
+    def load_model(self, path, **opts):
+        factor = super().load_model(path)
+        if factor.item() == 13 and self.device == DEVICES[-1]:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return factor
+
+    def predict(self, df):
+        if self.ensure_model().item() == 17:
+            raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+        return super().predict(df)
+
+
+@pytest.mark.parametrize("factor", [13, 17], ids=["as-it-loads", "as-it-is-compared"])
+def test_a_gpu_that_is_lost_during_an_update_refuses_no_model(save, factor, caplog):
+    first = save(2)
+    handler = handler_of(Lost(first))
+    serving = handler.load_model()
+    handler.run_inference(block_of(0, 3), serving)
+    newer = save(factor, "newer.pth")
+    handler.update_model_path(newer)
+    with pytest.raises(torch.AcceleratorError):
+        handler.load_model()
+    assert "is refused" not in caplog.text
+    handler.update_model_path(first)
+    assert answers_of(handler) == (dict.fromkeys(DEVICES, 2), first)
+    torch.save(torch.tensor(5), newer)  # as after a restart, with a sound GPU
+    handler.update_model_path(newer)
+    assert answers_of(handler) == (dict.fromkeys(DEVICES, 5), newer)
+
+
+def test_an_update_stays_on_the_devices_of_the_launch(save):
+    found = iter([("cpu:0", "cpu:1"), ("cpu",)])
+    settings = PredictSettings(key_columns=("key",), handles_exceptions=True)
+    serving = ServingModel(Scale(save(2)), lambda: next(found), None, settings.make_copies)
+    serving.load()
+    serving.load(ModelFile(save(3, "newer.pth")))
+    assert [each._compute.device for each in serving._serving._predictors] == ["cpu:0", "cpu:1"]
+    assert serving._serving.model_id.endswith("newer.pth")
 
 
 class Spread(Scale):
