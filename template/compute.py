@@ -46,6 +46,13 @@ class Compute:
         if not isinstance(loaded, torch.jit.ScriptModule):  # which accepts no hooks
             loaded.register_forward_hook(_return_float32)
 
+    def reaches(self, model: BaseModel, loaded: object) -> bool:
+        """Return whether the precision surely acts on a model, without a call of ``predict``."""
+        if self.precision == STORED or isinstance(model, FileModel):
+            return True  # which the launch has checked
+        torch = sys.modules.get("torch")
+        return torch is not None and isinstance(loaded, torch.nn.Module)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Apply it to this thread."""
@@ -91,6 +98,25 @@ def check_precision(precision: str, model: BaseModel) -> None:
             f"{flag}: torch is not installed here, and the precision is torch's autocast: leave "
             "the parameter out"
         )
+
+
+@contextmanager
+def watch_torch() -> Iterator[list[bool]]:
+    """Yield a list that gets an entry if this thread calls a function of torch."""
+    from torch.overrides import TorchFunctionMode
+
+    calls: list[bool] = []
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if not calls:
+                calls.append(True)
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        yield calls
 
 
 def _return_float32(module: object, arguments: object, returned: Any) -> Any:

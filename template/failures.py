@@ -78,12 +78,16 @@ class Failures:
         """Whether the last blocks failed completely for one reason, so that halving is useless."""
         return self._blocks_alike >= BLOCKS_ALIKE
 
-    def note(self, error: BaseException, frames: TracebackType | None) -> Failure:
+    def note(
+        self, error: BaseException, frames: TracebackType | None, *, is_explained: bool = False
+    ) -> Failure:
         """Return the failure of a call, and log it if it is the first of its kind.
 
         Args:
             error: the exception.
             frames: the model's own part of its traceback; None if ``predict`` returned.
+            is_explained: whether the error's text says what is wrong, so that the log leaves the
+                traceback out.
         """
         cause = _find_cause(error, frames)
         text = describe(error)
@@ -94,9 +98,9 @@ class Failures:
         if is_new and frames is not None:
             shown = traceback.TracebackException(type(error), error, frames)
             _log.warning(
-                "predict raised %s (logged once; dead letters hold the text)\n%s",
+                "predict raised %s (logged once; dead letters hold the text)%s",
                 text,
-                utf8("".join(shown.format()).rstrip()),
+                "" if is_explained else utf8("\n" + "".join(shown.format()).rstrip()),
             )
         return Failure(
             error=text,

@@ -141,7 +141,8 @@ class PredictSettings:
 
     def _make_predictor(self, model: BaseModel, model_id: str, failures: Failures) -> Predictor:
         compute = Compute(model.device, self.precision)
-        compute.adopt(model.ensure_model())
+        loaded = model.ensure_model()
+        compute.adopt(loaded)
         return Predictor(
             model,
             model_id=model_id,
@@ -150,6 +151,7 @@ class PredictSettings:
             compute=compute,
             timeout_sec=self.timeout_sec,
             failures=failures,
+            checks_precision=not compute.reaches(model, loaded),
         )
 
     def find_devices(self) -> Sequence[str]:

@@ -41,6 +41,19 @@ class TakenColumnError(ValueError):
     A row can be the cause: a model may return input columns, and they differ between rows.
     """
 
+    def __init__(self, column: str, written: Sequence[str]) -> None:
+        are = "is" if len(written) == 1 else "are"
+        super().__init__(
+            f"predict returned a column {column!r} that is there already, because "
+            f"{', '.join(written)} {are} written beside the prediction: rename or drop the model's "
+            "column"
+        )
+        self.column = column
+        self._written = tuple(written)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.column, self._written)
+
 
 class UnusablePredictionError(TypeError):
     """predict returned something that no row can cause: the model must change."""
@@ -84,11 +97,7 @@ def join_predictions(
         )
     for taken in names:
         if taken in beside or taken in reserved:
-            raise TakenColumnError(
-                f"predict returned a column {taken!r} that is there already, because "
-                f"{', '.join([*beside, *reserved])} are written beside the prediction: rename or "
-                "drop the model's column"
-            )
+            raise TakenColumnError(taken, [*beside, *reserved])
     names = [*beside, *names]
     values = [*beside.values(), *(column for _, column in columns.items())]
     joined = pd.DataFrame(dict(zip(names, values, strict=True)), index=columns.index, copy=False)

@@ -10,21 +10,30 @@ from __future__ import annotations
 import dis
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 import pandas as pd
 
 from template.blocks import MODEL_ID, Block
-from template.compute import Compute
+from template.compute import Compute, watch_torch
 from template.dead_letters import NOT_TRIED_ALONE, DeadLetter, describe
 from template.device import is_device_failure, release_memory
 from template.failures import Failure, Failures
 from template.model import BaseModel
-from template.predict_result import EntryCountError, UnusablePredictionError, join_predictions
+from template.models.file_model import FileModel
+from template.predict_result import (
+    EntryCountError,
+    TakenColumnError,
+    UnusablePredictionError,
+    join_predictions,
+)
 from template.rows import Rows, own_frame
 from template.timeout import time_limit
 from template.turns import turns_on
 
+_TEMPLATE = Path(__file__).parent
 _SHOWN_MISFITS = 3
 _SHOWN_TEXT = 200
 
@@ -43,6 +52,7 @@ class Predictor:
         compute: its device and precision.
         timeout_sec: how long a call may take before the process ends; None for no limit.
         failures: the record of failed calls.
+        checks_precision: whether a model that does not call torch is an error.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class Predictor:
         compute: Compute,
         timeout_sec: float | None = None,
         failures: Failures,
+        checks_precision: bool = False,
     ) -> None:
         self.model_id = model_id
         self._model = model
@@ -65,6 +76,12 @@ class Predictor:
         self._failures = failures
         self._turns = turns_on(compute.device)
         self._checked = False
+        self._checks_precision = checks_precision
+
+    @property
+    def device(self) -> str:
+        """The device of the model, of torch's names."""
+        return self._compute.device
 
     def predict(self, block: Block) -> pd.DataFrame:
         """Return the predictions of a block.
@@ -193,7 +210,9 @@ class Predictor:
         except BaseException as error:
             if is_device_failure(error) or _is_ctrl_c(error):
                 raise
-            failure = self._failures.note(error, _frames_of_model(error))
+            frames = _frames_of_model(error)
+            is_explained = frames is not None and _is_explained(error, frames, self._model)
+            failure = self._failures.note(error, frames, is_explained=is_explained)
         # After the handler the traceback is gone, and with it the failed call's tensors.
         if failure.out_of_memory:
             release_memory()
@@ -201,17 +220,41 @@ class Predictor:
 
     def _call(self, rows: Rows, start: int, stop: int) -> pd.DataFrame:
         part = rows.take(start, stop)
-        with time_limit(self._timeout_sec), self._compute.applied():
-            returned = self._model.predict(part.frame)
-        try:
-            predictions = join_predictions(part.beside, len(part), returned, self._reserved_columns)
-        except EntryCountError as error:
-            if error.entries <= error.rows:
-                raise
-            raise UnusablePredictionError(f"{error}: return one for each row") from None
+        given = part.frame.columns  # before predict adds any
+        with self._precision_checked():
+            with time_limit(self._timeout_sec), self._compute.applied():
+                returned = self._model.predict(part.frame)
+            try:
+                predictions = join_predictions(
+                    part.beside, len(part), returned, self._reserved_columns
+                )
+            except EntryCountError as error:
+                if error.entries <= error.rows:
+                    raise
+                raise UnusablePredictionError(f"{error}: return one for each row") from None
+            except TakenColumnError as error:
+                if error.column in given:  # The model returns its rows: others may lack the column.
+                    raise
+                raise UnusablePredictionError(str(error)) from None
         predictions.index = part.index
         predictions.attrs = {**part.attrs, MODEL_ID: self.model_id}
         return predictions
+
+    @contextmanager
+    def _precision_checked(self) -> Iterator[None]:
+        """Check once that the precision has something to act on in these calls."""
+        if not self._checks_precision:
+            yield
+            return
+        with watch_torch() as calls:
+            yield
+        if not calls:
+            raise UnusablePredictionError(
+                f"--precision {self._compute.precision!r}: {type(self._model).__name__}.predict "
+                "calls nothing of torch in its thread, and the precision is torch's autocast, so "
+                "it changes nothing: leave the parameter out"
+            )
+        self._checks_precision = False
 
     def _dead_letter(
         self, rows: Rows, position: int, failure: Failure, *, tried_alone: bool = True
@@ -262,6 +305,17 @@ def _frames_of_model(error: BaseException) -> TracebackType | None:
     if frames is not None and frames.tb_frame.f_code is join_predictions.__code__:
         return None
     return frames
+
+
+def _is_explained(error: BaseException, frames: TracebackType, model: BaseModel) -> bool:
+    """Return whether an error's text says what is wrong with a row, a missing value for instance.
+
+    That is so if the template raised it, and if the model has no code of the user's.
+    """
+    while frames.tb_next is not None:
+        frames = frames.tb_next
+    is_own = Path(frames.tb_frame.f_code.co_filename).is_relative_to(_TEMPLATE)
+    return isinstance(error, ValueError) and (is_own or isinstance(model, FileModel))
 
 
 def _is_ctrl_c(error: BaseException) -> bool:

@@ -12,12 +12,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from template.blocks import IMAGE
-from template.model import Column
+from template.blocks import IMAGE, KEY
+from template.model import Column, Option
+from template.models.file_model import split_names
 from template.models.image_options import ImageOptions
 from template.models.labels import LabelOptions
 from template.needs.columns import ColumnType
 from template.needs.images import stack_images
+from template.parameters import ParameterError
 from template.predict_result import COLUMN, UnusablePredictionError
 
 Array: TypeAlias = Any
@@ -86,8 +88,17 @@ class BatchSize:
 class NetworkModel(ImageOptions, LabelOptions):
     """A network, in the framework of its kind of file."""
 
+    output_names = Option(
+        "text",
+        "The columns of the model's outputs, in its order, separated by commas. Default: the "
+        "names that the outputs have.",
+        default=None,
+    )
+    _outputs: Sequence[str] = ()
+    """The names of the outputs, if the file says them."""
+
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
-        """Return a file's inputs and their numbers of rows."""
+        """Return a file's inputs and their numbers of rows; may set ``_outputs``."""
         raise NotImplementedError
 
     def run(self, loaded: Any, inputs: Mapping[str, Array]) -> Mapping[str, np.ndarray]:
@@ -97,6 +108,8 @@ class NetworkModel(ImageOptions, LabelOptions):
     def inspect_file(self, local: str) -> None:
         """Decide which columns or images become the inputs."""
         self._inputs, self._batch_size = self.find_inputs(local)
+        if self._outputs:
+            self._check_outputs(self._outputs)
         names = self.feature_names
         only = self._inputs[0]
         self._takes_images = False
@@ -129,6 +142,28 @@ class NetworkModel(ImageOptions, LabelOptions):
         else:
             raise self._missing_columns(only)
 
+    def _check_outputs(self, outputs: Sequence[str]) -> Sequence[str]:
+        """Return the column of each output.
+
+        Raises:
+            ParameterError: there are more or fewer ``output_names``, or one is the key's.
+        """
+        names = split_names(self.output_names)
+        if names and len(names) != len(outputs):
+            raise self._error(
+                f"option output_names: {len(names)} names; the model has {len(outputs)} outputs: "
+                f"{', '.join(outputs)}"
+            )
+        if KEY in (names or outputs):
+            raise self._error(
+                f"its output {KEY!r} has the name of the column that identifies a row: choose "
+                "other names in the model's option output_names, for its outputs "
+                f"{', '.join(outputs)}"
+                if not names
+                else f"option output_names: {KEY!r} is the column that identifies a row"
+            )
+        return names or outputs
+
     def _missing_columns(self, wide: Input) -> Exception:
         sizes = "unknown size" if wide.shape is None else f"shape {_format(wide.shape)}"
         return self._error(
@@ -141,7 +176,8 @@ class NetworkModel(ImageOptions, LabelOptions):
         """Return the outputs, with labels if the options request them; None without rows.
 
         Raises:
-            UnusablePredictionError: an output does not have one entry for each row.
+            UnusablePredictionError: an output does not have one entry for each row, or the option
+                ``output_names`` does not fit them.
         """
         if df.empty:
             return None
@@ -162,7 +198,15 @@ class NetworkModel(ImageOptions, LabelOptions):
                         f"{rows + missing} rows: export a model with an entry for each row"
                     )
             parts.append({name: array[:rows] for name, array in outputs.items()})
-        columns = {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
+        own_names = list(parts[0])
+        try:
+            names = self._check_outputs(own_names)
+        except ParameterError as error:  # of a file that does not say them
+            raise UnusablePredictionError(str(error)) from None
+        columns = {
+            name: _concatenate([part[own_name] for part in parts])
+            for name, own_name in zip(names, own_names, strict=True)
+        }
         return self.label(columns)
 
     def _make_arrays(self, df: pd.DataFrame) -> dict[str, Array]:

@@ -32,7 +32,9 @@ class OnnxModel(NetworkModel):
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
         """Return the inputs of the graph."""
         try:
-            found = _open_session(local, "cpu").get_inputs()
+            session = _open_session(local, "cpu")
+            found = session.get_inputs()
+            self._outputs = [each.name for each in session.get_outputs()]
         except Exception as error:
             if missing := _MISSING_DATA.search(str(error)):
                 raise self._error(

@@ -190,6 +190,34 @@ def test_a_model_that_torch_does_not_run_is_refused(tmp_path):
     check_precision("stored", OnnxModel(str(path)))
 
 
+class Plain(Scores):
+    """Computes with NumPy."""
+
+    def load_model(self, path, **opts):
+        return np.ones(2)
+
+    def predict(self, df):
+        return df[["a", "b"]].to_numpy() @ self.ensure_model()
+
+
+class Hidden(Scores):
+    """Has its network in an object of its own, and returns what that returned."""
+
+    def load_model(self, path, **opts):
+        return {"network": torch.jit.script(super().load_model(path))}
+
+    def predict(self, df):
+        rows = torch.from_numpy(df[["a", "b"]].to_numpy("float32"))
+        return self.ensure_model()["network"](rows)
+
+
+def test_a_precision_that_does_not_reach_the_users_model_fails_the_job(predict, table):
+    with pytest.raises(Exception, match=r"--precision 'bfloat16': Plain.predict calls nothing of"):
+        predict(table, model_class=Plain, precision="bfloat16")
+    assert len(predict(table, model_class=Plain).predictions) == 40
+    assert len(predict(table, model_class=Hidden, precision="bfloat16").predictions) == 40
+
+
 def test_a_misspelt_precision_is_refused():
     flags = ["--input=a.csv", "--output=o/p", "--model_path=w.pth", "--precision=bf16"]
     model = "--model_class=template.models.fashion_mnist:FashionMnistModel"

@@ -105,6 +105,46 @@ def test_a_device_that_is_full_halves_its_own_blocks(save):
         assert frame["y"].tolist() == [3 * x for x in block["x"]]
 
 
+class Dying(Scale):
+    """Loses some of its devices, each at its first call."""
+
+    lost: tuple[str, ...] = ()
+
+    def predict(self, df):
+        if self.device in self.lost:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return super().predict(df)
+
+
+def test_a_device_that_failed_gets_no_more_blocks(save, monkeypatch, caplog):
+    """Its calls end at once, so that it would be the least busy and get all of them."""
+    monkeypatch.setattr(Dying, "lost", ("cpu:0", "cpu:2"))
+    handler = handler_of(Dying(save(2)))
+    serving = handler.load_model()
+    failed, devices = 0, []
+    for number in range(8):
+        try:
+            (frame,) = handler.run_inference(block_of(number, 1), serving)
+            devices += frame["device"].tolist()
+        except torch.AcceleratorError:
+            failed += 1
+    assert failed == 1  # cpu:1, which is free, comes before cpu:2
+    assert set(devices) == {"cpu:1"}
+    (record,) = (each for each in caplog.records if each.name == "template.copies")
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith("cpu:0 failed (AcceleratorError: CUDA error: an illegal")
+    assert record.getMessage().endswith("on the other 3 of its devices from now on")
+
+
+def test_if_every_device_failed_every_block_fails(save, monkeypatch):
+    monkeypatch.setattr(Dying, "lost", DEVICES)
+    handler = handler_of(Dying(save(2)))
+    serving = handler.load_model()
+    for number in range(2 * len(DEVICES)):
+        with pytest.raises(torch.AcceleratorError):
+            handler.run_inference(block_of(number, 1), serving)
+
+
 class Sized(Scale):
     """Does not fit on the last device if its file is large."""
 

@@ -1,5 +1,7 @@
 """Counts that add up, and what one bad row may do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from template.compute import Compute
 from template.dead_letters import DeadLetter
 from template.failures import Failures
 from template.model import BaseModel
+from template.needs.images import stack_images
 from template.predict_result import UnusablePredictionError
 from template.predictor import Predictor
 
@@ -252,3 +255,34 @@ def test_a_block_is_tried_whole_even_if_the_one_row_fails():
         predictor.predict_or_halve(block_of([1, 2]))
     found, letters = outcome_of(predictor.predict_or_halve(block_of([1, 2, 3])))
     assert (found, letters) == ({"k0": 1, "k1": 2, "k2": 3}, {})
+
+
+def test_a_column_that_is_written_already_fails_unless_a_row_brought_it():
+    predictor, model = predictor_of(lambda df: df.assign(key=1))
+    with pytest.raises(
+        UnusablePredictionError, match="'key' that is there already, because key is written"
+    ):
+        predictor.predict_or_halve(block_of([1, 2, 3]))
+    assert model.sizes == [1]
+    predictor, _ = predictor_of(lambda df: df)
+    block = replace(block_of([1]), frame=pd.DataFrame({KEY: ["own"]}))
+    ((_, error),) = outcome_of(predictor.predict_or_halve(block))[1].items()
+    assert error.startswith("TakenColumnError: predict returned a column 'key'")
+
+
+@pytest.mark.parametrize(
+    ("function", "shows_trace"),
+    [
+        (lambda df: stack_images(pd.DataFrame({"image": []})), False),
+        (lambda df: np.linalg.cholesky(-np.eye(2)), True),
+    ],
+    ids=["of the template about a row", "of the user's code"],
+)
+def test_a_gap_in_the_data_is_logged_without_the_templates_own_frames(
+    function, shows_trace, caplog
+):
+    predictor, _ = predictor_of(function)
+    predictor.predict_or_halve(block_of([1, 2]))
+    record = caplog.records[0]
+    assert "(logged once; dead letters hold the text)" in record.getMessage()
+    assert ("Traceback" in record.getMessage()) is shows_trace

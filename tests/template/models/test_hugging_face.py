@@ -211,7 +211,7 @@ def test_rows_do_not_depend_on_their_neighbours(save, architecture, config, pads
     assert np.std(found, axis=0).min() > 1e-3
 
 
-def test_a_text_that_is_too_long(predict_file, save, tmp_path):
+def test_a_text_that_is_too_long(predict_file, save, tmp_path, caplog):
     path, network = save(num_labels=3)
     long = ["good " * 60, None, "bad film"]
     (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"text": each}) for each in long))
@@ -220,6 +220,8 @@ def test_a_text_that_is_too_long(predict_file, save, tmp_path):
     assert len(outcome.predictions) == 1
     assert any("62 tokens; the model takes 40. The option truncation=true" in e for e in errors)
     assert any("column 'text': the text is missing" in each for each in errors)
+    assert "predict raised ValueError: column 'text': the text is missing" in caplog.text
+    assert "Traceback" not in caplog.text
     found = load(path, truncation=True, max_length=10).predict(pd.DataFrame({"text": TEXTS}))
     wanted = classify(network, TEXTS, truncation=True, max_length=10)
     np.testing.assert_allclose(found["score"], [e[0]["score"] for e in wanted], rtol=0, atol=1e-6)

@@ -214,3 +214,25 @@ def test_an_output_without_an_entry_for_each_row_fails_the_job(save, open_model)
     model, _ = open_model(path, feature_columns="a,b,c")
     with pytest.raises(UnusablePredictionError, match=r"output 'y' has shape \(1, 3\) for 7 rows"):
         model.predict(FRAME)
+
+
+def test_an_output_named_like_the_key_ends_the_launch_and_can_be_renamed(save, open_model):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["key"]),
+        helper.make_node("ReduceMax", ["key"], ["best"], axes=[1], keepdims=0),
+    ]
+    outputs = [tensor("key", shape=["rows", 2]), tensor("best", shape=["rows"])]
+    path = save(nodes, outputs=outputs, opset=13)
+    for opts, problem in (
+        ({}, "its output 'key' has the name of .* option output_names, for its outputs key, best"),
+        ({"output_names": "scores"}, "option output_names: 1 names; the model has 2 outputs: key,"),
+        ({"output_names": "a,key"}, "option output_names: 'key' is the column that identifies"),
+    ):
+        with pytest.raises(ParameterError, match=problem):
+            open_model(path, feature_columns="a,b,c", **opts)
+    model, _ = open_model(path, feature_columns="a,b,c", output_names="scores, best")
+    predicted = model.predict(FRAME)
+    logits = FRAME.to_numpy(np.float32) @ WEIGHTS
+    assert list(predicted) == ["scores", "best"]
+    np.testing.assert_allclose(predicted["scores"], logits, atol=1e-6)
+    np.testing.assert_allclose(predicted["best"], logits.max(1), atol=1e-6)

@@ -246,5 +246,22 @@ def test_every_batch_has_a_size_that_the_program_takes(load, monkeypatch, rows, 
     assert set(seen) <= allowed
 
 
+class Named(torch.nn.Module):
+    def forward(self, x):
+        return {"key": x.sum(1)}
+
+
+@pytest.mark.parametrize(("how", "example"), [("script", []), ("export", [torch.zeros(7, 3)])])
+def test_an_output_named_like_the_key_fails_at_the_first_call_and_can_be_renamed(
+    load, how, example
+):
+    with pytest.raises(UnusablePredictionError, match=r"its output 'key' .* option output_names"):
+        load(Named(), how, *example).predict(FRAME)
+    predicted = load(Named(), how, *example, opts={**FEATURES, "output_names": "total"}).predict(
+        FRAME
+    )
+    np.testing.assert_allclose(predicted["total"], FRAME.sum(axis=1), atol=1e-6)
+
+
 def test_no_rows_are_predicted_as_nothing(load):
     assert load(Linear(), "script").predict(FRAME[:0]) is None
