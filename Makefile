@@ -42,6 +42,9 @@ SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 # The kit's own: a project of yours in this folder has a Makefile and a style of its own.
 SOURCES = launcher template tests setup.py $(wildcard docker/*.py)
 
+# They start many processes, of which none shall compile the kit again, whatever the shell says.
+test test-gpu test-beam test-kill soak fuzz: export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo demo-streaming test test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
 
 help:  ## list the targets
@@ -53,10 +56,13 @@ $(READY) .venv/.ready-to-use: pyproject.toml
 	@echo "setting up .venv with $(PYTHON): some minutes, once"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("flexpack needs Python 3.11, and PYTHON=$(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --editable '.[$(EXTRAS)]' | awk ' \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile --editable '.[$(EXTRAS)]' | awk ' \
 	    /^Collecting/ { printf "\r  %d packages found", ++found; fflush() } \
 	    /^Installing collected/ { printf ", installing"; fflush() } \
-	    /^Successfully installed/ { print ", done" }'
+	    /^Successfully installed/ { printf ", compiling"; fflush() }'
+	@# As pip does, but on all cores, and only what is likely to be imported; some files are Python 2.
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|_test\.py$$|/aiplatform|/transformers/models/' .venv/lib || true
+	@echo ", done"
 	@touch $@
 
 demo: $(READY_TO_USE)  ## predict images on the local Dataflow, from weights to predictions

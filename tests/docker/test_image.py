@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from launcher.errors import ImageError
 from launcher.image.engines.buildah import Buildah
@@ -26,6 +25,8 @@ pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
 
 def test_both_roles_and_the_users_model_work(project, image, tmp_path):
+    from cyclonedx.validation.json import JsonStrictValidator  # takes seconds, of each worker
+
     (tmp_path / "model.json").write_text('{"factor": 2}')
     (tmp_path / "rows.csv").write_text("x\n1\n2\n3\n")
     done = run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -97,7 +98,10 @@ def read_imports(path: Path) -> set[str]:
     return imported
 
 
-IMPORTS = {module: read_imports(path) for module, path in SOURCES.items()}
+@functools.cache
+def find_all_imports() -> dict[str, set[str]]:
+    """Return what each module imports."""
+    return {module: read_imports(path) for module, path in SOURCES.items()}
 
 
 def is_in(module: str, packages: set[str]) -> bool:
@@ -124,7 +128,7 @@ def find_room(module: str) -> int | None:
 def find_upward_imports(find_place) -> list[str]:
     return [
         f"{module} imports {name}"
-        for module, imported in IMPORTS.items()
+        for module, imported in find_all_imports().items()
         for name in sorted(imported)
         if (place := find_place(module)) is not None and (find_place(name) or 0) > place
     ]
@@ -133,15 +137,17 @@ def find_upward_imports(find_place) -> list[str]:
 def find_imports(of, what):
     """Return ``module: imported`` for the modules and imports that satisfy both functions."""
     found = {
-        module: sorted(filter(what, imported)) for module, imported in IMPORTS.items() if of(module)
+        module: sorted(filter(what, imported))
+        for module, imported in find_all_imports().items()
+        if of(module)
     }
     return {module: names for module, names in found.items() if names}
 
 
 def test_the_sources_are_read():
-    assert "template.parameters" in IMPORTS["launcher.package.metadata"]
-    assert "google.cloud.storage" in IMPORTS["launcher.google.storage"]
-    assert "launcher.jobs.records" in IMPORTS["launcher"]  # for type checkers only
+    assert "template.parameters" in find_all_imports()["launcher.package.metadata"]
+    assert "google.cloud.storage" in find_all_imports()["launcher.google.storage"]
+    assert "launcher.jobs.records" in find_all_imports()["launcher"]  # for type checkers only
 
 
 def test_every_module_has_a_layer_and_every_layer_its_modules():
@@ -160,7 +166,7 @@ def test_imports_go_down():
 def test_no_module_imports_itself_through_others():
     try:
         TopologicalSorter(
-            {module: imported & SOURCES.keys() for module, imported in IMPORTS.items()}
+            {module: imported & SOURCES.keys() for module, imported in find_all_imports().items()}
         ).prepare()
     except CycleError as error:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
@@ -245,7 +251,7 @@ def test_the_parameter_table_needs_the_standard_library_only():
     heavy = {"apache_beam", "numpy", "pandas", "torch", "template", "launcher"}
     parts = {"template.parameter_records", "template.shared_parameters"}
     for module in ("template.parameters", *parts):
-        assert {name for name in IMPORTS[module] if is_in(name, heavy)} <= parts
+        assert {name for name in find_all_imports()[module] if is_in(name, heavy)} <= parts
 
 
 @pytest.mark.parametrize("package", ["apache_beam", "torch"])
