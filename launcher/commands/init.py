@@ -9,10 +9,18 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from launcher.commands.parser import CommandParser, set_example
-from launcher.errors import FlexpackError
-from launcher.extras import find_missing, find_requirement
-from launcher.package.scaffold import KINDS, SAMPLE_PROGRAM, Scaffold, check_name, write_project
+from launcher.commands.parser import CommandParser, KeyValues, set_example
+from launcher.errors import FlexpackError, InputError
+from launcher.extras import find_missing, find_requirement, require_extras
+from launcher.package.model_file import read_model_file
+from launcher.package.scaffold import (
+    FILE,
+    KINDS,
+    SAMPLE_PROGRAM,
+    Scaffold,
+    check_name,
+    write_project,
+)
 
 _EXTRAS = ("template", "emulator")
 _SAMPLE_TIMEOUT_SEC = 300
@@ -25,21 +33,44 @@ def add_flags(parser: CommandParser) -> None:
     parser.add_argument(
         "folder", metavar="NAME", type=Path, help="the project's folder; its last part is its name"
     )
-    parser.add_argument(
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
         "--kind",
         choices=KINDS,
         default=KINDS[0],
         help=f"what the model predicts: {', '.join(KINDS)} (default: {KINDS[0]})",
     )
+    start.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="start from your model file or folder instead: TorchScript, .pt2, ONNX, XGBoost, "
+        "scikit-learn or Hugging Face",
+    )
+    parser.add_argument(
+        "--parameters",
+        action=KeyValues,
+        default={},
+        metavar="NAME=VALUE",
+        help="an option of the model of --checkpoint, such as feature_columns=age,visits; repeat "
+        "the flag for each",
+    )
 
 
 def _run(args: Namespace) -> int:
-    """Write a project for the user, with a sample and a model trained on similar data."""
+    """Write a project for the user: with a sample, and a model that was trained on the like."""
     folder: Path = args.folder
     check_name(folder.name)
+    if args.parameters and args.checkpoint is None:
+        raise InputError("--parameters: sets options of the model of --checkpoint; give that too")
+    file = None
+    if args.checkpoint is not None:
+        require_extras("init --checkpoint", "template")
+        file = read_model_file(args.checkpoint, args.parameters)
     scaffold = Scaffold(
         name=folder.name,
-        kind=args.kind,
+        kind=FILE if file else args.kind,
+        file=file,
         requirement=find_requirement(_EXTRAS),
         bin_folder=Path(sys.executable).parent,
     )
@@ -49,7 +80,8 @@ def _run(args: Namespace) -> int:
     missing = find_missing("template")
     if not missing:
         _make_sample(folder)
-    print(f"\nThe model is {scaffold.model}. Next:")
+    what = f", {file.kind}" if file else ""
+    print(f"\nThe model is {scaffold.model}{what}. Next:")
     print(f"  cd {shlex.quote(os.fspath(folder))}")
     if missing:
         print(f"  make venv    # {missing[0]} is not installed here; minutes, once")

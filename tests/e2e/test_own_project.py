@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from launcher.emulator import daemon
 from tests.support import BIN, bare_environ, open_storage, run
+from tests.template.models.hugging_face_folders import SIZES, save_folder
+from tests.template.models.kind_files import save
 
 _READ = {"table": (200, 199), "image": (31, 30), "text": (60, 59)}
 
@@ -92,3 +95,42 @@ def test_an_image_that_no_project_stands_for(outside, make):
     said = failed.stdout + failed.stderr
     assert "no project 'my' is registered here; did you mean 'local/my_" in said
     assert f"local/my_table ({folder / 'my_table'})" in said
+
+
+@pytest.mark.parametrize("kind", ["table", "pictures", "folder"])
+def test_from_a_model_file_to_predictions(kind, outside):
+    """No class is written by hand, and ``make test`` passes as it is."""
+    folder, env = outside
+    path, options, columns = MODEL_FILES[kind](folder)
+    name = f"file_{kind}"
+    flags = [f"--parameters={each}" for each in options]
+    done = run("flexpack", "init", name, "--checkpoint", path, *flags, env=env, cwd=folder)
+    assert f"The model is {name}.model:File{kind.capitalize()}Model, a" in done.stdout
+    project = folder / name
+    tried = run("make", "try", env=env, cwd=project).stdout
+    assert tried.split("\n")[0].split() == ["key", *columns]
+    assert "3 rows: 3 predicted, 0 dead letters\n" in tried
+    assert "Ran 2 tests in" in run("make", "test", env=env, cwd=project).stderr
+
+
+def _save_estimator(folder: Path) -> tuple[Path, list[str], list[str]]:
+    saved = save("joblib", folder)
+    return saved.path, ["trusted=true", "method=predict"], ["prediction"]
+
+
+def _save_network_of_pictures(folder: Path) -> tuple[Path, list[str], list[str]]:
+    layers = torch.nn.AvgPool2d(16), torch.nn.Flatten(), torch.nn.Linear(12, 2)
+    torch.jit.script(torch.nn.Sequential(*layers)).save(folder / "pets.pt")
+    options = ["image_size=32", "class_names=cat,dog", "softmax=true"]
+    return folder / "pets.pt", options, ["label", "score"]
+
+
+def _save_folder(folder: Path) -> tuple[Path, list[str], list[str]]:
+    path = folder / "sentiment"
+    save_folder(path, "BertForSequenceClassification", num_labels=3, **SIZES)
+    return path, [], ["label", "score"]
+
+
+MODEL_FILES = {
+    "table": _save_estimator, "pictures": _save_network_of_pictures, "folder": _save_folder
+}  # fmt: skip

@@ -7,6 +7,7 @@ Their templates are beside this module: ``common`` for every project, and a fold
 from __future__ import annotations
 
 import importlib.util
+import json
 import keyword
 import re
 import sys
@@ -17,8 +18,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from launcher.errors import InputError
+from launcher.package.model_file import ModelFile
 
 KINDS = ("table", "image", "text")
+FILE = "file"
+"""The kind of a project whose model is a file that needs no class."""
+DATA = "data"
 SAMPLE_PROGRAM = "make_sample.py"
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
@@ -26,6 +31,16 @@ _LONGEST_NAME = 40  # it becomes part of the names of jobs and buckets
 _TAKEN = ("flexpack", "tests", "data", "make_sample")
 _SUFFIX = ".in"
 _CHECKS = "checks"
+_WEIGHTS = "model.pth"
+_FOR_IMAGES: Mapping[str, str] = {"xgboost": "xgboost-cpu"}
+"""Packages that an image can have in a smaller form."""
+_OWN_SAMPLE = """\
+`make_sample.py` made `@INPUT@`, one row of it bad on purpose, and trained `data/model.pth`.
+Replace both: `make try INPUT='my/files*' WEIGHTS=my.pth PARAMETERS=`."""
+_FILE_SAMPLE = """\
+`data/@NAME@` is a copy of your file. `make_sample.py` made `@INPUT@` of made-up values: replace it
+by yours, `make try INPUT='my/files*'`."""
+_LOCK = " Run `make lock` before the first `make template`."
 _TITLES: Mapping[str, str] = {
     "table": "Predicts rows of a table",
     "image": "Predicts pictures",
@@ -35,12 +50,19 @@ _INPUTS: Mapping[str, str] = {
     "table": "data/sample.csv",
     "image": "data/sample/*",
     "text": "data/sample.jsonl",
+    FILE: "data/sample.csv",
 }
-_GLOBS: Mapping[str, str] = {"table": "in/*.csv", "image": "in/*.jpg", "text": "in/*.jsonl"}
+_GLOBS: Mapping[str, str] = {
+    "table": "in/*.csv",
+    "image": "in/*.jpg",
+    "text": "in/*.jsonl",
+    FILE: "in/*.csv",
+}
 _PARAMETERS: Mapping[str, str] = {
     "table": "key_column=customer",
     "image": "",
     "text": "key_column=id",
+    FILE: "",
 }
 
 
@@ -50,15 +72,17 @@ class Scaffold:
 
     Attributes:
         name: of its package, and in lower case of everything else.
-        kind: one of ``KINDS``.
+        kind: one of ``KINDS``; ``FILE`` with a ``file``.
         requirement: how pip installs flexpack.
         bin_folder: has the first ``python`` and ``flexpack`` of the project.
+        file: the model file; None if the project trains a model of its own.
     """
 
     name: str
     kind: str
     requirement: str
     bin_folder: Path
+    file: ModelFile | None = None
 
     @property
     def model(self) -> str:
@@ -85,16 +109,19 @@ def build_files(scaffold: Scaffold) -> dict[str, str]:
         for path, text in _read_files(resources.files(__name__) / folder)
     }
     parameters = _PARAMETERS[scaffold.kind]
+    # A file's images have the places of the kind ``image``.
+    places = "image" if scaffold.file and scaffold.file.takes_images else scaffold.kind
     replaced = {
+        **_describe_model(scaffold.file),
         "project_name": scaffold.name,
         "project-name": scaffold.name.replace("_", "-"),
         "ProjectName": _class_prefix(scaffold.name),
         "@CHECKS@\n": texts.pop(_CHECKS),
         "@REQUIREMENT@": scaffold.requirement,
         "@BIN@": str(scaffold.bin_folder),
-        "@TITLE@": _TITLES[scaffold.kind],
-        "@INPUT@": _INPUTS[scaffold.kind],
-        "@GLOB@": _GLOBS[scaffold.kind],
+        "@TITLE@": f"Runs {scaffold.file.kind}" if scaffold.file else _TITLES[scaffold.kind],
+        "@INPUT@": _INPUTS[places],
+        "@GLOB@": _GLOBS[places],
         "@PARAMETERS@": parameters,
         "@FLAGS@": f'{" " * 20}"--{parameters}",\n' if parameters else "",
     }
@@ -102,6 +129,9 @@ def build_files(scaffold: Scaffold) -> dict[str, str]:
 
     def fill(text: str) -> str:
         return pattern.sub(lambda found: replaced[found[0]], text)
+
+    # They hold names of their own.
+    replaced["@SAMPLE@"] = fill(replaced["@SAMPLE@"])
 
     return {fill(path): fill(text) for path, text in texts.items()}
 
@@ -122,9 +152,37 @@ def write_project(scaffold: Scaffold, folder: Path) -> list[Path]:
             with file.open("x") as opened:
                 opened.write(text)
             written.append(file)
+        if scaffold.file:
+            written.append(scaffold.file.copy(folder / DATA))
     except OSError as error:
         raise InputError(f"NAME {str(folder)!r}: cannot be written: {error.strerror}") from error
     return written
+
+
+def _describe_model(file: ModelFile | None) -> dict[str, str]:
+    """Return the texts about the model that stand for names in the files."""
+    if file is None:
+        return {"@NAME@": _WEIGHTS, "@PACKAGES@": "", "@SAMPLE@": _OWN_SAMPLE}
+    module, _, base = file.model_class.partition(":")
+    columns = [f"    {_quote(name)}: {_quote(type_)},\n" for name, type_ in file.columns.items()]
+    options = [f"\n    {name} = {_quote(value)}" for name, value in file.options.items()]
+    packages = [_FOR_IMAGES.get(name, name) for name in file.packages]
+    return {
+        "@NAME@": file.name,
+        "@KIND@": file.kind,
+        "@MODULE@": module,
+        "@BASE@": base,
+        "@COLUMNS@": f"{{\n{''.join(columns)}}}",
+        "@OPTIONS@\n": "".join(options) + "\n" if options else "",
+        "@PACKAGES@": "".join(f"{name}\n" for name in packages),
+        "@SAMPLE@": _FILE_SAMPLE + (_LOCK if packages else ""),
+    }
+
+
+def _quote(value: object) -> str:
+    """Return a value as Python's formatters write it."""
+    has_simple_quotes = isinstance(value, str) and '"' not in value
+    return json.dumps(value, ensure_ascii=False) if has_simple_quotes else repr(value)
 
 
 def _find_problem(name: str) -> str:

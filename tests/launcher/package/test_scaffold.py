@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import InputError
+from launcher.package.model_file import ModelFile
 from launcher.package.scaffold import KINDS, Scaffold, build_files, check_name, write_project
 from tests.support import BIN
 
@@ -83,12 +85,43 @@ def test_the_files_of_a_kind(kind, tmp_path):
     makefile = (tmp_path / "house_prices/Makefile").read_text()
     assert "FLEXPACK := flexpack @ file:///kit\n" in makefile
     assert len((tmp_path / "house_prices/README.md").read_text().splitlines()) <= 40
+    check_style(tmp_path)
+
+
+def check_style(folder: Path) -> None:
     style = [BIN / "ruff", "check", "--isolated", "--select=E,F,W,B,UP,SIM", "--line-length=100"]
-    subprocess.run([*style, tmp_path], check=True, timeout=60)
+    subprocess.run([*style, folder], check=True, timeout=60)
     subprocess.run(
-        [BIN / "ruff", "format", "--isolated", "--line-length=100", "--check", tmp_path],
+        [BIN / "ruff", "format", "--isolated", "--line-length=100", "--check", folder],
         check=True, timeout=60,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", ["number", "image"])
+def test_the_files_of_a_model_file(type_, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    file = ModelFile(
+        path=tmp_path / "m.onnx",
+        model_class="template.models.onnx:OnnxModel",
+        kind="an ONNX model",
+        options={"feature_columns": 'a,"b, c"', "softmax": True},
+        packages=("onnxruntime",),
+        columns={"image" if type_ == "image" else 'b "x"': type_},
+    )
+    scaffold = dataclasses.replace(make_scaffold("file"), file=file)
+    project = tmp_path / "house_prices"
+    written = write_project(scaffold, project)
+    assert (project / "data" / "model.onnx").read_bytes() == b"model"
+    model = (project / "house_prices" / "model.py").read_text()
+    assert "class HousePricesModel(OnnxModel):\n" in model
+    assert "    feature_columns = 'a,\"b, c\"'\n    softmax = True\n" in model
+    assert (project / "requirements.in").read_text().endswith("\nonnxruntime\n")
+    makefile = (project / "Makefile").read_text()
+    sample = "data/sample/*" if type_ == "image" else "data/sample.csv"
+    assert f"WEIGHTS ?= data/model.onnx\nINPUT ?= {sample}\nPARAMETERS ?= \n" in makefile
+    for path in written[:-1]:
+        assert not re.search(r"project_name|project-name|ProjectName|@[A-Z]+@", path.read_text())
+    check_style(project)
 
 
 @pytest.mark.parametrize("there", ["file", "folder"])
