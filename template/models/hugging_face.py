@@ -6,6 +6,7 @@ requests to the network, and code in a folder (``auto_map``) never runs.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,17 @@ import numpy as np
 
 from template.model import Option
 from template.models.file_model import FileModel, split_names
-from template.models.hugging_face_folder import CONFIG, find_architecture, is_pickled
+from template.models.hugging_face_folder import (
+    CONFIG,
+    find_architecture,
+    has_weights,
+    is_pickled,
+)
 from template.models.labels import ClassOptions
+
+MOST_TRIED_BYTES = 1 << 30
+"""Larger weights are not loaded at the launch: Dataflow's launcher has 3.75 GB of memory."""
+_INDEX = "model.safetensors.index.json"
 
 OWN_FILES: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """Arguments of ``from_pretrained``: of the folder, and without its code."""
@@ -38,8 +48,58 @@ class HuggingFaceModel(FileModel):
             ParameterError: transformers does not have it, its weights are pickled and not trusted,
                 or incomplete.
         """
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Beam runs a process on each core
         import torch
+        import transformers
+
+        class_, is_safe = self._find_class(folder)
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
+        network, report = class_.from_pretrained(
+            folder,
+            dtype=torch.float32,  # --precision chooses another
+            use_safetensors=is_safe,
+            output_loading_info=True,
+            **OWN_FILES,
+        )
+        # The pooler is unused here, and some models are trained without one.
+        missing = [name for name in report["missing_keys"] if "pooler." not in name]
+        if missing:
+            raise self._error(
+                f"is {self.kind} whose weights are not those of {class_.__name__}: {len(missing)} "
+                f"are missing, such as {missing[0]}"
+            )
+        return network.eval().to(self.device)
+
+    def is_large(self, folder: Path) -> bool:
+        """Return whether the weights are too large to be loaded at the launch."""
+        files = (each for each in folder.iterdir() if has_weights([each.name]))
+        return sum(each.stat().st_size for each in files) > MOST_TRIED_BYTES
+
+    def outline_network(self, folder: Path) -> Any:
+        """Return the network without its weights, which a worker loads and checks.
+
+        Raises:
+            ParameterError: as ``load_network``; of the weights, only that files are missing.
+        """
+        import torch
+        from safetensors import safe_open
+
+        class_, _ = self._find_class(folder)
+        named = set()
+        if (index := folder / _INDEX).exists():
+            named = set(json.loads(index.read_bytes())["weight_map"].values())
+        if missing := sorted(name for name in named if not (folder / name).exists()):
+            raise self._error(f"is {self.kind} that is incomplete: {missing[0]} is missing")
+        for file in folder.glob("*.safetensors"):
+            with safe_open(file, "pt"):  # which reads only the header, and compares the size
+                pass
+        config = class_.config_class.from_pretrained(folder, local_files_only=True)
+        with torch.device("meta"):
+            return class_(config).eval()
+
+    def _find_class(self, folder: Path) -> tuple[Any, bool]:
+        """Return transformers' class of the network, and whether the weights are not pickled."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # Beam runs a process on each core
         import transformers
 
         architecture = find_architecture((folder / CONFIG).read_bytes())
@@ -56,23 +116,7 @@ class HuggingFaceModel(FileModel):
                 f"its weights are pickled ({pickled}). Save it with save_pretrained, which writes "
                 "model.safetensors"
             )
-        transformers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()
-        network, report = class_.from_pretrained(
-            folder,
-            dtype=torch.float32,  # --precision chooses another
-            use_safetensors=is_safe,
-            output_loading_info=True,
-            **OWN_FILES,
-        )
-        # The pooler is unused here, and some models are trained without one.
-        missing = [name for name in report["missing_keys"] if "pooler." not in name]
-        if missing:
-            raise self._error(
-                f"is {self.kind} whose weights are not those of {architecture}: {len(missing)} are "
-                f"missing, such as {missing[0]}"
-            )
-        return network.eval().to(self.device)
+        return class_, is_safe
 
 
 class ClassifierModel(HuggingFaceModel, ClassOptions):

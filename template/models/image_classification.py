@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,17 +33,22 @@ class ImageClassificationModel(ClassifierModel):
         if self.feature_names:
             raise self._error("feature_columns: the model takes the column image")
         self.columns = [Column(IMAGE, "image")]
-        loaded = self.load_file(local)
-        self._predict(loaded, [np.zeros((300, 400, 3), np.uint8)])
+        folder = Path(local)
+        if self.is_large(folder):
+            self._assemble(folder, self.outline_network)
+        else:
+            self._predict(self.load_file(local), [np.zeros((300, 400, 3), np.uint8)])
 
     def load_file(self, local: str) -> ImageNetwork:
         """Return processor and network."""
-        folder = Path(local)
+        return self._assemble(Path(local), self.load_network)
+
+    def _assemble(self, folder: Path, load_network: Callable[[Path], Any]) -> ImageNetwork:
         if not (folder / _PROCESSOR).exists():
             raise self._error(
                 f"is {self.kind} without {_PROCESSOR}, which says how images become tensors"
             )
-        network = self.load_network(folder)
+        network = load_network(folder)
         from transformers import AutoImageProcessor
 
         self.inspect_labels(network.config)

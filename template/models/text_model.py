@@ -49,14 +49,23 @@ class TextModel(HuggingFaceModel):
                 f"feature_columns names {len(names)} columns; the model takes a text, or a pair"
             )
         self.columns = [Column(name, "text") for name in names]
-        loaded = self.load_file(local)
-        loaded.predict([["a b c"] for _ in names])
+        folder = Path(local)
+        if self.is_large(folder):
+            self._assemble(folder, self.outline_network(folder))
+        else:
+            self.load_file(local).predict([["a b c"] for _ in names])
 
     def load_file(self, local: str) -> TextNetwork:
         """Return the object that predicts texts."""
         folder = Path(local)
+        loaded = self._assemble(folder, self.load_network(folder))
+        pads = loaded.network.config.pad_token_id is not None
+        pads = pads and loaded.find_padding_error() < _MOST_ERROR
+        return replace(loaded, pads=pads)
+
+    def _assemble(self, folder: Path, network: Any) -> TextNetwork:
+        """Return a network with its tokenizer and head; it does not pad."""
         tokenizer = self._load_tokenizer(folder)
-        network = self.load_network(folder)
         config, known = network.config, network.get_input_embeddings().num_embeddings
         if tokenizer.vocab_size > known:
             raise self._error(
@@ -65,7 +74,7 @@ class TextModel(HuggingFaceModel):
             )
         if config.pad_token_id is None and (tokenizer.pad_token_id or 0) < known:
             config.pad_token_id = tokenizer.pad_token_id
-        loaded = TextNetwork(
+        return TextNetwork(
             tokenizer=tokenizer,
             network=network,
             head=self.make_head(folder, network),
@@ -74,9 +83,6 @@ class TextModel(HuggingFaceModel):
             names=[column.name for column in self.columns],
             prompt=self.find_prompt(folder),
         )
-        pads = config.pad_token_id is not None
-        pads = pads and loaded.find_padding_error() < _MOST_ERROR
-        return replace(loaded, pads=pads)
 
     def predict(self, df: pd.DataFrame) -> Any:
         """Return the prediction for the network's output."""

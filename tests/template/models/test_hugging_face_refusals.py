@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from launcher.preflight.probes.checkpoint import main as probe
+from template.models import hugging_face
 from template.parameters import ParameterError
 from template.run import run
 
@@ -158,3 +159,51 @@ def test_an_adapter_is_named(inspect, tmp_path):
     (tmp_path / "adapter_model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     with pytest.raises(ParameterError, match=r"is an adapter .* without its model: merge it"):
         inspect(tmp_path, {})
+
+
+@pytest.fixture
+def without_loading(monkeypatch):
+    """Take every folder for a large one, whose weights a launch does not load."""
+    monkeypatch.setattr(hugging_face, "MOST_TRIED_BYTES", 0)
+    monkeypatch.setattr(hugging_face.HuggingFaceModel, "load_network", None)
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEMS.keys() - {"other-weights"}))
+def test_a_large_folder_that_does_not_do_is_refused_by_its_metadata(
+    inspect, folder, name, without_loading
+):
+    test_a_folder_that_does_not_do(inspect, folder, name)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "opts"),
+    [
+        ("BertForSequenceClassification", {"class_names": "a,b"}),
+        ("BertModel", {"pooling": "mean"}),
+        ("ViTForImageClassification", {}),
+    ],
+)
+def test_a_large_folder_ends_no_launch_without_loading(
+    inspect, tmp_path, architecture, opts, without_loading
+):
+    config = {"image_size": 32, "patch_size": 8, "num_labels": 2}
+    config |= {name: SIZES[name] for name in SIZES if name.endswith(("size", "layers", "heads"))}
+    is_text = architecture.startswith("Bert")
+    if not is_text:
+        config.pop("vocab_size")
+    save_folder(tmp_path / "model", architecture, tokenizer=is_text, **config)
+    if not is_text:
+        import transformers
+
+        transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(
+            tmp_path / "model"
+        )
+    model = inspect(tmp_path / "model", opts).model
+    assert [column.name for column in model.columns] == ["text" if is_text else "image"]
+
+
+def test_a_part_that_a_large_folder_lacks_is_named(inspect, folder, without_loading):
+    parts = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(parts))
+    with pytest.raises(ParameterError, match=r"incomplete: model-00002-of-00002\.safetensors"):
+        inspect(folder, {})
