@@ -150,6 +150,23 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
     return Row(key, {IMAGE: image}, passed)
 
 
+def _find_key_of_undecoded(message: Message, settings: MessageSettings) -> str:
+    """Return the key of a message without a row; its id, if the key cannot be read either."""
+    key_column = settings.key_column
+    if key_column is None:
+        return message.message_id
+    message_format = settings.message_format
+    try:
+        if message_format == "auto":
+            message_format = _find_format(message)
+        if message_format == "json":
+            return find_key(parse_object(message.payload), key_column)
+    except Exception:  # decoders may raise anything for a payload
+        if message_format == "json":
+            return message.message_id
+    return message.attributes.get(key_column) or message.message_id
+
+
 def _find_format(message: Message) -> str:
     content_type = message.attributes.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
     if content_type.startswith("image/"):
@@ -194,7 +211,8 @@ class _DecodeDoFn(beam.DoFn):
             try:
                 row = decode_message(message, self._settings)
             except Exception as error:  # decoders may raise anything for a payload
-                yield self._dead_letter(message, describe(error))
+                key = _find_key_of_undecoded(message, self._settings)
+                yield self._dead_letter(message, key, describe(error))
             else:
                 names = () if self._settings.columns else row.columns
                 alike[frozenset(names)].append((message, row))
@@ -205,11 +223,9 @@ class _DecodeDoFn(beam.DoFn):
                 size = 0
         yield from chain.from_iterable(map(self._make_blocks, alike.values()))
 
-    def _dead_letter(self, message: Message, error: str) -> TaggedOutput:
+    def _dead_letter(self, message: Message, key: str, error: str) -> TaggedOutput:
         count_dead_letter(error)
-        letter = DeadLetter(
-            key=message.message_id, error=error, source=message.source, message=message
-        )
+        letter = DeadLetter(key=key, error=error, source=message.source, message=message)
         return TaggedOutput(self.DEAD_LETTERS, letter)
 
     def _make_blocks(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Any]:
@@ -223,7 +239,8 @@ class _DecodeDoFn(beam.DoFn):
     def _make_declared_block(self, found: Sequence[tuple[Message, Row]]) -> Iterator[Any]:
         typed = DeclaredRows.of_records([row.columns for _, row in found], self._settings)
         for row, problem in sorted(typed.problems.items()):
-            yield self._dead_letter(found[row][0], f"ValueError: {problem}")
+            message, content = found[row]
+            yield self._dead_letter(message, content.key, f"ValueError: {problem}")
         rows = [found[row] for row in typed.kept.tolist()]
         if rows:
             yield self._make_block(typed.make_frame(), rows)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from template.blocks import KEY
 from template.messages import Message, Messages, find_messages
+from template.needs.columns import Column
 from template.sources.json_objects import make_frames
 from template.sources.messages import (
     DecodeMessages,
@@ -197,6 +198,44 @@ def test_messages_with_the_same_columns_become_one_block():
         blocks, letters = pipeline | beam.Create([batch], reshuffle=False) | DecodeMessages(JSON)
         assert_that(blocks, check_blocks, label="blocks")
         assert_that(letters, check_letters, label="letters")
+
+
+@pytest.mark.parametrize(
+    ("payload", "attributes", "key"),
+    [
+        (b'{"id": "a7"}', {}, "a7"),
+        (b'{"id": 7, "age": "old"}', {}, "7"),
+        (b'{"id": {"shop": 1}, "age": "old"}', {}, '{"shop":1}'),
+        (b'{"id": "a7", "id": "a8"}', {}, "a8"),
+        (b'{"id": "a7", "age":', {"id": "c1"}, "id-1"),
+        (b'{"id": null, "age": 3}', {}, "id-1"),
+        (b'{"id": "", "age": 3}', {}, "id-1"),
+        (b"[1]", {"id": "c1"}, "id-1"),
+        (b"\x89PNG...", {"id": "c1"}, "c1"),
+        (b"\x89PNG...", {}, "id-1"),
+        (b"", {"id": "c1"}, "c1"),
+        (b"x", {"id": "c1", "content_type": "text/html"}, "c1"),
+    ],
+    ids=[
+        "no field",
+        "wrong type",
+        "nested key",
+        "repeated key",
+        "not JSON",
+        "null key",
+        "empty key",
+        "no object",
+        "image",
+        "image without key",
+        "empty",
+        "unknown format",
+    ],
+)
+def test_a_dead_letter_has_the_key_if_its_message_shows_one(payload, attributes, key):
+    columns = (Column("age", "number"),)
+    decode_batch = DecodeMessages(MessageSettings(key_column="id", columns=columns))._dofn.process
+    (letter,) = decode_batch(Messages([message(payload, **attributes)]))
+    assert (letter.value.key, letter.value.source) == (key, "message id-1")
 
 
 @pytest.mark.parametrize(
