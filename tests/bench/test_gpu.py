@@ -1,10 +1,13 @@
 """The GPU benchmark's own code, on the CPU: its sides, its clock, its use of NVIDIA's library."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,6 +53,102 @@ def test_the_benchmark_runs_on_a_cpu(tmp_path):
         sides["flexpack"]["rows_per_sec"] / sides["raw"]["rows_per_sec"]
     )
     assert "mlp           bfloat16  flexpack" in done.stdout
+    assert "mlp bfloat16 raw: " in done.stderr
+
+
+FAILING = """
+import sys
+from pathlib import Path
+from tests.gpu.bench import measure
+from tests.gpu.sides import Run
+run = Run(
+    workload="mlp",
+    device="cpu",
+    precision="stored",
+    threads=1,
+    batch_size=256,
+    rows_per_element=9,
+    images=Path("nothing"),
+    output=Path(sys.argv[1]),
+)
+for seconds in (0.001, 300):
+    print(measure("raw", run, seconds)["error"])
+"""
+
+
+def test_a_side_that_hangs_or_fails_says_so(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, tmp_path],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=True,
+    )
+    assert done.stdout.startswith("took longer than 0 s\nTraceback (most recent call last):\n")
+    assert done.stdout.endswith("No such file or directory: 'nothing'\n")
+
+
+UNTOUCHED = """
+import torch
+def touch(*arguments):
+    raise SystemExit("CUDA is touched")
+torch.cuda._lazy_init = torch.cuda.is_available = torch.cuda.device_count = touch
+import tests.gpu.sides
+print("untouched")
+"""
+
+
+def test_what_the_sides_fork_from_touches_no_cuda():
+    """After that CUDA would refuse to work in a forked process."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNTOUCHED],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    assert done.stdout == "untouched\n"
+
+
+def find_descendants(pid):
+    """Return the command lines of a process's descendants, by their ids."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found[int(child)] = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+        found |= find_descendants(child)
+    return found
+
+
+def test_what_was_found_stays_if_a_step_is_killed(tmp_path):
+    result = tmp_path / "gpu.json"
+    command = [sys.executable, "-m", "tests.gpu.everything", str(result), "--device=cpu"]
+    log = (tmp_path / "log").open("w")
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=log, stderr=log) as process:
+        try:
+            document = wait_for(result, process, lambda found: found["tests"]["passed"])
+            assert document["results"] == {}
+            (tests,) = (p for p, line in find_descendants(process.pid).items() if "pytest" in line)
+            os.kill(tests, signal.SIGKILL)
+            document = wait_for(result, process, lambda found: found["results"].get("mlp"))
+            assert document["tests_stopped"] == "pytest ended with -9"
+            assert document["results"]["mlp"]["stored"]["raw"]["rows"] == 3000
+        finally:
+            process.kill()
+    assert json.loads(result.read_text())["tests"]["passed"]
+    assert "test_no_copy_of_the_weights_is_left_behind PASSED" in Path(log.name).read_text()
+
+
+def wait_for(result, process, condition):
+    """Return the written results as soon as they meet a condition."""
+    for _ in range(3000):
+        document = json.loads(result.read_text()) if result.exists() else {}
+        if document and condition(document):
+            return document
+        assert process.poll() is None
+        time.sleep(0.1)
+    raise TimeoutError
 
 
 @pytest.mark.skipif(find_gpu_obstacle() is None, reason="this machine has a GPU")

@@ -10,22 +10,21 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from template.device import describe_versions
 from tests.gpu.obstacle import find_gpu_obstacle
-from tests.gpu.sides import SIDES, Run
-from tests.gpu.workloads import CLOCK, WORKLOADS, find_obstacle, write_input
+from tests.gpu.sides import Run, run_side
+from tests.gpu.workloads import WORKLOADS, find_obstacle, write_input
 
-_ROWS = {"mlp": 1_000_000, "resnet": 12_000, "efficientnet": 6_000}
+_ROWS = {"mlp": 400_000, "resnet": 12_000, "efficientnet": 6_000}
 _SMALL_ROWS = {"mlp": 3_000, "resnet": 6, "efficientnet": 6}
 _ELEMENTS = {"mlp": 50_000, "resnet": 3_000, "efficientnet": 3_000}
 """Rows of RunInference per element, which is so slow that fewer do."""
@@ -33,6 +32,8 @@ _BATCH = {"mlp": 4096, "resnet": 256, "efficientnet": 256}
 _SMALL_BATCH = {"mlp": 256, "resnet": 2, "efficientnet": 2}
 _PACKAGES = ("torch", "apache-beam", "numpy", "pandas", "pyarrow", "grpcio", "pillow", "orjson")
 _SIDE_SEC = 300
+_LEAST_SEC = 10
+NO_TIME = "no time left"
 
 
 def describe_machine(device: str) -> dict[str, object]:
@@ -57,29 +58,22 @@ def _find_version(package: str) -> str | None:
         return None
 
 
-def run_one(side: str, run: Run) -> None:
-    """Run a side in this process and print its figures."""
-    import torch
-
-    if run.device == "cpu":
-        torch.set_num_threads(1)
-    SIDES[side](run)
-    print(json.dumps(CLOCK.figures()))
-
-
 def measure(side: str, run: Run, timeout_sec: float) -> dict:
     """Run a side in a process of its own; return its figures, or why there are none."""
-    given = json.dumps({name: str(value) for name, value in asdict(run).items()})
-    command = [sys.executable, "-m", "tests.gpu.bench", "--run", side, given]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_sec, check=False
-        )
-    except subprocess.TimeoutExpired:
+    processes = multiprocessing.get_context("forkserver")
+    # Imported once for all sides: importing torch and Beam takes longer than most of them run.
+    processes.set_forkserver_preload(["tests.gpu.sides"])
+    result = run.output / f"{side}.json"
+    process = processes.Process(target=run_side, args=(side, run, result))
+    process.start()
+    process.join(timeout_sec)
+    if process.is_alive():
+        process.kill()
+        process.join()
         return {"error": f"took longer than {timeout_sec:.0f} s"}
-    if done.returncode:
-        return {"error": done.stderr.strip()[-2000:] or f"ended with status {done.returncode}"}
-    return json.loads(done.stdout.splitlines()[-1])
+    if not result.exists():
+        return {"error": f"ended with status {process.exitcode}"}
+    return json.loads(result.read_text())
 
 
 def read_values(output: Path, stem: str) -> dict[str, int]:
@@ -92,57 +86,99 @@ def read_values(output: Path, stem: str) -> dict[str, int]:
     return rows
 
 
-def compare(run: Run, deadline: float) -> dict[str, dict]:
-    """Return the figures of all sides; a side for which no time is left says so."""
-    found: dict[str, dict] = {}
-    for side in SIDES:
-        left = deadline - time.monotonic()
-        if left < 20:
-            found[side] = {"error": "no time left"}
-            continue
-        print(f"  {run.workload} {run.precision} {side}", file=sys.stderr, flush=True)
-        found[side] = measure(side, run, min(left, _SIDE_SEC))
-    raw, flexpack = (read_values(run.output, side) for side in ("raw", "flexpack"))
-    if raw and flexpack:
-        alike = sum(flexpack.get(key) == value for key, value in raw.items())
-        found["flexpack"]["same_values"] = alike / len(raw)
-        found["flexpack"]["rows_written"] = len(flexpack)
-    rates = {side: figures.get("rows_per_sec") for side, figures in found.items()}
-    if rates["flexpack"] and rates["raw"]:
-        found["flexpack"]["of_raw"] = rates["flexpack"] / rates["raw"]
-    if rates["flexpack"] and rates["per_element"]:
-        found["flexpack"]["of_per_element"] = rates["flexpack"] / rates["per_element"]
-    return found
+def compare(sides: dict[str, dict], output: Path) -> None:
+    """Add to flexpack's figures how they and its predictions compare with the others."""
+    flexpack = sides.get("flexpack", {})
+    if not flexpack.get("rows_per_sec"):
+        return
+    raw, predicted = (read_values(output, side) for side in ("raw", "flexpack"))
+    if raw and predicted:
+        alike = sum(predicted.get(key) == value for key, value in raw.items())
+        flexpack["same_values"] = alike / len(raw)
+        flexpack["rows_written"] = len(predicted)
+    for side in ("raw", "per_element"):
+        if rate := sides.get(side, {}).get("rows_per_sec"):
+            flexpack[f"of_{side}"] = flexpack["rows_per_sec"] / rate
+
+
+def find_cases(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """Return precision, workload and side of each run, the most telling ones first."""
+    return [
+        (precision, name, side)
+        for group in (("raw", "flexpack"), ("per_element",))
+        for precision in arguments.precisions
+        for name in arguments.workloads
+        for side in group
+    ]
 
 
 def measure_all(arguments: argparse.Namespace, results: dict, save: Callable[[], None]) -> None:
-    """Fill in the figures of all workloads and precisions; ``save`` is called after each."""
+    """Fill in the figures of all workloads and precisions; ``save`` is called after each side."""
     deadline = time.monotonic() + arguments.limit_sec
+    side_sec = min(_SIDE_SEC, arguments.limit_sec / 4)
     counts = _SMALL_ROWS if arguments.small else _ROWS
-    results.update({name: {} for name in arguments.workloads})
+    for name in arguments.workloads:
+        obstacle = find_obstacle(name)
+        results[name] = {"skipped": obstacle} if obstacle else {}
     with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as temporary:
         folder = Path(temporary)
-        for precision in arguments.precisions:
-            for name in arguments.workloads:
-                if obstacle := find_obstacle(name):
-                    results[name] = {"skipped": obstacle}
-                    continue
-                if not (folder / name).exists():
-                    write_input(name, folder / name, counts[name])
-                output = folder / f"{name}-{precision}"
-                output.mkdir()
-                run = Run(
-                    workload=name,
-                    device=arguments.device,
-                    precision=precision,
-                    threads=arguments.threads,
-                    batch_size=_SMALL_BATCH[name] if arguments.small else _BATCH[name],
-                    rows_per_element=min(counts[name], _ELEMENTS[name]),
-                    images=folder / name,
-                    output=output,
-                )
-                results[name][precision] = compare(run, deadline)
-                save()
+        for precision, name, side in find_cases(arguments):
+            if "skipped" in results[name]:
+                continue
+            sides = results[name].setdefault(precision, {})
+            left = deadline - time.monotonic()
+            if left < _LEAST_SEC:
+                sides[side] = {"error": NO_TIME}
+                continue
+            if not (folder / name).exists():
+                report(f"{name}: writing {counts[name]:,} rows")
+                write_input(name, folder / name, counts[name])
+            output = folder / f"{name}-{precision}"
+            output.mkdir(exist_ok=True)
+            run = Run(
+                workload=name,
+                device=arguments.device,
+                precision=precision,
+                threads=arguments.threads,
+                batch_size=_SMALL_BATCH[name] if arguments.small else _BATCH[name],
+                rows_per_element=min(counts[name], _ELEMENTS[name]),
+                images=folder / name,
+                output=output,
+            )
+            began = time.monotonic()
+            sides[side] = measure(side, run, min(left, side_sec))
+            report(f"{name} {precision} {side}: {describe(sides[side], time.monotonic() - began)}")
+            compare(sides, output)
+            save()
+        save()
+
+
+def describe(figures: dict, elapsed_sec: float) -> str:
+    """Return the figures of a side in a few words."""
+    if "error" in figures:
+        return figures["error"].splitlines()[-1]
+    busy = figures["gpu_busy"]
+    text = f"{figures['rows_per_sec']:,.0f} rows/s, " + (
+        "" if busy is None else f"{busy:.0%} busy, "
+    )
+    return f"{text}{elapsed_sec:.1f} s in all"
+
+
+def report(text: str) -> None:
+    """Print a line of progress."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def find_errors(results: dict) -> list[str]:
+    """Return the errors of all sides, but not that there was no time for one."""
+    return [
+        f"{name} {precision} {side}: {run['error']}"
+        for name, precisions in results.items()
+        if "skipped" not in precisions
+        for precision, sides in precisions.items()
+        for side, run in sides.items()
+        if run.get("error", NO_TIME) != NO_TIME
+    ]
 
 
 def print_table(results: dict) -> None:
@@ -165,7 +201,8 @@ def print_table(results: dict) -> None:
                 )
 
 
-def main() -> int:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of what to measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--small", action="store_true", help="a few rows, to try the code")
@@ -174,11 +211,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=min(len(os.sched_getaffinity(0)), 8))
     parser.add_argument("--limit-sec", type=float, default=1800)
     parser.add_argument("--json", type=Path, default=Path("build/bench/gpu.json"))
-    parser.add_argument("--run", nargs=2, metavar=("SIDE", "RUN"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.run:
-        run_one(arguments.run[0], Run.parse(json.loads(arguments.run[1])))
-        return 0
+    return parser
+
+
+def main() -> int:
+    arguments = make_parser().parse_args()
     obstacle = find_gpu_obstacle() if arguments.device == "cuda" else None
     if obstacle:
         print(f"skipped: {obstacle}; --device cpu --small tries the code on the CPU")
@@ -187,26 +224,20 @@ def main() -> int:
     given = {name: getattr(arguments, name) for name in ("device", "small", "threads")}
     results: dict[str, dict] = {}
     document = {"machine": machine, "given": given, "results": results}
-
-    def save() -> None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
-
-    measure_all(arguments, results, save)
-    save()
+    measure_all(arguments, results, lambda: write_json(arguments.json, document))
     print(json.dumps(machine, indent=2))
     print_table(results)
-    errors = [
-        run["error"]
-        for precisions in results.values()
-        if "skipped" not in precisions
-        for sides in precisions.values()
-        for run in sides.values()
-        if "error" in run
-    ]
-    for error in errors:
-        print(error, file=sys.stderr)
-    return 1 if any(error != "no time left" for error in errors) else 0
+    errors = find_errors(results)
+    print(*errors, sep="\n", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def write_json(path: Path, document: dict) -> None:
+    """Write a file that is whole at every moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    newer = path.with_name(f"{path.name}.new")
+    newer.write_text(json.dumps(document, indent=2) + "\n")
+    newer.replace(path)
 
 
 if __name__ == "__main__":

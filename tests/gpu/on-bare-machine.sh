@@ -6,7 +6,7 @@
 #   tests/gpu/on-bare-machine.sh run WHEELS RESULT.json    there, in at most six minutes
 #
 # PYTHON is the interpreter (python3), PYTHON_VERSION the one to collect for (3.12), DEVICE cuda or
-# cpu; with cpu a few rows try the code.
+# cpu; with cpu a few rows try the code. RESULT.json holds at every moment what was found so far.
 set -euo pipefail
 
 readonly checkout=$(cd "$(dirname "$0")/../.." && pwd)
@@ -15,7 +15,7 @@ readonly device=${DEVICE:-cuda}
 readonly packages="apache-beam==2.77.0 orjson pillow pytest"
 readonly alone="efficientnet-lite-pytorch"  # without what it depends on, which is torch
 readonly there="numpy pandas pyarrow grpcio torch"
-readonly most_mib=50 tests_sec=130 bench_sec=160
+readonly most_mib=50 most_sec=345
 
 usage() {
     sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
@@ -42,24 +42,19 @@ collect() {
 }
 
 run() {
-    local wheels=$1 result=$2 began=$SECONDS
+    local wheels=$1 result=$2 until=$(($(date +%s) + most_sec))
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     "$python" -c "import grpc, numpy, pandas, pyarrow, torch" \
         || { echo "$python lacks what the wheels do not bring: $there" >&2; exit 1; }
+    echo "installing the wheels"
     # --no-deps: the kit's pins, and Beam's, give way to what the machine has.
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir \
         --target "$work/site" "$wheels"/*.whl
     cd "$checkout"
     export PYTHONPATH="$checkout:$work/site" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-    local small=()
-    [ "$device" = cuda ] || small=(--small)
-    FLEXPACK_GPU_TESTS_ON=$device timeout "$tests_sec" "$python" -m pytest tests/gpu -q \
-        -p no:cacheprovider --confcutdir=tests/gpu -c /dev/null --rootdir="$checkout" \
-        --import-mode=importlib --junitxml="$work/tests.xml" || echo "tests: status $?"
-    timeout $((bench_sec + 30)) "$python" -m tests.gpu.bench --device "$device" "${small[@]}" \
-        --limit-sec "$bench_sec" --json "$work/bench.json" || echo "benchmark: status $?"
-    "$python" -m tests.gpu.summary "$work" "$result" $((SECONDS - began))
+    "$python" -m tests.gpu.everything "$result" --device "$device" \
+        --until "$until"
 }
 
 case "${1:-} $#" in

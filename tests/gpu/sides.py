@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import apache_beam as beam
@@ -35,13 +36,6 @@ class Run:
     """Of the images, the first: RunInference per element is so slow that fewer do."""
     images: Path
     output: Path
-
-    @classmethod
-    def parse(cls, texts: dict[str, str]) -> Run:
-        """Restore the values that ``asdict`` made texts."""
-        made = {field.name: field.type for field in fields(cls)}
-        types = {"int": int, "Path": Path, "str": str}
-        return cls(**{name: types[str(made[name])](text) for name, text in texts.items()})
 
     def autocast(self) -> AbstractContextManager:
         """Return torch's autocast, or nothing for the precision "stored"."""
@@ -174,3 +168,15 @@ SIDES: dict[str, Callable[[Run], None]] = {
     "flexpack": run_flexpack,
     "per_element": run_per_element,
 }
+
+
+def run_side(side: str, run: Run, result: Path) -> None:
+    """Run a side in this process, and write its figures, or its error, as JSON."""
+    if run.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        SIDES[side](run)
+        figures = CLOCK.figures()
+    except BaseException:  # whatever it is, the other sides go on
+        figures = {"error": traceback.format_exc().strip()[-2000:]}
+    result.write_text(json.dumps(figures))
