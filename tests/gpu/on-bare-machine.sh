@@ -15,7 +15,7 @@ readonly device=${DEVICE:-cuda}
 readonly packages="apache-beam==2.77.0 orjson pillow pytest"
 readonly alone="efficientnet-lite-pytorch"  # without what it depends on, which is torch
 readonly there="numpy pandas pyarrow grpcio torch"
-readonly most_mib=50 most_sec=345
+readonly most_mib=50 most_sec=330
 
 usage() {
     sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
