@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -26,7 +27,7 @@ IMAGE = "image"
 MAX_BLOCK_BYTES = 64 << 20
 """The bytes of decoded images at which a block is complete, whatever ``batch_size`` is."""
 _LARGEST_EXACT = 2**53  # of the integers, as floats
-_WEIGHED_CELLS = 4096
+_WEIGHED_CELLS = 512
 SOURCE = "source"
 """The entry of ``attrs`` that names the file of all rows, if they share one.
 
@@ -176,7 +177,7 @@ beam.coders.registry.register_coder(pd.DataFrame, FrameCoder)
 
 def row_keys(file_name: str, rows: Sequence[int]) -> np.ndarray:
     """Return ``<file name>#<row number>`` for each row number."""
-    return object_cells([f"{file_name}#{row}" for row in rows])
+    return np.array([f"{file_name}#{row}" for row in rows], dtype=object)
 
 
 def image_frame(images: Sequence[np.ndarray] | np.ndarray) -> pd.DataFrame:
@@ -238,8 +239,9 @@ def frame_bytes(frame: pd.DataFrame) -> int:
     size: int = len(frame) * sum(dtype.itemsize for dtype in dtypes if dtype.kind != "O")
     if objects and len(frame):
         step = 1 + len(frame) * len(objects) // _WEIGHED_CELLS
-        weighed = frame.iloc[::step, objects].to_numpy(dtype=object)
-        size += sum(map(_cell_bytes, weighed.ravel().tolist())) * len(frame) // len(weighed)
+        columns = [frame.iloc[:, number].to_numpy()[::step].tolist() for number in objects]
+        weighed = sum(map(_cell_bytes, chain.from_iterable(columns)))
+        size += weighed * len(frame) // len(columns[0])
     return size
 
 

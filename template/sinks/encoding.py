@@ -7,6 +7,7 @@ written.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,8 +103,14 @@ def csv_header(columns: Sequence[str]) -> bytes:
 def arrow_table(block: pd.DataFrame) -> pa.Table:
     """Return a block as Arrow, each column in its values' type, which Parquet can hold."""
     table = pa.table({str(name): arrow_column(column) for name, column in block.items()})
-    pyarrow.parquet.ParquetWriter(io.BytesIO(), table.schema).close()
+    _check_schema(table.schema)
     return table
+
+
+@functools.lru_cache(maxsize=256)
+def _check_schema(schema: pa.Schema) -> None:
+    """Raise what Arrow raises if Parquet cannot hold a schema."""
+    pyarrow.parquet.ParquetWriter(io.BytesIO(), schema).close()
 
 
 def _python_cells(column: pd.Series[Any]) -> list[Any]:

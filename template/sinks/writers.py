@@ -210,6 +210,8 @@ class ParquetWriter:
         schema = self._schema
         if not schema.names:
             return value.schema, [], value
+        if value.schema == schema:
+            return schema, self._tables, value
         if not set(value.schema.names).issubset(schema.names):
             raise pa.ArrowTypeError("the file does not have all columns of the table")
         if self._writer is None:

@@ -43,7 +43,10 @@ def decode_dictionary(column: pa.Array) -> pa.Array:
         ValueError: an index is beyond the dictionary, which would end the process later on.
     """
     if not pa.types.is_dictionary(column.type):
-        if replace_types(column.type, pa.types.is_dictionary, pa.null()) != column.type:
+        if (
+            pa.types.is_nested(column.type)
+            and replace_types(column.type, pa.types.is_dictionary, pa.null()) != column.type
+        ):
             column.validate(full=True)
         return column
     limits = pa.compute.min_max(column.indices)

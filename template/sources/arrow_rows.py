@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 from pandas.arrays import ArrowExtensionArray
 
-from template.blocks import KEY, Block, Cells, make_blocks, object_cells, row_keys
+from template.blocks import KEY, Block, Cells, make_blocks, row_keys
 from template.dead_letters import DeadLetter, describe
 from template.sources.arrow_cells import decode_dictionary, make_frame
 from template.sources.declared_rows import DeclaredRows
@@ -75,9 +75,10 @@ class ArrowRows:
 
     def _make_blocks(self, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         numbers = np.arange(self.first_row, self.stop)
-        names = keys = row_keys(settings.file_name(path), numbers.tolist())
         problems: dict[int, str] = {}
-        if settings.key_column is not None:
+        if settings.key_column is None:
+            keys = row_keys(settings.file_name(path), numbers.tolist())
+        else:
             column = decode_dictionary(self.batch.column(settings.key_column))
             keys, problems = read_keys(column, settings.key_column)
         parts = [(np.arange(len(self)), self.batch)]
@@ -86,9 +87,8 @@ class ArrowRows:
             problems = {**inexact, **problems}
         for row, problem in sorted(problems.items()):
             source = f"{path} row {numbers[row]}"
-            yield DeadLetter(
-                key=keys[row] or names[row], error=f"ValueError: {problem}", source=source
-            )
+            key = keys[row] or row_keys(settings.file_name(path), [numbers[row]])[0]
+            yield DeadLetter(key=key, error=f"ValueError: {problem}", source=source)
         for rows, batch in parts:
             kept = np.flatnonzero(~np.isin(rows, list(problems))) if problems else None
             if kept is not None and len(kept) < len(rows):
@@ -118,12 +118,13 @@ class ArrowRows:
         path: str,
         settings: ReadSettings,
     ) -> Iterator[Block | DeadLetter]:
+        arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
         found = {
             column.name: type_array(
-                column, batch.column(column.name), settings.images, settings.max_image_pixels
+                column, arrays[column.name], settings.images, settings.max_image_pixels
             )
             for column in settings.columns
-            if column.name in batch.schema.names
+            if column.name in arrays
         }
         typed = DeclaredRows.of_cells(found, len(batch), settings.columns)
         for row, problem in sorted(typed.problems.items()):
@@ -200,10 +201,11 @@ def read_keys(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str]]:
                 texts.append(None)
             else:
                 texts.append(_text(cell))
-    for position, text in enumerate(texts):
-        if not text:
-            problems.setdefault(position, f"no value in the key column {name!r}")
-    return object_cells(texts), problems
+    if not all(texts):
+        for position, text in enumerate(texts):
+            if not text:
+                problems.setdefault(position, f"no value in the key column {name!r}")
+    return np.array(texts, dtype=object), problems
 
 
 def _text(cell: pa.Scalar) -> str | None:

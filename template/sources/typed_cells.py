@@ -112,7 +112,8 @@ def type_array(column: Column, array: pa.Array, images: ImageFormat, max_pixels:
     if column.type == "boolean" and not array.null_count:
         return _finish(column, array.to_numpy(zero_copy_only=False), {})
     if column.type == "number" and not pa.types.is_integer(type_):
-        return TypedCells(array.cast(pa.float64()).to_numpy(zero_copy_only=False).copy(), {})
+        floats = array if pa.types.is_float64(type_) else array.cast(pa.float64())
+        return TypedCells(floats.to_numpy(zero_copy_only=False).copy(), {})
     if column.type == "number" or (column.type == "integer" and pa.types.is_integer(type_)):
         limits = pc.min_max(array)
         lowest, highest = limits["min"].as_py() or 0, limits["max"].as_py() or 0

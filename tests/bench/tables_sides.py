@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import apache_beam as beam
+import apache_beam.runners.portability.fn_api_runner.fn_runner  # imports do not count
 import pandas as pd
 import pyarrow as pa
 import torch
