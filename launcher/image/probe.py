@@ -1,4 +1,4 @@
-"""The findings of ``docker/probe.py`` inside an image."""
+"""The findings of ``docker/inventory.py`` and ``docker/probe.py`` inside an image."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from launcher.errors import ImageError
 
+INVENTORY = Path("docker") / "inventory.py"
 PROBE = Path("docker") / "probe.py"
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class ModelRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """The probe's findings.
+    """The findings of both programs.
 
     Attributes:
         python_version: the interpreter's full version.
@@ -146,16 +147,20 @@ class Facts:
         return next((found.version for found in self.packages if found.name == name), None)
 
 
-def parse_facts(output: str) -> Facts:
-    """Read the probe's output.
+def parse_facts(*outputs: str) -> Facts:
+    """Read the outputs of the inventory and of the probe.
 
     Raises:
-        ImageError: the probe did not finish.
+        ImageError: one of them did not finish.
     """
-    try:
-        record: dict[str, Any] = json.loads(output.splitlines()[-1])
-    except (IndexError, ValueError) as error:
-        raise ImageError(f"the probe in the image gave no answer, but {output[-500:]!r}") from error
+    record: dict[str, Any] = {}
+    for output in outputs:
+        try:
+            record |= json.loads(output.splitlines()[-1])
+        except (IndexError, ValueError) as error:
+            raise ImageError(
+                f"the probe in the image gave no answer, but {output[-500:]!r}"
+            ) from error
     for name in ("boot", "launcher", "entry_file"):
         record[name] = ProbedFile(**record[name])
     if record["operating_system"]:

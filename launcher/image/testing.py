@@ -20,7 +20,7 @@ from launcher.image.locks import (
     read_requirement_lines,
     select_requirements,
 )
-from launcher.image.probe import PROBE, Facts, parse_facts
+from launcher.image.probe import INVENTORY, PROBE, Facts, parse_facts
 from launcher.image.record import FOLDER
 from launcher.image.sbom import build_sbom
 from launcher.image.size import ImageSize, read_size
@@ -60,18 +60,20 @@ def check_image(
     config = engine.read_config(reference)
     flavour = find_flavour(_flavour_of(reference, config))
     kit = find_kit(root)
-    program = (kit / PROBE).read_text()
     lines = select_requirements(read_requirement_lines(kit), flavour)
     named = list(parse_requirements(lines))
     with prepared(trial) if trial else nullcontext(PreparedTrial(None, {})) as ready:
-        output = engine.run_python(
+        inventory = engine.run_python(
+            reference, (kit / INVENTORY).read_text(), timeout_sec=_PROBE_TIMEOUT_SEC
+        )
+        roles = engine.run_python(
             reference,
-            program,
+            (kit / PROBE).read_text(),
             arguments=[json.dumps({"packages": named, "trial": ready.options})],
             mounts=ready.mounts,
             timeout_sec=_PROBE_TIMEOUT_SEC,
         )
-    facts = parse_facts(output)
+    facts = parse_facts(inventory, roles)
     findings = [*check_config(config), *check_facts(facts, config, lock=read_lock(kit, flavour))]
     name = read_reference(reference)
     digest = (name.digest or "").removeprefix("sha256:")[:_DIGEST_LENGTH]

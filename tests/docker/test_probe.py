@@ -92,43 +92,6 @@ def test_packages_are_imported_by_the_name_of_their_distribution(ask, tmp_path):
     assert failure["error"].endswith("OSError: libcudart.so.13")
 
 
-def varint_text(text):
-    assert len(text) < 0x4000
-    return bytes([len(text) & 0x7F | 0x80, len(text) >> 7]) + text
-
-
-def test_the_modules_of_a_go_program_are_read(ask, tmp_path):
-    """Those that its linker wrote; https://pkg.go.dev/debug/buildinfo describes where."""
-    lines = (
-        "path\tgithub.com/apache/beam/sdks/v2/python/container\n"
-        "mod\tgithub.com/apache/beam/sdks/v2\t(devel)\t\n"
-        "dep\tgolang.org/x/net\tv0.1.0\th1:abc\n"
-        "dep\tgoogle.golang.org/grpc\tv1.75.0\th1:abc\n"
-        "=>\tgoogle.golang.org/grpc\tv1.76.0\th1:def\n"
-        "build\t-compiler=gc\n"
-    )
-    mark = b"0" * 16
-    texts = varint_text(b"go1.25.3") + varint_text(mark + lines.encode() + mark)
-    header = b"\xff Go buildinf:" + bytes([8, 2]) + bytes(16)
-    program = tmp_path / "boot"
-    program.write_bytes(b"\x7fELF" + bytes(99) + header + texts + bytes(99))
-    found = ask(f"probe.describe_program({str(program)!r})")
-    assert found.pop("sha256")
-    assert found == {
-        "go": "1.25.3",
-        "modules": [
-            {"name": "github.com/apache/beam/sdks/v2", "version": "(devel)"},
-            {"name": "golang.org/x/net", "version": "v0.1.0"},
-            {"name": "google.golang.org/grpc", "version": "v1.76.0"},
-        ],
-    }
-
-
-def test_a_program_that_is_not_of_go_has_a_hash_alone(ask):
-    found = ask("probe.describe_program('/usr/bin/true')")
-    assert (found["go"], found["modules"], len(found["sha256"])) == (None, [], 64)
-
-
 @pytest.mark.parametrize("has_torch", [True, False], ids=["torch", "no-torch"])
 def test_both_roles_are_played(ask, tmp_path, has_torch):
     folder = f"Path({str(tmp_path)!r})"

@@ -75,8 +75,8 @@ def test_every_name_and_content_counts(root):
 def test_the_image_is_made_of_the_template_its_locks_and_the_programs_of_the_build():
     names = {str(path) for path in find_context_files(PROJECT_ROOT)}
     assert {"docker/install.py", "docker/locks/cpu/beam.txt", "template/main.py"} <= names
-    assert not any(name.startswith("template/demo") for name in names)
-    assert not names & {"README.md", "docker/probe.py", "docker/README.md"}
+    assert not any(name.startswith(("template/demo/", "template/trial/")) for name in names)
+    assert not names & {"README.md", "docker/inventory.py", "docker/probe.py", "docker/README.md"}
 
 
 def test_the_code_and_the_requirements_of_projects_are_added(root, tmp_path):
