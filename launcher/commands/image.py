@@ -11,10 +11,10 @@ from launcher.commands.parser import CommandParser, Items, KeyValues, add_verb, 
 from launcher.errors import InputError
 from launcher.finding import Finding, format_findings, select_errors
 from launcher.image.build import attach_records, attach_sbom, push_image, run_build
-from launcher.image.engines import LocalEngine, choose_engine
+from launcher.image.engines import EMULATION, LocalEngine, choose_engine
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.flavours import default_flavour, find_flavour
-from launcher.image.plan import ImageOptions, plan_build
+from launcher.image.plan import PLATFORM, BuildPlan, ImageOptions, plan_build
 from launcher.image.record import BuiltImage, find_last_image, remember_disk_size
 from launcher.image.scan import find_scanner, scan
 from launcher.image.size import ImageSize, check_size, name_layers
@@ -74,6 +74,12 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
         "--engine",
         metavar="NAME",
         help="docker, buildah or cloudbuild; default: the first that works",
+    )
+    group.add_argument(
+        "--platform",
+        default=PLATFORM,
+        metavar="OS/ARCH",
+        help=f"{PLATFORM}, on an ARM machine too: no other is possible",
     )
     group.add_argument(
         "--code",
@@ -138,14 +144,14 @@ def _add_trial_flags(parser: CommandParser, model_help: str = _MODEL_HELP) -> No
 
 def _tag(args: Namespace) -> int:
     """Print the image's name and tag."""
-    print(plan_build(_ROOT, read_image_options(args)).reference)
+    print(plan_image(read_image_options(args), push=False).reference)
     return 0
 
 
 def _build(args: Namespace) -> int:
     """Build the image, and with ``--push`` test and push it."""
     image = make_image(
-        read_image_options(args),
+        plan_image(read_image_options(args), push=args.push),
         engine=args.engine,
         push=args.push,
         test=not args.no_test,
@@ -160,8 +166,21 @@ def _build(args: Namespace) -> int:
     return 0
 
 
+def plan_image(options: ImageOptions, *, push: bool) -> BuildPlan:
+    """Return the plan of a build, and print warnings.
+
+    Raises:
+        InputError: an option or a project is wrong.
+    """
+
+    def warn(warning: str) -> None:
+        print(f"flexpack: warning: {warning}", file=sys.stderr, flush=True)
+
+    return plan_build(_ROOT, options, push=push, report=warn)
+
+
 def make_image(
-    options: ImageOptions,
+    plan: BuildPlan,
     *,
     engine: str | None,
     push: bool,
@@ -173,12 +192,10 @@ def make_image(
     Raises:
         ImageError: the build, the test or the push failed.
     """
-    plan = plan_build(_ROOT, options, push=push)
-    for warning in plan.warnings:
-        print(f"flexpack: warning: {warning}", file=sys.stderr)
     choice = choose_engine(engine, local=not push)
     builder = choice.engine
-    print(f"Building {plan.reference} ({options.flavour}) with {choice}.", flush=True)
+    flavour = plan.build_args["FLAVOUR"]
+    print(f"Building {plan.reference} ({flavour}) with {choice}.", flush=True)
     image = run_build(_ROOT, plan, builder, lambda step: print(f"  {step}", flush=True))
     if not push:
         return image
@@ -313,6 +330,13 @@ def _size(count: int) -> str:
 
 def read_image_options(args: Namespace) -> ImageOptions:
     """Return the build that the flags describe."""
+    if args.platform != PLATFORM:
+        ways = "; ".join(f"{engine}: {way}" for engine, way in EMULATION.items())
+        raise InputError(
+            f"--platform {args.platform!r}: an image can only be for {PLATFORM}, as Dataflow's GPU "
+            "machines are; its packages are locked for that. An ARM machine builds it too, without "
+            f"this flag, once it emulates {PLATFORM} ({ways})"
+        )
     name = args.image
     if not name and args.project and args.region:
         name = build_artifact_registry_name(args.region, args.project, args.repository)

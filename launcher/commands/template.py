@@ -13,6 +13,7 @@ from launcher.commands.image import (
     add_build_flags,
     add_gate_flags,
     make_image,
+    plan_image,
     read_image_options,
     read_trial,
 )
@@ -22,7 +23,6 @@ from launcher.commands.parser import CommandParser, set_example
 from launcher.errors import ImageError, InputError
 from launcher.google.storage import check_bucket
 from launcher.google.transport import find_endpoint, is_google
-from launcher.image.plan import plan_build
 from launcher.image.record import find_last_image
 from launcher.image_reference import read_reference
 from launcher.launch.environment import build_environment
@@ -112,11 +112,11 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
             f"{_LOCAL_IMAGE} stands for this environment."
         )
         return _LOCAL_IMAGE
-    options = read_image_options(args)
+    plan = plan_image(read_image_options(args), push=True)
     built = find_last_image(Path())
-    if built is None or not built.is_of(plan_build(Path(), options)) or built.pinned is None:
+    if built is None or not built.is_of(plan) or built.pinned is None:
         built = make_image(
-            options,
+            plan,
             engine=args.engine,
             push=True,
             test=not args.no_test,

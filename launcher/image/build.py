@@ -41,13 +41,15 @@ def build_image(
         test: test the image before it is pushed. Cloud Build pushes what it builds: there is no
             test before.
         trial: the user's model, for the test.
-        report: called with each step of the build as it begins.
+        report: called with warnings, and with each step of the build as it begins.
 
     Raises:
         InputError: an option is wrong, or no engine can be used here.
         ImageError: the build, the test or the push failed.
     """
-    plan = plan_build(root, options, push=push)
+    plan = plan_build(
+        root, options, push=push, report=lambda warning: report(f"warning: {warning}")
+    )
     builder = choose_engine(engine, local=not push).engine
     image = run_build(root, plan, builder, report)
     if not push:

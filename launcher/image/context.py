@@ -99,10 +99,5 @@ def is_in_context(root: Path, path: str) -> bool:
 def _walk(root: Path, ignored: IgnoreFile) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
         here = Path(folder).relative_to(root)
-        # Ignored folders are skipped, unless an exception lies in them.
-        names[:] = [
-            name
-            for name in names
-            if not ignored.ignores(here / name) or ignored.has_exception(here / name)
-        ]
+        names[:] = [name for name in names if not ignored.ignores_all_of(here / name)]
         yield from (here / name for name in files if not ignored.ignores(here / name))

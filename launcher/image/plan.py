@@ -14,6 +14,7 @@ from launcher.image.git import HASH_LENGTH, build_version, legal_tag, read_git_s
 from launcher.image.locks import check_locks, read_lock, read_pin, read_pins
 from launcher.image.project_locks import refuse_project_locks
 from launcher.image.projects import find_weight, read_projects
+from launcher.image.tools import Report
 from launcher.image_reference import LOCAL, read_reference
 from launcher.kit import find_kit, is_from_wheel
 
@@ -70,7 +71,6 @@ class BuildPlan:
         pip_conf_secret: name of the secret in Secret Manager that holds pip.conf; Cloud Build only.
         use_cache: take layers of earlier builds.
         is_verbose: show every line of the build, not only its steps.
-        warnings: possible mistakes of the user.
     """
 
     kit: Path
@@ -83,7 +83,6 @@ class BuildPlan:
     pip_conf_secret: str | None = None
     use_cache: bool = True
     is_verbose: bool = False
-    warnings: tuple[str, ...] = ()
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -95,12 +94,19 @@ class BuildPlan:
         )
 
 
-def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> BuildPlan:
-    """Return the plan of a build. Reads git, the locks and the projects.
+def plan_build(
+    root: Path,
+    options: ImageOptions,
+    *,
+    push: bool = False,
+    report: Report = lambda warning: None,
+) -> BuildPlan:
+    """Return the plan of a build. Reads git, the locks and all files of the image.
 
     Args:
         root: the folder with ``docker/`` and ``template/``; flexpack's own if it has none.
         push: whether the image will be pushed, which needs a name in a registry.
+        report: called with a warning for each project that holds big files, before they are read.
 
     Raises:
         InputError: an option or a project is wrong.
@@ -112,6 +118,8 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
     projects = read_projects(options.code)
     refuse_project_locks(kit, projects, flavour)
     context = read_context(kit, projects, read_pins(lock))
+    for warning in filter(None, map(find_weight, projects)):
+        report(warning)
     image = read_reference(options.name)
     if image.tag or image.digest:
         raise InputError(f"--image {options.name!r}: give only the name, and the tag with --tag")
@@ -142,7 +150,6 @@ def plan_build(root: Path, options: ImageOptions, *, push: bool = False) -> Buil
         pip_conf_secret=options.pip_conf_secret,
         use_cache=options.use_cache,
         is_verbose=options.is_verbose,
-        warnings=tuple(filter(None, map(find_weight, projects))),
     )
 
 

@@ -8,6 +8,7 @@
       requirements.txt      the same, locked by 'flexpack image lock --code DIR'
       system-packages.txt   Debian packages, one a line
       wheels/               wheels that no index has
+      .dockerignore         files of the packages that stay out of the image
 
 A folder without any Python file may hold requirements alone: those of a model file that needs no
 class. ``launcher.image.project_locks`` judges the lock.
@@ -25,11 +26,13 @@ from pathlib import Path, PurePosixPath
 
 from launcher.errors import InputError
 from launcher.image.locks import read_lines
+from launcher.preflight.ignore_file import read_ignore_file
 
 REQUIREMENTS = "requirements.in"
 LOCK = "requirements.txt"
 SYSTEM_PACKAGES = "system-packages.txt"
 WHEELS = "wheels"
+IGNORE_FILE = ".dockerignore"
 
 # Python would take these for the kit's.
 _RESERVED = ("template", "launcher")
@@ -92,8 +95,8 @@ def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
 def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield every file of a project's packages, each with its path relative to the project.
 
-    Hidden files, bytecode and ``tests`` folders stay out. The target of a link is copied in its
-    place.
+    Hidden files, bytecode, ``tests`` folders, and what the project's .dockerignore excludes stay
+    out. The target of a link is copied in its place.
 
     Raises:
         InputError: a file cannot be copied.
@@ -102,18 +105,22 @@ def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
     def stop(error: OSError) -> None:
         raise InputError(f"--code {project.folder}: {error.filename}: {error.strerror}") from error
 
+    ignored = read_ignore_file(project.folder / IGNORE_FILE)
     for package in project.packages:
         for folder, names, files in os.walk(
             project.folder / package, onerror=stop, followlinks=True
         ):
-            names[:] = [name for name in names if _is_code(name)]
-            for name in (*names, *sorted(filter(_is_code, files))):
-                path = Path(folder) / name
-                relative = path.relative_to(project.folder)
+            here = Path(folder).relative_to(project.folder)
+            names[:] = [
+                name for name in names if _is_code(name) and not ignored.ignores_all_of(here / name)
+            ]
+            files = [name for name in files if _is_code(name) and not ignored.ignores(here / name)]
+            for name in (*names, *sorted(files)):
+                path, relative = Path(folder) / name, here / name
                 if problem := _find_problem(path, project.folder):
                     raise InputError(
                         f"--code {project.folder}: {str(relative)!r} {problem}; correct it, or "
-                        "move it out of the package"
+                        f"name it in {project.folder / IGNORE_FILE}"
                     )
                 if name in files:
                     yield PurePosixPath(relative.as_posix()), path
@@ -127,8 +134,9 @@ def find_weight(project: Project) -> str | None:
     largest = max(sizes, key=lambda path: sizes[path])
     return (
         f"--code {project.folder}: its packages hold {sum(sizes.values()) / 1e6:,.0f} MB, the most "
-        f"in {largest.relative_to(project.folder)}; a change of code pushes all of it, and every "
-        "worker pulls it. Give weights as model_path, in Cloud Storage"
+        f"in {largest.relative_to(project.folder)} ({sizes[largest] / 1e6:,.0f} MB). Each build "
+        "reads all of it, a change of code pushes it, and every worker pulls it. Give weights as "
+        f"model_path, in Cloud Storage, and name the file in {project.folder / IGNORE_FILE}"
     )
 
 

@@ -38,10 +38,10 @@ class IgnoreFile:
         last = next(matching, None)
         return last is not None and not last.is_exception
 
-    def has_exception(self, folder: Path) -> bool:
-        """Return whether files below an excluded folder may be included."""
+    def ignores_all_of(self, folder: Path) -> bool:
+        """Return whether a folder is excluded, and no exception can lie in it."""
         depth = len(folder.parts)
-        return any(
+        return self.ignores(folder) and not any(
             rule.is_exception
             and (
                 "**" in rule.text

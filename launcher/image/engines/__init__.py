@@ -13,6 +13,7 @@ from typing import Protocol
 
 from launcher.errors import InputError
 from launcher.image.config import ImageConfig
+from launcher.image.engines import buildah, docker
 from launcher.image.engines.buildah import Buildah
 from launcher.image.engines.cloud_build import CloudBuild
 from launcher.image.engines.docker import Docker
@@ -68,6 +69,9 @@ class LocalEngine(Builder, Protocol):
     def save(self, reference: str, directory: str) -> None:
         """Write an image as an OCI layout into an empty directory. Blocks, for minutes."""
 
+
+# How an ARM machine learns to run the programs of Dataflow's machines.
+EMULATION: Mapping[str, str] = {"docker": docker.EMULATION, "buildah": buildah.EMULATION}
 
 ENGINES: Mapping[str, type[Docker] | type[Buildah] | type[CloudBuild]] = {
     "docker": Docker,

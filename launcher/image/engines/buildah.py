@@ -22,6 +22,9 @@ from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import suggest_repository
 
+# The second registers the first with the kernel, as systemd does where it runs.
+EMULATION = "'apt-get install qemu-user-static binfmt-support'"
+
 _HANDLERS = Path("/proc/sys/fs/binfmt_misc")
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
 _PUSH_TIMEOUT_SEC = 3600.0
@@ -126,10 +129,7 @@ def find_emulation_problem(machine: str, handlers: Path = _HANDLERS) -> str | No
     """
     if machine in ("x86_64", "AMD64") or any(handlers.glob("*x86_64*")):
         return None
-    return (
-        f"this machine is {machine}, and {PLATFORM} is not emulated; apt-get install "
-        "qemu-user-static"
-    )
+    return f"this machine is {machine}, and emulates {PLATFORM} only after {EMULATION}"
 
 
 def summarize(line: str) -> str | None:

@@ -21,8 +21,8 @@ from launcher.image.tools import Report, ToolError, follow_tool, run_tool, short
 from launcher.image_reference import read_reference, suggest_repository
 
 EMULATION = (
-    "on an ARM machine switch its emulation on, with 'docker run --privileged --rm "
-    "tonistiigi/binfmt --install amd64', or in Docker Desktop 'Use Rosetta'"
+    "'docker run --privileged --rm tonistiigi/binfmt --install amd64', or in Docker Desktop the "
+    "setting 'Use Rosetta'"
 )
 
 _BUILD_TIMEOUT_SEC = 2 * 3600.0
@@ -52,7 +52,9 @@ class Docker:
     def _find_platform_problem(self) -> str | None:
         """Return what the builder lacks to build for Dataflow's machines, such as emulation."""
         shown = run_tool(["docker", "buildx", "inspect"], timeout_sec=_QUERY_TIMEOUT_SEC)
-        return None if has_platform(shown) else f"it cannot build for {PLATFORM}; {EMULATION}"
+        if has_platform(shown):
+            return None
+        return f"it cannot build for {PLATFORM}; an ARM machine emulates it after {EMULATION}"
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image into the daemon. Blocks, for many minutes if layers are not cached."""

@@ -57,3 +57,30 @@ def test_a_project_is_locked_for_one_flavour(flexpack, project):
     status, _, err = flexpack("image", "lock", "cpu", "cu130", "--code", str(project))
     assert status == 2
     assert "--code: is locked for one flavour, not cpu, cu130" in err
+
+
+def test_another_platform_is_refused_with_what_an_arm_machine_needs(flexpack):
+    status, out, err = flexpack("image", "build", "--platform", "linux/arm64")
+    assert (status, out) == (2, "")
+    assert "--platform 'linux/arm64': an image can only be for linux/amd64" in err
+    assert "docker: 'docker run --privileged --rm tonistiigi/binfmt --install amd64'" in err
+    assert "buildah: 'apt-get install qemu-user-static binfmt-support'" in err
+
+
+def test_the_platform_of_every_image_may_be_named(flexpack, project):
+    command = ("image", "tag", "--code", str(project))
+    assert flexpack(*command, "--platform=linux/amd64")[1] == flexpack(*command)[1]
+
+
+def test_a_big_file_is_warned_of_before_it_is_read(flexpack, project):
+    with (project / "churn" / "model.pth").open("wb") as file:
+        file.truncate(60_000_000)
+    command = ("image", "tag", "--code", str(project))
+    status, big, err = flexpack(*command)
+    assert status == 0
+    assert f"warning: --code {project}: its packages hold 60 MB, the most in churn/model.pth" in err
+    (project / ".dockerignore").write_text("churn/*.pth\n")
+    status, small, err = flexpack(*command)
+    assert (status, err) == (0, "")
+    (project / "churn" / "model.pth").unlink()
+    assert flexpack(*command)[1] == small != big

@@ -82,6 +82,24 @@ def test_what_the_user_gives_goes_first(root, tmp_path):
     assert plan.secrets == {"pip_conf": pip_conf}
 
 
+def test_a_big_file_is_warned_of_before_anything_is_hashed(root, tmp_path):
+    package = tmp_path / "own" / "churn"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    with (package / "model.pth").open("wb") as file:
+        file.truncate(60_000_000)
+
+    def report(warning):
+        warnings.append(warning)
+        (package / "model.pth").write_bytes(b"other weights")  # what is hashed is read later
+
+    warnings, hashes = [], set()
+    options = ImageOptions(name=NAME, flavour="cpu", code=(package.parent,))
+    for _ in range(2):
+        hashes.add(plan_build(root, options, report=report).context.hash)
+    assert len(hashes) == len(warnings) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -131,7 +131,8 @@ def test_no_engine_is_there(monkeypatch, tmp_path):
 def test_an_arm_machine_must_emulate(tmp_path):
     problem = buildah.find_emulation_problem("aarch64", tmp_path)
     assert problem == (
-        "this machine is aarch64, and linux/amd64 is not emulated; apt-get install qemu-user-static"
+        "this machine is aarch64, and emulates linux/amd64 only after "
+        "'apt-get install qemu-user-static binfmt-support'"
     )
     assert buildah.find_emulation_problem("x86_64", tmp_path) is None
     (tmp_path / "qemu-x86_64").touch()

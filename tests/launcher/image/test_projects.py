@@ -142,7 +142,24 @@ def test_weights_among_the_code_are_warned_of(make):
     assert find_weight(project) is None
     with (folder / "churn" / "model.pth").open("wb") as file:
         file.truncate(80_000_000)
-    assert "its packages hold 80 MB, the most in churn/model.pth;" in find_weight(project)
+    warning = find_weight(project)
+    assert "its packages hold 80 MB, the most in churn/model.pth (80 MB). Each build" in warning
+    assert f"name the file in {folder}/.dockerignore" in warning
+    (folder / ".dockerignore").write_text("**/*.pth\n")
+    assert find_weight(project) is None
+
+
+def test_what_the_ignore_file_excludes_stays_out(make):
+    folder = make(
+        "own",
+        *("churn/__init__.py", "churn/model.pth", "churn/data/a.csv", "churn/data/labels.json"),
+        *("churn/raw/a.csv", "churn/raw/deep/b.csv"),
+    )
+    (folder / "churn" / "raw" / "around").symlink_to(folder / "churn")
+    (folder / ".dockerignore").write_text("**/*.pth\nchurn/data\n!churn/data/*.json\n/churn/raw/\n")
+    (project,) = read_projects([folder])
+    names = [str(name) for name, _ in find_code(project)]
+    assert names == ["churn/__init__.py", "churn/data/labels.json"]
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
