@@ -120,8 +120,8 @@ def add_flags(parser: CommandParser) -> None:
         action=Items,
         default=(),
         metavar="DIR",
-        help="a project whose code goes into the image: compare its requirements with its lock, "
-        "and this with the image's own; repeatable",
+        help="a project whose code goes into the image: parse its modules, compare its "
+        "requirements with its lock, and this with the image's own; repeatable",
     )
     files.add_argument(
         "--flavour", help="torch's build, for --code: cu130 (default), cu126, cpu, or no-torch"
@@ -188,12 +188,20 @@ def _check_code(args: Namespace) -> list[Finding]:
         return []
     from launcher.image.flavours import default_flavour, find_flavour
     from launcher.image.project_locks import check_project_locks
-    from launcher.image.projects import read_projects
+    from launcher.image.projects import find_code, read_projects
+    from launcher.preflight.entry_file import parse_module
 
     kit = find_kit(Path(args.project_root))
     projects = read_projects([Path(folder) for folder in args.code])
     flavour = find_flavour(args.flavour or default_flavour())
-    return list(check_project_locks(kit, projects, flavour))
+    modules = (
+        parse_module(path, str(path))
+        for project in projects
+        for _, path in find_code(project)
+        if path.suffix == ".py"
+    )
+    broken = [found for found in modules if isinstance(found, Finding)]
+    return [*check_project_locks(kit, projects, flavour), *broken]
 
 
 def _check(subject: Subject, *, live: bool = False) -> Iterator[Finding]:

@@ -43,16 +43,12 @@ def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
         if current in seen:
             continue
         seen.add(current)
-        try:
-            # Bytes: Python looks for a byte order mark and for a declared encoding.
-            tree = ast.parse(current.read_bytes(), filename=str(current))
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
-            why = str(problem) or type(problem).__name__
-            findings.append(
-                error(ENTRY_SYNTAX, f"{_shorten(current, root)}: {why}", "Correct the file.")
-            )
+        name = _shorten(current, root)
+        tree = parse_module(current, name)
+        if isinstance(tree, Finding):
+            findings.append(tree)
             continue
-        source = SourceFile(_shorten(current, root), tree, current == path)
+        source = SourceFile(name, tree, current == path)
         findings.extend(_check_imports(source, (root, path.parent)))
         if is_imported:
             findings += [
@@ -62,6 +58,16 @@ def check_entry_file(path: Path, *, root: Path) -> list[Finding]:
             ]
             waiting.extend(_find_own_modules(tree, (root, path.parent)))
     return findings
+
+
+def parse_module(path: Path, name: str) -> ast.Module | Finding:
+    """Return a file's syntax tree, or why there is none; ``name`` is the file's in the finding."""
+    try:
+        # Bytes: Python looks for a byte order mark and for a declared encoding.
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        why = str(problem) or type(problem).__name__
+        return error(ENTRY_SYNTAX, f"{name}: {why}", "Correct the file.")
 
 
 def _check_imports(source: SourceFile, folders: tuple[Path, ...]) -> Iterator[Finding]:

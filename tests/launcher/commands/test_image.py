@@ -37,6 +37,13 @@ def test_a_project_is_checked(flexpack, project):
     assert flexpack(*code, "--ignore", "lock-conflict", "--ignore", "lock-stale")[0] == 0
 
 
+def test_a_module_of_a_project_that_is_not_python_is_named(flexpack, project):
+    (project / "churn" / "model.py").write_text("def f(:\n")
+    status, out, _ = flexpack("check", "--code", str(project))
+    assert status == 1
+    assert f"ERROR entry-syntax: {project}/churn/model.py: invalid syntax" in out
+
+
 def test_a_project_that_is_not_locked_is_not_built(flexpack, project):
     (project / "requirements.in").write_text("iniconfig\n")
     for command in (("image", "build"), ("image", "tag")):
