@@ -1,10 +1,11 @@
 """Measures what an image costs: bytes pushed and seconds of a change, and bytes of each framework.
 
 ``make bench-image`` builds real images, pushes them to a registry of this machine
-(docker-registry) and prints two tables: what a change of code, of a package and of Beam pushes, and
-what each extra of pyproject.toml adds to an image. Each image of an extra predicts with a model
-file of that kind. ``ARGS=--stand-ins`` builds on stand-ins for the bases, with buildah, if no
-registry can be reached; ``--engine`` and ``--pip-conf`` are those of ``flexpack image build``.
+(docker-registry) and prints three tables: what a change of code, of a package and of Beam pushes;
+what each extra of pyproject.toml adds to an image; and what each recipe of docker/frameworks.md
+adds. Each image of the last two predicts with a model of its kind. ``ARGS=--stand-ins`` builds on
+stand-ins for the bases, with buildah, if no registry can be reached; ``--engine`` and
+``--pip-conf`` are those of ``flexpack image build``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -33,6 +35,7 @@ from launcher.image.testing import prove_image
 from launcher.image.tools import run_tool
 from launcher.image.trial import ModelTrial
 from launcher.image.uv import read_pip_conf
+from tests.bench.frameworks import FRAMEWORKS, ROWS
 from tests.bench.model_files import MODELS, save_model
 from tests.docker import standins
 from tests.docker.project import Project, make_project
@@ -40,7 +43,7 @@ from tests.docker.registry import Registry, serve_registry
 from tests.support import PROJECT_ROOT
 
 BEAM, OTHER_BEAM = "2.77.0", "2.76.0"
-_TABLES = ("changes", "extras")
+_TABLES = ("changes", "extras", "frameworks")
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,14 @@ class Bench:
         row = Row(name, built - start, pushed - built, new, sum(blobs.values()))
         print(row, file=sys.stderr)
         return row
+
+    def name(self, tag: str) -> str:
+        """Return an image's reference."""
+        return f"{self.registry.host}/flexpack:{tag}"
+
+    def run(self, tag: str, program: str) -> str:
+        """Run a program in an image and return its output. Blocks."""
+        return self.engine.run_python(self.name(tag), program, timeout_sec=600)
 
     def remove_images(self) -> None:
         """Remove the images from the engine's store; shared layers stay for the next run."""
@@ -167,16 +178,38 @@ def measure_extras(bench: Bench, folder: Path, names: Sequence[str]) -> Iterator
             bench.lock(own, flavour, extras[name])
             row = bench.measure(name, f"{flavour}-{name}", flavour, own)
             added.append(row.pushed_bytes)
-            rows += predict(bench, f"{flavour}-{name}", path, own / "rows.csv", parameters)
+            trial = ModelTrial(
+                model_path=str(path), input=str(own / "rows.csv"), parameters=parameters
+            )
+            rows += predict(bench, f"{flavour}-{name}", trial)
         packages = tuple(Requirement(line).name for line in extras[name])
         yield ExtraRow(name, packages, tuple(added), rows)
 
 
-def predict(bench: Bench, tag: str, path: Path, rows: Path, parameters: dict[str, str]) -> int:
-    """Test the image with the model file and return how many rows it predicted."""
-    trial = ModelTrial(model_path=str(path), input=str(rows), parameters=parameters)
-    reference = f"{bench.registry.host}/flexpack:{tag}"
-    report = prove_image(bench.project.root, reference, bench.engine, trial=trial)
+def measure_frameworks(bench: Bench, folder: Path, names: Sequence[str]) -> Iterator[ExtraRow]:
+    """Yield what each recipe adds to an image without torch, after its class has predicted."""
+    flavour = "no-torch"
+    bench.measure(flavour, flavour, flavour, None)
+    (folder / "rows.csv").write_text(ROWS)
+    for name in names:
+        framework = FRAMEWORKS[name]
+        own = framework.write(folder)
+        lines = (own / "requirements.in").read_text().splitlines()
+        bench.lock(own, flavour, lines)
+        tag = framework.folder
+        row = bench.measure(name, tag, flavour, own)
+        path = framework.save_model(partial(bench.run, tag), folder)
+        trial = ModelTrial(
+            model_class=framework.model_class,
+            model_path=str(path),
+            input=str(folder / "rows.csv"),
+        )
+        yield ExtraRow(name, tuple(lines), (None, row.pushed_bytes), predict(bench, tag, trial))
+
+
+def predict(bench: Bench, tag: str, trial: ModelTrial) -> int:
+    """Test the image with the model and return how many rows it predicted."""
+    report = prove_image(bench.project.root, bench.name(tag), bench.engine, trial=trial)
     assert report.facts.trial and report.facts.trial.result
     assert report.facts.trial.result.failed == 0
     return report.facts.trial.result.rows
@@ -217,6 +250,7 @@ def main() -> None:
     parser.add_argument("--pip-conf", type=Path, help="of an index that has torch for the CPU")
     parser.add_argument("--only", choices=_TABLES, action="append", help="one table")
     parser.add_argument("--extras", default=",".join(MODELS), help="some of them, by commas")
+    parser.add_argument("--frameworks", default=",".join(FRAMEWORKS), help="some of them")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as directory:
         folder = Path(directory)
@@ -228,6 +262,11 @@ def main() -> None:
                     (folder / "extras").mkdir()
                     extras = measure_extras(bench, folder / "extras", args.extras.split(","))
                     print(format_extras(list(extras)), flush=True)
+                if "frameworks" in (args.only or _TABLES):
+                    (folder / "frameworks").mkdir()
+                    names = args.frameworks.split(",")
+                    rows = measure_frameworks(bench, folder / "frameworks", names)
+                    print(format_extras(list(rows)), flush=True)
                 if "changes" in (args.only or _TABLES):
                     print(format_changes(list(measure_changes(bench, folder / "own"))), flush=True)
             finally:
