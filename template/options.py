@@ -249,7 +249,9 @@ def find_model_class(reference: str) -> type[BaseModel]:
                 f"{flag}: no module {error.name!r} can be imported; install it in the image"
             ) from error
         raise ParameterError(
-            f"{flag}: module {module_name!r} needs {error.name!r}, which is not installed"
+            f"{flag}: module {module_name!r} needs {error.name!r}, which is not installed: add its "
+            "package to the project's requirements.in, then run 'make venv' for this machine, "
+            "'make lock' and 'make template' for the cloud"
         ) from error
     except Exception as error:
         raise ParameterError(

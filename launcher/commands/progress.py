@@ -6,6 +6,7 @@ scrolling above it, and plain lines for anything else.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,10 +29,11 @@ from launcher.jobs.records import (
     Metric,
     RowCounts,
 )
-from launcher.jobs.tracebacks import find_exception, find_last_traceback
+from launcher.jobs.tracebacks import shorten_tracebacks
 
 _COUNTER_LINE_EVERY_SEC = 4.5  # at every poll, one every five seconds
 _LINE_WIDTH = 200
+_ROOT_CAUSE = re.compile(r"(?s) Root cause: .*")
 MESSAGE_STYLES = {MessageImportance.WARNING: "yellow", MessageImportance.ERROR: "red"}
 
 
@@ -261,16 +263,17 @@ def is_noise(message: JobMessage) -> bool:
 
 
 def shorten(message: JobMessage) -> str:
-    """Return a message's text; warnings and errors lose the frames of their traceback.
+    """Return a message's text.
 
-    A job that fails ends with its last traceback; ``flexpack jobs messages`` shows them all.
+    Of the tracebacks in warnings and errors only the user's own line and the exception are left,
+    and the last message of a failed job loses the cause, which an error before has given. A job
+    that fails ends with its last traceback; ``flexpack jobs messages`` shows everything.
     """
     text = message.message_text.rstrip()
     if message.message_importance in MESSAGE_STYLES:
-        traceback = find_last_traceback(text)
-        before, _, after = text.partition(traceback) if traceback else (text, "", "")
-        parts = (before.rstrip(), find_exception(traceback), after.strip())
-        return "\n".join(filter(None, parts))
+        if text.startswith("Workflow failed. Causes: "):
+            return _ROOT_CAUSE.sub("", text)
+        return shorten_tracebacks(text)
     return "\n".join(
         line if len(line) <= _LINE_WIDTH else f"{line[: _LINE_WIDTH - 3]}..."
         for line in text.splitlines()

@@ -61,7 +61,7 @@ def build_app(apis: Apis, project: str) -> ASGIApp:
         project: the project that pages show by default.
     """
     console = Console(apis=apis, project=project)
-    environment = _build_environment()
+    environment = build_environment()
     routes = [
         Route(path, _endpoint(handler, console, environment), methods=[method])
         for method, path, handler in ROUTES
@@ -80,7 +80,8 @@ def build_app(apis: Apis, project: str) -> ASGIApp:
     )
 
 
-def _build_environment() -> jinja2.Environment:
+def build_environment() -> jinja2.Environment:
+    """Return the templates of the pages."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,

@@ -13,7 +13,6 @@ from launcher.console.apis import ApiRefusal, Unreachable
 from launcher.console.page import Answer, Console, Json, Page, Redirect, Visit
 from launcher.jobs.diagnosis import diagnose, find_console_logs
 from launcher.jobs.failures import Diagnosis
-from launcher.jobs.tracebacks import leave_out_libraries
 
 _PAGE_SIZE = 100
 _MOST_SEARCHED = 5000
@@ -143,11 +142,7 @@ def show_job(console: Console, visit: Visit) -> Answer:
         "progress": None,
     }
     if job["currentState"] == "JOB_STATE_FAILED":
-        diagnosis = _diagnose(console, job)
-        values |= {
-            "diagnosis": diagnosis,
-            "traceback": leave_out_libraries(diagnosis.traceback),
-        }
+        values["diagnosis"] = _diagnose(console, job)
     pipeline = _read_pipeline(console, job)
     if pipeline is not None and not has_ended and not values["is_streaming"]:
         values["progress"] = job_view.find_progress(pipeline.list_spread(), samples)

@@ -28,6 +28,13 @@ _LAUNCHERS_OWN = re.compile(
 )
 _LAUNCH_FAILED = re.compile(r"launcher container|Template launch failed|(result|job) file")
 
+_VERDICT = re.compile(
+    r"(?s)template\.(?:verdict\.RunFailed|failures\.NothingPredicted)Error: (.*?)"
+    r"(?: \[while running '[^']*'\])?$"
+)
+_FAILED_CALL = re.compile(r"predict raised (.{1,80})")
+_FAILED_WORKFLOW = re.compile(r"(?s)Workflow failed\. Causes: (?:.*Root cause: )?(.*)")
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,14 +54,44 @@ def diagnose(
     in_console = find_last_traceback(console)
     in_texts = filter(None, map(find_last_traceback, reversed(texts)))
     traceback = in_console or next(in_texts, "")
+    verdict = _VERDICT.match(find_exception(traceback))
+    if verdict:  # raised by the template, for what the model raised before
+        traceback = _find_reason(verdict[1], texts)
     # An exception's lines say more than the frames above them.
     raised = find_exception(traceback)
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
     # After a successful launch, the launcher's last lines say nothing.
     is_launch = not texts or any(_LAUNCH_FAILED.search(text) for text in (*texts, console))
     tail = _find_last_lines(console) if is_launch and not traceback else ""
-    read = console_logs if in_console or tail else None
-    return Diagnosis(failure, evidence, traceback, tail, read)
+    return Diagnosis(
+        failure=failure,
+        evidence=evidence,
+        traceback=traceback,
+        console_tail=tail,
+        console_logs=console_logs if in_console or tail else None,
+        verdict=verdict[1] if verdict else "",
+        message=next(filter(None, map(_find_cause, reversed(texts))), ""),
+    )
+
+
+def _find_reason(verdict: str, texts: Sequence[str]) -> str:
+    """Return the logged traceback of the reason that a verdict names first, or nothing."""
+    found = ""
+    first = len(verdict)
+    for text in texts:
+        call = _FAILED_CALL.match(text)
+        if call is None:
+            continue
+        place = verdict.find(call[1].partition(" (logged once")[0])
+        if 0 <= place < first:
+            found, first = find_last_traceback(text), place
+    return found
+
+
+def _find_cause(text: str) -> str:
+    """Return the cause in the service's last message of a failed job, or nothing."""
+    failed = _FAILED_WORKFLOW.match(text)
+    return failed[1].strip() if failed else ""
 
 
 def diagnose_job(

@@ -56,6 +56,9 @@ class Diagnosis:
         traceback: the last traceback of the launcher or a worker.
         console_tail: the launcher's last output, if it failed without a traceback.
         console_logs: where the launcher's output was read.
+        verdict: what the template says of a run whose rows failed; the traceback is then that of
+            the most frequent reason.
+        message: the service's last error message.
     """
 
     failure: Failure | None = None
@@ -63,6 +66,39 @@ class Diagnosis:
     traceback: str = ""
     console_tail: str = ""
     console_logs: str | None = None
+    verdict: str = ""
+    message: str = ""
+
+    @property
+    def title(self) -> str:
+        """What happened, in a few words."""
+        if self._is_known:
+            assert self.failure is not None
+            return self.failure.title
+        return "The launch failed" if self.console_tail else "The job failed"
+
+    @property
+    def cause(self) -> str:
+        """The cause, in one or more lines; empty if nothing is known."""
+        if self._is_known:
+            assert self.failure is not None
+            return self.failure.cause
+        tail = self.console_tail.splitlines()
+        return (
+            self.verdict
+            or find_exception(self.traceback)
+            or (f"the launcher ended with: {tail[-1]}" if tail else self.message)
+        )
+
+    @property
+    def remedy(self) -> str:
+        """What to change, if the failure is a known one."""
+        return self.failure.remedy if self.failure and self._is_known else ""
+
+    @property
+    def shown_traceback(self) -> str:
+        """The traceback without the frames of libraries and the kit."""
+        return leave_out_libraries(self.traceback)
 
     def format(self) -> str:
         """Return cause and remedy first, then the evidence; empty if nothing is known."""
@@ -70,22 +106,28 @@ class Diagnosis:
 
     def _lines(self) -> Iterator[str]:
         where = f" of {self.console_logs}" if self.console_logs else ""
-        tail = self.console_tail.splitlines()
-        raised = find_exception(self.traceback)
-        if self.failure and not self._is_hidden:
-            yield f"Cause ({self.failure.id}): {self.failure.cause}"
-            yield f"Remedy: {self.failure.remedy}"
+        if self.failure and self._is_known:
+            yield f"Cause ({self.failure.id}): {self.cause}"
+            yield f"Remedy: {self.remedy}"
             yield f"Seen: {self.evidence}"
-        elif raised:
-            yield f"Cause: {raised}"
-        elif tail:
-            yield f"Cause: the launcher ended with: {tail.pop()}"
+        elif self.cause:
+            yield f"Cause: {self.cause}"
+        tail = self.console_tail.splitlines()
         if self.traceback:
             yield f"Last traceback{where}:"
-            yield from (f"    {line}" for line in leave_out_libraries(self.traceback))
+            yield from (f"    {line}" for line in self.shown_traceback.splitlines())
+        elif tail and not self._is_known:
+            if tail[:-1]:
+                yield f"Last lines{where} before:"
+                yield from (f"    {line}" for line in tail[:-1])
         elif tail:
-            yield f"Last lines{where} before:" if self._is_hidden else f"Last lines{where}:"
+            yield f"Last lines{where}:"
             yield from (f"    {line}" for line in tail)
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether the failure is a known one, and not only the service's wrapper of another."""
+        return self.failure is not None and not self._is_hidden
 
     @property
     def _is_hidden(self) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
+
+import template
 
 _TRACEBACK = "Traceback (most recent call last):"
 # What follows an exception in a log: the next entry, or the launcher's line about it.
@@ -16,8 +19,14 @@ _ELSE = re.compile(
     """
 )
 _MOST_LINES = 60
-# Frames of Beam's compiled modules begin at its own folder.
-_LIBRARY_FRAME = re.compile(r'  File "(apache_beam/|.*/(site|dist)-packages/|<frozen )')
+_KIT = re.escape(str(Path(template.__path__[0])))
+# Frames of compiled modules begin at their package's own folder.
+_LIBRARY_FRAME = re.compile(
+    rf"""(?x)
+    \ \ File\ "( apache_beam/ | [^"/][^"]*\.p[yx][xi]" | <frozen\  | .*/(site|dist)-packages/
+    | .*/lib/python3\.\d+/ | /opt/flexpack/template/ | {_KIT}/ )
+    """
+)
 
 
 def find_last_traceback(text: str) -> str:
@@ -57,11 +66,15 @@ def _cut(message: list[str]) -> list[str]:
     return message
 
 
-def leave_out_libraries(text: str) -> Iterator[str]:
-    """Yield a text's lines; in its tracebacks a count replaces the frames of libraries.
+def leave_out_libraries(text: str) -> str:
+    """Return a text; in its tracebacks a count replaces the frames of libraries and the kit.
 
     The last frame of each traceback stays, wherever it is.
     """
+    return "\n".join(_leave_out_libraries(text))
+
+
+def _leave_out_libraries(text: str) -> Iterator[str]:
     head, *frames = re.split(r'(?m)^(?=  File ")', text)
     left_out = 0
     for number, frame in enumerate(frames, start=1):
@@ -77,3 +90,35 @@ def leave_out_libraries(text: str) -> Iterator[str]:
             left_out = 0
         yield from frame.splitlines()
     yield from head.splitlines()
+
+
+def shorten_tracebacks(text: str) -> str:
+    """Return a text with only the user's last frame and the exception of all its tracebacks.
+
+    An exception that the text before has as well is not repeated.
+    """
+    last = find_last_traceback(text)
+    if not last:
+        return text
+    before = text[: text.index(_TRACEBACK)].rstrip()
+    end = text.rindex(last) + len(last)
+    raised = find_exception(last)
+    shown = "" if raised.removesuffix(_find_step(raised)) in before else raised
+    parts = (before, _find_own_frame(text[len(before) : end]), shown, text[end:].strip())
+    return "\n".join(filter(None, parts))
+
+
+def _find_step(raised: str) -> str:
+    """Return the name of the step that a log's last line ends with, or nothing."""
+    step = re.search(r" \[[^\[\]]*\]$", raised)
+    return step[0] if step else ""
+
+
+def _find_own_frame(text: str) -> str:
+    """Return the last frame in a text that is neither a library's nor the kit's, or nothing."""
+    _, *frames = re.split(r'(?m)^(?=  File ")', text)
+    own = [frame for frame in frames if not _LIBRARY_FRAME.match(frame)]
+    if not own:
+        return ""
+    place, *code = own[-1].splitlines()
+    return "\n".join([place, *(line for line in code[:2] if line.startswith("    "))])

@@ -282,5 +282,16 @@ def _describe_failure(operation: str, cause: str) -> str:
         f"failed {MAX_ATTEMPTS} times. Look in previous log entries for the cause of each one of "
         f"the {MAX_ATTEMPTS} failures. For more information, see "
         "https://cloud.google.com/dataflow/docs/guides/common-errors. "
-        f"Root cause: {cause.rstrip().splitlines()[-1]}"
+        f"Root cause: {_find_exception(cause)}"
     )
+
+
+def _find_exception(traceback: str) -> str:
+    """Return the exception of a traceback with all its lines; of other texts the last line."""
+    lines = traceback.rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith('  File "')]
+    if not frames:
+        return lines[-1]
+    rest = lines[frames[-1] + 1 :]
+    begin = next((number for number, line in enumerate(rest) if line[:1].strip()), -1)
+    return "\n".join(rest[begin:])

@@ -202,6 +202,13 @@ def test_long_lines_are_shortened_but_never_an_errors(clock):
     assert second.endswith("x" * 500)
 
 
+def test_the_last_error_does_not_repeat_the_cause(clock):
+    stream = io.StringIO()
+    cause = "Workflow failed. Causes: A+B failed., See the log. Root cause: ValueError: no\n\tno"
+    PlainProgress(stream, clock=clock).on_message(message(cause, MessageImportance.ERROR))
+    assert stream.getvalue().endswith("Causes: A+B failed., See the log.\n")
+
+
 def test_the_summary_of_an_ended_job_says_how_long_it_ran(clock):
     progress = PlainProgress(io.StringIO(), clock=clock)
     progress.on_job(

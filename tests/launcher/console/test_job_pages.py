@@ -8,6 +8,10 @@ import re
 
 import pytest
 
+from launcher.console.app import build_environment
+from launcher.jobs.diagnosis import diagnose
+from tests.launcher.jobs.test_diagnosis import RAISED
+from tests.launcher.jobs.test_tracebacks import FAILED_CALL
 from tests.streaming_job import wait_until
 from tests.support import PROJECT
 
@@ -34,6 +38,36 @@ def test_a_job_that_waits_for_its_launcher_is_shown(console, put, job_id):
     """For such a job the service reports neither type nor environment."""
     for path in ("/jobs", f"/jobs/us-central1/{job_id}"):
         assert "no-image" in read(console.get(path))
+
+
+def show_cause(*texts, console=""):
+    page = build_environment().get_template("job_cause.html")
+    shown = page.render(diagnosis=diagnose(texts, console=console), here="/jobs/r/1", own="")
+    return [line.strip() for line in html.unescape(re.sub("<[^>]+>", "", shown)).split("\n")]
+
+
+def test_the_cause_of_a_failed_job_comes_first_then_the_users_own_line():
+    title, cause, *rest = filter(None, show_cause(FAILED_CALL, RAISED % "KeyError: 'weightkg'"))
+    assert title == "The job failed"
+    assert cause.startswith("none of the 200 rows read was predicted.")
+    assert cause.endswith("KeyError: 'weightkg'")
+    assert 'File "/orders/orders/model.py", line 37, in predict' in rest
+    assert "generator" not in "".join(rest)
+
+
+def test_the_cause_of_a_failed_launch_is_what_the_launcher_said():
+    said = "--input 'gs://b/x.csv': no column 'weight', which the model needs"
+    shown = show_cause("Template launch failed. See console logs.", console=said)
+    assert list(filter(None, shown))[:2] == [
+        "The launch failed",
+        f"the launcher ended with: {said}",
+    ]
+
+
+def test_a_cause_that_only_the_service_names_is_shown():
+    shown = show_cause("Workflow failed. Causes: Topic projects/p/topics/none: not found")
+    assert "Topic projects/p/topics/none: not found" in shown
+    assert "Its messages say more." in show_cause("all is well")
 
 
 @pytest.mark.parametrize("is_partial", [False, True], ids=["page", "refresh"])

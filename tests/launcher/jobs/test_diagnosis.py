@@ -12,7 +12,7 @@ from launcher.emulator.runtime.events import Importance
 from launcher.finding import CODES, Depth
 from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.failures import load_failures
-from tests.launcher.jobs.test_tracebacks import CONSOLE, FRAMES
+from tests.launcher.jobs.test_tracebacks import CONSOLE, FAILED_CALL, FRAMES, KIT
 
 # Messages of Dataflow, the launcher, Beam, torch and pip, each with the failure that it reveals.
 TEXTS = [
@@ -229,6 +229,48 @@ def test_the_cause_comes_first_then_the_traceback():
     assert known.count("Traceback (most recent call last)") == 1
 
 
+VERDICT = "none of the 200 rows read was predicted. Most frequent reasons: 199 x "
+RAISED = f"""\
+Error message from worker: Traceback (most recent call last):
+  File "{KIT}/sinks/finalize.py", line 185, in process
+    raise RunFailedError(verdict)
+template.verdict.RunFailedError: {VERDICT}%s [while running 'Finalize/Verdict']
+(attempt 1 of 4)"""
+
+
+def test_a_run_without_predictions_shows_the_models_line_and_not_where_the_verdict_is_raised():
+    other = f"predict raised ValueError: rare (logged once)\n{FRAMES}ValueError: rare"
+    failed = RAISED % "KeyError: 'weightkg'; 1 x ValueError: rare"
+    for texts in ([FAILED_CALL, other, failed], [other, FAILED_CALL, failed]):
+        lines = diagnose(texts).format().splitlines()
+        assert lines[0] == f"Cause: {VERDICT}KeyError: 'weightkg'; 1 x ValueError: rare"
+        assert '      File "/orders/orders/model.py", line 37, in predict' in lines
+        assert "finalize.py" not in "".join(lines)
+        assert "ValueError: rare" not in "".join(lines[1:])
+
+
+def test_a_verdict_about_rows_that_never_reached_the_model_has_no_traceback():
+    text = diagnose([FAILED_CALL, RAISED % "UnreadableError: it is empty"]).format()
+    assert text == f"Cause: {VERDICT}UnreadableError: it is empty"
+
+
+def test_an_unknown_failure_without_a_traceback_has_the_services_cause():
+    topic = "Topic projects/p/topics/none: not found"
+    assert diagnose([f"Workflow failed. Causes: {topic}"]).format() == f"Cause: {topic}"
+    assert diagnose([f"Workflow failed. Causes: A failed. Root cause: {topic}"]).cause == topic
+    assert diagnose([]).cause == ""
+
+
+def test_what_the_launcher_says_is_the_cause_and_not_that_it_is_hidden():
+    diagnosis = diagnose(
+        ["Error occurred in the launcher container: Template launch failed. See console logs."],
+        console="--input 'gs://b/x': no column 'weight'\npython failed with exit status 2\n",
+    )
+    assert diagnosis.title == "The launch failed"
+    assert diagnosis.cause == "the launcher ended with: --input 'gs://b/x': no column 'weight'"
+    assert diagnosis.remedy == ""
+
+
 def test_messages_around_an_exception_are_not_its_lines():
     diagnosis = diagnose([f"Error message from worker: {FRAMES}KeyError: 7", "Workflow failed."])
     assert diagnosis.traceback == f"{FRAMES}KeyError: 7"
@@ -280,7 +322,7 @@ def test_cause_and_remedy_are_shown_first(failed, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"flexpack: job {job_id} failed."
     assert lines[1].startswith("Cause (workers-lack-code): A module that the pipeline needs")
-    assert lines[2].startswith("Remedy: Install it in the image")
+    assert lines[2].startswith("Remedy: Add its package to the project's requirements.in")
     assert lines[3] == "Seen: ModuleNotFoundError: No module named 'sendgrid'"
     assert lines[4] == f"Last traceback of {path}:"
     assert lines[6] == '      File "/template/main.py", line 42, in <module>'

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.jobs.tracebacks import find_exception, find_last_traceback, leave_out_libraries
+import template
+from launcher.jobs.tracebacks import (
+    find_exception,
+    find_last_traceback,
+    leave_out_libraries,
+    shorten_tracebacks,
+)
 
 CONSOLE = """\
 INFO:root:starting
@@ -47,7 +53,7 @@ Traceback (most recent call last):
     raise ValueError("no")
 ValueError: no"""
     assert (
-        "\n".join(leave_out_libraries(traceback))
+        leave_out_libraries(traceback)
         == """\
 Traceback (most recent call last):
   ... 2 frames of libraries
@@ -57,7 +63,7 @@ Traceback (most recent call last):
     raise ValueError("no")
 ValueError: no"""
     )
-    assert list(leave_out_libraries("ValueError: no")) == ["ValueError: no"]
+    assert leave_out_libraries("ValueError: no") == "ValueError: no"
 
 
 FRAMES = """\
@@ -76,7 +82,7 @@ def test_the_last_frame_of_each_traceback_stays():
     head = "Traceback (most recent call last):\n"
     text = f"{head}{frames.format('KeyError')}{chain}{head}{frames.format('ValueError')} (again)"
     short = "  ... 1 frame of libraries"
-    assert "\n".join(leave_out_libraries(text)) == "\n".join(
+    assert leave_out_libraries(text) == "\n".join(
         short if line.endswith("in run") else line for line in text.splitlines()
     )
 
@@ -99,3 +105,63 @@ def test_an_exception_has_all_its_lines(message):
     assert find_last_traceback(f"{FRAMES}{message}\n\nThe job will be cancelled.") == (
         f"{FRAMES}{message}"
     )
+
+
+KIT = template.__path__[0]
+FAILED_CALL = """\
+predict raised KeyError: 'weightkg' (logged once; dead letters hold the text)
+Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/pandas/core/indexes/base.py", line 3812, in get_loc
+    return self._engine.get_loc(casted_key)
+           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  File "pandas/_libs/index.pyx", line 167, in pandas._libs.index.IndexEngine.get_loc
+KeyError: 'weightkg'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/orders/orders/model.py", line 37, in predict
+    weight = df["weightkg"]
+             ~~^^^^^^^^^^^^
+  File "/venv/lib/python3.11/site-packages/pandas/core/frame.py", line 4107, in __getitem__
+    indexer = self.columns.get_loc(key)
+KeyError: 'weightkg' [Predict/RunInference]"""
+
+
+def test_a_warning_has_the_users_own_line_and_the_exception_once():
+    assert shorten_tracebacks(FAILED_CALL) == (
+        "predict raised KeyError: 'weightkg' (logged once; dead letters hold the text)\n"
+        '  File "/orders/orders/model.py", line 37, in predict\n'
+        '    weight = df["weightkg"]\n'
+        "             ~~^^^^^^^^^^^^"
+    )
+
+
+def test_an_error_without_a_line_of_the_user_has_its_exception():
+    text = f"""\
+Error message from worker: Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1498, in process
+  File "{KIT}/files.py", line 20, in download
+    raise ValueError("no")
+ValueError: no
+(attempt 1 of 4)"""
+    assert shorten_tracebacks(text) == (
+        "Error message from worker:\nValueError: no\n(attempt 1 of 4)"
+    )
+    assert shorten_tracebacks("Worker pool stopped.") == "Worker pool stopped."
+
+
+@pytest.mark.parametrize("kit", [KIT, "/opt/flexpack/template"], ids=["local", "image"])
+def test_the_kits_own_frames_are_left_out(kit):
+    traceback = f"""\
+Traceback (most recent call last):
+  File "{kit}/inference.py", line 7, in load
+    return self._load()
+  File "/orders/orders/model.py", line 27, in load_model
+    network.load_state_dict(weights)
+  File "{kit}/files.py", line 9, in __exit__
+    raise error
+RuntimeError: size mismatch"""
+    _, left_out, *rest = leave_out_libraries(traceback).splitlines()
+    assert left_out == "  ... 1 frame of libraries"
+    assert rest == traceback.splitlines()[3:]
