@@ -141,7 +141,8 @@ def _explain_failure(plan: BuildPlan, message: str) -> str:
     if "exec format error" in message:
         return f"\nA base is for another processor; give one for {PLATFORM} (--base)"
     flavour = find_flavour(plan.build_args["FLAVOUR"])
-    if flavour.is_on_pypi or "pip_conf" in plan.secrets or plan.pip_conf_secret:
+    is_of_torch = "locks/torch.txt" in message
+    if not is_of_torch or flavour.is_on_pypi or "pip_conf" in plan.secrets or plan.pip_conf_secret:
         return ""
     return (
         f"\nIf pip found no torch {flavour.torch_version}: it is not on PyPI; give --pip-conf FILE "
