@@ -15,9 +15,12 @@ from launcher.google.files import plan_uploads, read_lines, upload_files
 def add_flags(parser: CommandParser) -> None:
     """Add the subcommands and their flags."""
     verbs = add_verbs(parser)
-    copy = add_verb(verbs, "cp", "copy local files to Cloud Storage", _copy)
+    copy = add_verb(verbs, "cp", "copy local files and folders to Cloud Storage", _copy)
     set_example(copy, "flexpack storage cp customers.csv churn.pth gs://my-bucket/churn/")
     copy.add_argument("files", nargs="+", type=Path, metavar="FILE", help="to copy")
+    copy.add_argument(
+        "-r", "--recursive", action="store_true", help="copy folders too, with all their files"
+    )
     copy.add_argument(
         "destination", metavar="DESTINATION", help="gs://BUCKET/FOLDER/, or one object's path"
     )
@@ -28,9 +31,10 @@ def add_flags(parser: CommandParser) -> None:
 
 
 def _copy(args: Namespace) -> int:
-    """Copy files to Cloud Storage."""
-    upload_files(plan_uploads(args.files, args.destination))
-    print(f"Copied {format_count(len(args.files), 'file')} to {args.destination}")
+    """Copy files, and with --recursive folders, to Cloud Storage."""
+    uploads = plan_uploads(args.files, args.destination, is_recursive=args.recursive)
+    upload_files(uploads)
+    print(f"Copied {format_count(len(uploads), 'file')} to {args.destination}")
     return 0
 
 

@@ -11,7 +11,9 @@ from launcher.errors import InputError
 from launcher.google.storage import GCS_OBJECT, TEMPLATE_FLAG
 
 _MAKEFILE = Path("Makefile")
-_BUCKET = re.compile(r"^\s*(?:export\s+)?BUCKET\s*[?:]{0,3}=\s*(?:gs://)?([^\s#]+)", re.MULTILINE)
+_BUCKET = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?BUCKET[ \t]*[?:]{0,3}=[ \t]*(?:gs://)?([^\s#]*)", re.MULTILINE
+)
 _NAME = re.compile(r"[\w.-]+")
 
 
@@ -72,4 +74,6 @@ def _read_bucket() -> str:
             "--template: in which bucket? Give --bucket BUCKET, or set BUCKET in the Makefile of "
             "this folder"
         )
+    if not found[1]:
+        raise InputError("--template: BUCKET of the Makefile is empty: give --bucket BUCKET")
     return found[1]

@@ -27,30 +27,44 @@ if TYPE_CHECKING:
 _THREADS = 8
 
 
-def plan_uploads(paths: list[Path], destination: str) -> dict[str, Path]:
+def plan_uploads(
+    paths: list[Path], destination: str, *, is_recursive: bool = False
+) -> dict[str, Path]:
     """Return the file for each object, by the object's path.
 
-    A destination that ends with a slash is a folder, and must be one for several files.
+    A destination that ends with a slash is a folder, and must be one for several files. A folder
+    keeps its name there, and its files their places in it; links to files are followed.
 
     Raises:
-        InputError: a path is not a file, two have the same name, or the destination is invalid.
+        InputError: a path is not a file, nor a folder with files in it if ``is_recursive``; two
+            have the same name; or the destination is invalid.
     """
-    for path in paths:
-        if not path.is_file():
-            problem = "is a folder: name its files" if path.is_dir() else "no such file"
-            raise InputError(f"FILE {str(path)!r}: {problem}")
-    if not destination.endswith("/"):
-        if len(paths) > 1:
-            raise InputError(
-                f"DESTINATION {destination!r}: several files need a folder: {destination}/"
-            )
-        return {destination: paths[0]}
+    if not destination.endswith("/") and (len(paths) > 1 or paths[0].is_dir()):
+        what = "several files go" if len(paths) > 1 else "a folder goes"
+        raise InputError(f"DESTINATION {destination!r}: {what} into a folder: {destination}/")
     uploads: dict[str, Path] = {}
     for path in paths:
-        first = uploads.setdefault(f"{destination}{path.name}", path)
-        if first is not path:
-            raise InputError(f"FILE {str(path)!r}: has the same name as {str(first)!r}")
+        for name, file in _find_files(path, is_recursive=is_recursive):
+            target = f"{destination}{name}" if destination.endswith("/") else destination
+            first = uploads.setdefault(target, file)
+            if first is not file:
+                raise InputError(f"FILE {str(file)!r}: has the same name as {str(first)!r}")
     return uploads
+
+
+def _find_files(path: Path, *, is_recursive: bool) -> list[tuple[str, Path]]:
+    """Return the files of a path, each with its name at the destination."""
+    if path.is_file():
+        return [(path.name, path)]
+    if not path.is_dir():
+        raise InputError(f"FILE {str(path)!r}: no such file")
+    if not is_recursive:
+        raise InputError(f"FILE {str(path)!r}: is a folder: copy it with --recursive")
+    root = path if path.name not in ("", "..") else path.resolve()  # '.' has no name itself
+    files = [file for file in sorted(root.rglob("*")) if file.is_file()]
+    if not files:
+        raise InputError(f"FILE {str(path)!r}: is a folder without files")
+    return [(file.relative_to(root.parent).as_posix(), file) for file in files]
 
 
 def upload_files(uploads: Mapping[str, Path]) -> None:

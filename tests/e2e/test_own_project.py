@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,9 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
     tested = make(folder / name, "test").stderr
     assert "Ran 3 tests in" in tested
 
-    printed = make(folder / name, "run", f"JOB_NAME=first-{kind}").stdout
+    weights = _keep_weights_in_a_folder(folder / name) if kind == "text" else "data/model.pth"
+    weights = f"WEIGHTS={weights}"
+    printed = make(folder / name, "run", f"JOB_NAME=first-{kind}", weights).stdout
     assert f"{rows} rows read, {predicted} predictions, 1 dead letter" in printed
     assert "\n  predictions   gcloud storage cat 'gs://" in printed
     shown = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
@@ -65,6 +68,41 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
     assert again.stderr == (
         f"flexpack: NAME '{name}': is there already, and nothing is overwritten\n"
     )
+
+
+def _keep_weights_in_a_folder(project: Path) -> str:
+    """Let the model read its weights from a folder; return the folder, as a user may write it."""
+    (project / "data/bundle").mkdir()
+    shutil.copy(project / "data/model.pth", project / "data/bundle/net.pth")
+    model = project / project.name / "model.py"
+    text = model.read_text().replace("download_file_to_localfs", "download_to_localfs")
+    model.write_text(text.replace("torch.load(file,", 'torch.load(f"{file}/net.pth",'))
+    return "data/bundle/"
+
+
+def test_files_that_are_not_there(outside, make):
+    """A typo overwrites none of the user's data, and nothing is launched without its input."""
+    folder, env = outside
+    run("flexpack", "init", "typos", env=env, cwd=folder)
+    sample = folder / "typos/data/sample.csv"
+    sample.write_text("customer,age,visits,spent\nmine,30,2,10\n")
+    mine = sample.read_text()
+    for setting in ("WEIGHTS=mien.pth", "INPUT=mien.csv"):
+        failed = make(folder / "typos", "try", setting, status=2)
+        assert failed.stderr.startswith(f"{setting}: no such file\n")
+    failed = make(folder / "typos", "run", "INPUT=data/mien*.csv", status=2)
+    assert "FILE 'data/mien*.csv': no such file" in failed.stderr
+    assert "Built" not in failed.stdout
+    assert "Launched" not in failed.stdout
+    (folder / "typos/data/model.pth").unlink()
+    failed = make(folder / "typos", "try", status=2)
+    assert failed.stderr.startswith("WEIGHTS=data/model.pth: no such file\n")
+    program = run(BIN / "python", "make_sample.py", env=env, cwd=folder / "typos", status=1)
+    assert "sample.csv: exists already, and nothing is overwritten\n" in program.stderr
+    assert sample.read_text() == mine
+    sample.unlink()
+    make(folder / "typos", "try")
+    assert sample.read_text() != mine
 
 
 def test_in_the_cloud_for_which_the_local_dataflow_stands(outside, make, emulator):

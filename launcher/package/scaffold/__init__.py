@@ -36,10 +36,13 @@ _FOR_IMAGES: Mapping[str, str] = {"xgboost": "xgboost-cpu"}
 """Packages that an image can have in a smaller form."""
 _OWN_SAMPLE = """\
 `make_sample.py` made `@INPUT@`, one row of it bad on purpose, and trained `data/model.pth`.
-Replace both: `make try INPUT='my/files*' WEIGHTS=my.pth PARAMETERS=`."""
+For your own set `INPUT`, `WEIGHTS` (a file or a folder) and `PARAMETERS` in the Makefile, or in a
+command, `make try INPUT='my/files*' WEIGHTS=my.pth PARAMETERS=`, and change what
+`tests/test_sample.py` expects."""
 _FILE_SAMPLE = """\
-`data/@NAME@` is a copy of your file. `make_sample.py` made `@INPUT@` of made-up values: replace it
-by yours, `make try INPUT='my/files*'`."""
+`data/@NAME@` is a copy of your file. `make_sample.py` made `@INPUT@` of made-up values: for your
+own set `INPUT` in the Makefile, or in a command, `make try INPUT='my/files*'`, and change what
+`tests/test_sample.py` expects."""
 _LOCK = " Run `make lock` before the first `make template`."
 _TITLES: Mapping[str, str] = {
     "table": "Predicts rows of a table",
@@ -108,7 +111,6 @@ def build_files(scaffold: Scaffold) -> dict[str, str]:
         for folder in ("common", scaffold.kind)
         for path, text in _read_files(resources.files(__name__) / folder)
     }
-    parameters = _PARAMETERS[scaffold.kind]
     # A file's images have the places of the kind ``image``.
     places = "image" if scaffold.file and scaffold.file.takes_images else scaffold.kind
     replaced = {
@@ -122,8 +124,8 @@ def build_files(scaffold: Scaffold) -> dict[str, str]:
         "@TITLE@": f"Runs {scaffold.file.kind}" if scaffold.file else _TITLES[scaffold.kind],
         "@INPUT@": _INPUTS[places],
         "@GLOB@": _GLOBS[places],
-        "@PARAMETERS@": parameters,
-        "@FLAGS@": f'{" " * 20}"--{parameters}",\n' if parameters else "",
+        "@MADE@": _INPUTS[places] + ("" if scaffold.file else f" {DATA}/{_WEIGHTS}"),
+        "@PARAMETERS@": _PARAMETERS[scaffold.kind],
     }
     pattern = re.compile("|".join(map(re.escape, replaced)))
 

@@ -49,6 +49,10 @@ def test_a_template_goes_by_its_name(flexpack, template, folder):
 
     (folder / "Makefile").write_text("run:\n\techo $(BUCKET)\nBUCKET ?= my-bucket  # of mine\n")
     assert launch_dry(flexpack, *flags) == parameter
+    (folder / "Makefile").write_text("BUCKET ?=\nIMAGE ?= mine\n")
+    _, _, err = flexpack("run", "fashion", *flags)
+    assert err == "flexpack: --template: BUCKET of the Makefile is empty: give --bucket BUCKET\n"
+    (folder / "Makefile").write_text("BUCKET = gs://my-bucket\n")
     elsewhere = launch_dry(flexpack, *flags, "--staging-location", "gs://my-bucket/place")
     assert elsewhere["environment"]["stagingLocation"] == "gs://my-bucket/place"
 

@@ -18,16 +18,34 @@ def test_files_go_into_a_folder_or_become_an_object(tmp_path):
     b.touch()
     assert plan_uploads([a, b], "gs://b/in/") == {"gs://b/in/a.csv": a, "gs://b/in/b.csv": b}
     assert plan_uploads([a], "gs://b/in/x.csv") == {"gs://b/in/x.csv": a}
-    with pytest.raises(InputError, match="several files need a folder: gs://b/in/"):
+    with pytest.raises(InputError, match="several files go into a folder: gs://b/in/"):
         plan_uploads([a, b], "gs://b/in")
     (tmp_path / "c").mkdir()
     (tmp_path / "c/a.csv").touch()
     with pytest.raises(InputError, match="has the same name as"):
         plan_uploads([a, tmp_path / "c/a.csv"], "gs://b/in/")
-    with pytest.raises(InputError, match="is a folder: name its files"):
+    with pytest.raises(InputError, match="is a folder: copy it with --recursive"):
         plan_uploads([tmp_path / "c"], "gs://b/in/")
     with pytest.raises(InputError, match=r"no\.csv': no such file"):
         plan_uploads([tmp_path / "no.csv"], "gs://b/in/")
+
+
+def test_a_folder_keeps_its_name_and_its_files_their_places(tmp_path, monkeypatch):
+    folder = tmp_path / "bundle"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.json", "deep/b.bin"):
+        (folder / name).touch()
+    (folder / "link.bin").symlink_to(folder / "deep/b.bin")
+    names = {"a.json", "deep/b.bin", "link.bin"}
+    wanted = {f"gs://b/model/bundle/{name}": folder / name for name in names}
+    assert plan_uploads([folder], "gs://b/model/", is_recursive=True) == wanted
+    monkeypatch.chdir(folder)
+    assert plan_uploads([Path()], "gs://b/model/", is_recursive=True) == wanted
+    with pytest.raises(InputError, match="a folder goes into a folder: gs://b/model/"):
+        plan_uploads([folder], "gs://b/model", is_recursive=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="is a folder without files"):
+        plan_uploads([tmp_path / "empty"], "gs://b/model/", is_recursive=True)
 
 
 def test_copy_and_show(tmp_path: Path, emulator_env: dict[str, str]):
