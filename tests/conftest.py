@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -28,6 +30,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: find_rank(item.nodeid))
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the garbage collections that each job here asks for."""
+    gc.freeze()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than there are cores: tests spend part of their time waiting."""
@@ -49,11 +56,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderSchedu
 
 @pytest.fixture(scope="session")
 def garments(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    """The demo's drawn images and the network trained on their like."""
+    """The demo's drawn images and the network trained on their like, made once for all workers."""
     from template.demo.train import IMAGES_NAME, LABELS_NAME, WEIGHTS_NAME, write_demo_files
 
-    directory = tmp_path_factory.mktemp("garments")
-    write_demo_files(directory)
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    directory = folder / "garments"
+    with (folder / "garments.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            new = tmp_path_factory.mktemp("garments")
+            write_demo_files(new)
+            new.rename(directory)
     return ImageSet(directory / IMAGES_NAME, directory / LABELS_NAME, directory / WEIGHTS_NAME)
 
 

@@ -6,8 +6,8 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 FIRST = ("docker", "e2e", "contract", "launcher/emulator", "launcher/preflight")
 """Folders whose tests take longest: begun last, one worker would wait for the other's."""
-TOGETHER = ("docker", "e2e/console")
-"""Folders for one worker each: their tests share an image, or a browser and a local Dataflow."""
+TOGETHER = ("docker", "contract", "e2e/console")
+"""Folders for one worker each: their tests share an image, jobs, or a browser."""
 
 
 def find_rank(nodeid: str) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from launcher.cli import main
 from launcher.package.metadata import build_template_metadata
 from launcher.package.spec import build_container_spec, format_spec
+from launcher.preflight.probes.checkpoint import main as load_checkpoint
 from template.parameters import BATCH
 
 IMAGE = "europe-docker.pkg.dev/my-project/images/fashion:1.0"
@@ -97,6 +100,18 @@ class Project:
             finding["code"]: f"{finding['severity']} {finding['message']} -> {finding['remedy']}"
             for finding in findings
         }
+
+
+@pytest.fixture
+def probed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load model files in this process, by the same program: a new one imports torch first."""
+
+    def run_probe(name: str, arguments: Sequence[str], **_: Any) -> Any:
+        assert name == "checkpoint"
+        path, model_class, parameters = arguments
+        return json.loads(json.dumps(load_checkpoint(path, model_class, json.loads(parameters))))
+
+    monkeypatch.setattr("launcher.preflight.checkpoint.run_probe", run_probe)
 
 
 @pytest.fixture

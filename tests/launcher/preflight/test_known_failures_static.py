@@ -17,6 +17,7 @@ def test_nothing_is_found_in_a_project_without_mistakes(project):
     assert project.check(L4, device="cuda") == {}
 
 
+@pytest.mark.usefixtures("probed_here")
 def test_gpu_out_of_memory(project):
     torch = pytest.importorskip("torch")
     torch.save({"weight": torch.zeros(25_000_000)}, project.root / "m.pth")  # 0.1 GB
@@ -118,6 +119,7 @@ def test_machine_mismatch(project):
     assert "a copy of the model on each" in found["gpu-idle"]
 
 
+@pytest.mark.usefixtures("probed_here")
 def test_weights_only(project):
     torch = pytest.importorskip("torch")
     path = project.root / "whole.pth"
@@ -173,6 +175,7 @@ def test_comma_in_parameters(project):
     assert "--additional-pipeline-options num_workers=3" in found["options-comma"]
 
 
+@pytest.mark.usefixtures("probed_here")
 def test_slow_model_load(project):
     torch = pytest.importorskip("torch")
     path = project.root / "m.pth"
@@ -223,6 +226,7 @@ def test_bfloat16_as_the_precision(project):
     assert "gpu-precision" in project.check(hint, precision)
 
 
+@pytest.mark.usefixtures("probed_here")
 def test_bfloat16(project):
     torch = pytest.importorskip("torch")
     path = project.root / "m.pth"
@@ -283,6 +287,7 @@ def test_long_name(project):
     assert "64 characters" in project.check(f"--job-name={'a' * 64}")["job-name"]
 
 
+@pytest.mark.usefixtures("probed_here")
 @pytest.mark.parametrize("kind", ["script", "safetensors"])
 def test_a_model_file_of_another_kind_is_left_to_the_model_class(project, kind):
     torch = pytest.importorskip("torch")

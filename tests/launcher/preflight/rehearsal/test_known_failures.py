@@ -92,12 +92,12 @@ def test_a_sound_template_passes(rehearse, capsys):
 
 
 def test_launch_timeout(rehearse):
-    """Downloads while the pipeline is built: without a network the waiting never ends."""
+    """Downloads before the pipeline is built: without a network the waiting never ends."""
     rehearse.project.replace(
         "main.py",
-        "pipeline.run()",
+        "import argparse\n",
         """
-import socket, time
+import argparse, socket, time
 try:
     socket.create_connection(("packages.example.com", 443), timeout=5)
 except OSError:
@@ -120,7 +120,8 @@ def test_strict_parser(rehearse):
     assert "unrecognized arguments: --" in shown
 
 
-def test_graph_too_big(rehearse):
+def test_graph_too_big_and_unequal_shapes(rehearse):
+    """Two failures of one step: the launcher meets the first, a worker the second."""
     rehearse.project.replace(
         "steps.py",
         "    def process",
@@ -129,19 +130,15 @@ def test_graph_too_big(rehearse):
         "        self.model = __import__('os').urandom(3_000_000)\n\n"
         "    def process",
     )
-    found = rehearse()["rehearsal-step"]
-    assert "ParDo(Step)" in found
-    assert " MB to every worker" in found
-    assert "load it in setup" in found
-
-
-def test_unequal_shapes(rehearse):
     rehearse.project.replace(
         "steps.py",
         "yield line.upper()",
         "raise RuntimeError('stack expects each tensor to be equal size, but got [3] and [4]')",
     )
     found = rehearse()
+    assert "ParDo(Step)" in found["rehearsal-step"]
+    assert " MB to every worker" in found["rehearsal-step"]
+    assert "load it in setup" in found["rehearsal-step"]
     assert "stack expects each tensor to be equal size" in found.get("rehearsal-run", ""), found
     assert "Bring all of them to one shape" in found["rehearsal-run"]
 
@@ -204,12 +201,18 @@ def test_without_messages_only_the_launcher_of_a_streaming_template_is_rehearsed
 def test_without_pubsub_only_the_launcher_of_a_streaming_template_is_rehearsed(
     rehearse_streaming, monkeypatch, project
 ):
+    """The launcher fails at once here; the test above sees one to its end."""
     project.write("one.jsonl", "{}")
+    project.write("main.py", "raise SystemExit('no pipeline')")
     bare = [folder for folder in ("/usr/sbin", "/sbin") if not shutil.which("java", path=folder)]
     monkeypatch.setenv("PATH", os.pathsep.join(bare))
-    found = rehearse_streaming(f"--sample={project.root / 'one.jsonl'}")
+    found = rehearse_streaming(
+        *(f"--sample={project.root / 'one.jsonl'}", f"--project-root={project.root}"),
+        f"--entry-file={project.root / 'main.py'}",
+    )
     codes = {code for code in found if code.startswith("rehearsal")}
-    assert codes - {"rehearsal-slow"} == {"rehearsal-sample"}  # a busy machine is slow
+    assert codes - {"rehearsal-slow"} == {"rehearsal-launch", "rehearsal-sample"}
+    assert "no pipeline" in found["rehearsal-launch"]
     assert "is not installed" in found["rehearsal-sample"]
 
 
