@@ -1,5 +1,8 @@
 """Runs the real batch pipeline on Beam's in-process runner, over files that the tests make."""
 
+import argparse
+import copy
+import functools
 import gzip
 import json
 import struct
@@ -38,6 +41,25 @@ def _beam_inspects_a_dofn_once():
         yield
 
 
+@functools.cache
+def _parse_flags(view, flags):
+    return vars(view(list(flags))._visible_options)
+
+
+def _view_as(options, view):
+    """Return a view of options as Beam does, which parses the flags for each of 200 views."""
+    viewed = view.__new__(view)
+    parsed = copy.deepcopy(_parse_flags(view, tuple(options._flags)))
+    vars(viewed).update(
+        _flags=options._flags,
+        _visible_options=argparse.Namespace(**parsed),
+        _all_options=options._all_options,
+    )
+    for name, value in parsed.items():
+        options._all_options.setdefault(name, value)
+    return viewed
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a job left: rows of the result files, dead letters, counters, names of the files.
@@ -58,7 +80,7 @@ class Outcome:
 
 
 @pytest.fixture
-def predict(tmp_path, weights):
+def predict(tmp_path, weights, monkeypatch):
     """Run a job over ``input``; checks that every row read is predicted or dead-lettered.
 
     Unless ``max_dead_letter_share`` is given, no share of dead letters fails it.
@@ -81,6 +103,7 @@ def predict(tmp_path, weights):
                 **settings,
             }
         )
+        monkeypatch.setattr(PipelineOptions, "view_as", _view_as)
         pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
         build_batch_pipeline(pipeline, config)
         record_file = output.parent / f"{output.name}-run.json"
