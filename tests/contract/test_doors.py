@@ -65,18 +65,33 @@ class Running:
         return [pid for pid, command in self.processes().items() if needle in command]
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A job that the tests only look at."""
+    with run_sleeper(tmp_path_factory.mktemp("running")) as running:
+        yield running
+
+
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    workdir = tmp_path / "image"
+def doomed(tmp_path: Path) -> Iterator[Running]:
+    """A job of one test's own, which kills processes."""
+    with run_sleeper(tmp_path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def run_sleeper(folder: Path) -> Iterator[Running]:
+    """Run the job until the end of the block."""
+    workdir = folder / "image"
     workdir.mkdir()
     output = workdir / "output"
     (workdir / "main.py").write_text(SLEEPER.replace("PATH", repr(str(output))))
-    images = tmp_path / "images.toml"
+    images = folder / "images.toml"
     images.write_text(
         f'["sleeper"]\nworkdir = {json.dumps(str(workdir))}\n'
         'env = { FLEX_TEMPLATE_PYTHON_PY_FILE = "main.py" }\n'
     )
-    data_dir = tmp_path / "data"
+    data_dir = folder / "data"
     own_umask = os.umask(0o022)
     try:
         info = daemon.start_detached(
@@ -158,22 +173,22 @@ def test_the_files_of_the_emulator_are_its_users_alone(running: Running) -> None
     assert stat.S_IMODE(running.output.stat().st_mode) == 0o644
 
 
-def test_nothing_outlives_the_supervisor_and_the_emulator(running: Running) -> None:
-    everything = running.processes()
-    worker = int(running.output.read_text())
+def test_nothing_outlives_the_supervisor_and_the_emulator(doomed: Running) -> None:
+    everything = doomed.processes()
+    worker = int(doomed.output.read_text())
     assert worker in everything
-    assert len(running.find("time.sleep(600)")) == 1  # The job's own child.
-    for leash in running.find("leash.py"):
+    assert len(doomed.find("time.sleep(600)")) == 1  # The job's own child.
+    for leash in doomed.find("leash.py"):
         with contextlib.suppress(ProcessLookupError):
             os.kill(leash, signal.SIGKILL)
-    os.kill(running.info.pid, signal.SIGKILL)
+    os.kill(doomed.info.pid, signal.SIGKILL)
     wait_until(lambda: not any(is_alive(pid) for pid in everything), 5)
 
 
-def test_nothing_outlives_a_killed_supervisor(running: Running) -> None:
+def test_nothing_outlives_a_killed_supervisor(doomed: Running) -> None:
     everything = {
         pid: command
-        for pid, command in running.processes().items()
+        for pid, command in doomed.processes().items()
         if "pubsub" not in command  # It has its own leash, and is started again.
     }
     for leash in everything:
