@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ def plan_run(
             launch=launch,
             is_on_local_dataflow=is_local,
             asks_storage=True,
+            pubsub_emulator=os.environ.get("PUBSUB_EMULATOR_HOST") if is_local else None,
         )
         findings += run_checks(subject)
     observer.on_findings(refuse_errors(dict.fromkeys(findings), ignore))

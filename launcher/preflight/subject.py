@@ -139,6 +139,8 @@ class Subject:
         model_class: ``module:Class`` that loads them, if no launch names one.
         is_on_local_dataflow: whether the launch goes to the local Dataflow.
         asks_storage: whether to look up the launch's inputs in Cloud Storage.
+        pubsub_emulator: host and port of the local Pub/Sub in which to look up the launch's topics
+            and subscriptions, if there is one.
     """
 
     tools: Tools
@@ -149,6 +151,7 @@ class Subject:
     model_class: str | None = None
     is_on_local_dataflow: bool = False
     asks_storage: bool = False
+    pubsub_emulator: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,6 +154,13 @@ def _check_objects(launch: Launch, subject: Subject) -> Findings:
     return objects.check_objects(launch) if subject.asks_storage else ()
 
 
+def _check_local_pubsub(launch: Launch, subject: Subject) -> Findings:
+    if not subject.pubsub_emulator:
+        return ()
+    pubsub = Cloud(endpoint=f"http://{subject.pubsub_emulator}/", is_of_one_api=True)
+    return check_pubsub(pubsub, launch)
+
+
 def _check_checkpoint(subject: Subject) -> Findings:
     if subject.checkpoint is None:
         return
@@ -186,6 +193,7 @@ CHECKS = (
     _launch("the workers' image", _check_workers_image),
     _launch("pipeline options", _check_options),
     _launch("objects to read", _check_objects),
+    _launch("the local Pub/Sub", _check_local_pubsub),
     _static("the checkpoint", _check_checkpoint),
     _live("APIs", check_services),
     _live("buckets", check_buckets),

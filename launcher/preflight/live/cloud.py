@@ -45,6 +45,8 @@ class Cloud:
         endpoint: the server of all APIs, each below its name; default Google's own, with Google's
             default credentials.
         timeout_sec: longest wait for one answer.
+        is_of_one_api: whether the endpoint serves one API only, at its root, as Google's emulators
+            do.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Cloud:
         *,
         endpoint: str | None = None,
         timeout_sec: float = 10.0,
+        is_of_one_api: bool = False,
     ) -> None:
         self._endpoint = endpoint
+        self._is_of_one_api = is_of_one_api
         session = requests.Session() if endpoint else open_session(DEFAULT_ENDPOINT)
         self._http = OneAttemptHttp(session, timeout_sec=timeout_sec)
         self._services: dict[str, Any] = {}
@@ -79,7 +83,8 @@ class Cloud:
 
     def _open(self, api: str) -> Any:
         if api not in self._services:  # compute's document alone takes a second to read
-            options = {"api_endpoint": f"{self._endpoint}{api}/"} if self._endpoint else {}
+            folder = "" if self._is_of_one_api else f"{api}/"
+            options = {"api_endpoint": f"{self._endpoint}{folder}"} if self._endpoint else {}
             self._services[api] = discovery.build(
                 api,
                 _VERSIONS[api],

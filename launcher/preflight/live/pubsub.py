@@ -43,5 +43,5 @@ def _missing(name: str, path: str, kind: str) -> Finding:
     return error(
         PUBSUB_MISSING,
         f"--parameters {name}={path}: there is none",
-        f"gcloud pubsub {kind} create {path}",
+        f"gcloud pubsub {kind} create {path}" + (" --topic TOPIC" * (kind == "subscriptions")),
     )
