@@ -104,7 +104,8 @@ def refuse_errors(
     if errors:
         raise InputError(
             f"the check found {len(errors)} error{'s' if len(errors) > 1 else ''}; nothing was "
-            f"{done}. --ignore CODE ignores one.\n{format_findings(kept)}"
+            f"{done}. Ignore one by its code: --ignore CODE, in Python ignore=[CODE].\n"
+            f"{format_findings(kept)}"
         )
     return kept
 

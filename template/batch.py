@@ -6,6 +6,7 @@ files -> splits -> blocks -> ApplyModel -> predictions -> files, record, verdict
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -28,9 +29,15 @@ from template.sources import ReadBlocks
 from template.sources.csv_header import DELIMITERS
 
 
-def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None:
-    """Add the steps of a batch prediction to a pipeline."""
-    start = pipeline | "Start" >> StartRun(config.output, config.model_path)
+def build_batch_pipeline(
+    pipeline: beam.Pipeline, config: PredictConfig, warnings: Sequence[str] = ()
+) -> None:
+    """Add the steps of a batch prediction to a pipeline.
+
+    Args:
+        warnings: what the job logs when it starts.
+    """
+    start = pipeline | "Start" >> StartRun(config.output, config.model_path, warnings)
     blocks, unread, inputs = pipeline | "Read" >> make_reader(config)
     predict = ApplyModel(
         model=config.model,
@@ -59,8 +66,8 @@ def build_batch_pipeline(pipeline: beam.Pipeline, config: PredictConfig) -> None
     )
 
 
-def make_reader(config: PredictConfig) -> ReadBlocks:
-    """Return what reads the input of a job."""
+def make_reader(config: PredictConfig, *, every_column: bool = False) -> ReadBlocks:
+    """Return what reads the input of a job; ``every_column``: not only those of the model."""
     return ReadBlocks(
         config.input,
         input_format=config.input_format,
@@ -70,7 +77,7 @@ def make_reader(config: PredictConfig) -> ReadBlocks:
         max_image_pixels=config.max_image_pixels,
         csv_delimiter=DELIMITERS.get(config.csv_delimiter),
         column_types=config.column_types,
-        columns=config.model.columns,
+        columns=() if every_column else config.model.columns,
         images=config.model.images.declared,
         max_rows=config.max_rows,
     )

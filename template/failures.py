@@ -94,6 +94,8 @@ class Failures:
         with self._lock:
             is_new = cause not in self._errors and len(self._errors) < _MOST_REASONS
             if is_new:
+                if not self._errors and frames is not None:  # the line below says it already
+                    self._next_report = self._clock() + REPORT_SEC
                 self._errors[cause] = text
         if is_new and frames is not None:
             shown = traceback.TracebackException(type(error), error, frames)
@@ -146,9 +148,9 @@ class Failures:
         if now >= self._next_report:
             reason, count = self._most_frequent()
             _log.error(
-                "none of %d rows was predicted; the most frequent reason (%d times so far): %s",
-                self._unreported_rows,
-                count,
+                "no row of %s was predicted; the most frequent reason (%s so far): %s",
+                f"{self._unreported_rows:,}",
+                f"{count:,} time{'' if count == 1 else 's'}",
                 reason,
             )
             self._unreported_rows = 0

@@ -23,7 +23,7 @@ from template.copies import Copies
 from template.dead_letters import PREDICTIONS, DeadLetter, count_dead_letter
 from template.device import resolve_devices
 from template.failures import Failures
-from template.model import BaseModel
+from template.model import BaseModel, check_predict
 from template.model_swap import ModelFile, ServingModel
 from template.predict_result import UnusablePredictionError
 from template.predictor import Part, Predictor
@@ -142,6 +142,7 @@ class PredictSettings:
     def _make_predictor(self, model: BaseModel, model_id: str, failures: Failures) -> Predictor:
         compute = Compute(model.device, self.precision)
         loaded = model.ensure_model()
+        check_predict(model, loaded)
         compute.adopt(loaded)
         return Predictor(
             model,

@@ -18,6 +18,7 @@ from apache_beam.utils.shared import Shared
 from template.needs.columns import Column, check_declared_columns
 from template.needs.images import Images, stack_images
 from template.needs.options import Option, check_declared_options, find_options, settle_options
+from template.parameter_records import did_you_mean
 
 __all__ = ["BaseModel", "Column", "Images", "Option", "stack_images"]
 
@@ -120,6 +121,22 @@ class BaseModel:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loaded": None}
+
+
+def check_predict(model: BaseModel, loaded: Any) -> None:
+    """Check that the class or the loaded object defines ``predict``.
+
+    Raises:
+        TypeError: neither does.
+    """
+    is_own = getattr(model.predict, "__func__", None) is not BaseModel.predict
+    if is_own or callable(getattr(loaded, "predict", None)):
+        return
+    names = [name for name in dir(type(model)) if name not in dir(BaseModel)]
+    raise TypeError(
+        f"{type(model).__name__} has no predict(df), and neither has what its load_model returned, "
+        f"a {type(loaded).__name__}{did_you_mean('predict', names)}"
+    )
 
 
 def find_arguments(load_model: Callable[..., Any]) -> set[str] | None:

@@ -25,7 +25,7 @@ from template.options import (
 )
 from template.parameters import ParameterError
 from template.sources import check_input
-from template.sources.first_rows import check_first_rows
+from template.sources.first_rows import check_first_rows, find_absent_columns
 from template.streaming import build_streaming_pipeline
 from template.verdict import find_verdict
 
@@ -74,8 +74,11 @@ def _new_batch(options: PipelineOptions) -> beam.Pipeline:
     check_input(config.input, config.input_format)
     if config.model.columns and config.max_dead_letter_share != 1:
         check_first_rows(config.input, make_reader(config))
+    warnings = find_absent_columns(
+        config.input, make_reader(config, every_column=True), config.model.columns
+    )
     pipeline = beam.Pipeline(options=options)
-    build_batch_pipeline(pipeline, config)
+    build_batch_pipeline(pipeline, config, warnings)
     return pipeline
 
 

@@ -231,8 +231,9 @@ def _find_or_fail(data_dir: Path | None) -> daemon.EmulatorInfo:
     if info is None:
         folder = data_dir or _DATA_DIR.default
         place = "" if data_dir else f" or port {_PORT.default}"
+        flag = f"--data-dir {folder}: " if data_dir else ""
         raise FlexpackError(
-            f"--data-dir {folder}: no local Dataflow runs on {folder.resolve()}{place}; start one "
+            f"{flag}no local Dataflow runs on {folder.resolve()}{place}; start one "
             f"with '{_command('start --detach', data_dir)}'"
         )
     return info

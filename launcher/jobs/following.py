@@ -94,7 +94,7 @@ def follow_job(
             error.messages,
             diagnosis,
             _find_results(dataflow, error.job),
-        ) from error
+        ) from None
     except JobTimeout as error:
         if requested is None or comparisons is not None:
             raise

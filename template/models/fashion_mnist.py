@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from template.models.fashion_mnist_network import FashionMnistNetwork
 
+_SHOWN_PROBLEMS = 3
+
 CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -106,9 +108,11 @@ def _check_state(state: Any, expected: dict[str, torch.Tensor], path: str) -> No
         if key in state and _shape(state[key]) != _shape(tensor)
     ]
     if problems:
+        more = len(problems) - _SHOWN_PROBLEMS
         raise ValueError(
-            f"{path}: not the weights of this network: {'; '.join(problems)}. Weights of another "
-            "need the class of their network: --model_class=module:Class"
+            f"{path}: not the weights of this network, the built-in model's; weights of another "
+            "need the class of their network: --model_class=module:Class. The weights: "
+            f"{'; '.join(problems[:_SHOWN_PROBLEMS])}{f' and {more} more' if more > 0 else ''}"
         )
 
 

@@ -23,7 +23,8 @@ class Column:
             "boolean" (bool), "image" (see ``Images``), or "any" (whatever was read, in cells of
             their own). An integer, a boolean or an image must not be missing, unless the column is
             optional: its type is then pandas' Int64 or boolean, and a missing image is None.
-        optional: whether files and messages may lack the column; its values are missing then.
+        optional: whether files and messages may lack the whole column; its values are missing then.
+            A column with gaps need not be optional.
 
     Raises:
         ValueError: the type is unknown.

@@ -12,6 +12,7 @@ import pandas as pd
 from template.blocks import IMAGE
 from template.needs.fitting import fit_array
 from template.needs.image_format import ImageFormat
+from template.parameter_records import did_you_mean
 from template.tensors import to_device
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ class ImageTensors:
         and ``Normalize``.
 
         Raises:
-            ValueError: a cell is not an image, or the shapes differ.
+            ValueError: there is no column of images, a cell is not one, or the shapes differ.
         """
         import torch
 
         declared = self.declared
-        cells = df[IMAGE].tolist()
+        cells = _list_images(df)
         if declared.is_declared and not _are_all(cells, declared.shape):
             cells = [fit_array(np.asarray(cell), declared) for cell in cells]
         pixels = to_device(torch.from_numpy(_stack(cells)), self.device)
@@ -112,7 +113,17 @@ def stack_images(df: pd.DataFrame) -> np.ndarray:
     Raises:
         ValueError: there are none, or they have several shapes.
     """
-    return _stack(df[IMAGE].tolist())
+    return _stack(_list_images(df))
+
+
+def _list_images(df: pd.DataFrame) -> list[Any]:
+    if IMAGE not in df:
+        raise ValueError(
+            f"no column {IMAGE!r}, which the model needs{did_you_mean(IMAGE, map(str, df))}; "
+            f"its columns: {', '.join(map(str, df)) or 'none'}"
+        )
+    cells: list[Any] = df[IMAGE].tolist()
+    return cells
 
 
 def _stack(cells: Sequence[Any]) -> np.ndarray:

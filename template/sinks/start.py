@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,6 +14,8 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from template.file_versions import FileVersion, find_version
 from template.sinks.writers import create_file
+
+_log = logging.getLogger(__name__)
 
 
 class OutputError(RuntimeError):
@@ -37,11 +40,14 @@ class RunStart:
 
 
 class StartRun(beam.PTransform):
-    """Makes the ``RunStart`` of a run, once the output is known to be writable."""
+    """Makes the ``RunStart`` of a run, once the output is known to be writable.
 
-    def __init__(self, output: str, model_path: str) -> None:
+    Logs the launch's ``warnings``, because few users read the launcher's log.
+    """
+
+    def __init__(self, output: str, model_path: str, warnings: Sequence[str] = ()) -> None:
         super().__init__()
-        self._dofn = _StartDoFn(output, model_path)
+        self._dofn = _StartDoFn(output, model_path, tuple(warnings))
 
     def expand(self, begin: PBegin) -> PCollection[RunStart]:
         """Start; the result is one element."""
@@ -50,11 +56,14 @@ class StartRun(beam.PTransform):
 
 @beam.typehints.with_output_types(RunStart)
 class _StartDoFn(beam.DoFn):
-    def __init__(self, output: str, model_path: str) -> None:
+    def __init__(self, output: str, model_path: str, warnings: tuple[str, ...]) -> None:
         self._output = output
         self._model_path = model_path
+        self._warnings = warnings
 
     def process(self, _: bytes) -> Iterator[RunStart]:
+        for warning in self._warnings:
+            _log.warning("%s", warning)
         run_id = uuid.uuid4().hex
         folder, name = FileSystems.split(self._output)
         temp_folder = FileSystems.join(folder, f"beam-temp-{name}-{run_id}")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from template.blocks import IMAGE, object_cells
+from template.parameters import did_you_mean
 from template.sources.streams import ReadSettings, UnreadableError
 
 
@@ -23,7 +24,10 @@ def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
     check_folder_columns(names, settings)
     key_column = settings.key_column
     if key_column is not None and key_column not in names:
-        raise UnreadableError(f"no key column {key_column!r}; its columns: {', '.join(names)}")
+        raise UnreadableError(
+            f"no column {key_column!r}, which key_column names"
+            f"{did_you_mean(key_column, names)}; its columns: {', '.join(names)}"
+        )
     check_passthrough(names, settings.passthrough_columns)
 
 
@@ -59,6 +63,7 @@ def check_passthrough(names: Collection[str], passthrough_columns: Sequence[str]
     for column in passthrough_columns:
         if column not in names:
             raise UnreadableError(
-                f"no column {column!r}, which passthrough_columns names; "
+                f"no column {column!r}, which passthrough_columns names"
+                f"{did_you_mean(column, names)}; "
                 f"its columns: {', '.join(names) or 'none'}"
             )

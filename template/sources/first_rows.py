@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from template.blocks import KEY
 from template.dead_letters import DeadLetter
-from template.parameters import ParameterError
+from template.needs.columns import Column
+from template.parameters import ParameterError, did_you_mean
 from template.sources.declared_rows import NEEDED
 from template.sources.find import find_files
 from template.sources.read import ReadBlocks
@@ -27,4 +31,35 @@ def check_first_rows(pattern: str, read: ReadBlocks) -> None:
         letter = letter or part
     if letter is not None:
         reason = letter.error.partition(": ")[2]
-        raise ParameterError(f"--input {pattern!r}: {letter.source}: {reason}")
+        source = "" if letter.source == pattern else f"{letter.source}: "
+        raise ParameterError(f"--input {pattern!r}: {source}{reason}")
+
+
+def find_absent_columns(pattern: str, read: ReadBlocks, columns: Sequence[Column]) -> list[str]:
+    """Return a warning for each optional column that none of the first 20 files has.
+
+    Blocks while it reads a few rows of each until all such columns are found.
+
+    Args:
+        read: reads all columns, not only the model's.
+    """
+    absent = [column.name for column in columns if column.optional]
+    names: dict[str, None] = {}
+    files = find_files(pattern)[:_ROWS] if absent else []
+    for file in files:
+        for part in read.read_first([file], _ROWS):
+            if not isinstance(part, DeadLetter):
+                names.update(dict.fromkeys([*part.frame.columns, *part.beside]))
+        absent = [name for name in absent if name not in names]
+        if not absent:
+            break
+    if not names:
+        return []
+    lack = f"none of the first {len(files)} files has the" if len(files) > 1 else "the file has no"
+    known = {KEY, *(column.name for column in columns)}
+    others = [name for name in names if name not in known]
+    return [
+        f"--input {pattern!r}: {lack} column {name!r}, which is optional for the model: its values "
+        f"are missing in every row{did_you_mean(name, others)}"
+        for name in absent
+    ]

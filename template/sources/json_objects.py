@@ -12,6 +12,7 @@ import orjson
 import pandas as pd
 
 from template.blocks import object_cells
+from template.parameters import did_you_mean
 from template.sources.chunks import BOM
 from template.sources.columns import check_passthrough
 from template.sources.kinds import Group, Kind, find_kinds, group_rows, make_cells, make_frame
@@ -135,7 +136,8 @@ def find_key(record: Mapping[str, Any], key_column: str) -> str:
     """
     value = record.get(key_column)
     if value is None or value == "":
-        raise ValueError(f"no value in the key column {key_column!r}")
+        near = "" if key_column in record else did_you_mean(key_column, record)
+        raise ValueError(f"no value in the key column {key_column!r}{near}")
     if isinstance(value, str):
         return value
     try:

@@ -79,14 +79,44 @@ def format_report(trial: Trial, *, is_cut: bool) -> str:
 def format_failure(error: BaseException) -> str:
     """Return an exception with the frames of its traceback from the first of the user's own on.
 
-    Without such frames it is only type and message.
+    Without such frames it is only type and message, and so is an error of the template's own, whose
+    message says what is wrong.
     """
-    original = error.__context__
-    if original is not None and _STEP.search(str(error)):
-        error = original  # Beam raises it again, with the name of the step
+    error = find_original(error)
     shown = traceback.TracebackException.from_exception(error)
+    if _is_explained(error, shown):
+        return "".join(shown.format_exception_only()).rstrip()
     _leave_out_kit(shown)
     return "".join(shown.format()).rstrip()
+
+
+def find_original(error: BaseException) -> BaseException:
+    """Return what a step raised, if Beam has raised it again with the name of the step."""
+    original = error.__context__
+    return original if original is not None and _STEP.search(str(error)) else error
+
+
+def format_frames(error: BaseException) -> str:
+    """Return the user's own frames of an exception, for a line that repeats its message.
+
+    Of an error of the template's own only the last is left. A syntax error is complete, because its
+    message does not have the line.
+    """
+    if isinstance(error, SyntaxError):
+        return format_failure(error)
+    shown = traceback.TracebackException.from_exception(error)
+    is_explained = _is_explained(error, shown)
+    _leave_out_kit(shown)
+    if is_explained:
+        shown.stack[:] = [each for each in shown.stack if not _is_kit(each.filename)][-1:]
+    frames = "".join(shown.stack.format()).rstrip()
+    return f"Traceback (most recent call last):\n{frames}" if frames else ""
+
+
+def _is_explained(error: BaseException, shown: traceback.TracebackException) -> bool:
+    """Return whether the template raised an error on purpose, for what the user gave it."""
+    last = Path(shown.stack[-1].filename) if shown.stack else Path()
+    return isinstance(error, ValueError | OSError) and last.is_relative_to(_TEMPLATE)
 
 
 def _leave_out_kit(shown: traceback.TracebackException | None) -> None:
@@ -100,7 +130,7 @@ def _leave_out_kit(shown: traceback.TracebackException | None) -> None:
 
 def _is_kit(path: str) -> bool:
     """Return whether a file is Beam's, Python's, or the template's without being a model."""
-    if path.startswith(("apache_beam/", "<frozen ", importlib.__path__[0])):
+    if path.startswith(("apache_beam/", "<frozen ", "<string>", importlib.__path__[0])):
         return True
     if "/apache_beam/" in path:
         return True

@@ -16,7 +16,7 @@ import orjson
 from apache_beam.metrics.metric import MetricResults
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from template.batch import build_batch_pipeline
+from template.batch import build_batch_pipeline, make_reader
 from template.options import (
     PredictConfig,
     check_flags,
@@ -25,8 +25,15 @@ from template.options import (
 )
 from template.parameters import BATCH, ParameterError
 from template.sources import check_input
+from template.sources.first_rows import find_absent_columns
 from template.trial.memory import find_peak_bytes, find_resident_bytes
-from template.trial.report import Trial, format_failure, format_report
+from template.trial.report import (
+    Trial,
+    find_original,
+    format_failure,
+    format_frames,
+    format_report,
+)
 
 _RUNNER = "--runner=FnApiRunner"
 
@@ -52,6 +59,9 @@ def try_rows(flags: Sequence[str], rows: int) -> int:
             print(f"flexpack: {error}", file=sys.stderr)
             return 2
         except Exception as error:  # of whatever step
+            if problem := _find_missing_model(error, flags):
+                print(f"flexpack: {problem}", file=sys.stderr)
+                return 2
             print(f"{format_failure(error)}\nflexpack: a job would fail like this", file=sys.stderr)
             return 1
         trial = Trial(
@@ -77,17 +87,28 @@ def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
         if isinstance(cause, ModuleNotFoundError):
             places = f"here modules are found in {Path.cwd()} and {sys.prefix}"
             raise ParameterError(f"{error}; {places}") from error
-        if cause is not None:
-            print(format_failure(cause), file=sys.stderr)
+        if cause is not None and (frames := format_frames(cause)):
+            print(frames, file=sys.stderr)
         raise
     options = PipelineOptions(given)
     _check_names(flags, options)
     config = PredictConfig.from_options(options)
     check_input(config.input, config.input_format)
+    every = make_reader(config, every_column=True)
+    warnings = find_absent_columns(config.input, every, config.model.columns)
     config = replace(config, max_rows=rows)
     pipeline = beam.Pipeline(options=options)
-    build_batch_pipeline(pipeline, config)
+    build_batch_pipeline(pipeline, config, warnings)
     return pipeline
+
+
+def _find_missing_model(error: Exception, flags: Sequence[str]) -> str:
+    """Return what is wrong if ``load_model`` failed because there is no such file, or nothing."""
+    original = find_original(error)
+    path = next(flag.partition("=")[2] for flag in flags if flag.startswith("--model_path="))
+    if isinstance(original, FileNotFoundError) and str(original) == f"{path}: no such file":
+        return f"--model-path {path!r}: no such file or folder"
+    return ""
 
 
 def _check_names(flags: Sequence[str], options: PipelineOptions) -> None:

@@ -90,11 +90,19 @@ def test_a_process_that_predicts_nothing_says_so_once_a_minute(caplog):
     for now in (0.0, 30.0, 59.0, 61.0, 90.0):  # noqa: B007  (the clock reads it)
         predictor.predict_or_halve(block_of(["p"] * 4))
     errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    # In the first minute the warning with the model's frames says it.
     assert errors == [
-        f"none of {rows} rows was predicted; the most frequent reason ({count} times so far): "
-        "ValueError: no p"
-        for rows, count in ((4, 4), (12, 16))
+        "no row of 16 was predicted; the most frequent reason (16 times so far): ValueError: no p"
     ]
+
+
+def test_a_single_row_is_counted_in_the_singular(caplog):
+    predictor, _ = predictor_of(lambda df: [])
+    predictor.predict_or_halve(block_of(["p"]))
+    (error,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert error.startswith(
+        "no row of 1 was predicted; the most frequent reason (1 time so far): EntryCountError: "
+    )
 
 
 class Refusing(BaseModel):

@@ -72,7 +72,8 @@ def test_equal_names_follow_pandas(read_csv_schema, header):
 @pytest.mark.parametrize(
     ("text", "key_column", "reason"),
     [
-        ("a,b\n1,2\n", "id", "no key column 'id'; its columns: a, b"),
+        ("order_id\n1\n", "orderid", "key_column names; did you mean 'order_id'"),
+        ("a,b\n1,2\n", "id", "no column 'id', which key_column names; its columns: a, b"),
         ("a,b\r1,2\r3,4\r", None, "carriage returns only"),
         (b"sep=\xe4\na\xe4b\n", None, "name a delimiter in ASCII"),
         ("a,b\n1,2\n".encode("utf-16"), None, "encoded in UTF-16"),

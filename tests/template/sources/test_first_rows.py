@@ -9,7 +9,7 @@ import pytest
 from template.needs.columns import Column
 from template.parameters import ParameterError
 from template.sources import ReadBlocks
-from template.sources.first_rows import check_first_rows
+from template.sources.first_rows import check_first_rows, find_absent_columns
 
 COLUMNS = [Column("age", "number"), Column("note", "text", optional=True)]
 
@@ -50,3 +50,40 @@ def test_a_value_that_does_not_do_is_no_reason(tmp_path):
     check(tmp_path)
     (tmp_path / "0.csv").write_bytes(b"")
     check(tmp_path)
+
+
+def test_the_path_of_a_single_file_is_said_once(tmp_path):
+    write(tmp_path, "0.csv", [{"agee": "1"}])
+    path = f"{tmp_path}/0.csv"
+    with pytest.raises(ParameterError) as info:
+        check_first_rows(path, ReadBlocks(path, batch_size=8, columns=COLUMNS))
+    assert str(info.value).count("0.csv") == 1
+
+
+def find_absent(folder, key_column=None):
+    read = ReadBlocks(f"{folder}/*", batch_size=8, key_column=key_column)
+    return find_absent_columns(f"{folder}/*", read, COLUMNS)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_an_optional_column_that_is_in_no_file_is_a_warning(tmp_path, ending):
+    write(tmp_path, f"0.{ending}", [{"age": "1", "notes": "x"}])
+    (warning,) = find_absent(tmp_path)
+    assert warning == (
+        f"--input '{tmp_path}/*': the file has no column 'note', which is optional for the model: "
+        "its values are missing in every row; did you mean 'notes'?"
+    )
+    write(tmp_path, f"1.{ending}", [{"age": "1"}])
+    (warning,) = find_absent(tmp_path)
+    assert ": none of the first 2 files has the column 'note', which" in warning
+    write(tmp_path, f"2.{ending}", [{"age": "1", "note": "y"}])
+    assert find_absent(tmp_path) == []
+
+
+def test_an_optional_column_without_a_near_name_has_no_suggestion(tmp_path):
+    write(tmp_path, "0.csv", [{"age": "1", "x": "2"}])
+    (warning,) = find_absent(tmp_path, key_column="x")
+    assert warning.endswith("its values are missing in every row")
+    write(tmp_path, "0.csv", [{"agee": "1"}])
+    (tmp_path / "0.csv").write_bytes(b"")
+    assert find_absent(tmp_path) == []

@@ -151,6 +151,8 @@ def test_what_cannot_be_decoded_says_why(payload, message_format, attributes, re
 def test_a_missing_key_is_an_error():
     with pytest.raises(ValueError, match="no value in the key column 'id'"):
         decode(b'{"age": 3}', key_column="id")
+    with pytest.raises(ValueError, match="the key column 'orderid'; did you mean 'order_id'"):
+        decode(b'{"order_id": 3}', key_column="orderid")
     with pytest.raises(ValueError, match="no attribute 'id'"):
         decode(PNG, key_column="id")
 

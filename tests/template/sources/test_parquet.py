@@ -82,7 +82,7 @@ def test_key_column(tmp_path):
     assert block.frame.to_dict("list") == {"a": [1.0, 3.0]}
     assert letter.source == f"{path} row 1"
     assert "no value in the key column 'id'" in letter.error
-    with pytest.raises(UnreadableError, match="no key column 'x'; its columns: id, a"):
+    with pytest.raises(UnreadableError, match="no column 'x', which key_column names"):
         read(path, key_column="x")
 
 

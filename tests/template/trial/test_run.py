@@ -19,7 +19,8 @@ from template.trial.run import try_rows
 
 MODELS = """
     import json
-    from template.model import BaseModel, Option
+    from template.files import download_file_to_localfs
+    from template.model import BaseModel, Column, Images, Option
 
     class Doubles(BaseModel):
         def load_model(self, path):
@@ -42,6 +43,27 @@ MODELS = """
     class OneForAll(Doubles):
         def predict(self, df):
             return [1, 2, 3, 4, 5]
+
+    class Reader(Doubles):
+        def load_model(self, path):
+            with download_file_to_localfs(path) as file:
+                return open(file).read()
+
+    class Late(BaseModel):
+        def load_model(self, path):
+            return {}
+        def predit(self, df):
+            return df["n"]
+
+    class Optional(Doubles):
+        columns = [Column("weight_kg", "number", optional=True)]
+        def predict(self, df):
+            return df["weight_kg"]
+
+    class Pictures(Doubles):
+        images = Images(4)
+        def predict(self, df):
+            return self.images(df).mean((1, 2, 3))
 
     class Times(Doubles):
         factor = Option("number", "What to multiply by.", default=2.0)
@@ -216,10 +238,67 @@ def test_a_module_that_cannot_be_imported_shows_its_own_frames(attempt, tmp_path
     assert err.splitlines()[1].endswith('broken_at_import.py", line 2, in <module>')
 
 
+def test_a_mistake_in_a_declaration_shows_the_users_line_and_the_message_once(attempt, tmp_path):
+    text = "from template.model import BaseModel, Column\n\nCOLUMNS = [Column('n', 'nubmer')]\n"
+    (tmp_path / "typo_in_column.py").write_text(text)
+    status, _, err = attempt(write("csv", [1]), model_class="typo_in_column:M")
+    assert status == 2
+    _, place, line, *rest = err.splitlines()
+    assert place.endswith('typo_in_column.py", line 3, in <module>')
+    assert line.strip() == "COLUMNS = [Column('n', 'nubmer')]"
+    assert rest[-1].startswith("flexpack: --model_class 'typo_in_column:M': importing ")
+    assert err.count("did you mean 'number'") == 1
+    assert "template/needs" not in err
+
+
+def test_a_model_file_that_does_not_exist_is_named_without_a_trace(attempt):
+    status, _, err = attempt(write("csv", [1]), model="Reader", model_path="lat.zip")
+    assert (status, err) == (2, "flexpack: --model-path 'lat.zip': no such file or folder\n")
+
+
+def test_weights_without_their_class_say_first_what_to_do(attempt, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({f"layer{n}.weight": torch.zeros(2) for n in range(9)}, tmp_path / "w.pth")
+    model_class = "template.models.fashion_mnist:FashionMnistModel"
+    status, _, err = attempt(write("csv", [1]), model_class=model_class, model_path="w.pth")
+    assert status == 1
+    assert err.startswith(
+        "ValueError: w.pth: not the weights of this network, the built-in model's"
+    )
+    problems = err.partition(": --model_class=module:Class. ")[2]
+    assert "File" not in err
+    assert problems.splitlines()[0].endswith(" more")
+
+
+def test_a_class_without_predict_is_refused_when_it_is_loaded(attempt):
+    status, _, err = attempt(write("csv", [1]), model="Late")
+    assert status == 1
+    assert err.startswith(
+        "TypeError: Late has no predict(df), and neither has what its load_model returned, a dict; "
+        "did you mean 'predit'?"
+    )
+
+
+def test_a_renamed_optional_column_is_a_warning(attempt):
+    Path("in.csv").write_text("weight\n1\n")
+    status, out, err = attempt("in.csv", model="Optional")
+    assert status == 0
+    assert "1 predicted" in out
+    assert err.count("the file has no column 'weight_kg'") == 1
+    assert "did you mean 'weight'?" in err
+
+
+def test_a_table_for_a_model_of_images_says_that_it_has_no_column_of_them(attempt):
+    status, out, err = attempt(write("csv", [1]), model="Pictures")
+    assert status == 1
+    assert "ValueError: no column 'image', which the model needs; its columns: id, n" in out
+    assert "Traceback" not in err
+
+
 def test_a_key_column_that_does_not_exist(attempt):
     status, out, _ = attempt(write("csv", [1]), key_column="idd")
     assert status == 1
-    assert "no key column 'idd'; its columns: id, n" in out
+    assert "no column 'idd', which key_column names; did you mean 'id'?; its columns: id, n" in out
 
 
 def wait_for(path: Path, text: str, count: int) -> None:
