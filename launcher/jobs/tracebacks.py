@@ -114,6 +114,12 @@ def _find_step(raised: str) -> str:
     return step[0] if step else ""
 
 
+def find_own_place(text: str) -> str:
+    """Return the place of the user's last frame in a text, ``model.py, line 7, in predict``."""
+    place = re.match(r'  File "(.*)", (line .*)', _find_own_frame(text))
+    return f"{place[1]}, {place[2]}" if place else ""
+
+
 def _find_own_frame(text: str) -> str:
     """Return the last frame in a text that is neither a library's nor the kit's, or nothing."""
     _, *frames = re.split(r'(?m)^(?=  File ")', text)

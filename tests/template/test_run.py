@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from template.model import BaseModel, Column
 from template.run import run
 
 PROJECT = Path(__file__).parents[2]
@@ -30,6 +31,26 @@ def test_each_mistake_is_reported_in_one_line(tmp_path, weights, capsys):
         "--bach_size",
         "--input",
     ]
+
+
+class Weighs(BaseModel):
+    columns = (Column("weight_kg", "number", optional=True),)
+
+    def load_model(self, path):
+        return True
+
+    def predict(self, df):
+        return df
+
+
+def test_a_job_warns_of_an_optional_column_that_no_file_has(tmp_path, caplog):
+    (tmp_path / "in.csv").write_text("weight\n1\n")
+    names = {"input": "in.csv", "output": "p", "model_path": "m"}
+    flags = [f"--{name}={tmp_path}/{value}" for name, value in names.items()]
+    assert run(["--runner=FnApiRunner", f"--model_class={__name__}:Weighs", *flags]) == 0
+    warnings = [each.getMessage() for each in caplog.records if "weight_kg" in each.getMessage()]
+    assert len(warnings) == 1
+    assert "did you mean 'weight'?" in warnings[0]
 
 
 def python(*arguments):

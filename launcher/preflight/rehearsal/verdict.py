@@ -24,7 +24,7 @@ from launcher.jobs.diagnosis import diagnose
 from launcher.jobs.errors import JobTimeout
 from launcher.jobs.failures import Diagnosis
 from launcher.jobs.records import MessageImportance, RowCounts
-from launcher.jobs.tracebacks import find_exception
+from launcher.jobs.tracebacks import find_exception, find_own_place
 from launcher.preflight.probe import ProbeError, run_probe
 from launcher.preflight.rehearsal.stage import Played, Stage
 
@@ -159,11 +159,10 @@ class Verdict:
             )
         elif failure is not None:
             diagnosis, reason = self._find_reason()
-            known = diagnosis.failure
             yield error(
                 REHEARSAL_RUN,
                 f"the pipeline failed on a sample of the input: {reason}",
-                known.remedy if known else "Fix the reported error.",
+                diagnosis.remedy or _find_place(diagnosis),
             )
         counts = RowCounts.from_metrics(self._stage.dataflow.metrics(self._played.job_id))
         if counts != RowCounts():
@@ -200,7 +199,8 @@ class Verdict:
         diagnosis = diagnose([message.message_text for message in found], console=console)
         raised = find_exception(diagnosis.traceback)
         last = diagnosis.console_tail.rpartition("\n")[2]
-        reason = raised or last or diagnosis.evidence or str(self._played.failure)
+        reason = diagnosis.verdict or raised or last or diagnosis.evidence
+        reason = reason or str(self._played.failure)
         return diagnosis, " ".join(reason.split())[:_LONGEST_REASON]
 
     def _read_console(self) -> str:
@@ -208,6 +208,12 @@ class Verdict:
         path = f"staging/template_launches/{self._played.job_id}/console_logs"
         blob = self._stage.bucket.blob(path)
         return blob.download_as_bytes().decode(errors="replace") if blob.exists() else ""
+
+
+def _find_place(diagnosis: Diagnosis) -> str:
+    """Return where to look, for a failure without a known remedy."""
+    place = find_own_place(diagnosis.traceback)
+    return f"Correct {place}." if place else "Correct what it names, and rehearse again."
 
 
 def _holds_dead_letters(name: str) -> bool:

@@ -50,6 +50,12 @@ TEXTS = [
         "_pickle.UnpicklingError: Weights only load failed. In PyTorch 2.6, we changed the default",
     ),
     (
+        "weights-misfit",
+        "RuntimeError: Error(s) in loading state_dict for Network:\n"
+        "\tsize mismatch for layers.0.weight: copying a param with shape torch.Size([16, 3])",
+    ),
+    ("weights-misfit", "ValueError: gs://b/m.pth: not the weights of this network: missing a"),
+    (
         "package-conflict",
         "TypeError: canonicalize_version() got an unexpected keyword argument "
         "'strip_trailing_zero'",

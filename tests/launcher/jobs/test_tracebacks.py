@@ -8,6 +8,7 @@ import template
 from launcher.jobs.tracebacks import (
     find_exception,
     find_last_traceback,
+    find_own_place,
     leave_out_libraries,
     shorten_tracebacks,
 )
@@ -135,6 +136,11 @@ def test_a_warning_has_the_users_own_line_and_the_exception_once():
         '    weight = df["weightkg"]\n'
         "             ~~^^^^^^^^^^^^"
     )
+
+
+def test_the_place_to_look_is_the_users_last_frame():
+    assert find_own_place(FAILED_CALL) == "/orders/orders/model.py, line 37, in predict"
+    assert find_own_place(f'  File "{KIT}/files.py", line 20, in download\n') == ""
 
 
 def test_an_error_without_a_line_of_the_user_has_its_exception():
