@@ -45,7 +45,7 @@ SOURCES = launcher template tests setup.py $(wildcard docker/*.py)
 # They start many processes, of which none shall compile the kit again, whatever the shell says.
 test test-gpu test-beam test-kill soak fuzz: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo demo-streaming test test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
+.PHONY: help setup demo demo-streaming test test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ $(READY) .venv/.ready-to-use: pyproject.toml
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|_test\.py$$|/aiplatform|/transformers/models/' .venv/lib || true
 	@echo ", done"
 	@touch $@
+
+setup: $(READY_TO_USE)  ## make .venv with flexpack in it; all other targets do so too
+	@echo 'Ready. Next:  source .venv/bin/activate'
 
 demo: $(READY_TO_USE)  ## predict images on the local Dataflow, from weights to predictions
 	@$(BIN)/python -m launcher.demo.batch --input='$(INPUT)' --labels='$(LABELS)' --model='$(MODEL)' --port='$(PORT)'

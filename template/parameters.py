@@ -69,7 +69,7 @@ BATCH = Template(
     name="batch",
     title="Batch predictions with PyTorch",
     description=(
-        "Reads images or tables from files, predicts every row with a PyTorch model on GPU or "
+        "Reads tables, texts or images from files, predicts every row with a model on GPU or "
         "CPU workers, and writes predictions and dead letters to files."
     ),
     streaming=False,
@@ -199,8 +199,8 @@ STREAMING = Template(
     name="streaming",
     title="Streaming predictions with PyTorch",
     description=(
-        "Reads images or table rows from a Pub/Sub subscription, predicts every message with a "
-        "PyTorch model on GPU or CPU workers, and publishes predictions and dead letters."
+        "Reads rows, texts or images from a Pub/Sub subscription, predicts every message with a "
+        "model on GPU or CPU workers, and publishes predictions and dead letters."
     ),
     streaming=True,
     supports_at_least_once=True,

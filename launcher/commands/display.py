@@ -107,7 +107,8 @@ class RunDisplay(RunObserver):
         if results.unread_files:
             files = format_count(results.unread_files, "file")
             self._print(f"    {files} could not be read at all; a file counts as one row")
-        self._print(f"  record        {_show(results.record)}")
+        if results.record:
+            self._print(f"  record        {_show(results.record)}")
 
     def show_interrupted(self) -> None:
         """Show how to stop a job that is no longer followed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -30,7 +31,6 @@ from launcher.launch.export import (
     build_flexpack_command,
     build_gcloud_command,
     format_command,
-    format_python,
 )
 from launcher.launch.options import EnvironmentOptions, LaunchConfig
 from launcher.package.metadata import build_example_parameters, build_template_metadata
@@ -142,19 +142,17 @@ def _print_launches(
     found: Template, path: str, bucket: str, args: Namespace, *, is_local: bool
 ) -> None:
     config = LaunchConfig(
-        job_name=f"flexpack-{found.name}",
+        job_name=f"{re.sub('[^a-z0-9-]', '-', bucket.rpartition('/')[2])}-{found.name}",
         template_file_gcs_location=path,
         project=args.project,
         region=args.region,
         staging_location=f"gs://{bucket}/staging",
-        parameters=build_example_parameters(found),
+        parameters=build_example_parameters(found, bucket=bucket, project=args.project),
     )
-    print("\nLaunch it, with your own values, from a shell:\n")
+    print("\nLaunch it, with paths of your own:\n")
     print(format_command(build_flexpack_command(config)))
     print("\nwith gcloud:\n")
     print(format_command(build_gcloud_command(config)))
-    print("\nfrom Python:\n")
-    print(format_python(config))
     if not is_local:
         print(
             "\nor in the Console, as a custom template of this path:\n"

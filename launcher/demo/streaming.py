@@ -32,6 +32,7 @@ from launcher.demo.steps import (
     stage,
     start_emulator,
 )
+from launcher.demo.topics import create_topic, find_subscription, receive
 from launcher.extras import require_extras
 
 _SPEC = f"gs://{BUCKET}/templates/streaming.json"
@@ -68,14 +69,14 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
         raise InputError(f"demo-streaming cannot run: {emulator.pubsub_problem}")
 
     job_name = f"garments-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    topics = {name: _create_topic(f"{job_name}-{name}") for name in ("images", "out", "dead")}
+    topics = {name: create_topic(f"{job_name}-{name}") for name in ("images", "out", "dead")}
     weights = stage(str(WEIGHTS))
     run_flexpack("build", _SPEC, "--template=streaming", "--image=local/flexpack")
     run_flexpack(
         *("run", job_name, f"--template-file-gcs-location={_SPEC}"),
         *(f"--project={PROJECT}", f"--region={REGION}"),
         f"--staging-location=gs://{BUCKET}/staging",
-        f"--parameters=input_subscription={_subscription(topics['images'])}",
+        f"--parameters=input_subscription={find_subscription(topics['images'])}",
         f"--parameters=output_topic={topics['out']}",
         f"--parameters=dead_letter_topic={topics['dead']}",
         f"--parameters=model_path={weights}",
@@ -84,7 +85,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
     (job,) = dataflow.list(name=job_name)
     ledger = _Ledger()
     for topic, take in ((topics["out"], ledger.take_reply), (topics["dead"], ledger.take_letter)):
-        threading.Thread(target=_receive, args=(topic, take), daemon=True).start()
+        threading.Thread(target=receive, args=(topic, take), daemon=True).start()
     publisher = _Publisher(topics["images"], ledger)
     _warm_up(dataflow, job.id, publisher, ledger)
 
@@ -217,41 +218,6 @@ def _read_images(count: int) -> Iterator[tuple[bytes, int]]:
     for number in range(count):
         row = number % len(labels)
         yield images[row * _IMAGE_BYTES : (row + 1) * _IMAGE_BYTES], labels[row]
-
-
-def _create_topic(name: str) -> str:
-    """Make a topic with a subscription of the same name; return the topic."""
-    from google.cloud import pubsub_v1
-
-    topic = f"projects/{PROJECT}/topics/{name}"
-    pubsub_v1.PublisherClient().create_topic(name=topic)
-    pubsub_v1.SubscriberClient().create_subscription(name=_subscription(topic), topic=topic)
-    return topic
-
-
-def _subscription(topic: str) -> str:
-    return topic.replace("/topics/", "/subscriptions/")
-
-
-def _receive(topic: str, take: Any) -> None:
-    from google.api_core.exceptions import DeadlineExceeded
-    from google.cloud import pubsub_v1
-
-    subscriber = pubsub_v1.SubscriberClient()
-    while True:
-        try:
-            response = subscriber.pull(
-                subscription=_subscription(topic), max_messages=1000, timeout=30
-            )
-        except DeadlineExceeded:  # nothing arrived in this time
-            continue
-        for each in response.received_messages:
-            take(each.message, time.time())
-        if response.received_messages:
-            subscriber.acknowledge(
-                subscription=_subscription(topic),
-                ack_ids=[each.ack_id for each in response.received_messages],
-            )
 
 
 if __name__ == "__main__":

@@ -100,13 +100,15 @@ def follow_job(
             raise
         raise JobTimeout(f"{error}. The job was not verified", error.job) from error
     if not job.current_state.is_terminal:
-        return FollowedJob(job, None, comparisons)
+        is_stream = job.type == "JOB_TYPE_STREAMING"
+        results = _find_results(dataflow, job) if is_stream else None
+        return FollowedJob(job, None, comparisons, results)
     counts = RowCounts.from_metrics(dataflow.metrics(job_id))
     return FollowedJob(job, counts, comparisons, find_results(dataflow, job))
 
 
 def _find_results(dataflow: Dataflow, job: Job) -> RunResults | None:
-    """Return the results of a failed job; None if there are none, or they cannot be read."""
+    """Return the results of a job; None if there are none, or they cannot be read."""
     try:
         return find_results(dataflow, job)
     except ServiceError:

@@ -1,4 +1,6 @@
-"""A batch job's results and the outcome of its rows, from the record that it wrote.
+"""The results of a job: of a batch job, and its rows' outcome, from the record that it wrote.
+
+A stream writes no record; without a topic its dead letters are files.
 
 The record, ``<output>-run.json``, is described in ``template/README.md``.
 """
@@ -6,6 +8,7 @@ The record, ``<output>-run.json``, is described in ``template/README.md``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,14 +30,14 @@ class RunResults:
     Attributes:
         predictions: pattern of the files; None if there are none.
         dead_letters: pattern of the files; None if there are none.
-        record: path of the run's record.
+        record: path of the run's record; None of a stream.
         reasons: the most frequent reasons of dead letters with their counts.
         unread_files: how many input files could not be read at all.
     """
 
     predictions: str | None
     dead_letters: str | None
-    record: str
+    record: str | None
     reasons: tuple[tuple[str, int], ...] = ()
     unread_files: int = 0
 
@@ -42,9 +45,10 @@ class RunResults:
 def find_results(
     dataflow: Dataflow, job: Job, *, client: Client | None = None
 ) -> RunResults | None:
-    """Return the results of a job that has ended; blocks for up to two requests.
+    """Return the results of a batch job that has ended, or a stream's files of dead letters.
 
-    None if it is not a job of the kit's batch template, or left no readable record.
+    Blocks for up to two requests. None if it is not a job of the kit's templates, left no readable
+    record, or its dead letters go to a topic.
 
     Raises:
         ServiceError: Dataflow refused, or was unreachable for too long.
@@ -53,6 +57,8 @@ def find_results(
     if environment is None or not environment.options:  # a summary may lack a part
         environment = dataflow.get(job.id, view="JOB_VIEW_ALL").environment
     options = environment.options if environment else {}
+    if options.get("input_subscription") and options.get("output_topic"):
+        return _find_letters_of_stream(options)
     output = options.get("output")
     if not isinstance(output, str) or not options.get("model_path"):
         return None
@@ -67,6 +73,17 @@ def find_results(
         return _parse(record, output, path) if _is_of(record, job) else None
     except (FlexpackError, OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _find_letters_of_stream(options: Mapping[str, Any]) -> RunResults | None:
+    """Return where ``template.options`` lets a stream write its dead letters."""
+    prefix, temp_location = options.get("dead_letter_output"), options.get("temp_location")
+    if options.get("dead_letter_topic"):
+        return None
+    if not prefix and temp_location:
+        prefix = f"{temp_location.rstrip('/')}/dead-letters/letters"
+    letters = f"{prefix}-*.jsonl" if prefix else None
+    return RunResults(predictions=None, dead_letters=letters, record=None)
 
 
 def _is_of(record: dict[str, Any], job: Job) -> bool:

@@ -130,7 +130,7 @@ def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     """Return in one or two sentences what was compared in a verified job."""
     reported = [item.name for item in comparisons if item.is_reported]
     unreported = [item.name for item in comparisons if not item.is_reported]
-    sentences = [f"As requested: {', '.join(reported)}."] if reported else []
+    sentences = [f"The job has what was requested: {', '.join(reported)}."] if reported else []
     sentences += [f"The job does not report: {', '.join(unreported)}."] if unreported else []
     return " ".join(sentences) or "The request has nothing that could be compared."
 

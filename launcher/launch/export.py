@@ -1,4 +1,4 @@
-"""Write a launch for others to run: as a command of flexpack or gcloud, or in Python.
+"""Write a launch for others to run: as a command of flexpack or gcloud.
 
 https://cloud.google.com/sdk/gcloud/reference/dataflow/flex-template/run
 """
@@ -34,23 +34,6 @@ def _place_flags(config: LaunchConfig) -> list[str]:
         f"--region={config.region}",
         *([f"--staging-location={staging}"] if staging else []),
     ]
-
-
-def format_python(config: LaunchConfig) -> str:
-    """Return the Python lines that launch a template and follow its job to the end."""
-    values = "".join(f"        {name!r}: {value!r},\n" for name, value in config.parameters.items())
-    return f"""from launcher import LaunchConfig, run_template
-
-config = LaunchConfig(
-    job_name={config.job_name!r},
-    template_file_gcs_location={config.template_file_gcs_location!r},
-    project={config.project!r},
-    region={config.region!r},
-    staging_location={config.staging_location!r},
-    parameters={{
-{values}    }},
-)
-print(run_template(config).counts)"""
 
 
 def escape_dict(values: Mapping[str, str]) -> str:

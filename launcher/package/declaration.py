@@ -39,7 +39,7 @@ class Declaration:
         return replace(
             template,
             title=f"{_find_subject(template.title)} with {name}",
-            description=f"{template.description} The model is {self.model_class}.",
+            description=f"{template.description} Model: {self.model_class}.",
             parameters=(*kept, *self.options),
         )
 

@@ -90,12 +90,24 @@ def build_template_metadata(template: Template) -> TemplateMetadata:
     )
 
 
-def build_example_parameters(template: Template) -> dict[str, str]:
-    """Return a value for every required parameter: the example in its help."""
+def build_example_parameters(template: Template, *, bucket: str, project: str) -> dict[str, str]:
+    """Return a value for every required parameter: a place in the user's bucket or project.
+
+    That of a model's own parameter is the example in its help.
+    """
+    places = {
+        "input": f"gs://{bucket}/in/*",
+        "output": f"gs://{bucket}/out/first",
+        "model_path": f"gs://{bucket}/model.pth",
+        "input_subscription": f"projects/{project}/subscriptions/rows",
+        "output_topic": f"projects/{project}/topics/predictions",
+    }
     return {
-        parameter.name: parameter.help_text.partition(_EXAMPLE)[2] or parameter.name.upper()
-        for parameter in template.parameters
-        if not parameter.is_optional
+        each.name: places.get(each.name)
+        or each.help_text.partition(_EXAMPLE)[2]
+        or each.name.upper()
+        for each in template.parameters
+        if not each.is_optional
     }
 
 
@@ -229,8 +241,15 @@ def _short_table_lines() -> Iterable[str]:
             meaning = re.split(r"(?<=[.:;]) ", parameter.help_text)[0].rstrip(".:;")
             yield _row((f"`{parameter.name}`", name, meaning))
     for name in dict.fromkeys(takes.values()):
-        names = [f"`{each.name}`" for each in takes if each.is_optional and takes[each] == name]
-        yield _row((", ".join(names), name, "optional"))
+        found = [each for each in takes if each.is_optional and takes[each] == name]
+        names = [f"`{each.name}`" for each in found]
+        labels = [_start_small(each.label) for each in found]
+        yield _row((", ".join(names), name, f"optional: {', '.join(labels)}"))
+
+
+def _start_small(label: str) -> str:
+    """Return a label as it stands within a sentence."""
+    return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
 def _default(parameter: Parameter) -> str:

@@ -54,11 +54,14 @@ def format_report(trial: Trial, *, is_cut: bool) -> str:
     lines = []
     if trial.predictions:
         columns = list(dict.fromkeys(name for row in trial.predictions for name in row))
-        cells = [[_cell(row.get(name, "")) for name in columns] for row in trial.predictions]
+        cells = [
+            [_cell(row.get(name, ""), is_key=name == KEY) for name in columns]
+            for row in trial.predictions
+        ]
         lines += [*_table([columns, *cells[:_MOST_LINES]]), *_more(cells), ""]
     if trial.dead_letters:
         letters = [
-            [_cell(letter[KEY] or ""), str(letter["error"]), f"({letter['source']})"]
+            [_cell(letter[KEY] or "", is_key=True), str(letter["error"]), f"({letter['source']})"]
             for letter in trial.dead_letters
         ]
         lines += ["dead letters", *_table(letters[:_MOST_LINES]), *_more(letters), ""]
@@ -151,11 +154,15 @@ def _more(rows: Sequence[object]) -> list[str]:
     return [f"... and {more} more"] if more > 0 else []
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, is_key: bool = False) -> str:
+    """Return a cell of the table; a long key keeps its end, where a path has the file's name."""
     if isinstance(value, float):
         return f"{value:.{_DIGITS}g}"
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= _CELL_WIDTH else f"{text[: _CELL_WIDTH - 3]}..."
+    if len(text) <= _CELL_WIDTH:
+        return text
+    shown = _CELL_WIDTH - 3
+    return f"...{text[-shown:]}" if is_key else f"{text[:shown]}..."
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from launcher.emulator import daemon
+from launcher.emulator.pubsub import find_program
 from tests.support import BIN, bare_environ, open_storage, run
 from tests.template.models.hugging_face_folders import SIZES, save_folder
 from tests.template.models.kind_files import save
@@ -59,10 +60,16 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
     printed = make(folder / name, "run", f"JOB_NAME=first-{kind}", weights).stdout
     assert f"{rows} rows read, {predicted} predictions, 1 dead letter" in printed
     assert "\n  predictions   gcloud storage cat 'gs://" in printed
+    assert f'/flexpack emulator env --data-dir {emulator.data_dir})"\n' in printed
     shown = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert len(shown) == 5
     projects = {each["name"]: each["folder"] for each in daemon.list_projects(emulator)}
     assert projects[name] == str(folder / name)
+
+    if kind == "image" and find_program() is not None:
+        streamed = make(folder / name, "run-stream", f"JOB_NAME=stream-{kind}").stdout
+        said = f"{rows} messages: {predicted} predicted, 1 dead-lettered, 0 without an answer\n"
+        assert said in streamed
 
     again = run("flexpack", "init", name, env=env, cwd=folder, status=2)
     assert again.stderr == (

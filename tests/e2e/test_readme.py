@@ -16,8 +16,11 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 
 from launcher.emulator import daemon
 from launcher.emulator.pubsub import find_program
@@ -96,12 +99,12 @@ def project(tmp_path: Path) -> Iterator[Path]:
             daemon.stop(data_dir)
 
 
-def run_session(name: str, project: Path, *, with_files: bool = False) -> str:
-    """Run a session, together with the README's files where it needs them; return its output."""
+def run_session(*names: str, project: Path, with_files: bool = False) -> str:
+    """Run sessions as one, with the README's files if needed; return its output."""
     blocks = [
         block
         for block in read_blocks()
-        if block.name == name or (with_files and block.kind == "run")
+        if block.name in names or (with_files and block.kind == "run")
     ]
     for block in blocks:
         if block.kind == "run":
@@ -121,7 +124,7 @@ def run_script(script: str, project: Path) -> str:
 
 
 def test_demo(project):
-    printed = run_session("demo", project)
+    printed = run_session("demo", project=project)
 
     assert "JOB_STATE_DONE" in printed
     assert "1,000 read, 1,000 predicted, 0 dead-lettered" in printed
@@ -135,7 +138,7 @@ def test_demo(project):
 @pytest.mark.slow
 @pytest.mark.skipif(find_program() is None, reason="Google's Pub/Sub emulator is not installed")
 def test_demo_streaming(project):
-    printed = run_session("streaming", project)
+    printed = run_session("streaming", project=project)
 
     assert "JOB_STATE_DRAINED" in printed
     assert "2,000 published = 1,996 predicted + 4 dead letters + 0 lost" in printed
@@ -144,7 +147,8 @@ def test_demo_streaming(project):
 @pytest.mark.gcloud
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 def test_own_model(project):
-    printed = run_session("churn", project, with_files=True)
+    names = ("churn", "churn-stream") if find_program() else ("churn",)
+    printed = run_session(*names, project=project, with_files=True)
 
     assert "The model is churn.model:ChurnModel. Next:" in printed
     assert "c007  ValueError: column 'age': 'unknown' is not a number" in printed
@@ -198,6 +202,22 @@ def test_the_shown_model_is_the_one_that_init_writes():
         Scaffold(name="churn", kind="table", requirement="", bin_folder=PROJECT_ROOT)
     )
     assert files[shown.name].endswith(f"\n\n{shown.content}")
+
+
+def test_a_model_with_more_than_weights(tmp_path):
+    """The class that the template's page shows, with a folder as it describes it."""
+    page = (PROJECT_ROOT / "template/README.md").read_text()
+    (code,) = (each for each in re.findall(r"```python\n(.*?)```", page, re.S) if "plans" in each)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    network = torch.nn.Linear(2, 1)
+    torch.jit.script(network).save(tmp_path / "network.pt")
+    (tmp_path / "plans.json").write_text('{"basic": 0, "pro": 1}')
+    found = names["PlanModel"](str(tmp_path)).predict(
+        pd.DataFrame({"age": [30.0, 40.0], "plan": ["pro", "basic"]})
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(found, network(torch.tensor([[30.0, 1], [40, 0]])))
 
 
 def test_every_console_block_is_a_session():

@@ -137,14 +137,14 @@ def test_an_image_by_tag_is_warned_of(bucket, project_env):
 
 @pytest.fixture(scope="module")
 def launches(bucket, emulator, emulator_env, garments):
-    """The three ways to launch the batch template, as printed; the examples' files exist."""
+    """The two ways to launch the batch template, as printed; the examples' files exist."""
     done = run("flexpack", "template", "--bucket", bucket, env=emulator_env)
     block = done.stdout.partition(TEMPLATES[0].title)[2].partition(f"\n\n{TEMPLATES[1].title}")[0]
-    _, shell, gcloud, python = re.split(r"(?:from a shell|with gcloud|from Python):\n", block)
-    files = open_storage(emulator).create_bucket("my-bucket")
-    files.blob(f"images/{garments.images.name}").upload_from_filename(garments.images)
-    files.blob("models/fashion.pth").upload_from_filename(garments.weights)
-    return {"shell": shell, "gcloud": gcloud, "python": python}
+    _, shell, gcloud = re.split(r"(?:of your own|with gcloud):\n", block)
+    files = open_storage(emulator).bucket(bucket)
+    files.blob(f"in/{garments.images.name}").upload_from_filename(garments.images)
+    files.blob("model.pth").upload_from_filename(garments.weights)
+    return {"shell": shell, "gcloud": gcloud}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,6 @@ def launches(bucket, emulator, emulator_env, garments):
     [
         ("shell", "bash"),
         pytest.param("gcloud", "bash", marks=pytest.mark.gcloud),
-        ("python", "python"),
     ],
 )
 def test_what_is_printed_launches_a_job_as_it_stands(launches, emulator_env, way, interpreter):
@@ -174,5 +173,7 @@ def list_jobs(emulator_env):
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
 def test_the_examples_are_values_that_the_template_takes(template):
     parameters = {parameter.name: parameter for parameter in template.parameters}
-    for name, value in build_example_parameters(template).items():
+    for name, value in build_example_parameters(
+        template, bucket="my-bucket", project="my-project"
+    ).items():
         assert parameters[name].parse(value)

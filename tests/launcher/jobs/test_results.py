@@ -54,6 +54,20 @@ def test_they_are_those_of_the_record(find, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ({"temp_location": "gs://b/tmp/"}, "gs://b/tmp/dead-letters/letters-*.jsonl"),
+        ({"temp_location": "gs://b", "dead_letter_output": "gs://b/l"}, "gs://b/l-*.jsonl"),
+        ({"temp_location": "gs://b", "dead_letter_topic": "projects/p/topics/t"}, None),
+    ],
+    ids=["below the temp location", "a prefix", "a topic"],
+)
+def test_a_streams_files_of_dead_letters(find, options, pattern):
+    found = find(None, {"input_subscription": "s", "output_topic": "t", **options})
+    assert (found and found.dead_letters) == pattern
+
+
+@pytest.mark.parametrize(
     ("written", "options"),
     [
         (None, None),

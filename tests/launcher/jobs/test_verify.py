@@ -88,7 +88,8 @@ def test_what_is_not_reported_cancels_nothing(dataflow, service):
     environment = staged(diskSizeGb=0, machineType="") | {"experiments": ["x"]}
     followed = follow(dataflow, service, environment)
     assert format_comparisons(followed.comparisons) == (
-        "As requested: image. The job does not report: accelerator, machine type, disk."
+        "The job has what was requested: image. "
+        "The job does not report: accelerator, machine type, disk."
     )
     assert service.updates == []
 
@@ -193,7 +194,7 @@ def test_run_verifies_the_job_and_leaves_it_running(launch, service):
     status, out, _ = launch()
     assert status == 0
     assert "JOB_STATE_RUNNING\n" in out
-    assert "As requested: accelerator, machine type, disk, image.\n" in out
+    assert "The job has what was requested: accelerator, machine type, disk, image.\n" in out
     assert out.endswith(f"Follow it:  flexpack jobs wait {service.jobs[0].id}\n")
 
 
