@@ -229,14 +229,17 @@ def _find_or_fail(data_dir: Path | None) -> daemon.EmulatorInfo:
     with _explained():
         info = find_local(data_dir)
     if info is None:
-        folder = data_dir or _DATA_DIR.default
-        place = "" if data_dir else f" or port {_PORT.default}"
-        flag = f"--data-dir {folder}: " if data_dir else ""
-        raise FlexpackError(
-            f"{flag}no local Dataflow runs on {folder.resolve()}{place}; start one "
-            f"with '{_command('start --detach', data_dir)}'"
-        )
+        raise FlexpackError(explain_none_runs(data_dir))
     return info
+
+
+def explain_none_runs(data_dir: Path | None) -> str:
+    """Return what is wrong if no local Dataflow runs on a folder; None: --data-dir is not given."""
+    flag = f"--data-dir {data_dir}: " if data_dir else ""
+    folder = (data_dir or _DATA_DIR.default).resolve()
+    port = "" if data_dir else f" or port {_PORT.default}"
+    start = _command("start --detach", data_dir)
+    return f"{flag}no local Dataflow runs on {folder}{port}; start one with '{start}'"
 
 
 def _refuse_other_options(args: Namespace, running: daemon.EmulatorInfo) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
-
-import template
+from importlib.util import find_spec
 
 _TRACEBACK = "Traceback (most recent call last):"
 # What follows an exception in a log: the next entry, or the launcher's line about it.
@@ -19,7 +17,9 @@ _ELSE = re.compile(
     """
 )
 _MOST_LINES = 60
-_KIT = re.escape(str(Path(template.__path__[0])))
+_TEMPLATE = find_spec("template")
+assert _TEMPLATE is not None
+_KIT = re.escape((_TEMPLATE.submodule_search_locations or ["/opt/flexpack/template"])[0])
 # Frames of compiled modules begin at their package's own folder.
 _LIBRARY_FRAME = re.compile(
     rf"""(?x)

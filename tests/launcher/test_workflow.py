@@ -109,13 +109,16 @@ def test_another_failure_is_diagnosed(config, service):
     with pytest.raises(JobFailed, match=r"Cause \(workers-lack-code\)") as caught:
         run_template(config, fallbacks=[Fallback.parse("region=us-east1")], observer=notes)
     assert caught.value.diagnosis.failure.id == "workers-lack-code"
+    assert caught.value.__suppress_context__  # one traceback, with the reason once
+    assert caught.value.__cause__ is None
     assert notes.events[-1] == ("followed",)
     assert len(service.jobs) == 1
 
 
 def test_an_error_launches_nothing(config, service):
-    with pytest.raises(InputError, match="--parameters input: missing"):
+    with pytest.raises(InputError, match="--parameters input: missing") as caught:
         run_template(replace(config, parameters={}))
+    assert "--ignore CODE, in Python ignore=[CODE]." in str(caught.value)
     with pytest.raises(InputError, match="--ignore 'no-such'"):
         run_template(config, ignore=["no-such"])
     assert service.launch_calls == 0

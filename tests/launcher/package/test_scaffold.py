@@ -6,6 +6,7 @@ import dataclasses
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,15 @@ def test_the_files_of_a_kind(kind, tmp_path):
     assert "FLEXPACK := flexpack @ file:///kit\n" in makefile
     assert len((tmp_path / "house_prices/README.md").read_text().splitlines()) <= 40
     check_style(tmp_path)
+
+
+def test_a_missing_text_is_named():
+    pd = pytest.importorskip("pandas")
+    code: dict[str, Any] = {}
+    exec(build_files(make_scaffold("text"))["house_prices/model.py"], code)
+    model = code["HousePricesModel"]("unread.pth")
+    with pytest.raises(ValueError, match="the text is missing"):
+        model.predict(pd.DataFrame({"text": ["good", None]}))
 
 
 def check_style(folder: Path) -> None:
