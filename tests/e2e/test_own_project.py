@@ -97,6 +97,10 @@ def test_files_that_are_not_there(outside, make):
     for setting in ("WEIGHTS=mien.pth", "INPUT=mien.csv"):
         failed = make(folder / "typos", "try", setting, status=2)
         assert failed.stderr.startswith(f"{setting}: no such file\n")
+    (folder / "typos/other.csv").write_text("id,age,visits\nmine,30,2\n")
+    tested = make(folder / "typos", "test", "INPUT=other.csv", status=2).stderr
+    assert "AssertionError: 1 != 0 : none of the 1 rows read was predicted" in tested
+    assert "apache_beam" not in tested
     failed = make(folder / "typos", "run", "INPUT=data/mien*.csv", status=2)
     assert "FILE 'data/mien*.csv': no such file" in failed.stderr
     assert "Built" not in failed.stdout
