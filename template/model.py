@@ -134,8 +134,8 @@ def check_predict(model: BaseModel, loaded: Any) -> None:
         return
     names = [name for name in dir(type(model)) if name not in dir(BaseModel)]
     raise TypeError(
-        f"{type(model).__name__} has no predict(df), and neither has what its load_model returned, "
-        f"a {type(loaded).__name__}{did_you_mean('predict', names)}"
+        f"{type(model).__name__} has no predict(df), and neither has what its load_model returned "
+        f"({type(loaded).__name__}){did_you_mean('predict', names)}"
     )
 
 

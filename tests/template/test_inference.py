@@ -57,6 +57,16 @@ class KeyModel(AddModel):
         return df
 
 
+class LateModel(BaseModel):
+    """Has a misspelt ``predict``."""
+
+    def load_model(self, path, **opts):
+        return int(path)
+
+    def predit(self, df):
+        return df
+
+
 class ConstantModel(AddModel):
     """Returns three entries, whatever it is given."""
 
@@ -182,7 +192,7 @@ def test_a_key_column_that_predict_returns_costs_its_rows():
     transform = apply_model(KeyModel).with_exception_handling()
     records, letters, _ = run(transform, frames([1, 2]))
     assert (records, [letter.key for letter in letters]) == ([], ["r1", "r2"])
-    assert "a column 'id' that is there already, because id are" in letters[0].error
+    assert "a column 'id' that is there already, because id is" in letters[0].error
 
 
 def test_an_empty_frame_is_no_row():
@@ -237,8 +247,13 @@ class CountingModel(AddModel):
         return super().predict(df)
 
 
-def test_a_name_that_a_later_step_adds_costs_its_rows():
+def test_a_name_that_a_later_step_adds_fails_the_job_if_the_model_adds_it():
     transform = apply_model(AddModel, reserved_columns=["message_id", "device"])
-    records, letters, _ = run(transform.with_exception_handling(), frames([1]))
-    assert records == []
-    assert "'device' that is there already, because id, message_id, device are" in letters[0].error
+    with pytest.raises(Exception, match=r"'device' that .* because id, message_id, device are"):
+        run(transform.with_exception_handling(), frames([1]))
+
+
+def test_a_class_without_predict_fails_the_job_and_not_each_row():
+    transform = apply_model(LateModel).with_exception_handling()
+    with pytest.raises(Exception, match=r"no predict\(df\), .*\(int\); did you mean 'predit'"):
+        run(transform, frames([1]))

@@ -274,7 +274,7 @@ def test_a_class_without_predict_is_refused_when_it_is_loaded(attempt):
     status, _, err = attempt(write("csv", [1]), model="Late")
     assert status == 1
     assert err.startswith(
-        "TypeError: Late has no predict(df), and neither has what its load_model returned, a dict; "
+        "TypeError: Late has no predict(df), and neither has what its load_model returned (dict); "
         "did you mean 'predit'?"
     )
 
