@@ -119,7 +119,9 @@ def format_frames(error: BaseException) -> str:
 def _is_explained(error: BaseException, shown: traceback.TracebackException) -> bool:
     """Return whether the template raised an error on purpose, for what the user gave it."""
     last = Path(shown.stack[-1].filename) if shown.stack else Path()
-    return isinstance(error, ValueError | OSError) and last.is_relative_to(_TEMPLATE)
+    is_plain = isinstance(error, ValueError | OSError)
+    is_own = type(error).__module__.partition(".")[0] == _TEMPLATE.name
+    return (is_plain or is_own) and last.is_relative_to(_TEMPLATE)
 
 
 def _leave_out_kit(shown: traceback.TracebackException | None) -> None:
