@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin
 
-from template.needs.fast_resizing import resize_fast
 from template.needs.image_format import ImageFormat
 
 _TURNS = {
@@ -140,15 +139,8 @@ def _fit(
 ) -> np.ndarray:
     tall, wide = declared.sides
     if image.size != wanted or (box is not None and box != (0, 0, *wanted)):
-        is_whole = box is None or box == (0, 0, *image.size)
-        pixels = resize_fast(image, wanted) if declared.fast_resizing and is_whole else None
-        if pixels is None:
-            resampling = Image.Resampling[declared.filter.upper()]
-            image = image.resize(wanted, resampling, box=box)
-        elif wanted == (wide, tall):
-            return pixels
-        else:
-            image = Image.fromarray(pixels)
+        resampling = Image.Resampling[declared.filter.upper()]
+        image = image.resize(wanted, resampling, box=box)
     if declared.fit == "crop" and wanted != (wide, tall):
         # As torchvision's CenterCrop.
         left, top = round((wanted[0] - wide) / 2.0), round((wanted[1] - tall) / 2.0)

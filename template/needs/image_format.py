@@ -27,7 +27,6 @@ class ImageFormat:
     std: float | tuple[float, ...] = 1.0
     orientation: Literal["stored", "upright"] = "stored"
     scaled_decoding: bool = False
-    fast_resizing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std", "fill"):
@@ -53,10 +52,6 @@ class ImageFormat:
             raise ValueError(f"Images(size={self.size!r}): not (height, width) in pixels")
         if math.prod(sides) > _MOST_PIXELS:
             raise ValueError(f"Images(size={self.size!r}): more than {_MOST_PIXELS} pixels")
-        if self.fast_resizing and self.filter != "bilinear":
-            raise ValueError(
-                f"Images(fast_resizing=True, filter={self.filter!r}): only for filter='bilinear'"
-            )
         if self.shorter_side is not None and (self.fit != "crop" or self.shorter_side < max(sides)):
             raise ValueError(
                 f"Images(shorter_side={self.shorter_side!r}): only for fit='crop', and not less "

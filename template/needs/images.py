@@ -50,8 +50,6 @@ class Images(ImageFormat):
         scaled_decoding: lets the JPEG decoder halve a large image, once, twice or three times,
             before it is resized. Several times as fast for large photographs; pixels then differ
             from Pillow's by about 1 of 255 on average.
-        fast_resizing: lets torch resize, by the filter "bilinear", in half of Pillow's time; some
-            pixels then differ from Pillow's by 1 of 255. Without torch, Pillow resizes.
 
     Raises:
         ValueError: a value is not one of these.

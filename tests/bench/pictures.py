@@ -80,12 +80,6 @@ class ScaledModel(FreeModel):
     images = Images(SIDE, fit="stretch", scaled_decoding=True)
 
 
-class FastModel(FreeModel):
-    """The same, with torch's resizing besides."""
-
-    images = Images(SIDE, fit="stretch", scaled_decoding=True, fast_resizing=True)
-
-
 class EfficientNetLite0(BaseModel):
     """The network; column ``value`` is the class."""
 

@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     from tests.bench.local_dataflow import LocalDataflow
 
 _BATCH = 64
-_MODELS = {
-    "free": "FreeModel",
-    "scaled": "ScaledModel",
-    "fast": "FastModel",
-    "real": "EfficientNetLite0",
-}
+_MODELS = {"free": "FreeModel", "scaled": "ScaledModel", "real": "EfficientNetLite0"}
 
 Predict = Callable[[Path, Path], None]
 """Predicts the pictures of a folder into another."""

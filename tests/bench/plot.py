@@ -12,7 +12,6 @@ _COLOURS = {
     "raw": "#9aa0a6",
     "flexpack": "#1a73e8",
     "flexpack scaled": "#8ab4f8",
-    "flexpack fast": "#c6dafc",
     "flexpack threads": "#8ab4f8",
     "daft": "#e8710a",
     "ray": "#9334e6",

@@ -172,7 +172,6 @@ def test_scaled_decoding_changes_little_of_a_large_jpeg_and_nothing_of_others():
         ({"size": 2, "fit": "cut"}, "not one of stretch, crop, pad"),
         ({"size": 2, "filter": "linear"}, "not one of nearest, box"),
         ({"size": 2, "orientation": 1}, "not one of stored, upright"),
-        ({"size": 2, "fast_resizing": True, "filter": "box"}, "only for filter='bilinear'"),
         ({"size": 20, "shorter_side": 19}, "not less than the size"),
         ({"size": 20, "shorter_side": 20, "fit": "pad"}, "only for fit='crop'"),
         ({"size": 2, "mean": (1.0, 2.0)}, "2 values for 3 channels"),
