@@ -43,9 +43,9 @@ SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
 SOURCES = launcher template tests setup.py $(wildcard docker/*.py)
 
 # They start many processes, of which none shall compile the kit again, whatever the shell says.
-test test-gpu test-beam test-kill soak fuzz: export PYTHONDONTWRITEBYTECODE =
+test test-wide test-gpu test-beam test-kill soak fuzz: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help setup demo demo-streaming test test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
+.PHONY: help setup demo demo-streaming test test-wide test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ demo-streaming: $(READY_TO_USE)  ## predict a stream of images, and account for 
 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+test-wide: $(READY)  ## run the slow further cases that 'make test' leaves out
+	@$(BIN)/python -m pytest -m wide --numprocesses auto --dist loadfile $(ARGS)
 
 test-gpu: $(READY)  ## run the tests that need a CUDA device; without one they say why they are skipped
 	@$(BIN)/python -m pytest tests/gpu $(ARGS)

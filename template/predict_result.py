@@ -65,10 +65,10 @@ def join_predictions(
     """Return the columns beside the prediction and the result of ``predict``, row by row.
 
     A DataFrame keeps its columns. A mapping of arrays or lists, a sequence of mappings and a
-    structured array give one column for each name. A Series has its name or "prediction"; arrays,
-    tensors (of any device) and lists become the column "prediction", with a list per row if they
-    have more than one dimension. A single value (without dimensions, as ``squeeze`` leaves of one
-    row) is one entry. None adds no column.
+    structured array give one column for each name. A Series has its name or "prediction"; arrays
+    (of any library that NumPy can read), tensors (of any device) and lists become the column
+    "prediction", with a list per row if they have more than one dimension. A single value (without
+    dimensions, as ``squeeze`` leaves of one row) is one entry. None adds no column.
 
     Rows are numbered from 0 for ``predict``: a DataFrame or Series with the same numbers in another
     order, sorted or grouped by predict, is put back into order. With any other index the order
@@ -129,8 +129,7 @@ def _to_frame(returned: Any) -> pd.DataFrame | None:
 
 def _to_column(returned: Any) -> Any:
     """Return one entry per row, as a pandas column."""
-    if is_tensor(returned):
-        returned = tensor_to_array(returned)
+    returned = _to_array(returned)
     if isinstance(returned, np.ma.MaskedArray):
         return _typed(_cells(np.atleast_1d(returned).tolist()))
     if isinstance(returned, np.ndarray):
@@ -139,10 +138,25 @@ def _to_column(returned: Any) -> Any:
     if isinstance(returned, _SINGLE):
         return _typed(_cells([returned]))
     if isinstance(returned, Sequence):
-        return _typed(
-            _cells([tensor_to_array(entry) if is_tensor(entry) else entry for entry in returned])
-        )
+        return _typed(_cells(list(map(_to_array, returned))))
     raise _unusable_type(returned)
+
+
+def _is_foreign(value: Any) -> bool:
+    """Return whether a value is an array of another library, such as JAX, TensorFlow or pyarrow."""
+    own = (np.ndarray, np.generic, pd.DataFrame, pd.Series)
+    return hasattr(value, "__array__") and not isinstance(value, own) and not is_tensor(value)
+
+
+def _to_array(value: Any) -> Any:
+    """Return a tensor or an array of another library as one of NumPy; anything else unchanged."""
+    if is_tensor(value):
+        return tensor_to_array(value)
+    if not _is_foreign(value):
+        return value
+    array = np.asarray(value)
+    # bfloat16, for instance, a type that the library adds to NumPy's own.
+    return array.astype(np.float32) if array.dtype.isbuiltin == 2 else array
 
 
 def _unusable_type(returned: Any) -> UnusablePredictionError:
@@ -181,7 +195,8 @@ def _is_record(entry: Any) -> bool:
 
 def _is_column(entry: Any) -> bool:
     return isinstance(entry, pd.Series | pd.DataFrame) or (
-        (isinstance(entry, np.ndarray) or is_tensor(entry)) and entry.ndim > 0
+        (isinstance(entry, np.ndarray) or is_tensor(entry) or _is_foreign(entry))
+        and np.ndim(entry) > 0
     )
 
 

@@ -30,6 +30,7 @@ int nvmlDeviceGetUtilizationRates(void *device, struct utilization *found) {
 """
 
 
+@pytest.mark.wide
 def test_the_benchmark_runs_on_a_cpu(tmp_path):
     result = tmp_path / "gpu.json"
     small = ["--device=cpu", "--small", "--workloads", "mlp", "--precisions", "bfloat16"]
@@ -76,6 +77,7 @@ for seconds in (0.001, 300):
 """
 
 
+@pytest.mark.wide
 def test_a_side_that_hangs_or_fails_says_so(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FAILING, tmp_path],

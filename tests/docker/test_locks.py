@@ -91,8 +91,8 @@ def test_what_the_template_imports_is_in_the_layers_that_users_share():
         if name in distributions and name not in ("template", "launcher", "google")
     }
     # A model file's packages are in the project's layer, and imported only if there is such a file.
-    by_file = {"joblib", "onnxruntime", "scikit-learn", "skops", "transformers", "xgboost"}
-    by_file |= {"xgboost-cpu"}
+    by_file = {"joblib", "onnxruntime", "safetensors", "scikit-learn", "skops", "transformers"}
+    by_file |= {"xgboost", "xgboost-cpu"}
     assert imported - by_file <= set(TEMPLATE_PACKAGES)
     assert set(TEMPLATE_PACKAGES) == set(REQUIREMENTS)
 

@@ -48,7 +48,15 @@ def upload(lake, tmp_path):
     return upload
 
 
-@pytest.mark.parametrize("kind", ["onnx", "ubj", "joblib", "exported"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "onnx",
+        pytest.param("ubj", marks=pytest.mark.wide),
+        "joblib",
+        pytest.param("exported", marks=pytest.mark.wide),
+    ],
+)
 def test_a_batch_job(lake, emulator_env, specs, upload, kind):
     saved, folder = upload(kind)
     table = lake.upload(f"kinds/{kind}.csv", FRAME.to_csv(index_label="id").encode())
@@ -67,7 +75,7 @@ def test_a_batch_job(lake, emulator_env, specs, upload, kind):
 
 
 @pytest.mark.skipif(find_program() is None, reason="Google's Pub/Sub emulator is not installed")
-@pytest.mark.parametrize("kind", ["onnx", "ubj"])
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("ubj", marks=pytest.mark.wide)])
 def test_a_stream(lake, emulator_env, specs, upload, monkeypatch, kind):
     from tests.pubsub_client import Topic
 

@@ -146,7 +146,14 @@ def test_an_image_that_no_project_stands_for(outside, make):
     assert f"local/my_table ({folder / 'my_table'})" in said
 
 
-@pytest.mark.parametrize("kind", ["table", "pictures", "folder"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "table",
+        pytest.param("pictures", marks=pytest.mark.wide),
+        pytest.param("folder", marks=pytest.mark.wide),
+    ],
+)
 def test_from_a_model_file_to_predictions(kind, outside):
     """No class is written by hand, and ``make test`` passes as it is."""
     folder, env = outside
@@ -156,7 +163,7 @@ def test_from_a_model_file_to_predictions(kind, outside):
     done = run("flexpack", "init", name, "--checkpoint", path, *flags, env=env, cwd=folder)
     assert f"The model is {name}.model:File{kind.capitalize()}Model, a" in done.stdout
     project = folder / name
-    tried = run("make", "try", env=env, cwd=project).stdout
+    tried = run("make", "--no-print-directory", "try", env=env, cwd=project).stdout
     assert tried.split("\n")[0].split() == ["key", *columns]
     assert "3 rows: 3 predicted, 0 dead letters\n" in tried
     assert "Ran 2 tests in" in run("make", "test", env=env, cwd=project).stderr

@@ -112,7 +112,7 @@ def test_batches_of_beam_are_made_at_the_drain_of_what_is_left(submit):
     assert [each.payload for each in output.received] == [b"one three two"]
 
 
-@pytest.mark.parametrize("end", ["cancel", "fail"])
+@pytest.mark.parametrize("end", [pytest.param("cancel", marks=pytest.mark.wide), "fail"])
 def test_no_subscription_is_left_when_a_job_ends_badly(submit, end):
     job, messages, _ = submit("stamp")
     wait_until(lambda: find_own_subscriptions(messages), job.messages)
@@ -130,8 +130,12 @@ def test_no_subscription_is_left_when_a_job_ends_badly(submit, end):
     ("step", "reason"),
     [
         ("group", "the step 'Group' groups by key"),
-        ("window", "the step 'Minutes' puts elements into windows"),
-        ("timer", "the step 'Expire' has the event-time timer 'expiry'"),
+        pytest.param(
+            "window", "the step 'Minutes' puts elements into windows", marks=pytest.mark.wide
+        ),
+        pytest.param(
+            "timer", "the step 'Expire' has the event-time timer 'expiry'", marks=pytest.mark.wide
+        ),
     ],
 )
 def test_what_needs_a_watermark_fails_before_anything_is_read(submit, step, reason):

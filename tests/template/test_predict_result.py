@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -33,6 +34,9 @@ def joined(returned):
         (torch.tensor([1.0, 2.0]), {"prediction": [1.0, 2.0]}),
         (torch.tensor([[1.0], [2.0]], requires_grad=True), {"prediction": [[1.0], [2.0]]}),
         (torch.tensor([1.0, 2.0], dtype=torch.bfloat16), {"prediction": [1.0, 2.0]}),
+        (pa.array([1.5, 2.5]), {"prediction": [1.5, 2.5]}),
+        ({"a": pa.array([1, 2])}, {"a": [1, 2]}),
+        ([pa.array([1, 2]), pa.array([3])], {"prediction": [[1, 2], [3]]}),
         ([1, 2], {"prediction": [1, 2]}),
         (("p", None), {"prediction": ["p", None]}),
         ([[1, 2], [3]], {"prediction": [[1, 2], [3]]}),
@@ -120,6 +124,7 @@ def test_columns_in_the_place_of_entries_are_refused():
         (np.zeros(2), ["p", "q"]),
         torch.ones((2, 2)).max(dim=1),
         (pd.Series([1, 2]), pd.Series([1, 2])),
+        (pa.array([1, 2]), pa.array([1, 2])),
     ],
 )
 def test_a_tuple_of_arrays_is_refused_whatever_the_number_of_rows(returned, rows):

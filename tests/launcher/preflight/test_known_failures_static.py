@@ -130,11 +130,17 @@ def test_weights_only(project):
     torch.save([1, 2], path)
     found = project.check("--checkpoint", str(path))["checkpoint-pickled"]
     assert "holds a list, not a state_dict" in found
+    path.write_bytes(b"no checkpoint")
+    assert "checkpoint-unreadable" in project.check("--checkpoint", str(path))
+
+
+@pytest.mark.usefixtures("probed_here")
+def test_weights_misfit(project):
+    torch = pytest.importorskip("torch")
+    path = project.root / "other.pth"
     torch.save({"weight": torch.zeros(2)}, path)
     found = project.check("--checkpoint", str(path))["checkpoint-misfit"]
     assert "No module named 'template'" in found or "not the weights of this network" in found
-    path.write_bytes(b"no checkpoint")
-    assert "checkpoint-unreadable" in project.check("--checkpoint", str(path))
 
 
 def test_a_checkpoint_without_a_launch(project, capsys):

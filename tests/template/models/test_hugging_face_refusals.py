@@ -140,7 +140,7 @@ def test_a_missing_column_ends_the_launch(folder, tmp_path, capsys):
     (tmp_path / "in.csv").write_text("review\ngood film\n")
     flags = [f"--input={tmp_path}/in.csv", f"--output={tmp_path}/out/p", "--device=cpu"]
     assert run([*flags, f"--model_path={folder}", "--runner=FnApiRunner"]) == 2
-    reason = "in.csv: no column 'text', which the model needs; its columns: review"
+    reason = "in.csv': no column 'text', which the model needs; its columns: review"
     assert reason in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
