@@ -1,7 +1,7 @@
 """The same Dockerfile, built by Docker's own builder, by ``make image`` and as on Cloud Build.
 
 Takes minutes, because it shares no layer with buildah; what both have in common is tested with
-buildah.
+buildah. ``make test-wide`` runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.docker import standins
 from tests.docker.project import DOUBLE
 from tests.support import BIN, PROJECT_ROOT, run
 
-pytestmark = [pytest.mark.buildah, pytest.mark.slow]
+pytestmark = [pytest.mark.buildah, pytest.mark.slow, pytest.mark.wide]
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def test_from_a_model_file_to_predictions(kind, outside):
     done = run("flexpack", "init", name, "--checkpoint", path, *flags, env=env, cwd=folder)
     assert f"The model is {name}.model:File{kind.capitalize()}Model, a" in done.stdout
     project = folder / name
-    tried = run("make", "--no-print-directory", "try", env=env, cwd=project).stdout
+    tried = run("make", "try", env=env, cwd=project).stdout
     assert tried.split("\n")[0].split() == ["key", *columns]
     assert "3 rows: 3 predicted, 0 dead letters\n" in tried
     assert "Ran 2 tests in" in run("make", "test", env=env, cwd=project).stderr

@@ -113,6 +113,7 @@ def test_scikit_learn(folder, predict):
     assert list(column(rows, "prediction")) == list(wanted)
 
 
+@pytest.mark.wide
 def test_xgboost(folder, predict):
     import xgboost
 
@@ -134,6 +135,7 @@ def test_texts(folder, predict):
         assert row["score"] == pytest.approx(wanted[0]["score"], abs=1e-6)
 
 
+@pytest.mark.wide
 def test_embeddings(folder, predict):
     import transformers
 
@@ -147,6 +149,7 @@ def test_embeddings(folder, predict):
         np.testing.assert_allclose(row["embedding"], wanted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.wide
 def test_pt2(folder, predict):
     found = column(predict("pt2"), "prediction")
     with torch.inference_mode():
