@@ -111,6 +111,7 @@ def compressed_size(diff_id: str) -> int:
     return len(gzip.compress(archive.getvalue()))
 
 
+@pytest.mark.wide
 def test_another_beam_fails_the_build(project, image, tmp_path, capsys):
     with pytest.raises(ImageError, match="'buildah build' failed") as failure:
         project.build("three", BEAM_IMAGE=standins.make_beam_image(tmp_path, "2.73.0"))

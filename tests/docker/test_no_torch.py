@@ -16,7 +16,7 @@ from tests.docker import standins
 from tests.docker.project import NAME
 from tests.support import BIN, PROJECT_ROOT, run
 
-pytestmark = [pytest.mark.buildah, pytest.mark.slow]
+pytestmark = [pytest.mark.buildah, pytest.mark.slow, pytest.mark.wide]
 
 FLOAT = 1
 _BLOCK = re.compile(r"<!-- recipe: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)

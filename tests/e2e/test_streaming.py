@@ -122,6 +122,7 @@ def check_predictions(received, expected, numbers):
 
 
 @pytest.mark.gcloud
+@pytest.mark.wide
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 def test_ten_thousand_messages(
@@ -281,6 +282,7 @@ def test_a_subscription_that_is_not_there(launch, topics):
     assert "gcloud pubsub subscriptions create" in job.messages()
 
 
+@pytest.mark.wide
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
 def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
