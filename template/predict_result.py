@@ -149,11 +149,13 @@ def _is_foreign(value: Any) -> bool:
 
 
 def _to_array(value: Any) -> Any:
-    """Return a tensor or an array of another library as one of NumPy; anything else unchanged."""
+    """Return a tensor or another library's array as one of NumPy, or as a list; else the value."""
     if is_tensor(value):
         return tensor_to_array(value)
     if not _is_foreign(value):
         return value
+    if hasattr(value, "to_pylist"):  # pyarrow: as floats, integers beside nulls would be rounded
+        return value.to_pylist()
     array = np.asarray(value)
     # bfloat16, for instance, a type that the library adds to NumPy's own.
     return array.astype(np.float32) if array.dtype.isbuiltin == 2 else array

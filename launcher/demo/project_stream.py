@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,17 @@ from launcher import Dataflow, FlexpackError, InputError, wait_for_job
 from launcher.commands.parser import CommandParser, KeyValues
 from launcher.demo.steps import PROJECT, REGION, CommandFailedError, run_flexpack
 from launcher.demo.topics import create_topic, find_subscription, receive
+from launcher.package.declaration import read_declaration
 
 _TIMEOUT_SEC = 300.0
 _SHOWN = 5
 _NUMBER = "number"
 """The attribute that says which message a reply answers; replies carry the attributes."""
+_FLAGS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+"""The words of CSV for a declared boolean."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,11 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("job_name")
     parser.add_argument("--spec", required=True, help="gs:// path of the streaming template")
     parser.add_argument("--staging-location", required=True)
+    parser.add_argument("--model-class", required=True, help="MODULE:CLASS, for its columns' types")
     parser.add_argument("--input", required=True, nargs="+", type=Path, help="local files")
     parser.add_argument("--parameters", action=KeyValues, default={})
     try:
         args = parser.parse_args(argv)
-        return _run(args.job_name, args.spec, args.staging_location, args.input, args.parameters)
+        declared = read_declaration(args.model_class, python=Path(sys.executable), root=Path.cwd())
+        messages = list(read_messages(args.input, declared.types))
+        return _run(args.job_name, args.spec, args.staging_location, messages, args.parameters)
     except CommandFailedError as error:
         return error.exit_status
     except FlexpackError as error:
@@ -47,9 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    job_name: str, spec: str, staging: str, inputs: Sequence[Path], parameters: dict[str, str]
+    job_name: str,
+    spec: str,
+    staging: str,
+    messages: Sequence[tuple[bytes, str]],
+    parameters: dict[str, str],
 ) -> int:
-    messages = list(read_messages(inputs))
     if not os.environ.get("PUBSUB_EMULATOR_HOST"):
         raise InputError(
             "the local Dataflow has no Pub/Sub: it needs gcloud's component pubsub-emulator, and "
@@ -91,8 +104,12 @@ def _run(
     return 1 if lost else 0
 
 
-def read_messages(paths: Sequence[Path]) -> Iterator[tuple[bytes, str]]:
+def read_messages(paths: Sequence[Path], types: Mapping[str, str]) -> Iterator[tuple[bytes, str]]:
     """Yield payload and content type of a message for each row, or image, of local files.
+
+    Args:
+        types: of the model's columns. In CSV other columns are texts, as keys are; if the model
+            declares none, a column is of numbers if all its values are.
 
     Raises:
         InputError: a file does not exist, or its format has no rows that are messages.
@@ -103,9 +120,11 @@ def read_messages(paths: Sequence[Path]) -> Iterator[tuple[bytes, str]]:
         kind = path.suffix.lower()
         if kind == ".csv":
             with path.open(newline="", encoding="utf-8-sig") as file:
-                for row in csv.DictReader(file):
-                    cells = {name: _parse_cell(text) for name, text in row.items()}
-                    yield json.dumps(cells).encode(), "application/json"
+                rows = list(csv.DictReader(file))
+                if any(None in row for row in rows):
+                    raise InputError(f"INPUT={path}: a row has more fields than the header")
+                for row in _read_rows(rows, types):
+                    yield json.dumps(row, allow_nan=False).encode(), "application/json"
         elif kind in (".jsonl", ".ndjson"):
             for line in path.read_bytes().splitlines():
                 if line.strip():
@@ -116,13 +135,46 @@ def read_messages(paths: Sequence[Path]) -> Iterator[tuple[bytes, str]]:
             raise InputError(f"INPUT={path}: only CSV, JSON Lines and images become messages here")
 
 
-def _parse_cell(text: str | None) -> object:
-    """Return a cell as JSON holds it: a number, a text, or null for an empty one."""
-    try:
-        number = json.loads(text or "null")
-    except ValueError:
+def _read_rows(
+    rows: Sequence[Mapping[str, str | None]], types: Mapping[str, str]
+) -> Iterator[dict[str, object]]:
+    """Yield rows as JSON holds them: null for an empty cell, a text for what is of no such type."""
+    if not types and rows:
+        types = {
+            name: "number"
+            for name in rows[0]
+            if all(isinstance(_read_number(row[name]), int | float | None) for row in rows)
+        }
+    for row in rows:
+        yield {name: _read_cell(text, types.get(name, "text")) for name, text in row.items()}
+
+
+def _read_cell(text: str | None, type_: str) -> object:
+    if not text:
+        return None
+    if type_ in ("number", "integer"):
+        return _read_number(text)
+    if type_ == "boolean":
+        return _FLAGS.get(text.strip().lower(), text)
+    return text
+
+
+def _read_number(text: str | None) -> float | str | None:
+    """Return a number, None for no value and for NaN, or a text that is no number as it is."""
+    if not text:
+        return None
+    if "_" in text:  # which Python permits between digits
         return text
-    return number if isinstance(number, int | float | None) else text
+    try:
+        number: float = int(text)
+    except ValueError:
+        try:
+            number = float(text)
+        except ValueError:
+            return text
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else text
 
 
 class _Answers:

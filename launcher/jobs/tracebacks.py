@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
+from pathlib import Path
 
 _TRACEBACK = "Traceback (most recent call last):"
 # What follows an exception in a log: the next entry, or the launcher's line about it.
@@ -17,14 +17,12 @@ _ELSE = re.compile(
     """
 )
 _MOST_LINES = 60
-_TEMPLATE = find_spec("template")
-assert _TEMPLATE is not None
-_KIT = re.escape((_TEMPLATE.submodule_search_locations or ["/opt/flexpack/template"])[0])
+_TEMPLATE = re.escape(str(Path(__file__).parents[2] / "template"))
 # Frames of compiled modules begin at their package's own folder.
 _LIBRARY_FRAME = re.compile(
     rf"""(?x)
     \ \ File\ "( apache_beam/ | [^"/][^"]*\.p[yx][xi]" | <frozen\  | .*/(site|dist)-packages/
-    | .*/lib/python3\.\d+/ | /opt/flexpack/template/ | {_KIT}/ )
+    | .*/lib/python3\.\d+/ | /opt/flexpack/template/ | {_TEMPLATE}/ )
     """
 )
 

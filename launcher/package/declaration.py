@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,16 @@ _LONGEST_LABEL = 63
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What a model declares."""
+    """What a model declares.
+
+    Attributes:
+        options: its options, as parameters of a template.
+        types: of its columns, by name; empty if it declares none.
+    """
 
     model_class: str
     options: tuple[Parameter, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def make_template(self, template: Template) -> Template:
         """Return the template for this model; launches do not name its class."""
@@ -97,7 +103,9 @@ def read_declaration(model_class: str, *, python: Path, root: Path) -> Declarati
         last = done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
         raise InputError(f"{flag}: {python} cannot read its declaration: {last}") from None
     return Declaration(
-        model_class=model_class, options=tuple(map(_read_parameter, described["options"]))
+        model_class=model_class,
+        options=tuple(map(_read_parameter, described["options"])),
+        types={column["name"]: column["type"] for column in described["columns"]},
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from template.model_options import make_model
 from template.models.file_model import FileModel
 from template.models.kinds import find_kind
+from template.needs.describe import print_description
 from template.needs.options import find_options
 from template.options import find_model_class
 from template.parameters import ParameterError, did_you_mean
@@ -60,14 +61,7 @@ def describe_file(path: str, given: Mapping[str, str]) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Print what is known of the file; return the exit status."""
-    try:
-        described = describe_file(argv[0], json.loads(argv[1]))
-    except ParameterError as error:
-        print(error, file=sys.stderr)
-        return 2
-    # On its own line: a framework may have printed something.
-    print(f"\n{json.dumps(described)}")
-    return 0
+    return print_description(lambda: describe_file(argv[0], json.loads(argv[1])))
 
 
 if __name__ == "__main__":

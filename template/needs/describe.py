@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,17 +59,22 @@ def _find_beam_options(names: Iterable[str]) -> set[str]:
     return taken
 
 
-def main(argv: Sequence[str]) -> int:
-    """Print what the model class declares; return the exit status."""
-    sys.path.insert(0, str(Path.cwd()))
+def print_description(describe: Callable[[], Mapping[str, Any]]) -> int:
+    """Print as JSON what a function finds, or the user's mistake; return the exit status."""
     try:
-        described = describe_model(find_model_class(argv[0]))
+        described = describe()
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    # On its own line: an import may have printed something.
+    # On its own line: an imported module or a framework may have printed something.
     print(f"\n{json.dumps(described)}")
     return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what the model class declares; return the exit status."""
+    sys.path.insert(0, str(Path.cwd()))
+    return print_description(lambda: describe_model(find_model_class(argv[0])))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """The comparison of threads with prefetching, in a short form."""
 
 import json
-import subprocess
+import os
 import sys
 
 import pytest
 
-from tests.support import PROJECT_ROOT
+from tests.support import run
 
 ROWS = 70  # enough small files to be read in groups
 
@@ -15,15 +15,8 @@ def test_every_row_passes_the_pretended_device(tmp_path):
     result = tmp_path / "feeding.json"
     short = [f"--rows={ROWS}", "--rounds=1", "--row-ms=0.5", f"--json={result}"]
     short += ["--sides", "prefetching", "2 threads"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.bench_feeding", *short],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    program = (sys.executable, "-m", "tests.bench.bench_feeding")
+    done = run(*program, *short, env=os.environ, timeout_sec=400)
     (sides,) = json.loads(result.read_text())["rounds"].values()
     assert list(sides) == ["prefetching", "2 threads"]
     for (found,) in sides.values():

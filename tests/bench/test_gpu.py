@@ -16,7 +16,7 @@ from tests.gpu import bench
 from tests.gpu.clock import Clock, find_busy_reader
 from tests.gpu.obstacle import find_gpu_obstacle
 from tests.gpu.workloads import make_resnet
-from tests.support import PROJECT_ROOT
+from tests.support import PROJECT_ROOT, run
 
 # The functions of NVIDIA's management library that are called: one GPU, 73 percent busy.
 NVML = """
@@ -34,15 +34,9 @@ int nvmlDeviceGetUtilizationRates(void *device, struct utilization *found) {
 def test_the_benchmark_runs_on_a_cpu(tmp_path):
     result = tmp_path / "gpu.json"
     small = ["--device=cpu", "--small", "--workloads", "mlp", "--precisions", "bfloat16"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.gpu.bench", *small, "--threads=2", f"--json={result}"],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    program = (sys.executable, "-m", "tests.gpu.bench")
+    flags = (*small, "--threads=2", f"--json={result}")
+    done = run(*program, *flags, env=os.environ, timeout_sec=400)
     document = json.loads(result.read_text())
     assert document["machine"]["versions"]["torch"] == torch.__version__
     sides = document["results"]["mlp"]["bfloat16"]
@@ -79,14 +73,7 @@ for seconds in (0.001, 300):
 
 @pytest.mark.wide
 def test_a_side_that_hangs_or_fails_says_so(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING, tmp_path],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=True,
-    )
+    done = run(sys.executable, "-c", FAILING, str(tmp_path), env=os.environ, timeout_sec=400)
     assert done.stdout.startswith("took longer than 0 s\nTraceback (most recent call last):\n")
     assert done.stdout.endswith("No such file or directory: 'nothing'\n")
 
@@ -103,14 +90,7 @@ print("untouched")
 
 def test_what_the_sides_fork_from_touches_no_cuda():
     """After that CUDA would refuse to work in a forked process."""
-    done = subprocess.run(
-        [sys.executable, "-c", UNTOUCHED],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    )
+    done = run(sys.executable, "-c", UNTOUCHED, env=os.environ, timeout_sec=200)
     assert done.stdout == "untouched\n"
 
 

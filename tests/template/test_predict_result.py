@@ -36,6 +36,8 @@ def joined(returned):
         (torch.tensor([1.0, 2.0], dtype=torch.bfloat16), {"prediction": [1.0, 2.0]}),
         (pa.array([1.5, 2.5]), {"prediction": [1.5, 2.5]}),
         ({"a": pa.array([1, 2])}, {"a": [1, 2]}),
+        (pa.array([2**53 + 1, None]), {"prediction": [2**53 + 1, None]}),
+        (pa.chunked_array([["p"], [None]]), {"prediction": ["p", None]}),
         ([pa.array([1, 2]), pa.array([3])], {"prediction": [[1, 2], [3]]}),
         ([1, 2], {"prediction": [1, 2]}),
         (("p", None), {"prediction": ["p", None]}),

@@ -11,7 +11,7 @@ from template.trial.report import Trial, format_failure, format_report
 
 
 def test_a_long_key_keeps_its_end_and_a_long_value_its_begin():
-    path = f"/work/{'photographs/' * 5}img_0001.jpg"
+    path = f"/data/{'photographs/' * 5}img_0001.jpg"
     letters = [{"key": path, "error": "E", "source": "s"}]
     trial = Trial(
         predictions=[{"key": path, "label": "a label " * 9}], dead_letters=letters,
