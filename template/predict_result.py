@@ -138,18 +138,24 @@ def _to_column(returned: Any) -> Any:
     if isinstance(returned, _SINGLE):
         return _typed(_cells([returned]))
     if isinstance(returned, Sequence):
-        return _typed(_cells(list(map(_to_array, returned))))
+        if any(hasattr(each, "__array__") for each in set(map(type, returned))):
+            returned = list(map(_to_array, returned))
+        return _typed(_cells(returned))
     raise _unusable_type(returned)
 
 
 def _is_foreign(value: Any) -> bool:
     """Return whether a value is an array of another library, such as JAX, TensorFlow or pyarrow."""
-    own = (np.ndarray, np.generic, pd.DataFrame, pd.Series)
-    return hasattr(value, "__array__") and not isinstance(value, own) and not is_tensor(value)
+    if isinstance(value, np.ndarray | np.generic) or is_tensor(value):
+        return False
+    # NumPy rounds integers beside pandas' missing values.
+    return hasattr(value, "__array__") and type(value).__module__.partition(".")[0] != "pandas"
 
 
 def _to_array(value: Any) -> Any:
     """Return a tensor or another library's array as one of NumPy, or as a list; else the value."""
+    if isinstance(value, np.ndarray):
+        return value
     if is_tensor(value):
         return tensor_to_array(value)
     if not _is_foreign(value):

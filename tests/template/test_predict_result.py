@@ -179,7 +179,9 @@ def test_a_wrong_number_of_entries_says_both_numbers(returned):
         joined(returned)
 
 
-@pytest.mark.parametrize("returned", ["ab", {1, 2}, iter([1, 2]), object()])
+@pytest.mark.parametrize(
+    "returned", ["ab", {1, 2}, iter([1, 2]), object(), pd.array([2**53 + 1, None], dtype="Int64")]
+)
 def test_other_types_are_refused_by_name(returned):
     with pytest.raises(UnusablePredictionError, match=f"returned a {type(returned).__name__}"):
         joined(returned)
