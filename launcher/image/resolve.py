@@ -43,7 +43,8 @@ WHEELS = Path("docker") / "wheels"
 # What template/ imports and builds Beam's one source package; with all that these need, it is the
 # part of an image that users share.
 TEMPLATE_PACKAGES = (
-    *("apache-beam", "torch", "pandas", "numpy", "pyarrow", "pillow", "orjson", "setuptools"),
+    *("apache-beam", "torch", "pandas", "numpy", "pyarrow", "pillow", "orjson", "simplejpeg"),
+    "setuptools",
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
 
 from template.needs.image_format import ImageFormat
+from template.needs.jpeg import decode_colour_jpeg
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,12 +28,16 @@ _8_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa"
 
 
 def fit_opened(
-    image: Image.Image, declared: ImageFormat, read_grey: Callable[[Image.Image], np.ndarray]
+    image: Image.Image,
+    file: bytes,
+    declared: ImageFormat,
+    read_grey: Callable[[Image.Image], np.ndarray],
 ) -> np.ndarray:
     """Decode and fit an open image.
 
     Args:
         image: a file that Pillow has opened and not loaded.
+        file: its content.
         declared: the images that a model expects.
         read_grey: returns the pixels (height, width) of an image without 8 bits a channel.
 
@@ -49,8 +54,13 @@ def fit_opened(
     box = None
     if declared.scaled_decoding:
         drafted = image.draft(declared.mode, wanted[::-1] if lies else wanted)
-        # The last column or row of a scaled image may stand for fewer pixels than the others.
-        box = drafted[1] if drafted and turn is None else None
+        if drafted and turn is None and image.size != (width, height):
+            # The last column or row of a scaled image may stand for fewer pixels than the others.
+            box = drafted[1]
+    if declared.resizer == "torch" and declared.mode == "RGB" and turn is None and box is None:
+        pixels = decode_colour_jpeg(image, file)
+        if pixels is not None:
+            return _cut_or_pad(_resize_with_torch(pixels, wanted, declared), declared)
     if image.mode not in _8_BIT_MODES or _has_sign(image):
         image = Image.fromarray(_to_bytes(read_grey(image)))
     if turn is not None:
@@ -137,20 +147,46 @@ def _fit(
     wanted: tuple[int, int],
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    tall, wide = declared.sides
+    if declared.resizer == "torch" and box is None:
+        return _cut_or_pad(_resize_with_torch(np.array(image), wanted, declared), declared)
     if image.size != wanted or (box is not None and box != (0, 0, *wanted)):
         resampling = Image.Resampling[declared.filter.upper()]
         image = image.resize(wanted, resampling, box=box)
-    if declared.fit == "crop" and wanted != (wide, tall):
+    return _cut_or_pad(np.asarray(image), declared)
+
+
+def _resize_with_torch(
+    pixels: np.ndarray, size: tuple[int, int], declared: ImageFormat
+) -> np.ndarray:
+    """Resize as torchvision's ``Resize`` resizes a tensor of uint8."""
+    import torch
+
+    wide, tall = size
+    if pixels.shape[:2] == (tall, wide):
+        return pixels
+    images = torch.from_numpy(np.atleast_3d(pixels)).unsqueeze(0).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(
+        images, size=(tall, wide), mode=declared.filter, antialias=True
+    )
+    return resized.permute(0, 2, 3, 1).numpy().reshape(tall, wide, *pixels.shape[2:])
+
+
+def _cut_or_pad(pixels: np.ndarray, declared: ImageFormat) -> np.ndarray:
+    """Return the centre of resized pixels, or all of them on a ground of ``fill``; read-only."""
+    (tall, wide), (height, width) = declared.sides, pixels.shape[:2]
+    if declared.fit == "crop":
         # As torchvision's CenterCrop.
-        left, top = round((wanted[0] - wide) / 2.0), round((wanted[1] - tall) / 2.0)
-        image = image.crop((left, top, left + wide, top + tall))
-    if declared.fit == "pad" and wanted != (wide, tall):
-        fill = declared.fill
-        if isinstance(fill, int) and declared.mode == "RGB":
-            fill = (fill, fill, fill)
-        image = ImageOps.pad(image, (wide, tall), color=fill)
-    return np.asarray(image)
+        left, top = round((width - wide) / 2.0), round((height - tall) / 2.0)
+        pixels = pixels[top : top + tall, left : left + wide]
+    elif declared.fit == "pad":
+        # As Pillow's ImageOps.pad.
+        left, top = round((wide - width) * 0.5), round((tall - height) * 0.5)
+        ground = np.full(declared.shape, declared.fill, np.uint8)
+        ground[top : top + height, left : left + width] = pixels
+        pixels = ground
+    pixels = np.ascontiguousarray(pixels)
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:

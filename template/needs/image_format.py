@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -10,6 +11,8 @@ _MODES = ("RGB", "L")
 _FITS = ("stretch", "crop", "pad")
 _FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 _ORIENTATIONS = ("stored", "upright")
+_RESIZERS = ("pillow", "torch")
+_FILTERS_OF_TORCH = ("bilinear", "bicubic")
 _MOST_PIXELS = 1 << 26
 
 
@@ -27,6 +30,7 @@ class ImageFormat:
     std: float | tuple[float, ...] = 1.0
     orientation: Literal["stored", "upright"] = "stored"
     scaled_decoding: bool = False
+    resizer: Literal["pillow", "torch"] = "pillow"
 
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std", "fill"):
@@ -42,11 +46,14 @@ class ImageFormat:
             ("fit", _FITS),
             ("filter", _FILTERS),
             ("orientation", _ORIENTATIONS),
+            ("resizer", _RESIZERS),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"Images({name}={getattr(self, name)!r}): not one of {', '.join(choices)}"
                 )
+        if self.resizer == "torch":
+            self._check_torch()
         sides = (self.size, self.size) if isinstance(self.size, int) else self.size
         if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
             raise ValueError(f"Images(size={self.size!r}): not (height, width) in pixels")
@@ -63,6 +70,14 @@ class ImageFormat:
         self._per_channel("mean", self.mean)
         if not all(self._per_channel("std", self.std)):
             raise ValueError(f"Images(std={self.std!r}): 0 divides nothing")
+
+    def _check_torch(self) -> None:
+        if self.filter not in _FILTERS_OF_TORCH:
+            raise ValueError(
+                f"Images(filter={self.filter!r}): resizer='torch' has {' and '.join(_FILTERS_OF_TORCH)}"
+            )
+        if importlib.util.find_spec("torch") is None:
+            raise ValueError("Images(resizer='torch'): torch is not installed; use 'pillow'")
 
     def _per_channel(self, name: str, value: float | tuple[float, ...]) -> tuple[float, ...]:
         values = value if isinstance(value, tuple) else (value,)

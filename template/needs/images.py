@@ -50,6 +50,9 @@ class Images(ImageFormat):
         scaled_decoding: lets the JPEG decoder halve a large image, once, twice or three times,
             before it is resized. Several times as fast for large photographs; pixels then differ
             from Pillow's by about 1 of 255 on average.
+        resizer: "torch" resizes as torchvision's ``Resize`` does with tensors: about twice as fast
+            for photographs in colour. Pixels differ from Pillow's by at most 1 of 255. The filter
+            is "bilinear" or "bicubic".
 
     Raises:
         ValueError: a value is not one of these.

@@ -18,6 +18,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from template.dead_letters import describe
 from template.needs.fitting import fit_opened
 from template.needs.image_format import AS_STORED, ImageFormat
+from template.needs.jpeg import decode_colour_jpeg
 from template.sources.streams import UnreadableError
 
 # Pillow has many more, and for some it starts other programs: Ghostscript for EPS.
@@ -61,8 +62,9 @@ def decode_image(data: bytes, max_pixels: int, declared: ImageFormat = AS_STORED
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS) as image:
             _check_image(image, data, max_pixels)
             if declared.is_declared:
-                return fit_opened(image, declared, _to_array)
-            return _to_array(image)
+                return fit_opened(image, data, declared, _to_array)
+            colour = decode_colour_jpeg(image, data)
+            return _to_array(image) if colour is None else colour
     except UnreadableError:
         raise
     except UnidentifiedImageError:

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from tests.bench.local_dataflow import LocalDataflow
 
 _BATCH = 64
-_MODELS = {"free": "FreeModel", "scaled": "ScaledModel", "real": "EfficientNetLite0"}
+_MODELS = {
+    "free": "FreeModel",
+    "fast free": "FastFreeModel",
+    "real": "EfficientNetLite0",
+    "fast real": "FastEfficientNetLite0",
+}
 
 Predict = Callable[[Path, Path], None]
 """Predicts the pictures of a folder into another."""

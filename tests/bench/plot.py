@@ -11,7 +11,7 @@ _FIGURES = {"cpu": "CPU ms a picture", "wall": "wall ms a picture", "peak": "pea
 _COLOURS = {
     "raw": "#9aa0a6",
     "flexpack": "#1a73e8",
-    "flexpack scaled": "#8ab4f8",
+    "flexpack fast": "#8ab4f8",
     "flexpack threads": "#8ab4f8",
     "daft": "#e8710a",
     "ray": "#9334e6",

@@ -12,7 +12,7 @@ set -euo pipefail
 readonly checkout=$(cd "$(dirname "$0")/../.." && pwd)
 readonly python=${PYTHON:-python3}
 readonly device=${DEVICE:-cuda}
-readonly packages="apache-beam==2.77.0 orjson pillow pytest"
+readonly packages="apache-beam==2.77.0 orjson pillow pytest simplejpeg"
 readonly alone="efficientnet-lite-pytorch"  # without what it depends on, which is torch
 readonly there="numpy pandas pyarrow grpcio torch"
 readonly most_mib=50 most_sec=330

@@ -177,6 +177,8 @@ def test_scaled_decoding_changes_little_of_a_large_jpeg_and_nothing_of_others():
         ({"size": 2, "mean": (1.0, 2.0)}, "2 values for 3 channels"),
         ({"size": 2, "std": (1.0, 0.0, 1.0)}, "0 divides nothing"),
         ({"size": 2, "fill": 256}, "not from 0 to 255"),
+        ({"size": 2, "resizer": "cv2"}, "resizer='cv2'.: not one of pillow, torch"),
+        ({"size": 2, "resizer": "torch", "filter": "box"}, "has bilinear and bicubic"),
     ],
 )
 def test_what_cannot_be_is_refused_where_it_is_declared(arguments, reason):
