@@ -168,7 +168,8 @@ def _resize_with_torch(
     resized = torch.nn.functional.interpolate(
         images, size=(tall, wide), mode=declared.filter, antialias=True
     )
-    return resized.permute(0, 2, 3, 1).numpy().reshape(tall, wide, *pixels.shape[2:])
+    array: np.ndarray = resized.permute(0, 2, 3, 1).numpy()
+    return array.reshape(tall, wide, *pixels.shape[2:])
 
 
 def _cut_or_pad(pixels: np.ndarray, declared: ImageFormat) -> np.ndarray:

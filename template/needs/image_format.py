@@ -73,9 +73,8 @@ class ImageFormat:
 
     def _check_torch(self) -> None:
         if self.filter not in _FILTERS_OF_TORCH:
-            raise ValueError(
-                f"Images(filter={self.filter!r}): resizer='torch' has {' and '.join(_FILTERS_OF_TORCH)}"
-            )
+            filters = " and ".join(_FILTERS_OF_TORCH)
+            raise ValueError(f"Images(filter={self.filter!r}): resizer='torch' has {filters}")
         if importlib.util.find_spec("torch") is None:
             raise ValueError("Images(resizer='torch'): torch is not installed; use 'pillow'")
 

@@ -21,6 +21,7 @@ def decode_colour_jpeg(image: Image.Image, file: bytes) -> np.ndarray | None:
     if type(image) is not JpegImagePlugin.JpegImageFile or image.mode != "RGB":
         return None
     try:
-        return simplejpeg.decode_jpeg(file)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(file)
     except ValueError:
         return None
+    return pixels
