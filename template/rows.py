@@ -140,7 +140,7 @@ def _own(cell: Any) -> Any:
         return cell.clone()
     try:
         return copy.deepcopy(cell)
-    except Exception:  # foreign objects may raise anything
+    except Exception:  # objects of other libraries may raise anything
         return cell
 
 

@@ -50,7 +50,7 @@ class ImageSet:
 def bare_environ() -> dict[str, str]:
     """Return this process's environment without Google projects, accounts and endpoints.
 
-    Also without what the ``make`` that runs the tests would hand to a ``make`` of a test.
+    Also without variables that the ``make`` that runs the tests would pass to a ``make`` in a test.
     """
     google = ("CLOUDSDK_", "GOOGLE_", "GCE_", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
     left_out = (*google, "MAKE", "MFLAGS", "ARGS")

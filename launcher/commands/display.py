@@ -106,7 +106,7 @@ class RunDisplay(RunObserver):
             self._print(f"    {count:,} x {reason}")
         if results.unread_files:
             files = format_count(results.unread_files, "file")
-            self._print(f"    {files} could not be read at all; a file counts as one row")
+            self._print(f"    {files} could not be read at all; each counts as one row")
         if results.record:
             self._print(f"  record        {_show(results.record)}")
 

@@ -58,7 +58,7 @@ def add_flags(parser: CommandParser) -> None:
 
 
 def _run(args: Namespace) -> int:
-    """Write a project for the user: with a sample, and a model that was trained on the like."""
+    """Write a project for the user, with a sample and a model trained on similar data."""
     folder: Path = args.folder
     check_name(folder.name)
     if args.parameters and args.checkpoint is None:

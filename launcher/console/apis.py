@@ -34,7 +34,7 @@ class ApiRefusal(Exception):  # noqa: N818 - an answer
 
 
 class Unreachable(Exception):  # noqa: N818 - a state
-    """A service does not answer or does not run; the message names it."""
+    """A service does not answer or is not running; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Endpoints:
 
 
 class Apis:
-    """The local services; thread-safe. Every call blocks for at most some seconds.
+    """The local services; thread-safe. Every call blocks for a few seconds at most.
 
     Calls raise ApiRefusal and Unreachable.
     """

@@ -24,7 +24,7 @@ WEIGHTS = _GARMENTS / "garments.pth"
 
 
 class CommandFailedError(FlexpackError):
-    """A command that the demo runs has failed, and has said why itself."""
+    """A command that the demo runs has failed, and has printed the reason itself."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"a command exited with status {status}")
@@ -49,7 +49,7 @@ def draw_garments() -> None:
     """Draw IMAGES and LABELS and train WEIGHTS, unless that has been done."""
     if not WEIGHTS.exists():  # written last
         print("drawing garments and training the network on them, once", flush=True)
-        _DATA_DIR.mkdir(mode=0o700, exist_ok=True)  # as the local Dataflow wants its folder
+        _DATA_DIR.mkdir(mode=0o700, exist_ok=True)  # as the local Dataflow requires of its folder
         run_python("template.demo.train", str(_GARMENTS))
 
 

@@ -41,15 +41,15 @@ def wait_for_job(
 
     Args:
         until: the milestone; a streaming job ends only when somebody drains or cancels it.
-        timeout_sec: how long to wait for the job; it goes on running when that is over.
+        timeout_sec: how long to wait for the job, which keeps running after that.
         outage_limit_sec: how long Dataflow may be unreachable before the wait gives up.
-        on_staged: called once with the job, as soon as its launcher has staged it and while it
-            is not ending badly; what it raises ends the waiting.
+        on_staged: called once with the job, as soon as its launcher has staged it and unless it
+            is about to fail; an exception that it raises ends the waiting.
 
     Raises:
         JobFailed: it failed; carries its last error messages.
         JobCancelled: it was cancelled.
-        JobTimeout: it has not got there in time.
+        JobTimeout: it has not got that far in time.
         ServiceError: Dataflow refused to answer, or was unreachable for too long.
     """
     tail = _MessageTail(dataflow, job_id, until)
@@ -111,7 +111,7 @@ _WORKERS_STARTED = (
 class _MessageTail:
     """Reads a job's messages, each once."""
 
-    # Messages of one moment may become visible at different times: look back a little.
+    # Messages of the same moment may become visible at different times, so look back a little.
     _LOOK_BACK = timedelta(seconds=60)
 
     def __init__(self, dataflow: Dataflow, job_id: str, until: Milestone) -> None:

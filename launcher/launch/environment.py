@@ -40,12 +40,12 @@ def build_environment(
 ) -> FlexTemplateRuntimeEnvironment:
     """Return the environment that the options describe, with the settings that its GPUs need.
 
-    As in gcloud, a staging location alone serves for temporary files too. Of the lists and maps
-    (experiments, pipeline options, labels) those of ``base`` are kept: whether the service adds a
-    launch's to the template's is not documented.
+    As in gcloud, a staging location alone serves for temporary files too. Lists and maps
+    (experiments, pipeline options, labels) keep the entries of ``base``, because it is not
+    documented whether the service adds a launch's entries to the template's.
 
     Args:
-        base: the template's default environment, which fills in what this one leaves out.
+        base: the template's default environment, which provides everything that this one omits.
         image: the template's own image.
         on_all_workers: False leaves the GPUs to a resource hint of the prediction step.
 

@@ -51,7 +51,7 @@ class Check:
 
 
 def run_checks(subject: Subject, cloud: Cloud | None = None) -> Iterator[Finding]:
-    """Yield all problems of a subject. Blocks; a question to the project takes seconds.
+    """Yield all problems of a subject. Blocks; a query to the project takes seconds.
 
     Args:
         cloud: what the live checks query; None skips them.

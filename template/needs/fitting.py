@@ -49,7 +49,7 @@ def fit_opened(
     box = None
     if declared.scaled_decoding:
         drafted = image.draft(declared.mode, wanted[::-1] if lies else wanted)
-        # The last column or row of a scaled image may stand for fewer pixels than the others.
+        # The last column or row of a scaled image may represent fewer pixels than the others.
         box = drafted[1] if drafted and turn is None else None
     if image.mode not in _8_BIT_MODES or _has_sign(image):
         image = Image.fromarray(_to_bytes(read_grey(image)))
@@ -60,7 +60,7 @@ def fit_opened(
 
 def _find_turn(image: Image.Image) -> int | None:
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.load()  # PNG's may follow the pixels; Pillow turns a TIFF when it loads it
+        image.load()  # in PNG it may follow the pixels; Pillow rotates a TIFF when it loads it
     turn = image.getexif().get(ExifTags.Base.Orientation)
     return turn if turn in _TURNS else None
 
@@ -89,7 +89,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
 
     Args:
         array: whole numbers from 0 to 255 of any type: (height, width), (height, width, 1),
-            (height, width, 3), or of one dimension with as many values as a declared image has.
+            (height, width, 3), or one-dimensional with as many values as a declared image has.
         declared: the images that a model expects.
 
     Raises:
@@ -113,7 +113,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
 
 
 def find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
-    """Return the (width, height) that an image of ``size`` is resized to, before a cut or a pad."""
+    """Return the (width, height) that an image of ``size`` gets before it is cropped or padded."""
     width, height = size
     tall, wide = declared.sides
     if declared.fit == "stretch":

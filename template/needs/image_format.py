@@ -62,7 +62,7 @@ class ImageFormat:
             raise ValueError(f"Images(fill={self.fill!r}): not from 0 to 255")
         self._per_channel("mean", self.mean)
         if not all(self._per_channel("std", self.std)):
-            raise ValueError(f"Images(std={self.std!r}): 0 divides nothing")
+            raise ValueError(f"Images(std={self.std!r}): division by 0")
 
     def _per_channel(self, name: str, value: float | tuple[float, ...]) -> tuple[float, ...]:
         values = value if isinstance(value, tuple) else (value,)

@@ -45,7 +45,7 @@ class SmallFile(WholeFile):
         if not data.startswith(GZIP_MAGIC):
             yield from read(io.BytesIO(data), self.path, settings)
             return
-        for part in split(self.file, settings):  # it may hold much more than its size says
+        for part in split(self.file, settings):  # it may hold much more than its size suggests
             if isinstance(part, DeadLetter):
                 yield part
             else:
@@ -80,7 +80,7 @@ class SmallFilesSplit:
 
     @property
     def rows(self) -> None:
-        """None: only reading shows the number of rows."""
+        """None, because the number of rows is known only after reading."""
 
     def open(self) -> Iterator[SmallFile]:
         """Yield the files; those of Cloud Storage are fetched several at a time."""

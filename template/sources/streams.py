@@ -1,4 +1,4 @@
-"""Files as byte streams, decompressed by their content, and how far a damaged one can be read."""
+"""Files as byte streams, decompressed by content, and how far a damaged one can be read."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from template.parameters import MAX_IMAGE_PIXELS
 GCS = "gs://"
 GZIP_MAGIC = b"\x1f\x8b"
 WINDOW_BYTES = 8 << 20
-"""What a request to Cloud Storage fetches at least, unless it is known that less is needed."""
+"""The least that a request to Cloud Storage fetches, unless less is known to be needed."""
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
-"""What reading a truncated or corrupt gzip file raises."""
+"""The exceptions raised by reading a truncated or corrupt gzip file."""
 ENDS_EARLY = "the file ends too early"
 
 
@@ -53,7 +53,7 @@ class ReadSettings:
     max_rows: int | None = None
 
     def file_name(self, path: str) -> str:
-        """Return what keys call a file, one name for each file: its path below ``folder``."""
+        """Return the file's name in keys, which is unique: its path below ``folder``."""
         if self.folder and path.startswith(self.folder):
             return utf8(path.removeprefix(self.folder))
         return utf8(FileSystems.split(path)[1])
@@ -107,8 +107,8 @@ def open_stream(
 ) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is decompressed, strictly: a truncated file raises.
 
-    A file is gzip if it begins so, or if its name ends in ``.gz``. Finding out takes a read at
-    the file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
+    A file is gzip if it begins like gzip, or if its name ends in ``.gz``. Finding out takes a read
+    at the file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
 
     Raises:
         UnreadableError: as ``open_stored``.
@@ -123,7 +123,7 @@ def open_stream(
 
 
 def is_gzip(stream: BinaryIO) -> bool:
-    """Return whether ``open_stream`` decompresses, so that the file is read only from its start."""
+    """Return whether ``open_stream`` decompresses; such a file is read only from its start."""
     return isinstance(stream, gzip.GzipFile)
 
 
@@ -135,7 +135,7 @@ def read_up_to(stream: BinaryIO, size: int) -> tuple[np.ndarray, str | None]:
     reason = None
     while filled < size:
         try:
-            # One raw read at a time: what precedes the damage is not lost with it.
+            # One raw read at a time, so that the data before the damage is not lost.
             count = stream.readinto1(view[filled:])  # type: ignore[attr-defined]
         except DAMAGE as error:
             reason = f"the file is damaged: {error}"

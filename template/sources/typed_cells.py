@@ -1,7 +1,7 @@
-"""Cells in the type that a model declares, from JSON, from texts and from Arrow.
+"""Cells of the type that a model declares, from JSON, from texts and from Arrow.
 
-A column gets one type whatever is in it. A value that the type cannot hold is a problem of its row,
-and missing in the column.
+A column gets one type, whatever it contains. A value that the type cannot hold is a problem of its
+row, and missing in the column.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The fallbacks of ``flexpack run``; the running emulator plays the failures."""
+"""The fallbacks of ``flexpack run``; the running emulator simulates the failures."""
 
 from __future__ import annotations
 

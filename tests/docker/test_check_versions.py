@@ -1,4 +1,4 @@
-"""The check that stops a build whose parts do not belong together."""
+"""The check that stops a build whose parts do not match."""
 
 from __future__ import annotations
 

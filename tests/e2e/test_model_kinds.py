@@ -1,4 +1,4 @@
-"""Models without a class in folders of Cloud Storage, by batch and streaming jobs."""
+"""Models without a class in Cloud Storage folders, in batch and streaming jobs."""
 
 from __future__ import annotations
 

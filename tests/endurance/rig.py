@@ -133,7 +133,7 @@ class RunningJob:
 
 
 def wait_until(condition, problem, timeout_sec=_DEADLINE_SEC):
-    """Wait until a condition is true and return its value; fail when the time is over."""
+    """Wait until a condition is true and return its value; fail when the time is up."""
     deadline = time.monotonic() + timeout_sec
     while not (value := condition()):
         assert time.monotonic() < deadline, problem

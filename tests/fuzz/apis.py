@@ -164,7 +164,7 @@ class Apis:
         self._stack.close()
 
     def check(self, seed, number):
-        """Send one request, then ask for the listings.
+        """Send one request, then request the listings.
 
         Raises:
             AssertionError: an answer that no client expects, or a traceback.

@@ -1,4 +1,4 @@
-"""How tensors move to a GPU, which is pretended: nothing leaves the CPU's memory."""
+"""How tensors move to a simulated GPU: nothing leaves the CPU's memory."""
 
 import numpy as np
 import pandas as pd

@@ -2,7 +2,7 @@
 
 Reads requests (both spellings of a field name, int64 as string or number, enums by name or
 number) into one canonical form, writes answers (empty fields left out, enums as names or numbers)
-and checks them. Does not know methods or routes; ``discovery`` does.
+and checks them. Methods and routes are in ``discovery``.
 https://protobuf.dev/programming-guides/json/
 """
 
@@ -166,7 +166,7 @@ class _Parser:
     """Reads one value; collects what does not fit in ``violations``.
 
     Raises:
-        ApiError: there are too many of them. A body of some MB may hold millions.
+        ApiError: there are too many of them. A body of a few MB may contain millions.
     """
 
     def __init__(

@@ -148,7 +148,7 @@ def test_a_job_that_cannot_be_cancelled_is_reported_with_the_reason(dataflow, se
     service.say(UPDATE, 403, "You may not.")
     with pytest.raises(JobMismatch) as caught:
         verify_job(dataflow, job.id, REQUESTED)
-    assert "goes on, because it could not be cancelled (" in str(caught.value)
+    assert "continues, because it could not be cancelled (" in str(caught.value)
     assert "You may not." in str(caught.value)
     assert "ERROR job-disk: " in str(caught.value)
 

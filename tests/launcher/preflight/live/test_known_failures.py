@@ -222,14 +222,14 @@ def test_quota(cloud):
 def test_permission_denied(cloud):
     cloud.denied = {"dataflow.jobs.create"}
     found = cloud.check()["permission-missing"]
-    assert "you lack the permission dataflow.jobs.create -> Ask for roles/dataflow.dev" in found
+    assert "you lack the permission dataflow.jobs.create -> Request roles/dataflow.dev" in found
     cloud.denied = {"storage.objects.create"}
     assert "--staging-location gs://my-bucket/staging" in cloud.check()["permission-missing"]
     cloud.denied = {"iam.serviceAccounts.actAs"}
     assert f"--service-account-email {ACCOUNT}" in cloud.check()["permission-missing"]
     cloud.denied = set()
     cloud.roles = ["roles/viewer"]
-    assert "gives it no roles/dataflow.worker" in cloud.check()["worker-role"]
+    assert "does not give it roles/dataflow.worker" in cloud.check()["worker-role"]
     cloud.disabled = {"dataflow.googleapis.com"}
     assert "gcloud services enable dataflow.googleapis.com" in cloud.check()["api-disabled"]
     cloud.objects = set()
@@ -301,7 +301,7 @@ def test_a_policy_that_the_caller_may_not_read_is_reported(cloud):
     (found,) = cloud.check_all()
     assert found.code == "live-unasked"
     where = "--staging-location gs://my-bucket/staging"
-    assert found.message.startswith(f"the workers' rights, {where}: could not ask: storage: 403")
+    assert found.message.startswith(f"the workers' rights, {where}: the query failed: storage: 403")
 
 
 def test_other_region(cloud):
@@ -334,7 +334,7 @@ def test_private_registry(cloud):
 def test_network_unreachable(cloud):
     private = {"ip_configuration": "WORKER_IP_PRIVATE"}
     found = cloud.check(**private)["network-private-access"]
-    assert "has Private Google Access off" in found
+    assert "has Private Google Access turned off" in found
     assert "subnets update default --region europe-west4" in found
     subnetwork = "regions/europe-west4/subnetworks/private"
     assert "no such subnetwork" in cloud.check(subnetwork=subnetwork)["network-missing"]
@@ -369,7 +369,7 @@ def test_what_cannot_be_asked_is_a_warning(cloud):
     cloud.apis.broken = {"compute.regions.get": 403}
     found = cloud.check()
     assert set(found) == {"live-unasked"}
-    assert found["live-unasked"].startswith("WARNING quotas: could not ask: compute: 403 not for")
+    assert found["live-unasked"].startswith("WARNING quotas: the query failed: compute: 403")
     cloud.apis.broken = {}
     cloud.apis.slow = {"compute.regions.get"}
     found = cloud.check(timeout_sec=0.5)
@@ -393,6 +393,6 @@ def test_the_local_dataflow_is_not_asked_for_rights(project, capsys, monkeypatch
     flags = [f"--parameters={name}={value}" for name, value in project.given.items()]
     spec = str(project.root / "spec.json")
     assert main(["check", "--live", "--template-file-gcs-location", spec, *flags]) == 2
-    assert "--live: asks Google Cloud, but this shell launches at http://localhost:9100/" in (
+    assert "--live: queries Google Cloud, but this shell launches at http://localhost:9100/" in (
         capsys.readouterr().err
     )
