@@ -1,7 +1,7 @@
 """The ``flexpack`` command: its commands, and the output of errors.
 
-A command's module is loaded only when it is called, so that ``--help`` answers at once. Of the
-modules outside ``launcher.commands``, only this one prints or exits.
+A command's module is loaded only when it is called, so that ``--help`` answers at once. Outside
+``launcher.commands``, only this module prints or exits.
 """
 
 from __future__ import annotations

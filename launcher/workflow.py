@@ -105,7 +105,7 @@ def plan_run(
     try:
         text = read_object(location, flag=template_flag) if check else None
     except (StorageError, CredentialsError) as error:
-        # The service reads the spec with rights of its own; the caller may lack them.
+        # The service reads the spec with its own permissions, which the caller may lack.
         observer.on_unchecked(error)
         text = None
     if text is None:

@@ -49,7 +49,7 @@ class DeadLetter:
 
     ``key`` is None if there is no key or the dead letter stands for a file; ``error`` is type and
     message; ``source`` names the file and, if there is one, the row (from 0), or the message's id.
-    ``message`` is the message that the row came from, if any. ``is_unread_file`` marks a file of
+    ``message`` is the message that contained the row, if any. ``is_unread_file`` marks a file of
     tables or images of which nothing could be read.
     """
 

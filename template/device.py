@@ -146,7 +146,7 @@ def _check_precision(precision: str, gpu: Gpu) -> None:
         major, minor = gpu.capability
         raise DeviceError(
             f"--precision bfloat16: {gpu.model} ({gpu.device}, compute capability {major}.{minor}) "
-            "does not compute in it. Pass --precision=float16 or omit it, or launch with "
+            "does not support it. Pass --precision=float16 or omit it, or launch with "
             "--accelerator nvidia-l4:1 or newer."
         )
 

@@ -46,7 +46,7 @@ class BaseModel:
     columns: Sequence[Column] = ()
     """The columns that the model expects; without any, ``predict`` gets the input's columns."""
     images: ClassVar[Images] = Images()
-    """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
+    """The images that the model expects. On a model, ``self.images(df)`` makes a tensor of them."""
     takes_all_gpus: ClassVar[bool] = False
     """Set it if a model spreads itself over all GPUs of a worker; only one copy is then loaded."""
     device: str = "cpu"

@@ -79,7 +79,7 @@ class PredictConfig:
     predict_timeout_sec: int | None = None
     model_opts: Mapping[str, Any] = field(default_factory=dict)
     max_rows: int | None = None
-    """Of the input, the first; for ``template.trial``."""
+    """Limits the rows that are read; for ``template.trial``."""
     model: BaseModel = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ TIMEOUT_SEC = 120
 
 @dataclass(frozen=True)
 class Received:
-    """A message as it came out of a subscription."""
+    """A message as received from a subscription."""
 
     payload: bytes
     attributes: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What ``flexpack run`` and ``flexpack jobs wait`` show while a run goes on."""
+"""What ``flexpack run`` and ``flexpack jobs wait`` show during a run."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def add_launch_options(parser: CommandParser) -> None:
         "--parameters-file",
         type=Path,
         metavar="FILE",
-        help="parameters as YAML or JSON, name: value; --parameters comes before it",
+        help="parameters as YAML or JSON, name: value; --parameters takes precedence",
     )
 
 

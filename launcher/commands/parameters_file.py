@@ -16,7 +16,7 @@ def read_parameters_file(path: Path) -> dict[str, str]:
     """Return a file's parameters, each as written; a list becomes a CSV line.
 
     Raises:
-        InputError: it cannot be read, or does not hold only names and values.
+        InputError: it cannot be read, or holds something other than names and values.
     """
     # Loaded only here, so that --help answers at once.
     import yaml  # type: ignore[import-untyped]

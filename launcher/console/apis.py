@@ -72,12 +72,12 @@ class Apis:
 
     def bigquery(self, path: str, **query: Any) -> Any:
         if self.endpoints.bigquery is None:
-            raise Unreachable("No local BigQuery runs, so there are no tables to choose from.")
+            raise Unreachable("There is no local BigQuery, so there are no tables to choose from.")
         url = f"{self.endpoints.bigquery}/bigquery/v2/{path}"
         return self._call("GET", url, "BigQuery", None, query)
 
     def list_all(self, path: str, key: str = "items", **query: Any) -> Iterator[Any]:
-        """Yield a listing of Cloud Storage, page by page, up to some ten thousand entries."""
+        """Yield a Cloud Storage listing, page by page, up to some ten thousand entries."""
         token = ""
         for _ in range(_MOST_PAGES):
             page = self.storage(path, **query, **({"pageToken": token} if token else {}))

@@ -91,7 +91,7 @@ class Field:
         name: of the parameter.
         value: what is filled in.
         hint: what the Cloud Console's picker would list, if this form has no picker for it.
-        parent: the id of the field that shows this one; None shows it always.
+        parent: the id of the field that shows this one; if None, it is always shown.
         triggers: values of the parent, as a JSON list; an empty one stands for any value.
         children: fields below it.
     """

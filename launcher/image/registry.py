@@ -31,8 +31,8 @@ _TIMEOUT_SEC = 60.0
 class Registry:
     """An image's repository.
 
-    Artifact Registry is used with the caller's rights, a registry on this machine without TLS, any
-    other anonymously.
+    It uses Artifact Registry with the caller's permissions, a registry on this machine without TLS,
+    and any other anonymously.
     """
 
     def __init__(self, image: ImageReference) -> None:

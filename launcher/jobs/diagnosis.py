@@ -135,8 +135,8 @@ def read_console_logs(
 ) -> tuple[str | None, str]:
     """Return path and content of the launcher's console logs; the path is None without any.
 
-    Blocks. Looks where the messages say, then below the staging location; if the caller may not
-    read them, the content is empty, and the diagnosis goes on without it.
+    Blocks. Looks where the messages say, then below the staging location. If the caller may not
+    read the logs, the content is empty, and the diagnosis continues without it.
     """
     paths = [find_console_logs(texts)]
     if staging_location:

@@ -59,7 +59,7 @@ def wait_for_job(
         try:
             job = dataflow.get(job_id)
             messages = tail.read() if observer or until is Milestone.WORKERS_STARTED else ()
-            if observer:  # The messages that explain a state come before it.
+            if observer:  # The messages that explain a state are passed on before it.
                 for message in messages:
                     observer.on_message(message)
                 observer.on_metrics(dataflow.metrics(job_id))
@@ -82,8 +82,8 @@ def wait_for_job(
             job = Job(id=job_id)
         if now - started >= timeout_sec:
             raise JobTimeout(
-                f"job {job_id} is {job.current_state} after {timeout_sec:g} s of waiting and goes "
-                f"on running; stop it with 'flexpack jobs cancel {job_id}'",
+                f"job {job_id} is {job.current_state} after {timeout_sec:g} s of waiting and keeps "
+                f"running; stop it with 'flexpack jobs cancel {job_id}'",
                 job,
             )
         pace = min(poll_interval_sec, 0.1 + (now - started) / 10)
@@ -100,8 +100,9 @@ def _reports_workers(message: JobMessage) -> bool:
     return message.message_text.startswith(_WORKERS_STARTED)
 
 
-# The service's words: when the machines are there, and when the workers on them are. Benchmarks of
-# Beam and of Google's templates take the second as the start of the work. Both have been DETAILED.
+# The service's words for when the machines are ready, and when the workers on them are. Benchmarks
+# of Beam and of Google's templates take the second as the start of the work. Both have been
+# DETAILED.
 _WORKERS_STARTED = (
     "Workers have started successfully",
     "All workers have finished the startup processes",

@@ -86,7 +86,7 @@ def json_lines(block: pd.DataFrame) -> bytes:
 
 
 def csv_rows(block: pd.DataFrame) -> CsvRows:
-    """Return a block as CSV; lists and the like are JSON in their cells, bytes are base64.
+    """Return a block as CSV; lists and similar values are JSON in their cells, bytes are base64.
 
     None and NaN are an empty field, an empty text is ``""``.
     """

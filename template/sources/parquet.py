@@ -225,7 +225,7 @@ def _check_key_type(schema: pa.Schema, key_column: str | None) -> None:
 def _check_damage(error: Exception) -> None:
     """Raise errors again that do not mean damage to the file, such as a lost connection.
 
-    Arrow itself raises bare OSErrors, for pages that do not decompress and the like.
+    Arrow itself raises plain OSErrors, for example for pages that do not decompress.
     """
     if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error

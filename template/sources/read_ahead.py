@@ -1,4 +1,4 @@
-"""Reads small files of Cloud Storage with several requests at a time.
+"""Reads small Cloud Storage files with several requests at a time.
 
 A request takes a few hundredths of a second and little CPU: with one request after another, a
 worker spends most of its time waiting. Files elsewhere are read only when they are needed.

@@ -83,7 +83,7 @@ class SmallFilesSplit:
         """None, because the number of rows is known only after reading."""
 
     def open(self) -> Iterator[SmallFile]:
-        """Yield the files; those of Cloud Storage are fetched several at a time."""
+        """Yield the files; those in Cloud Storage are fetched several at a time."""
         paths = [file.path for file in self.files]
         sizes = [file.size for file in self.files]
         contents = read_ahead(paths, sizes, _read_stored)

@@ -76,8 +76,8 @@ def open_stored(
     Args:
         path: where it is.
         start: the first place that is read; None for its end.
-        window: the fewest bytes that a request fetches of an object of Cloud Storage.
-        generation: the only one of an object of Cloud Storage that is read; None for the latest.
+        window: the fewest bytes that a request to Cloud Storage fetches.
+        generation: the only generation of a Cloud Storage object that is read; None for the latest.
 
     Raises:
         UnreadableError: it cannot be opened, or has another generation.

@@ -110,7 +110,7 @@ def _find_descendants(besides: frozenset[int] = frozenset()) -> dict[int, list[s
     """Return the fields after the name in /proc/PID/stat, of every process below this one.
 
     Args:
-        besides: processes to leave out, with those below them.
+        besides: processes to exclude, with those below them.
     """
     stats: dict[int, list[str]] = {}
     for process in os.listdir("/proc"):

@@ -35,7 +35,7 @@ def specs(lake, emulator_env):
 
 @pytest.fixture
 def upload(lake, tmp_path):
-    """Put a model of a kind into a folder of Cloud Storage; return it and the folder."""
+    """Put a model of a kind into a Cloud Storage folder; return it and the folder."""
 
     def upload(kind):
         if framework := FRAMEWORKS.get(kind):

@@ -177,7 +177,7 @@ def test_a_gpu_that_does_not_compute_in_it_is_refused():
         with pytest.raises(DeviceError) as info:
             resolve_devices(requested, "bfloat16", gpus=lambda: [T4])
         assert str(info.value).startswith(
-            "--precision bfloat16: Tesla T4 (cuda, compute capability 7.5) does not compute in it."
+            "--precision bfloat16: Tesla T4 (cuda, compute capability 7.5) does not support it."
         )
 
 

@@ -287,7 +287,7 @@ class Committer:
         """Acknowledge messages once everything queued before is published.
 
         Args:
-            record: called right before, to record what would otherwise be lost.
+            record: called immediately before, to record what would otherwise be lost.
         """
         self._add(lambda: self._acknowledge(receipts, record))
 

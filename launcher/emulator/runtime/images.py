@@ -197,7 +197,7 @@ def load_images(
         projects: the registered projects; none by default.
 
     Raises:
-        BadImagesFileError: the file cannot be read, or an entry cannot be right.
+        BadImagesFileError: the file cannot be read, or an entry is wrong.
     """
     local = Image(Path(sys.executable), workdir, {PY_FILE: str(_template_entry_file())})
     projects = projects or Projects()

@@ -44,7 +44,7 @@ _OWN_LINES = (
     ("python_template_launcher.go:38", "Initialize Python template."),
 )
 _LONGEST_LINE_BYTES = 1 << 16  # a longer line arrives as several
-# The rest of the output of a program that has ended is read until nothing comes for a second, and
+# The remaining output of a program that has ended is read until nothing arrives for a second, and
 # no longer than so many: a process that it leaves behind may hold the pipe open for ever.
 _MOST_WAITS = 10
 

@@ -125,8 +125,8 @@ class JobStore:
     ) -> tuple[Sequence[JobRecord], str]:
         """Return a page of jobs and the token of the next page, empty after the last.
 
-        Active jobs come first, the newest first; then terminated ones, the last to end first; or
-        all in descending order of their ids, if ``wanted`` says so.
+        Active jobs come first, the newest first; then terminated ones, the last that ended first;
+        or all in descending order of their ids, if ``wanted`` says so.
 
         Raises:
             PageTokenError: the token is not from here.

@@ -1,9 +1,9 @@
 """Decide whether a Flex Template launch is accepted: the service's rules, without effects.
 
-A ``LaunchFlexTemplateParameter`` and the ``ContainerSpec`` that it names go in, an accepted
-``Launch`` comes out, or the error that Dataflow would answer. Where Dataflow's behaviour could
-not be confirmed, the comment says UNCONFIRMED, and the choice ensures that a launch that passes
-here also passes there.
+A ``LaunchFlexTemplateParameter`` and the ``ContainerSpec`` that it names are the input; the
+result is an accepted ``Launch``, or the error with which Dataflow would answer. Where Dataflow's
+behaviour could not be confirmed, the comment says UNCONFIRMED, and the choice ensures that a launch
+that passes here also passes there.
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.flexTemplates/launch
 """
 
@@ -126,7 +126,8 @@ def check_launch(
     """Return the accepted launch.
 
     Raises:
-        ApiError: a rule refuses it; violations of parameters come all at once, up to a limit.
+        ApiError: a rule refuses it; violations of parameters are reported all at once, up to a
+            limit.
     """
     job_name = parameter.get("jobName", "")
     if not JOB_NAME.fullmatch(job_name):

@@ -88,8 +88,8 @@ class JobRecorder:
         nothing.
         """
         try:
-            # A job that is being cancelled fails only if its processes survive, and no run reports
-            # that.
+            # A job that is being cancelled fails only if its processes survive, which no run
+            # reports.
             self._jobs.transition(job_id, wanted, unless=JobState.CANCELLING)
         except IllegalTransitionError as error:
             late = error.current.is_terminal or error.current is JobState.CANCELLING

@@ -23,8 +23,8 @@ _TIMESTAMP = "type.googleapis.com/google.protobuf.Timestamp"
 _DURATION = "type.googleapis.com/google.protobuf.Duration"
 _MESSAGE = "type.googleapis.com/google.dataflow.v1beta3."
 
-# The discovery document lists the names of an enum, not their numbers. Of the enums in our answers,
-# only this one is not numbered in the order of the document
+# The discovery document lists the names of an enum, not their numbers. Among the enums in our
+# answers, only this one is not numbered in the order of the document
 # (google.dataflow.v1beta3, messages.proto).
 _NUMBERS = {
     "JOB_MESSAGE_IMPORTANCE_UNKNOWN": 0,
@@ -125,7 +125,8 @@ class Messages:
         """Return a canonical message as proto3 JSON writes it: fields at their default left out.
 
         Enums are written by name unless ``numeric_enums``. The discovery document does not say
-        which fields are ``optional``, and so written at their default too: see ``_OPTIONAL``.
+        which fields are ``optional``, and therefore written even at their default: see
+        ``_OPTIONAL``.
         """
         properties = self._schemas[message].get("properties", {})
         return {

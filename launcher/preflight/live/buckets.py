@@ -100,7 +100,7 @@ def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         if earlier:
             yield warning(
                 OUTPUT_EXISTS,
-                f"--parameters {name}={location}: files of an earlier run are there, "
+                f"--parameters {name}={location}: there are files of an earlier run, "
                 f"gs://{bucket}/{earlier[0]} for example; the job replaces those of the same name, "
                 "and the others remain among its own",
                 "Give every run its own output, or remove the old files first.",

@@ -91,7 +91,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             own = _find_roles(cloud.ask(resource.api, resource.policy), members)
             lacking = resource.needed.keys() - held.of(roles | own)
         except Unanswered as problem:
-            yield unasked(f"the workers' rights, {resource.where}", problem)
+            yield unasked(f"the workers' permissions, {resource.where}", problem)
             continue
         except Missing:
             continue  # another check reports it

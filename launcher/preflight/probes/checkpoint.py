@@ -44,7 +44,7 @@ def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> d
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         return report | {"problem": "pickled", "detail": _first_line(error)}
-    except Exception as error:  # a broken file: any error of torch or the file system
+    except Exception as error:  # a broken file: any error from torch or the file system
         return report | {"problem": "unreadable", "detail": _first_line(error)}
     if not isinstance(state, Mapping):
         return report | {"problem": "no-state-dict", "detail": type(state).__name__}

@@ -22,7 +22,7 @@ _BATCH = 100
 
 
 def read_messages(paths: Sequence[str]) -> list[bytes]:
-    """Return the payloads in files: each line of ``.jsonl`` and the like, other files whole.
+    """Return the payloads in files: each line of files such as ``.jsonl``, and other files whole.
 
     Raises:
         InputError: a file cannot be read or is empty, or a message is too large for Pub/Sub.

@@ -80,7 +80,7 @@ def test_an_unknown_service_option_is_refused(text):
         ),
         (Accelerator("nvidia-l5"), "no such accelerator; did you mean 'nvidia-l4'?"),
         (Accelerator("tpu-v5"), "no such accelerator. 'flexpack accelerators' lists them"),
-        (Accelerator("nvidia-l4", 3), "a worker has 1, 2, 4 or 8 of them"),
+        (Accelerator("nvidia-l4", 3), "a worker can have 1, 2, 4 or 8 of them"),
         (Accelerator("nvidia-l4", 2, mps=True), "mps works on workers with a single GPU only"),
     ],
 )

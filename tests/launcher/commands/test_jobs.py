@@ -133,7 +133,7 @@ def test_a_job_that_is_not_there(flexpack, cloud, verb):
         "",
         "flexpack: JOB 'fashion': there is no such job of my-project in us-central1; 'flexpack "
         "jobs list --project my-project --region us-central1' shows the ids and names, or "
-        "name another region with --region\n",
+        "name another --region\n",
     )
 
 

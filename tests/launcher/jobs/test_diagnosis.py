@@ -26,7 +26,7 @@ TEXTS = [
     (
         "bfloat16",
         "DeviceError: --precision bfloat16: Tesla T4 (cuda, compute capability 7.5) "
-        "does not compute in it. Pass --precision=float16 or leave it out.",
+        "does not support it. Pass --precision=float16 or omit it.",
     ),
     (
         "strict-parser",

@@ -104,7 +104,7 @@ def test_runtime_options_pass_undeclared_but_not_twice():
         (
             "parameter-twice",
             "--parameters machine_type: given both as a parameter and as the environment's "
-            "machine_type too",
+            "machine_type",
         )
     ]
 

@@ -210,7 +210,7 @@ def test_quota(cloud):
     cloud.quotas["NVIDIA_L4_GPUS"] = (1, 1)
     found = cloud.check()["quota-short"]
     assert found.startswith("ERROR --max-workers 2: needs 2 NVIDIA_L4_GPUS in europe-west4")
-    assert "of 1 there is 1 in use" in found
+    assert "but 1 of 1 is already in use" in found
     cloud.quotas |= {"DISKS_TOTAL_GB": (100, 90), "NVIDIA_L4_GPUS": (2, 0)}
     assert "needs 100 DISKS_TOTAL_GB" in cloud.check()["quota-short"]
     n1 = replace(LAUNCH.environment, machine_type="n1-standard-4")
@@ -246,8 +246,8 @@ def test_files_of_an_earlier_run_are_reported(cloud):
     assert cloud.check(launch) == {}
     cloud.objects.add("my-bucket/out/p-00001-of-00003.jsonl")
     found = cloud.check(launch)["output-exists"]
-    assert found.startswith("WARNING --parameters output=gs://my-bucket/out/p: files of an earlier")
-    assert "gs://my-bucket/out/p-00001-of-00003.jsonl for one" in found
+    assert found.startswith("WARNING --parameters output=gs://my-bucket/out/p: there are files of an")
+    assert "gs://my-bucket/out/p-00001-of-00003.jsonl for example" in found
 
 
 def test_the_workers_rights_are_read_from_the_policies(cloud):
@@ -301,7 +301,8 @@ def test_a_policy_that_the_caller_may_not_read_is_reported(cloud):
     (found,) = cloud.check_all()
     assert found.code == "live-unasked"
     where = "--staging-location gs://my-bucket/staging"
-    assert found.message.startswith(f"the workers' rights, {where}: the query failed: storage: 403")
+    begin = f"the workers' permissions, {where}: the query failed: storage: 403"
+    assert found.message.startswith(begin)
 
 
 def test_other_region(cloud):
