@@ -20,7 +20,7 @@ GLIBC = (2, 28)
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """The facts that decide about a base; ``libc`` is its C library's name and version."""
+    """The facts about a base; ``libc`` is its C library's name and version."""
 
     python: tuple[int, int]
     is_virtual_environment: bool

@@ -111,7 +111,7 @@ def refuse_errors(
 
 
 def refuse_unknown_codes(names: Iterable[str]) -> None:
-    """Refuse codes that are to be ignored but do not exist.
+    """Refuse unknown codes among those to ignore.
 
     Raises:
         InputError: one does not.

@@ -27,7 +27,7 @@ class Compute:
     """The device and the precision of a loaded model's ``predict``.
 
     Attributes:
-        device: of torch, such as "cpu" or "cuda".
+        device: torch's name of the device, such as "cpu" or "cuda".
         precision: "stored", "bfloat16" or "float16".
     """
 
@@ -102,7 +102,7 @@ def check_precision(precision: str, model: BaseModel) -> None:
 
 @contextmanager
 def watch_torch() -> Iterator[list[bool]]:
-    """Yield a list that gets an entry if this thread calls a function of torch."""
+    """Yield a list that gets an entry if this thread calls a torch function."""
     from torch.overrides import TorchFunctionMode
 
     calls: list[bool] = []

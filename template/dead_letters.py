@@ -26,7 +26,7 @@ NOT_TRIED_ALONE = Metrics.counter("flexpack", "not_tried_alone")
 """The dead letters of rows that only failed together with others: see ``failures``."""
 
 ROWS_FOUND = Metrics.counter("flexpack", "rows_found")
-"""Rows of the input that were counted before they are read: the total of ``rows_read``."""
+"""Rows of the input that were counted before they were read: the total of ``rows_read``."""
 UNCOUNTED_FILES = Metrics.counter("flexpack", "uncounted_files")
 """Files whose rows are not included, because their number is known only after reading."""
 _REASONS = "flexpack.dead_letters"

@@ -30,7 +30,7 @@ class FileVersion:
 
     Attributes:
         path: ``gs://...`` or local.
-        size: in bytes, as it is stored.
+        size: the stored size, in bytes.
         generation: the object's in Cloud Storage; elsewhere the time when it was written, in
             seconds since 1970.
         sha256: of the contents, if computed.

@@ -102,7 +102,7 @@ def image_set(request: pytest.FixtureRequest) -> ImageSet:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.EmulatorInfo]:
-    """A local Dataflow in a process of its own, on free ports."""
+    """A local Dataflow in a separate process, on free ports."""
     with run_emulator(tmp_path_factory.mktemp("emulator"), images=None) as info:
         yield info
 

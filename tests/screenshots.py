@@ -1,6 +1,6 @@
 """Takes the README's screenshots of the console: the form, a running job, results.
 
-``python -m tests.screenshots`` starts a local Dataflow of its own, sets up the demo through the
+``python -m tests.screenshots`` starts its own local Dataflow, sets up the demo through the
 console, and runs a batch job and a stream. It needs Chromium, its driver, and Google's Pub/Sub
 emulator.
 """

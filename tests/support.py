@@ -77,7 +77,7 @@ def run(
 
 @contextmanager
 def run_emulator(data_dir: Path, **options: Any) -> Iterator[EmulatorInfo]:
-    """A local Dataflow in a process of its own, on free ports."""
+    """A local Dataflow in a separate process, on free ports."""
     info = daemon.start_detached(
         daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, **options)
     )

@@ -33,7 +33,7 @@ def add_flags(parser: CommandParser) -> None:
         help="where the spec is written, gs://BUCKET/PATH.json",
     )
     parser.add_argument("--template", default="batch", help="batch or streaming (default: batch)")
-    parser.add_argument("--image", required=True, help="the template's image, best by digest")
+    parser.add_argument("--image", required=True, help="the template's image, preferably by digest")
     parser.add_argument(
         "--model-class",
         metavar="MODULE:CLASS",

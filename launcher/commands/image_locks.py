@@ -97,7 +97,7 @@ def _bases(args: Namespace) -> int:
 def _print_lock(result: LockResult) -> None:
     """Print how a flavour's lock changed, and warn about changes that may be mistakes."""
     if result.problem:
-        print(f"{result.place}: left as it is. {result.problem}")
+        print(f"{result.place}: not changed. {result.problem}")
         return
     print(f"{result.place}: {'written' if result.changed else 'up to date'}")
     for change in result.changes:

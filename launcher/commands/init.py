@@ -85,7 +85,7 @@ def _run(args: Namespace) -> int:
     print(f"  cd {shlex.quote(os.fspath(folder))}")
     if missing:
         print(f"  make venv    # {missing[0]} is not installed here; minutes, once")
-    print("  make try     # predict the sample in a process of its own")
+    print("  make try     # predict the sample in a separate process")
     print("  make test    # through the real template, with checks")
     print("  make run     # on the local Dataflow")
     return 0

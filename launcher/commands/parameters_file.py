@@ -1,4 +1,4 @@
-"""``--parameters-file``: a launch's parameters in a file of YAML or JSON."""
+"""``--parameters-file``: a launch's parameters in a YAML or JSON file."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _FLAGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
-"""The words of CSV for a declared boolean."""
+"""The words in CSV for a declared boolean."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

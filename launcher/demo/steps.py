@@ -39,7 +39,7 @@ def run_flexpack(*command: str) -> None:
 
 
 def run_python(module: str, *arguments: str) -> None:
-    """Run a module in a process of its own; raise CommandFailedError if it fails."""
+    """Run a module in a separate process; raise CommandFailedError if it fails."""
     command = [sys.executable, "-m", module, *arguments]
     if status := subprocess.run(command, check=False, timeout=600).returncode:
         raise CommandFailedError(status)

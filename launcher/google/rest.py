@@ -2,7 +2,7 @@
 
 This is the only conversion between the two: a frozen dataclass has the name of its REST schema, its
 fields are the schema's properties in snake_case, and the JSON has them in camelCase. Keys of
-mappings (labels, parameters) are data and stay as they are. As in proto3 JSON, unset values are
+mappings (labels, parameters) are data and do not change. As in proto3 JSON, unset values are
 omitted: ``None`` and empty collections, never ``False`` or ``0``.
 """
 

@@ -148,7 +148,7 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
         yield error(
             IMAGE_VERSIONS,
             f"Python is {facts.python_version}, but the lock is for {PYTHON_VERSION}",
-            f"give a PYTHON_IMAGE of Python {PYTHON_VERSION}",
+            f"use a PYTHON_IMAGE with Python {PYTHON_VERSION}",
         )
     pins = read_pins(lock)
     labels = {"apache-beam": "flexpack.beam", "torch": "flexpack.torch"}

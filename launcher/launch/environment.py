@@ -171,7 +171,7 @@ def _is_label(text: str) -> bool:
 def _experiments(
     options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment, on_all_workers: bool
 ) -> tuple[str, ...]:
-    """Return the experiments; none if the template's can stay as they are."""
+    """Return the experiments; none if the template's need no change."""
     own = options.additional_experiments
     kept = base.additional_experiments
     if options.accelerator is not None:

@@ -26,7 +26,7 @@ class Option:
         ``launcher.launch.environment`` if its name differs; None if it sets none.
         rest_value: what a switch sets the field to.
         commas: whether one flag may hold several values, between commas.
-        beam_names: pipeline options of Beam for the same thing.
+        beam_names: Beam's pipeline options for the same thing.
     """
 
     help: str

@@ -28,7 +28,7 @@ class ModelFile:
         model_class: the template's class that loads it, as ``module:Class``.
         kind: in words, with its article.
         options: values of the class's options.
-        packages: what it needs besides torch, as pip names.
+        packages: what it needs besides torch, by the names that pip uses.
         columns: the input columns and their types, see ``template.model.Column``.
     """
 

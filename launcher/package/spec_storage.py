@@ -58,7 +58,7 @@ def upload_spec(
             if blob.download_as_bytes(timeout=TIMEOUT_SEC, retry=retry) != data:
                 raise SpecConflict(
                     f"TEMPLATE_FILE_GCS_PATH {template_file_gcs_path}: the object changed while it "
-                    "was being written, and was left as it is; look at it, then build again"
+                    "was being written, and was not replaced; look at it, then build again"
                 ) from error
         return int(blob.generation)
 

@@ -38,7 +38,7 @@ class BaseImage:
 
     Attributes:
         text: the name; a build argument without a value is ``$NAME``.
-        programs: those of ``BOOT`` and ``LAUNCHER`` that it holds.
+        programs: which of ``BOOT`` and ``LAUNCHER`` it holds.
         is_known: whether the name says what the image holds.
         entrypoint: the program that it starts, if it is one of these.
         is_distribution: whether its only Python is its distribution's.

@@ -143,7 +143,7 @@ def _snake_case(name: str) -> str:
 
 
 def _check_runtime(name: str, value: str) -> Iterator[Finding]:
-    """Yield a finding if a parameter that the service takes has a flag of its own."""
+    """Yield a finding if a parameter that the service accepts has its own flag."""
     flag = find_flag(name)
     if flag:
         yield hint(
@@ -153,7 +153,7 @@ def _check_runtime(name: str, value: str) -> Iterator[Finding]:
             f"Use {flag}.",
         )
     elif _snake_case(name) == "streaming":
-        yield hint(PARAMETER_RUNTIME, f"--parameters {name}={value}: an option of Beam", _STREAMING)
+        yield hint(PARAMETER_RUNTIME, f"--parameters {name}={value}: a Beam option", _STREAMING)
 
 
 def _missing(parameter: ParameterMetadata) -> Finding:
@@ -203,7 +203,8 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
         except EgrepError as problem:
             yield warning(
                 PARAMETER_REGEX_UNREADABLE,
-                f"{given}: not checked, the template's regex {regex!r} cannot be read: {problem}",
+                f"{given}: not checked, because the template's regex {regex!r} cannot be read: "
+                f"{problem}",
                 "The service will check it with its own kind of regular expressions.",
             )
             continue

@@ -33,7 +33,7 @@ OWN_FILES: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": F
 
 
 class HuggingFaceModel(FileModel):
-    """A network of transformers in a folder with ``config.json``."""
+    """A transformers network in a folder with ``config.json``."""
 
     kind = "a Hugging Face folder"
     modules: ClassVar[Mapping[str, str]] = {"transformers": "transformers", "torch": "torch"}

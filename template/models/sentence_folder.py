@@ -1,4 +1,4 @@
-"""The files of sentence-transformers beside a network: how its output becomes an embedding.
+"""The files of sentence-transformers, which say how a network's output becomes an embedding.
 
 https://sbert.net/docs/sentence_transformer/usage/custom_models.html
 """

@@ -1,4 +1,4 @@
-"""A network of transformers that takes texts: tokens in batches, with independent rows.
+"""A transformers network that takes texts: tokens in batches, with independent rows.
 
 A row's padded length depends only on the row, so its prediction does not depend on the other
 rows of its block. If padding changes a network's outputs, its rows are not padded.

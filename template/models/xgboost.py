@@ -163,7 +163,7 @@ def _read_categories(kept: Mapping[str, Any]) -> list[Any]:
 
 
 def _read_flag(column: str, value: Any) -> float:
-    """Return a boolean of JSON or CSV as a number; NaN for a missing one."""
+    """Return a boolean from JSON or CSV as a number; NaN for a missing one."""
     flags = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
     if value is None or value != value:
         return float("nan")

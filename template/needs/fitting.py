@@ -19,7 +19,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """By EXIF orientation, as in Pillow's ``ImageOps.exif_transpose``."""
-_SAMPLE_FORMAT, _SIGNED = 339, 2  # a tag of TIFF, and its value for signed numbers
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # a TIFF tag, and its value for signed numbers
 _LYING = frozenset({5, 6, 7, 8})
 _8_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"}) | {
     *("CMYK", "YCbCr", "HSV", "LAB"),

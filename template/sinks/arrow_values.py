@@ -93,7 +93,7 @@ def _with_decimals(cell: Any) -> Any:
 
 
 def find_leaves(type_: pa.DataType) -> Iterator[pa.DataType]:
-    """Yield the types of the values in a type, which may be nested."""
+    """Yield the value types that a type contains, nested ones too."""
     if not type_.num_fields:
         yield type_
     for position in range(type_.num_fields):

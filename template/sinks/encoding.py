@@ -96,7 +96,7 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
 
 
 def csv_header(columns: Sequence[str]) -> bytes:
-    """Return the header line of CSV."""
+    """Return the CSV header line."""
     return (",".join(map(_csv_field, columns)) + "\n").encode()
 
 
@@ -124,7 +124,7 @@ def _python_cells(column: pd.Series[Any]) -> list[Any]:
 
 
 def _csv_fields(column: pd.Series[Any]) -> list[str]:
-    """Return the fields of a column; those of plain numbers and texts all at once."""
+    """Return the fields of a column; plain numbers and texts are formatted all at once."""
     cells = _python_cells(column)
     dtype = column.dtype
     if not isinstance(dtype, np.dtype):

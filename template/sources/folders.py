@@ -67,7 +67,7 @@ def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
 
     Args:
         block: rows of files whose folders give the same columns, and none that the files have.
-        settings: those of the job.
+        settings: the job's settings.
     """
     source = block.attrs.get(SOURCE)
     paths = block.beside[KEY].tolist() if source is None else [source]  # keys of image files

@@ -33,7 +33,7 @@ from template.sources.typed_cells import find_type_problem
 
 ROWS_PER_SPLIT = 16_384
 ROWS_PER_PART = 16 * ROWS_PER_SPLIT
-"""The least rows in a part of a row group: a part is decoded with everything before it."""
+"""The fewest rows in a part of a row group: a part is decoded with everything before it."""
 MOST_PARTS = 8
 _ONE_THREAD = MappingProxyType({"use_threads": False})
 """Handing 20 columns of 1,024 rows to threads costs as much as decoding them."""

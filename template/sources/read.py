@@ -76,15 +76,15 @@ class ReadBlocks(beam.PTransform):
         key_column: column of tables that holds the keys; without it the keys are ``<file name>#<row
             number from 0>``, where the name includes folders that wildcards match:
             ``day=1/part-0.csv``. The key of an image file is its path.
-        passthrough_columns: columns that travel unchanged beside the frame. A file (or a row of
-            JSON) that lacks one is a dead letter.
+        passthrough_columns: columns that travel unchanged beside the frame. A file (or a JSON
+            row) that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
         csv_delimiter: the character that separates CSV fields; if it is None, each file's first
             records decide.
-        column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
-            of folders. A file that lacks one, or is not CSV, is a dead letter.
-        columns: those that the model expects; without them it gets the input's columns. A file that
-            lacks one, or a row of JSON, is a dead letter. ``column_types`` take precedence over
+        column_types: "text" or "number", for folders and for CSV columns, whose first values then
+            do not decide. A file that lacks one, or is not CSV, is a dead letter.
+        columns: those that the model expects; without them it gets the input's columns. A file or
+            JSON row that lacks one is a dead letter. ``column_types`` take precedence over
             them.
         images: those that the model expects; without them images are read as they are stored.
         max_rows: read only the first rows, this many, in one step of one worker.

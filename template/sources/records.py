@@ -1,4 +1,4 @@
-"""Finds where the records of a text end: the lines of JSON Lines, the records of CSV.
+"""Finds where the records of a text end: lines in JSON Lines, records in CSV.
 
 A CSV record may hold newlines inside quotes; whether a line ends a record is decided by the
 rules that the csv module applies, so a stray quote within a field has no effect.

@@ -36,7 +36,7 @@ class ReadSettings:
     An image of more than ``max_image_pixels`` is not decoded. ``folder_columns`` are the columns
     that a file's folders below ``folder`` give.
     ``csv_delimiter`` is found in each file if it is None. ``column_types`` has "text" or "number"
-    for columns of CSV whose type is not to be guessed. ``columns`` and ``images`` are
+    for CSV columns whose type must not be guessed. ``columns`` and ``images`` are
     those that the model declares. ``max_rows`` are all that is read.
     """
 

@@ -37,7 +37,7 @@ def write_images(path: Path, count: int) -> Path:
 
 
 def measure(variant: str, images: Path, weights: Path) -> Figures:
-    """Run one workload in a process of its own; check that it wrote a row per image."""
+    """Run one workload in a separate process; check that it wrote a row per image."""
     with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as output:
         command = [sys.executable, str(Path(__file__).with_name("variants.py")), variant]
         command += [f"--images={images}", f"--weights={weights}", f"--output={output}"]

@@ -135,7 +135,7 @@ def run(case: Case, images: Path, output: Path, result: Path) -> None:
 
 
 def measure(case: Case, images: Path, output: Path) -> dict[str, float]:
-    """Run a side in a process of its own."""
+    """Run a side in a separate process."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["template.batch", "tests.gpu.workloads"])
     result = output / "figures.json"

@@ -1,6 +1,6 @@
 """Measures messages a second and latency of the streaming template on the local Dataflow.
 
-``python tests/bench/bench_streaming.py`` starts a local Dataflow of its own with Google's Pub/Sub
+``python tests/bench/bench_streaming.py`` starts its own local Dataflow with Google's Pub/Sub
 emulator and measures two runs of the Fashion-MNIST model end to end, from publishing an image to
 receiving its prediction by another client: a backlog at full speed, and a steady trickle.
 Everything runs on this machine, including the publisher and the consumer.

@@ -1,7 +1,7 @@
 """Loads the console: first paint, 1,000 jobs, 100,000 log lines, and its memory.
 
 ``python -m tests.bench.load_console`` writes jobs with samples and messages into the folder of a
-local Dataflow of its own, starts it, and requests the console's pages. If Chromium is installed,
+separate local Dataflow, starts it, and requests the console's pages. If Chromium is installed,
 its first paint of each page is measured as well. Exits with 1 on any answer that is not the page.
 """
 

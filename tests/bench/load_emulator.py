@@ -1,6 +1,6 @@
 """Loads the local Dataflow: launches, then polling over several connections, and its memory.
 
-``python tests/bench/load_emulator.py`` starts an emulator of its own in a temporary folder. Every
+``python tests/bench/load_emulator.py`` starts its own emulator in a temporary folder. Every
 launch starts a real launcher process. With ``--real N``, N of the launches are the kit's batch
 template, which predicts 1,000 drawn images, must end DONE, and takes some seconds on two cores; the
 entry file of the others stages no job, so they must end FAILED. Then it polls ``jobs.get`` and,

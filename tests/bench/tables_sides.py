@@ -1,4 +1,4 @@
-"""The sides of ``bench_tables.py``, each run in a process of its own with one thread.
+"""The sides of ``bench_tables.py``, each run in a separate process with one thread.
 
 ``python -m tests.bench.tables_sides FORMAT SIDE WEIGHTS OUTPUT FILE...`` predicts the files one
 after the other, each into ``OUTPUT/<number of the file>``. ``flexpack:256`` has blocks of 256 rows.

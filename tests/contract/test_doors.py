@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Running:
-    """A job that sleeps, in an emulator of its own."""
+    """A job that sleeps, in a separate emulator."""
 
     info: daemon.EmulatorInfo
     output: Path

@@ -59,7 +59,7 @@ def topics(request):
 
 @pytest.fixture
 def launch(lake, emulator_env, spec, staged_weights, topics, request):
-    """Launch the template on the topics of the test; the job is cancelled after it."""
+    """Launch the template on the test's topics; the job is cancelled after the test."""
     started = []
 
     def launch(**parameters):

@@ -1,4 +1,4 @@
-"""A local Dataflow of its own with the kit's templates, and the processes of its jobs."""
+"""A separate local Dataflow with the kit's templates, and the processes of its jobs."""
 
 import contextlib
 import os

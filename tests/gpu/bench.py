@@ -59,7 +59,7 @@ def _find_version(package: str) -> str | None:
 
 
 def measure(side: str, run: Run, timeout_sec: float) -> dict:
-    """Run a side in a process of its own; return its figures, or why there are none."""
+    """Run a side in a separate process; return its figures, or why there are none."""
     processes = multiprocessing.get_context("forkserver")
     # Imported once for all sides: importing torch and Beam takes longer than most of them run.
     processes.set_forkserver_preload(["tests.gpu.sides"])

@@ -65,7 +65,7 @@ EXECUTOR_MAY_IMPORT = {
 BEAM_INTERNALS = "launcher.emulator.executor.beam_internals"
 STARTS_EMULATORS = {"launcher.preflight", "launcher.commands", "launcher.demo"}
 
-# Runs in the environment of an image, in a process of its own.
+# Runs in the environment of an image, in a separate process.
 IN_THE_IMAGE = {EXECUTOR, "launcher.preflight.probes"}
 
 

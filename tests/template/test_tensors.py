@@ -30,7 +30,7 @@ class PretendedGpu(TorchFunctionMode):
             how = "pinned" if id(tensor) in self._pinned and kwargs["non_blocking"] else "waits"
             self.moves.append((tensor.dtype, tuple(tensor.shape), how))
             return tensor
-        if kwargs.get("device") == "cuda":  # such as of torch.tensor
+        if kwargs.get("device") == "cuda":  # such as those of torch.tensor
             kwargs["device"] = "cpu"
         return function(*args, **kwargs)
 

@@ -126,7 +126,7 @@ class EmulatorRunner(StageRunner):
             cause = reason.cause if isinstance(reason, WorkerDiedError) else str(reason)
             raise WorkflowFailedError(_describe_failure(operation, cause)) from error
         # FnApiRunner leaves pure side inputs in its buffer, and would hand them out again with the
-        # stage's next bundle: that of its timers, or the rest of a split read.
+        # stage's next bundle: the bundle of its timers, or of the rest of a split read.
         sides = context.side_input_descriptors_by_stage
         for buffer_id, _ in sides.get(stage.stage.name, {}).values():
             context.pcoll_buffers.pop(buffer_id, None)

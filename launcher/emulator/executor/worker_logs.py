@@ -31,7 +31,7 @@ _HARNESS = (
     "apache_beam/options/",
     "apache_beam/runners/",
 )
-# Harmless warnings of Beam: scipy is absent, an output has no rows.
+# Harmless warnings from Beam: scipy is absent, an output has no rows.
 _CHATTER = ("Resource module is not available", "No shards found to finalize")
 
 

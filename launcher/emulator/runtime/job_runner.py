@@ -1,6 +1,6 @@
 """The job runner: runs accepted launches until their jobs have ended.
 
-Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
+Runs every job in its own thread (``job_run``), a limited number at once; the others wait in
 order of arrival. It decides nothing about requests, which are valid, and keeps no
 records: the service does.
 """

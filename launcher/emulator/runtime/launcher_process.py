@@ -310,7 +310,7 @@ class LauncherProcess:
 
     def _console_logs(self) -> bytes:
         # The launcher's own two lines were recorded. UNCONFIRMED: that the program's output follows
-        # as it is.
+        # unchanged.
         own = "".join(
             launcher_line(source, text, container_id=self._job_id) for source, text in _OWN_LINES
         )

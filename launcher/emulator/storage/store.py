@@ -319,7 +319,7 @@ class ObjectStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the lock; commit at the end, or roll back on an error.
 
-        Blobs that the commit left without a row are deleted after it, never before.
+        Blobs that the commit left without a row are deleted after the commit, never before.
         """
         with self._lock:
             self._replaced.clear()

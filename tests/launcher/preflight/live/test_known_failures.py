@@ -246,7 +246,9 @@ def test_files_of_an_earlier_run_are_reported(cloud):
     assert cloud.check(launch) == {}
     cloud.objects.add("my-bucket/out/p-00001-of-00003.jsonl")
     found = cloud.check(launch)["output-exists"]
-    assert found.startswith("WARNING --parameters output=gs://my-bucket/out/p: there are files of an")
+    assert found.startswith(
+        "WARNING --parameters output=gs://my-bucket/out/p: there are files of an"
+    )
     assert "gs://my-bucket/out/p-00001-of-00003.jsonl for example" in found
 
 

@@ -1,4 +1,4 @@
-"""Each failure that the rehearsal catches, launched for real on a local Dataflow of its own.
+"""Each failure that the rehearsal catches, really launched, on a separate local Dataflow.
 
 A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
