@@ -97,7 +97,7 @@ class Verdict:
     """The problems of a filled form, and the same launch as a request and a command.
 
     Attributes:
-        parameters: problems by the parameter.
+        parameters: problems by parameter.
         job_name: the problem of the job's name.
         options: problems of the optional section.
         other: problems that do not belong to a field.

@@ -35,7 +35,7 @@ _PAUSE_SEC = 0.5
 _PORT_TIMEOUT_SEC = 5.0
 _OUT_OF_MEMORY_STATUS = 3  # of a Java that ends by -XX:+ExitOnOutOfMemoryError
 DEFAULT_HEAP_MB = 2048
-"""Memory for its messages; 200 a second were measured to take 2.4 GiB an hour."""
+"""Memory for its messages; 200 messages a second use 2.4 GiB an hour, as measured."""
 _POLL_SEC = 0.05
 _LOOK_SEC = 2.0
 _PORT_TAKEN = b"java.net.BindException"
@@ -85,7 +85,8 @@ def find_program(
 def start(*, port: int, folder: Path, heap_mb: int = DEFAULT_HEAP_MB) -> PubSubEmulator | None:
     """Start the Pub/Sub emulator, if it is installed; does not wait until it answers.
 
-    Blocks for a few seconds if the port is taken: one that was just stopped may still hold it.
+    Blocks for a few seconds if the port is taken, because an emulator that has just stopped may
+    still hold it.
 
     Args:
         port: the port to listen on; 0 picks a free one.

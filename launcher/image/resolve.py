@@ -186,7 +186,7 @@ def check_companions(place: Path, flavour: Flavour, pins: Mapping[str, str]) -> 
             raise ImageError(
                 f"{place}: resolved to {name} {pins[name]}, which is not built for "
                 f"torch {flavour.torch_version} and would not import. Give uv an index or a "
-                "folder that has the build, by UV_INDEX=URL or UV_FIND_LINKS=FOLDER "
+                "folder that has the build, with UV_INDEX=URL or UV_FIND_LINKS=FOLDER "
                 f"(pytorch.org, 'Get Started', names it for {flavour.name}), or lock "
                 "another flavour: 'flexpack image lock FLAVOUR'"
             )

@@ -25,7 +25,7 @@ def run(line: bytes, forked: Sequence[tuple[int, int, int]] = ()) -> NoReturn:
     """Run a job, and end this process.
 
     Args:
-        line: the first one of the input.
+        line: the first line of the input.
         forked: workers that are waiting for their variables: their process ids, and the ends of
             the pipes that are their standard input and output.
     """

@@ -95,7 +95,7 @@ class Parent:
                 raise RefusedError(f"the image sets {name}")
         for folder in filter(None, env.get("PYTHONPATH", "").split(os.pathsep)):
             if shadow := _find_shadow(folder):
-                raise RefusedError(f"{shadow} comes before a module that is imported already")
+                raise RefusedError(f"{shadow} hides a module that is already imported")
 
     def become(self, file: str, arguments: list[str], env: dict[str, str], cwd: str) -> None:
         """Make this process what ``python FILE ARGUMENTS...`` starts as."""

@@ -1,4 +1,4 @@
-"""Proto3 JSON is read, written and refused as Google does."""
+"""Proto3 JSON is read, written and refused as it is by Google."""
 
 from __future__ import annotations
 
