@@ -84,7 +84,7 @@ class RunDisplay(RunObserver):
         if not job.current_state.is_terminal:
             if comparisons is not None:
                 self._print(format_comparisons(comparisons))
-            self._print(f"The job goes on. Follow it:  {self._command('wait')}")
+            self._print(f"The job keeps running. Follow it:  {self._command('wait')}")
         elif counts and counts.dead_letters and not counts.predictions:
             print(
                 "flexpack: warning: nothing was predicted; every row is a dead letter, with its "
@@ -113,7 +113,7 @@ class RunDisplay(RunObserver):
     def show_interrupted(self) -> None:
         """Show how to stop a job that is no longer followed."""
         if self._job_id:
-            self._print(f"The job goes on. Stop it:  {self._command('cancel')}")
+            self._print(f"The job keeps running. Stop it:  {self._command('cancel')}")
 
     @property
     def _progress(self) -> Progress:
