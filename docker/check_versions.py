@@ -1,10 +1,10 @@
-"""Fails the image's build if the parts of the image do not fit together.
+"""Fails the image's build if the parts of the image do not match.
 
-Runs in the image, before the code is copied. It reads metadata and imports no package, so that it
-writes no bytecode into a layer. Compares
+Runs in the image, before the code is copied. It reads metadata and imports no package, so it writes
+no bytecode into a layer. Compares
 
 - the Beam whose boot program was copied with the Beam that the lock installed;
-- the Python that this Beam was made for with the interpreter of this image;
+- the Python that this Beam was built for with the interpreter of this image;
 - torch as installed with the lock, if the flavour has it.
 """
 
@@ -38,7 +38,7 @@ def find_problems(lock: str, *, boot_metadata: str, boot_wheel: str) -> Iterator
     if boot_beam != beam:
         yield (
             f"BEAM_IMAGE holds the boot program of Beam {boot_beam}, but the lock installs Beam "
-            f"{beam}: give the image of Beam {beam}, or change docker/requirements.in"
+            f"{beam}: use the image of Beam {beam}, or change docker/requirements.in"
         )
     here = f"cp{sys.version_info.major}{sys.version_info.minor}"
     tags = HeaderParser().parsestr(boot_wheel).get_all("Tag", [])

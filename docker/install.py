@@ -1,9 +1,9 @@
 """Installs one layer of packages while the image is built: ``python install.py LOCK``.
 
-Into the global interpreter: Beam's boot program ignores virtual environments. Wheels come first,
-then source packages, built with the build tools among the wheels. pip checks every hash before it
-installs. Bytecode is kept: it saves seconds at every start of a worker. Removes tests and headers
-that nothing needs at run time.
+Installs into the global interpreter, because Beam's boot program ignores virtual environments.
+Installs wheels first, then source packages, which it builds with the build tools among the wheels.
+pip checks every hash before it installs. Bytecode is kept: it saves seconds at every start of a
+worker. Removes tests and headers that nothing needs at run time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _INSTALL = (
     "--progress-bar=off",
 )
 
-# Of the CPU image about 87 of 541 MB, of the CUDA image 136 MB of files and their bytecode: 29 of
-# 2,900 MB compressed. torch's headers stay, for torch.compile beside a compiler.
+# About 87 of 541 MB in the CPU image; in the CUDA image 136 MB of files and their bytecode, or 29
+# of 2,900 MB compressed. torch's headers stay, for torch.compile with a compiler.
 _NOT_NEEDED = (
     "torch/test",
     "torch/bin/*",
@@ -93,7 +93,7 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except subprocess.CalledProcessError as error:
-        # pip printed the reason, but not that a wheel needs a newer glibc than the base's.
+        # pip prints the reason, but does not say that a wheel needs a newer glibc than the base's.
         if tuple(map(int, re.findall(r"\d+", platform.libc_ver()[1]))) < (2, 34):
             print("flexpack image: projects are locked for glibc 2.34 and newer", file=sys.stderr)
         sys.exit(error.returncode)

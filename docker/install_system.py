@@ -1,6 +1,6 @@
 """Installs Debian packages while the image is built: ``python install_system.py FILE``.
 
-FILE names one a line; an empty file does nothing.
+FILE lists one per line; for an empty file it does nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Leftovers of apt, which would differ between two builds.
+# Leftovers of apt would differ between two builds.
 _LEFTOVERS = ("/var/lib/apt/lists", "/var/cache/apt", "/var/log/apt", "/var/log/dpkg.log")
 
 

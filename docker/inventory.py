@@ -34,7 +34,7 @@ MACHINES = {62: "amd64", 183: "arm64"}
 
 
 def describe_file(path: str) -> dict[str, Any]:
-    """Report whether a file exists and is executable, and for which machine it is."""
+    """Report whether a file exists, is executable, and for which machine it is built."""
     found = Path(path)
     if not found.is_file():
         return {"exists": False, "executable": False, "readable_by_all": False, "machine": None}
@@ -106,7 +106,7 @@ def read_operating_system() -> dict[str, str] | None:
 
 
 def read_cuda_version() -> str | None:
-    """Return the CUDA version of torch, without the seconds of importing it."""
+    """Return torch's CUDA version without importing torch, which takes seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return None

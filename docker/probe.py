@@ -1,11 +1,11 @@
 """Plays both roles of the image inside it, and reports what it found as one JSON line.
 
 ``flexpack image test`` feeds it to the image's interpreter, after ``inventory.py``. It imports all
-code, and what docker/requirements.in and the projects' requirements name. As the launcher it runs
-the entry file with the flags that Dataflow passes, and looks for the job that this stages. As a
-worker it predicts a few images through Beam and compares with torch alone, or, in an image without
-torch, with Python alone; then it predicts with the user's model, if one is given.
-``launcher/image/checks.py`` judges the results.
+code and every package named in docker/requirements.in or the projects' requirements. As the
+launcher it runs the entry file with the flags that Dataflow passes, and looks for the job that it
+stages. As a worker it predicts a few images through Beam and compares the result with plain torch
+or, in an image without torch, with plain Python; then it predicts with the user's model, if one is
+given. ``launcher/image/checks.py`` judges the results.
 
 Its argument is a JSON object: ``packages``, names of packages to import, and ``trial``, the user's
 model: ``model_class`` or ``model_path``, and perhaps ``input`` and more ``parameters``.
@@ -95,7 +95,7 @@ def import_packages(names: list[str]) -> list[dict[str, str]]:
             for top, distributions in modules.items()
             if name in map(canonical_name, distributions)
             and top.isidentifier()
-            # A base's older version, which this one hides, may have more modules.
+            # An older version from the base, which this one hides, may have more modules.
             and importlib.util.find_spec(top)
         ]
         for top in sorted(tops):
@@ -110,7 +110,7 @@ def canonical_name(name: str) -> str:
 
 
 def try_import(name: str) -> str | None:
-    """Return why a module cannot be imported, or None."""
+    """Return the reason why a module cannot be imported, or None."""
     try:
         importlib.import_module(name)
     except (Exception, SystemExit) as error:
@@ -209,7 +209,7 @@ def play_launcher(folder: Path) -> str | None:
 
 
 def play_worker(folder: Path) -> dict[str, int]:
-    """Predict with and without Beam; return the numbers of all rows and of differing rows."""
+    """Predict with and without Beam; return how many rows there are and how many differ."""
     run_entry_file(*example_flags(folder), "--runner=FnApiRunner", modules=folder)
     predicted = read_lines(folder, "predictions-[0-9]*")
     rows = {int(row["key"].rpartition("#")[2]): row for row in predicted}

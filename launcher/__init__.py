@@ -1,6 +1,6 @@
 """Package a prediction pipeline as a Flex Template, launch it, and follow the job.
 
-The public API; everything else is private. Names are loaded when first used, so that importing this
+The public API; everything else is private. Names are loaded when first used, so importing this
 package, or running ``flexpack --help``, loads no Google library.
 """
 

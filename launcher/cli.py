@@ -1,7 +1,7 @@
 """The ``flexpack`` command: its commands, and the output of errors.
 
-A command's module is loaded only when it is called, so that ``--help`` answers at once. Of the
-modules outside ``launcher.commands``, only this one prints or exits.
+A command's module is loaded only when it is called, so that ``--help`` answers at once. Outside
+``launcher.commands``, only this module prints or exits.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_command(commands, "init", "write a project of your own: a model, its data, a test", _init)
     add_command(commands, "build", "make a template's container spec and upload it", _build)
-    add_command(commands, "try", "predict some rows in this process, in seconds", _try)
+    add_command(commands, "try", "predict some rows in this process, within seconds", _try)
     add_command(commands, "check", "find what would fail, before it is launched", _check)
     add_command(commands, "run", "launch a template and follow its job", _run)
     add_command(commands, "jobs", "list, follow and end jobs, however they were launched", _jobs)

@@ -12,7 +12,7 @@
     ├── CredentialsError        1  no Google credentials were found
     ├── StorageError            1  Cloud Storage refused, or could not be reached
     │   └── SpecConflict        1  the spec changed while it was being written
-    ├── ImageError              1  a container image could not be built, pushed or looked into
+    ├── ImageError              1  a container image could not be built, pushed or inspected
     ├── FormatError             1  JSON that does not have the shape of its REST schema
     ├── ServiceError            1  Dataflow, or another of Google's APIs
     │   ├── ApiError            1  ... answered with an error
@@ -85,7 +85,7 @@ class SpecConflict(StorageError):
 
 
 class ImageError(FlexpackError):
-    """A container image could not be built, pushed or looked into."""
+    """A container image could not be built, pushed or inspected."""
 
 
 class FormatError(FlexpackError):
@@ -126,7 +126,7 @@ class ApiError(ServiceError):
         self.status = status
         self.service_message = message
         self.details = tuple(details)
-        # Dataflow has been seen to answer 404 for a job that it could not look up in time.
+        # Dataflow was seen to answer 404 for a job that it could not look up in time.
         self.is_transient = status_code in _TRANSIENT or (
             status_code == HTTPStatus.NOT_FOUND and "DEADLINE_EXCEEDED" in message
         )
@@ -146,13 +146,13 @@ class ApiError(ServiceError):
     def _explanation(self) -> str:
         if not self.violations:
             return self.service_message.strip() or "no explanation"
-        # The service repeats the violations after this word, one a line.
+        # The service repeats the violations after this word, one per line.
         summary = self.service_message.partition("Details:")[0].strip()
         return "\n  ".join([summary, *(f"{name}: {why}" for name, why in self.violations)])
 
 
 class Unreachable(ServiceError):
-    """The service did not answer: no connection, a dropped one, or no answer in time."""
+    """The service did not answer: no connection, a dropped connection, or no answer in time."""
 
     is_transient = True
 

@@ -74,8 +74,8 @@ def format_install(*extras: str) -> str:
 def find_requirement(extras: Sequence[str] = ()) -> str:
     """Return this kit as a requirement for pip: a folder, a wheel, an archive or a repository.
 
-    Never the bare name, because an index may have a foreign package with that name. If the kit was
-    installed from an index, it is the exact version.
+    Never the bare name, because an index may have somebody else's package with that name. If the
+    kit was installed from an index, it names the exact version.
     """
     distribution = importlib.metadata.distribution(_DISTRIBUTION)
     name = _DISTRIBUTION + _format_extras(extras)

@@ -26,12 +26,12 @@ class Severity(StrEnum):
 
 
 class Depth(StrEnum):
-    """The depth of a check, and so its cost."""
+    """The depth of a check, which determines its cost."""
 
     STATIC = "static"  # reads files and the request
     IMAGE = "image"  # ``flexpack image test``: enters the image
     REHEARSAL = "rehearsal"  # runs the launcher phase and a sample on the local Dataflow
-    LIVE = "live"  # asks the project, reading only
+    LIVE = "live"  # queries the project, read-only
     VERIFY = "verify"  # compares the launched job with what was requested
 
 
@@ -90,7 +90,7 @@ def format_findings(findings: Iterable[Finding]) -> str:
 def refuse_errors(
     findings: Iterable[Finding], ignore: Collection[str] = (), *, done: str = "launched"
 ) -> list[Finding]:
-    """Return the warnings among findings, and stop at an ERROR.
+    """Return the warnings among findings, and raise if there is an ERROR.
 
     Args:
         ignore: codes of findings that do not count.
@@ -111,7 +111,7 @@ def refuse_errors(
 
 
 def refuse_unknown_codes(names: Iterable[str]) -> None:
-    """Refuse codes to ignore that do not exist.
+    """Refuse unknown codes among those to ignore.
 
     Raises:
         InputError: one does not.
@@ -169,7 +169,7 @@ ENTRY_MODEL = _static("The model is loaded while the pipeline is built.")
 ENTRY_NEVER_RUNS = _static("The entry file defines a pipeline and never runs it.")
 ENTRY_OPTIONS = _static("The code sets an option that the launcher owns.")
 ENTRY_PARSE_ARGS = _static("The entry file refuses the launcher's flags.")
-ENTRY_POISON = _static("RunInference without handling of exceptions.")
+ENTRY_POISON = _static("RunInference without exception handling.")
 ENTRY_SILENT_CPU = _static("A model handler that falls back from the GPU to the CPU.")
 ENTRY_STREAM_BATCHES = _static("Streaming inference whose batches do not wait to fill up.")
 ENTRY_SWALLOWS = _static("The entry file keeps a flag of the launcher from Beam.")
@@ -182,18 +182,18 @@ GPU_DRIVER = _static("The NVIDIA driver is missing, or too old for the image's C
 GPU_FLEXRS = _static("FlexRS takes no GPUs.")
 GPU_IDLE = _static("Several GPUs for one process, which may leave some idle.")
 GPU_MACHINE = _static("The machine type does not fit the accelerator.")
-GPU_MISSING = _static("The job predicts on a GPU and requests none.")
+GPU_MISSING = _static("The job predicts on a GPU but requests none.")
 GPU_MPS = _static("MPS with a single process.")
-GPU_NOT_ASKED = _static("A machine type with GPUs, without the accelerator.")
-GPU_PLACEMENT = _static("The accelerator is given in a place that a Flex Template may not read.")
-GPU_PRECISION = _static("The GPU does not compute in the precision.")
+GPU_NOT_ASKED = _static("A machine type with GPUs, but no accelerator is requested.")
+GPU_PLACEMENT = _static("The accelerator is given in a place that a Flex Template might not read.")
+GPU_PRECISION = _static("The GPU does not support the precision.")
 GPU_PROCESSES = _static("Several SDK processes, each with a model on every GPU.")
 GPU_SECURE_BOOT = _static("Secure Boot may keep the NVIDIA driver from loading.")
 GPU_SYNTAX = _static("A worker_accelerator that cannot be read.")
-GPU_TORCH_CPU = _static("GPUs, and a torch without CUDA.")
+GPU_TORCH_CPU = _static("GPUs with a torch that lacks CUDA.")
 GPU_TWICE = _static("The accelerator is requested twice.")
 GPU_TYPE = _static("Dataflow lacks the GPU, or this number of them on a worker.")
-GPU_UNUSED = _static("GPUs, and the prediction is on the CPU.")
+GPU_UNUSED = _static("GPUs are requested, but the prediction runs on the CPU.")
 GPU_ZONE = _static("A pinned zone, which may have no GPU left.")
 IMAGE_BOOT = _static("The image holds no boot program for workers.")
 IMAGE_DRIVER_PATH = _static("The image does not look for the driver at its mount point.")
@@ -202,19 +202,19 @@ IMAGE_ENTRYPOINT = _static("The image starts the wrong program as a worker.")
 IMAGE_ENVIRONMENT = _static("Packages in a place that Beam's boot program does not see.")
 IMAGE_LAUNCH_INSTALLS = _static("Packages are downloaded again at every launch.")
 IMAGE_LAUNCHER = _static("The image holds no launcher program.")
-IMAGE_LOCAL_ADDRESS = _static("The image points at an address of a developer's machine.")
+IMAGE_LOCAL_ADDRESS = _static("The image refers to an address on a developer's machine.")
 IMAGE_PLATFORM = _static("The image is built for another processor.")
 IMAGE_REGISTRY = _static("Workers cannot pull from the image's registry.")
 IMAGE_ROLE = _static("The assumed role of the image: launcher, workers or both.")
 IMAGE_SIZE = _static("The image holds gigabytes that no worker needs.")
 IMAGE_TAG = _static("A reference to an image that may move.")
-IMAGE_VERSIONS = _static("Beam or Python differ between the parts of the image.")
+IMAGE_VERSIONS = _static("The parts of the image have different versions of Beam or Python.")
 IMAGE_WEIGHTS = _static("Weights inside the image.")
 JOB_NAME = _static("A job name that is too long for other tools.")
 LAUNCHER_SMALL = _static("The launcher VM has too little memory.")
-LOCAL_ADDRESS = _static("A parameter points at an address of this machine.")
+LOCAL_ADDRESS = _static("A parameter refers to an address on this machine.")
 LOCK_ADVISORY = _static("A version of a package that is known to be bad.")
-LOCK_CONFLICT = _static("Pinned versions that do not fit together.")
+LOCK_CONFLICT = _static("Pinned versions that are incompatible.")
 LOCK_STALE = _static("Requirements that differ from their lock.")
 LOCK_UNPINNED = _static("Packages without a pinned version.")
 METADATA_DEFAULT = _static("A default that its own declaration refuses.")
@@ -232,7 +232,7 @@ METADATA_STREAMING = _static("A streaming mode that the template does not suppor
 METADATA_TYPE = _static("A paramType that does not exist.")
 METADATA_UNREADABLE = _static("A metadata file that is not a JSON object.")
 METADATA_WRAPPED = _static("Metadata inside another object.")
-MODEL_BFLOAT16 = _static("bfloat16 weights on a GPU that does not compute in it.")
+MODEL_BFLOAT16 = _static("bfloat16 weights on a GPU that does not support bfloat16.")
 MODEL_GPU_MEMORY = _static("The models of all processes do not fit the GPU.")
 MODEL_LOAD = _static("Every process of a worker loads a large model.")
 MODEL_MEMORY = _static("The models of all processes do not fit the worker.")
@@ -249,8 +249,8 @@ PARAMETER_LOCAL_PATH = _static("Results would be written to the disks of the wor
 PARAMETER_MISSING = _static("A required parameter is missing.")
 PARAMETER_REGEX = _static("A value that does not match the parameter's regex.")
 PARAMETER_REGEX_UNREADABLE = _static("A value that could not be matched.")
-PARAMETER_RUNTIME = _static("An option of the job, given as a parameter.")
-PARAMETER_TWICE = _static("A value both as a parameter and in the environment.")
+PARAMETER_RUNTIME = _static("A job option that is given as a parameter.")
+PARAMETER_TWICE = _static("A value given both as a parameter and in the environment.")
 PARAMETER_UNKNOWN = _static("A parameter that the template does not have.")
 REGION_UNKNOWN = _static("A region that does not exist.")
 SPEC_FIELD_UNKNOWN = _static("A field of the spec that no program reads.")
@@ -263,10 +263,10 @@ WORKERS_IMAGE_DIFFERS = _static("Launcher and workers run different images.")
 IMAGE_ADDRESS = _image("The image contains an address from the machine that built it.")
 IMAGE_CODE = _image("A module in the image cannot be imported.")
 IMAGE_EXAMPLE = _image("The example model cannot be used in the image.")
-IMAGE_LABEL = _image("A label states other versions than the image holds.")
+IMAGE_LABEL = _image("A label states versions other than those in the image.")
 IMAGE_LAUNCH = _image("The entry file stages no job.")
 IMAGE_MODEL = _image("The model cannot be used in the image.")
-IMAGE_PACKAGES = _image("Packages in the image do not fit each other, or cannot be imported.")
+IMAGE_PACKAGES = _image("Packages in the image are incompatible, or cannot be imported.")
 IMAGE_PREDICTION = _image("A worker of the image predicts differently from torch.")
 
 REHEARSAL_DEAD_LETTERS = _rehearsal("Rows of the sample could not be predicted.")
@@ -274,20 +274,20 @@ REHEARSAL_GRAPH = _rehearsal("The job's graph is too large.")
 REHEARSAL_LAUNCH = _rehearsal("The launcher fails, or does not end in time.")
 REHEARSAL_NETWORK = _rehearsal("Launcher or workers need the network, which may be absent.")
 REHEARSAL_RUN = _rehearsal("The pipeline fails on a sample of the input.")
-REHEARSAL_SAMPLE = _rehearsal("The input has no sample.")
+REHEARSAL_SAMPLE = _rehearsal("No sample of the input is available.")
 REHEARSAL_SLOW = _rehearsal("The launcher is slow.")
-REHEARSAL_STEP = _rehearsal("A step carries much data with it.")
+REHEARSAL_STEP = _rehearsal("A step carries a lot of data.")
 
 API_DISABLED = _live("An API that the job needs is not enabled.")
 BUCKET_REGION = _live("A bucket is far from the workers.")
 IMAGE_ARCHITECTURE = _live("The image is for another processor.")
 IMAGE_MISSING = _live("The image is not in its registry.")
 IMAGE_UNPACKED = _live("The image does not fit the workers' disks.")
-LIVE_UNASKED = _live("The project did not answer a question.")
-NETWORK_CUSTOM = _live("A network that creates no subnetworks, and none is named.")
+LIVE_UNASKED = _live("A query to the project was not answered.")
+NETWORK_CUSTOM = _live("A network that creates no subnetworks, although none is named.")
 NETWORK_MISSING = _live("A network or subnetwork does not exist.")
 NETWORK_PRIVATE_ACCESS = _live("Private addresses without Private Google Access.")
-OUTPUT_EXISTS = _live("Files of an earlier run would stay beside the job's results.")
+OUTPUT_EXISTS = _live("Files of an earlier run would remain among the job's results.")
 PERMISSION_MISSING = _live("The caller lacks a permission.")
 PUBSUB_MISSING = _live("A topic or subscription does not exist.")
 QUOTA_SHORT = _live("A quota is too small for all workers.")
@@ -296,8 +296,8 @@ WORKER_ROLE = _live("The workers' service account lacks its role.")
 
 JOB_ACCELERATOR = _verify("The job lacks the accelerator that was requested.")
 JOB_DISK = _verify("The workers' disks do not have the requested size.")
-JOB_IMAGE = _verify("The workers run another image than requested.")
-JOB_MACHINE = _verify("The workers are other machines than requested.")
+JOB_IMAGE = _verify("The workers run an image other than the requested one.")
+JOB_MACHINE = _verify("The workers' machine type differs from the requested one.")
 
 _NAMES = {
     each: name.lower().replace("_", "-")

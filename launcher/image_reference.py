@@ -63,7 +63,7 @@ class Repository:
 
 def build_artifact_registry_name(region: str, project: str, repository: str) -> str:
     """Return the name, without tag, of the kit's image in Artifact Registry."""
-    # A project id of a domain, "example.com:project", is a path there.
+    # In a registry, the id of a project with a domain, "example.com:project", is a path.
     return f"{region}{_ARTIFACT_REGISTRY}/{project.replace(':', '/')}/{repository}/flexpack"
 
 
@@ -92,7 +92,7 @@ def find_repository(image: ImageReference) -> tuple[Repository, str] | None:
     """Return an image's repository and its name in it; None outside Artifact Registry."""
     location = image.host.removesuffix(_ARTIFACT_REGISTRY)
     parts = image.path.split("/")
-    length = 2 if "." in parts[0] else 1  # of the project: that of a domain is a path
+    length = 2 if "." in parts[0] else 1  # of the project: the id of one with a domain is a path
     if location == image.host or len(parts) < length + 2:
         return None
     repository = Repository(location, ":".join(parts[:length]), parts[length])

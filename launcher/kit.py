@@ -18,7 +18,7 @@ def find_kit(folder: Path = Path()) -> Path:
     """Return the folder that holds the kit's ``docker/``, ``metadata/`` and ``template/``.
 
     Args:
-        folder: used as it is if it holds a checkout or a copy of the kit. Otherwise the result is
+        folder: used unchanged if it holds a checkout or a copy of the kit. Otherwise the result is
             the folder of the kit that runs.
     """
     if all((folder / part).is_file() for part in _PARTS):

@@ -45,13 +45,13 @@ class RunObserver(JobObserver):
         """Receive the warnings of the check; an error ends the run."""
 
     def on_unchecked(self, reason: FlexpackError) -> None:
-        """Receive the reason why the launch is not checked: its spec may not be read."""
+        """Receive the reason why the launch is not checked: the caller may not read its spec."""
 
     def on_launched(self, job: Job, plan: LaunchPlan) -> None:
         """Receive the launched job."""
 
     def on_followed(self) -> None:
-        """Called when no more events of this job follow, whether it succeeded or not."""
+        """Called when no more events of this job follow, whether or not it succeeded."""
 
     def on_fallback(self, shortage: str, plan: LaunchPlan, number: int, total: int) -> None:
         """Receive the shortage that ended a launch, and the plan that is tried next."""
@@ -89,7 +89,7 @@ def plan_run(
     """Return the launch and its fallbacks, all checked. Blocks for seconds; sends nothing.
 
     Args:
-        check: False reads no spec and checks only what is wrong in itself.
+        check: False reads no spec and checks only the options themselves.
         ignore: codes of findings that do not count.
         template_flag: where the template was named, for messages about its spec.
 
@@ -99,12 +99,13 @@ def plan_run(
     """
     observer = observer or RunObserver()
     refuse_unknown_codes(ignore)
-    plans = plan_launches(config, fallbacks)  # what is wrong in itself, before anything is read
+    # errors in the options themselves, before anything is read
+    plans = plan_launches(config, fallbacks)
     location = config.template_file_gcs_location
     try:
         text = read_object(location, flag=template_flag) if check else None
     except (StorageError, CredentialsError) as error:
-        # The service reads the spec with rights of its own; the caller may lack them.
+        # The service reads the spec with its own permissions, which the caller may lack.
         observer.on_unchecked(error)
         text = None
     if text is None:
@@ -159,13 +160,13 @@ def run_template(
 
     Raises:
         InputError: an option is wrong, or a finding is an ERROR; nothing was launched.
-        JobError: the job did not end well, differs from the request, or did not come so far.
+        JobError: the job failed, differs from the request, or did not get that far in time.
         ServiceError: Dataflow refused, or did not answer.
     """
     if fallbacks and until in (None, Milestone.STAGED):
         raise InputError(
-            "--fallback: not with --async (until: workers have started, or the job's end), which "
-            "does not see whether the job finds its machines"
+            "--fallback: cannot be combined with --async (until: workers have started, or the "
+            "job's end), which does not see whether the job gets its machines"
         )
     plans = plan_run(
         config,
@@ -210,13 +211,14 @@ def run_template(
 def _find_shortage(dataflow: Dataflow, job: Job | None, error: JobFailed | ApiError) -> str | None:
     """Return the shortage of capacity or quota that ended a launch; None if it failed otherwise.
 
-    A job whose workers had started is not launched elsewhere: its work would be paid for twice.
+    A job whose workers had started is not launched elsewhere, because its work would be paid for
+    twice.
     """
     if isinstance(error, JobFailed):
         diagnosis = error.diagnosis
     elif job is None:
         diagnosis = diagnose([str(error)])
-    else:  # a question about the job was refused, and the job goes on
+    else:  # a query about the job was refused, and the job keeps running
         return None
     if diagnosis is None or diagnosis.failure is None or not diagnosis.failure.elsewhere:
         return None

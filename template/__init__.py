@@ -1,4 +1,4 @@
-"""The pipeline that goes into the image: parameters, sources, model contract, inference, sinks.
+"""The pipelines that go into the image: parameters, sources, model contract, inference, sinks.
 
 Never imports ``launcher``.
 """

@@ -1,4 +1,4 @@
-"""Archives of models, unpacked without trusting them."""
+"""Unpacks archives of models without trusting them."""
 
 from __future__ import annotations
 

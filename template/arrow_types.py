@@ -1,4 +1,4 @@
-"""Arrow types with a nested type replaced."""
+"""Replaces types that are nested in Arrow types."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def build_batch_pipeline(
 
 
 def make_reader(config: PredictConfig, *, every_column: bool = False) -> ReadBlocks:
-    """Return what reads the input of a job; ``every_column``: not only those of the model."""
+    """Return the step that reads a job's input; ``every_column``: not only the model's."""
     return ReadBlocks(
         config.input,
         input_format=config.input_format,

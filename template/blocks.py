@@ -61,8 +61,8 @@ class Block:
         attrs: facts about all rows, kept with their predictions; see ``SOURCE``.
         integers: the columns that are floats only because some rows lack an integer.
         origin: restores the columns as they were read, since ``predict`` may change arrays and
-            lists in the frame's cells. Without it, ``predict`` gets copies of them. ``beside`` must
-            not share any with the frame of a block that has one.
+            lists in the frame's cells. Without it, ``predict`` gets copies of them. For a block
+            that has one, ``beside`` must not share such cells with the frame.
         misfits: for each row, the texts in columns of numbers, by column; empty if no row has any.
             They may be the reason why ``predict`` fails.
         is_typed: whether the columns have the types that the model declares, whatever their values.
@@ -93,9 +93,10 @@ class Block:
         return len(self.index)
 
     def take(self, start: int, stop: int) -> Block:
-        """Return some of the rows, with the types that they have by themselves.
+        """Return some of the rows, with the types that these rows have on their own.
 
-        A text among numbers makes objects of its column, a missing integer makes floats of it.
+        A text among numbers turns its column into objects, and a missing integer turns it into
+        floats.
         """
         rows = self.frame.iloc[start:stop]
         if not self.is_typed:
@@ -121,7 +122,7 @@ class Block:
 class _PickleCoder(beam.coders.Coder):
     """Pickles like Beam, but finds the data's size without pickling.
 
-    Beam samples the size of elements all the time, and an image block holds a thousand arrays.
+    Beam constantly samples the size of elements, and an image block holds a thousand arrays.
     """
 
     def encode(self, value: Any) -> bytes:
@@ -230,9 +231,9 @@ def row_source(rows: Block | pd.DataFrame, position: int, key: str) -> str:
 
 
 def frame_bytes(frame: pd.DataFrame) -> int:
-    """Return about the bytes of a DataFrame's data, without encoding it.
+    """Return the approximate bytes of a DataFrame's data, without encoding it.
 
-    Of many texts and other objects, every n-th row is measured.
+    For many texts and other objects, only every n-th row is measured.
     """
     dtypes = frame.dtypes.tolist()
     objects = [number for number, dtype in enumerate(dtypes) if dtype.kind == "O"]

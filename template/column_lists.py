@@ -1,4 +1,4 @@
-"""Parameters that list columns as a line of CSV, so that a name with a comma can be quoted."""
+"""Parameters that list columns as a CSV line, so that a name with a comma can be quoted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def parse_passthrough_columns(text: str, taken: Sequence[str]) -> tuple[str, ...
     """Return the names of the columns that are passed through.
 
     Raises:
-        ParameterError: a name is given twice, or names another column of the output.
+        ParameterError: a name is given twice, or is the name of another column of the output.
     """
     names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
     flag = f"--passthrough_columns {text!r}"
@@ -34,7 +34,7 @@ def parse_column_types(text: str) -> dict[str, str]:
     """Return the type of each column, from ``name:type``.
 
     Raises:
-        ParameterError: one has another form, or is there twice.
+        ParameterError: one has another form, or is given twice.
     """
     flag = f"--column_types {text!r}"
     types: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """The precision of a model: as stored, or lower by torch's autocast.
 
 Autocast runs the operations that tolerate it in the lower precision and the others in float32:
-https://docs.pytorch.org/docs/stable/amp.html. torch has both precisions on the CPU, too.
+https://docs.pytorch.org/docs/stable/amp.html. torch supports both precisions on the CPU, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Compute:
     """The device and the precision of a loaded model's ``predict``.
 
     Attributes:
-        device: of torch, such as "cpu" or "cuda".
+        device: torch's name of the device, such as "cpu" or "cuda".
         precision: "stored", "bfloat16" or "float16".
     """
 
@@ -37,7 +37,7 @@ class Compute:
     def adopt(self, loaded: object) -> None:
         """Let a loaded torch module return float32 if autocast would return less.
 
-        Later steps, softmax for instance, are then as exact as before, and NumPy, which has no
+        Later steps, such as softmax, are then as exact as before, and NumPy, which has no
         bfloat16, accepts the outputs. Other objects and TorchScript stay unchanged.
         """
         torch = sys.modules.get("torch")
@@ -47,7 +47,7 @@ class Compute:
             loaded.register_forward_hook(_return_float32)
 
     def reaches(self, model: BaseModel, loaded: object) -> bool:
-        """Return whether the precision surely acts on a model, without a call of ``predict``."""
+        """Return whether the precision certainly affects a model, without calling ``predict``."""
         if self.precision == STORED or isinstance(model, FileModel):
             return True  # which the launch has checked
         torch = sys.modules.get("torch")
@@ -91,18 +91,18 @@ def check_precision(precision: str, model: BaseModel) -> None:
     if isinstance(model, FileModel) and not model.uses_torch:
         raise ParameterError(
             f"{flag}: --model_path {model.model_path!r} is {model.kind}, which does not run on "
-            "torch, and the precision is torch's autocast: leave the parameter out"
+            "torch, and the precision relies on torch's autocast: omit the parameter"
         )
     if importlib.util.find_spec("torch") is None:
         raise ParameterError(
-            f"{flag}: torch is not installed here, and the precision is torch's autocast: leave "
-            "the parameter out"
+            f"{flag}: torch is not installed here, and the precision relies on torch's autocast: "
+            "omit the parameter"
         )
 
 
 @contextmanager
 def watch_torch() -> Iterator[list[bool]]:
-    """Yield a list that gets an entry if this thread calls a function of torch."""
+    """Yield a list that gets an entry if this thread calls a torch function."""
     from torch.overrides import TorchFunctionMode
 
     calls: list[bool] = []

@@ -20,8 +20,9 @@ _log = logging.getLogger(__name__)
 class Copies:
     """Predicts each block on the device with the fewest blocks under way.
 
-    A device that fails gets no more blocks while another works: its calls fail at once, so it would
-    be the least busy, and get all of them. Its block fails, and the runner tries it again.
+    A device that fails gets no more blocks while another works. Otherwise it would get all of them,
+    because its calls fail at once and it would be the least busy. Its block fails, and the runner
+    tries the block again.
 
     Args:
         predictors: of one model, each on its own device.

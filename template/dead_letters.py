@@ -26,9 +26,9 @@ NOT_TRIED_ALONE = Metrics.counter("flexpack", "not_tried_alone")
 """The dead letters of rows that only failed together with others: see ``failures``."""
 
 ROWS_FOUND = Metrics.counter("flexpack", "rows_found")
-"""Rows of the input that were counted before they are read: the total of ``rows_read``."""
+"""Rows of the input that were counted before they were read: the total of ``rows_read``."""
 UNCOUNTED_FILES = Metrics.counter("flexpack", "uncounted_files")
-"""Files whose rows are not included, because only reading them shows their number."""
+"""Files whose rows are not included, because their number is known only after reading."""
 _REASONS = "flexpack.dead_letters"
 """Namespace of a counter for each reason of dead letters, by the error's type."""
 _REASON = re.compile(r"\w{1,60}(?=:)")
@@ -47,9 +47,9 @@ def count_dead_letter(error: str) -> None:
 class DeadLetter:
     """A row without a prediction.
 
-    ``key`` is None if the row has no key or stands for a file; ``error`` is type and message;
-    ``source`` names the file and, if there is one, the row (from 0), or the message's id.
-    ``message`` is the message that the row came from, if any. ``is_unread_file`` marks a file of
+    ``key`` is None if there is no key or the dead letter stands for a file; ``error`` is type and
+    message; ``source`` names the file and, if there is one, the row (from 0), or the message's id.
+    ``message`` is the message that contained the row, if any. ``is_unread_file`` marks a file of
     tables or images of which nothing could be read.
     """
 
@@ -83,7 +83,7 @@ def describe(error: BaseException) -> str:
     name = type(error).__name__
     try:
         message = str(error)
-    except Exception as second:  # a foreign class may raise anything
+    except Exception as second:  # a class from elsewhere may raise anything
         message = f"(its message cannot be read: {type(second).__name__})"
     if len(message) > _LONGEST_ERROR:  # Pub/Sub refuses messages that are too large
         message = f"{message[:_LONGEST_ERROR]}... ({len(message):,} characters)"
@@ -92,5 +92,5 @@ def describe(error: BaseException) -> str:
 
 
 def utf8(text: str) -> str:
-    """Return text that can be written and logged: UTF-8 has no lone surrogates."""
+    """Return text that can be written and logged, because UTF-8 cannot encode lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

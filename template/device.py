@@ -2,9 +2,9 @@
 
 ``auto`` takes the GPUs on which a first kernel runs; ``cuda`` raises before the first element
 unless there is a GPU and all of them are usable; nothing ever falls back from ``cuda`` to the CPU.
-Without torch NVIDIA's driver decides: https://docs.nvidia.com/cuda/cuda-driver-api/. It knows the
-GPUs, but not whether the model's framework has kernels for them: ``load_model`` or ``predict`` will
-show.
+Without torch, NVIDIA's driver decides: https://docs.nvidia.com/cuda/cuda-driver-api/. The driver
+knows the GPUs, but not whether the model's framework has kernels for them: ``load_model`` or
+``predict`` will show that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from template.dead_letters import describe
 
-# Only functions import torch: a job's launcher imports this module, and would wait for torch.
+# Only functions import torch: a job's launcher imports this module and should not wait for torch.
 
 CPU = "cpu"
 CUDA = "cuda"
@@ -35,7 +35,7 @@ _OUT_OF_MEMORY = (
     *("oom when allocating", "failed to allocate memory"),  # TensorFlow, ONNX Runtime
 )
 _FRAMEWORKS = ("jaxlib", "onnxruntime", "tensorflow")
-# After these the driver refuses every call of the process:
+# After these errors the driver refuses every call of the process:
 # https://docs.nvidia.com/cuda/cuda-runtime-api/group__CUDART__TYPES.html
 _LOST_GPU = (
     *("an illegal memory access was encountered", "an illegal instruction was encountered"),
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceError(RuntimeError):
-    """The job asks for a GPU, or a precision of it, that this worker does not have."""
+    """The job requests a GPU, or a precision of it, that this worker does not have."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Gpu:
     Attributes:
         device: its name in torch: "cuda" if it is the only one, else "cuda:0" and so on.
         problem: why it is unusable; None if it is usable.
-        model: its maker's name for it, if torch reports one.
+        model: the manufacturer's name for it, if torch reports one.
         capability: its compute capability, if torch reports it.
     """
 
@@ -89,7 +89,7 @@ def resolve_devices(
     Args:
         requested: "auto", "cuda" or "cpu".
         precision: "stored", "bfloat16" or "float16".
-        gpus: finds the worker's GPUs.
+        gpus: a function that finds the worker's GPUs.
 
     Raises:
         DeviceError: ``cuda`` is requested and a GPU is not usable, or there is none; or a GPU
@@ -141,12 +141,12 @@ def _describe_contract(problem: str, gpus: int) -> str:
 
 
 def _check_precision(precision: str, gpu: Gpu) -> None:
-    """Check that a GPU computes in a precision; below Ampere bfloat16 is emulated, slowly."""
+    """Check that a GPU supports a precision; before Ampere bfloat16 is only emulated, slowly."""
     if precision == "bfloat16" and gpu.capability is not None and gpu.capability < _BFLOAT16_SINCE:
         major, minor = gpu.capability
         raise DeviceError(
             f"--precision bfloat16: {gpu.model} ({gpu.device}, compute capability {major}.{minor}) "
-            "does not compute in it. Pass --precision=float16 or leave it out, or launch with "
+            "does not support it. Pass --precision=float16 or omit it, or launch with "
             "--accelerator nvidia-l4:1 or newer."
         )
 

@@ -1,7 +1,7 @@
-"""The failures of a model's ``predict`` in this process: reported once, counted, at last given up.
+"""The failures of a model's ``predict`` in this process: logs, counts and finally gives up.
 
-A process judges only by its own rows. While every row fails it makes fewer and fewer calls, because
-ten million rows must not be tried one by one on a paid GPU.
+A process judges only by its own rows. While every row fails, the process makes fewer and fewer
+calls, because ten million rows must not be tried one by one on a GPU that costs money.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class NothingPredictedError(RuntimeError):
-    """The model predicted none of this process's many rows."""
+    """The model predicted none of the many rows of this process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Failures:
 
     @property
     def are_all_alike(self) -> bool:
-        """Whether the last blocks failed completely for one reason, so that halving is useless."""
+        """Whether the last blocks failed completely for one reason, which makes halving useless."""
         return self._blocks_alike >= BLOCKS_ALIKE
 
     def note(
@@ -86,8 +86,8 @@ class Failures:
         Args:
             error: the exception.
             frames: the model's own part of its traceback; None if ``predict`` returned.
-            is_explained: whether the error's text says what is wrong, so that the log leaves the
-                traceback out.
+            is_explained: whether the error's text says what is wrong, so the log omits the
+                traceback.
         """
         cause = _find_cause(error, frames)
         text = describe(error)
@@ -112,7 +112,7 @@ class Failures:
         )
 
     def note_success(self) -> None:
-        """Record a predicted row: from now on single rows are to blame again."""
+        """Record a predicted row: from now on a failure is again blamed on single rows."""
         if self._blocks_alike or not self._predicted_any:
             with self._lock:
                 self._predicted_any = True
@@ -180,6 +180,6 @@ def _find_cause(error: BaseException, frames: TracebackType | None) -> str:
     first = last = frames
     while last.tb_next is not None:
         last = last.tb_next
-    # With the line of predict: one line of a library can raise different errors.
+    # Includes the line of predict, because one line of a library can raise different errors.
     places = (f"{each.tb_frame.f_code.co_filename}:{each.tb_lineno}" for each in (first, last))
     return f"{name} {' '.join(places)}"

@@ -1,4 +1,4 @@
-"""The version of a file: its generation in Cloud Storage, its checksum elsewhere.
+"""The version of a file: its generation in Cloud Storage, or its checksum elsewhere.
 
 Beam's filesystems know only size and time; two versions of an object can agree in both.
 """
@@ -30,8 +30,8 @@ class FileVersion:
 
     Attributes:
         path: ``gs://...`` or local.
-        size: in bytes, as it is stored.
-        generation: the object's in Cloud Storage; elsewhere the time at which it was written, in
+        size: the stored size, in bytes.
+        generation: the object's in Cloud Storage; elsewhere the time when it was written, in
             seconds since 1970.
         sha256: of the contents, if computed.
     """
@@ -51,7 +51,7 @@ def match_files(pattern: str) -> list[FileVersion]:
     if pattern.startswith(_GCS):
         found = _match_objects(pattern)
     else:
-        here = "" if "/" in pattern else "./"  # without it Beam finds nothing by a wildcard
+        here = "" if "/" in pattern else "./"  # without it Beam finds nothing for a wildcard
         found = [
             FileVersion(
                 path=file.path.removeprefix(here),
@@ -66,8 +66,8 @@ def match_files(pattern: str) -> list[FileVersion]:
 def find_version(path: str) -> FileVersion | None:
     """Return the version of a file or folder, with the checksum of what is not in Cloud Storage.
 
-    A folder's size is that of its files together, its generation the newest of theirs, and its
-    checksum that of lines with the path, and the checksum or the generation, of each file. None if
+    A folder's size is the total of its files, its generation is their newest, and its checksum
+    is that of a list with each file's path and its checksum or generation. None if
     the file does not exist; the caller reports it if necessary.
     """
     if _WILDCARD.search(path):
@@ -105,7 +105,7 @@ def _find_file_version(path: str) -> FileVersion | None:
 
 
 def _match_objects(pattern: str) -> list[FileVersion]:
-    """Match as ``GCSFileSystem`` does, in one listing with generations."""
+    """Match like ``GCSFileSystem``, in one listing with generations."""
     filesystem: Any = FileSystems.get_filesystem(pattern)
     if pattern.endswith("/"):
         pattern += "*"

@@ -36,10 +36,10 @@ def download_file_to_localfs(path: str) -> Iterator[str]:
 def download_to_localfs(path: str) -> Iterator[str]:
     """Copy a file, a folder or the content of an archive, and give the copy's local path.
 
-    A folder of Cloud Storage is all objects whose names begin with the folder's name and a slash.
-    An archive is a tar, compressed or not, or a zip whose name ends in ``.zip``: many formats of
-    models are zips themselves. If an archive holds only a folder, the path is that folder's.
-    Everything is removed at the end of the ``with`` block.
+    A folder in Cloud Storage consists of all objects whose names begin with the folder's name and a
+    slash. An archive is a tar, compressed or not, or a zip whose name ends in ``.zip``: many
+    formats of models are zips themselves. If an archive contains only a folder, the path is that
+    folder's. Everything is removed at the end of the ``with`` block.
 
     Raises:
         FileNotFoundError: there is neither a file nor a folder.

@@ -1,7 +1,7 @@
 """ApplyModel: predictions for a PCollection of DataFrames, on Beam's RunInference.
 
-RunInference brings its metrics, the sharing of one loaded model between the threads of a process
-and model updates while a job runs; a whole block is one batch of it, and nothing is batched again.
+RunInference provides its metrics, shares one loaded model between the threads of a process, and
+updates models while a job runs. A whole block is one of its batches, and nothing is batched again.
 https://beam.apache.org/documentation/ml/about-ml/
 """
 
@@ -34,9 +34,9 @@ class ApplyModel(beam.PTransform):
 
     Each DataFrame of the result holds the key column(s) and what ``model.predict`` returned for
     its rows, side by side (``template.predict_result`` says what ``predict`` may return), with the
-    index and attrs of its block. One DataFrame is one batch: make them as large as the model likes.
-    ``predict`` gets a DataFrame as it is, with the key column(s); the templates' own sources make
-    ``template.blocks.Block``s, whose keys travel beside the frame.
+    index and attrs of its block. One DataFrame is one batch, so make it as large as suits the
+    model. ``predict`` gets a DataFrame as it is, with the key column(s); the templates' own sources
+    make ``template.blocks.Block``s, whose keys travel with the frame.
 
     An exception from ``predict`` fails the bundle, as in any DoFn, unless
     ``with_exception_handling`` is called.
@@ -44,14 +44,14 @@ class ApplyModel(beam.PTransform):
     Args:
         model: what to predict with; loaded on the workers, once per process.
         key_column: the column that identifies a row, or a list of such columns.
-        device: "auto", "cuda" or "cpu", see ``template.device``; or torch's names of devices, of
-            which each gets a copy of the model.
+        device: "auto", "cuda" or "cpu", see ``template.device``; or torch's names of devices, each
+            of which gets a copy of the model.
         precision: "stored", or "bfloat16" or "float16" for torch's autocast around ``predict``, see
             ``template.compute``.
         model_metadata_pcoll: ``ModelMetadata`` side input of RunInference. Its ``model_id`` is the
             ``ModelFile.id`` of the model to use from then on. One that does not load, or does not
             predict the current model's columns, is refused, logged and counted; the current model
-            stays, which in a new process is ``model``.
+            stays; in a new process that is ``model``.
         reserved_columns: names that ``predict`` must not return, because a later step adds them.
         predict_timeout_sec: how long ``load_model`` and a call of ``predict`` may take before the
             process ends with the stacks of all its threads; None for no limit.
@@ -79,19 +79,19 @@ class ApplyModel(beam.PTransform):
         self._gives_up = False
 
     def with_exception_handling(self, *, gives_up: bool = False) -> ApplyModel:
-        """Make the result ``(predictions, dead_letters)``; one bad row then fails nothing.
+        """Make the result ``(predictions, dead_letters)``; a bad row then fails nothing else.
 
         If ``predict`` raises, or returns fewer entries than rows, the block is halved until the
         rows without a prediction stand alone: they become dead letters, the others are predicted.
         An out-of-memory error is handled in the same way.
 
-        Errors that halving cannot cure fail the bundle: a lost GPU, or a return value of an
+        Errors that halving cannot fix fail the bundle: a lost GPU, or a return value of an
         unusable type or size. After some blocks that failed completely and for one reason, no block
         is halved until a row succeeds; ``template.failures`` has the numbers.
 
         Args:
-            gives_up: whether the bundle fails if none of many rows of several splits, or of the
-                only one, is predicted. Only for blocks of the templates' own sources.
+            gives_up: whether the bundle fails if many rows, of several splits or of the only one,
+                are tried and none is predicted. Only for blocks of the templates' own sources.
         """
         self._handles_exceptions = True
         self._gives_up = gives_up
@@ -174,7 +174,7 @@ class BlockModelHandler(ModelHandler["Block | pd.DataFrame", Part, ServingModel]
         self._model = model
         self._settings = settings
         self._file: ModelFile | None = None
-        # Every thread has its own copy of this handler; the first one loads for all.
+        # Every thread has its own copy of this handler; the first one loads the model for all.
         self._shared = Shared()
         self._serving: ServingModel | None = None
 

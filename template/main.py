@@ -6,14 +6,15 @@ import gc
 import sys
 from pathlib import Path
 
-# Python puts the folder of this file first. There, a user's own module named ``model`` or ``files``
-# would be the template's.
+# Python puts the folder of this file first. With that, importing a user's own module named
+# ``model`` or ``files`` would find the template's.
 _own_folder = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != _own_folder]
 
 from template.run import run  # noqa: E402
 
 if __name__ == "__main__":
-    # Otherwise the interpreter takes most of a second to end: it searches everything imported.
+    # Otherwise the interpreter takes most of a second to end, because it searches everything
+    # imported.
     gc.freeze()
     sys.exit(run(sys.argv[1:]))

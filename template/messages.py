@@ -1,8 +1,8 @@
 """A Pub/Sub message on its way through the streaming pipeline.
 
 ``Messages`` are batched and kept in state: each message once, as received. A block made of them
-carries them in ``attrs``, and its index holds their positions, so that a prediction or dead letter
-finds its message again.
+carries them in ``attrs``, and its index holds their positions, so that the message of a prediction
+or dead letter can be found.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MESSAGES = "messages"
 class Message(NamedTuple):
     """One message; ``publish_time`` in seconds since 1970.
 
-    A tuple and not a dataclass, because that pickles several times faster.
+    A tuple rather than a dataclass, because a tuple pickles several times faster.
     """
 
     payload: bytes

@@ -1,6 +1,6 @@
 """The contract of a user's model: one class, two methods.
 
-``load_model`` turns a path into whatever object predicts; ``predict`` takes a DataFrame. The object
+``load_model`` turns a path into an object that predicts; ``predict`` takes a DataFrame. The object
 is loaded on first use, once per process for all threads and unpickled copies, and it is never
 pickled: only the path travels to a worker.
 """
@@ -36,7 +36,7 @@ class BaseModel:
     Args:
         model_path: where the weights are, ``gs://...`` or local; handed to ``load_model``.
         model_opts: values of the options that the class declares, which become attributes of the
-            model, and further arguments of ``load_model``.
+            model, and other arguments of ``load_model``.
         predict_opts: further arguments of the loaded object's ``predict``, see ``predict``.
 
     Raises:
@@ -46,9 +46,9 @@ class BaseModel:
     columns: Sequence[Column] = ()
     """The columns that the model expects; without any, ``predict`` gets the input's columns."""
     images: ClassVar[Images] = Images()
-    """The images that the model expects. Of a model, ``self.images(df)`` makes a tensor of them."""
+    """The images that the model expects. On a model, ``self.images(df)`` makes a tensor of them."""
     takes_all_gpus: ClassVar[bool] = False
-    """Set it if a model spreads itself over all GPUs of a worker: one copy of it is loaded then."""
+    """Set it if a model spreads itself over all GPUs of a worker; only one copy is then loaded."""
     device: str = "cpu"
     model_version: str = ""
     """Distinguishes files written to the same path one after another."""
@@ -77,7 +77,7 @@ class BaseModel:
         self._loaded: _Loaded | None = None
 
     def inspect(self) -> None:
-        """Read from the file what the model needs to declare, such as ``columns``.
+        """Read from the file what the model has to declare, such as ``columns``.
 
         Override it if necessary. Called once, at the launch, before anything is read; the workers
         get the model in this state. A ParameterError ends the launch with its message.
@@ -134,8 +134,8 @@ def check_predict(model: BaseModel, loaded: Any) -> None:
         return
     names = [name for name in dir(type(model)) if name not in dir(BaseModel)]
     raise TypeError(
-        f"{type(model).__name__} has no predict(df), and neither has what its load_model returned "
-        f"({type(loaded).__name__}){did_you_mean('predict', names)}"
+        f"{type(model).__name__} has no predict(df), and neither does the object that its "
+        f"load_model returned ({type(loaded).__name__}){did_you_mean('predict', names)}"
     )
 
 

@@ -18,7 +18,7 @@ from template.parameters import ParameterError, did_you_mean
 def make_model(
     model_class: type[BaseModel], model_path: str, model_opts: Mapping[str, Any]
 ) -> BaseModel:
-    """Return a model with its options; without options, its constructor may take none."""
+    """Return a model with its options; if there are none, its constructor need not accept any."""
     return model_class(model_path, model_opts) if model_opts else model_class(model_path)
 
 
@@ -40,7 +40,7 @@ def read_model_opts(
     problems = []
     for name, value in _find_option_flags(declared, options).items():
         if name in given:
-            problems.append(f"--{name}, --model_opts: both set {name!r}; leave one out")
+            problems.append(f"--{name}, --model_opts: both set {name!r}; omit one")
             continue
         try:
             given[name] = declared[name].read(value)
@@ -87,7 +87,7 @@ def _parse_model_opts(model_class: type[BaseModel], text: str) -> dict[str, Any]
 def _find_option_flags(
     declared: Mapping[str, Option[Any]], options: PipelineOptions
 ) -> dict[str, str]:
-    """Return a model's options from flags; a flag that Beam has is Beam's."""
+    """Return a model's options from flags; a flag that Beam also has belongs to Beam."""
     added: list[str] = []
 
     def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -2,9 +2,9 @@
 
 ``ServingModel`` loads models, lets a newer one serve or refuses it, and frees replaced ones.
 ``WatchModels`` finds the newest file of a pattern. It replaces Beam's ``WatchFilePattern``, which
-needs a matching file before the job starts, lets every prediction wait for it, and never looks at a
-name again: here an overwritten file is a new model. A timer that sets itself again looks for files;
-it needs no splittable DoFn and no shuffle.
+needs a matching file before the job starts, makes every prediction wait for it, and never checks a
+name again; here an overwritten file is a new model. A timer that keeps resetting itself looks for
+files; it needs no splittable DoFn and no shuffle.
 https://beam.apache.org/documentation/ml/side-input-updates/
 """
 
@@ -60,7 +60,7 @@ _ID = re.compile(r"(?P<path>.+)#(?P<version>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file of weights; ``version`` is the time at which a watched one was last written."""
+    """A file of weights; ``version`` is the time when a watched one was last written."""
 
     path: str
     version: str = ""
@@ -118,8 +118,8 @@ class ServingModel:
         logged and counted.
 
         Raises:
-            Exception: the launched model does not load, or the GPU is lost, for which no model is
-                refused.
+            Exception: the launched model does not load, or the GPU is lost, in which case no model
+                is refused.
         """
         if self._serving is None:
             gc.freeze()  # the imports, so that only the garbage of loading is searched
@@ -135,7 +135,7 @@ class ServingModel:
         Raises:
             Exception: see ``Predictor.predict`` and ``Predictor.predict_or_halve``.
         """
-        if _A_MODEL_DIED.is_set():  # a thread still used it when it was replaced
+        if _A_MODEL_DIED.is_set():  # a thread was still using it when it was replaced
             _free_garbage()
         sample = None
         if self._sample is None or self._unlike is not None:
@@ -169,7 +169,7 @@ class ServingModel:
             self._serving, self._unlike = newer, earlier
 
     def _try_launched(self, newer: ModelFile) -> Copies | None:
-        """Return the launched model, which a newer one that comes first must resemble."""
+        """Return the launched model, which a newer one must resemble even if it is loaded first."""
         launched = ModelFile.of(self._launched)
         try:
             return self._load(launched)
@@ -183,14 +183,14 @@ class ServingModel:
             return None
 
     def _compare_late(self, sample: Block) -> None:
-        """Compare a model that was loaded before there were rows, on the first suitable ones."""
+        """Compare a model that was loaded before there were rows, using the first suitable rows."""
         earlier, serving = self._unlike, self._serving
         if earlier is None or serving is None:
-            return  # Another thread has done it.
+            return  # Another thread has already done it.
         try:
             earlier.predict(sample)
         except Exception as error:
-            _log.info("no rows to compare models on, the next may do: %s", describe(error))
+            _log.info("these rows cannot compare models, later ones may: %s", describe(error))
             return
         try:
             _check_alike(earlier, serving, sample)
@@ -200,7 +200,8 @@ class ServingModel:
         self._unlike = None
 
     def _load(self, file: ModelFile) -> Copies:
-        # Once: with "auto" an update after the loss of a GPU must not move the job to the CPU.
+        # Only once, because with "auto" an update after the loss of a GPU must not move the job to
+        # the CPU.
         self._devices = devices = self._devices or self._find_devices()
         models = []
         for device in devices[:1] if self._launched.takes_all_gpus else devices:
@@ -247,8 +248,8 @@ def _free_garbage() -> None:
     """Free the garbage of a load or a replaced model, and freeze what stays.
 
     The objects of the imports and the model live as long as the process: collecting over them again
-    and again costs 5 % of a small model's CPU time. But frozen garbage stays, with its memory and
-    sockets: after a model has died, everything must be thawed.
+    and again costs 5 % of a small model's CPU time. But frozen garbage keeps its memory and
+    sockets, so everything must be unfrozen once a model is no longer used.
     """
     if _A_MODEL_DIED.is_set():
         _A_MODEL_DIED.clear()
@@ -258,11 +259,11 @@ def _free_garbage() -> None:
 
 
 class WatchModels(beam.PTransform):
-    """Makes a ``ModelMetadata`` for the newest file, at the start and whenever it changes.
+    """Produces a ``ModelMetadata`` for the newest file, at the start and whenever it changes.
 
     Args:
         pattern: the files to watch, ``gs://...`` or local.
-        model_path: the model while no file matches.
+        model_path: the model to use while no file matches.
     """
 
     def __init__(self, pattern: str, model_path: str) -> None:

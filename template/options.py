@@ -2,10 +2,11 @@
 
 One image holds all templates; the parameters of a launch decide which of them runs.
 
-The options are generated from ``template.parameters``. None is required for argparse, because Beam
-parses the options of all imported subclasses together and an unrelated pipeline would exit:
-``PredictConfig`` and ``StreamConfig`` find missing ones. Defaults are applied there as well. Import
-this module only where a template is launched: its flags (``--input``) are common names.
+The options are generated from ``template.parameters``. None of them is required by argparse,
+because Beam parses the options of all imported subclasses together and an unrelated pipeline would
+exit. ``PredictConfig`` and ``StreamConfig`` find missing ones. Defaults are applied there as well.
+Import this module only where a template is launched, because its flags (``--input``) have common
+names.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class PredictConfig:
     predict_timeout_sec: int | None = None
     model_opts: Mapping[str, Any] = field(default_factory=dict)
     max_rows: int | None = None
-    """Of the input, the first; for ``template.trial``."""
+    """Limits the rows that are read; for ``template.trial``."""
     model: BaseModel = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -95,7 +96,7 @@ class PredictConfig:
         output = str(values.get("output"))
         if output.endswith("/"):
             problems.append(
-                f"--output {output!r}: names a folder; add what the files' names begin with: "
+                f"--output {output!r}: names a folder; add the beginning of the files' names: "
                 f"{output}predictions"
             )
         if wildcard := re.search(r"[*?\[]", output):
@@ -150,13 +151,11 @@ class StreamConfig:
         topic, prefix = values.get("dead_letter_topic"), values.get("dead_letter_output")
         temp_location = options.view_as(GoogleCloudOptions).temp_location
         if topic and prefix:
-            problems.append(
-                "--dead_letter_topic, --dead_letter_output: dead letters go to one of the two"
-            )
+            problems.append("--dead_letter_topic, --dead_letter_output: give only one of the two")
         elif not topic and not prefix and not temp_location:
             problems.append(
-                "--dead_letter_topic: with neither it nor --dead_letter_output, dead letters go "
-                "below --temp_location, and there is none"
+                "--dead_letter_topic: without it and --dead_letter_output, dead letters go below "
+                "--temp_location, which is missing"
             )
         elif not topic and not prefix:
             values["dead_letter_output"] = f"{temp_location.rstrip('/')}/dead-letters/letters"
@@ -169,7 +168,7 @@ def choose_template(options: PipelineOptions) -> Template:
     """Return the template whose parameters are given.
 
     Raises:
-        ParameterError: they are of several templates.
+        ParameterError: they belong to several templates.
     """
     given = options.view_as(TemplateOptions)
     own = {
@@ -186,7 +185,7 @@ def choose_template(options: PipelineOptions) -> Template:
     if own[BATCH.name] and own[STREAMING.name]:
         raise ParameterError(
             f"--{own[BATCH.name][0]} is of the {BATCH.name} template, "
-            f"--{own[STREAMING.name][0]} of the {STREAMING.name} template: leave one out"
+            f"--{own[STREAMING.name][0]} of the {STREAMING.name} template: omit one"
         )
     return STREAMING if own[STREAMING.name] else BATCH
 
@@ -196,7 +195,7 @@ def check_flags(
 ) -> None:
     """Check that no flag is a misspelt template parameter, or option of the model.
 
-    Unknown flags that resemble none are kept: the launcher passes its own flags.
+    Other unknown flags are kept, because the launcher passes flags of its own.
 
     Raises:
         ParameterError: flags are misspelt; the message lists all of them.
@@ -317,8 +316,8 @@ def _check_label(options: PipelineOptions) -> None:
         if MODEL_LABEL in label:
             raise ParameterError(
                 "--model_class: the template is made for one model, and the launch's "
-                "additionalPipelineOptions replace the template's, which name its class; give "
-                f"model_class=MODULE:CLASS among them as well. The label of the job: {label}"
+                "additionalPipelineOptions replace the template's, which name its class; add "
+                f"model_class=MODULE:CLASS to them. The label of the job: {label}"
             )
 
 

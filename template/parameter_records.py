@@ -1,6 +1,6 @@
 """The records for template parameters and templates.
 
-Standard library only, as ``template.parameters``. Field names and ``ParamType`` mirror
+Standard library only, like ``template.parameters``. Field names and ``ParamType`` mirror
 ``ParameterMetadata`` of the Dataflow REST API:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/ParameterMetadata
 """
@@ -83,8 +83,8 @@ class Parameter:
 class Template:
     """A Flex Template: its names, its streaming modes and the parameters that it takes.
 
-    A streaming template says which of Dataflow's streaming modes it supports; the default is
-    "AT_LEAST_ONCE" or "EXACTLY_ONCE". A batch template has none of them.
+    A streaming template states which of Dataflow's streaming modes it supports; the default is
+    "AT_LEAST_ONCE" or "EXACTLY_ONCE". A batch template states none.
     """
 
     name: str

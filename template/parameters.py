@@ -1,7 +1,7 @@
 """Every template parameter, declared once.
 
-From these records follow the Beam options (``template.options``), the metadata JSON
-(``launcher.package.metadata``) and the parameter table of the README. Standard library only,
+The Beam options (``template.options``), the metadata JSON (``launcher.package.metadata``)
+and the parameter table of the README are derived from these records. Standard library only,
 because the launcher imports this module and must answer without Beam or torch.
 """
 
@@ -46,7 +46,7 @@ __all__ = [
     "did_you_mean",
 ]
 
-# Names of Pub/Sub have three characters or more; a project may be scoped by a domain.
+# Pub/Sub names have three characters or more; a project may be scoped by a domain.
 _PUBSUB = r"^projects/[a-z][-a-z0-9:.]{{4,61}}[a-z0-9]/{}/[A-Za-z][-_.~+%A-Za-z0-9]{{2,254}}$"
 _TOPIC = _PUBSUB.format("topics")
 _SUBSCRIPTION = _PUBSUB.format("subscriptions")
@@ -55,8 +55,8 @@ _PREDICTION_ACCELERATOR = Parameter(
     name="prediction_accelerator",
     label="GPU of the prediction step",
     help_text=(
-        "Gives only the prediction step a GPU; the other steps run on workers without one. Not "
-        "together with an accelerator of all workers. "
+        "Gives a GPU only to the prediction step; the other steps run on workers without one. It "
+        "cannot be combined with an accelerator for all workers. "
         "Example: type:nvidia-l4;count:1;install-nvidia-driver:latest"
     ),
     param_type=ParamType.TEXT,
@@ -88,7 +88,7 @@ BATCH = Template(
         Parameter(
             name="input_format",
             label="Input format",
-            help_text="Format of the input files; auto goes by the file name. Example: csv",
+            help_text="Format of the input files; auto decides by the file name. Example: csv",
             param_type=ParamType.ENUM,
             group="Input",
             is_optional=True,
@@ -116,8 +116,8 @@ BATCH = Template(
             name="csv_delimiter",
             label="CSV delimiter",
             help_text=(
-                "What separates the fields of CSV; auto goes by each file's first records, or by "
-                "Excel's line sep=;. Example: semicolon"
+                "Separator of CSV fields; auto decides by each file's first records, or by Excel's "
+                "line sep=;. Example: semicolon"
             ),
             param_type=ParamType.ENUM,
             group="Input",
@@ -135,9 +135,9 @@ BATCH = Template(
             name="column_types",
             label="Types of CSV columns",
             help_text=(
-                "Columns of CSV that are text or number whatever their first thousand values are, "
-                "as name:type, separated by commas; folders day=... are text without. "
-                "Example: zip:text,age:number"
+                "Types of CSV columns, text or number, as name:type, separated by commas; they "
+                "override what the first thousand values suggest. A column from folders day=... is "
+                "text unless it is listed. Example: zip:text,age:number"
             ),
             param_type=ParamType.TEXT,
             group="Input",
@@ -151,7 +151,8 @@ BATCH = Template(
             label="Output prefix",
             help_text=(
                 "Prefix of the prediction files; dead letters go to the same prefix followed by "
-                "-errors, the record of the run to <output>-run.json. Example: gs://my-bucket/predictions/2026-11-22/fashion"
+                "-errors, and the record of the run goes to <output>-run.json. "
+                "Example: gs://my-bucket/predictions/2026-11-22/fashion"
             ),
             param_type=ParamType.GCS_WRITE_FILE,
             group="Output",
@@ -175,9 +176,10 @@ BATCH = Template(
             name="max_dead_letter_share",
             label="Largest share of dead letters",
             help_text=(
-                "Share of the rows read, from 0 to 1, that may be dead letters; with more the job "
-                "fails after it has written everything. Without it the job fails if it predicts "
-                "none of its rows; with 1 it never fails for that. Example: 0.01"
+                "Share of the rows read, from 0 to 1, that may be dead letters; with a larger "
+                "share, the job fails after it has written everything. By default the job fails if "
+                "it predicts none of its rows; with 1 it never fails because of dead letters. "
+                "Example: 0.01"
             ),
             param_type=ParamType.NUMBER,
             group="Output",
@@ -205,7 +207,7 @@ STREAMING = Template(
     streaming=True,
     supports_at_least_once=True,
     supports_exactly_once=True,
-    # A prediction may be published twice. It names its message, so that consumers can drop one.
+    # A prediction may be published twice. It names its message, so consumers can drop duplicates.
     default_streaming_mode="AT_LEAST_ONCE",
     parameters=(
         Parameter(
@@ -223,9 +225,9 @@ STREAMING = Template(
             name="message_format",
             label="Message format",
             help_text=(
-                "What a message holds; auto goes by its attribute content_type "
-                "(application/json, image/png, application/octet-stream for raw pixels) or, "
-                "without one, by its first bytes: JSON or an image file. Example: json"
+                "What a message holds; auto decides by its attribute content_type "
+                "(application/json, image/png, application/octet-stream for raw pixels) "
+                "or, without one, by its first bytes: JSON or an image file. Example: json"
             ),
             param_type=ParamType.ENUM,
             group="Input",
@@ -280,7 +282,7 @@ STREAMING = Template(
             label="Dead-letter file prefix",
             help_text=(
                 "Prefix of the files of dead letters if there is no dead-letter topic. Without "
-                "it they go to dead-letters below the temp location. "
+                "it they go to dead-letters under the temp location. "
                 "Example: gs://my-bucket/dead-letters/fashion"
             ),
             param_type=ParamType.GCS_WRITE_FILE,
@@ -293,8 +295,8 @@ STREAMING = Template(
             name="model_update_pattern",
             label="Model updates",
             help_text=(
-                "File pattern that is watched while the job runs: the newest file that matches "
-                "becomes the model, if it is one of this kind. A file may be overwritten. "
+                "File pattern that is watched while the job runs: the newest matching file "
+                "becomes the model, if it is a model of the same kind. A file may be overwritten. "
                 "Example: gs://my-bucket/models/fashion-*.pth"
             ),
             param_type=ParamType.TEXT,
@@ -309,7 +311,7 @@ STREAMING = Template(
             name="max_batch_duration_ms",
             label="Longest wait for a batch",
             help_text=(
-                "Milliseconds that a message waits at most for others to fill its batch. "
+                "Longest time, in milliseconds, that a message waits for others to fill its batch. "
                 "Example: 200"
             ),
             param_type=ParamType.NUMBER,

@@ -38,13 +38,13 @@ class EntryCountError(ValueError):
 class TakenColumnError(ValueError):
     """predict returned a column whose name is already written beside the prediction.
 
-    A row can be the cause: a model may return input columns, and they differ between rows.
+    A row can be the cause, because a model may return input columns, which differ between rows.
     """
 
     def __init__(self, column: str, written: Sequence[str]) -> None:
         are = "is" if len(written) == 1 else "are"
         super().__init__(
-            f"predict returned a column {column!r} that is there already, because "
+            f"predict returned a column {column!r} that already exists, because "
             f"{', '.join(written)} {are} written beside the prediction: rename or drop the model's "
             "column"
         )
@@ -56,7 +56,7 @@ class TakenColumnError(ValueError):
 
 
 class UnusablePredictionError(TypeError):
-    """predict returned something that no row can cause: the model must change."""
+    """predict returned something that no row can cause, so the model must change."""
 
 
 def join_predictions(
@@ -68,11 +68,11 @@ def join_predictions(
     structured array give one column for each name. A Series has its name or "prediction"; arrays
     (of any library that NumPy can read), tensors (of any device) and lists become the column
     "prediction", with a list per row if they have more than one dimension. A single value (without
-    dimensions, as ``squeeze`` leaves of one row) is one entry. None adds no column.
+    dimensions, such as ``squeeze`` returns for one row) is one entry. None adds no column.
 
     Rows are numbered from 0 for ``predict``: a DataFrame or Series with the same numbers in another
-    order, sorted or grouped by predict, is put back into order. With any other index the order
-    stays.
+    order, sorted or grouped by predict, is put back into order. With any other index, the order
+    does not change.
 
     Raises:
         EntryCountError: not one entry per row.
@@ -148,19 +148,20 @@ def _is_foreign(value: Any) -> bool:
     """Return whether a value is an array of another library, such as JAX, TensorFlow or pyarrow."""
     if isinstance(value, np.ndarray | np.generic) or is_tensor(value):
         return False
-    # NumPy rounds integers beside pandas' missing values.
+    # NumPy rounds integers in a column with pandas' missing values.
     return hasattr(value, "__array__") and type(value).__module__.partition(".")[0] != "pandas"
 
 
 def _to_array(value: Any) -> Any:
-    """Return a tensor or another library's array as one of NumPy, or as a list; else the value."""
+    """Return tensors and other libraries' arrays as a NumPy array or list; other values as is."""
     if isinstance(value, np.ndarray):
         return value
     if is_tensor(value):
         return tensor_to_array(value)
     if not _is_foreign(value):
         return value
-    if hasattr(value, "to_pylist"):  # pyarrow: as floats, integers beside nulls would be rounded
+    # pyarrow: with nulls, integers would become floats and be rounded
+    if hasattr(value, "to_pylist"):
         return value.to_pylist()
     array = np.asarray(value)
     # bfloat16, for instance, a type that the library adds to NumPy's own.
@@ -216,7 +217,7 @@ def _join_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _typed(cells: np.ndarray) -> pd.Series[Any]:
-    """Return cells in the type of all of them: floats would round integers among gaps."""
+    """Return cells in a type that holds all exactly: floats would round integers with gaps."""
     column = pd.Series(cells, dtype=object)
     return (
         column if infer_dtype(cells, skipna=False).startswith("mixed") else column.infer_objects()
@@ -227,7 +228,7 @@ def _in_order(columns: pd.DataFrame) -> pd.DataFrame:
     index = columns.index
     if isinstance(index, pd.RangeIndex) and index.start == 0:
         return columns
-    # A named index is a column of the user's, whose numbers may look like row numbers.
+    # A named index is one of the user's columns, whose numbers may look like row numbers.
     if index.name is None and index.dtype.kind == "i":
         order = np.argsort(index, kind="stable")
         if np.array_equal(index[order], np.arange(len(index))):
@@ -236,7 +237,7 @@ def _in_order(columns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_no_columns(returned: Any, rows: int) -> None:
-    """Check that the entries are not columns: a block halved to as many rows would pass."""
+    """Check that the entries are not columns: a block halved to as many rows would look correct."""
     if (
         isinstance(returned, Sequence)
         and len(returned) > 0

@@ -1,8 +1,8 @@
 """Calls of a model's ``predict``: on a block, on one row of it, on its halves.
 
-All calls are one step, ``_attempt``: rows, as read, give predictions or a ``Failure``. A failed
-block is halved until the rows that cannot be predicted stand alone. Errors that no row can cause
-are raised: a result of an unusable kind or size, a lost GPU.
+All calls go through one step, ``_attempt``: rows, as read, give predictions or a ``Failure``. A
+failed block is halved until the rows that cannot be predicted stand alone. Errors that no row can
+cause are raised: a result of an unusable kind or size, a lost GPU.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Predictor:
         model_id: its name in predictions and messages.
         key_columns: the columns beside a block that are its key.
         reserved_columns: names that ``predict`` must not return.
-        compute: its device and precision.
+        compute: the model's device and precision.
         timeout_sec: how long a call may take before the process ends; None for no limit.
         failures: the record of failed calls.
         checks_precision: whether a model that does not call torch is an error.
@@ -126,7 +126,7 @@ class Predictor:
         if not self._failures.are_all_alike:
             self._check(rows, 0, stop)
         elif stop > 1:
-            # The middle row: a first row is more often odd, a header for instance.
+            # The middle row, because a first row is more often unusual, for instance a header.
             middle = stop // 2
             alone = self._attempt(rows, middle, middle + 1)
             if isinstance(alone, Failure):
@@ -169,8 +169,8 @@ class Predictor:
     def _check(self, rows: Rows, start: int, stop: int) -> None:
         """Check once, before a result is accepted, that the number of entries is not a coincidence.
 
-        A list with as many columns as rows looks like one entry per row; a single row reveals it. A
-        row that raises proves nothing.
+        A list with as many columns as rows looks like one entry per row; predicting a single row
+        reveals the difference. A row that raises proves nothing.
         """
         if not self._checked and stop - start > 1:
             outcome = self._attempt(rows, start, start + 1)
@@ -188,7 +188,7 @@ class Predictor:
         return predictions
 
     def _attempt(self, rows: Rows, start: int, stop: int) -> pd.DataFrame | Failure:
-        """Call ``predict`` on some rows; again alone on the device if others filled its memory."""
+        """Call ``predict`` on some rows; if others filled the device, again without them."""
         with self._turns.shared() as turn:
             outcome = self._try(rows, start, stop)
         if isinstance(outcome, Failure) and outcome.out_of_memory and not turn.was_alone:
@@ -213,7 +213,7 @@ class Predictor:
             frames = _frames_of_model(error)
             is_explained = frames is not None and _is_explained(error, frames, self._model)
             failure = self._failures.note(error, frames, is_explained=is_explained)
-        # After the handler the traceback is gone, and with it the failed call's tensors.
+        # After the handler the traceback is gone, and so are the failed call's tensors.
         if failure.out_of_memory:
             release_memory()
         return failure
@@ -233,7 +233,8 @@ class Predictor:
                     raise
                 raise UnusablePredictionError(f"{error}: return one for each row") from None
             except TakenColumnError as error:
-                if error.column in given:  # The model returns its rows: others may lack the column.
+                # The model returns its input columns, and other rows may lack the column.
+                if error.column in given:
                     raise
                 raise UnusablePredictionError(str(error)) from None
         predictions.index = part.index
@@ -242,7 +243,7 @@ class Predictor:
 
     @contextmanager
     def _precision_checked(self) -> Iterator[None]:
-        """Check once that the precision has something to act on in these calls."""
+        """Check once that the precision has an effect on these calls."""
         if not self._checks_precision:
             yield
             return
@@ -251,8 +252,8 @@ class Predictor:
         if not calls:
             raise UnusablePredictionError(
                 f"--precision {self._compute.precision!r}: {type(self._model).__name__}.predict "
-                "calls nothing of torch in its thread, and the precision is torch's autocast, so "
-                "it changes nothing: leave the parameter out"
+                "does not call torch in its thread, so the precision, which relies on torch's "
+                "autocast, has no effect: omit the parameter"
             )
         self._checks_precision = False
 
@@ -274,7 +275,7 @@ def _name_misfits(error: str, misfits: Mapping[str, str]) -> str:
     """Return a row's error with the columns of numbers in which the row has texts.
 
     An error that quotes a text, ``could not convert string to float: 'old'``, is about that text;
-    others may have other reasons, and stay unchanged.
+    other errors may have other reasons, and stay unchanged.
     """
     quoted = {column: text for column, text in misfits.items() if repr(text) in error}
     problems = "; ".join(
@@ -308,7 +309,7 @@ def _frames_of_model(error: BaseException) -> TracebackType | None:
 
 
 def _is_explained(error: BaseException, frames: TracebackType, model: BaseModel) -> bool:
-    """Return whether an error's text says what is wrong with a row, a missing value for instance.
+    """Return whether an error's text says what is wrong with a row, for instance a missing value.
 
     That is so if the template raised it, and if the model has no code of the user's.
     """
@@ -321,7 +322,7 @@ def _is_explained(error: BaseException, frames: TracebackType, model: BaseModel)
 def _is_ctrl_c(error: BaseException) -> bool:
     """Return whether a user's signal raised the exception, not the model.
 
-    A signal only reaches the main thread, and never at a ``raise``.
+    A signal reaches only the main thread, and never at a ``raise`` statement.
     """
     if not isinstance(error, KeyboardInterrupt):
         return False

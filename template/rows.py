@@ -47,7 +47,7 @@ class Rows:
     """The rows of a block, available any number of times.
 
     A block with an origin is handed out without a copy, and restored only if it is needed again.
-    Other blocks' lists, arrays and the like are copied.
+    Lists, arrays and similar cells of other blocks are copied.
     """
 
     def __init__(self, block: Block) -> None:
@@ -140,7 +140,7 @@ def _own(cell: Any) -> Any:
         return cell.clone()
     try:
         return copy.deepcopy(cell)
-    except Exception:  # foreign objects may raise anything
+    except Exception:  # objects of other libraries may raise anything
         return cell
 
 

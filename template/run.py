@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import (
 )
 from apache_beam.runners.runner import PipelineState
 
-from template import without_torch  # noqa: F401 - before what imports RunInference
+from template import without_torch  # noqa: F401 - before anything imports RunInference
 from template.batch import build_batch_pipeline, make_reader
 from template.options import (
     PredictConfig,
@@ -60,9 +60,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _leave_out_package_list(options: PipelineOptions) -> None:
-    """Let Beam stage no list of the launcher's packages: ``pip freeze`` takes half a second.
+    """Keep Beam from staging a list of the launcher's packages, which takes half a second.
 
-    The image lists its content. ``--experiments=log_submission_environment`` brings the list back.
+    The image already determines which packages are installed.
+    ``--experiments=log_submission_environment`` brings the list back.
     """
     debug = options.view_as(DebugOptions)
     if not debug.lookup_experiment("log_submission_environment"):

@@ -60,8 +60,8 @@ MODEL_OPTS = Parameter(
     name="model_opts",
     label="Options of the model",
     help_text=(
-        "What the model class leaves to the launch, as a JSON object: options that it declares, or "
-        'arguments of its load_model. Example: {"threshold": 0.7}'
+        "Values for the model class, as a JSON object: options that it declares, or arguments of "
+        'its load_model. Example: {"threshold": 0.7}'
     ),
     param_type=ParamType.TEXT,
     group="Model",
@@ -102,7 +102,7 @@ DEVICE = Parameter(
     default="auto",
     enum_options=(
         EnumOption(value="auto", label="Automatic", description="The GPU, if there is one."),
-        EnumOption(value="cuda", label="GPU", description="A GPU; its absence fails the job."),
+        EnumOption(value="cuda", label="GPU", description="A GPU; without one the job fails."),
         EnumOption(value="cpu", label="CPU", description="The CPU, even if there is a GPU."),
     ),
 )
@@ -110,9 +110,9 @@ PREDICT_TIMEOUT_SEC = Parameter(
     name="predict_timeout_sec",
     label="Time limit of the model",
     help_text=(
-        "Seconds that loading the model, or one call of its predict, may take. After them the "
-        "worker process ends and logs the stacks of all its threads; the work is tried again. "
-        "Without it nothing ends a model that hangs. Example: 600"
+        "Time limit in seconds for loading the model and for each call of its predict. When it is "
+        "exceeded, the worker process logs the stacks of all its threads and ends; the work is "
+        "tried again. Without it, a model that hangs is never stopped. Example: 600"
     ),
     param_type=ParamType.NUMBER,
     group="Model",
@@ -124,8 +124,8 @@ PRECISION = Parameter(
     label="Precision",
     help_text=(
         "Precision of the computation: stored is the type of the weights; bfloat16 and float16 run "
-        "predict under torch's autocast, for speed at the cost of exactness. A GPU that cannot "
-        "compute in it fails the job. Example: bfloat16"
+        "predict under torch's autocast, trading accuracy for speed. If a GPU cannot "
+        "compute in it, the job fails. Example: bfloat16"
     ),
     param_type=ParamType.ENUM,
     group="Model",

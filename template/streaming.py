@@ -23,7 +23,7 @@ def build_streaming_pipeline(pipeline: beam.Pipeline, config: StreamConfig) -> N
     """Add the steps of a streaming prediction to a pipeline.
 
     Nothing is grouped by key, and the SDK's Pub/Sub transforms are used as they are: Dataflow
-    replaces them by its own.
+    replaces them with its own.
     """
     models = None
     if config.model_update_pattern is not None:

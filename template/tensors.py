@@ -18,7 +18,7 @@ def is_tensor(value: object) -> TypeGuard[torch.Tensor]:
 
 
 def to_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """Return a tensor on a device; to a GPU it moves from pinned memory, without waiting for it.
+    """Return a tensor on a device; it moves to a GPU from pinned memory, without waiting.
 
     Move small types, such as bytes of pixels, and cast them on the device.
     """

@@ -1,6 +1,6 @@
 """``predict_timeout_sec``: ends a call of a model that hangs.
 
-No thread can stop another one that hangs in ``load_model`` or ``predict``. So the process ends,
+A thread cannot stop another one that hangs in ``load_model`` or ``predict``. So the process ends,
 with the stacks of all its threads on stderr: its work is done again elsewhere, or its job fails.
 """
 
@@ -23,7 +23,7 @@ class _ProcessTimer:
         self._lock = threading.Lock()
         self._deadlines: dict[object, float] = {}
         self._earliest: float | None = None
-        """The one that faulthandler knows."""
+        """The timer that faulthandler offers."""
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:

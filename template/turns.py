@@ -1,7 +1,8 @@
-"""Turns on a device: calls run side by side, and one that ran out of memory has its next try alone.
+"""Turns on a device: calls run side by side; after running out of memory, one runs alone.
 
-Threads that share a GPU share its memory. One that finds it full gets its error at once, while the
-others still compute: halving would reach single rows, and give them up, before memory is free.
+Threads that share a GPU share its memory. A thread that finds it full gets an error at once, while
+the others still compute: halving would reach single rows, and give up on them, before memory is
+free.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from functools import cache
 
 @dataclass
 class Turn:
-    """A use of the device; ``was_alone`` is set at its end."""
+    """A use of the device; ``was_alone`` is set when it ends."""
 
     was_alone: bool = False
 
 
 class Turns:
-    """The turns of this process's threads on one device. A thread has one at a time."""
+    """The turns of this process's threads on one device. A thread has only one turn at a time."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -31,7 +32,7 @@ class Turns:
 
     @contextmanager
     def shared(self) -> Iterator[Turn]:
-        """Use the device beside others; blocks while another thread uses it alone or waits to."""
+        """Use the device with others; blocks while another thread uses it alone or waits to."""
         turn = Turn()
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting_alone)
@@ -46,7 +47,7 @@ class Turns:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Use the device while no other thread does; blocks until those on it have ended."""
+        """Use the device while no other thread does; blocks until the others have finished."""
         with self._changed:
             self._waiting_alone += 1
             self._changed.wait_for(lambda: not self._running)

@@ -11,7 +11,7 @@ SHOWN_REASONS = 3
 
 
 class RunFailedError(RuntimeError):
-    """Too few rows of the run were predicted; the message says how few, and why."""
+    """Too few rows of the run were predicted; the message says how many, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)

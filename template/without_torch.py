@@ -1,7 +1,8 @@
 """Imports Beam's RunInference without torch in processes that only build a pipeline.
 
-Beam imports torch, a second of CPU, for its model manager. No template uses that, and an
-environment without torch lacks it anyway. Import this module before all others of the template.
+Beam imports torch, which takes a second of CPU time, for its model manager. No template uses that
+manager, and an environment without torch lacks it anyway. Import this module before all others of
+the template.
 """
 
 import sys

@@ -21,7 +21,7 @@ _MOST_WORKERS = 6  # each has up to a gigabyte
 
 
 def pytest_configure() -> None:
-    """React to an interrupt, which a shell disables for programs in the background."""
+    """React to an interrupt, which a shell disables for background programs."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect no garbage while modules are imported, nor later among what they hold."""
+    """Collect no garbage while modules are imported, nor later among the objects that they hold."""
     gc.disable()
     try:
         return (yield)
@@ -43,7 +43,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are cores: tests spend part of their time waiting."""
+    """Return one more than the number of cores, because tests spend part of their time waiting."""
     return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
 
 
@@ -55,7 +55,7 @@ def pytest_make_parametrize_id(val: Any) -> str | None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling | None:
     if config.getoption("dist") != "loadfile":
         return None
-    # Otherwise files of many tests go first, however quick they are.
+    # Otherwise files with many tests go first, however quick they are.
     config.option.loadscopereorder = False
     return FolderScheduling(config, log)
 
@@ -80,7 +80,7 @@ def garments(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 @pytest.fixture(scope="session")
 def fashion_mnist() -> ImageSet:
-    """1,000 real Fashion-MNIST images and the recipe's weights; skips if they are absent."""
+    """1,000 real Fashion-MNIST images and the recipe's weights; if absent, skips the test."""
     folder = REAL_DATA / "fashion-mnist"
     found = ImageSet(
         folder / "t1k-images-idx3-ubyte.gz",
@@ -102,7 +102,7 @@ def image_set(request: pytest.FixtureRequest) -> ImageSet:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.EmulatorInfo]:
-    """A local Dataflow in a process of its own, on free ports."""
+    """A local Dataflow in a separate process, on free ports."""
     with run_emulator(tmp_path_factory.mktemp("emulator"), images=None) as info:
         yield info
 

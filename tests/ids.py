@@ -1,4 +1,4 @@
-"""Short readable ids of parametrized cases, made of their values."""
+"""Short, readable ids for parametrized cases, derived from their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A consumer and producer of the streaming tests, on the real Pub/Sub client."""
+"""A consumer and producer for the streaming tests, using the real Pub/Sub client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_SEC = 120
 
 @dataclass(frozen=True)
 class Received:
-    """A message as it came out of a subscription."""
+    """A message as received from a subscription."""
 
     payload: bytes
     attributes: Mapping[str, str]
@@ -73,7 +73,7 @@ class Topic:
         return list(self._publisher.list_topic_subscriptions(topic=self.path).subscriptions)
 
     def receive_until(self, done: Callable[[list[Received]], Any]) -> list[Received]:
-        """Receive and acknowledge until ``done`` says so of everything received so far."""
+        """Receive and acknowledge until ``done`` returns True for everything received so far."""
         deadline = time.monotonic() + TIMEOUT_SEC
         while not done(self.received):
             assert time.monotonic() < deadline, f"{len(self.received)} messages in {self.name}"

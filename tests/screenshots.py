@@ -1,7 +1,8 @@
 """Takes the README's screenshots of the console: the form, a running job, results.
 
-``python -m tests.screenshots`` starts a local Dataflow of its own, sets up the demo by its page,
-and runs a batch and a stream. It needs Chromium, its driver, and Google's Pub/Sub emulator.
+``python -m tests.screenshots`` starts its own local Dataflow, sets up the demo through the
+console, and runs a batch job and a stream. It needs Chromium, its driver, and Google's Pub/Sub
+emulator.
 """
 
 from __future__ import annotations

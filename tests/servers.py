@@ -21,7 +21,7 @@ class QuietHandler(BaseHTTPRequestHandler):
     """A handler that keeps connections open, logs nothing and answers with whole bodies."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body in one packet: two would wait for each other
+    wbufsize = -1  # headers and body in one packet, because two would wait for each other
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
@@ -52,7 +52,7 @@ def serve_app(app: Any, **config: Any) -> Iterator[int]:
     options = {"log_level": "warning", "lifespan": "off", **config}
     server = uvicorn.Server(uvicorn.Config(app, **options))
     # If a socket does not say that it is TCP, asyncio leaves Nagle's algorithm on, and every answer
-    # on a connection that is kept open waits 40 ms.
+    # on an open connection waits 40 ms.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(_BACKLOG)

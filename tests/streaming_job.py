@@ -19,7 +19,7 @@ _DEADLINE_SEC = 90
 
 
 def wait_until(condition: Callable[[], Any], explain: Callable[[], str]) -> None:
-    """Poll; fail with the explanation when the time is over."""
+    """Poll; fail with the explanation when the time is up."""
     deadline = time.monotonic() + _DEADLINE_SEC
     while not condition():
         assert time.monotonic() < deadline, explain()
@@ -27,7 +27,7 @@ def wait_until(condition: Callable[[], Any], explain: Callable[[], str]) -> None
 
 
 class Job:
-    """A job, by the flexpack command."""
+    """A job, controlled by the flexpack command."""
 
     def __init__(self, job_id, env):
         self.id = job_id

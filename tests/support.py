@@ -50,7 +50,7 @@ class ImageSet:
 def bare_environ() -> dict[str, str]:
     """Return this process's environment without Google projects, accounts and endpoints.
 
-    Also without what the ``make`` that runs the tests would hand to a ``make`` of a test.
+    Also without variables that the ``make`` that runs the tests would pass to a ``make`` in a test.
     """
     google = ("CLOUDSDK_", "GOOGLE_", "GCE_", "STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
     left_out = (*google, "MAKE", "MFLAGS", "ARGS")
@@ -77,7 +77,7 @@ def run(
 
 @contextmanager
 def run_emulator(data_dir: Path, **options: Any) -> Iterator[EmulatorInfo]:
-    """A local Dataflow in a process of its own, on free ports."""
+    """A local Dataflow in a separate process, on free ports."""
     info = daemon.start_detached(
         daemon.EmulatorOptions(port=0, storage_port=0, data_dir=data_dir, **options)
     )

@@ -1,4 +1,4 @@
-"""Where tests are, and what they are called."""
+"""Where tests are, and how they are named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_modules_are_short() -> None:
 
 
 def test_ids_say_what_a_case_is(request: pytest.FixtureRequest) -> None:
-    """Of all tests of this session: no ``value0``, and nothing that a terminal shows badly."""
+    """Checks the ids of all tests: no ``value0``, and nothing that a terminal cannot show well."""
     bad = []
     for item in request.session.items:
         if callspec := getattr(item, "callspec", None):

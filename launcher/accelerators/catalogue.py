@@ -47,7 +47,7 @@ class Accelerator:
         type: Compute Engine's name, for example ``nvidia-l4``.
         count: GPUs per worker.
         driver: the one that Dataflow installs: ``latest``, a version such as ``550``, ``default``
-        for the one that it prefers, ``none`` to install none.
+        for the one that it prefers, or ``none``.
         mps: whether the worker's processes share the GPU through NVIDIA's Multi-Process Service.
     """
 
@@ -120,7 +120,7 @@ class AcceleratorType:
 
     @property
     def has_bfloat16(self) -> bool:
-        """Whether it computes in bfloat16, as GPUs do since Ampere."""
+        """Whether it computes in bfloat16, which GPUs have done since Ampere."""
         return capability(self.compute_capability) >= (8, 0)
 
     def find_machines(self, count: int) -> tuple[MachineType, ...]:
@@ -139,7 +139,7 @@ class AcceleratorType:
 
 @dataclass(frozen=True, kw_only=True)
 class RefusedType:
-    """A name that users try, why Dataflow refuses it, and the nearest supported name."""
+    """A name that users try, the reason why Dataflow refuses it, and the nearest supported name."""
 
     type: str
     reason: str
@@ -246,7 +246,7 @@ def count_vcpus(machine_type: str) -> int | None:
 
 
 def find_type_problem(accelerator: Accelerator) -> str | None:
-    """Return why Dataflow lacks this GPU or this count on one worker, and what to use instead."""
+    """Return why a worker cannot have this GPU or this count, and what to use instead."""
     catalogue = load_catalogue()
     name = accelerator.type
     for refused in catalogue.refused:
@@ -259,11 +259,11 @@ def find_type_problem(accelerator: Accelerator) -> str | None:
         nearest = f"; did you mean {short!r}?" if short else did_you_mean(name, names)
         return (
             f"no such accelerator{nearest or '.'} 'flexpack accelerators' lists "
-            f"them, as of {catalogue.checked}; a newer one goes through --additional-experiments "
+            f"them, as of {catalogue.checked}; request a newer one with --additional-experiments "
             f"'{WORKER_ACCELERATOR}=type:{name};count:{accelerator.count};{_INSTALL}'"
         )
     if accelerator.count not in gpu.counts:
-        return f"a worker has {_listed(gpu.counts)} of them"
+        return f"a worker can have {_listed(gpu.counts)} of them"
     if accelerator.mps and accelerator.count > 1:
         return "mps works on workers with a single GPU only"
     return None
@@ -281,7 +281,7 @@ def find_machine_problem(accelerator: Accelerator, machine_type: str) -> str | N
         return f"{accelerator.count} {gpu.type} need {_listed(fitting)}"
     machine = find_machine_type(machine_type)
     if machine is None or machine.gpus:
-        return f"{gpu.type} goes with N1 machine types only, for example n1-standard-4"
+        return f"{gpu.type} works with N1 machine types only, for example n1-standard-4"
     limit = next(limit for limit in gpu.n1_limits if limit.gpus == accelerator.count)
     if machine.vcpus > limit.vcpus or machine.memory_gb > limit.memory_gb:
         return (
@@ -300,7 +300,7 @@ def find_default_machine(accelerator: Accelerator) -> str | None:
 
 
 def find_built_in(machine_type: str) -> tuple[AcceleratorType, int] | None:
-    """Return the GPUs that a machine type has built in, and their number, or None."""
+    """Return the built-in GPUs of a machine type and their number, or None."""
     for gpu in load_catalogue().accelerators:
         for machine in gpu.machines:
             if machine.name == machine_type:

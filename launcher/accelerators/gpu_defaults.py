@@ -1,7 +1,7 @@
-"""What a job with GPUs needs and people forget: set unless the user or the template sets it.
+"""Settings that GPU jobs need and people forget; used unless the user or the template sets them.
 
-Every value shows in ``flexpack run --dry-run`` and ``flexpack build --print-only``, and a flag of
-its own overrides it. The reasons:
+Every value is shown by ``flexpack run --dry-run`` and ``flexpack build --print-only``, and a flag
+of its own overrides it. The reasons:
 https://cloud.google.com/dataflow/docs/gpu/develop-with-gpus
 """
 
@@ -19,11 +19,11 @@ from launcher.accelerators.catalogue import (
 )
 from launcher.google.runtime_environment import FlexTemplateRuntimeEnvironment
 
-# A CUDA image unpacks to about 6 GB, beside its compressed 3 GB, logs and the model; the
-# documentation asks for 50 at least.
+# A CUDA image unpacks to about 6 GB, in addition to its compressed 3 GB, logs and the
+# model; the documentation asks for at least 50.
 MINIMUM_DISK_GB = 50
 
-# What lies on a worker's disk beside the image: the system, the driver, logs, the model.
+# What a worker's disk holds besides the image: the system, the driver, logs, the model.
 _OTHER_DISK_GB = 25
 
 # The service's own choice, n1-standard-1, has 3.75 GB: too little to import torch and Beam in.
@@ -52,8 +52,8 @@ def add_gpu_defaults(
         environment: what the user requests; never changed.
         base: the template's defaults; kept if they fit the accelerator.
         image: the template's own image, if known.
-        on_all_workers: False if only the prediction step has the GPU (right fitting): its
-            machine type is then the service's choice.
+        on_all_workers: False if only the prediction step has the GPU (right fitting); the
+            service then chooses its machine type.
     """
     machine_type = environment.machine_type
     if machine_type is None and on_all_workers:

@@ -48,6 +48,6 @@ def _run(args: Namespace) -> int:
 def _machines(gpu: AcceleratorType) -> str:
     if gpu.n1_limits:
         largest = gpu.n1_limits[0]
-        return f"N1, up to {largest.vcpus} vCPUs beside {largest.gpus}"
+        return f"N1, up to {largest.vcpus} vCPUs with {largest.gpus}"
     names = [machine.name for machine in gpu.machines]
     return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"

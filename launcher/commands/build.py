@@ -33,17 +33,17 @@ def add_flags(parser: CommandParser) -> None:
         help="where the spec is written, gs://BUCKET/PATH.json",
     )
     parser.add_argument("--template", default="batch", help="batch or streaming (default: batch)")
-    parser.add_argument("--image", required=True, help="the template's image, best by digest")
+    parser.add_argument("--image", required=True, help="the template's image, preferably by digest")
     parser.add_argument(
         "--model-class",
         metavar="MODULE:CLASS",
-        help="make a template for this model: the options that it declares are parameters, and its "
-        "class is none; it is imported from this folder",
+        help="make a template for this model: the options that it declares become parameters, its "
+        "class does not; it is imported from this folder",
     )
     add_python_flag(parser)
     parser.add_argument("--print-only", action="store_true", help="print the spec, upload nothing")
     add_ignore(parser)
-    add_environment_options(parser, "defaults of the jobs, which a launch may override")
+    add_environment_options(parser, "default settings for jobs, which a launch may override")
 
 
 def _run(args: Namespace) -> int:

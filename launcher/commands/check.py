@@ -82,11 +82,11 @@ def add_flags(parser: CommandParser) -> None:
         action=Items,
         default=(),
         metavar="FILE",
-        help="messages for a rehearsed streaming job: a file with a JSON message a line, or an "
-        "image; repeat the flag for each",
+        help="messages for a rehearsed streaming job: a file with one JSON message per line, or "
+        "an image; repeat the flag for each",
     )
     parser.add_argument(
-        "--live", action="store_true", help="ask the project, reading only, as you are logged in"
+        "--live", action="store_true", help="query the project with your credentials, read-only"
     )
     parser.add_argument(
         "--rehearse-timeout-sec",
@@ -121,7 +121,7 @@ def add_flags(parser: CommandParser) -> None:
         default=(),
         metavar="DIR",
         help="a project whose code goes into the image: parse its modules, compare its "
-        "requirements with its lock, and this with the image's own; repeatable",
+        "requirements with its lock, and its lock with the image's; repeatable",
     )
     files.add_argument(
         "--flavour", help="torch's build, for --code: cu130 (default), cu126, cpu, or no-torch"
@@ -138,7 +138,7 @@ def add_flags(parser: CommandParser) -> None:
         help="interpreter with the image's packages (default: this one)",
     )
     add_place(parser)
-    add_environment_options(parser, "the job's environment; the spec sets what you leave out")
+    add_environment_options(parser, "the job's environment; the spec sets what you omit")
 
 
 def _run(args: Namespace) -> int:
@@ -231,7 +231,8 @@ def _check_launch(args: Namespace, subject: Subject, files: ProjectFiles) -> lis
     launch = Launch.of(
         build_launch_request(config, spec), spec, project=config.project, region=config.region
     )
-    # Whoever can read the spec in Cloud Storage can look up the inputs there; --live asks more.
+    # A caller who can read the spec in Cloud Storage can also look up the inputs there; --live does
+    # more.
     asks = args.template_file_gcs_location.startswith("gs://") and not args.live
     subject = replace(subject, spec_text=text, launch=launch, asks_storage=asks)
     findings = list(_check(subject, live=args.live))
@@ -273,9 +274,9 @@ def _refuse_local_live() -> None:
     endpoint = find_endpoint()
     if not is_google(endpoint):
         raise InputError(
-            f"--live: asks Google Cloud, but this shell launches at {endpoint}, which has no "
-            "rights or quotas to ask for; use a shell without the variables of 'flexpack emulator "
-            "env'"
+            f"--live: queries Google Cloud, but this shell launches at {endpoint}, which has "
+            "no permissions or quotas to query; use a shell without the variables of 'flexpack "
+            "emulator env'"
         )
 
 
@@ -290,7 +291,7 @@ def _report(findings: Sequence[Finding], looked_at: Sequence[str], output_format
     counts = Counter(finding.severity for finding in findings)
     hints = f", {counts[Severity.HINT]} HINT" if counts[Severity.HINT] else ""
     print(
-        f"{counts[Severity.ERROR]} ERROR, {counts[Severity.WARNING]} WARNING{hints}; looked at "
+        f"{counts[Severity.ERROR]} ERROR, {counts[Severity.WARNING]} WARNING{hints}; checked "
         f"{', '.join(looked_at)}."
     )
     return 1 if errors else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from launcher.errors import InputError, NotFound
 from launcher.google.transport import DEFAULT_ENDPOINT, find_endpoint
 
-# An id may be scoped by a domain, and the service takes the number for it.
+# An id may be scoped by a domain, and the service also accepts the project number.
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+")
 _REGION = re.compile(r"[a-z0-9-]+")
 _ZONE = re.compile(r"([a-z]+-[a-z]+[0-9]+)-[a-z]")
@@ -21,7 +21,7 @@ def find_project(args: Namespace) -> str:
     """Return ``--project``, or the project that the environment names.
 
     Raises:
-        InputError: neither does, or it is not a project's id.
+        InputError: neither names one, or it is not a project's id.
     """
     project = args.project or _default_project()
     if not project:
@@ -67,7 +67,7 @@ def format_jobs_command(verb: str, job_id: str, project: str, region: str) -> st
 def format_local_hint() -> str:
     """Return how to point this shell at the local Dataflow of this folder.
 
-    Empty if it already uses that, or if there is none, neither for this folder nor on the default
+    Empty if it already uses it, or if there is none for this folder or on the default
     port.
     """
     if find_endpoint() != DEFAULT_ENDPOINT or os.environ.get("STORAGE_EMULATOR_HOST"):

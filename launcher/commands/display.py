@@ -1,4 +1,4 @@
-"""What ``flexpack run`` and ``flexpack jobs wait`` show while a run goes on."""
+"""What ``flexpack run`` and ``flexpack jobs wait`` show during a run."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class RunDisplay(RunObserver):
         if not job.current_state.is_terminal:
             if comparisons is not None:
                 self._print(format_comparisons(comparisons))
-            self._print(f"The job goes on. Follow it:  {self._command('wait')}")
+            self._print(f"The job keeps running. Follow it:  {self._command('wait')}")
         elif counts and counts.dead_letters and not counts.predictions:
             print(
                 "flexpack: warning: nothing was predicted; every row is a dead letter, with its "
@@ -106,14 +106,14 @@ class RunDisplay(RunObserver):
             self._print(f"    {count:,} x {reason}")
         if results.unread_files:
             files = format_count(results.unread_files, "file")
-            self._print(f"    {files} could not be read at all; a file counts as one row")
+            self._print(f"    {files} could not be read at all; each counts as one row")
         if results.record:
             self._print(f"  record        {_show(results.record)}")
 
     def show_interrupted(self) -> None:
         """Show how to stop a job that is no longer followed."""
         if self._job_id:
-            self._print(f"The job goes on. Stop it:  {self._command('cancel')}")
+            self._print(f"The job keeps running. Stop it:  {self._command('cancel')}")
 
     @property
     def _progress(self) -> Progress:

@@ -22,7 +22,7 @@ _PORT = next(option for option in daemon.OPTIONS if option.name == "port")
 DEFAULT_DATA_DIR = str(_DATA_DIR.default)
 _START_TIMEOUT_SEC = 30.0
 _FOLLOW_SEC = 0.5
-# An image that images.toml names may have to be unpacked first.
+# An image named in images.toml may have to be unpacked first.
 _START_WITH_IMAGES_TIMEOUT_SEC = 600.0
 
 
@@ -47,7 +47,7 @@ def add_flags(parser: CommandParser) -> None:
         verbs, "register", "let local/NAME stand for a project's folder and its Python", _register
     )
     set_example(register, "flexpack emulator register churn --code ~/churn")
-    register.add_argument("name", metavar="NAME", help="of the image, local/NAME")
+    register.add_argument("name", metavar="NAME", help="name in the image local/NAME")
     register.add_argument(
         "--code",
         type=Path,
@@ -62,7 +62,7 @@ def add_flags(parser: CommandParser) -> None:
         metavar="PATH",
         help="the project's interpreter, with flexpack installed (default: %(default)s)",
     )
-    status = add_verb(verbs, "status", "show its addresses and its projects", _status)
+    status = add_verb(verbs, "status", "show the local Dataflow's addresses and projects", _status)
     logs = add_verb(verbs, "logs", "show its log", _logs)
     logs.add_argument(
         "--lines", type=Number(1), default=50, metavar="N", help="the last ones (default: 50)"
@@ -76,9 +76,9 @@ def add_flags(parser: CommandParser) -> None:
         type=Number(0),
         default=0,
         metavar="N",
-        help="keep this many of the last to end (default: 0)",
+        help="keep the last N that ended (default: 0)",
     )
-    stop = add_verb(verbs, "stop", "stop it and the jobs that it runs", _stop)
+    stop = add_verb(verbs, "stop", "stop the local Dataflow and the jobs that it runs", _stop)
     for verb in (start, env, register, status, logs, prune, stop):
         verb.add_argument(
             _DATA_DIR.flag,
@@ -176,7 +176,7 @@ def _prune(args: Namespace) -> int:
 
 
 def _logs(args: Namespace) -> int:
-    """Show the end of the log of the local Dataflow, whether it runs or not."""
+    """Show the end of the local Dataflow's log, whether or not it is running."""
     with _explained():
         info = find_local(args.data_dir)
     path = daemon.log_file(info.data_dir if info else args.data_dir or _DATA_DIR.default)
@@ -184,8 +184,8 @@ def _logs(args: Namespace) -> int:
         log = path.open(errors="replace")
     except FileNotFoundError as error:
         raise NotFound(
-            f"{path}: there is no log; the local Dataflow has not run there, and --data-dir names "
-            "another folder"
+            f"{path}: there is no log, because the local Dataflow has not run there; use "
+            "--data-dir to name another folder"
         ) from error
     except OSError as error:
         raise FlexpackError(f"{path}: cannot be read: {error.strerror}") from error
@@ -214,7 +214,8 @@ def _stop(args: Namespace) -> int:
             f"{_command('stop', other.data_dir)}"
         )
     else:
-        print(f"No local Dataflow runs on {data_dir.resolve()}; --data-dir names another folder.")
+        folder = data_dir.resolve()
+        print(f"No local Dataflow runs on {folder}; use --data-dir to name another folder.")
     return 0
 
 
@@ -290,7 +291,7 @@ def _command(verb: str, data_dir: Path | None) -> str:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn the emulator's errors into the launcher's: the two share no code."""
+    """Turn the emulator's errors into the launcher's, because the two share no code."""
     try:
         yield
     except daemon.EmulatorOptionError as error:

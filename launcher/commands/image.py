@@ -23,7 +23,7 @@ from launcher.image.trial import ModelTrial
 from launcher.image_reference import LOCAL, build_artifact_registry_name, read_reference
 
 _ROOT = Path()
-_MODEL_HELP = "imported, also for the flags below; not needed if the file says what it is"
+_MODEL_HELP = "to import, also for the flags below; omit it if the model file needs no class"
 _STEP_WIDTH = 60
 _SMALL_BYTES = 10_000  # Smaller layers share one row.
 
@@ -41,12 +41,12 @@ def add_flags(parser: CommandParser) -> None:
         add_build_flags(verb, "name without tag; default: from project and region")
     build.add_argument("--push", action="store_true", help="push it, report its digest")
     add_gate_flags(build)
-    test = add_verb(verbs, "test", "enter the image, play launcher and worker", _test)
+    test = add_verb(verbs, "test", "enter the image, and play launcher and worker", _test)
     test.add_argument("--image", metavar="IMAGE", help="default: the last one built")
     test.add_argument(
         "--engine", metavar="NAME", help="docker or buildah; default: the first that works"
     )
-    test.add_argument("--no-size", action="store_true", help="leave out the layers' sizes")
+    test.add_argument("--no-size", action="store_true", help="omit the layers' sizes")
     test.add_argument(
         "--scan",
         action="store_true",
@@ -79,7 +79,7 @@ def add_build_flags(parser: CommandParser, image_help: str) -> None:
         "--platform",
         default=PLATFORM,
         metavar="OS/ARCH",
-        help=f"{PLATFORM}, on an ARM machine too: no other is possible",
+        help=f"{PLATFORM}, even on an ARM machine: no other is possible",
     )
     group.add_argument(
         "--code",
@@ -275,9 +275,9 @@ def _print_success(report: ImageReport, trial: ModelTrial | None) -> None:
         if run.rows:
             done = f"predicted {run.rows} of {run.rows + run.failed} rows"
         elif run.loaded:
-            done = "was loaded; with --input it would predict too"
+            done = "was loaded; with --input the test would also predict"
         else:
-            done = "was imported; with --model-path it would be loaded, with --input predict"
+            done = "was imported; with --model-path it would be loaded, with --input predict too"
         print(f"{trial.name} {done}.")
     else:
         print("With --model-path and --input, and perhaps --model-class, it tests your own model.")
@@ -289,7 +289,7 @@ def read_trial(args: Namespace) -> ModelTrial | None:
     if not args.model_class and not args.model_path:
         if given := [flag for flag, value in others.items() if value]:
             raise InputError(
-                f"{given[0]}: needs --model-path FILE, or --model-class MODULE:CLASS, beside it"
+                f"{given[0]}: needs --model-path FILE, or --model-class MODULE:CLASS, as well"
             )
         return None
     return ModelTrial(
@@ -344,7 +344,7 @@ def read_image_options(args: Namespace) -> ImageOptions:
         given, missing = ("--project", "--region") if args.project else ("--region", "--project")
         raise InputError(
             f"{missing}: missing. Give it together with {given} for an image in Artifact Registry, "
-            "or neither for an image on this machine"
+            "or omit both for an image on this machine"
         )
     return ImageOptions(
         name=name or LOCAL,

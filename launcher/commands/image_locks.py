@@ -23,7 +23,7 @@ _ROOT = Path()
 
 def add_lock_verbs(verbs: Any) -> None:
     """Add the verbs with their flags."""
-    bases = add_verb(verbs, "bases", "show the base images, by digest", _bases)
+    bases = add_verb(verbs, "bases", "show the base images and their digests", _bases)
     bases.add_argument(
         "--move", action="store_true", help="record the digests that their tags have now"
     )
@@ -31,7 +31,7 @@ def add_lock_verbs(verbs: Any) -> None:
     lock.add_argument(
         "--pip-conf",
         metavar="FILE",
-        help="indexes of your own, as for a build",
+        help="your own package indexes, as for a build",
     )
     lock.add_argument("--ca-bundle", metavar="FILE", help="certificates of these indexes")
     lock.add_argument("flavours", nargs="*", metavar="FLAVOUR", help="default: all")
@@ -55,7 +55,8 @@ def _lock(args: Namespace) -> int:
         environ["SSL_CERT_FILE"] = args.ca_bundle
     if args.code:
         if len(flavours) > 1:
-            raise InputError(f"--code: is locked for one flavour, not {', '.join(args.flavours)}")
+            given = ", ".join(args.flavours)
+            raise InputError(f"--code: is locked for a single flavour, not {given}")
         flavour = flavours[0] if flavours else find_flavour(default_flavour())
         projects = read_projects([Path(folder) for folder in args.code])
         results = [
@@ -94,9 +95,9 @@ def _bases(args: Namespace) -> int:
 
 
 def _print_lock(result: LockResult) -> None:
-    """Print how a flavour's lock changed, and warn of changes that may be mistakes."""
+    """Print how a flavour's lock changed, and warn about changes that may be mistakes."""
     if result.problem:
-        print(f"{result.place}: left as it is. {result.problem}")
+        print(f"{result.place}: not changed. {result.problem}")
         return
     print(f"{result.place}: {'written' if result.changed else 'up to date'}")
     for change in result.changes:

@@ -58,7 +58,7 @@ def add_flags(parser: CommandParser) -> None:
 
 
 def _run(args: Namespace) -> int:
-    """Write a project for the user: with a sample, and a model that was trained on the like."""
+    """Write a project for the user, with a sample and a model trained on similar data."""
     folder: Path = args.folder
     check_name(folder.name)
     if args.parameters and args.checkpoint is None:
@@ -85,7 +85,7 @@ def _run(args: Namespace) -> int:
     print(f"  cd {shlex.quote(os.fspath(folder))}")
     if missing:
         print(f"  make venv    # {missing[0]} is not installed here; minutes, once")
-    print("  make try     # predict the sample in a process of its own")
+    print("  make try     # predict the sample in a separate process")
     print("  make test    # through the real template, with checks")
     print("  make run     # on the local Dataflow")
     return 0

@@ -1,4 +1,4 @@
-"""Find the job that the command line names, by its id or its name."""
+"""Finds the job that the command line names by id or name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def find_job_id(dataflow: Dataflow, job: str, *, active: bool = False) -> str:
-    """Return the id of a job given by id or name. Blocks for a request or two.
+    """Return the id of a job given by id or name. Blocks for one or two requests.
 
-    A name means the active job of that name (there is at most one), otherwise the last one.
+    A name stands for the active job of that name (there is at most one), otherwise for the last
+    one.
 
     Args:
         active: ignore jobs that have ended.
@@ -54,5 +55,5 @@ def _not_found(job: str, dataflow: Dataflow, what: str) -> NotFound:
     place = f"--project {dataflow.project} --region {dataflow.region}"
     return NotFound(
         f"JOB {job!r}: there is no {what} of {dataflow.project} in {dataflow.region}; "
-        f"'flexpack jobs list {place}' shows the ids and names, and --region names another region"
+        f"'flexpack jobs list {place}' shows the ids and names, or name another --region"
     )

@@ -26,7 +26,7 @@ def add_flags(parser: CommandParser) -> None:
     def add(name: str, help_text: str, run: Command) -> CommandParser:
         verb = add_verb(verbs, name, help_text, run)
         if run is _watch:
-            newest = "its id, or its name (default: the newest that is active)"
+            newest = "id or name (default: the newest active job)"
             verb.add_argument("job_id", nargs="?", metavar="JOB", help=newest)
         elif run is not _list:
             verb.add_argument("job_id", metavar="JOB", help="its id, or its name")
@@ -56,7 +56,7 @@ def add_flags(parser: CommandParser) -> None:
     )
     for verb in (listing, describe, messages, metrics):
         verb.add_argument("--format", choices=("text", "json"), default="text")
-    add_timeout(add("wait", "follow a job to its end, exit by its outcome", _wait), "a day")
+    add_timeout(add("wait", "follow a job to its end; exit by its outcome", _wait), "a day")
     add("watch", "show a job live: rows, speed, dead letters, latency, messages", _watch)
     cancel = add("cancel", "stop a job at once", _cancel)
     cancel.add_argument(

@@ -27,7 +27,7 @@ def add_launch_options(parser: CommandParser) -> None:
         "--parameters-file",
         type=Path,
         metavar="FILE",
-        help="parameters as YAML or JSON, name: value; --parameters comes before it",
+        help="parameters as YAML or JSON, name: value; --parameters takes precedence",
     )
 
 
@@ -70,7 +70,7 @@ def add_timeout(parser: CommandParser, default: str) -> None:
         "--timeout-sec",
         type=Number(0, float),
         metavar="SECONDS",
-        help=f"longest wait for the job, which goes on after it (default: {default})",
+        help=f"longest wait for the job, which keeps running after that (default: {default})",
     )
 
 

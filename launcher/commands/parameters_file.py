@@ -1,4 +1,4 @@
-"""``--parameters-file``: a launch's parameters in a file of YAML or JSON."""
+"""``--parameters-file``: a launch's parameters in a YAML or JSON file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NULL = "tag:yaml.org,2002:null"
 
 
 def read_parameters_file(path: Path) -> dict[str, str]:
-    """Return a file's parameters, each as written; a list becomes a line of CSV.
+    """Return a file's parameters, each as written; a list becomes a CSV line.
 
     Raises:
-        InputError: it cannot be read, or holds anything but names and values.
+        InputError: it cannot be read, or holds something other than names and values.
     """
     # Loaded only here, so that --help answers at once.
     import yaml  # type: ignore[import-untyped]
@@ -43,7 +43,7 @@ def read_parameters_file(path: Path) -> dict[str, str]:
         if not all(isinstance(each, yaml.ScalarNode) for each in values):
             raise InputError(f"{where}: a parameter must be text, a number, or a list of these")
         if any(each.tag == _NULL for each in values):
-            raise InputError(f"{where}: has no value; leave it out, or give it one")
+            raise InputError(f"{where}: has no value; omit it, or give it one")
         if isinstance(value, yaml.SequenceNode):
             line = io.StringIO()
             csv.writer(line, lineterminator="").writerow([each.value for each in values])

@@ -44,7 +44,7 @@ class Progress(JobObserver):
         self._meter = Meter(clock)
 
     def summarize(self) -> str:
-        """Return one line: the state, after how long, and the rows; "" if nothing was seen."""
+        """Return one line: the state, how long it took, and the rows; "" if nothing was seen."""
         return self._meter.summarize()
 
 
@@ -255,7 +255,7 @@ def _format_duration(seconds: float) -> str:
 
 
 def is_noise(message: JobMessage) -> bool:
-    """Return whether a message is about a stage, of which Dataflow names every fused step.
+    """Return whether a message is about a stage, in whose name Dataflow lists every fused step.
 
     The rows show how far the job is; ``flexpack jobs messages`` shows these messages too.
     """
@@ -265,8 +265,8 @@ def is_noise(message: JobMessage) -> bool:
 def shorten(message: JobMessage) -> str:
     """Return a message's text.
 
-    Of the tracebacks in warnings and errors only the user's own line and the exception are left,
-    and the last message of a failed job loses the cause, which an error before has given. A job
+    Tracebacks in warnings and errors keep only the user's own line and the exception. The last
+    message of a failed job loses the cause, because an earlier error has given it. A job
     that fails ends with its last traceback; ``flexpack jobs messages`` shows everything.
     """
     text = message.message_text.rstrip()

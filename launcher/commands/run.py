@@ -38,10 +38,10 @@ def add_flags(parser: CommandParser) -> None:
     add_template_flags(parser)
     add_launch_options(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="check, print the request and launch nothing"
+        "--dry-run", action="store_true", help="check, and print the request without launching"
     )
     parser.add_argument(
-        "--no-check", action="store_true", help="launch unchecked; with --dry-run, read nothing"
+        "--no-check", action="store_true", help="skip the checks; with --dry-run, read nothing"
     )
     add_ignore(parser)
     parser.add_argument(
@@ -56,18 +56,18 @@ def add_flags(parser: CommandParser) -> None:
     follow.add_argument(
         "--wait",
         action="store_true",
-        help="follow the job to its end and exit by its outcome; without it, until the job is "
-        "verified",
+        help="follow the job to its end, and let its outcome decide the exit status; without "
+        "it, follow until the job is verified",
     )
     follow.add_argument(
         "--async",
         action="store_true",
         dest="is_async",
-        help="return once the launch is accepted, and verify nothing",
+        help="return once the launch is accepted, without verifying the job",
     )
     add_timeout(parser, "a day with --wait, else half an hour, or an hour with --fallback")
     add_place(parser)
-    add_environment_options(parser, "the job's environment; the spec sets what you leave out")
+    add_environment_options(parser, "the job's environment; the spec sets what you omit")
 
 
 def _run(args: Namespace) -> int:

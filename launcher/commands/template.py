@@ -48,16 +48,17 @@ def add_flags(parser: CommandParser) -> None:
         parser,
         "flexpack template --bucket my-bucket --project my-project --region europe-west1",
     )
-    parser.add_argument("--bucket", required=True, help="specs go to gs://BUCKET/templates/")
+    parser.add_argument("--bucket", required=True, help="for the specs: gs://BUCKET/templates/")
     add_place(parser)
-    add_build_flags(parser, "default: the last one pushed, or else built and pushed")
+    add_build_flags(parser, "default: the last one pushed, or a new one, built and pushed")
     add_gate_flags(
         parser,
-        "make the templates for this model: the options that it declares are parameters, and its "
-        "class is none; imported from the folder of --code or from this one, and in the image",
+        "make the templates for this model: the options that it declares become parameters, its "
+        "class does not; it is imported from the folder of --code or from this one, and in the "
+        "image",
     )
     add_python_flag(parser)
-    add_environment_options(parser, "defaults of the jobs, which a launch may override")
+    add_environment_options(parser, "default settings for jobs, which a launch may override")
 
 
 def _run(args: Namespace) -> int:
@@ -101,8 +102,8 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
         image: str = args.image
         if not is_local and read_reference(image).digest is None:
             print(
-                f"flexpack: warning: --image {image}: a tag may move, and jobs with it; give the "
-                "image by digest",
+                f"flexpack: warning: --image {image}: a tag may move, and jobs would then run "
+                "another image; give the image by digest",
                 file=sys.stderr,
             )
         return image
@@ -123,7 +124,7 @@ def _find_image(args: Namespace, *, is_local: bool) -> str:
             trial=read_trial(args),
         )
     else:
-        print(f"{built.reference} is pushed already.")
+        print(f"{built.reference} has already been pushed.")
     if built.pinned is None:
         raise ImageError(f"{built.reference}: was pushed, but has no digest")
     return built.pinned
@@ -155,6 +156,6 @@ def _print_launches(
     print(format_command(build_gcloud_command(config)))
     if not is_local:
         print(
-            "\nor in the Console, as a custom template of this path:\n"
+            "\nor in the Console, as a custom template with this path:\n"
             f"https://console.cloud.google.com/dataflow/createjob?project={args.project}"
         )

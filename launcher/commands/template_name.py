@@ -40,11 +40,11 @@ def find_template(args: Namespace) -> str:
     """Return the container spec's path; stage in its bucket unless another is given.
 
     Raises:
-        InputError: the name is not one, or its bucket is not known or cannot be one.
+        InputError: the name is invalid, or its bucket is unknown or invalid.
     """
     if args.template is None:
         if args.bucket is not None:
-            raise InputError("--bucket: goes with --template NAME")
+            raise InputError("--bucket: needs --template NAME")
         return str(args.template_file_gcs_location)
     if not _NAME.fullmatch(args.template):
         raise InputError(

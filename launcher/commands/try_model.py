@@ -80,7 +80,7 @@ def _check_parameters(parameters: dict[str, str]) -> None:
         if name in _OWN:
             raise InputError(f"--parameters {name}: use its own flag or position instead")
         if name in _NOT_TRIED:
-            raise InputError(f"--parameters {name}: does nothing in a try; leave it out")
+            raise InputError(f"--parameters {name}: has no effect in a try; omit it")
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=_TYPO_SIMILARITY)
         if nearest and name not in names:  # any other may be an option of the model
             raise InputError(

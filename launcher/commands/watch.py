@@ -35,7 +35,7 @@ def find_watched(dataflow: Dataflow) -> str:
             return job.id
     raise NotFound(
         f"JOB: no job of {dataflow.project} in {dataflow.region} is active; 'flexpack jobs list' "
-        "shows those that have ended, and --region names another region"
+        "shows those that have ended, or name another region with --region"
     )
 
 
@@ -96,10 +96,10 @@ class WatchDisplay(JobObserver):
 
 
 def watch_job(args: Namespace, dataflow: Dataflow) -> int:
-    """Show a job until it has ended, or Ctrl-C; the job goes on then.
+    """Show a job until it ends or Ctrl-C is pressed; the job then keeps running.
 
     Raises:
-        JobError: it did not succeed.
+        JobError: the job did not succeed.
     """
     from launcher.jobs.following import follow_job
 

@@ -1,4 +1,4 @@
-"""Serve the console on the socket that is its standard input, until visits stop."""
+"""Serves the console on the socket that is its standard input, until visits stop."""
 
 from __future__ import annotations
 

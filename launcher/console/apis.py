@@ -34,7 +34,7 @@ class ApiRefusal(Exception):  # noqa: N818 - an answer
 
 
 class Unreachable(Exception):  # noqa: N818 - a state
-    """A service does not answer or does not run; the message names it."""
+    """A service does not answer or is not running; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Endpoints:
 
 
 class Apis:
-    """The local services; thread-safe. Every call blocks for at most some seconds.
+    """The local services; thread-safe. Every call blocks for a few seconds at most.
 
     Calls raise ApiRefusal and Unreachable.
     """
@@ -72,12 +72,12 @@ class Apis:
 
     def bigquery(self, path: str, **query: Any) -> Any:
         if self.endpoints.bigquery is None:
-            raise Unreachable("No local BigQuery runs, so there are no tables to choose from.")
+            raise Unreachable("There is no local BigQuery, so there are no tables to choose from.")
         url = f"{self.endpoints.bigquery}/bigquery/v2/{path}"
         return self._call("GET", url, "BigQuery", None, query)
 
     def list_all(self, path: str, key: str = "items", **query: Any) -> Iterator[Any]:
-        """Yield a listing of Cloud Storage, page by page, up to some ten thousand entries."""
+        """Yield a Cloud Storage listing, page by page, up to some ten thousand entries."""
         token = ""
         for _ in range(_MOST_PAGES):
             page = self.storage(path, **query, **({"pageToken": token} if token else {}))

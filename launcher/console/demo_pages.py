@@ -26,8 +26,8 @@ _STATUS_CONFLICT = 409
 def set_up_demo(console: Console, visit: Visit) -> Answer:
     """Put the demo into Cloud Storage, and show its form, filled in.
 
-    Blocks while garments are drawn and a network is trained on them, if that was not done before:
-    some seconds.
+    Blocks for some seconds while garments are drawn and a network is trained on them, unless that
+    has been done.
     """
     apis = console.apis
     try:

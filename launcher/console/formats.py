@@ -1,4 +1,4 @@
-"""Write numbers, times and states for the pages."""
+"""Formats numbers, times and states for the pages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def state(name: str) -> str:
 
 
 def state_class(name: str) -> str:
-    """Return which of five styles a state has."""
+    """Return the state's style, one of five."""
     return _LOOKS.get(name.removeprefix("JOB_STATE_"), "waiting")
 
 

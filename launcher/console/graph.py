@@ -1,7 +1,7 @@
 """The steps of a submitted pipeline, laid out from top to bottom.
 
 Reads only the fields of the submitted proto that matter here, without Beam. Nodes are the
-top-level steps, or what is below those that are opened.
+top-level steps, or the substeps of those that are opened.
 https://github.com/apache/beam/blob/v2.77.0/model/pipeline/src/main/proto/org/apache/beam/model/pipeline/v1/beam_runner_api.proto
 """
 
@@ -81,7 +81,7 @@ class Pipeline:
             yield from self.walk(self.steps[each].children)
 
     def list_spread(self) -> list[tuple[str, str]]:
-        """Return the inputs and outputs of each step that spreads work, by its name."""
+        """Return the inputs and outputs of each step that distributes work, by name."""
         return [
             (self.names[step.inputs[0]], self.names[step.outputs[0]])
             for step in self.walk(self.roots)
@@ -159,7 +159,7 @@ def parse_pipeline(content: bytes) -> Pipeline:
 def lay_out(pipeline: Pipeline, opened: frozenset[str]) -> Picture:
     """Return the picture of a pipeline.
 
-    Rows from top to bottom; a line that passes a row gets its own place in it.
+    Rows run from top to bottom; a line that passes a row gets its own place in it.
 
     Args:
         opened: names of steps shown as their substeps.

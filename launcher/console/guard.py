@@ -1,8 +1,8 @@
 """Decides who may call the console: only the user's browser, from the console's own pages.
 
-A launch runs code, so no other page may reach it: not from another origin, not in a frame, not by
-a name that resolves to this machine. A request is refused if its ``Host`` is not local, if it
-changes something and does not carry the console's own ``Origin``, or if the browser marks it as
+A launch runs code, so no other page may reach it: not from another origin, not in a frame, and not
+by another name that resolves to this machine. A request is refused if its ``Host`` is not local, if
+it changes something and does not carry the console's own ``Origin``, or if the browser marks it as
 another site's. A link on another site leads to a page that explains this and links to the
 console.
 """
@@ -72,7 +72,7 @@ class OwnPagesOnly:
 def _find_refusal(method: str, headers: Headers) -> str:
     host, origin = headers.get("host", ""), headers.get("origin")
     if _hostname(host) not in _LOOPBACK_HOSTS:
-        return "The console answers to localhost and 127.0.0.1 only."
+        return "The console answers only under the names localhost and 127.0.0.1."
     if origin is None and method not in _READS:
         return "A request that changes something must come from a page of the console."
     if origin is not None and origin != f"http://{host}":

@@ -195,7 +195,7 @@ def _read_options(job: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _read_pipeline(console: Console, job: Mapping[str, Any]) -> graph.Pipeline | None:
-    """Return the job's pipeline; None before it is staged, or if it is gone."""
+    """Return the job's pipeline; None if it is not staged yet, or no longer exists."""
     location = str(_read_options(job).get("pipelineUrl", ""))
     if not location:
         return None

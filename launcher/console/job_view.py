@@ -23,11 +23,11 @@ class Figures:
     """A job's progress.
 
     Attributes:
-        rows: predicted or dead-lettered; of a job that is not the kit's, the elements of its
+        rows: predicted or dead-lettered; for a job that is not the kit's, the elements of its
             largest collection; None while nothing is known.
         is_kit: whether the job counts rows as the kit's templates do.
-        speed: rows per second: recent ones while it runs, the mean from first to last count after
-            it has ended.
+        speed: rows per second: the recent speed while it runs; after it has ended, the mean from
+            the first count to the last.
     """
 
     rows: int | None = None
@@ -69,7 +69,7 @@ def _count_rows(sample: Sample) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """The share of the known work that is done, and the time for the rest at this pace."""
+    """The completed share of the known work, and the time for the rest at this pace."""
 
     done: int
     total: int
@@ -80,9 +80,9 @@ class Progress:
 def find_progress(spread: Sequence[tuple[str, str]], samples: Sequence[Sample]) -> Progress | None:
     """Return the progress of a batch job, or None if it is not known yet.
 
-    The kit's template counts the rows that it finds before it reads them. For other jobs progress
-    is known at steps that spread work over the workers: as many elements must come out as go in.
-    The last such step with input counts.
+    The kit's template counts the rows that it finds before it reads them. For other jobs, progress
+    is known at steps that distribute work to the workers: as many elements must come out as go in.
+    The last such step that has input counts.
 
     Args:
         spread: the collections that go into each such step and come out of it, in their order.

@@ -1,9 +1,9 @@
 """The launch form that a template's metadata describes, as the Cloud Console renders it.
 
-Google documents of a parameter: its label and help, a header for its group, its parent and the
-values of it that show the child, options of an enumeration, a value that is filled in, a type that
-selects the input, and that ``hiddenUi`` hides it. ``SILENT`` lists what is not documented, and what
-this form does then.
+Google documents the following of a parameter: its label and help, a header for its group, its
+parent and the parent's values that show the child, options of an enumeration, a value that is
+filled in, a type that selects the input, and ``hiddenUi``, which hides it. ``SILENT`` lists what is
+not documented, and what this form does instead.
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/ParameterMetadata
 """
 
@@ -17,14 +17,14 @@ from enum import StrEnum
 from launcher.package.metadata import ParameterMetadata, TemplateMetadata
 
 SILENT = (
-    "the order of groups and fields: here that of the metadata, fields without a group first",
-    "where optional fields are: here beside the required ones, which are marked",
-    "whether a value that does not fit its type or its enumeration is refused: here only by a "
-    "regex, as the service does",
+    "the order of groups and fields: here the metadata's order, with fields without a group first",
+    "where optional fields are: here among the required ones, which are marked",
+    "whether a value that does not fit its type or its enumeration is refused: here only a "
+    "regex can refuse it, as in the service",
     "whether a required child is required while its parent hides it: here the service decides, "
-    "and it asks for it",
-    "whether a value that was filled in and not changed is sent: here it is",
-    "a group of a child: here it stands below its parent",
+    "and it requires it",
+    "whether a prefilled value that was not changed is sent: here it is",
+    "the group of a child: here the child appears below its parent",
 )
 
 
@@ -90,8 +90,8 @@ class Field:
         id: of its element, unique on the page.
         name: of the parameter.
         value: what is filled in.
-        hint: what the Cloud Console's picker would list, if there is no picker here.
-        parent: the id of the field that shows this one; None shows it always.
+        hint: what the Cloud Console's picker would list, if this form has no picker for it.
+        parent: the id of the field that shows this one; if None, it is always shown.
         triggers: values of the parent, as a JSON list; an empty one stands for any value.
         children: fields below it.
     """
@@ -120,7 +120,7 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Fields under a header, which is shown exactly as it is given; "" shows none."""
+    """Fields under a header, which is shown exactly as given; "" shows none."""
 
     title: str
     fields: tuple[Field, ...]

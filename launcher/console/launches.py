@@ -1,6 +1,6 @@
-"""What a filled launch form launches, and what the service says before and at the launch.
+"""What a filled launch form launches, and the service's verdicts before and at the launch.
 
-The form's optional section has the options of ``flexpack run``, each declared once in
+The form's optional section has the options of ``flexpack run``, each of which is declared once in
 ``launcher.launch.options``. Every rule about parameters is the service's own: a form is checked by
 a launch with ``validateOnly``.
 """
@@ -97,10 +97,10 @@ class Verdict:
     """The problems of a filled form, and the same launch as a request and a command.
 
     Attributes:
-        parameters: problems by the parameter.
+        parameters: problems by parameter.
         job_name: the problem of the job's name.
         options: problems of the optional section.
-        other: problems that belong to no field.
+        other: problems that do not belong to a field.
         body: the request; None if it cannot be built.
         gcloud: the command; None if it cannot be built.
     """
@@ -126,8 +126,8 @@ def check(apis: Apis, filled: FilledForm, form: Form) -> Verdict:
         return Verdict(options=problems)
     gcloud = build_gcloud(filled, body["launchParameter"])
     job_name, refusals = "", []
-    # The service checks the name before the parameters: under another name it reports what is
-    # wrong with these too.
+    # The service checks the name before the parameters: under another name it also reports what
+    # is wrong with the parameters.
     for name in dict.fromkeys((filled.job_name, _STAND_IN_NAME)):
         launch = {**body["launchParameter"], "jobName": name}
         try:

@@ -1,4 +1,4 @@
-"""The input and outputs of handlers: a visit; a page, a redirection, a picture or data."""
+"""The input of handlers, a visit, and their outputs: a page, a redirection, a picture or data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Console:
         return sorted({*found, self.project, shown})
 
     def keep(self, key: Any, value: Any) -> Any:
-        """Remember a value that never changes; return it."""
+        """Store a value that never changes, and return it."""
         with self._lock:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()

@@ -40,7 +40,7 @@ class Results:
         topics: where a stream's predictions and dead letters go, by parameter.
         table: the first predictions; None if there are none yet.
         pictures: whether each row has a picture.
-        problem: why no table is shown although there are files.
+        problem: the reason why no table is shown although there are files.
         commands: the commands that fetch files, each with a description.
     """
 
@@ -103,9 +103,9 @@ def find_results(console: Console, visit: Visit, job: Mapping[str, Any]) -> Resu
 
 
 def show_picture(console: Console, visit: Visit) -> Answer:
-    """Return the picture of a row, encoded again: no object's own bytes reach the browser.
+    """Return the picture of a row, encoded again: the browser never gets an object's own bytes.
 
-    The row is one of the job's own input.
+    The row must be in the job's own input.
     """
     job = console.apis.dataflow("GET", visit.job_path, view="JOB_VIEW_ALL")
     location = str(_read_parameters(job).get("input", ""))

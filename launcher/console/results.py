@@ -1,4 +1,4 @@
-"""The predictions and dead letters that a page shows. Reads bytes, makes no calls."""
+"""The predictions and dead letters that a page shows, read from bytes without any calls."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def group_dead_letters(content: bytes, counted: Sequence[tuple[str, int]] = ()) 
     """Return dead letters grouped by reason, the most frequent first, each with an example.
 
     Args:
-        content: lines of JSON, the last of which may be cut.
+        content: lines of JSON, the last of which may be incomplete.
         counted: reasons and their numbers in the whole run, if the run's record has them.
     """
     examples: dict[str, Mapping[str, str]] = {}
@@ -117,7 +117,7 @@ def draw_idx_image(content: bytes, number: int) -> bytes:
     size = height * width * channels
     pixels = content[start + number * size : start + (number + 1) * size]
     if not size or len(pixels) < size:
-        raise UnreadableError("there is no such image in the part that was read")
+        raise UnreadableError("the part of the file that was read has no such image")
     from PIL import Image
 
     image = Image.frombytes("L" if channels == 1 else "RGB", (width, height), pixels)

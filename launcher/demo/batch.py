@@ -1,8 +1,8 @@
 """``make demo``: from weights to predictions on the local Dataflow.
 
-Shows each ``flexpack`` command before it runs, so that a reader can do the same by hand. Images
-and weights are the kit's own drawn ones, or any that are named; the parts that need torch (drawing,
-training, the report) run as ``python -m template.demo...`` in a process of their own.
+Shows each ``flexpack`` command before it runs, so that a reader can do the same by hand. It uses
+the kit's own drawn images and weights, unless others are named; the parts that need torch (drawing,
+training, the report) run as ``python -m template.demo...`` in separate processes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--input", default="", help="IDX file of images; default: drawn garments")
     parser.add_argument("--labels", default="", help="IDX file of the true classes")
     parser.add_argument("--model", default="", help="weights of the built-in model")
-    parser.add_argument("--port", default="9100", help="of the local Dataflow, if none runs yet")
+    parser.add_argument("--port", default="9100", help="of the local Dataflow, if none is running")
     arguments = parser.parse_args(argv)
     try:
         _run_demo(arguments.input, arguments.labels, arguments.model, arguments.port)
@@ -99,7 +99,7 @@ def _report(job_name: str, output: str, images: str, labels: str) -> None:
         *([f"--labels={labels}"] if labels else []),
         f"--sheet={_SHEET}",
     )
-    print('the local Dataflow runs on: eval "$(.venv/bin/flexpack emulator env)" points gcloud '
+    print('the local Dataflow still runs: eval "$(.venv/bin/flexpack emulator env)" points gcloud '
           "and\nthe google clients at it; .venv/bin/flexpack emulator stop ends it")  # fmt: skip
 
 

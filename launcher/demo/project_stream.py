@@ -1,8 +1,8 @@
 """``make run-stream`` of a project: its sample as messages, through the streaming template.
 
-Runs on the local Dataflow to which the shell's variables point. It makes topics and subscriptions,
-launches the template, publishes each row of the input as a message, shows the replies and the dead
-letters, and drains the job when every message has one, or on Ctrl-C.
+It runs on the local Dataflow to which the shell's variables point. It makes topics and
+subscriptions, launches the template, publishes each row of the input as a message, shows the
+replies and the dead letters, and drains the job once every message has an answer, or on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FLAGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
-"""The words of CSV for a declared boolean."""
+"""The words in CSV for a declared boolean."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,8 +65,8 @@ def _run(
 ) -> int:
     if not os.environ.get("PUBSUB_EMULATOR_HOST"):
         raise InputError(
-            "the local Dataflow has no Pub/Sub: it needs gcloud's component pubsub-emulator, and "
-            "Java; then 'flexpack emulator stop' and again"
+            "the local Dataflow has no Pub/Sub: install gcloud's component pubsub-emulator and "
+            "Java; then run 'flexpack emulator stop' and try again"
         )
     topics = {name: create_topic(f"{job_name}-{name}") for name in ("in", "out", "dead")}
     given = {
@@ -105,11 +105,11 @@ def _run(
 
 
 def read_messages(paths: Sequence[Path], types: Mapping[str, str]) -> Iterator[tuple[bytes, str]]:
-    """Yield payload and content type of a message for each row, or image, of local files.
+    """Yield the payload and content type of a message for each row, or image, of local files.
 
     Args:
-        types: of the model's columns. In CSV other columns are texts, as keys are; if the model
-            declares none, a column is of numbers if all its values are.
+        types: types of the model's columns, by name. In CSV, other columns are texts, like keys; if
+            the model declares no columns, a column is numeric if all its values are.
 
     Raises:
         InputError: a file does not exist, or its format has no rows that are messages.
@@ -138,7 +138,7 @@ def read_messages(paths: Sequence[Path], types: Mapping[str, str]) -> Iterator[t
 def _read_rows(
     rows: Sequence[Mapping[str, str | None]], types: Mapping[str, str]
 ) -> Iterator[dict[str, object]]:
-    """Yield rows as JSON holds them: null for an empty cell, a text for what is of no such type."""
+    """Yield rows as JSON values: null for an empty cell, text for a value of another type."""
     if not types and rows:
         types = {
             name: "number"
@@ -160,7 +160,7 @@ def _read_cell(text: str | None, type_: str) -> object:
 
 
 def _read_number(text: str | None) -> float | str | None:
-    """Return a number, None for no value and for NaN, or a text that is no number as it is."""
+    """Return a number, None for a missing value or NaN, or text that is not a number, unchanged."""
     if not text:
         return None
     if "_" in text:  # which Python permits between digits
@@ -184,7 +184,7 @@ class _Answers:
         self.found: dict[str, dict[str, str]] = {"reply": {}, "dead letter": {}}
 
     def taker(self, kind: str) -> Any:
-        """Return what takes the messages of one topic, and shows the first of them."""
+        """Return a function that takes the messages of one topic, and shows the first of them."""
 
         def take(message: Any, _: float) -> None:
             found = self.found[kind]

@@ -24,7 +24,7 @@ WEIGHTS = _GARMENTS / "garments.pth"
 
 
 class CommandFailedError(FlexpackError):
-    """A command that the demo runs has failed, and has said why itself."""
+    """A command that the demo runs has failed, and has printed the reason itself."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"a command exited with status {status}")
@@ -39,7 +39,7 @@ def run_flexpack(*command: str) -> None:
 
 
 def run_python(module: str, *arguments: str) -> None:
-    """Run a module in a process of its own; raise CommandFailedError if it fails."""
+    """Run a module in a separate process; raise CommandFailedError if it fails."""
     command = [sys.executable, "-m", module, *arguments]
     if status := subprocess.run(command, check=False, timeout=600).returncode:
         raise CommandFailedError(status)
@@ -49,7 +49,7 @@ def draw_garments() -> None:
     """Draw IMAGES and LABELS and train WEIGHTS, unless that has been done."""
     if not WEIGHTS.exists():  # written last
         print("drawing garments and training the network on them, once", flush=True)
-        _DATA_DIR.mkdir(mode=0o700, exist_ok=True)  # as the local Dataflow wants its folder
+        _DATA_DIR.mkdir(mode=0o700, exist_ok=True)  # as the local Dataflow requires of its folder
         run_python("template.demo.train", str(_GARMENTS))
 
 

@@ -2,7 +2,7 @@
 
 Starts the local Dataflow with Google's Pub/Sub emulator, launches the streaming template, publishes
 the demo's images and some messages that hold none, shows the replies, drains the job and reports
-the fate of every message. A separate process runs what needs torch.
+what became of every message. A separate process runs what needs torch.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=Number(1, float), default=20.0, help="how long to publish images"
     )
-    parser.add_argument("--port", default="9100", help="of the local Dataflow, if none runs yet")
+    parser.add_argument("--port", default="9100", help="of the local Dataflow, if none is running")
     try:
         arguments = parser.parse_args(argv)
         return _run_demo(arguments.rate, arguments.seconds, arguments.port)
@@ -90,7 +90,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
     _warm_up(dataflow, job.id, publisher, ledger)
 
     _publish_and_show(publisher, ledger, rate, int(rate * seconds))
-    # A drain leaves unread messages to the next job on the subscription.
+    # A drain leaves unread messages for the next job on the subscription.
     ledger.wait_for_all()
     run_flexpack("jobs", "drain", job.id, f"--project={PROJECT}", f"--region={REGION}")
     drained = wait_for_job(dataflow, job.id, timeout_sec=_TIMEOUT_SEC)
@@ -115,7 +115,7 @@ def _run_demo(rate: float, seconds: float, port: str) -> int:
 
 @dataclass
 class _Ledger:
-    """The fate of every message; filled by the threads that publish and receive."""
+    """What became of every message; filled by the threads that publish and receive."""
 
     published: dict[str, float] = field(default_factory=dict)
     replies: dict[str, float] = field(default_factory=dict)

@@ -25,7 +25,7 @@ def find_subscription(topic: str) -> str:
 
 
 def receive(topic: str, take: Callable[[Any, float], None]) -> NoReturn:
-    """Hand over each message of a topic with the time at which it came; never returns."""
+    """Pass on each message of a topic with its time of arrival; never returns."""
     from google.api_core.exceptions import DeadlineExceeded
     from google.cloud import pubsub_v1
 

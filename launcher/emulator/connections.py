@@ -1,8 +1,8 @@
-"""HTTP connections: uvicorn's, except for the odd habits of some clients.
+"""uvicorn's HTTP connections, adapted to the odd habits of some clients.
 
-An app can abort one, as some faults want. A client that has sent a request and ended its side of
-the socket is answered. Connections without a request are closed after a time, and give way to
-others before the process runs out of files: they lock nobody out.
+An app can abort a connection, as some faults require. A client that closes its side of the socket
+after a request still gets an answer. Idle connections are closed after a while, or earlier if the
+process would run out of files, so they never keep other clients from connecting.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Connection(H11Protocol):
 
     Attributes:
         head_sec: how long a client may take for the head of a request.
-        most: how many connections a server has; if there are more, the one that has been silent
-            longest is closed. None for a quarter of the files that the process may open.
+        most: the most connections that a server keeps; beyond that, the one that has been silent
+            longest is closed. None means a quarter of the files that the process may open.
     """
 
     head_sec: ClassVar[float] = KEEP_ALIVE_SEC
@@ -79,7 +79,7 @@ class Connection(H11Protocol):
         return cycle is None or cycle.response_complete
 
     def _is_answered(self) -> bool:
-        """Report whether a whole request has come, and its answer is not complete."""
+        """Return whether a whole request has arrived whose answer is not complete."""
         return not self._awaits_head() and not self.cycle.more_body
 
     def _set_deadline(self) -> None:

@@ -1,8 +1,8 @@
-"""The console's process: starts when somebody opens its page, ends with the local Dataflow.
+"""The console's process: starts when somebody opens its page and ends with the local Dataflow.
 
 The console is a separate program, ``python -m launcher.console``, and an ordinary client of the
-APIs. This module only listens for its first visitor. Without visitors, at first or for a while, it
-uses nothing.
+APIs. This module only listens for its first visitor. While there are no visitors, the console uses
+no resources.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from launcher.emulator.runtime.processes import Child
 _LOG = logging.getLogger(__name__)
 
 _BACKLOG = 128
-# A console that ends this soon cannot serve; the next visitor may try again after a pause.
+# A console that ends this soon cannot work; the next visitor may try again after a pause.
 _SOON_SEC = 5.0
 _PAUSE_SEC = 2.0
 _KILLED = 128  # and above: by a signal
@@ -45,10 +45,10 @@ class ConsoleStarter:
     """Starts the console at the first connection, and again if it has ended."""
 
     def __init__(self, listener: socket.socket, variables: Mapping[str, str], folder: Path) -> None:
-        """Start to wait for visitors; returns at once.
+        """Start waiting for visitors; returns at once.
 
         Args:
-            variables: those that lead the console to the local services.
+            variables: environment variables that lead the console to the local services.
             folder: gets its log.
         """
         self._listener = listener
@@ -75,7 +75,7 @@ class ConsoleStarter:
                     return
                 child = self._child = self._start_console()
             status = child.wait()
-            child.kill()  # to close what it leaves open
+            child.kill()  # to close whatever it leaves open
             if time.monotonic() - started < _SOON_SEC and not self._closed:
                 _LOG.warning("the console ended with status %s; see %s", status, self._log_file)
                 failed = status is not None and status < _KILLED

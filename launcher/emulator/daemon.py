@@ -1,7 +1,7 @@
 """Start, find and stop the local Dataflow, and make the shell variables that lead to it.
 
-What ``flexpack emulator`` and the tests call. Cheap to import; the server itself is imported by
-the process that serves.
+``flexpack emulator`` and the tests call it. Cheap to import; only the serving process imports
+the server itself.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def start_detached(
     Blocks until both ports answer.
 
     Args:
-        on_wait: called with a text that says what a start of some seconds waits for, and how long.
+        on_wait: called with a text that says what a slow start is waiting for, and for how long.
 
     Raises:
         EmulatorOptionError: an option cannot be used.
-        EmulatorError: it did not start, and the message ends with the tail of its log; or the one
+        EmulatorError: it did not start (the message ends with the tail of its log), or the emulator
             that serves the folder was started by another version of the code.
     """
     options.check()
@@ -106,8 +106,8 @@ def start_detached(
         if last.startswith(_WAITING) and last != waits_for:
             waits_for = last
             on_wait(last)
-        # A status that says "already running" means another start at the same moment: wait
-        # for that one.
+        # The status "already running" means that another start is in progress: wait for that
+        # one.
         if child.poll() not in (None, _ALREADY_RUNNING_STATUS):
             break
         time.sleep(_POLL_SEC)
@@ -128,11 +128,11 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
     """Stop the emulator of a folder; return False if none was running.
 
     Blocks until its process has ended, and kills it after ``timeout_sec``. No other process can be
-    hit: the system names the holder of the folder's lock. May be called by several processes at
-    once.
+    hit: the system identifies the holder of the folder's lock. May be called by several processes
+    at once.
 
     Raises:
-        EmulatorError: its process is another user's, or out of sight, or cannot be stopped.
+        EmulatorError: its process is another user's, is not visible, or cannot be stopped.
     """
     folder = data_dir.resolve()
     pid = find_holder(folder)
@@ -152,13 +152,14 @@ def stop(data_dir: Path, *, timeout_sec: float = 10) -> bool:
 def register_project(info: EmulatorInfo, name: str, folder: Path, python: Path) -> None:
     """Let ``local/NAME`` stand for the modules of a folder and a Python.
 
-    A project of that name is replaced. Blocks for some 100 ms.
+    It replaces a project of the same name. Blocks for some 100 ms.
 
     Raises:
         EmulatorOptionError: the emulator refuses; the message says why.
         EmulatorError: no emulator answers.
     """
-    # Links stay: the target of a virtual environment's Python does not see its packages.
+    # Links are not resolved: the target of a virtual environment's Python does not see its
+    # packages.
     project = {"name": name, "folder": str(folder.resolve()), "python": str(python.absolute())}
     ask_projects(info, project)
 
@@ -173,7 +174,7 @@ def list_projects(info: EmulatorInfo) -> list[dict[str, str]]:
 
 
 def prune(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
-    """Delete finished jobs and their files, except the last to end; return the numbers deleted.
+    """Delete finished jobs and their files, except the last to end; return how many were deleted.
 
     Works on the emulator of a folder if one runs, and on the folder itself otherwise.
 
@@ -195,14 +196,14 @@ def prune(data_dir: Path, *, keep_jobs: int) -> Mapping[str, int]:
 
 
 def build_coverage() -> str:
-    """Return the documentation of what the local Dataflow covers of Google's APIs."""
+    """Return the documentation of the parts of Google's APIs that the local Dataflow covers."""
     from launcher.emulator.service import coverage
 
     return coverage.build_coverage()
 
 
 def _wait_until_ended(pid: int, timeout_sec: float) -> None:
-    """Wait for a process that no longer serves to remove the images that it has mounted."""
+    """Wait until a process that no longer serves has removed the images that it mounted."""
     if sys.platform != "linux":  # where none are
         return
     deadline = time.monotonic() + timeout_sec
@@ -216,7 +217,7 @@ def _works(pid: int) -> bool:
         stat = Path("/proc", str(pid), "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    state = stat.rpartition(")")[2].split()[0]  # after the name, which may hold anything
+    state = stat.rpartition(")")[2].split()[0]  # after the name, which may contain anything
     return state not in ("Z", "X")
 
 

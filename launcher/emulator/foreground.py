@@ -1,6 +1,6 @@
-"""Serve the local Dataflow in this process: what it needs is checked, then everything starts.
+"""Serves the local Dataflow in this process: checks everything that it needs, then starts it.
 
-What the user may have got wrong is found out before anything starts. The server itself is imported
+Mistakes of the user are found before anything starts. The server itself is imported
 last, so that Google's Pub/Sub emulator, a Java program, starts meanwhile.
 """
 
@@ -58,10 +58,10 @@ def serve(
     Args:
         options: how to serve.
         on_ready: called when both ports answer.
-        on_wait: called with a text that says what a start of some seconds waits for, and how long.
+        on_wait: called with a text that says what a slow start is waiting for, and for how long.
 
     Raises:
-        EmulatorOptionError: an option cannot be used; a port is taken, for example.
+        EmulatorOptionError: an option cannot be used, for example because a port is taken.
         EmulatorError: the folder has an emulator already.
     """
     options.check()
@@ -76,8 +76,8 @@ def serve(
                 f"--data-dir {data_dir}: an emulator is running there; stop it with "
                 f"'flexpack emulator stop --data-dir {data_dir}', or choose another folder"
             )
-        # Only this user may read what it and its executors write; the jobs' own code has the
-        # user's usual umask.
+        # Only this user may read files that it and its executors write; the jobs' own code
+        # has the user's usual umask.
         umask = os.umask(0o077)
         stack.callback(os.umask, umask)
         if storage_port is None:

@@ -55,7 +55,7 @@ class _Decompression:
         except zlib.error as error:
             raise _bad_gzip() from error
         self._compressed = self._decompressor.unconsumed_tail
-        # zlib may hold a rest beyond a full piece.
+        # zlib may hold data beyond a full piece.
         ended = self._is_last and not self._compressed and len(piece) < _PIECE_BYTES
         if ended and not self._decompressor.eof:
             raise _bad_gzip()

@@ -1,6 +1,6 @@
 """A running local Dataflow, as other processes see it: its addresses, and whether it lives.
 
-Standard library only, so that a command that only asks answers at once.
+Standard library only, so that a command that only queries answers at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EmulatorInfo:
 
     ``console_port`` is None if it was started without the console.
     ``pubsub_port`` is None if Google's Pub/Sub emulator does not run. ``pubsub_problem`` says why
-    then, or else what happened the last time that it ended and was started again.
+    it does not run, or else what happened the last time that it ended and was started again.
     """
 
     pid: int
@@ -114,8 +114,8 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
     Recognises the file of a killed emulator: its port must answer with its pid.
 
     Raises:
-        EmulatorError: the file cannot be read, or the emulator runs other code than is here now:
-            it would start the processes of its jobs from files that do not fit it.
+        EmulatorError: the file cannot be read, or the emulator runs code other than what is here
+            now: it would start the processes of its jobs from files that do not match it.
     """
     folder = data_dir.resolve()
     try:
@@ -139,7 +139,7 @@ def find_running(data_dir: Path) -> EmulatorInfo | None:
         return None
     if state.get("code") != fingerprint_code():
         raise EmulatorError(
-            f"the local Dataflow on {data_dir} was started by another version of flexpack; "
+            f"the local Dataflow on {data_dir} was started by a different version of flexpack; "
             f"'flexpack emulator stop --data-dir {data_dir}', then start it again"
         )
     return info

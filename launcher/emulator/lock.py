@@ -1,7 +1,7 @@
 """The lock of an emulator's folder, which identifies the process that serves it.
 
 A POSIX record lock: it ends with its holder, no child inherits it, and the system itself names the
-holder (fcntl(2), F_GETLK), so that no other process is ever signalled. Opening and closing the file
+holder (fcntl(2), F_GETLK), so no other process is ever signalled. Opening and closing the file
 in the holder would release it.
 """
 
@@ -80,7 +80,7 @@ def send_signal(folder: Path, pid: int, number: signal.Signals) -> None:
     """
     try:
         if _LINUX:
-            # A descriptor means one process; its number may go to another at any moment.
+            # A descriptor identifies one process, but a process id may be reused at any moment.
             descriptor = os.pidfd_open(pid)
             try:
                 if find_holder(folder) == pid:
@@ -108,6 +108,6 @@ def _pack(type_: int) -> bytes:
 
 
 def _unpack(record: bytes) -> tuple[int, int]:
-    """Return type and process id."""
+    """Return the lock's type and process id."""
     fields = _FLOCK.unpack(record)
     return (fields[0], fields[4]) if _LINUX else (fields[3], fields[2])

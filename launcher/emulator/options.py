@@ -1,7 +1,7 @@
 """The options of a local Dataflow, each declared once.
 
 The flags of ``flexpack emulator start``, the checks, and the command line of the detached process
-derive from them. Standard library only.
+are derived from them. Standard library only.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _option(
 class EmulatorOptions:
     """The options of a local Dataflow; port 0 picks a free one.
 
-    The console listens on the third port after ``port`` if that is free. ``max_jobs`` None means
-    one a core, at least four.
+    The console listens on the third port after ``port`` if that is free. If ``max_jobs`` is None,
+    one job runs per core, but at least four.
     """
 
     data_dir: Path = _option(
@@ -80,11 +80,11 @@ class EmulatorOptions:
         None, "of Cloud Storage (default: the one after --port)", least=0, most=65535
     )
     images: Path | None = _option(
-        None, "images.toml: what stands for each container image", metavar="FILE"
+        None, "images.toml, which says what stands for each container image", metavar="FILE"
     )
     max_jobs: int | None = _option(
         None,
-        "run this many jobs at once, the others wait (default: one a core, 4 or more)",
+        "run this many jobs at once, while the others wait (default: one per core, at least 4)",
         metavar="N",
         least=1,
     )
@@ -112,10 +112,10 @@ class EmulatorOptions:
         metavar="N",
         least=0,
     )
-    no_console: bool = _option(False, "serve no page to look at jobs and launch them")
+    no_console: bool = _option(False, "do not serve the console")
     no_warm: bool = _option(
         False,
-        "start every process of a job from scratch: saves some 400 MB of memory, costs seconds",
+        "start every process of a job from scratch: saves some 400 MB of memory but costs seconds",
     )
 
     @property
@@ -143,7 +143,7 @@ class EmulatorOptions:
         for flag, port in self._ports().items():
             if port and (other := flags.setdefault(port, flag)) != flag:
                 raise EmulatorOptionError(
-                    f"{flag} {port}: {other} {port} takes this port already; give them different "
+                    f"{flag} {port}: {other} {port} uses this port already; give them different "
                     "ports, or only --port"
                 )
 

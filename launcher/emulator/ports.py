@@ -21,8 +21,8 @@ def bind(port: int, option: str) -> socket.socket:
     Raises:
         EmulatorOptionError: the port is taken, or root's; the message names ``option``.
     """
-    # asyncio switches Nagle's algorithm off only for sockets that say that they are TCP; with it
-    # on, every answer on a connection that is kept alive waits 40 ms.
+    # asyncio turns Nagle's algorithm off only for sockets that say that they are TCP; with it on,
+    # every answer on a kept-alive connection waits 40 ms.
     listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

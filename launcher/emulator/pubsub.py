@@ -1,4 +1,4 @@
-"""Find, start and restart Google's Pub/Sub emulator beside the local Dataflow.
+"""Find, start and restart the Pub/Sub emulator that serves the local Dataflow.
 
 It is part of the Google Cloud SDK, a Java program that keeps everything in memory. If it is not
 installed there is no Pub/Sub, and everything else works.
@@ -35,11 +35,11 @@ _PAUSE_SEC = 0.5
 _PORT_TIMEOUT_SEC = 5.0
 _OUT_OF_MEMORY_STATUS = 3  # of a Java that ends by -XX:+ExitOnOutOfMemoryError
 DEFAULT_HEAP_MB = 2048
-"""Memory for its messages; 200 a second were measured to take 2.4 GiB an hour."""
+"""Memory for its messages; 200 messages a second use 2.4 GiB an hour, as measured."""
 _POLL_SEC = 0.05
 _LOOK_SEC = 2.0
 _PORT_TAKEN = b"java.net.BindException"
-# If it lives less long, each next start waits longer.
+# If it ends sooner than that, each further start waits longer.
 _SOON_SEC = 10.0
 _LONGEST_PAUSE_SEC = 10.0
 
@@ -53,8 +53,8 @@ def find_program(
 ) -> Path | None:
     """Return the program that starts the Pub/Sub emulator, or None if it cannot run.
 
-    It lies in the root of the Google Cloud SDK, which is above the gcloud on the path; other
-    gclouds report their root, which takes a second or two.
+    It is in the root of the Google Cloud SDK, which is above the gcloud on the path; other
+    installations of gcloud report their root, which takes a second or two.
     """
     path = environ.get("PATH", os.defpath)
     gcloud = shutil.which("gcloud", path=path)
@@ -85,7 +85,8 @@ def find_program(
 def start(*, port: int, folder: Path, heap_mb: int = DEFAULT_HEAP_MB) -> PubSubEmulator | None:
     """Start the Pub/Sub emulator, if it is installed; does not wait until it answers.
 
-    Blocks for a few seconds if the port is taken: one that was just stopped may still hold it.
+    Blocks for a few seconds if the port is taken, because an emulator that has just stopped may
+    still hold it.
 
     Args:
         port: the port to listen on; 0 picks a free one.
@@ -147,8 +148,8 @@ class PubSubEmulator:
     ) -> str | None:
         """Block until it is ready; from then on it is started again whenever it dies.
 
-        One that ends before is tried again, on another port if it may pick one: another program may
-        have taken the free one first.
+        If it ends before that, it is tried again, on another port if it may pick one, because
+        another program may have taken the free port first.
 
         Args:
             on_slow: called once, with a message, if it has not answered after ``slow_sec``.
@@ -171,7 +172,7 @@ class PubSubEmulator:
                 return self._give_up(f"ended with status {status}")
             if status is not None:
                 starts += 1
-                self._child.kill()  # to close what it leaves open
+                self._child.kill()  # to close whatever it leaves open
                 self._closed.wait(_PAUSE_SEC)
                 if self._picks_port:
                     self.port = _pick_port()
@@ -186,7 +187,7 @@ class PubSubEmulator:
             self._child.kill()
 
     def _start(self) -> Child:
-        # Without memory it would live on and not answer.
+        # Without memory it would keep running and not answer.
         options = (f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError")
         with self._log.open("ab") as log:
             self._log_start = log.tell()
@@ -199,10 +200,10 @@ class PubSubEmulator:
             )
 
     def _wait(self, timeout_sec: float) -> int | None:
-        """Return its exit status; None if it lives. One that did not get its port is ended."""
+        """Return its exit status; None if it lives. If it did not get its port, it is ended."""
         status = self._child.wait(timeout_sec)
         if status is None and _PORT_TAKEN in self._read_log()[self._log_start :]:
-            self._child.kill()  # Java lives on without it, and answers nothing.
+            self._child.kill()  # Java keeps running without the port, and does not answer.
             return self._child.wait()
         return status
 
@@ -228,7 +229,7 @@ class PubSubEmulator:
             with self._lock:
                 if self._closed.is_set():
                     return
-                self._child.kill()  # to close what it leaves open
+                self._child.kill()  # to close whatever it leaves open
                 self._child = self._start()
             text = self._explain(full)
             for listener in self.on_restart:
@@ -270,7 +271,7 @@ def wait_for_port(port: int, *, timeout_sec: float = _PORT_TIMEOUT_SEC) -> None:
     deadline = time.monotonic() + timeout_sec
     while True:
         with socket.socket() as probe:
-            # As in Java: a predecessor's closed connections do not count.
+            # As in Java, a predecessor's closed connections do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

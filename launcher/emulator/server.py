@@ -88,7 +88,8 @@ def serve_until_stopped(
         max_jobs: how many jobs run at once; None adapts to the machine.
         keep_jobs: how many finished jobs are kept, or None for the default.
         running_sec: how long a job is RUNNING at least.
-        warm: whether processes of jobs are forked from one that waits with all that they import.
+        warm: whether processes of jobs are forked from one that has already imported what they
+            need.
         pubsub: its Pub/Sub emulator; streaming jobs get a message when it was restarted.
         project_id: the project of the metadata server.
         endpoints: environment variables by which the processes of jobs find this server.
@@ -228,7 +229,7 @@ async def serve_apps(
     """Serve each app on its socket until a signal, then let requests under way end.
 
     Args:
-        folder: what it cannot serve without; it ends too when that is moved or deleted.
+        folder: the server also ends when this folder is moved or deleted.
     """
     servers = {_Server(app): listener for app, listener in apps.items()}
     stopped = asyncio.Event()

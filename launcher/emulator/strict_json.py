@@ -1,7 +1,7 @@
 """Reads JSON from outside, so that everything in it can be written again.
 
 A lone surrogate would be stored and then fail every listing that shows it; objects nested a
-thousand deep would fail whoever walks through them. Both are refused here, for every API.
+thousand deep would break any code that walks through them. Both are refused here, for every API.
 """
 
 from __future__ import annotations

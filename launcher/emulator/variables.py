@@ -26,7 +26,7 @@ def shell_variables(info: EmulatorInfo, *, project: str) -> dict[str, str]:
 
 
 def client_variables(info: EmulatorInfo) -> dict[str, str]:
-    """Return what the processes of jobs need; they get their project in another way."""
+    """Return the variables that jobs' processes need; they get their project in another way."""
     loopback = f"127.0.0.1:{info.dataflow_port}"
     return {
         # google-auth looks for a key file, then in gcloud's folder, then asks the metadata server.

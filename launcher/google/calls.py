@@ -1,6 +1,6 @@
-"""Send one request to a Google API, and translate every error that it can end in.
+"""Sends one request to a Google API, and translates every error that may result.
 
-Whatever library sent the request (googleapiclient, google-cloud-storage), its exceptions become
+Exceptions of the libraries that send requests (googleapiclient, google-cloud-storage) become
 ``ApiError``, ``Unreachable`` or ``CredentialsError``.
 """
 
@@ -37,7 +37,7 @@ def execute(
     with translated(action, service=service, endpoint=endpoint, timeout_sec=http.timeout_sec):
         answer = call.execute(http=http)
     if not isinstance(answer, dict):  # googleapiclient returns what is not JSON as text
-        raise Unreachable(f"{action}: {endpoint} answered no JSON but {answer!r:.80}")
+        raise Unreachable(f"{action}: {endpoint} answered with {answer!r:.80}, not JSON")
     return answer
 
 
@@ -59,7 +59,7 @@ def translated(action: str, *, service: str, endpoint: str, timeout_sec: float) 
     except DefaultCredentialsError as error:
         raise CredentialsError(NO_CREDENTIALS) from error
     except (GoogleAPIError, GoogleAuthError, requests.RequestException) as error:
-        # A retry that has given up carries the last error.
+        # A retry that gave up carries the last error.
         cause = getattr(error, "cause", None) or error
         raise _explain(cause, action, endpoint, timeout_sec) from error
 

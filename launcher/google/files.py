@@ -32,8 +32,8 @@ def plan_uploads(
 ) -> dict[str, Path]:
     """Return the file for each object, by the object's path.
 
-    A destination that ends with a slash is a folder, and must be one for several files. A folder
-    keeps its name there, and its files their places in it; links to files are followed.
+    A destination that ends with a slash is a folder; several files need a folder. A folder
+    keeps its name, and its files keep their places in it; links to files are followed.
 
     Raises:
         InputError: a path is not a file, nor a folder with files in it if ``is_recursive``; two

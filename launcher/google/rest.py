@@ -1,9 +1,9 @@
 """Convert records to and from the JSON of Google's REST APIs.
 
-Owns the one conversion between the two: a frozen dataclass carries the name of its REST schema, its
+This is the only conversion between the two: a frozen dataclass has the name of its REST schema, its
 fields are the schema's properties in snake_case, and the JSON has them in camelCase. Keys of
-mappings (labels, parameters) are data and stay as they are. As in proto3 JSON, what is unset is
-left out: ``None`` and empty collections, never ``False`` or ``0``.
+mappings (labels, parameters) are data and do not change. As in proto3 JSON, unset values are
+omitted: ``None`` and empty collections, never ``False`` or ``0``.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class FlexTemplateRuntimeEnvironment:
     zone: str | None = None
 
     def over(self, base: FlexTemplateRuntimeEnvironment) -> FlexTemplateRuntimeEnvironment:
-        """Return a job's environment: this one, the launch's, over ``base``, the template's."""
+        """Return a job's environment: this one (the launch's) over ``base`` (the template's)."""
         given = {
             field.name: value
             for field in fields(self)

@@ -216,7 +216,7 @@ def list_object_names(
 ) -> list[str] | None:
     """Return the first names of a bucket's objects with a prefix; None without the bucket.
 
-    Blocks for seconds, and retries what may pass.
+    Blocks for seconds, and retries transient errors.
 
     Raises:
         StorageError: Cloud Storage refused, or could not be reached.

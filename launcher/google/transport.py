@@ -75,8 +75,8 @@ def open_google_session() -> requests.Session:
 class OneAttemptHttp:
     """The ``http`` object that googleapiclient expects, sending every request at most once.
 
-    httplib2, its default, silently repeats a request whose connection drops before the answer, a
-    POST too, which here would launch a job twice.
+    Its default, httplib2, silently repeats a request whose connection drops before the answer,
+    even a POST, which here would launch a job twice.
     """
 
     def __init__(self, session: requests.Session, *, timeout_sec: float) -> None:

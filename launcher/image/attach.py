@@ -30,9 +30,10 @@ class Attachment:
 
 
 def build_provenance(image: BuiltImage) -> str:
-    """Return how a pushed image was built, as SLSA provenance: https://slsa.dev/spec/v1.0/provenance.
+    """Return how a pushed image was built, as SLSA provenance.
 
     It states what flexpack knows; anyone who builds with flexpack can change it.
+    https://slsa.dev/spec/v1.0/provenance
     """
     name, digest = (image.pinned or "").split("@sha256:")
     statement = {
@@ -63,7 +64,7 @@ def attach(pinned: str, attachment: Attachment) -> str:
         pinned: the image, by digest.
 
     Raises:
-        ImageError: the registry refuses; only Artifact Registry's login is known here.
+        ImageError: the registry refuses; flexpack can log in only to Artifact Registry.
     """
     image = read_reference(pinned)
     registry = Registry(image)

@@ -70,7 +70,7 @@ def find_digest(base: Base) -> str:
         digest: str = Registry(image).find(image.tag or "latest")["digest"]
     except FlexpackError as error:
         raise ImageError(
-            f"{base.argument}: {error}. {PINS} is as it was; if you know the digest, write "
+            f"{base.argument}: {error}. {PINS} did not change; if you know the digest, write "
             f"{base.tag}@sha256:DIGEST into it"
         ) from error
     return digest

@@ -38,8 +38,8 @@ def build_image(
             flexpack's own.
         engine: docker, buildah or cloudbuild; None takes the first that works.
         push: push the image.
-        test: test the image before it is pushed. Cloud Build pushes what it builds: there is no
-            test before.
+        test: test the image before it is pushed. Cloud Build pushes what it builds, without a
+            test before the push.
         trial: the user's model, for the test.
         report: called with warnings, and with each step of the build as it begins.
 
@@ -109,7 +109,8 @@ def push_image(root: Path, image: BuiltImage, engine: Builder) -> BuiltImage:
 def attach_records(image: BuiltImage, sbom: Path | None, report: Report) -> None:
     """Attach provenance and, if it was tested, the bill of materials to a pushed image.
 
-    A registry that refuses attachments is only reported: the pushed image works without them.
+    If a registry refuses attachments, that is only reported, because the pushed image works without
+    them.
     """
     try:
         if sbom:
@@ -118,8 +119,8 @@ def attach_records(image: BuiltImage, sbom: Path | None, report: Report) -> None
         attach(image.pinned or "", Attachment(PROVENANCE, "provenance.json", provenance))
     except FlexpackError as error:
         report(
-            f"warning: bill of materials and provenance are not attached: {error}. flexpack knows "
-            "the login of Artifact Registry; elsewhere use 'oras attach'"
+            f"warning: bill of materials and provenance are not attached: {error}. flexpack can "
+            "log in only to Artifact Registry; for other registries use 'oras attach'"
         )
     else:
         what = "its bill of materials and its provenance" if sbom else "its provenance"
@@ -137,9 +138,9 @@ def attach_sbom(pinned: str, sbom: Path) -> None:
 
 
 def _explain_failure(plan: BuildPlan, message: str) -> str:
-    """Return what a failed build may have lacked: the right base, or an index that has torch."""
+    """Return what a failed build may have needed: the right base, or an index that has torch."""
     if "exec format error" in message:
-        return f"\nA base is for another processor; give one for {PLATFORM} (--base)"
+        return f"\nA base is for another processor; use one for {PLATFORM} (--base)"
     flavour = find_flavour(plan.build_args["FLAVOUR"])
     is_of_torch = "locks/torch.txt" in message
     if not is_of_torch or flavour.is_on_pypi or "pip_conf" in plan.secrets or plan.pip_conf_secret:

@@ -1,4 +1,4 @@
-"""Checks of an image: would it work as the launcher and as a worker on Dataflow?
+"""Checks whether an image would work as the launcher and as a worker on Dataflow.
 
 ``check_config`` needs only the image's configuration, ``check_facts`` the probe's findings.
 https://cloud.google.com/dataflow/docs/guides/build-container-image and
@@ -89,7 +89,7 @@ def _check_addresses(config: ImageConfig) -> Iterator[Finding]:
             yield error(
                 IMAGE_ADDRESS,
                 f"{name} holds an address, {value!r}",
-                "give addresses to the build as secrets, and to the job as parameters",
+                "pass addresses to the build as secrets, and to the job as parameters",
             )
     for step in (*config.history, *(f"{k}={v}" for k, v in config.labels.items())):
         if (match := _ADDRESS.search(step)) and not _is_source(match[0]):
@@ -97,7 +97,7 @@ def _check_addresses(config: ImageConfig) -> Iterator[Finding]:
                 IMAGE_ADDRESS,
                 f"the image's history or labels hold the address {match[0]}, which everyone can "
                 "read",
-                "give addresses to the build as secrets: --pip-conf",
+                "pass addresses to the build as secrets: --pip-conf",
             )
 
 
@@ -118,7 +118,7 @@ def _check_files(facts: Facts) -> Iterator[Finding]:
     elif not facts.entry_file.readable_by_all:
         yield error(
             IMAGE_ENTRY_FILE,
-            f"the file that {PY_FILE} names can be read by root only",
+            f"the file that {PY_FILE} names can be read only by root",
             "COPY it with --chmod=0755",
         )
 
@@ -148,11 +148,11 @@ def _check_versions(facts: Facts, config: ImageConfig, lock: str) -> Iterator[Fi
         yield error(
             IMAGE_VERSIONS,
             f"Python is {facts.python_version}, but the lock is for {PYTHON_VERSION}",
-            f"give a PYTHON_IMAGE of Python {PYTHON_VERSION}",
+            f"use a PYTHON_IMAGE with Python {PYTHON_VERSION}",
         )
     pins = read_pins(lock)
     labels = {"apache-beam": "flexpack.beam", "torch": "flexpack.torch"}
-    if "torch" not in pins:  # A project may have brought its own.
+    if "torch" not in pins:  # A project may have installed its own.
         del labels["torch"]
     for package, label in labels.items():
         installed, locked = facts.find_version(package), pins.get(package)
@@ -240,5 +240,5 @@ def _check_roles(facts: Facts) -> Iterator[Finding]:
         yield error(
             IMAGE_PREDICTION,
             f"{counts['differing']} of {counts['rows']} predictions differ from {facts.reference}",
-            "look into the pipeline before you trust its predictions",
+            "examine the pipeline before you trust its predictions",
         )

@@ -1,6 +1,6 @@
 """The files of an image: flexpack's own part, and the code and requirements of projects.
 
-Flexpack's own part is the Dockerfile, and the files that its ignore file shows to a build:
+Flexpack's own part is the Dockerfile, and the files that its ignore file lets a build see:
 https://docs.docker.com/build/concepts/context/#dockerignore-files
 """
 

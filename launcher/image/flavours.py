@@ -19,7 +19,7 @@ from template.parameters import did_you_mean
 
 _LOCKS = Path("docker") / "locks"
 
-# Built with torch: an index has one build of them for each of its flavours.
+# Built against torch: an index has one build of these packages for each flavour of torch.
 TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec", "fbgemm-gpu", "xformers")
 
 
@@ -32,7 +32,7 @@ class Flavour:
             one without a local part is on PyPI. None for an image without torch, to which a project
             may add its own.
         cuda_version: of the CUDA libraries inside; None without CUDA.
-        compressed_budget_gb: the image's size in the registry above which it needs a look.
+        compressed_budget_gb: the image's size in the registry above which a build warns.
     """
 
     name: str

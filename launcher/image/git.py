@@ -1,4 +1,4 @@
-"""The version of an image, from git: the tag that the commit has, or the distance to the last one.
+"""The version of an image, from git: the commit's tag, or the distance to the last tag.
 
 ======================================  =================================
 state of the work tree                  version
@@ -10,10 +10,10 @@ no tag at all, 12 commits               ``0.dev12-g1a2b3c4``
 no git                                  ``0-t5d6e7f8``
 ======================================  =================================
 
-Only changes of the image's files count. The last part is the hash of these files, so that two
+Only changes to the image's files count. The last part is the hash of these files, so two
 different images never share a tag. An image with the code of projects has the commit of the first
-one and always the hash: flexpack is in it too. An image's tag may not hold a plus sign, which
-Python's own versions have there.
+project and always the hash, because flexpack is in it too. An image's tag must not contain a plus
+sign, which Python's own version numbers would have.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ LAYERS = ("torch", "beam", "project")
 # The packages of torch's own layer.
 TORCH_LAYER = re.compile(r"torch|triton|(nvidia|cuda)-.*")
 
-# Workers have this Python, whichever machine makes the lock.
+# Workers have this Python, whatever machine makes the lock.
 PYTHON_VERSION = "3.11"
 
 _HEADER = "# Made by 'make lock' from docker/requirements.in: do not edit.\n"
@@ -74,7 +74,7 @@ def read_pin(lock: str, name: str) -> str:
         return read_pins(lock)[canonicalize_name(name)]
     except KeyError:
         raise InputError(
-            f"the lock does not pin {name}: name it in {REQUIREMENTS}, run 'make lock'"
+            f"the lock does not pin {name}: name it in {REQUIREMENTS} and run 'make lock'"
         ) from None
 
 
@@ -152,7 +152,7 @@ def format_lock(layer: str, body: str, requirement_lines: list[str]) -> str:
     """Return the text of a lock file: its checksums, then its options and pins."""
     header = _HEADER
     if layer == LAYERS[-1]:
-        # In the last file only: the lower layers stay when a package is added.
+        # Only in the last file, so the lower layers stay the same when a package is added.
         header += f"{_REQUIREMENTS_CHECKSUM}{_hash_requirements(requirement_lines)}\n"
     return f"{header}{_CHECKSUM}{_hash(body)}\n{body}"
 
@@ -169,7 +169,7 @@ def check_locks(root: Path, flavour: Flavour) -> None:
     differing = list(_find_differences(requirements, read_pins(lock)))
     if differing:
         raise InputError(
-            f"{REQUIREMENTS}: {'; '.join(differing)}. The image would be built without that: run "
+            f"{REQUIREMENTS}: {'; '.join(differing)}. The image would be built without it: run "
             "'make lock'"
         )
     for layer, path in find_lock_paths(flavour).items():
@@ -178,8 +178,8 @@ def check_locks(root: Path, flavour: Flavour) -> None:
         checksum, _, body = body.partition("\n")
         if checksum != _hash(body):
             raise InputError(
-                f"{path}: was edited since 'make lock' wrote it, so that its pins and hashes may "
-                f"not belong together; change {REQUIREMENTS} and run 'make lock'"
+                f"{path}: was edited since 'make lock' wrote it, so its pins and hashes may not "
+                f"match; change {REQUIREMENTS} and run 'make lock'"
             )
         if layer == LAYERS[-1] and _hash_requirements(lines) not in header:
             raise InputError(
@@ -195,7 +195,7 @@ def explain_index(flavour: Flavour) -> str:
         f"torch {flavour.torch_version} is not on PyPI: name the index that has it in a pip.conf "
         f"(extra-index-url; pytorch.org, 'Get Started', names it for {flavour.name}), and run "
         "'make lock PIP_CONF=pip.conf'; uv's own variables, UV_INDEX=URL or UV_FIND_LINKS=FOLDER, "
-        "do too"
+        "work too"
     )
 
 

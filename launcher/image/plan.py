@@ -86,7 +86,7 @@ class BuildPlan:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The command line's part that all engines share."""
+        """The part of the command line that all engines share."""
         return (
             *(f"--build-arg={name}={value}" for name, value in self.build_args.items()),
             *(f"--label={name}={value}" for name, value in self.labels.items()),
@@ -106,7 +106,7 @@ def plan_build(
     Args:
         root: the folder with ``docker/`` and ``template/``; flexpack's own if it has none.
         push: whether the image will be pushed, which needs a name in a registry.
-        report: called with a warning for each project that holds big files, before they are read.
+        report: called with a warning for each project that holds big files, before these are read.
 
     Raises:
         InputError: an option or a project is wrong.
@@ -122,7 +122,7 @@ def plan_build(
         report(warning)
     image = read_reference(options.name)
     if image.tag or image.digest:
-        raise InputError(f"--image {options.name!r}: give only the name, and the tag with --tag")
+        raise InputError(f"--image {options.name!r}: give only the name, and --tag for the tag")
     if push and options.name == LOCAL:
         raise InputError(
             "--push: no destination. Give --project and --region (of Artifact Registry), or --image"
@@ -156,13 +156,13 @@ def plan_build(
 def _find_version(kit: Path, options: ImageOptions, context: Context) -> tuple[str, str | None]:
     """Return the image's tag, and git's revision of the code; None outside a repository."""
     folder = options.code[0] if options.code else kit
-    # A wheel's files may lie in an unrelated repository, that of the environment.
+    # A wheel's files may be inside an unrelated repository, that of the environment.
     is_in_git = not is_from_wheel(folder)
     git = read_git_state(folder, context, is_whole=not options.code) if is_in_git else None
     revision = git.revision if git else None
     if options.tag:
         if (legal := legal_tag(options.tag)) != options.tag:
-            raise InputError(f"--tag {options.tag!r}: not legal; {legal!r} would be")
+            raise InputError(f"--tag {options.tag!r}: not a valid tag; {legal!r} is one")
         return options.tag, revision
     version = build_version(git) if git else f"0-t{context.hash[:HASH_LENGTH]}"
     is_default = options.flavour == default_flavour()

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ProbedFile:
-    """A file of the image. ``machine`` is the one that an executable is for: amd64, arm64."""
+    """A file of the image. ``machine`` is the processor that an executable is for: amd64, arm64."""
 
     exists: bool
     executable: bool
@@ -87,7 +87,7 @@ class ModelRun:
         loaded: whether it had a file to load.
         rows: the number of predicted rows; 0 without input.
         failed: the number of dead letters.
-        first_error: that of the first dead letter.
+        first_error: the error of the first dead letter.
     """
 
     loaded: bool
@@ -159,7 +159,7 @@ def parse_facts(*outputs: str) -> Facts:
             record |= json.loads(output.splitlines()[-1])
         except (IndexError, ValueError) as error:
             raise ImageError(
-                f"the probe in the image gave no answer, but {output[-500:]!r}"
+                f"the probe in the image gave no answer, only this output: {output[-500:]!r}"
             ) from error
     for name in ("boot", "launcher", "entry_file"):
         record[name] = ProbedFile(**record[name])

@@ -1,8 +1,8 @@
 """The locks of the user's projects: read, compared with the image's own, and merged.
 
-A project's ``requirements.txt`` pins and hashes what the image lacks. 'flexpack image lock --code'
-makes one; that of another tool does too. It may repeat pins of the image's own lock, which are
-installed once.
+A project's ``requirements.txt`` pins and hashes the packages that the image lacks. 'flexpack image
+lock --code' makes one; a lock from another tool works too. It may repeat pins of the image's own
+lock, which are installed once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from launcher.image.projects import Project
 _CHECKSUM = "# sha256 of the requirements: "
 _HEADER = (
     "# Made by 'flexpack image lock --code' from requirements.in: do not edit.\n"
-    "# Packages that flexpack's image has anyway are not in it.\n"
+    "# It omits packages that are in flexpack's image anyway.\n"
 )
 _ENVIRONMENT = {
     "python_version": PYTHON_VERSION,
@@ -98,7 +98,8 @@ def read_project_lock(project: Project) -> ProjectLock:
     """Read a project's lock; one without pins if there is no file.
 
     Raises:
-        InputError: it refers to other files, or to an index, whose address would stay in the image.
+        InputError: it refers to other files, or to an index, whose address would remain in the
+            image.
     """
     path = project.lock
     if not path.exists():
@@ -112,7 +113,7 @@ def read_project_lock(project: Project) -> ProjectLock:
         if entry.startswith("-"):
             if not _OPTION.fullmatch(entry):
                 raise InputError(
-                    f"{path}: {entry.split()[0]}: a lock holds only versions and hashes. Name "
+                    f"{path}: {entry.split()[0]}: a lock may hold only versions and hashes. Name "
                     f"packages in {project.requirements.name} and run {lock_command(project)}; "
                     "give your own index with --pip-conf FILE"
                 )
@@ -154,8 +155,8 @@ def read_project_requirements(project: Project) -> list[str]:
     for requirement in parse_requirements(lines, path).values():
         if requirement.url:
             raise InputError(
-                f"{path}: {requirement.name} comes from an address; put its wheel into "
-                f"{project.wheels} and name it without the address"
+                f"{path}: {requirement.name} comes from a URL; put its wheel into "
+                f"{project.wheels} and name it without the URL"
             )
     return lines
 
@@ -180,7 +181,7 @@ def format_project_lock(pins: str, lines: Sequence[str], options: Sequence[str])
 def check_project_locks(
     root: Path, projects: Sequence[Project], flavour: Flavour
 ) -> Iterator[Finding]:
-    """Yield the packages in the projects' locks that cannot be installed beside the image's.
+    """Yield the packages in the projects' locks that cannot be installed together with the image's.
 
     Args:
         root: the folder with the image's own locks.

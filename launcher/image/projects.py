@@ -4,13 +4,13 @@
 
     DIR/
       churn/__init__.py     packages: subfolders with an __init__.py, except tests
-      requirements.in       what they need beside the image's own packages
+      requirements.in       what they need besides the image's own packages
       requirements.txt      the same, locked by 'flexpack image lock --code DIR'
-      system-packages.txt   Debian packages, one a line
+      system-packages.txt   Debian packages, one per line
       wheels/               wheels that no index has
       .dockerignore         files of the packages that stay out of the image
 
-A folder without any Python file may hold requirements alone: those of a model file that needs no
+A folder without any Python file may hold just the requirements of a model file that needs no
 class. ``launcher.image.project_locks`` judges the lock.
 """
 
@@ -34,7 +34,7 @@ SYSTEM_PACKAGES = "system-packages.txt"
 WHEELS = "wheels"
 IGNORE_FILE = ".dockerignore"
 
-# Python would take these for the kit's.
+# Python would mistake these for the kit's.
 _RESERVED = ("template", "launcher")
 _MANY_BYTES = 50_000_000
 _NOT_CODE = ("tests", "__pycache__")
@@ -86,7 +86,7 @@ def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
             if name in owners:
                 raise InputError(
                     f"--code {project.folder}: the package {name!r} is also in {owners[name]}; the "
-                    "image can hold one of them, rename the other"
+                    "image can hold only one of them; rename the other"
                 )
             owners[name] = project.folder
     return projects
@@ -95,8 +95,8 @@ def read_projects(folders: Sequence[Path]) -> tuple[Project, ...]:
 def find_code(project: Project) -> Iterator[tuple[PurePosixPath, Path]]:
     """Yield every file of a project's packages, each with its path relative to the project.
 
-    Hidden files, bytecode, ``tests`` folders, and what the project's .dockerignore excludes stay
-    out. The target of a link is copied in its place.
+    Hidden files, bytecode, ``tests`` folders, and files that the project's .dockerignore excludes
+    are not included. Instead of a link, its target is copied.
 
     Raises:
         InputError: a file cannot be copied.
@@ -135,8 +135,9 @@ def find_weight(project: Project) -> str | None:
     return (
         f"--code {project.folder}: its packages hold {sum(sizes.values()) / 1e6:,.0f} MB, the most "
         f"in {largest.relative_to(project.folder)} ({sizes[largest] / 1e6:,.0f} MB). Each build "
-        "reads all of it, a change of code pushes it, and every worker pulls it. Give weights as "
-        f"model_path, in Cloud Storage, and name the file in {project.folder / IGNORE_FILE}"
+        "reads all of it, each change of code pushes it, and every worker pulls it. Put weights "
+        "into Cloud Storage, pass their path as model_path, and name the file in "
+        f"{project.folder / IGNORE_FILE}"
     )
 
 
@@ -148,10 +149,10 @@ def _find_problem(path: Path, root: Path) -> str | None:
         return f"is a link to {str(path.readlink())!r}, which does not exist"
     if path.is_dir():
         above = [each.resolve() for each in path.parents if each.is_relative_to(root)]
-        return "is a link to a folder around it" if path.resolve() in above else None
+        return "is a link to a folder that contains it" if path.resolve() in above else None
     if not path.is_file():
         return "is neither a file nor a folder"
-    return None if os.access(path, os.R_OK) else "may not be read by you"
+    return None if os.access(path, os.R_OK) else "cannot be read by you"
 
 
 def _is_code(name: str) -> bool:
@@ -193,9 +194,9 @@ def _explain_packages(folder: Path) -> str:
     """Return what a package is, and which folder the user may have meant."""
     found = "a subfolder with an __init__.py"
     if (folder / "__init__.py").exists():
-        return f"{found}; it is a package itself: give the folder above, --code {folder.parent}"
+        return f"{found}; it is a package itself: pass the folder above, --code {folder.parent}"
     if any(folder.glob("src/*/__init__.py")):
-        return f"{found}; there are some in src: give --code {folder / 'src'}"
+        return f"{found}; there are some in src: pass --code {folder / 'src'}"
     return found
 
 

@@ -1,6 +1,7 @@
-"""A record of builds: the last image of each engine.
+"""Records builds: the last image of each engine.
 
-It is in ``build/image/image.json``, which is read when an image is tested and a template is made.
+The record is in ``build/image/image.json``, which is read when an image is tested and a template is
+made.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class BuiltImage:
         context: hash of the files that it is made of.
         digest: its name in the registry; None until it is pushed.
         engine: docker, buildah or cloudbuild: where the image is, if it is not pushed.
-        disk_size_gb: the smallest disk for a worker of it; None until it is measured.
+        disk_size_gb: the smallest disk for a worker with this image; None until it is measured.
     """
 
     reference: str
@@ -73,7 +74,7 @@ def find_last_image(root: Path, engine: str | None = None) -> BuiltImage | None:
 
 
 def _read(root: Path) -> list[BuiltImage]:
-    """Return the records, the newest last, without those that another version has written."""
+    """Return the records, the newest last, without those written by another version."""
     try:
         return [BuiltImage(**record) for record in json.loads((root / _LAST).read_text())]
     except (FileNotFoundError, ValueError, TypeError):

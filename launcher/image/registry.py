@@ -1,4 +1,4 @@
-"""One repository of a registry, over HTTP: reads its content and adds to it.
+"""Reads and extends one repository of a registry over HTTP.
 
 https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
@@ -23,7 +23,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _DOCKER = "application/vnd.docker.distribution.manifest"
 _ACCEPT = f"{_INDEX}, {_DOCKER}.list.v2+json, {MANIFEST}, {_DOCKER}.v2+json"
-# Docker's registry has another address than name.
+# The address of Docker's registry differs from its name.
 _HOSTS = {"docker.io": "registry-1.docker.io"}
 _TIMEOUT_SEC = 60.0
 
@@ -31,8 +31,8 @@ _TIMEOUT_SEC = 60.0
 class Registry:
     """An image's repository.
 
-    Artifact Registry is used with the caller's rights, a registry on this machine without TLS, any
-    other anonymously.
+    It uses Artifact Registry with the caller's permissions, a registry on this machine without TLS,
+    and any other anonymously.
     """
 
     def __init__(self, image: ImageReference) -> None:

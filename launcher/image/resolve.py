@@ -40,8 +40,8 @@ from launcher.image.uv import (
 # Packages of the user's own, which the build sees too.
 WHEELS = Path("docker") / "wheels"
 
-# What template/ imports and builds Beam's one source package; with all that these need, it is the
-# part of an image that users share.
+# Packages that template/ imports, and those that build Beam's one source package. With everything
+# that they need, they are the part of an image that users share.
 TEMPLATE_PACKAGES = (
     *("apache-beam", "torch", "pandas", "numpy", "pyarrow", "pillow", "orjson", "simplejpeg"),
     "setuptools",
@@ -89,8 +89,8 @@ def write_locks(
 ) -> list[LockResult]:
     """Make new locks. Blocks, for seconds each; reads the package indexes.
 
-    A pin stays where it is as long as the requirements allow; delete the files to get the newest.
-    A flavour without a lock starts from the pins of the default one.
+    A pin stays as it is as long as the requirements allow; delete the files to get the newest
+    versions. A flavour without a lock starts from the pins of the default one.
 
     Raises:
         InputError: the requirements do not exist.
@@ -138,7 +138,7 @@ def _write_lock(
 
 
 def _find_shared(resolver: Resolver, folder: Path, lines: list[str], pins: str) -> frozenset[str]:
-    """Return the names of the template's own packages and of all that these need."""
+    """Return the names of the template's own packages and of everything that they need."""
     requirements = parse_requirements(lines)
     named = [str(requirements[name]) for name in TEMPLATE_PACKAGES if name in requirements]
     options = [line for line in lines if line.startswith("-")]
@@ -187,7 +187,7 @@ def check_companions(place: Path, flavour: Flavour, pins: Mapping[str, str]) -> 
             raise ImageError(
                 f"{place}: resolved to {name} {pins[name]}, which is not built for "
                 f"torch {flavour.torch_version} and would not import. Give uv an index or a "
-                "folder that has the build, by UV_INDEX=URL or UV_FIND_LINKS=FOLDER "
+                "folder that has the build, with UV_INDEX=URL or UV_FIND_LINKS=FOLDER "
                 f"(pytorch.org, 'Get Started', names it for {flavour.name}), or lock "
                 "another flavour: 'flexpack image lock FLAVOUR'"
             )
@@ -204,8 +204,8 @@ def find_warnings(
 ) -> tuple[str, ...]:
     """Return changes that may be mistakes: downgrades, and versions that are years old."""
     downgrades = (
-        f"{name} went back from {old} to {after[name]}: something else needs the older one. Test "
-        "the code that used the newer one"
+        f"{name} was downgraded from {old} to {after[name]}: something else needs the older "
+        "version. Test the code that used the newer version"
         for name, old in before.items()
         if name in after and Version(after[name]) < Version(old)
     )

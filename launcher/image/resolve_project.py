@@ -48,7 +48,8 @@ def write_project_lock(
 ) -> LockResult:
     """Lock a project's requirements. Blocks, for seconds; reads the package indexes.
 
-    A pin stays where it is as long as the requirements allow; delete the lock to get the newest.
+    A pin stays as it is as long as the requirements allow; delete the lock to get the newest
+    versions.
 
     Args:
         kit: the folder with the image's own locks.
@@ -83,15 +84,16 @@ def write_project_lock(
             if problem := explain_missing_build(flavour, error):
                 return LockResult(flavour, project.lock, before, {}, problem=problem)
             raise ImageError(
-                f"{project.requirements}: cannot be had beside the packages of flexpack's image "
-                f"({flavour.lock_folder}): {error}"
+                f"{project.requirements}: cannot be installed together with the packages of "
+                f"flexpack's image ({flavour.lock_folder}): {error}"
             ) from error
         text = "".join(block for name, block in split_pins(pins) if name not in kit_pins)
         after = read_pins(text)
         check_companions(project.lock, flavour, after)
         options = [ONLY_WHEELS, *(line for line in lines if line.startswith("-"))]
         changed = write_if_changed(project.lock, format_project_lock(text, lines, options))
-        # In a new lock all is new: only the project's own requirements are worth a warning.
+        # In a new lock everything is new, so only the project's own requirements are worth a
+        # warning.
         named = {name: after[name] for name in parse_requirements(lines) if name in after}
         warnings = find_warnings(project.lock, resolver, before, after if before else named)
     return LockResult(flavour, project.lock, before, after, changed=changed, warnings=warnings)

@@ -1,4 +1,4 @@
-"""How big an image is, layer by layer: to download, to unpack, and for the worker's disk.
+"""How big an image is, layer by layer: to download, unpacked, and on the worker's disk.
 
 Reads an OCI layout, https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
@@ -34,10 +34,10 @@ _NAMES = (
     ("/opt/apache/beam", "Beam's boot program"),
 )
 _CODE = ("flexpack's code", "your code")
-# Its first own layer, whose target the engines record.
+# The first layer of the Dockerfile itself, whose target the engines record.
 _FIRST = "/opt/flexpack/build/"
 
-# What buildah writes for the files of a COPY: "multi:", their hash, "in", the target.
+# What buildah records for the files of a COPY: "multi:", their hash, "in", the target.
 _HASHED_SOURCE = re.compile(r"\b(dir|file|multi):[0-9a-f]+ in ")
 
 

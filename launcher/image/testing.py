@@ -89,7 +89,7 @@ def prove_image(
     """Test an image as ``check_image`` does, and refuse it if it has errors. Blocks.
 
     Raises:
-        ImageError: it has; the message holds them.
+        ImageError: it has errors, which are in the message.
     """
     report = check_image(root, reference, engine, trial=trial)
     if errors := select_errors(report.findings):

@@ -48,8 +48,8 @@ def follow_tool(
     """Run a program and report what ``summarize`` makes of its lines; block until it has ended.
 
     Args:
-        summarize: returns what to report of a line, or None.
-        report: gets that with the seconds since the start.
+        summarize: returns what to report about a line, or None.
+        report: gets the result with the seconds since the start.
 
     Raises:
         ToolError: it is not installed, failed, or took longer than ``timeout_sec``.
@@ -107,7 +107,7 @@ def run_tool(
     """Run a program and return its standard output; block until it has ended.
 
     Args:
-        show: let its output go to the terminal, where it can be followed; returns "".
+        show: let its output go to the terminal, where the user can follow it; returns "".
 
     Raises:
         ToolError: it is not installed, failed, or took longer than ``timeout_sec``.

@@ -1,4 +1,4 @@
-"""Tries the user's model in the image before a push: class or file, and a sample of rows."""
+"""Tries the user's model, a class or a file, in the image before a push, with a sample of rows."""
 
 from __future__ import annotations
 

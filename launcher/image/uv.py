@@ -25,8 +25,8 @@ from launcher.image.tools import ToolError, run_tool
 
 ONLY_WHEELS = "--only-binary=:all:"
 
-# The oldest glibc of a base. What projects bring may need a newer one, as vLLM does: that of Red
-# Hat 9, older than Debian 12's.
+# The oldest glibc of a base. Packages of projects may need a newer one, as vLLM does: that of Red
+# Hat 9, which is older than Debian 12's.
 _PLATFORM = "x86_64-manylinux_2_28"
 PROJECT_PLATFORM = "x86_64-manylinux_2_34"
 _TIMEOUT_SEC = 300.0
@@ -47,7 +47,7 @@ def build_lock_command(
         constraints: files of required versions.
         output: the file for the pins; existing pins are kept if possible. None prints them.
         only_names: omit the hashes.
-        platform: the one whose wheels are used.
+        platform: the platform whose wheels are used.
     """
     return [
         *(_uv(), "pip", "compile", str(requirements), "--quiet"),
@@ -66,7 +66,7 @@ class Resolver:
         folder: an empty one, for its files.
         environ: variables of uv, see ``build_uv_environ``.
         place: uv looks for its configuration here and above.
-        platform: whose wheels will do.
+        platform: the platform whose wheels are used.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Resolver:
             constraints: required versions.
         known: pins that are kept if they fit.
             flags: more flags of uv.
-            only_names: do without the hashes.
+            only_names: omit the hashes.
 
         Raises:
             ToolError: there is no solution.
@@ -114,7 +114,7 @@ class Resolver:
     def find_old(self, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
         """Yield a warning for each new package with a version that is years old.
 
-        A resolver goes back that far if newer versions do not fit the existing pins.
+        A resolver goes back that far if newer versions conflict with the existing pins.
         """
         day = datetime.now(UTC).date() - _OLD
         newest = self._find_newest([name for name in after if name not in before])
@@ -125,7 +125,7 @@ class Resolver:
             if then and Version(after[name]) <= Version(then):
                 yield (
                     f"{name} {after[name]} is more than {_OLD.days // 365} years old, and the "
-                    f"newest is {version}. Something holds it back: ask for {name}>={version} to "
+                    f"newest is {version}. Something holds it back: require {name}>={version} to "
                     "see what"
                 )
 
@@ -143,7 +143,7 @@ class Resolver:
                 timeout_sec=_TIMEOUT_SEC,
             )
         except ToolError:
-            return {}  # No wheel of it for this Python, or an index without dates.
+            return {}  # There is no wheel of it for this Python, or the index has no dates.
         return read_pins(text)
 
     def _write(self, name: str, text: str) -> Path:
@@ -186,7 +186,7 @@ def build_uv_environ(
     variables = dict(environ)
     if not flavour.is_on_pypi:
         links += environ.get("PIP_FIND_LINKS", "").split()
-        # PyTorch's index also has old versions of other packages; uv would look nowhere else.
+        # PyTorch's index also has old versions of other packages, and uv would not look elsewhere.
         variables.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     variables["UV_FIND_LINKS"] = ",".join(filter(None, links))
     return variables
@@ -214,7 +214,8 @@ def read_pip_conf(path: Path) -> dict[str, str]:
     if index := values.get("index-url"):
         variables["UV_DEFAULT_INDEX"] = index
     if more := values.get("extra-index-url", "").split():
-        # pip takes the best of all indexes; uv by default uses the first that has the package.
+        # pip uses the best version of all indexes; by default uv uses the first index that has the
+        # package.
         variables |= {"UV_INDEX": " ".join(more), "UV_INDEX_STRATEGY": "unsafe-best-match"}
     if links := values.get("find-links", "").split():
         variables["UV_FIND_LINKS"] = ",".join(links)

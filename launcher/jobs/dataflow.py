@@ -49,7 +49,7 @@ class Dataflow:
     Args:
         endpoint: default the variable CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW, else Google's.
         timeout_sec: longest wait for one answer.
-        session: what sends the requests; default one with Google's default credentials, or without
+        session: sends the requests; by default one with Google's default credentials, or without
         any if the endpoint is not Google's.
     """
 
@@ -91,9 +91,9 @@ class Dataflow:
         """Launch a job and return it, usually still without a state.
 
         A refused launch (4xx) is not repeated, except when the service is busy (429). After an
-        ambiguous failure (no answer, one without a job, 5xx) the client looks for the job, by its
-        name and launch id, before each of a few more attempts. A launch that is refused because its
-        name is taken by a job with the same launch id returns that job.
+        ambiguous failure (no answer, an answer without a job, 5xx) the client looks for the job,
+        by its name and launch id, before each of a few more attempts. A launch that is refused
+        because its name is taken by a job with the same launch id returns that job.
 
         Raises:
             ApiError: the service refused (4xx), and no job was created; or it failed (5xx) at
@@ -196,7 +196,7 @@ class Dataflow:
         the service is not yet ready to cancel a young job.
 
         Args:
-            force: abandon resources that do not stop; allowed 30 minutes after a plain cancel.
+            force: abandon resources that do not stop; allowed 30 minutes after a normal cancel.
         """
         body: dict[str, Any] = {"requestedState": JobState.CANCELLED.value}
         if force:
@@ -228,7 +228,7 @@ class Dataflow:
         return self._flex_templates.launch(**self._place, body=to_rest(request))
 
     def _find_earlier(self, name: str) -> frozenset[str]:
-        """Return the jobs that already have the name; none if the caller may only launch.
+        """Return the jobs that already have the name; none if the caller may only launch jobs.
 
         Such a caller cannot look up a launch whose answer was lost.
         """

@@ -1,7 +1,7 @@
 """Diagnose a failed job from its messages and its launcher's output.
 
-The service often reports a wrapper only ("See console logs"); the cause is in the file
-``console_logs`` that the launcher leaves beside the staged job. The known failures, with the texts
+The service often reports only a wrapper ("See console logs"); the cause is in the file
+``console_logs`` that the launcher leaves next to the staged job. The known failures, with the texts
 that reveal each, are data in ``failures.json``.
 https://cloud.google.com/dataflow/docs/guides/troubleshoot-templates
 """
@@ -55,9 +55,9 @@ def diagnose(
     in_texts = filter(None, map(find_last_traceback, reversed(texts)))
     traceback = in_console or next(in_texts, "")
     verdict = _VERDICT.match(find_exception(traceback))
-    if verdict:  # raised by the template, for what the model raised before
+    if verdict:  # raised by the template because of an earlier error of the model
         traceback = _find_reason(verdict[1], texts)
-    # An exception's lines say more than the frames above them.
+    # The lines of an exception say more than the frames above them.
     raised = find_exception(traceback)
     failure, evidence = _match([raised, traceback, *reversed(texts), console])
     # After a successful launch, the launcher's last lines say nothing.
@@ -108,7 +108,7 @@ def diagnose_job(
     try:
         messages = dataflow.messages(failed.job.id) or messages
     except ServiceError as error:
-        _log.warning("only the last messages of %s are known: %s", failed.job.id, error)
+        _log.warning("only the last messages of %s could be read: %s", failed.job.id, error)
     path, console = read_console_logs(
         failed.job.id,
         [message.message_text for message in messages],
@@ -135,8 +135,8 @@ def read_console_logs(
 ) -> tuple[str | None, str]:
     """Return path and content of the launcher's console logs; the path is None without any.
 
-    Blocks. Looks where the messages say, then below the staging location; if the caller may not
-    read them, the content is empty, and the diagnosis goes on without it.
+    Blocks. Looks where the messages say, then below the staging location. If the caller may not
+    read the logs, the content is empty, and the diagnosis continues without it.
     """
     paths = [find_console_logs(texts)]
     if staging_location:

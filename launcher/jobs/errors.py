@@ -54,4 +54,4 @@ class JobMismatch(JobError):
 
 
 class JobTimeout(JobError):
-    """A job still runs when the waiting ends; it goes on running."""
+    """A job is still running when the waiting ends, and keeps running."""

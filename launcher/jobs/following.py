@@ -14,7 +14,7 @@ from launcher.jobs.results import RunResults, find_results
 from launcher.jobs.verify import Comparison, verify_job
 from launcher.jobs.waiting import wait_for_job
 
-# A launcher has ten minutes or so, and workers with a large image and a GPU take up to thirty.
+# A launcher has about ten minutes, and workers with a large image and a GPU take up to thirty.
 _TIMEOUTS_SEC = {
     Milestone.STAGED: 30 * 60.0,
     Milestone.WORKERS_STARTED: 60 * 60.0,
@@ -61,7 +61,7 @@ def follow_job(
         JobFailed: it failed; carries the diagnosis.
         JobCancelled: it was cancelled.
         JobMismatch: it differs from the requested job.
-        JobTimeout: it has not got there in time, and goes on.
+        JobTimeout: it has not got that far in time, and keeps running.
         ServiceError: Dataflow refused, or was unreachable for too long.
     """
     comparisons: tuple[Comparison, ...] | None = None

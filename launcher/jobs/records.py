@@ -141,7 +141,7 @@ class JobMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricStructuredName:
-    """What a metric is about: ``context`` holds its step, namespace, and whether tentative."""
+    """What a metric is about: ``context`` holds step, namespace, and whether it is tentative."""
 
     name: str
     origin: str = ""
@@ -216,4 +216,4 @@ class JobObserver:
         """Receive all current metrics."""
 
     def on_outage(self, error: ServiceError) -> None:
-        """Receive the reason why a poll failed; the waiting goes on."""
+        """Receive the reason why a poll failed; the waiting continues."""

@@ -93,7 +93,7 @@ def _leave_out_libraries(text: str) -> Iterator[str]:
 def shorten_tracebacks(text: str) -> str:
     """Return a text with only the user's last frame and the exception of all its tracebacks.
 
-    An exception that the text before has as well is not repeated.
+    An exception that is already in the text before is not repeated.
     """
     last = find_last_traceback(text)
     if not last:

@@ -1,7 +1,7 @@
 """Verify that a launched job matches its request: GPUs, image, disk and machine type.
 
-A request can lose parts on its way through template, launcher and service, and the job then runs
-for hours on other machines. The comparison takes place as soon as the launcher has staged the job.
+Parts of a request can get lost between template, launcher and service, and the job then runs for
+hours on the wrong machines. The comparison is made as soon as the launcher has staged the job.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _cancel(dataflow: Dataflow, job: Job) -> str:
     try:
         dataflow.cancel(job.id)
     except ServiceError as error:
-        return f"goes on, because it could not be cancelled ({error})"
+        return f"continues, because it could not be cancelled ({error})"
     return "was cancelled"
 
 
@@ -93,7 +93,7 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
     for accelerator in _find_accelerators(requested.additional_experiments):
         mismatch = error(
             JOB_ACCELERATOR,
-            f"requested {_join(accelerator)}, and the workers have "
+            f"requested {_join(accelerator)}, but the workers have "
             f"{', '.join(sorted(map(_join, reported)))}",
             _REMEDY,
         )
@@ -102,7 +102,7 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
     if machine_type := requested.machine_type:
         mismatch = error(
             JOB_MACHINE,
-            f"requested {machine_type}, and the workers are {pool.machine_type}",
+            f"requested {machine_type}, but the workers are {pool.machine_type}",
             _REMEDY,
         )
         is_same = pool.machine_type.rpartition("/")[2] in ("", machine_type)
@@ -119,7 +119,7 @@ def compare_job(job: Job, requested: FlexTemplateRuntimeEnvironment) -> Iterator
         images = {each.container_image for each in pool.sdk_harness_container_images} - {""}
         mismatch = error(
             JOB_IMAGE,
-            f"requested the image {image}, and the workers run {', '.join(sorted(images))}",
+            f"requested the image {image}, but the workers run {', '.join(sorted(images))}",
             _REMEDY,
         )
         is_same = not images or any(_is_same_image(each, image) for each in images)
@@ -132,7 +132,7 @@ def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     unreported = [item.name for item in comparisons if not item.is_reported]
     sentences = [f"The job has what was requested: {', '.join(reported)}."] if reported else []
     sentences += [f"The job does not report: {', '.join(unreported)}."] if unreported else []
-    return " ".join(sentences) or "The request has nothing that could be compared."
+    return " ".join(sentences) or "The request contains nothing that could be compared."
 
 
 def _read_options(environment: Environment) -> Iterator[str]:

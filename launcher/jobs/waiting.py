@@ -41,15 +41,15 @@ def wait_for_job(
 
     Args:
         until: the milestone; a streaming job ends only when somebody drains or cancels it.
-        timeout_sec: how long to wait for the job; it goes on running when that is over.
+        timeout_sec: how long to wait for the job, which keeps running after that.
         outage_limit_sec: how long Dataflow may be unreachable before the wait gives up.
-        on_staged: called once with the job, as soon as its launcher has staged it and while it
-            is not ending badly; what it raises ends the waiting.
+        on_staged: called once with the job, as soon as its launcher has staged it and unless it
+            is about to fail; an exception that it raises ends the waiting.
 
     Raises:
         JobFailed: it failed; carries its last error messages.
         JobCancelled: it was cancelled.
-        JobTimeout: it has not got there in time.
+        JobTimeout: it has not got that far in time.
         ServiceError: Dataflow refused to answer, or was unreachable for too long.
     """
     tail = _MessageTail(dataflow, job_id, until)
@@ -59,7 +59,7 @@ def wait_for_job(
         try:
             job = dataflow.get(job_id)
             messages = tail.read() if observer or until is Milestone.WORKERS_STARTED else ()
-            if observer:  # The messages that explain a state come before it.
+            if observer:  # The messages that explain a state are passed on before it.
                 for message in messages:
                     observer.on_message(message)
                 observer.on_metrics(dataflow.metrics(job_id))
@@ -82,8 +82,8 @@ def wait_for_job(
             job = Job(id=job_id)
         if now - started >= timeout_sec:
             raise JobTimeout(
-                f"job {job_id} is {job.current_state} after {timeout_sec:g} s of waiting and goes "
-                f"on running; stop it with 'flexpack jobs cancel {job_id}'",
+                f"job {job_id} is {job.current_state} after {timeout_sec:g} s of waiting and keeps "
+                f"running; stop it with 'flexpack jobs cancel {job_id}'",
                 job,
             )
         pace = min(poll_interval_sec, 0.1 + (now - started) / 10)
@@ -100,8 +100,9 @@ def _reports_workers(message: JobMessage) -> bool:
     return message.message_text.startswith(_WORKERS_STARTED)
 
 
-# The service's words: when the machines are there, and when the workers on them are. Benchmarks of
-# Beam and of Google's templates take the second as the start of the work. Both have been DETAILED.
+# The service's words for when the machines are ready, and when the workers on them are. Benchmarks
+# of Beam and of Google's templates take the second as the start of the work. Both have been
+# DETAILED.
 _WORKERS_STARTED = (
     "Workers have started successfully",
     "All workers have finished the startup processes",
@@ -111,7 +112,7 @@ _WORKERS_STARTED = (
 class _MessageTail:
     """Reads a job's messages, each once."""
 
-    # Messages of one moment may become visible at different times: look back a little.
+    # Messages of the same moment may become visible at different times, so look back a little.
     _LOOK_BACK = timedelta(seconds=60)
 
     def __init__(self, dataflow: Dataflow, job_id: str, until: Milestone) -> None:

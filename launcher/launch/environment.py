@@ -40,12 +40,12 @@ def build_environment(
 ) -> FlexTemplateRuntimeEnvironment:
     """Return the environment that the options describe, with the settings that its GPUs need.
 
-    As in gcloud, a staging location alone serves for temporary files too. Of the lists and maps
-    (experiments, pipeline options, labels) those of ``base`` are kept: whether the service adds a
-    launch's to the template's is not documented.
+    As in gcloud, a staging location alone serves for temporary files too. Lists and maps
+    (experiments, pipeline options, labels) keep the entries of ``base``, because it is not
+    documented whether the service adds a launch's entries to the template's.
 
     Args:
-        base: the template's default environment, which fills in what this one leaves out.
+        base: the template's default environment, which provides everything that this one omits.
         image: the template's own image.
         on_all_workers: False leaves the GPUs to a resource hint of the prediction step.
 
@@ -171,7 +171,7 @@ def _is_label(text: str) -> bool:
 def _experiments(
     options: EnvironmentOptions, base: FlexTemplateRuntimeEnvironment, on_all_workers: bool
 ) -> tuple[str, ...]:
-    """Return the experiments; none if the template's can stay as they are."""
+    """Return the experiments; none if the template's need no change."""
     own = options.additional_experiments
     kept = base.additional_experiments
     if options.accelerator is not None:

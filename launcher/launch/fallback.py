@@ -31,7 +31,7 @@ class Fallback:
 
     @classmethod
     def parse(cls, text: str) -> Fallback:
-        """Read ``KEY=VALUE[,KEY=VALUE...]``, the keys being names of flags.
+        """Read ``KEY=VALUE[,KEY=VALUE...]``, where keys are names of flags.
 
         Raises:
             InputError: a key or value cannot be read.
@@ -60,8 +60,8 @@ def apply_fallbacks(
     """Return the launch and, for each fallback, the changed launch.
 
     Every fallback changes the first launch, not the one before. Each has its own job name and
-    launch id. Options that no longer fit a change are dropped, unless the fallback sets them: the
-    zone with another region, the machine type with another accelerator.
+    launch id. Options that no longer fit after a change are dropped, unless the fallback sets them:
+    the zone for another region, the machine type for another accelerator.
     """
     configs = [config]
     for number, fallback in enumerate(fallbacks, start=2):

@@ -26,7 +26,7 @@ class Option:
         ``launcher.launch.environment`` if its name differs; None if it sets none.
         rest_value: what a switch sets the field to.
         commas: whether one flag may hold several values, between commas.
-        beam_names: pipeline options of Beam for the same thing.
+        beam_names: Beam's pipeline options for the same thing.
     """
 
     help: str
@@ -77,7 +77,7 @@ class EnvironmentOptions:
         beam_names=("worker_accelerator",),
     )
     worker_machine_type: str | None = _option(
-        "default with --accelerator: the smallest that takes the GPUs",
+        "default with --accelerator: the smallest that supports the GPUs",
         metavar="TYPE",
         rest="machine_type",
         beam_names=("machine_type",),
@@ -154,11 +154,11 @@ class LaunchConfig(EnvironmentOptions):
     Attributes:
         template_file_gcs_location: the container spec, ``gs://BUCKET/OBJECT.json``.
         parameters: the template's parameters.
-        launch_id: marks the job as this launch's. Give one of your own, for example the id of a
-        task run: a repeated task then finds the job of its first try while that runs.
-        launch_timeout_sec: how long the service waits for the launcher; None takes its default.
-        right_fitting: whether only the prediction step gets the accelerator, the other steps run
-            on workers without one.
+        launch_id: marks the job as this launch's. You can pass your own, for example the id of
+        a task run: a repeated task then finds the job of its first attempt while that job runs.
+        launch_timeout_sec: how long the service waits for the launcher; None uses its default.
+        right_fitting: whether only the prediction step gets the accelerator, while the other steps
+            run on workers without one.
     """
 
     job_name: str

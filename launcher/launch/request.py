@@ -25,7 +25,7 @@ from launcher.package.spec import ContainerSpec
 # The label by which a client finds its own job after the answer to a launch was lost.
 LAUNCH_ID_LABEL = "flexpack-launch-id"
 
-# The parameter of the kit's templates that puts the GPU beside the prediction step only.
+# The parameter of the kit's templates that gives only the prediction step a GPU.
 HINT_PARAMETER = "prediction_accelerator"
 
 # Job.name of the REST API. Many tools refuse more than 63; launcher.preflight warns.

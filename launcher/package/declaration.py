@@ -54,8 +54,8 @@ class Declaration:
     ) -> FlexTemplateRuntimeEnvironment:
         """Return the environment of the template's jobs: the service fills in no defaults.
 
-        A launch may replace the pipeline options, and with them the class. The label lets the jobs
-        of such a launch detect that, and refuse to run another model.
+        A launch may replace the pipeline options, including the class. The label lets the jobs
+        of such a launch detect this and refuse to run another model.
         """
         label = re.sub(r"[^a-z0-9_-]", "-", self.model_class.lower())[:_LONGEST_LABEL]
         return replace(

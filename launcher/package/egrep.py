@@ -1,7 +1,7 @@
 """Regular expressions of templates, which the service reads as POSIX egrep, judged by RE2.
 
-RE2's time grows linearly with the value for any expression; an expression of a foreign template can
-keep Python's own matcher busy for years. https://github.com/google/re2/wiki/Syntax
+RE2's time grows linearly with the value for any expression; an expression in an unknown template
+can keep Python's own matcher busy for years. https://github.com/google/re2/wiki/Syntax
 """
 
 from __future__ import annotations

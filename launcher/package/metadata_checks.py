@@ -29,8 +29,8 @@ from launcher.package.metadata import ParameterMetadata, TemplateMetadata
 from launcher.package.metadata_parents import check_parents
 from template.parameters import did_you_mean
 
-# Options that the service itself passes to the entry file: a parameter of the name breaks every
-# launch, and another value leaves the launch without its job file.
+# Options that the service itself passes to the entry file: a parameter of that name breaks every
+# launch, and another value means that the launch produces no job file.
 RESERVED_OPTIONS = frozenset({"runner", "project", "job_name", "template_location", "region"})
 
 # ParameterMetadata.paramType, discovery document dataflow v1b3 revision 20261018.
@@ -76,13 +76,13 @@ def check_metadata(metadata: TemplateMetadata, *, is_for_gcloud: bool = False) -
     """
     findings = []
     if not metadata.name:
-        # Specs of 2019 have none, and launch.
+        # Specs of 2019 have none, and can still be launched.
         found = error if is_for_gcloud else warning
         findings.append(
             found(
                 METADATA_EMPTY,
-                "name: empty; gcloud builds no template from such metadata, and the Console shows "
-                "one without a title",
+                "name: empty; gcloud does not build a template from such metadata, and the Console "
+                "shows one without a title",
                 "Give the template a name.",
             )
         )
@@ -116,7 +116,7 @@ def _check_streaming(metadata: TemplateMetadata) -> Iterator[Finding]:
     elif not (metadata.supports_at_least_once and metadata.supports_exactly_once):
         yield warning(
             METADATA_STREAMING,
-            f"defaultStreamingMode {mode!r}: counts only beside supportsAtLeastOnce and "
+            f"defaultStreamingMode {mode!r}: counts only together with supportsAtLeastOnce and "
             "supportsExactlyOnce",
             "Set both to true, or remove defaultStreamingMode.",
         )
@@ -166,14 +166,14 @@ def _check_values(parameter: ParameterMetadata, where: str) -> Iterator[Finding]
         if count > 1:
             yield warning(
                 METADATA_ENUM,
-                f"{where}: the option {value!r} is there {count} times",
+                f"{where}: the option {value!r} is given {count} times",
                 "Keep one of them.",
             )
     default = parameter.default_value
     if default is not None and options and default not in options:
         yield error(
             METADATA_DEFAULT,
-            f"{where}: defaultValue {default!r} is none of its enumOptions",
+            f"{where}: defaultValue {default!r} is not one of its enumOptions",
             f"One of {', '.join(options)}.",
         )
     for regex in parameter.regexes:
@@ -201,8 +201,8 @@ def _check_dialect(regex: str, where: str) -> Iterator[Finding]:
     if match := _NOT_EGREP.search(regex):
         yield warning(
             METADATA_REGEX_DIALECT,
-            f"{where}: regex {regex!r} has {match[0]!r}, which POSIX egrep does not know",
-            "Write [0-9] for \\d, a blank for \\s, and no lookaround or backreference.",
+            f"{where}: regex {regex!r} has {match[0]!r}, which POSIX egrep does not support",
+            "Write [0-9] for \\d and a blank for \\s; avoid lookarounds and backreferences.",
         )
     if not _ANCHORED.fullmatch(regex):
         yield warning(

@@ -21,7 +21,7 @@ from template.parameters import did_you_mean
 
 
 def check_parents(parameters: Sequence[ParameterMetadata]) -> Iterator[Finding]:
-    """Yield parents that never show their children, and what is ignored beside a parent."""
+    """Yield parents that never show their children, and what a parent makes ineffective."""
     named = {parameter.name: parameter for parameter in parameters}
     for parameter in parameters:
         where = f"parameter {parameter.name!r}"
@@ -54,7 +54,7 @@ def check_parents(parameters: Sequence[ParameterMetadata]) -> Iterator[Finding]:
         if parameter.group_name:
             yield hint(
                 METADATA_GROUP,
-                f"{where}: groupName {parameter.group_name!r} is ignored beside a parentName",
+                f"{where}: groupName {parameter.group_name!r} is ignored if there is a parentName",
                 "Give the group to the parent.",
             )
 
@@ -72,7 +72,7 @@ def _check_circle(
         problem = "itself" if len(path) == 1 else f"in a circle: {' > '.join([*path, path[0]])}"
         yield error(
             METADATA_PARENT,
-            f"{where}: its parent is {problem}, so that the Console never shows it",
+            f"{where}: its parent is {problem}, so the Console never shows it",
             "Remove parentName.",
         )
 
@@ -89,7 +89,7 @@ def _check_triggers(
         if value not in options:
             yield error(
                 METADATA_PARENT,
-                f"{where}: is shown for the value {value!r} of {parent.name!r}, which is none of "
-                f"its options{did_you_mean(value, options)}",
+                f"{where}: is shown for the value {value!r} of {parent.name!r}, which is not one "
+                f"of its options{did_you_mean(value, options)}",
                 f"One of {', '.join(options)}.",
             )

@@ -1,4 +1,4 @@
-"""A model file for a new project: what it is, found by a process that has its framework."""
+"""A model file for a new project: finds out what it is, in a process that has its framework."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModelFile:
         model_class: the template's class that loads it, as ``module:Class``.
         kind: in words, with its article.
         options: values of the class's options.
-        packages: what it needs beside torch, as pip knows them.
+        packages: what it needs besides torch, by the names that pip uses.
         columns: the input columns and their types, see ``template.model.Column``.
     """
 
@@ -41,7 +41,7 @@ class ModelFile:
 
     @property
     def name(self) -> str:
-        """The name of its copy: a folder becomes an archive, which one command uploads."""
+        """The name of its copy; a folder becomes an archive, so that one command can upload it."""
         if self.path.is_dir():
             return "model.tar"
         suffix = "".join(self.path.suffixes[-2:])
@@ -62,7 +62,7 @@ class ModelFile:
         try:
             folder.mkdir(exist_ok=True)
             if self.path.is_dir():
-                # The files of a download by Hugging Face are links.
+                # The files of a Hugging Face download are links.
                 with tarfile.open(copy, "w", dereference=True) as archive:
                     archive.add(self.path, arcname=self.path.resolve().name)
             else:
@@ -80,7 +80,7 @@ def read_model_file(path: Path, options: Mapping[str, str]) -> ModelFile:
         options: the model's options, as texts.
 
     Raises:
-        InputError: it needs a class of the user's, an option is wrong or missing, or a package.
+        InputError: it needs a class of the user's, or an option or a package is missing or wrong.
     """
     flag = f"--checkpoint {path}"
     if not path.exists():

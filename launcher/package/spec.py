@@ -3,8 +3,8 @@
 Mirrors ``ContainerSpec`` of the Dataflow REST API:
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.flexTemplates/launch
 Its text equals what ``gcloud dataflow flex-template build --print-only`` writes for the same image
-and metadata, save that the fields of the metadata which gcloud drops are kept. Storing it is the
-business of ``launcher.package.spec_storage``.
+and metadata, except that it keeps the metadata fields that gcloud drops.
+``launcher.package.spec_storage`` stores it.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def read_spec(text: str | bytes, location: str, *, flag: str = TEMPLATE_FLAG) ->
         flag: where the file was named, for messages.
 
     Raises:
-        SpecError: it holds none; the message names the file.
+        SpecError: it does not hold a spec; the message names the file.
     """
     try:
         return parse_spec(text)
@@ -134,8 +134,8 @@ def read_spec(text: str | bytes, location: str, *, flag: str = TEMPLATE_FLAG) ->
 def with_rest_names(document: Any) -> Any:
     """Return a spec or its metadata with the REST API's names for fields in snake_case.
 
-    Such files exist, even from Google, because JSON of protocol buffers may be read either way. The
-    keys of labels and other maps are data and stay.
+    Such files exist, even from Google, because the JSON of protocol buffers allows both spellings.
+    The keys of labels and other maps are data and stay.
     """
     if isinstance(document, list):
         return [with_rest_names(item) for item in document]

@@ -54,11 +54,11 @@ def upload_spec(
                 retry=retry,
             )
         except PreconditionFailed as error:
-            # A retried write whose first answer was lost finds its own work.
+            # A retried write whose first answer was lost finds that the spec is already written.
             if blob.download_as_bytes(timeout=TIMEOUT_SEC, retry=retry) != data:
                 raise SpecConflict(
                     f"TEMPLATE_FILE_GCS_PATH {template_file_gcs_path}: the object changed while it "
-                    "was being written, and was left as it is; look at it, then build again"
+                    "was being written, and was not replaced; look at it, then build again"
                 ) from error
         return int(blob.generation)
 
@@ -94,5 +94,5 @@ def read_spec_text(location: str) -> bytes:
     except OSError as problem:
         raise InputError(
             f"{TEMPLATE_FLAG} {location}: {problem.strerror}; expected "
-            "gs://BUCKET/PATH.json, or a file of this machine"
+            "gs://BUCKET/PATH.json, or a file on this machine"
         ) from problem

@@ -1,4 +1,4 @@
-"""Checks before a launch: each returns findings, one noun per module.
+"""Checks before a launch; each returns findings, and each module covers one noun.
 
 The table of all checks is ``suite.CHECKS``.
 """

@@ -1,4 +1,4 @@
-"""Checks of the GPUs that a job requests, against its machines, driver, image and parameters.
+"""Checks the GPUs that a job requests against its machines, driver, image and parameters.
 
 Rules: https://cloud.google.com/dataflow/docs/gpu/gpu-support and the catalogue in
 ``launcher.accelerators.catalogue``.
@@ -160,21 +160,21 @@ def _check_without(
 def _check_right_fitting(
     environment: FlexTemplateRuntimeEnvironment, default: FlexTemplateRuntimeEnvironment | None
 ) -> Iterator[Finding]:
-    """Yield the options that give GPUs to all steps, against the hint of the prediction step."""
+    """Yield options that give GPUs to all steps and contradict the prediction step's hint."""
     if default and (options := _service_options(default)):
         yield error(
             GPU_TWICE,
             f"the template requests {', '.join(options)} on all workers, and the launch a GPU "
-            "of the prediction step only; whether a launch can take a template's experiments "
-            "back is not documented",
-            "Launch a template that was built without --accelerator, or leave --right-fitting out.",
+            "of the prediction step only; whether a launch can revoke a template's experiments "
+            "is not documented",
+            "Launch a template that was built without --accelerator, or omit --right-fitting.",
         )
     elif environment.machine_type and find_built_in(environment.machine_type):
         yield error(
             GPU_NOT_ASKED,
-            f"--worker-machine-type {environment.machine_type}: has GPUs built in, and with right "
-            "fitting the workers of the other steps request none",
-            "Leave the flag out: the prediction step's workers get a machine that fits.",
+            f"--worker-machine-type {environment.machine_type}: has GPUs built in, but with right "
+            "fitting the workers of the other steps request no GPU",
+            "Omit the flag: the prediction step's workers get a machine type that fits.",
         )
 
 
@@ -183,9 +183,9 @@ def _check_placement(environment: FlexTemplateRuntimeEnvironment) -> Iterator[Fi
         if f"{WORKER_ACCELERATOR}=" in option:
             yield warning(
                 GPU_PLACEMENT,
-                f"--additional-pipeline-options {option}: that a Flex Template takes an "
-                "accelerator from there is not documented",
-                "Give it as --accelerator, which puts it into additionalExperiments.",
+                f"--additional-pipeline-options {option}: it is not documented that a "
+                "Flex Template reads an accelerator from there",
+                "Pass it as --accelerator, which puts it into additionalExperiments.",
             )
 
 
@@ -200,7 +200,7 @@ def _check_one(
         yield error(
             GPU_MACHINE,
             f"--worker-machine-type {machine}: {problem}",
-            f"Leave the flag out, or take {find_default_machine(accelerator)}.",
+            f"Omit the flag, or use {find_default_machine(accelerator)}.",
         )
     if not machine and on_all_workers:
         yield error(
@@ -213,7 +213,7 @@ def _check_one(
         yield error(
             GPU_MPS,
             f"mps and {ONE_PROCESS}: MPS shares the GPU between processes, and there is only one",
-            "Drop one of the two.",
+            "Remove one of the two.",
         )
     processes = count_sdk_processes(environment)
     if not accelerator.mps and processes and processes > 1:
@@ -239,8 +239,8 @@ def _check_precision(accelerator: Accelerator, precision: str | None) -> Iterato
         yield error(
             GPU_PRECISION,
             f"--parameters precision=bfloat16: {gpu.type} (compute capability "
-            f"{gpu.compute_capability}) does not compute in it, and the workers would refuse it",
-            "Take precision=float16, leave it out, or take nvidia-l4 or newer.",
+            f"{gpu.compute_capability}) does not support it, and the workers would refuse it",
+            "Use precision=float16, omit it, or use nvidia-l4 or newer.",
         )
 
 
@@ -250,7 +250,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
         yield error(
             GPU_DRIVER,
             f"--accelerator '{accelerator}': installs no NVIDIA driver, so CUDA finds no GPU",
-            f"Take --accelerator {accelerator.type}:{accelerator.count}.",
+            f"Use --accelerator {accelerator.type}:{accelerator.count}.",
         )
     gpu = catalogue.find(accelerator.type)
     build = catalogue.find_build(torch_build) if torch_build else None
@@ -268,7 +268,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
             f"--accelerator '{accelerator}': compute capability {gpu.compute_capability}, but the "
             f"image's torch ({build.build}) holds kernels for "
             f"{', '.join(build.compute_capabilities)}",
-            "Take another accelerator, or build the image with another CUDA flavour of torch.",
+            "Use another accelerator, or build the image with another CUDA flavour of torch.",
         )
     minimum = catalogue.find_minimum_driver(build.cuda)
     version = _driver_branch(accelerator.driver)
@@ -278,7 +278,7 @@ def _check_driver(accelerator: Accelerator, torch_build: str | None) -> Iterator
             GPU_DRIVER,
             f"--accelerator '{accelerator}': driver {version}, but the image's torch "
             f"({build.build}, CUDA {build.cuda}) needs {minimum} or newer",
-            f"Take --accelerator {accelerator.type}:{accelerator.count}:{LATEST_DRIVER}.",
+            f"Use --accelerator {accelerator.type}:{accelerator.count}:{LATEST_DRIVER}.",
         )
 
 
@@ -297,14 +297,14 @@ def _check_surroundings(
         yield warning(
             GPU_UNUSED,
             "--parameters device=cpu: the job pays for GPUs and predicts on the CPU",
-            "Drop --accelerator, or the parameter.",
+            "Remove --accelerator, or the parameter.",
         )
     if (environment.disk_size_gb or 0) < MINIMUM_DISK_GB:
         given = environment.disk_size_gb or "the service's default of about 25"
         yield warning(
             GPU_DISK,
-            f"--disk-size-gb {given}: a CUDA image fills it while it is unpacked",
-            f"Take --disk-size-gb {MINIMUM_DISK_GB} or more.",
+            f"--disk-size-gb {given}: a CUDA image fills it while being unpacked",
+            f"Use --disk-size-gb {MINIMUM_DISK_GB} or more.",
         )
     zone = environment.worker_zone or environment.zone
     if zone:
@@ -317,9 +317,9 @@ def _check_surroundings(
     if launcher in (None, "n1-standard-1", "f1-micro", "g1-small", "e2-micro", "e2-small"):
         yield warning(
             LAUNCHER_SMALL,
-            f"--launcher-machine-type {launcher or '(n1-standard-1)'}: little memory for a "
-            "launcher that imports torch",
-            f"Take --launcher-machine-type {LAUNCHER_MACHINE_TYPE}.",
+            f"--launcher-machine-type {launcher or '(n1-standard-1)'}: too little memory "
+            "for a launcher that imports torch",
+            f"Use --launcher-machine-type {LAUNCHER_MACHINE_TYPE}.",
         )
     if any("enable_secure_boot" in option for option in options):
         yield warning(

@@ -1,4 +1,4 @@
-"""Read a public image's name: which Python, Beam and programs the image holds."""
+"""Reads from a public image's name which Python, Beam and programs the image holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEAM_TAG = re.compile(r"\d+\.\d+\.\d+(?:\.?(?:rc|dev)\d*)?")
 _CUDA = re.compile(
     r"(?:^|/)(?P<name>nvidia/cuda|cuda|pytorch/pytorch|nvidia/pytorch)(?::(?P<tag>[^@]*))?"
 )
-# Images whose only Python is the one that the distribution's package manager installs.
+# Images whose only Python is the one from the distribution's package manager.
 _DISTRIBUTION = re.compile(
     r"(?:^|/)(ubuntu|debian|nvidia/cuda|cuda|rockylinux|almalinux)(?=[:@]|$)"
 )
@@ -34,11 +34,11 @@ _OTHER_PROCESSOR = re.compile(r"(?:^|/)(?P<name>arm64v8|arm32v[5-7]|i386|ppc64le
 
 @dataclass(frozen=True)
 class BaseImage:
-    """What an image holds, as far as its name says it.
+    """What an image holds, as far as its name tells.
 
     Attributes:
         text: the name; a build argument without a value is ``$NAME``.
-        programs: those of ``BOOT`` and ``LAUNCHER`` that it holds.
+        programs: which of ``BOOT`` and ``LAUNCHER`` it holds.
         is_known: whether the name says what the image holds.
         entrypoint: the program that it starts, if it is one of these.
         is_distribution: whether its only Python is its distribution's.
@@ -65,7 +65,7 @@ class BaseImage:
         return match["name"] if match else None
 
     def holds(self, program: str) -> bool | None:
-        """Return whether the image holds a program; None if nobody knows."""
+        """Return whether the image holds a program; None if that is unknown."""
         return program in self.programs if self.is_known else None
 
 

@@ -1,4 +1,4 @@
-"""Checks of a checkpoint: that it loads safely, fits the model class, and fits the GPU."""
+"""Checks that a checkpoint loads safely, fits the model class, and fits the GPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from launcher.preflight.accelerator import count_sdk_processes
 from launcher.preflight.probe import ProbeError, explain_python, run_probe
 
 _GB = 1e9
-# What CUDA occupies on the GPU for each process before the first tensor.
+# The memory that CUDA occupies on the GPU for each process before the first tensor.
 _CONTEXT_GB = 0.5
 # A smaller download takes no noticeable time.
 _LARGE_MODEL_GB = 2.0
@@ -59,7 +59,7 @@ def read_checkpoint(
     Args:
         model_class: ``module:Class`` whose ``load_model`` must load it too; empty if a launch
             leaves it to the file.
-        parameters: those of the launch, among which may be the model's options.
+        parameters: those of the launch, which may include the model's options.
 
     Raises:
         InputError: the file does not exist.
@@ -89,7 +89,7 @@ def check_checkpoint(
 
     Args:
         model_class: ``module:Class`` whose ``load_model`` must load it too; None if not known.
-        parameters: those of the launch, among which may be the model's options.
+        parameters: those of the launch, which may include the model's options.
         python: the interpreter that has the image's packages.
         root: working directory of its process.
 
@@ -153,7 +153,7 @@ def check_model_size(
     accelerator: Accelerator | None,
     environment: FlexTemplateRuntimeEnvironment,
 ) -> Iterator[Finding]:
-    """Yield where a model per SDK process is too large or starts too slowly."""
+    """Yield findings if a model per SDK process is too large or takes too long to load."""
     size_gb = (checkpoint.tensor_bytes or checkpoint.file_bytes) / _GB
     processes = count_sdk_processes(environment) or 1
     machine = environment.machine_type or ""
@@ -169,22 +169,22 @@ def check_model_size(
             yield error(
                 MODEL_GPU_MEMORY,
                 f"{sum_of_all}{accelerator.count} {gpu.type} have {available} GB",
-                "Start fewer processes (no_use_multiple_sdk_containers), or take a larger GPU.",
+                "Start fewer processes (no_use_multiple_sdk_containers), or use a larger GPU.",
             )
         elif needed > gpu.memory_gb:
             yield warning(
                 MODEL_GPU_MEMORY,
                 f"{sum_of_all}each {gpu.type}, which gets a copy of the model, has "
                 f"{gpu.memory_gb} GB",
-                "Take a larger GPU, or set takes_all_gpus in a model class that spreads itself "
+                "Use a larger GPU, or set takes_all_gpus in a model class that spreads itself "
                 "over all of them.",
             )
         if "bfloat16" in checkpoint.dtypes and not gpu.has_bfloat16:
             yield error(
                 MODEL_BFLOAT16,
                 f"the weights are bfloat16, and {gpu.type} (compute capability "
-                f"{gpu.compute_capability}) does not compute in it",
-                "Take nvidia-l4 or newer, or convert the weights to float16 or float32.",
+                f"{gpu.compute_capability}) does not support it",
+                "Use nvidia-l4 or newer, or convert the weights to float16 or float32.",
             )
     worker = find_machine_type(machine)
     if worker and processes * size_gb > worker.memory_gb * 0.8:
@@ -192,7 +192,7 @@ def check_model_size(
             MODEL_MEMORY,
             f"{processes} SDK process{'es' if processes > 1 else ''} x {size_gb:.1f} GB model, and "
             f"{machine} has {worker.memory_gb:g} GB of memory",
-            "Start fewer processes, or take a machine type with more memory.",
+            "Start fewer processes, or use a machine type with more memory.",
         )
     if processes > 1 and size_gb >= _LARGE_MODEL_GB:
         yield warning(

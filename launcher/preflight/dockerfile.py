@@ -119,9 +119,9 @@ def holds(dockerfile: Dockerfile, program: str) -> bool | None:
 
 def _name_role(dockerfile: Dockerfile, role: Role) -> Iterator[Finding]:
     reasons = {
-        Role.WORKER: f"the workers' alone: it neither sets {PY_FILE} nor holds {LAUNCHER}",
-        Role.LAUNCHER: f"the launcher's alone: it holds no {BOOT}, so that it cannot be the "
-        "workers' image",
+        Role.WORKER: f"the workers' only: it neither sets {PY_FILE} nor holds {LAUNCHER}",
+        Role.LAUNCHER: f"the launcher's only: it holds no {BOOT}, so it cannot be the workers' "
+        "image",
         Role.BASE: f"a base for the launcher's: it holds {LAUNCHER} and none of your files",
     }
     yield hint(
@@ -136,7 +136,7 @@ def _check_encoding(dockerfile: Dockerfile) -> Iterator[Finding]:
     if dockerfile.encoding.startswith(("utf-16", "utf-32")):
         yield error(
             FILE_ENCODING,
-            f"{dockerfile.path}: written in {dockerfile.encoding}, which no engine builds",
+            f"{dockerfile.path}: written in {dockerfile.encoding}, which no engine can build",
             "Save it as UTF-8.",
         )
 
@@ -177,7 +177,7 @@ def _check_programs(dockerfile: Dockerfile, role: Role) -> Iterator[Finding]:
             IMAGE_BOOT,
             f"{path}: ENTRYPOINT {BOOT}, which no COPY brings into the image"
             if starts
-            else f"{path}: holds no {BOOT}, so that it cannot be the workers' image",
+            else f"{path}: holds no {BOOT}, so it cannot be the workers' image",
             "COPY --from=apache/beam_pythonX.Y_sdk:VERSION /opt/apache/beam /opt/apache/beam",
         )
     if role.launches and holds(dockerfile, LAUNCHER) is False:
@@ -235,7 +235,7 @@ def _check_script(dockerfile: Dockerfile) -> Iterator[Finding]:
     if BOOT not in text:
         problem = f"does not start {BOOT}, Beam's program for workers"
     elif "$@" not in text and "$*" not in text:
-        problem = f"drops the flags that workers give {BOOT}"
+        problem = f"drops the flags that workers pass to {BOOT}"
     else:
         return
     yield error(
@@ -254,7 +254,7 @@ def _check_interpreter(dockerfile: Dockerfile) -> Iterator[Finding]:
         yield error(
             IMAGE_ENVIRONMENT,
             f"{dockerfile.path}: packages in a separate environment, {kind} "
-            f"({hidden.command[:60]}), and Beam's boot program makes its own, which does not see "
+            f"({hidden.command[:60]}), but Beam's boot program makes its own, which does not see "
             "them",
             f"Install into the global interpreter, or set ENV {DEFAULT_ENVIRONMENT}=1 with the "
             "environment first in PATH.",
@@ -282,14 +282,14 @@ def _check_cuda(dockerfile: Dockerfile, locks: Sequence[Lock]) -> Iterator[Findi
             IMAGE_SIZE,
             f"{dockerfile.path}: FROM {image}: the devel image holds compilers that no worker "
             "needs, and each worker pulls these gigabytes",
-            "Take the base image; torch's wheels bring CUDA's libraries.",
+            "Use the base image; torch's wheels bring CUDA's libraries.",
         )
     elif tag is not None and builds:
         yield warning(
             IMAGE_SIZE,
             f"{dockerfile.path}: FROM {image} and torch ({', '.join(builds)}) "
             "both bring CUDA's libraries, which makes start-up slow and fills the disk",
-            "Take a plain Python base, python:3.11-slim-trixie.",
+            "Use a plain Python base, such as python:3.11-slim-trixie.",
         )
 
 
@@ -311,7 +311,7 @@ def _check_contents(dockerfile: Dockerfile) -> Iterator[Finding]:
             yield warning(
                 IMAGE_WEIGHTS,
                 f"{dockerfile.path}: COPY {(named or inside)[0]}: every launcher and worker pulls "
-                "weights that are in the image, and each training changes the image",
+                "weights that are in the image, and each new training changes the image",
                 "Keep them in Cloud Storage and name them as a parameter.",
             )
 

@@ -1,7 +1,7 @@
-"""Read from a Dockerfile what decides how Dataflow can use its image.
+"""Reads from a Dockerfile everything that decides how Dataflow can use its image.
 
-Uses dockerfile-parse for the syntax, except for here-documents, which it does not know. Build
-arguments have their defaults, or the values of ``--build-arg``; one without a value stands as
+Uses dockerfile-parse for the syntax, except for here-documents, which it does not support. Build
+arguments have their defaults, or the values of ``--build-arg``; one without a value remains as
 ``$NAME``.
 """
 
@@ -62,7 +62,7 @@ def read_dockerfile(
 
     Args:
         root: the folder that it is built from; default: its own or the one above.
-        target: the stage that is built, by name or number; default: the last.
+        target: the name or number of the stage to build; default: the last.
         build_args: values of its build arguments.
 
     Raises:
@@ -224,7 +224,7 @@ class _Reader:
         words = _split_words(value)
         if words and "=" not in words[0]:  # the old form, ENV NAME VALUE
             words = [f"{words[0]}={' '.join(words[1:])}"]
-        known = dict(self._env)  # one instruction does not see its own variables
+        known = dict(self._env)  # an instruction does not see the variables that it sets
         for word in words:
             name, _, text = word.partition("=")
             self._env[name] = _substitute(text, {**self._args, **known})

@@ -9,10 +9,10 @@ from launcher.preflight.source_file import SourceFile, called
 
 _SETTING = "ignore_unknown_options"
 _KEEP_UNKNOWN = (
-    'Give it context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, and hand '
+    'Give it context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, and pass '
     "the rest to PipelineOptions."
 )
-_PARSE_KNOWN = "Use argparse's parse_known_args() and hand the unknown flags to PipelineOptions."
+_PARSE_KNOWN = "Use argparse's parse_known_args() and pass the unknown flags to PipelineOptions."
 
 
 def find_refusing_commands(source: SourceFile) -> Iterator[tuple[ast.AST, str, str]]:

@@ -1,4 +1,4 @@
-"""Checks of the options that an entry file sets, in every way that Beam accepts.
+"""Checks the options that an entry file sets, in every way that Beam accepts.
 
 The launcher owns runner, project, region, job name and template location: with another value the
 pipeline runs elsewhere or stages no job. https://beam.apache.org/documentation/sdks/python
@@ -15,7 +15,7 @@ from launcher.package.metadata_checks import RESERVED_OPTIONS
 from launcher.preflight.source_file import SourceFile, called, find_text, list_items
 
 _DATAFLOW = ("dataflow", "dataflowrunner")
-# The place, the option, and its value if the code shows it.
+# The place, the option, and its value if it can be read from the code.
 Setting = tuple[ast.AST, str, ast.expr | None]
 
 _ADDS = ("append", "extend", "insert")
@@ -41,7 +41,7 @@ def check_options(source: SourceFile) -> Iterator[Finding]:
 
 
 def _is_right(option: str, value: ast.expr | None) -> bool:
-    """Return whether a value is the launcher's own, handed on."""
+    """Return whether a value is the launcher's own, passed on."""
     text = find_text(value)
     if option == "runner" and text and text.rpartition(".")[2].lower() in _DATAFLOW:
         return True

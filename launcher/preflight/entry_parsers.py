@@ -1,4 +1,4 @@
-"""Checks of an entry file's parsers: the flags that they refuse or withhold from Beam."""
+"""Checks an entry file's parsers: which flags they refuse or withhold from Beam."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.preflight.entry_options import find_settings
 from launcher.preflight.source_file import SourceFile, called, find_text
 
 _LAUNCHER_FLAGS = (*sorted(RESERVED_OPTIONS), "staging_location", "temp_location")
-# Without the others Beam takes its defaults: another bucket or region.
+# Without the others Beam uses its defaults: another bucket or region.
 _NEEDED = ("project", "runner", "template_location")
 
 
@@ -44,12 +44,12 @@ def _find_strict_parsers(source: SourceFile) -> Iterator[tuple[ast.AST, str, str
         yield (
             call,
             "parse_args() exits with status 2 because of the flags that the launcher adds",
-            "Call parse_known_args() and hand the unknown flags to PipelineOptions.",
+            "Call parse_known_args() and pass the unknown flags to PipelineOptions.",
         )
 
 
 def _check_swallowed(source: SourceFile) -> Iterator[Finding]:
-    """Yield the launcher's flags that a parser takes and Beam never gets."""
+    """Yield the launcher's flags that a parser consumes and Beam never gets."""
     rests = {
         ast.unparse(node.targets[0].elts[1])
         for node in ast.walk(source.tree)
@@ -81,9 +81,9 @@ def _check_swallowed(source: SourceFile) -> Iterator[Finding]:
         how = "" if taker == flag else f", which argparse takes for {taker}"
         yield (error if option in _NEEDED else warning)(
             ENTRY_SWALLOWS,
-            f"{source.at(call)}: the file's own parser takes the launcher's flag {flag}{how}, and "
-            "Beam never gets it",
-            f"Remove {taker} from the parser, or hand its value on: PipelineOptions(rest, "
+            f"{source.at(call)}: the file's own parser consumes the launcher's flag {flag}{how}, "
+            "and Beam never gets it",
+            f"Remove {taker} from the parser, or pass its value on: PipelineOptions(rest, "
             f"{option}=args.{destination})."
             if taker == flag
             else "Make the parser with allow_abbrev=False.",

@@ -1,4 +1,4 @@
-"""Checks of an entry file's pipeline: what it defines, runs, loads and predicts."""
+"""Checks an entry file's pipeline: what it defines, runs, loads and predicts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from launcher.finding import (
 from launcher.preflight.source_file import SourceFile, called
 
 _AFTER_RUN = {
-    "metrics": "there is no job yet, so no metrics",
+    "metrics": "there is no job yet, and therefore no metrics",
     "cancel": "there is no job yet to cancel",
 }
 _ON_WORKERS = ("DoFn", "PTransform", "CombineFn", "BaseModel", "Coder", "ModelHandler")
@@ -32,7 +32,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def check_pipeline(source: SourceFile) -> Iterator[Finding]:
-    """Yield what the pipeline wrongly does in the launcher, or lacks on the workers."""
+    """Yield what the pipeline wrongly does in the launcher, or what the workers will lack."""
     if source.is_entry:
         yield from _check_is_run(source)
         yield from _check_definitions(source)
@@ -106,13 +106,13 @@ def _check_definitions(source: SourceFile) -> Iterator[Finding]:
             yield warning(
                 ENTRY_MODEL,
                 f"{source.at(node)}: loads a model when the launcher starts: the launch is slow, "
-                "and the job's graph as large as the model",
+                "and the job's graph is as large as the model",
                 "Load it on the workers: in DoFn.setup or a ModelHandler's load_model.",
             )
 
 
 def _check_after_run(source: SourceFile) -> Iterator[Finding]:
-    # Code that checks template_location or has_job expects that there may be no job.
+    # Code that checks template_location or has_job expects that there might be no job.
     if "template_location" in source.text or "has_job" in source.text:
         return
     results = source.names_assigned_from("run")
@@ -160,7 +160,7 @@ def _check_inference(source: SourceFile) -> Iterator[Finding]:
             yield warning(
                 ENTRY_SILENT_CPU,
                 f"{source.at(call)}: {name}(device={ast.unparse(device or call)}) predicts on the "
-                "CPU, at the price of a GPU, if CUDA does not work",
+                "CPU at the price of a GPU if CUDA does not work",
                 "Raise in load_model if torch.cuda.is_available() is false.",
             )
         if streams and "max_batch_duration_secs" not in keywords:

@@ -49,8 +49,8 @@ def check_environment(
     if len(job_name) > _LONGEST_JOB_NAME:
         yield warning(
             JOB_NAME,
-            f"JOB_NAME {job_name!r}: {len(job_name)} characters; the service accepts them, but "
-            f"tools that put job names into labels accept {_LONGEST_JOB_NAME}",
+            f"JOB_NAME {job_name!r}: {len(job_name)} characters; the service accepts that, but "
+            f"tools that put job names into labels accept at most {_LONGEST_JOB_NAME}",
             "Shorten it.",
         )
     for option in environment.additional_pipeline_options:
@@ -59,7 +59,7 @@ def check_environment(
             yield error(
                 OPTIONS_RESERVED,
                 f"--additional-pipeline-options {option}: the launcher sets {name} itself, and "
-                "another value leaves the launch without its job file",
+                "with another value the launch ends without its job file",
                 "Remove it.",
             )
     for name, value in parameters.items():
@@ -81,10 +81,10 @@ def check_workers_image(
     """
     workers = environment.sdk_container_image or parameters.get("sdk_container_image")
     if not workers:
-        # A pipeline without packages of its own runs on the stock image, as Google's samples do.
+        # A pipeline without packages of its own can run on the stock image, as Google's samples do.
         yield warning(
             WORKERS_IMAGE,
-            "sdkContainerImage: not set, so that the workers run Beam's stock image, which has "
+            "sdkContainerImage: not set, so the workers run Beam's stock image, which has "
             "neither torch nor the template's code",
             f"Add --sdk-container-image {image}.",
         )

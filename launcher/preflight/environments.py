@@ -1,8 +1,8 @@
 """Python environments that a Dockerfile makes, and whether Beam's boot program sees them.
 
 Boot makes its own virtual environment from the ``python`` that is first in PATH, with that
-interpreter's packages. Those of another virtual environment it does not see; those of a conda
-environment it sees if PATH begins with it.
+interpreter's packages. It does not see the packages of another virtual environment; it sees
+those of a conda environment if PATH begins with it.
 https://cloud.google.com/dataflow/docs/guides/build-container-image#python-entry-point
 """
 
@@ -54,7 +54,8 @@ def _find_environments(stage: Stage) -> Iterator[Environment]:
         for made in _find_environments(copy.origin):
             for source in copy.sources:
                 folder = resolve(source, "/")
-                # A conda environment is packed before a move, and then is an interpreter.
+                # A conda environment is packed before it is moved, and is then an ordinary
+                # interpreter.
                 if not made.is_conda and (
                     made.path == folder or made.path.startswith(f"{folder.rstrip('/')}/")
                 ):
@@ -82,7 +83,7 @@ def _find_made(run: Run, *, has_no_poetry: bool) -> Iterator[Environment]:
 def _is_global(run: Run, tool: str, command: str) -> bool:
     """Return whether a project's tool installs into the global interpreter."""
     if tool.startswith("uv"):
-        # The prefix of an interpreter holds no other environment.
+        # An interpreter's prefix does not contain another environment.
         folder = run.env.get("UV_PROJECT_ENVIRONMENT", "")
         return folder.rstrip("/") in ("/usr/local", "/usr", "/opt/conda")
     if tool.startswith("poetry"):
@@ -110,7 +111,7 @@ def _is_used(stage: Stage, environment: Environment) -> bool:
 
 
 def _only_holds_tools(commands: list[str], programs: str) -> bool:
-    """Return whether Beam is installed outside of an environment that is not in PATH."""
+    """Return whether Beam is installed anywhere except in an environment that is not in PATH."""
     outside = [command for command in commands if programs not in command]
     return any(re.search(r"pip[\d.]* install\b.*(-r\b|apache[-_]beam)", each) for each in outside)
 

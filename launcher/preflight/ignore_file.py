@@ -1,4 +1,4 @@
-"""What a ``.dockerignore`` excludes from the build's context.
+"""Reads which files a ``.dockerignore`` excludes from the build's context.
 
 https://docs.docker.com/build/concepts/context/#dockerignore-files
 """
@@ -39,7 +39,7 @@ class IgnoreFile:
         return last is not None and not last.is_exception
 
     def ignores_all_of(self, folder: Path) -> bool:
-        """Return whether a folder is excluded, and no exception can lie in it."""
+        """Return whether a folder is excluded and no exception can be inside it."""
         depth = len(folder.parts)
         return self.ignores(folder) and not any(
             rule.is_exception

@@ -53,7 +53,7 @@ class Role(StrEnum):
 
     @property
     def launches(self) -> bool:
-        """Whether the launcher program of the image is started."""
+        """Whether the image's launcher program is started."""
         return self is not Role.WORKER
 
     @property
@@ -93,7 +93,7 @@ def check_image_reference(where: str, text: str) -> Iterator[Finding]:
 
 
 def check_tag(where: str, text: str) -> Iterator[Finding]:
-    """Yield a finding if an image's name may mean another image tomorrow."""
+    """Yield a finding if an image's name may stand for another image tomorrow."""
     if "$" in text:  # a build argument without a value
         return
     image = ImageReference.parse(text)
@@ -120,8 +120,9 @@ class ImageSettings:
         names_entry_file: False if unknown.
         installs: packages of gigabytes that are in it already.
         has_cache: whether it holds the packages that a launch downloads.
-        uses_cuda: whether its torch is built for CUDA and its base is not.
-        is_whole: whether no unknown base image can add to it, as it can to a Dockerfile.
+        uses_cuda: whether its torch is built for CUDA but its base is not.
+        is_whole: whether everything is known; an unknown base image can add to what a Dockerfile
+            shows.
     """
 
     where: str
@@ -165,13 +166,13 @@ def check_settings(image: ImageSettings) -> Iterator[Finding]:
         if name.endswith("_EMULATOR_HOST") or ON_THIS_MACHINE.search(value):
             yield error(
                 IMAGE_LOCAL_ADDRESS,
-                f"{image.where}: ENV {name}={value}: nothing answers there on Dataflow",
+                f"{image.where}: ENV {name}={value}: nothing listens there on Dataflow",
                 "Remove it from the image; set it where you run an emulator.",
             )
 
 
 def _check_launch(image: ImageSettings) -> Iterator[Finding]:
-    """Yield what makes the launcher fail or slow."""
+    """Yield whatever makes the launcher slow or fail."""
     if not image.env.get(PY_FILE) and image.names_entry_file:
         yield error(
             IMAGE_ENTRY_FILE,
@@ -185,7 +186,7 @@ def _check_launch(image: ImageSettings) -> Iterator[Finding]:
         yield found(
             IMAGE_LAUNCH_INSTALLS,
             f"{image.where}: {REQUIREMENTS_FILE}={value}: at every launch the launcher downloads "
-            f"all packages{large} again, and may run out of its time",
+            f"all packages{large} again, and may run out of time",
             "Install the packages in the workers' image and remove the variable; or fill the cache "
             "when the image is built: RUN pip download --dest /tmp/dataflow-requirements-cache -r "
             f"{value}",
@@ -196,7 +197,7 @@ def _check_launch(image: ImageSettings) -> Iterator[Finding]:
                 IMAGE_LAUNCH_INSTALLS,
                 f"{image.where}: {name}={value}: every launch packs and stages it, and every "
                 "worker installs it again when it starts",
-                "Install it in the image, which workers run too, and remove the variable.",
+                "Install it in the image, which workers also run, and remove the variable.",
             )
 
 
@@ -210,16 +211,16 @@ def _check_entrypoint(image: ImageSettings) -> Iterator[Finding]:
         problem = "no ENTRYPOINT, so workers do not start Beam's boot program"
     elif image.starts_in_shell:
         problem = (
-            f"ENTRYPOINT {given}: in the shell form, which drops the flags that workers give "
-            "Beam's boot program"
+            f"ENTRYPOINT {given}: in the shell form, which drops the flags that workers pass "
+            "to Beam's boot program"
         )
     elif runs_shell and "-c" in entrypoint and not any("$@" in word for word in entrypoint):
-        problem = f"ENTRYPOINT {given}: the shell drops the flags that workers give it"
+        problem = f"ENTRYPOINT {given}: the shell drops the flags that workers pass to it"
     elif entrypoint[0] == BOOT:
         return
     elif "python_template_launcher" in given or image.is_whole:
         problem = (
-            f"ENTRYPOINT {given}: as a worker the image would crash on the flag --logging_endpoint "
+            f"ENTRYPOINT {given}: as a worker the image would crash at the flag --logging_endpoint "
             "of Beam's boot program"
         )
     else:  # a script of a Dockerfile, which may start the boot program itself

@@ -38,7 +38,7 @@ def check_versions(
             yield error(
                 IMAGE_VERSIONS,
                 f"{path}: {what} is {places}; {symptom}",
-                f"Give all of them one version of {what}, best from one build argument.",
+                f"Give all of them the same version of {what}, preferably from one build argument.",
             )
     yield from _check_launcher(path, stage, context, pythons)
     yield from _check_unpinned(path, stage, beams, locks)
@@ -90,8 +90,8 @@ def _check_launcher(
         (other,) = others
         yield hint(
             IMAGE_VERSIONS,
-            f"{path}: the launcher program is from {origin.image}, for Python {python}, and the "
-            f"image has Python {other}: the program works with either",
+            f"{path}: the launcher program is from {origin.image}, for Python {python}, but the "
+            f"image has Python {other}; the program works with either",
             f"Copy it from python{other.replace('.', '')}-template-launcher-base.",
         )
 
@@ -114,7 +114,7 @@ def _check_unpinned(
                 place, version = next(iter(beams.items()))
                 yield warning(
                     IMAGE_VERSIONS,
-                    f"{path}: RUN {given}: takes the newest Beam, and {place} has {version}",
+                    f"{path}: RUN {given}: installs the newest Beam, but {place} has {version}",
                     f"Write apache-beam[gcp]=={version}.",
                 )
             else:

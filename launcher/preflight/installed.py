@@ -55,7 +55,7 @@ def _is_lock(name: str, commands: str) -> bool:
 
 
 def _find_required(run: Run, stage: Stage, context: BuildContext) -> Iterator[Path]:
-    """Yield the files that ``pip install -r`` names, from where they were copied or mounted."""
+    """Yield the project's files that ``pip install -r`` names, found through COPY and mounts."""
     seen = replace(stage, copies=(*stage.copies, *run.mounts))
     for name in _REQUIREMENT.findall(run.command):
         if "$" not in name:

@@ -1,6 +1,6 @@
 """Find every value of a JSON document whose type differs from its REST schema, all at once.
 
-``launcher.google.rest`` stops at the first; a user who corrects a file wants to see them all.
+``launcher.google.rest`` stops at the first; a user who corrects a file wants to see all of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _NAMES = {str: "a text", bool: "true or false", int: "a whole number", float: "a
 
 @dataclass(frozen=True)
 class Sorted:
-    """The part of a document that its record can hold, and the problems of the rest, in words."""
+    """The part of a document that fits its record, and the problems of the rest, in words."""
 
     document: Any
     wrong: tuple[str, ...]
 
 
 def sort_types(record_type: type[Any], document: object, *, where: str) -> Sorted:
-    """Return the part of a document that its record can hold, and the problems of the rest.
+    """Return the part of a document that fits its record, and the problems of the rest.
 
     Args:
         where: the document's name, for messages.

@@ -1,4 +1,4 @@
-"""Checks of requirement and lock files: what they pin, and whether the pins fit together.
+"""Checks requirement and lock files: what they pin, and whether the pins are compatible.
 
 Known-bad versions are data, ``advisories.json``, with the day they were checked and their sources.
 """
@@ -33,7 +33,7 @@ from launcher.finding import (
 from launcher.google.rest import from_rest
 from launcher.preflight.text_file import read_text
 
-# The CUDA packages beside a plain torch wheel show which CUDA it is built for.
+# The CUDA packages listed with a plain torch wheel show which CUDA it is built for.
 _OTHER_FILE = re.compile(r"(?:-r|--requirement)[ =]*(\S+)")
 _CUDA_RUNTIME = re.compile(r"nvidia-cuda-runtime(-cu\d+)?")
 
@@ -75,7 +75,7 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class Advisory:
-    """Versions that are known to be bad, alone or ``beside`` those of another package."""
+    """Versions that are known to be bad, alone or together with another package (``beside``)."""
 
     package: str
     versions: str
@@ -104,7 +104,7 @@ def load_advisories() -> Advisories:
 def read_lock(path: Path) -> Lock:
     """Read a requirements file and those that it includes, or the lock of uv, Poetry or PDM.
 
-    Options, hashes, comments and foreign platforms are ignored.
+    Options, hashes, comments and requirements for other platforms are ignored.
 
     Raises:
         InputError: it cannot be read.
@@ -226,5 +226,5 @@ def _check_against_beam(lock: Lock) -> Iterator[Finding]:
                 LOCK_CONFLICT,
                 f"{lock.path}: {requirement.name} {version}, but apache-beam {pinned} requires "
                 f"{requirement.specifier}",
-                "Lock again from the requirements, with apache-beam among them.",
+                "Lock again from the requirements, including apache-beam.",
             )

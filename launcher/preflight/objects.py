@@ -1,6 +1,6 @@
 """Check that the buckets and objects that a launch names exist; reads Cloud Storage.
 
-A caller without read permission gets no finding; the service reports what is missing.
+A caller without read permission gets no finding; the service reports anything that is missing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def check_objects(launch: Launch) -> Iterator[Finding]:
         yield error(
             BUCKET_MISSING,
             f"{flag}{location}: there is no bucket {bucket!r}{_find_bucket(bucket, launch)}",
-            f"Correct its name, or make it: gcloud storage buckets create gs://{bucket} "
+            f"Correct its name, or create it: gcloud storage buckets create gs://{bucket} "
             f"--location {launch.environment.worker_region or launch.region}",
         )
     for parameter in launch.metadata.parameters if launch.metadata else ():

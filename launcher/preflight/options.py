@@ -68,7 +68,7 @@ def check_pipeline_options(
         flag = "--additional-pipeline-options"
         yield error(
             OPTIONS_COMMA,
-            f"{flag} {name}={value}: {other!r} is an option of its own, and a comma is part of the "
+            f"{flag} {name}={value}: {other!r} is a separate option, and a comma is part of the "
             "value",
             f"Repeat the flag: {shlex.join([flag, f'{name}={first}'])} "
             f"{shlex.join([flag, f'{other}={second}'])}",
@@ -79,6 +79,6 @@ def check_pipeline_options(
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         yield error(
             OPTIONS_UNKNOWN,
-            f"--additional-pipeline-options {name}: Beam has no such option and drops it{hint}",
-            "Correct it; a parameter of the template goes into --parameters.",
+            f"--additional-pipeline-options {name}: Beam has no such option and ignores it{hint}",
+            "Correct it; pass a parameter of the template with --parameters.",
         )

@@ -1,8 +1,8 @@
 """Checks of launch parameters against the template's metadata, before anything is sent.
 
-Applies the service's rules, which refuse unknown, missing and mismatching parameters, and
-parameters that repeat the environment; and the enum options, which only the entry file would
-refuse, minutes later.
+It applies the service's rules, which refuse unknown, missing and mismatching parameters,
+and parameters that repeat the environment. It also checks enum options, which otherwise only
+the entry file would refuse, minutes later.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) ->
     if parameter.parent_name is None:
         return True
     # It is not documented whether the service requires a parameter that its parent has not
-    # triggered:
-    # leave that to the service.
+    # triggered,
+    # so leave that to the service.
     parent = parameters.get(parameter.parent_name, "")
     triggers = parameter.parent_trigger_values
     return parent in triggers if triggers else bool(parent)
@@ -113,7 +113,7 @@ def _is_required(parameter: ParameterMetadata, parameters: Mapping[str, str]) ->
 def _check_joined(parts: Sequence[tuple[str, str]], given: str) -> Iterator[Finding]:
     if len(parts) > 1:
         names = ", ".join(repr(name) for name, _ in parts[1:])
-        are = "is a parameter of its own" if len(parts) == 2 else "are parameters of their own"
+        are = "is a separate parameter" if len(parts) == 2 else "are separate parameters"
         flags = (shlex.join(["--parameters", f"{name}={value}"]) for name, value in parts)
         yield error(
             PARAMETER_COMMA,
@@ -143,17 +143,17 @@ def _snake_case(name: str) -> str:
 
 
 def _check_runtime(name: str, value: str) -> Iterator[Finding]:
-    """Yield a finding if a parameter that the service takes has a flag of its own."""
+    """Yield a finding if a parameter that the service accepts has its own flag."""
     flag = find_flag(name)
     if flag:
         yield hint(
             PARAMETER_RUNTIME,
-            f"--parameters {name}={value}: an option of the job, which {flag} sets too; flexpack "
-            "checks and verifies only the flag",
+            f"--parameters {name}={value}: a job option, which {flag} also sets; flexpack checks "
+            "and verifies only the flag",
             f"Use {flag}.",
         )
     elif _snake_case(name) == "streaming":
-        yield hint(PARAMETER_RUNTIME, f"--parameters {name}={value}: an option of Beam", _STREAMING)
+        yield hint(PARAMETER_RUNTIME, f"--parameters {name}={value}: a Beam option", _STREAMING)
 
 
 def _missing(parameter: ParameterMetadata) -> Finding:
@@ -193,7 +193,7 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
     if options and value not in options:
         yield error(
             PARAMETER_ENUM,
-            f"{given}: none of the template's options",
+            f"{given}: not one of the template's options",
             f"One of {', '.join(options)}.",
         )
         return
@@ -203,17 +203,18 @@ def _check_value(parameter: ParameterMetadata, value: str) -> Iterator[Finding]:
         except EgrepError as problem:
             yield warning(
                 PARAMETER_REGEX_UNREADABLE,
-                f"{given}: not checked, the template's regex {regex!r} cannot be read: {problem}",
+                f"{given}: not checked, because the template's regex {regex!r} cannot be read: "
+                f"{problem}",
                 "The service will check it with its own kind of regular expressions.",
             )
             continue
         if match is not Match.WHOLE:
             # UNCONFIRMED: that the service requires the whole value to match. It is not documented,
-            # and a value that matches in part may be refused after the launch.
+            # and a value that matches only in part may be refused after the launch.
             in_part = match is Match.PART
             yield error(
                 PARAMETER_REGEX,
-                f"{given}: {'only a part of it matches' if in_part else 'does not match'} {regex}",
+                f"{given}: {'only part of it matches' if in_part else 'does not match'} {regex}",
                 parameter.help_text or "Change the value.",
             )
 
@@ -223,6 +224,6 @@ def _check_twice(name: str, environment: FlexTemplateRuntimeEnvironment) -> Iter
     if field is not None and getattr(environment, field) is not None:
         yield error(
             PARAMETER_TWICE,
-            f"--parameters {name}: given as a parameter and as the environment's {field} too",
-            "The service takes it in one place only: drop the parameter.",
+            f"--parameters {name}: given both as a parameter and as the environment's {field}",
+            "The service accepts it in one place only: remove the parameter.",
         )

@@ -55,7 +55,7 @@ def run_probe(
 
 def explain_python(python: Path) -> str:
     """Return how to give the probes an interpreter that has the image's packages."""
-    remedy = "Name with --python the interpreter that has the image's packages"
+    remedy = "Use --python to name the interpreter that has the image's packages"
     if python == Path(sys.executable) and find_missing("template"):
         return f"{remedy}, or install them in this one: {format_install('template')}"
     return f"{remedy}."

@@ -46,6 +46,6 @@ def check_regions(
             yield error(
                 REGION_UNKNOWN,
                 f"{flag} {given}: there is no region {name or given!r}{near}",
-                f"Correct it; if it is newer than {table.checked}, ignore this finding. "
+                f"Correct it; if the region is newer than {table.checked}, ignore this finding. "
                 f"{table.source} lists them.",
             )

@@ -32,7 +32,7 @@ class SourceFile:
 
     @cached_property
     def nodes_under_if(self) -> frozenset[int]:
-        """The ids of nodes that a condition may skip; a test of ``__name__`` does not count."""
+        """The ids of nodes that a condition may skip, not counting a test of ``__name__``."""
         found: set[int] = set()
         for node in ast.walk(self.tree):
             branches: list[ast.AST] = []

@@ -1,7 +1,7 @@
 """Checks of any container spec, flexpack's or not.
 
-The JSON text is read beside the record, because every reader, the service included, silently drops
-fields that the schema does not have.
+The JSON text is read as well as the record, because every reader, the service included, silently
+drops fields that the schema does not have.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from launcher.preflight.json_types import sort_types
 from launcher.preflight.text_file import read_text
 from template.parameters import did_you_mean
 
-# Written by Google's own generator beside the documented fields; the service ignores them.
+# Written by Google's own generator in addition to the documented fields; the service ignores them.
 _METADATA_EXTRAS = frozenset(
     {
         "additionalDocumentation",
@@ -122,8 +122,8 @@ def check_metadata_file(path: Path) -> list[Finding]:
         findings.append(
             error(
                 METADATA_WRAPPED,
-                f'{path}: the metadata is inside of {{"metadata": ...}}, where gcloud looks for '
-                "none",
+                f'{path}: the metadata is nested in {{"metadata": ...}}, where gcloud does not '
+                "look for it",
                 "Keep name, description and parameters, and remove the object around them.",
             )
         )
@@ -189,14 +189,15 @@ def _check_fields(where: str, document: object, known: Collection[str]) -> Itera
         if _SNAKE_CASE.fullmatch(key) and camel_case(key) in known:
             yield warning(
                 SPEC_SNAKE_CASE,
-                f"{path}: the REST API writes {camel_case(key)!r}, and gcloud reads nothing else",
+                f"{path}: the REST API writes {camel_case(key)!r}, and gcloud does not read any "
+                "other spelling",
                 f"Rename it to {camel_case(key)}.",
             )
         else:
             yield warning(
                 SPEC_FIELD_UNKNOWN,
                 f"{path}: no such field{did_you_mean(key, known)}",
-                "Remove it, or correct its name: no program reads it.",
+                "Remove it, or correct its name, because no program reads it.",
             )
 
 

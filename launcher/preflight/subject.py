@@ -123,7 +123,7 @@ class Launch:
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """The needs of checks in other processes: the image's interpreter and a working directory."""
+    """What checks in other processes need: the image's interpreter and a working directory."""
 
     python: Path
     root: Path = field(default_factory=Path.cwd)
@@ -156,7 +156,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectOptions:
-    """The files that the user names of a project; those that are None are searched for.
+    """The files of a project that the user names; the others (None) are searched for.
 
     Attributes:
         target: the stage of the Dockerfile that is built.
@@ -197,7 +197,7 @@ def read_project(options: ProjectOptions) -> Project:
         locks = tuple(each for each in found if each.is_file())
     metadata = _find_metadata(root, path) if options.metadata is None else options.metadata
     role = options.role or (find_role(dockerfile) if dockerfile else Role.BOTH)
-    # Beside an image for workers only, no template launches main.py.
+    # If the image is only for workers, no template launches main.py.
     is_template = role in (Role.LAUNCHER, Role.BOTH) or bool(metadata)
     entry_file = options.entry_file
     if entry_file is None and is_template:
@@ -227,7 +227,7 @@ def _find_entry_file(root: Path, dockerfile: Dockerfile | None) -> Path | None:
 
 
 def _find_metadata(root: Path, dockerfile: Path | None) -> tuple[Path, ...]:
-    """Return the metadata files in their folder, in the project's, and beside the Dockerfile."""
+    """Return the metadata files in their folder, in the project's, and next to the Dockerfile."""
     folders = dict.fromkeys((root, *([dockerfile.parent] if dockerfile else [])))
     beside = (path for folder in folders for path in sorted(folder.glob("*metadata*.json")))
     found = (*sorted((root / "metadata").glob("*.json")), *beside)

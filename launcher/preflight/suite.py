@@ -51,7 +51,7 @@ class Check:
 
 
 def run_checks(subject: Subject, cloud: Cloud | None = None) -> Iterator[Finding]:
-    """Yield all problems of a subject. Blocks; a question to the project takes seconds.
+    """Yield all problems of a subject. Blocks; a query to the project takes seconds.
 
     Args:
         cloud: what the live checks query; None skips them.
@@ -63,7 +63,8 @@ def run_checks(subject: Subject, cloud: Cloud | None = None) -> Iterator[Finding
     for check in CHECKS:
         try:
             for finding in check.find(subject, cloud):
-                # The local Dataflow pulls no images: images.toml says what each one stands for.
+                # The local Dataflow does not pull images; images.toml says what each one stands
+                # for.
                 if not (subject.is_on_local_dataflow and finding.code == IMAGE_REGISTRY.name):
                     yield finding
         except (Unanswered, Missing) as problem:

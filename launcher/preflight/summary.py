@@ -30,7 +30,7 @@ def _lines() -> Iterator[str]:
     caught = [failure for failure in catalogue.failures if is_caught(failure)]
     early = [failure for failure in caught if failure.codes]
     yield (
-        f"Of {len(catalogue.failures)} known failures {len(caught)} are caught, {len(early)} of "
+        f"{len(caught)} of {len(catalogue.failures)} known failures are caught, {len(early)} of "
         f"them before anything is billed or at the job's start (as of {catalogue.checked})."
     )
     yield ""

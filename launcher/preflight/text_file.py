@@ -1,4 +1,4 @@
-"""Read text files in the encodings that editors and shells of all systems write."""
+"""Reads text files in the encodings that editors and shells of all systems write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launcher.errors import InputError
 
-# The longer marks first: that of UTF-32 begins with that of UTF-16.
+# The longer marks come first, because the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -35,7 +35,7 @@ def read_text(path: Path, flag: str) -> Text:
     """Read a file in any encoding: by its byte order mark, else UTF-8, else Latin-1.
 
     Args:
-        flag: what names the file, for messages.
+        flag: the flag that names the file, for messages.
 
     Raises:
         InputError: it cannot be read.

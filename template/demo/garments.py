@@ -163,8 +163,8 @@ def draw_garments(count: int, *, seed: int) -> tuple[Images, Images]:
 def write_idx(path: Path, array: Images) -> None:
     """Write an array of bytes in IDX format, gzipped when the name ends in ``.gz``.
 
-    Format: http://yann.lecun.com/exdb/mnist/ ; the gzip header carries no time, so that equal
-    arrays give equal files.
+    Format: http://yann.lecun.com/exdb/mnist/ ; the gzip header carries no time, so equal arrays
+    give equal files.
     """
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     content = header + array.tobytes()

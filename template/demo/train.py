@@ -53,7 +53,7 @@ def train_network(images: Images, labels: Images, *, epochs: int = 6) -> Fashion
 
 
 def measure_accuracy(network: FashionMnistNetwork, images: Images, labels: Images) -> float:
-    """Return the share, 0 to 1, of the images whose class the network predicts."""
+    """Return the share of images, from 0 to 1, whose class the network predicts correctly."""
     with torch.inference_mode():
         predicted = network(torch.from_numpy(images).float() / 255).argmax(1)
     return float((predicted == torch.from_numpy(labels)).float().mean())
@@ -66,8 +66,8 @@ def write_demo_files(directory: Path) -> float:
     network = train_network(*draw_garments(_TRAINING_IMAGES, seed=_TRAINING_SEED))
     write_idx(directory / IMAGES_NAME, images)
     write_idx(directory / LABELS_NAME, labels)
-    partial = directory / f"{WEIGHTS_NAME}.partial"  # the weights come last and at once:
-    torch.save(network.state_dict(), partial)  # where they lie, the other files do too
+    partial = directory / f"{WEIGHTS_NAME}.partial"  # the weights come last and atomically:
+    torch.save(network.state_dict(), partial)  # if they exist, so do the other files
     partial.rename(directory / WEIGHTS_NAME)
     return measure_accuracy(network, images, labels)
 

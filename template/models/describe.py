@@ -1,7 +1,7 @@
 """Prints, as JSON, how to load a model file: ``python -m template.models.describe PATH OPTIONS``.
 
 OPTIONS is a JSON object of the model's options, as texts. The launcher, which imports no framework,
-makes a project for the file from it.
+uses the output to create a project for the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def describe_file(path: str, given: Mapping[str, str]) -> dict[str, Any]:
     Blocks while it reads the file.
 
     Raises:
-        ParameterError: it needs a class of the user's, an option is wrong or missing, or a package.
+        ParameterError: the file needs a class of the user's, an option is wrong or missing, or a
+            package is missing.
     """
     reference = find_kind(path)
     model_class = find_model_class(reference)
@@ -60,7 +61,7 @@ def describe_file(path: str, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print what is known of the file; return the exit status."""
+    """Print what is known about the file; return the exit status."""
     return print_description(lambda: describe_file(argv[0], json.loads(argv[1])))
 
 

@@ -1,7 +1,8 @@
 """The types of the columns that a scikit-learn estimator was trained on.
 
-It does not keep types, but its first steps do: encoders have categories. Everything else in
-scikit-learn takes numbers; a foreign transformer's columns stay as they are read.
+The estimator itself does not keep types, but its first steps do: encoders have categories.
+Everything else in scikit-learn takes numbers; columns of transformers from other libraries stay as
+they are read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def find_types(estimator: Any, names: Sequence[str]) -> list[ColumnType]:
 
 
 def find_parts(estimator: Any, names: list[str]) -> Iterator[tuple[Any, list[str]]]:
-    """Yield the steps that get the columns first, with these; a text is "drop" or "passthrough"."""
+    """Yield the first steps, each with its columns; a text stands for "drop" or "passthrough"."""
     inner = next((getattr(estimator, name, None) for name in _INNER if _has(estimator, name)), None)
     several = list(getattr(estimator, "estimators_", ()))
     if hasattr(estimator, "steps"):

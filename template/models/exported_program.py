@@ -1,7 +1,7 @@
 """Programs that ``torch.export.save`` wrote, usually ``.pt2``.
 
 Their inputs are read from the JSON in them. Loading one may run code: torch evaluates expressions
-and guards from the file's text, looks up functions by name, and unpickles.
+and guards from text in the file, looks up functions by name, and unpickles data.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _DTYPES = {
 class ExportedProgramModel(NetworkModel):
     """An exported program.
 
-    If it takes a fixed number of rows, the last batch is padded and cut. A program exported on a
-    GPU is moved to the worker's device.
+    If it takes a fixed number of rows, the last batch is padded and its result is cut. A program
+    exported on a GPU is moved to the worker's device.
     """
 
-    kind = "a program of torch.export"
+    kind = "a torch.export program"
     runs_code = "torch may run code that is in the file when it loads it"
 
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
@@ -58,7 +58,7 @@ class ExportedProgramModel(NetworkModel):
         if not arguments:
             raise self._error("the program takes no tensors")
         if not all("as_tensor" in each for each in arguments):
-            raise self._error("the program has inputs that are not tensors, which columns are not")
+            raise self._error("the program has inputs that are not tensors, as columns must be")
         names = [each["as_tensor"]["name"] for each in arguments]
         if single := next((name for name in names if not graph[name]["sizes"]), None):
             raise self._error(f"the input {single!r} is a single value, not one for each row")

@@ -1,10 +1,10 @@
-"""The Fashion-MNIST classifier: the built-in model, and one to copy for your own.
+"""The Fashion-MNIST classifier: the built-in model, which you can copy for your own.
 
 Pixels are scaled like torchvision's ``ToTensor``: uint8 / 255 as float32, not normalised. An image
-of another size is resized whole, as Fashion-MNIST's were.
+of another size is resized without cropping, as the images of Fashion-MNIST were.
 
-torch is imported where it is used, so that a launcher, which imports this module too, starts a
-second faster.
+torch is imported only where it is used, so that a launcher, which also imports this module,
+starts a second faster.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def _check_state(state: Any, expected: dict[str, torch.Tensor], path: str) -> No
     if problems:
         more = len(problems) - _SHOWN_PROBLEMS
         raise ValueError(
-            f"{path}: not the weights of this network, the built-in model's; weights of another "
-            "need the class of their network: --model_class=module:Class. The weights: "
+            f"{path}: not the weights of this network, the built-in model's; other weights need "
+            "the class of their network: --model_class=module:Class. The weights: "
             f"{'; '.join(problems[:_SHOWN_PROBLEMS])}{f' and {more} more' if more > 0 else ''}"
         )
 

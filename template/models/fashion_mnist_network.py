@@ -7,7 +7,7 @@ from torch import nn
 
 
 class FashionMnistNetwork(nn.Module):
-    """784-512-512-10 with a ReLU after every layer, the last one included."""
+    """784-512-512-10 with a ReLU after every layer, including the last."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Models without a user's class: their file and some options say everything."""
+"""Models without a user's class: their file and a few options provide all information."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class FileModel(BaseModel):
     extra: ClassVar[str] = ""
     """The extra of flexpack that installs them."""
     uses_torch: ClassVar[bool] = True
-    """Whether torch runs the model, so that its autocast applies."""
+    """Whether torch runs the model, so its autocast applies."""
     runs_code: ClassVar[str] = ""
-    """Why loading a file may run code, so that the launch must set ``trusted``; else empty."""
+    """Why loading a file may run code, which requires ``trusted``; empty if it cannot."""
 
     feature_columns = Option(
         "text",
@@ -79,7 +79,7 @@ class FileModel(BaseModel):
 
         Raises:
             ParameterError: loading it may run code and ``trusted`` is not set; or it replaces a
-                model in a stream, and takes other columns or images.
+                model in a stream but takes other columns or images.
         """
         self._check_trust()
         with download_to_localfs(path) as local:
@@ -134,10 +134,10 @@ def _name_columns(columns: Sequence[Column]) -> str:
 
 
 def split_names(text: str | None) -> tuple[str, ...]:
-    """Return the names in a line of CSV, so that one with a comma in it can be quoted.
+    """Return the names in a CSV line, so that one with a comma in it can be quoted.
 
     Raises:
-        ParameterError: one is empty, or is there twice.
+        ParameterError: one is empty, or is given twice.
     """
     names = [name.strip() for name in next(csv.reader([text or ""], skipinitialspace=True), [])]
     for position, name in enumerate(names):

@@ -23,7 +23,7 @@ _MOST_FILES = 1000
 
 
 class UnclearFolderError(ValueError):
-    """A folder holds several models, or an unusable one; the message says what to do."""
+    """A folder holds several models, or one that cannot be used; the message says what to do."""
 
 
 class Found(NamedTuple):

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face, as ``save_pretrained`` wrote them, loaded by transformers.
+"""Hugging Face folders, as ``save_pretrained`` wrote them, loaded by transformers.
 
 Weights are read from safetensors, which runs no code. Only the folder is read: there are no
 requests to the network, and code in a folder (``auto_map``) never runs.
@@ -33,20 +33,20 @@ OWN_FILES: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": F
 
 
 class HuggingFaceModel(FileModel):
-    """A network of transformers in a folder with ``config.json``."""
+    """A transformers network in a folder with ``config.json``."""
 
-    kind = "a folder of Hugging Face"
+    kind = "a Hugging Face folder"
     modules: ClassVar[Mapping[str, str]] = {"transformers": "transformers", "torch": "torch"}
     extra = "transformers"
 
     def load_network(self, folder: Path) -> Any:
         """Return the network of the architecture that the folder names, on the model's device.
 
-        It computes in float32, whatever its weights are stored in.
+        It computes in float32, whatever type its weights are stored in.
 
         Raises:
-            ParameterError: transformers does not have it, its weights are pickled and not trusted,
-                or incomplete.
+            ParameterError: transformers does not have it, or its weights are incomplete, or pickled
+                and not trusted.
         """
         import torch
         import transformers
@@ -79,7 +79,8 @@ class HuggingFaceModel(FileModel):
         """Return the network without its weights, which a worker loads and checks.
 
         Raises:
-            ParameterError: as ``load_network``; of the weights, only that files are missing.
+            ParameterError: as for ``load_network``, except that only missing files of weights are
+                noticed.
         """
         import torch
         from safetensors import safe_open
@@ -146,7 +147,7 @@ class ClassifierModel(HuggingFaceModel, ClassOptions):
         self._activation = self.activation or _find_activation(config)
 
     def score(self, logits: np.ndarray) -> dict[str, Any]:
-        """Return each row's label and score; only a score if there is one class.
+        """Return each row's label and score, or only a score if there is one class.
 
         Args:
             logits: float32 (rows, classes).

@@ -1,4 +1,4 @@
-"""The task of a folder of Hugging Face, from its config.json, and the class for it.
+"""The task of a Hugging Face folder, from its config.json, and the class for it.
 
 https://huggingface.co/docs/transformers/main_classes/configuration
 """
@@ -22,7 +22,7 @@ class Task:
     Attributes:
         name: in messages.
         architectures: a pattern for the names of its architectures.
-        shown: the same for readers.
+        shown: the same, for users to read.
         model_class: the class that loads it, as ``module:Class``.
     """
 
@@ -59,7 +59,7 @@ class UnsupportedModelError(ValueError):
 
 
 def has_weights(names: Collection[str]) -> bool:
-    """Return whether file names include weights: safetensors, or pickled ones."""
+    """Return whether file names include weights, safetensors or pickled."""
     return any(name.endswith(".safetensors") or is_pickled(name) for name in names)
 
 
@@ -89,7 +89,7 @@ def find_task(text: bytes) -> Task:
             return task
     supported = ", ".join(f"{task.name} ({task.shown})" for task in TASKS)
     raise UnsupportedModelError(
-        f"is a folder of Hugging Face whose architecture is {architecture or 'not named'}; "
+        f"is a Hugging Face folder whose architecture is {architecture or 'not named'}; "
         f"supported are {supported}. Name the class that loads any other: "
         "--model_class=module:Class"
     )
@@ -102,14 +102,14 @@ def find_architecture(text: bytes) -> str:
 
 
 def is_incomplete(names: Collection[str]) -> str | None:
-    """Return what an incomplete folder of Hugging Face lacks."""
+    """Return what an incomplete Hugging Face folder lacks."""
     if _ADAPTER in names:
         return (
             "is an adapter (adapter_config.json) without its model: merge it, with PEFT's "
             "merge_and_unload, and save the model"
         )
     if CONFIG in names and {"tokenizer_config.json", "preprocessor_config.json"} & set(names):
-        return "is a folder of Hugging Face without weights: it has no model.safetensors"
+        return "is a Hugging Face folder without weights: it has no model.safetensors"
     if has_weights(names):
         return "is a folder of weights without config.json, which names their architecture"
     return None

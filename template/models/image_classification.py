@@ -29,7 +29,7 @@ class ImageClassificationModel(ClassifierModel):
     """A network of ``...ForImageClassification``."""
 
     def inspect_file(self, local: str) -> None:
-        """Set the column, and check that the folder predicts."""
+        """Set the column, and check that the folder can predict."""
         if self.feature_names:
             raise self._error("feature_columns: the model takes the column image")
         self.columns = [Column(IMAGE, "image")]

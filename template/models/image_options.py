@@ -48,20 +48,20 @@ class ImageOptions(FileModel):
         "text", "Subtracted from pixels of 0 to 1: a number, or one for each channel.", default="0"
     )
     image_std = Option(
-        "text", "The divisor after that: a number, or one for each channel.", default="1"
+        "text", "The divisor after the subtraction: a number, or one for each channel.", default="1"
     )
     image_orientation = Option(
         "text",
-        "Whether to turn an image as its EXIF data say.",
+        "Whether to rotate an image as its EXIF data specify.",
         default="stored",
         choices={"stored": "As stored", "upright": "Upright"},
     )
 
     def make_images(self, size: tuple[int, int] | None, channels: int | None) -> Images:
-        """Return the declaration: the options', else the file's.
+        """Return the declaration: the options', or else the file's.
 
         Raises:
-            ParameterError: neither says the size, or they contradict each other.
+            ParameterError: neither states the size, or they contradict each other.
         """
         given = _SIZE.fullmatch(self.image_size or "")
         if given:

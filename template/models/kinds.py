@@ -30,12 +30,12 @@ _OLD_STATE_DICT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _ZLIB_OR_GZIP = 47  # the largest window, and a header of either
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-# Producer, its version, domain, version of the model, documentation, graph, opset, metadata.
+# Producer, its version, domain, model version, documentation, graph, opset, metadata.
 _ONNX_FIELDS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72})
 _HEAD_BYTES = 4096
 _KNOWN = (
-    "TorchScript, a program of torch.export, ONNX, XGBoost, scikit-learn by skops or joblib, a "
-    f"folder of Hugging Face for {', '.join(task.name for task in TASKS)}, weights of the built-in "
+    "TorchScript, a torch.export program, ONNX, XGBoost, scikit-learn (skops or joblib), a "
+    f"Hugging Face folder for {', '.join(task.name for task in TASKS)}, weights of the built-in "
     "model"
 )
 
@@ -106,7 +106,7 @@ def _find_file(path: str, *, unpacks: bool = False) -> tuple[str | None, str]:
     if unpacks and (head.startswith((*_COMPRESSED, _ZIP)) or head[257:262] == b"ustar"):
         return _find_in_archive(path, head)
     if head[8:10] == b'{"':
-        return None, "is a file of safetensors; name the folder that holds it and config.json"
+        return None, "is a safetensors file; name the folder that holds it and config.json"
     return None, f"begins with {head[:16]!r}" if head else "is empty"
 
 
@@ -148,7 +148,7 @@ def _is_onnx(head: bytes) -> bool:
 
 
 def _is_compressed_pickle(head: bytes) -> bool:
-    """Say whether a file begins as what joblib compresses, if not otherwise requested."""
+    """Return whether a file begins like one that joblib compressed with its default method."""
     try:
         return zlib.decompressobj(_ZLIB_OR_GZIP).decompress(head).startswith(_PICKLES)
     except zlib.error:

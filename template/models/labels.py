@@ -1,4 +1,4 @@
-"""Turn scores into labels: options of models whose output is one score for each class."""
+"""Turns scores into labels: options of models whose output is one score for each class."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class LabelOptions(ClassOptions):
         """Check that there is a name for each score.
 
         Raises:
-            ParameterError: ``class_names`` has more, or fewer.
+            ParameterError: ``class_names`` has more or fewer.
         """
         names = split_names(self.class_names)
         if names and len(names) != scores:
@@ -78,7 +78,7 @@ class LabelOptions(ClassOptions):
 
         Args:
             outputs: by name; the scores are the first with several numbers for each row.
-            names: of the classes, if the options do not say them.
+            names: names of the classes, if the options do not state them.
 
         Raises:
             UnusablePredictionError: no output is a score for each class.
@@ -95,13 +95,13 @@ class LabelOptions(ClassOptions):
             if not ((scores >= 0) & (scores <= 1) | np.isnan(scores)).all():
                 raise UnusablePredictionError(
                     f"option class_names: the model's output {name!r} is a single number, and not "
-                    "a probability: leave the option out"
+                    "a probability: omit the option"
                 )
             scores = np.stack([1 - scores, scores], axis=1)
         if scores.ndim != 2:
             raise UnusablePredictionError(
                 f"option {self.makes_labels}: the model's output {name!r} has shape "
-                f"{scores.shape}, not a score for each class: leave the option out"
+                f"{scores.shape}, not a score for each class: omit the option"
             )
         if names and len(names) != scores.shape[1]:
             raise UnusablePredictionError(

@@ -1,4 +1,4 @@
-"""Networks of tensors in any framework: columns or images to inputs, outputs to columns."""
+"""Networks of tensors in any framework: columns or images become inputs, outputs become columns."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class Input:
 
     Attributes:
         name: as its file has it.
-        shape: without rows; a None in it allows any size, None means unknown.
+        shape: its shape without the rows; a None in it allows any size, and None instead of it
+            means unknown.
         dtype: NumPy's; objects are texts.
-        is_named: whether the name was chosen for its content, so that it names a column.
+        is_named: whether the name was chosen for its content and therefore names a column.
         tensor_type: the type in torch, if NumPy lacks it.
     """
 
@@ -95,14 +96,14 @@ class NetworkModel(ImageOptions, LabelOptions):
         default=None,
     )
     _outputs: Sequence[str] = ()
-    """The names of the outputs, if the file says them."""
+    """The names of the outputs, if the file states them."""
 
     def find_inputs(self, local: str) -> tuple[Sequence[Input], BatchSize]:
         """Return a file's inputs and their numbers of rows; may set ``_outputs``."""
         raise NotImplementedError
 
     def run(self, loaded: Any, inputs: Mapping[str, Array]) -> Mapping[str, np.ndarray]:
-        """Return the outputs for a batch, by name; a single one may have no name."""
+        """Return the outputs for a batch, by name; a single output may have no name."""
         raise NotImplementedError
 
     def inspect_file(self, local: str) -> None:
@@ -116,7 +117,7 @@ class NetworkModel(ImageOptions, LabelOptions):
         if names and len(self._inputs) > 1:
             raise self._error(
                 f"has {len(self._inputs)} inputs, each with the name of its column "
-                f"({', '.join(each.name for each in self._inputs)}): leave feature_columns out"
+                f"({', '.join(each.name for each in self._inputs)}): omit feature_columns"
             )
         if names:
             self.columns = _name_columns(names, only)
@@ -201,7 +202,7 @@ class NetworkModel(ImageOptions, LabelOptions):
         own_names = list(parts[0])
         try:
             names = self._check_outputs(own_names)
-        except ParameterError as error:  # of a file that does not say them
+        except ParameterError as error:  # for a file that does not state them
             raise UnusablePredictionError(str(error)) from None
         columns = {
             name: _concatenate([part[own_name] for part in parts])
@@ -259,7 +260,7 @@ def _column_type(input_: Input) -> ColumnType:
 
 
 def _make_array(column: pd.Series[Any], input_: Input) -> np.ndarray:
-    """Return a column, numbers or lists of them, as an input."""
+    """Return a column of numbers, or of lists of numbers, as an input."""
     name, shape = str(column.name), input_.shape
     if column.dtype != object or input_.dtype.kind == "O":
         array = _convert(column.to_numpy(), input_.dtype, name)
@@ -277,7 +278,7 @@ def _make_array(column: pd.Series[Any], input_: Input) -> np.ndarray:
 
 
 def _read_cell(cell: Any) -> np.ndarray:
-    """Return a number or a list of them; CSV has both as text."""
+    """Return a number or a list of numbers; in CSV both are text."""
     if isinstance(cell, str):
         with suppress(ValueError):
             cell = json.loads(cell)
@@ -296,7 +297,7 @@ def _convert(values: np.ndarray, dtype: np.dtype, column: str) -> np.ndarray:
             raise ValueError(f"column {column!r}: {missing[0]!r} is not a text")
         return values
     if values.dtype.kind not in "fiub":
-        raise ValueError(f"column {column!r}: not numbers alone")
+        raise ValueError(f"column {column!r}: not only numbers")
     with np.errstate(invalid="ignore", over="ignore"):
         converted = values.astype(dtype)
     if dtype.kind != "f" and not np.array_equal(converted, values):
@@ -305,7 +306,7 @@ def _convert(values: np.ndarray, dtype: np.dtype, column: str) -> np.ndarray:
 
 
 def _is_image(input_: Input) -> bool:
-    """Say whether the shape can only be that of an image."""
+    """Return whether the shape can only be that of an image."""
     shape = input_.shape
     if shape is None or len(shape) != 3 or input_.dtype.kind not in "fu":
         return False

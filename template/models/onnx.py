@@ -100,7 +100,7 @@ def _open_session(local: str, device: str) -> Any:
 
 
 def _to_array(output: Any) -> np.ndarray:
-    """Return an output; of a classifier's maps from class to score, only the scores."""
+    """Return an output; for a classifier's maps from class to score, only the scores."""
     if isinstance(output, list) and output and isinstance(output[0], dict):
         return np.array([list(scores.values()) for scores in output])
     return np.asarray(output)

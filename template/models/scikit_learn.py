@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn, written by skops or joblib."""
+"""scikit-learn estimators, saved with skops or joblib."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class ScikitLearnModel(LabelOptions):
 
         if not isinstance(estimator, BaseEstimator):
             raise self._error(
-                f"holds a {type(estimator).__module__}.{type(estimator).__qualname__}, not an "
-                "estimator of scikit-learn. Name a class that loads it: --model_class=module:Class"
+                f"holds a {type(estimator).__module__}.{type(estimator).__qualname__}, not a "
+                "scikit-learn estimator. Name a class that loads it: --model_class=module:Class"
             )
         if not hasattr(estimator, self.method):
             able = [str(each) for each in _METHODS if hasattr(estimator, each)]
@@ -79,8 +79,8 @@ class ScikitLearnModel(LabelOptions):
             )
         if self.makes_labels and self.method == "predict":
             raise self._error(
-                f"option {self.makes_labels}: labels are made of scores; set the option method to "
-                "predict_proba as well"
+                f"option {self.makes_labels}: labels are made from scores; set the option method "
+                "to predict_proba as well"
             )
         if type(estimator).__module__.startswith("sklearn."):
             try:
@@ -129,7 +129,7 @@ class ScikitLearnModel(LabelOptions):
         result = getattr(estimator, self.method)(rows)
         if isinstance(result, pd.DataFrame):  # of set_output
             return result.reset_index(drop=True)
-        if isinstance(result, list):  # of an estimator of several targets
+        if isinstance(result, list):  # of an estimator with several targets
             return {f"output_{number}": np.asarray(each) for number, each in enumerate(result)}
         result = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
         return self.label({COLUMN: result}, getattr(estimator, "classes_", ()))

@@ -1,4 +1,4 @@
-"""The files of sentence-transformers beside a network: how its output becomes an embedding.
+"""The files of sentence-transformers, which say how a network's output becomes an embedding.
 
 https://sbert.net/docs/sentence_transformer/usage/custom_models.html
 """
@@ -15,7 +15,7 @@ _POOLINGS = {"mean_tokens": "mean", "cls_token": "cls", "lasttoken": "last", "ma
 
 @dataclass(frozen=True)
 class SentenceSettings:
-    """How to make an embedding; None for what a folder does not state.
+    """How to make an embedding; None for anything that a folder does not state.
 
     Attributes:
         pooling: "mean", "cls", "last" or "max", or another that sentence-transformers has.
@@ -49,14 +49,14 @@ def read_settings(folder: Path) -> SentenceSettings:
         elif name == "Normalize":
             normalize = True
         elif name != "Transformer":
-            raise ValueError(f"modules.json has the step {name}; only a class of yours can take it")
+            raise ValueError(f"modules.json has the step {name}; only your own class can run it")
     network = _read(folder / "sentence_bert_config.json")
     if network.get("do_lower_case"):
         raise ValueError("sentence_bert_config.json has do_lower_case; write lower-case texts")
     prompts = _read(folder / "config_sentence_transformers.json")
     name = prompts.get("default_prompt_name")
     if name and skips_prompt:
-        raise ValueError("it pools without its prompt; only a class of yours can do that")
+        raise ValueError("it pools without its prompt; only a class of your own can do that")
     return SentenceSettings(
         pooling=pooling,
         normalize=normalize,
@@ -66,7 +66,7 @@ def read_settings(folder: Path) -> SentenceSettings:
 
 
 def _read_pooling(config: dict[str, Any]) -> str:
-    """Return the pooling: before version 5 its name was that of the flag that is set."""
+    """Return the pooling; before version 5, the name of the flag that is set states it."""
     if "pooling_mode" in config:
         names = [str(config["pooling_mode"])]
     else:

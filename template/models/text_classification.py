@@ -1,4 +1,4 @@
-"""Text classification: the labels of a folder of Hugging Face, with their scores."""
+"""Text classification: the labels of a Hugging Face folder, with their scores."""
 
 from __future__ import annotations
 

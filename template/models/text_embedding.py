@@ -18,8 +18,8 @@ class TextEmbeddingModel(TextModel):
 
     pooling = Option(
         "text",
-        "How a text's token vectors, including special ones, become one. Required unless the "
-        "folder states it, as those of sentence-transformers do.",
+        "How the vectors of a text's tokens, including special ones, are combined into one. "
+        "Required unless the folder states it, as sentence-transformers folders do.",
         default=None,
         choices={
             "mean": "Their mean",
@@ -30,12 +30,12 @@ class TextEmbeddingModel(TextModel):
     )
     normalize = Option(
         "boolean",
-        "Whether embeddings get length 1; default: as the folder says.",
+        "Whether embeddings get length 1; default: as the folder states.",
         default=None,
     )
     prompt = Option(
         "text",
-        "Text that goes before each text; default: as the folder says.",
+        "Text that is put before each text; default: as the folder states.",
         default=None,
     )
 
@@ -50,7 +50,7 @@ class TextEmbeddingModel(TextModel):
         if pooling not in _POOLINGS:
             problem = "does not say how the vectors of tokens become one"
             if pooling is not None:
-                problem = f"says that its pooling is {pooling}, which only a class of yours can do"
+                problem = f"says that its pooling is {pooling}, which only your own class can do"
             raise self._error(
                 f"the folder {problem}: set the model's option pooling to mean, cls, last or max"
             )

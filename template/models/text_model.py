@@ -1,4 +1,4 @@
-"""Models of Hugging Face that take texts: the column, the tokenizer, and the length of a text."""
+"""Hugging Face models that take texts: the column, the tokenizer, and the length of a text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXT = "text"
 _ENDLESS = 1_000_000_000
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "spiece*", "tokenizer*.bin", "*.tiktoken")
 _MOST_ERROR = 1e-5
-"""The largest change of a prediction by padding, as a share of its largest value: rounding."""
+"""How much padding may change a prediction by rounding, as a share of the largest value."""
 
 
 class TextModel(HuggingFaceModel):
@@ -26,23 +26,25 @@ class TextModel(HuggingFaceModel):
 
     feature_columns = Option(
         "text",
-        "The column of texts, by default text; or two, separated by a comma, for pairs of texts.",
+        "The column of texts (default: text), or two columns, separated by a comma, for pairs of "
+        "texts.",
         default=None,
     )
     max_length = Option(
         "integer",
-        "The most tokens of a text, including special ones; default: as the folder says.",
+        "The largest number of tokens in a text, including special ones; default: as the folder "
+        "states.",
         default=None,
         minimum=1,
     )
     truncation = Option(
         "boolean",
-        "Whether a longer text is cut; else its row is a dead letter.",
+        "Whether a longer text is cut; otherwise its row is a dead letter.",
         default=False,
     )
 
     def inspect_file(self, local: str) -> None:
-        """Set the columns, and check that the folder predicts."""
+        """Set the columns, and check that the folder can predict."""
         names = self.feature_names or (_TEXT,)
         if len(names) > 2:
             raise self._error(
@@ -102,14 +104,14 @@ class TextModel(HuggingFaceModel):
         return ""
 
     def find_own_max_length(self, folder: Path) -> int | None:
-        """Return the most tokens of a text that the folder says beside its tokenizer."""
+        """Return the most tokens of a text, as the folder states besides its tokenizer."""
         return None
 
     def _load_tokenizer(self, folder: Path) -> Any:
         if not any(next(folder.glob(pattern), None) for pattern in _VOCABULARIES):
             raise self._error(
-                f"is {self.kind} without a tokenizer: it has no tokenizer.json. Save that of the "
-                "model there too: tokenizer.save_pretrained(folder)"
+                f"is {self.kind} without a tokenizer: it has no tokenizer.json. Save the model's "
+                "tokenizer there too: tokenizer.save_pretrained(folder)"
             )
         from transformers import AutoTokenizer
 

@@ -1,6 +1,6 @@
-"""A network of transformers that takes texts: tokens in batches, with independent rows.
+"""A transformers network that takes texts: tokens in batches, with independent rows.
 
-A row's padded length depends only on the row, so that its prediction does not depend on the other
+A row's padded length depends only on the row, so its prediction does not depend on the other
 rows of its block. If padding changes a network's outputs, its rows are not padded.
 """
 
@@ -70,7 +70,8 @@ class TextNetwork:
             if any(text is None for text in texts):
                 raise ValueError(f"column {name!r}: the text is missing")
         first = [f"{self.prompt}{text}" for text in columns[0]]
-        # Always the same arguments: others would change the tokenizer while another thread uses it.
+        # Always with the same arguments, because others would change the tokenizer while another
+        # thread uses it.
         cut = {"truncation": True, "max_length": self.max_length} if self.truncates else {}
         encoded = self.tokenizer(first, *columns[1:], padding=False, verbose=False, **cut)
         longest = max(map(len, encoded["input_ids"]))
@@ -85,7 +86,7 @@ class TextNetwork:
         return {name: rows for name, rows in encoded.items() if name in taken}
 
     def find_padding_error(self) -> float:
-        """Return the change of a prediction by padding, as a share of its largest value."""
+        """Return how much padding changes a prediction, as a share of its largest value."""
         rows = self.tokenize([[_PROBE] for _ in self.names])
         length = len(rows["input_ids"][0])
         plain, padded = (self._run(rows, [0], length + more) for more in (0, _STEP))

@@ -14,8 +14,8 @@ def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes]) -
     Args:
         source: torch's archive.
         target: the new archive.
-        change: gets name and content of a member of code, JSON or pickled data, and returns the new
-            content; tensors' data stay unchanged.
+        change: gets name and content of a member that holds code, JSON or pickled data, and returns
+            the new content; the data of tensors is not changed.
 
     Raises:
         zipfile.BadZipFile: the archive is damaged.

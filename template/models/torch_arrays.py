@@ -29,7 +29,7 @@ def run_torch(
 
 
 def _to_tensor(array: Array, input_: Input, device: str) -> Any:
-    """Return an array as a tensor, and one of texts as their list."""
+    """Return an array as a tensor, or an array of texts as a list."""
     import torch
 
     if isinstance(array, np.ndarray):

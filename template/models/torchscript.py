@@ -1,7 +1,7 @@
 """TorchScript: programs that ``torch.jit.save`` wrote.
 
-Loading one runs no Python: its code is compiled for TorchScript's own interpreter, and a C++
-unpickler reads its data, which makes only that code's classes.
+Loading one runs no Python: its code is compiled for TorchScript's own interpreter, and its
+data is read by a C++ unpickler that creates only the classes of that code.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class TorchScriptModel(NetworkModel):
         arguments = module.forward.schema.arguments[1:]  # except self
         needed = [each for each in arguments if not each.has_default_value()]
         if not needed:
-            raise self._error("the program's forward takes nothing")
+            raise self._error("the program's forward takes no arguments")
         values = list(module.inlined_graph.inputs())[1:]
         types = [
             self._find_type(module, argument, value)
@@ -77,7 +77,7 @@ class TorchScriptModel(NetworkModel):
         if declared not in ("Tensor", "Optional[Tensor]"):
             raise self._error(
                 f"the argument {argument.name!r} of forward is of type {declared}; columns can be "
-                "a Tensor or a List[str]. Script a module whose forward takes these"
+                "a Tensor or a List[str]. Script a module whose forward takes these types"
             )
         if self.input_type:
             return str(self.input_type)

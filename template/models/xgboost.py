@@ -23,8 +23,8 @@ class XGBoostModel(LabelOptions):
     """A booster.
 
     Its feature names are the columns, if it was trained with any. Values that are missing in the
-    input are missing for it. A categorical feature is a column of its categories, which XGBoost
-    keeps from a DataFrame.
+    input are missing for XGBoost too. A categorical feature is a column of its categories, which
+    XGBoost keeps from a DataFrame.
     """
 
     kind = "an XGBoost model"
@@ -75,8 +75,8 @@ class XGBoostModel(LabelOptions):
         for name in categorical:
             if not all(isinstance(each, int) or each.isascii() for each in found.get(name, ())):
                 raise self._error(
-                    f"its column {name!r} has categories that are not ASCII, which XGBoost cuts "
-                    "when it saves them: load it in a class of your own"
+                    f"its column {name!r} has categories that are not ASCII, which XGBoost "
+                    "truncates when it saves them: load it in a class of your own"
                 )
             if not found.get(name):
                 raise self._error(
@@ -95,14 +95,14 @@ class XGBoostModel(LabelOptions):
         if objective not in (_SCORES_OF_TWO, _SCORES_OF_MANY):
             raise self._error(
                 f"option {self.makes_labels}: the model's objective {objective!r} gives no score "
-                f"for each class, as {_SCORES_OF_TWO} and {_SCORES_OF_MANY} do; leave it out"
+                f"for each class, as {_SCORES_OF_TWO} and {_SCORES_OF_MANY} do; omit it"
             )
         if objective == _SCORES_OF_MANY:
             self.check_class_count(int(learner["learner_model_param"]["num_class"]))
         elif not self.class_names:
             raise self._error(
                 f"option {self.makes_labels}: the model has one score, that of the second class; "
-                "name both in the option class_names, or leave the option out"
+                "name both in the option class_names, or omit the option"
             )
         else:
             self.check_class_count(2)
@@ -154,7 +154,7 @@ class XGBoostModel(LabelOptions):
 
 
 def _read_categories(kept: Mapping[str, Any]) -> list[Any]:
-    """Return the categories of a column; its texts are one array of bytes, cut at offsets."""
+    """Return the categories of a column; its texts are one array of bytes, split at offsets."""
     if "offsets" not in kept:
         return list(kept["values"])
     content = bytes(value & 0xFF for value in kept["values"])
@@ -163,7 +163,7 @@ def _read_categories(kept: Mapping[str, Any]) -> list[Any]:
 
 
 def _read_flag(column: str, value: Any) -> float:
-    """Return a boolean of JSON or CSV as a number; NaN for a missing one."""
+    """Return a boolean from JSON or CSV as a number; NaN for a missing one."""
     flags = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
     if value is None or value != value:
         return float("nan")

@@ -20,9 +20,10 @@ class Column:
     Args:
         name: the column's, or that of a field of a JSON object.
         type: "number" (float64, NaN if missing), "text" (None if missing), "integer" (int64),
-            "boolean" (bool), "image" (see ``Images``), or "any" (whatever was read, in cells of
-            their own). An integer, a boolean or an image must not be missing, unless the column is
-            optional: its type is then pandas' Int64 or boolean, and a missing image is None.
+            "boolean" (bool), "image" (see ``Images``), or "any" (values as they were read, each
+            in its own cell). An integer, a boolean or an image must not be missing, unless the
+            column is optional; its type is then pandas' Int64 or boolean, and a missing image is
+            None.
         optional: whether files and messages may lack the whole column; its values are missing then.
             A column with gaps need not be optional.
 

@@ -1,7 +1,7 @@
 """Prints, as JSON, what a model declares: ``python -P -m template.needs.describe MODULE:CLASS``.
 
 It runs where the model can be imported, from the folder of its module. The launcher, which imports
-neither the model nor torch, makes the model's template from it.
+neither the model nor torch, uses the output to make the model's template.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
             f"option {taken[0]!r}: Beam's pipeline options, which Dataflow passes to every job, "
             "have this name too; rename the model's"
         )
-    images: object = model_class.images  # a property if only a file says what they are
+    images: object = model_class.images  # a property if only a file states what they are
     is_declared = isinstance(images, Images) and images.is_declared
     return {
         "options": [asdict(option.to_parameter()) for option in options.values()],
@@ -45,7 +45,7 @@ def describe_model(model_class: type[BaseModel]) -> dict[str, Any]:
 
 
 def _find_beam_options(names: Iterable[str]) -> set[str]:
-    """Return the names that Beam has too."""
+    """Return the names that Beam uses too."""
     taken: set[str] = set()
 
     def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def print_description(describe: Callable[[], Mapping[str, Any]]) -> int:
     except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    # On its own line: an imported module or a framework may have printed something.
+    # On its own line, because an imported module or a framework may have printed something.
     print(f"\n{json.dumps(described)}")
     return 0
 

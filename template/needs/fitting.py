@@ -20,7 +20,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """By EXIF orientation, as in Pillow's ``ImageOps.exif_transpose``."""
-_SAMPLE_FORMAT, _SIGNED = 339, 2  # a tag of TIFF, and its value for signed numbers
+_SAMPLE_FORMAT, _SIGNED = 339, 2  # a TIFF tag, and its value for signed numbers
 _LYING = frozenset({5, 6, 7, 8})
 _8_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"}) | {
     *("CMYK", "YCbCr", "HSV", "LAB"),
@@ -55,7 +55,7 @@ def fit_opened(
     if declared.scaled_decoding:
         drafted = image.draft(declared.mode, wanted[::-1] if lies else wanted)
         if drafted and turn is None and image.size != (width, height):
-            # The last column or row of a scaled image may stand for fewer pixels than the others.
+            # The last column or row of a scaled image may represent fewer pixels than the others.
             box = drafted[1]
     if declared.resizer == "torch" and declared.mode == "RGB" and turn is None and box is None:
         pixels = decode_colour_jpeg(image, file)
@@ -70,7 +70,7 @@ def fit_opened(
 
 def _find_turn(image: Image.Image) -> int | None:
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.load()  # PNG's may follow the pixels; Pillow turns a TIFF when it loads it
+        image.load()  # in PNG it may follow the pixels; Pillow rotates a TIFF when it loads it
     turn = image.getexif().get(ExifTags.Base.Orientation)
     return turn if turn in _TURNS else None
 
@@ -99,7 +99,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
 
     Args:
         array: whole numbers from 0 to 255 of any type: (height, width), (height, width, 1),
-            (height, width, 3), or of one dimension with as many values as a declared image has.
+            (height, width, 3), or one-dimensional with as many values as a declared image has.
         declared: the images that a model expects.
 
     Raises:
@@ -123,7 +123,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
 
 
 def find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
-    """Return the (width, height) that an image of ``size`` is resized to, before a cut or a pad."""
+    """Return the (width, height) that an image of ``size`` gets before it is cropped or padded."""
     width, height = size
     tall, wide = declared.sides
     if declared.fit == "stretch":

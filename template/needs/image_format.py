@@ -69,7 +69,7 @@ class ImageFormat:
             raise ValueError(f"Images(fill={self.fill!r}): not from 0 to 255")
         self._per_channel("mean", self.mean)
         if not all(self._per_channel("std", self.std)):
-            raise ValueError(f"Images(std={self.std!r}): 0 divides nothing")
+            raise ValueError(f"Images(std={self.std!r}): division by 0")
 
     def _check_torch(self) -> None:
         if self.filter not in _FILTERS_OF_TORCH:

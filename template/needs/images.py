@@ -32,21 +32,21 @@ class Images(ImageFormat):
     """The images that a model expects; without a ``size`` they stay as they are stored.
 
     Every image, whatever its file, message or array, becomes uint8 (height, width, 3), or (height,
-    width) if they are grey. Pixels are those of Pillow's ``convert`` and ``resize``.
+    width) if they are grey. Pixels are equal to those of Pillow's ``convert`` and ``resize``.
 
     Args:
         size: (height, width) in pixels, or one number for both.
         mode: "RGB", or "L" for grey.
-        fit: how an image of another size gets there. "crop" resizes until the shorter side fits,
+        fit: how an image of another size is fitted. "crop" resizes until the shorter side fits,
             then cuts out the centre (torchvision's ``Resize``, ``CenterCrop``); "stretch" ignores
             the proportions; "pad" shows all of the image (Pillow's ``ImageOps.pad``).
-        shorter_side: for "crop", the length of the shorter side before the cut: 256 is usual for
-            224. Without it, as little as possible is cut off.
-        fill: for "pad", the value of the pixels beside the image, or one for each channel.
+        shorter_side: for "crop", the length of the shorter side before cropping; 256 is usual for
+            224. Without it, as little as possible is cropped.
+        fill: for "pad", the value of the pixels around the image, or one for each channel.
         filter: Pillow's, by its name in lower case.
         mean, std: what ``self.images`` subtracts from pixels of 0 to 1, and then divides by: one
             number, or one for each channel.
-        orientation: "stored", or "upright" to turn an image as its EXIF data say.
+        orientation: "stored", or "upright" to rotate an image as its EXIF data specify.
         scaled_decoding: lets the JPEG decoder halve a large image, once, twice or three times,
             before it is resized. Several times as fast for large photographs; pixels then differ
             from Pillow's by about 1 of 255 on average.
@@ -77,8 +77,8 @@ class ImageTensors:
     def __call__(self, df: pd.DataFrame) -> torch.Tensor:
         """Return the images of ``df`` as float32 (n, channels, height, width) on ``device``.
 
-        Values are pixels / 255, less ``mean``, divided by ``std``, as by torchvision's ``ToTensor``
-        and ``Normalize``.
+        Values are pixels / 255, minus ``mean``, divided by ``std``, as in torchvision's
+        ``ToTensor`` and ``Normalize``.
 
         Raises:
             ValueError: there is no column of images, a cell is not one, or the shapes differ.

@@ -1,6 +1,7 @@
 """Regular expressions for numbers within bounds, which Python and POSIX egrep read alike.
 
-They let a form and the service, which only know expressions, refuse what the model would.
+They let a form and the service, which can check only expressions, refuse what the model would
+refuse.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _INTEGER = r"^-?(0|[1-9][0-9]*)$"
 
 
 def match_numbers(minimum: float | None, maximum: float | None) -> str:
-    """Return an expression for decimal numbers within bounds; exponents only without bounds."""
+    """Return an expression for decimals within bounds; only without bounds it has exponents."""
     if minimum is None and maximum is None:
         return _NUMBER
     return _match(minimum, maximum, _between)

@@ -49,8 +49,8 @@ class _Unset(Enum):
 class Option(Generic[T]):
     """An option of a model: an attribute of its class that a launch sets.
 
-    The model has its value as an attribute of the same name, from before ``load_model`` on;
-    ``load_model`` gets it as well if it takes an argument of the name.
+    The model has its value as an attribute of the same name before ``load_model`` is called;
+    ``load_model`` also gets it if it takes an argument of that name.
 
     Args:
         type: "text" (str), "number" (float), "integer" (int) or "boolean" (bool).
@@ -214,7 +214,7 @@ class Option(Generic[T]):
         )
 
     def check(self, value: Any) -> T:
-        """Return a value of Python or of JSON in the option's type.
+        """Return a Python or JSON value in the option's type.
 
         Raises:
             ValueError: it has another type, is out of bounds, or is not a choice.
@@ -235,7 +235,7 @@ class Option(Generic[T]):
         return cast(T, found)
 
     def read(self, text: str) -> T:
-        """Return the value of a launch's text.
+        """Return the value that a launch gives as text.
 
         Raises:
             ValueError: the option does not allow it.
@@ -268,7 +268,7 @@ class Option(Generic[T]):
         regex = self._number_regex
         if self.regex is not None:
             regex = f"^({self.regex.removeprefix('^').removesuffix('$')})$"
-        if self.type == "boolean" or self.choices:  # the service knows no choices
+        if self.type == "boolean" or self.choices:  # the service does not know choices
             regex = f"^({'|'.join(map(_escape, self.choices or _FLAGS))})$"
         return Parameter(
             name=self.name,

@@ -1,4 +1,4 @@
-"""Columns of predictions as Arrow, without changing a value.
+"""Converts columns of predictions to Arrow without changing a value.
 
 The types that Arrow infers from Python objects would drop nanoseconds, the time of day after a
 date, digits of decimals among floats, and texts among bytes.
@@ -71,7 +71,7 @@ def arrow_column(column: pd.Series[Any]) -> pa.Array | pa.ChunkedArray:
 
 
 def _plain(cell: Any) -> Any:
-    """Return a cell in a form that Arrow accepts beside others."""
+    """Return a cell in a form that Arrow accepts together with other cells."""
     if is_tensor(cell) or (isinstance(cell, np.ndarray) and cell.ndim > 1):
         return cell.tolist()
     if isinstance(cell, np.datetime64 | np.timedelta64):
@@ -93,7 +93,7 @@ def _with_decimals(cell: Any) -> Any:
 
 
 def find_leaves(type_: pa.DataType) -> Iterator[pa.DataType]:
-    """Yield the types of the values in a type, which may be nested."""
+    """Yield the value types that a type contains, nested ones too."""
     if not type_.num_fields:
         yield type_
     for position in range(type_.num_fields):

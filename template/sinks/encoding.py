@@ -36,7 +36,7 @@ Encoded = TypeVar("Encoded")
 
 @dataclass(frozen=True, kw_only=True)
 class CsvRows:
-    """Rows of CSV: for each column the fields of all rows, quoted if they need it."""
+    """CSV rows: for each column the fields of all rows, quoted if they need it."""
 
     rows: int
     fields: Mapping[str, Sequence[str]]
@@ -51,7 +51,7 @@ def encode_block(
     """
     try:
         encoded = encode(block)
-    except Exception as error:  # encoding foreign objects may raise anything
+    except Exception as error:  # encoding objects of other libraries may raise anything
         # orjson's error names the type; its cause gives the reason.
         failure = f"OutputError: the prediction cannot be written: {error.__cause__ or error}"
     else:
@@ -86,7 +86,7 @@ def json_lines(block: pd.DataFrame) -> bytes:
 
 
 def csv_rows(block: pd.DataFrame) -> CsvRows:
-    """Return a block as CSV; lists and the like are JSON in their cells, bytes are base64.
+    """Return a block as CSV; lists and similar values are JSON in their cells, bytes are base64.
 
     None and NaN are an empty field, an empty text is ``""``.
     """
@@ -96,7 +96,7 @@ def csv_rows(block: pd.DataFrame) -> CsvRows:
 
 
 def csv_header(columns: Sequence[str]) -> bytes:
-    """Return the header line of CSV."""
+    """Return the CSV header line."""
     return (",".join(map(_csv_field, columns)) + "\n").encode()
 
 
@@ -114,7 +114,7 @@ def _check_schema(schema: pa.Schema) -> None:
 
 
 def _python_cells(column: pd.Series[Any]) -> list[Any]:
-    """Return cells as Python values; times of day as texts, which keep nanoseconds."""
+    """Return cells as Python values; times of day become texts, which keep nanoseconds."""
     if isinstance(column.dtype, pd.ArrowDtype):
         type_ = column.dtype.pyarrow_dtype
         texts = replace_types(type_, _TIME.equals, pa.string())
@@ -124,7 +124,7 @@ def _python_cells(column: pd.Series[Any]) -> list[Any]:
 
 
 def _csv_fields(column: pd.Series[Any]) -> list[str]:
-    """Return the fields of a column; those of plain numbers and texts all at once."""
+    """Return the fields of a column; plain numbers and texts are formatted all at once."""
     cells = _python_cells(column)
     dtype = column.dtype
     if not isinstance(dtype, np.dtype):
@@ -145,7 +145,8 @@ def _csv_fields(column: pd.Series[Any]) -> list[str]:
 
 def _csv_field(cell: Any) -> str:
     if isinstance(cell, str):
-        # The csv module leaves a lone carriage return unquoted, which readers take for a line end.
+        # The csv module leaves a lone carriage return unquoted, which readers mistake for a line
+        # end.
         if not cell or not _NEEDS_QUOTES.isdisjoint(cell):
             return '"' + cell.replace('"', '""') + '"'
         return cell

@@ -29,7 +29,7 @@ from template.sinks.writers import (
     WrittenFile,
 )
 
-_MOST_OPEN_FILES = 16  # of one bundle; more are begun and completed in turn
+_MOST_OPEN_FILES = 16  # of one bundle; beyond that, files are completed before new ones are begun
 _FORMATS: Mapping[str, tuple[Callable[[str], Writer], Callable[[pd.DataFrame], Any]]] = (
     MappingProxyType(
         {

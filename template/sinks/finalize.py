@@ -1,7 +1,7 @@
 """The end of a run: move its files to their places, record and judge them.
 
-Until then no earlier file changes. Everything may be repeated: a retried step finds the first
-attempt's work.
+Until then, earlier files do not change. Everything may be repeated, because a retried step finds
+the first attempt's work.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class FinalizeRun(beam.PTransform):
     """Moves the files of a run to their places, writes its record, and fails it if it must.
 
     Files are named ``<output>-00000-of-00003.jsonl``, dead letters
-    ``<output>-errors-00000-of-00001.jsonl``, the record ``<output>-run.json``. The files that the
-    record of an earlier run lists, and this run does not write, are removed.
+    ``<output>-errors-00000-of-00001.jsonl``, the record ``<output>-run.json``. Files that the
+    record of an earlier run lists and this run does not write are removed.
 
     Args:
         output: the prefix of all files' names.
@@ -170,7 +170,7 @@ class _FinalizeDoFn(beam.DoFn):
         ]
         if strange := [path for path in there if path not in ours]:
             _log.warning(
-                "--output %r: files of an earlier run without a record stay beside this run's, "
+                "--output %r: files of an earlier run without a record remain among this run's, "
                 "for example %s: give every run its own output",
                 self._output,
                 strange[0],
@@ -178,7 +178,7 @@ class _FinalizeDoFn(beam.DoFn):
 
 
 class _VerdictDoFn(beam.DoFn):
-    """The last step: fails if the run did."""
+    """The last step, which fails if the run did."""
 
     def process(self, _: bytes, verdict: str) -> Iterator[str]:
         if verdict:

@@ -1,4 +1,4 @@
-"""Values as JSON, without changing one.
+"""Writes values as JSON without changing any of them.
 
 As in the JSON of protocol buffers, an infinity is the text ``"Infinity"`` or ``"-Infinity"``; NaN
 is null, like every missing value. Integers and decimals have all their digits.
@@ -97,7 +97,7 @@ def _spell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Convert a value that orjson does not know."""
+    """Convert a value that orjson does not support."""
     if value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bytes):
@@ -105,7 +105,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         if value.is_infinite():
             return "Infinity" if value > 0 else "-Infinity"
-        # A JSON number has as many digits as it needs.
+        # A JSON number may have as many digits as it needs.
         return orjson.Fragment(str(value)) if value.is_finite() else None
     if isinstance(value, np.datetime64 | np.timedelta64):
         time = to_pandas_time(value)

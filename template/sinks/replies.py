@@ -3,7 +3,7 @@
 A reply is a JSON object: the key, the model's result, the ``message_id`` of the predicted message
 and the ``model_id`` of the model: its path and, for watched files, the time when it was written
 (``ModelFile.id``). It carries the message's attributes. A consumer joins and deduplicates by
-``message_id``: with at-least-once delivery it may come twice.
+``message_id``: with at-least-once delivery a reply may arrive twice.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class OutputError(RuntimeError):
-    """Results cannot be written there."""
+    """Results cannot be written to the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class RunStart:
     Attributes:
         run_id: unique to this run.
         time: of the start.
-        temp_folder: the place of its files until all of them are written.
+        temp_folder: the folder for its files until all of them are written.
         model: the model's file at that time; None if there is none.
     """
 

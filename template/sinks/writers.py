@@ -1,8 +1,8 @@
 """Writers of one temporary file each: JSON Lines, CSV, Parquet and dead letters.
 
-A writer reports whether an element fits its file before it gets it. Predictions with other columns,
-or of types that no column of the file can hold, go to another file: no value is lost or changed
-because of a neighbour.
+Before a writer gets an element, it reports whether the element fits its file. Predictions that have
+other columns, or types that no column of the file can hold, go to another file: no value is lost or
+changed because of a neighbour.
 """
 
 from __future__ import annotations
@@ -273,6 +273,6 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
         if pa.types.is_binary(field_.type) and pa.types.is_string(column.type):
             raise pa.ArrowTypeError("a text is not bytes")
         if _count_decimals(field_.type) < _count_decimals(column.type):
-            raise pa.ArrowTypeError("a float does not have the digits of a decimal")
+            raise pa.ArrowTypeError("a float cannot hold all digits of a decimal")
         columns.append(column.cast(field_.type))
     return pa.table(columns, schema=schema)

@@ -1,9 +1,10 @@
-"""Arrow columns as pandas columns: exact, and each row independent of the others.
+"""Converts Arrow columns to pandas columns: exactly, and each row independently of the others.
 
 Arrow's own conversion, except where it would give other values or types:
 
-- Dictionaries are decoded: their codes differ from row group to row group.
-- Lists and structs keep their integers beside a missing one, and times their nanoseconds and zone.
+- Dictionaries are decoded, because their codes differ between row groups.
+- Lists and structs keep their integers even if one is missing, and times keep their nanoseconds and
+  zone.
 - Times of day with nanoseconds (``time64[ns]``) become ``timedelta64[ns]`` since midnight:
   ``datetime.time`` holds microseconds.
 - Tensors (``arrow.fixed_shape_tensor``) keep their shape.
@@ -40,7 +41,7 @@ def decode_dictionary(column: pa.Array) -> pa.Array:
     """Return a dictionary's values; other columns unchanged.
 
     Raises:
-        ValueError: an index is beyond the dictionary, which would end the process later on.
+        ValueError: an index is beyond the dictionary, which would otherwise end the process later.
     """
     if not pa.types.is_dictionary(column.type):
         if (
@@ -151,7 +152,7 @@ def _check_calendar(column: pa.Array) -> None:
 
 
 def read_item(cell: pa.Scalar) -> Any:
-    """Return a cell, or a value within one, by itself."""
+    """Return one cell, or one value within a cell."""
     type_ = cell.type
     if not cell.is_valid:
         return None
@@ -178,7 +179,7 @@ def read_item(cell: pa.Scalar) -> Any:
 
 
 def _array(values: pa.Array) -> Any:
-    """Return a list by itself as an array; of objects if numbers would not be exact."""
+    """Return one list as an array, which holds objects if numbers would not be exact."""
     type_ = values.type
     if pa.types.is_integer(type_) and values.null_count:
         numbers = values.to_pylist()

@@ -25,7 +25,7 @@ _SHOWN_BYTES = 200
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArrowRows:
-    """Consecutive rows of a file; with a second reading of their INT96 columns, if any."""
+    """Consecutive rows of a file, with a second reading of their INT96 columns, if any."""
 
     first_row: int
     batch: pa.RecordBatch
@@ -187,7 +187,7 @@ def join_rows(parts: Sequence[ArrowRows]) -> ArrowRows:
 def read_keys(column: pa.Array, name: str) -> tuple[np.ndarray, dict[int, str]]:
     """Return keys as text, and the problems of the others by position.
 
-    Uses Arrow: a pandas column of integers with gaps would give 7.0.
+    Uses Arrow, because a pandas column of integers with gaps would give 7.0.
     """
     problems: dict[int, str] = {}
     try:
@@ -242,7 +242,7 @@ def _find_groups(batch: pa.RecordBatch) -> list[Group]:
     if not integers and not flags:
         return [Group(rows=np.arange(len(batch)), kinds={})]
     groups = group_rows({**integers, **flags})
-    if flags and len(groups) > MAX_GROUPS:  # flags are objects then, as in pandas
+    if flags and len(groups) > MAX_GROUPS:  # booleans are then objects, as in pandas
         return _find_groups(batch.drop_columns(list(flags)))
     return groups
 

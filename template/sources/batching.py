@@ -1,9 +1,9 @@
-"""BatchMessages: messages of many bundles in one batch, by number and by time.
+"""BatchMessages: puts messages of many bundles into one batch, by number and by time.
 
-A streaming bundle often holds one message; a GPU wants a thousand. A bundle's messages enter the
-state as one chunk, and leave it when there are enough for a batch or the oldest has waited long
-enough. No GroupByKey: the key only names the state's worker process, so that nothing waits for
-messages of other workers.
+A streaming bundle often holds one message, whereas a GPU needs a thousand. A bundle's messages
+enter the state as one chunk, and leave it when there are enough for a batch or the oldest has
+waited long enough. No GroupByKey: the key only names the state's worker process, so nothing waits
+for messages of other workers.
 https://beam.apache.org/documentation/programming-guide/#state-and-timers
 """
 
@@ -96,7 +96,7 @@ class _BatchDoFn(beam.DoFn):
     CHUNKS = beam.DoFn.StateParam(BagStateSpec("chunks", MessagesCoder()))
     COUNT = beam.DoFn.StateParam(ReadModifyWriteStateSpec("count", VarIntCoder()))
     WAITED = beam.DoFn.TimerParam(TimerSpec("waited", TimeDomain.REAL_TIME))
-    # A drain ends the global window; everything in state must leave then.
+    # A drain ends the global window, and everything in state must leave then.
     DRAINED = beam.DoFn.TimerParam(TimerSpec("window_end", TimeDomain.WATERMARK))
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Text files as chunks of whole records.
+"""Reads text files as chunks of whole records.
 
 A chunk knows its first row and its place in the file, so that plain files can be split into chunks
 that many workers read. Blank lines are not rows; in JSON Lines, lines of white space are not rows
@@ -73,7 +73,7 @@ class ChunkSplit:
 
     @property
     def id(self) -> SplitId:
-        """Its part of its file."""
+        """The part of the file that it covers."""
         span = f"bytes {self.offset}-{self.offset + self.size - 1}"
         return SplitId(path=self.path, generation=self.generation, range=span)
 

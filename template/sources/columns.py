@@ -1,4 +1,4 @@
-"""Checks of every table's columns."""
+"""Checks the columns of every table."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """CSV files with a header line, UTF-8.
 
-The type of a column belongs to the file, not to the block: it is float64 if most of the first 1000
+The type of a column depends on the file, not on the block: it is float64 if most of the first 1000
 values that the file holds for it are numbers, else text; ``column_types`` and the columns that the
 model declares decide otherwise. A row
 with cells that do not fit, texts or integers that float64 does not hold, travels in a block of its
@@ -83,7 +83,7 @@ class CsvGzipFile(WholeFile):
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield the rows in blocks, and a dead letter for each that does not parse.
 
-        The types are decided in an earlier pass, so that only one chunk is in memory.
+        The types are decided in an earlier pass, so only one chunk is in memory.
         """
         with open_stream(self.path, generation=self.file.generation) as stream:
             schema, _, _ = _begin(stream, self.file, settings)
@@ -114,7 +114,7 @@ def split_csv(
 
 
 def read_csv(stream: BinaryIO, path: str, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
-    """Yield the rows of a small plain file as its splits do; it is parsed once and held."""
+    """Yield the rows of a small plain file as its splits would; it is parsed only once."""
     schema, parts = _scan(stream, path, settings)
     sample = _new_sample(schema, settings)
     held: list[tuple[Chunk, list[Parsed | BadRecord]] | DeadLetter] = []
@@ -153,7 +153,7 @@ def _begin(
             chunk_bytes=_SAMPLE_BYTES,
         )
         while (wanted := sample.wanted) and (piece := next(pieces, None)) is not None:
-            assert isinstance(piece, Chunk), "records of CSV are never skipped"
+            assert isinstance(piece, Chunk), "CSV records are never skipped"
             _add_records(sample, _parse(piece, schema, wanted), wanted)
     return _decide_types(schema, sample, settings), splits, parts
 
@@ -196,7 +196,7 @@ def _scan(
         chunks = read_chunks(stream, records, offset=start, chunk_bytes=HEAD_BYTES, chunk_rows=1)
         header = next(chunks, None)
         if header is not None:
-            assert isinstance(header, Chunk), "records of CSV are never skipped"
+            assert isinstance(header, Chunk), "CSV records are never skipped"
             declared = [column.name for column in settings.columns]
             columns = parse_header(header.data, delimiter, declared)
             check_columns(columns, settings)
@@ -217,7 +217,7 @@ def _untyped(columns: tuple[str, ...], delimiter: str) -> CsvSchema:
 def _read_rest(chunks: Iterator[Chunk | LostRow], path: str) -> Iterator[Chunk | DeadLetter]:
     try:
         for chunk in chunks:
-            assert isinstance(chunk, Chunk), "records of CSV are never skipped"
+            assert isinstance(chunk, Chunk), "CSV records are never skipped"
             yield chunk
     except UnreadableRestError as error:
         yield error.to_dead_letter(path)

@@ -1,4 +1,4 @@
-"""Cells of CSV: which are numbers, which are missing, and the type of a column.
+"""CSV cells: which are numbers, which are missing, and the type of a column.
 
 A cell is a number if ``pandas.read_csv`` reads it as one: ``00501`` is 501. In a column of numbers,
 pandas' words for a missing value and cells of spaces are missing; in a column of texts only an
@@ -44,7 +44,7 @@ class Numbers:
     """A column of numbers, with cells that float64 cannot hold.
 
     Attributes:
-        values: float64; NaN for a missing value, and instead of ``cells``.
+        values: float64; NaN for a missing value, and in the places of ``cells``.
         cells: by row, the texts that are not numbers, and the integers that are not exact.
     """
 
@@ -84,10 +84,10 @@ def read_numbers(texts: pa.ChunkedArray) -> Numbers:
         trimmed = pc.ascii_trim_whitespace(texts)
         numbers = pc.if_else(pc.match_substring_regex(trimmed, _NUMBER), trimmed, None)
         values = numbers.cast(pa.float64()).to_numpy()
-    # NaN fails the comparisons; 2**53 + 1 has become 2**53.
+    # NaN fails the comparisons; 2**53 + 1 has already become 2**53.
     if len(values) and values.min() > -LARGEST_EXACT and values.max() < LARGEST_EXACT:
         return Numbers(values=values, cells={})
-    # NaN may have been any word, infinity any number with many digits.
+    # NaN may have been any word, and infinity any number with many digits.
     is_odd = ~(np.abs(values) < LARGEST_EXACT)
     rows = np.flatnonzero(is_odd & texts.is_valid().to_numpy())
     cells = {}

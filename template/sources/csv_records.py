@@ -1,4 +1,4 @@
-"""Records of CSV, parsed by Arrow into columns of bytes."""
+"""CSV records, parsed by Arrow into columns of bytes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def parse_records(
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=delimiter,
                 newlines_in_values=True,
-                # It is called with text: Arrow would print a traceback for every other row.
+                # It is called with text, because Arrow would print a traceback for any other row.
                 invalid_row_handler=note_bad_row if _is_utf8(data) else None,
             ),
             convert_options=pyarrow.csv.ConvertOptions(

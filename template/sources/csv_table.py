@@ -24,7 +24,7 @@ class Table:
         self._names = names
         self._numbers = numbers
         self._texts = texts
-        # In one array, because models combine the columns of numbers into one.
+        # In one array, because models combine numeric columns into one.
         self._values = np.empty((len(numbers), rows))
         for position, column in enumerate(numbers.values()):
             self._values[position] = column.values

@@ -1,4 +1,4 @@
-"""Rows with the columns that a model declares: exactly these, in their order, with their types."""
+"""Rows with exactly the columns that a model declares, in that order and with those types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from template.sources.streams import ReadSettings, UnreadableError
 from template.sources.typed_cells import TypedCells, missing_cells, type_values
 
 NEEDED = "which the model needs"
-"""In what is said of a row or file without a column that the model declares."""
+"""Part of the message about a row or file without a column that the model declares."""
 _SHOWN_NAMES = 3
 
 
@@ -35,7 +35,7 @@ class Needs(Protocol):
 
     @property
     def max_image_pixels(self) -> int:
-        """The pixels beyond which an image is not decoded."""
+        """The number of pixels beyond which an image is not decoded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,7 +101,7 @@ class DeclaredRows:
         columns = {name: cells if every else cells[kept] for name, cells in self.columns.items()}
         if not all(_is_number(cells) for cells in columns.values()):
             return make_frame(columns, len(kept))
-        # In one array, because models combine the columns of numbers into one.
+        # In one array, because models combine numeric columns into one.
         values = np.empty((len(columns), len(kept)))
         for position, cells in enumerate(columns.values()):
             values[position] = np.asarray(cells)

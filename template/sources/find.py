@@ -1,6 +1,6 @@
-"""Find the files of a pattern, without files that only lie beside the input.
+"""Find the files of a pattern, without files that are next to the input but are not part of it.
 
-Placeholders of folders are not input, nor are files whose names begin with ``.`` or ``_``, as in
+Folder placeholders are not input, nor are files whose names begin with ``.`` or ``_``, as in
 Spark, BigQuery and Arrow: ``_SUCCESS``, ``_metadata``, ``_temporary/``, ``.part-0.csv.crc``. A
 pattern that names such files explicitly (``_*.csv``) finds them.
 """
@@ -81,7 +81,7 @@ def _is_hidden(path: str, pattern: str) -> bool:
 
 
 def _hint(pattern: str) -> str:
-    """Explain how to match brackets, which stand for one of the characters between them."""
+    """Explain how to match literal brackets: in a pattern they enclose alternative characters."""
     if "[" not in pattern:
         return ""
     escaped = pattern.replace("[", "[[]")

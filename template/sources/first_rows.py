@@ -1,4 +1,4 @@
-"""Reads the first rows of a job's input at the launch: a wrong column is found before the job."""
+"""Reads the first rows of a job's input at the launch, to find wrong columns before the job."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _ROWS = 20
 def check_first_rows(pattern: str, read: ReadBlocks) -> None:
     """Check that some of the first 20 files or rows have the columns that the model needs.
 
-    One of them is enough: a file or row without them is a dead letter, and the others are
-    predicted. Blocks while it reads them.
+    One of them is enough, because a file or row without them is a dead letter, and the
+    others are predicted. Blocks while it reads them.
 
     Raises:
-        ParameterError: none of them has.
+        ParameterError: none of them has these columns.
     """
     letter = None
     for part in read.read_first(find_files(pattern)[:_ROWS], _ROWS):

@@ -44,8 +44,8 @@ def without_folder_columns(path: str, settings: ReadSettings) -> ReadSettings:
     """Return the settings for the file's own content.
 
     Raises:
-        UnreadableError: as ``find_folder_columns``, or a value is not a number, as ``column_types``
-            requires.
+        UnreadableError: as for ``find_folder_columns``, or a value is not a number, although
+            ``column_types`` requires it.
     """
     columns = find_folder_columns(path, settings)
     for name in columns:
@@ -63,11 +63,11 @@ def without_folder_columns(path: str, settings: ReadSettings) -> ReadSettings:
 
 
 def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
-    """Return a block with the columns of its files' folders after its own.
+    """Return a block with the columns from its files' folders appended to its own.
 
     Args:
         block: rows of files whose folders give the same columns, and none that the files have.
-        settings: those of the job.
+        settings: the job's settings.
     """
     source = block.attrs.get(SOURCE)
     paths = block.beside[KEY].tolist() if source is None else [source]  # keys of image files
@@ -99,7 +99,7 @@ def add_folder_columns(block: Block, settings: ReadSettings) -> Block:
 def _type_cells(
     name: str, texts: Sequence[str | None] | np.ndarray, settings: ReadSettings
 ) -> Cells:
-    """Return folders' values in the types of the model or ``column_types``, else as texts."""
+    """Return folders' values in the types of the model or ``column_types``, or else as texts."""
     column = next((each for each in settings.columns if each.name == name), None)
     if column is not None:
         cells, problems = type_texts(

@@ -68,7 +68,7 @@ class IdxSplit:
 
     @property
     def id(self) -> SplitId:
-        """Its part of its file."""
+        """The part of the file that it covers."""
         span = WHOLE if self.compressed else f"rows {self.start}-{self.stop - 1}"
         return SplitId(path=self.path, generation=self.generation, range=span)
 
@@ -215,7 +215,7 @@ def read_header(stream: BinaryIO) -> IdxHeader:
 
 
 def _check_end(stream: BinaryIO, path: str, rows: int) -> Iterator[DeadLetter]:
-    """Read past the last row, where gzip verifies its checksum."""
+    """Read past the last row, which makes gzip verify its checksum."""
     try:
         extra = stream.read(1)
     except DAMAGE as error:

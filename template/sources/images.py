@@ -163,7 +163,7 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _ImageFiles:
-    """Images as their files or, if smaller, as read-only pixels."""
+    """Images as files or, if smaller, as read-only pixels."""
 
     files: tuple[bytes | np.ndarray, ...]
     max_pixels: int

@@ -1,7 +1,7 @@
-"""INT96 timestamps, which Arrow reads as nanoseconds that wrap beyond the years 1677 to 2262.
+"""INT96 timestamps, which Arrow reads as nanoseconds that wrap outside the years 1677 to 2262.
 
-So they are read in milliseconds too, which never wrap. A row outside those years gets the column in
-microseconds, exactly, or is refused: many databases write 9999-12-31 for "never".
+Therefore they are read in milliseconds too, which never wrap. A row outside those years gets the
+column in microseconds, exactly, or is refused: many databases write 9999-12-31 for "never".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Join blocks of small files, so that ``predict`` gets a batch instead of a file's few rows.
+"""Joins blocks of small files, so that ``predict`` gets a batch instead of a file's few rows.
 
 Only blocks with the same columns and types are joined, so no row's values or types change.
 """

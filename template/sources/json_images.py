@@ -89,7 +89,7 @@ def _to_lists(value: Any) -> Any:
 
 
 def _decode_base64(text: str) -> tuple[bytes, str]:
-    """Decode base64 in any dialect; return the media type of a data: URI, or ""."""
+    """Decode base64 of any variant; return the media type of a data: URI, or ""."""
     media_type = ""
     if text[:5].lower() == "data:":
         head, _, text = text[5:].partition(",")
@@ -107,7 +107,7 @@ def _decode_base64(text: str) -> tuple[bytes, str]:
 
 
 def has_boolean(value: Any) -> bool:
-    """Return whether lists hold a boolean, which numpy would turn into 0 or 1 beside numbers."""
+    """Return whether lists hold a boolean, which numpy would turn into 0 or 1 among numbers."""
     if isinstance(value, list):
         return any(map(has_boolean, value))
     return isinstance(value, bool)
@@ -133,10 +133,10 @@ def decode_pixels(data: bytes, images: ImageFormat, max_pixels: int) -> np.ndarr
     """Return raw pixels in the declared image's shape or, without one, unchanged.
 
     Raises:
-        ValueError: there are none, or a wrong number of them.
+        ValueError: there are none, or the number of pixels is wrong.
     """
     _check_not_empty(data)
-    pixels = np.frombuffer(bytearray(data), np.uint8)  # its own, to be written to
+    pixels = np.frombuffer(bytearray(data), np.uint8)  # its own memory, which may be written to
     return fit_array(pixels, images) if images.is_declared else pixels
 
 

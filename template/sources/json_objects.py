@@ -20,11 +20,11 @@ from template.sources.kinds import Group, Kind, find_kinds, group_rows, make_cel
 _LONG_INTEGER = re.compile(rb"(?<![\d.])\d{19,}(?![\d.eE])")
 _AS_ZEROS = bytes.maketrans(b"0123456789", b"0" * 10)
 _LONG = b"0" * 19
-# Eight characters from 0x30 to 0x3f at a time: digits, and few others that JSON has.
+# Eight characters from 0x30 to 0x3f at a time: digits, and a few others that occur in JSON.
 _DIGITS_MASK, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 _CACHED_WORDS = 16 << 10  # at a time, so that they stay in the CPU's cache
 MOST_LEVELS = 250
-"""How deep a value may be nested: deeper JSON can be read, but not written again."""
+"""How deep a value may be nested; deeper JSON can be read, but not written."""
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
     Raises:
         ValueError: there is none, or it is nested too deep.
     """
-    # orjson makes floats of integers that have more than 64 bits.
+    # orjson turns integers of more than 64 bits into floats.
     if _LONG in line.translate(_AS_ZEROS) and _LONG_INTEGER.search(line):
         return _check_object(line, _parse_exactly(line))
     return parse_short_numbers(line)
@@ -115,7 +115,7 @@ def _refuse_token(token: str) -> NoReturn:
 
 
 def find_passthrough(record: Mapping[str, Any], line: bytes, columns: Sequence[str]) -> list[Any]:
-    """Return JSON's own values of some fields, which share no memory with ``record``.
+    """Return the JSON values of some fields, which share no memory with ``record``.
 
     Raises:
         UnreadableError: it lacks one.

@@ -1,4 +1,4 @@
-"""JSON Lines files: an object a line, its fields are the columns.
+"""JSON Lines files: one object per line, whose fields are the columns.
 
 A plain file is split at line ends; a gzip file is one split, because it can only be read from its
 start. Types are JSON's own. Rows that have the same fields share a block, unless their values are
@@ -190,7 +190,7 @@ def _read_chunk(chunk: Chunk, path: str, settings: ReadSettings) -> Iterator[Blo
 
 @dataclass(frozen=True)
 class _JsonLines:
-    """The lines of a block: keeping them is free, copying lists costs as much as parsing."""
+    """The lines of a block: keeping them is free, but copying lists costs as much as parsing."""
 
     lines: tuple[bytes, ...]
     settings: ReadSettings

@@ -1,14 +1,14 @@
 """The kinds of a table's cells, and which rows can share a block.
 
-One rule for every source: a column of a block has one kind, and the rows beside a row never change
-its values.
+One rule for every source: a column of a block has one kind, and other rows never change a row's
+values.
 
 - Whole numbers are int64 (uint64 or Python's own from 2**63 and 2**64 on), fractions and missing
 numbers are float64, true and false are bool; everything else is an object cell.
 - Rows whose cells in some column have different kinds travel in separate blocks, so that a numeric
 model gets numeric columns: a text, or a gap among integers, changes no other row's type.
 - If that would make too many blocks, integers share float64 with the gaps and fractions of their
-  column, but only those up to 2**53, which a float holds exactly.
+  column, but only integers up to 2**53, which a float holds exactly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from template.blocks import Cells, object_cells
 LARGEST_EXACT = 2**53
 """Floats hold every integer up to this one."""
 MAX_GROUPS = 32
-"""The most blocks that one block's rows become because of integers with gaps."""
+"""The most blocks into which one block may be split because of integers with gaps."""
 
 
 class Kind(IntEnum):
@@ -166,7 +166,7 @@ def _group(kinds: Mapping[str, np.ndarray]) -> list[Group]:
 
 
 def without_rows(rows: int, left_out: Collection[int]) -> np.ndarray:
-    """Return the numbers of ``rows`` rows without those that are left out, in order."""
+    """Return the numbers of ``rows`` rows in order, without the excluded ones."""
     numbers = np.arange(rows)
     return np.delete(numbers, list(left_out)) if left_out else numbers
 
@@ -175,7 +175,7 @@ def make_frame(columns: Mapping[str, Cells], rows: int) -> pd.DataFrame:
     """Return a frame of columns, or one without any."""
     index = pd.RangeIndex(rows)
     # pandas would guess a type for object cells, which fails for 10**400. Plain numbers need no
-    # Series, which takes as long as all else here.
+    # Series; making one takes as long as everything else here.
     series = {
         name: cells
         if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf"

@@ -132,7 +132,7 @@ def decode_message(message: Message, settings: MessageSettings) -> Row:
         if key_column is not None:
             del record[key_column]
         if IMAGE in record:
-            # One look at the text is cheaper than a look at every pixel.
+            # Checking the text once is cheaper than checking every pixel.
             has_words = b"true" in message.payload or b"false" in message.payload
             if has_words and isinstance(record[IMAGE], list) and has_boolean(record[IMAGE]):
                 raise UndecodableError(f"field {IMAGE}: its pixels are not numbers")

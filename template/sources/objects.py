@@ -1,7 +1,7 @@
-"""Objects of Cloud Storage as streams with few requests: one for a small object.
+"""Cloud Storage objects as streams with few requests: one for a small object.
 
 Beam's own stream first requests an object's metadata, makes a client for every object, fetches the
-beginning again after a ``seek`` back, and sends another request at the end.
+beginning again after seeking back, and sends another request at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ObjectStream(io.BufferedIOBase):
     """Reads an object's stored bytes; a request's bytes are kept until the next.
 
     All requests read one generation: the given one, or that of the first request. Blocks while it
-    waits for the store; Beam's retries decide how long.
+    waits for the store; Beam's retries decide for how long.
 
     Args:
         path: ``gs://BUCKET/NAME``.
@@ -69,7 +69,7 @@ class ObjectStream(io.BufferedIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move; a move from the end requests the size, unless a read has reached it."""
+        """Move; moving relative to the end requests the size, unless a read has reached the end."""
         if whence == io.SEEK_END:
             offset += self._find_size()
         elif whence == io.SEEK_CUR:
@@ -101,7 +101,7 @@ class ObjectStream(io.BufferedIOBase):
         return len(part)
 
     def readinto1(self, buffer: Any) -> int:
-        """Read into a buffer, as ``readinto``."""
+        """Read into a buffer, like ``readinto``."""
         return self.readinto(buffer)
 
     def close(self) -> None:
@@ -129,10 +129,10 @@ class ObjectStream(io.BufferedIOBase):
                 start=self._position,
                 end=self._position + wanted - 1,
                 raw_download=True,
-                checksum=None,  # would be of the whole object
+                checksum=None,  # would be that of the whole object
                 retry=self._retry,
             )
-        except RequestRangeNotSatisfiable:  # the end; of an empty object as well
+        except RequestRangeNotSatisfiable:  # the end, which may be that of an empty object
             self._size = self._position
             return
         if len(found) > wanted:
@@ -171,7 +171,7 @@ class _GivenOptions:
 def _connect_once(given: _GivenOptions, endpoint: str | None) -> tuple[Client, Any]:
     """Return the job's client, one for all objects and threads, and its retry policy.
 
-    A client reads ``endpoint``, where an emulator is, when it is made.
+    A client reads ``endpoint``, the address of an emulator, when it is created.
     """
     options = given.options
     if not isinstance(options, PipelineOptions):

@@ -1,4 +1,4 @@
-"""Parquet files: a split is a run of row groups, or a part of a large one.
+"""Parquet files: a split is a sequence of row groups, or a part of a large one.
 
 Nested lists become numpy arrays in cells.
 
@@ -33,7 +33,7 @@ from template.sources.typed_cells import find_type_problem
 
 ROWS_PER_SPLIT = 16_384
 ROWS_PER_PART = 16 * ROWS_PER_SPLIT
-"""Of a row group; small parts do not pay, because what precedes a part is decoded with it."""
+"""The fewest rows in a part of a row group: a part is decoded with everything before it."""
 MOST_PARTS = 8
 _ONE_THREAD = MappingProxyType({"use_threads": False})
 """Handing 20 columns of 1,024 rows to threads costs as much as decoding them."""
@@ -57,7 +57,7 @@ class ParquetSplit:
 
     @property
     def id(self) -> SplitId:
-        """Its part of its file."""
+        """The part of the file that it covers."""
         if self.skipped is None:
             span = f"row groups {self.row_groups[0]}-{self.row_groups[-1]}"
         else:
@@ -107,7 +107,7 @@ class ParquetSplit:
                     also = coarse.iter_batches(columns=int96, **how) if coarse else repeat(None)
                     for batch, milliseconds in zip(batches, also, strict=False):
                         if row + len(batch) > end:
-                            raise pa.ArrowInvalid(f"row group {group} has more rows than it says")
+                            raise pa.ArrowInvalid(f"row group {group} has more rows than it states")
                         read = ArrowRows(first_row=row, batch=batch, milliseconds=milliseconds)
                         row += len(batch)
                         if row > self.first_row:
@@ -115,7 +115,7 @@ class ParquetSplit:
                         if stop <= row < end:
                             return
                     if row < end:
-                        raise pa.ArrowInvalid(f"row group {group} has fewer rows than it says")
+                        raise pa.ArrowInvalid(f"row group {group} has fewer rows than it states")
                 except _DAMAGE as error:
                     _check_damage(error)
                     yield self._lost_rows(max(row, self.first_row), min(end, stop), str(error))
@@ -141,7 +141,7 @@ def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[Parquet
             stream.seek(0)
             if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
                 raise UnreadableError(
-                    "a gzip file, of which Parquet cannot be read: unpack it; Parquet compresses "
+                    "a gzip file, in which Parquet cannot be read: unpack it; Parquet compresses "
                     "its own columns"
                 ) from error
             raise UnreadableError(f"not a readable Parquet file: {error}") from error
@@ -171,7 +171,7 @@ def split_parquet(file: FileVersion, settings: ReadSettings) -> Iterator[Parquet
 
 
 def _gather(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield runs of row groups: many small ones, or one large one to split."""
+    """Yield sequences of row groups: many small ones, or one large one to split."""
     run: list[int] = []
     rows = 0
     for group, count in enumerate(counts):
@@ -223,9 +223,9 @@ def _check_key_type(schema: pa.Schema, key_column: str | None) -> None:
 
 
 def _check_damage(error: Exception) -> None:
-    """Raise errors again that are not damage of the file, such as a lost connection.
+    """Raise errors again that do not mean damage to the file, such as a lost connection.
 
-    Arrow itself raises bare OSErrors, for pages that do not decompress and the like.
+    Arrow itself raises plain OSErrors, for example for pages that do not decompress.
     """
     if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
         raise error

@@ -21,7 +21,7 @@ from template.needs.image_format import AS_STORED, ImageFormat
 from template.needs.jpeg import decode_colour_jpeg
 from template.sources.streams import UnreadableError
 
-# Pillow has many more, and for some it starts other programs: Ghostscript for EPS.
+# Pillow has many more, and for some it starts other programs, such as Ghostscript for EPS.
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 _SIGNATURES = (
     *(b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a"),
@@ -38,7 +38,7 @@ _UNSIGNED, _SIGNED = 1, 2  # sample formats of TIFF
 
 def is_image_file(data: bytes) -> bool:
     """Return whether bytes begin like an image file that ``decode_image`` reads."""
-    if data.startswith(b"BM"):  # two letters are too few to go by
+    if data.startswith(b"BM"):  # two letters are not enough to decide
         return len(data) >= 18 and int.from_bytes(data[14:18], "little") in _BMP_HEADER_BYTES
     if data.startswith(b"RIFF"):
         return data[8:12] == b"WEBP"
@@ -112,7 +112,7 @@ def _check_image(image: Image.Image, data: bytes, max_pixels: int) -> None:
             f"more than max_image_pixels ({max_pixels}): {image.width} x {image.height} = {pixels}"
         )
     if isinstance(image, PngImagePlugin.PngImageFile):
-        # Pillow leaves pixels black that the data do not reach.
+        # Pillow leaves pixels black that the data does not reach.
         packed = _check_png(data)
         depth, colour = data[24:26]
         size = image.height * (image.width * depth * _PNG_CHANNELS.get(colour, 1) // 8)

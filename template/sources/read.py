@@ -1,7 +1,7 @@
 """ReadBlocks: files of a pattern -> splits of them -> blocks of rows.
 
 Only names and ranges are reshuffled, so that many workers share the reading; the data itself goes
-from the file to the model within one worker. Memory is bounded by a split, not by a file.
+from file to model within one worker. Memory is bounded by a split, not by a file.
 """
 
 from __future__ import annotations
@@ -71,22 +71,23 @@ class ReadBlocks(beam.PTransform):
 
     Args:
         pattern: file or file pattern of any Beam filesystem.
-        input_format: a ``Format``, or "auto" to go by each file's name.
+        input_format: a ``Format``, or "auto" to decide by each file's name.
         batch_size: largest number of rows of a block.
         key_column: column of tables that holds the keys; without it the keys are ``<file name>#<row
-            number from 0>``, where a file below folders that wildcards match is named with them:
+            number from 0>``, where the name includes folders that wildcards match:
             ``day=1/part-0.csv``. The key of an image file is its path.
-        passthrough_columns: columns that travel unchanged beside the frame. A file (or a row of
-            JSON) that lacks one is a dead letter.
+        passthrough_columns: columns that travel unchanged beside the frame. A file (or a JSON
+            row) that lacks one is a dead letter.
         max_image_pixels: width times height beyond which an image is a dead letter.
-        csv_delimiter: the character that separates the fields of CSV; found by each file's first
-            records if it is None.
-        column_types: "text" or "number" for columns of CSV whose first values do not decide it, and
-            of folders. A file that lacks one, or is not CSV, is a dead letter.
-        columns: those that the model expects; without them it gets the input's. A file that lacks
-            one, or a row of JSON, is a dead letter. ``column_types`` go before them.
+        csv_delimiter: the character that separates CSV fields; if it is None, each file's first
+            records decide.
+        column_types: "text" or "number", for folders and for CSV columns, whose first values then
+            do not decide. A file that lacks one, or is not CSV, is a dead letter.
+        columns: those that the model expects; without them it gets the input's columns. A file or
+            JSON row that lacks one is a dead letter. ``column_types`` take precedence over
+            them.
         images: those that the model expects; without them images are read as they are stored.
-        max_rows: read only this many rows, the first ones, in one step of one worker.
+        max_rows: read only the first rows, this many, in one step of one worker.
     """
 
     def __init__(
@@ -341,7 +342,7 @@ def _note_found(split: Split | SmallFilesSplit) -> None:
 def _count_splits(
     parts: Iterator[Split | SmallFilesSplit | DeadLetter], *, is_only: bool
 ) -> Iterator[_CountedSplit | DeadLetter]:
-    """Mark the split of a job's only file, or of its images, if there is only one.
+    """Mark the split of a job's only file, or of its images, if it is the only split.
 
     The first is held back until there is a second.
     """

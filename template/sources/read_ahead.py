@@ -1,7 +1,7 @@
-"""Reads small files of Cloud Storage with several requests at a time.
+"""Reads small Cloud Storage files with several requests at a time.
 
 A request takes a few hundredths of a second and little CPU: with one request after another, a
-worker waits most of its time. Files elsewhere are read when they are needed.
+worker spends most of its time waiting. Files elsewhere are read only when they are needed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from template.sources.streams import GCS
 REQUESTS = 8
 """The number of requests in flight in a process; Google's client keeps ten connections."""
 MOST_BYTES = 64 << 20
-"""Of the files that one split has asked for and not used, if they are more than one."""
+"""Bytes of the files that one split has requested but not used, if there are more than one."""
 
 
 def read_ahead(
     paths: Sequence[str], sizes: Sequence[int], read: Callable[[str], bytes]
 ) -> Iterator[Callable[[], bytes]]:
-    """Yield for each path a function that returns the contents, or raises what ``read`` raised.
+    """Yield a function for each path that returns the contents, or raises what ``read`` raised.
 
     Args:
         paths: the files, in the order in which they are used.

@@ -1,7 +1,7 @@
-"""Finds where the records of a text end: the lines of JSON Lines, the records of CSV.
+"""Finds where the records of a text end: lines in JSON Lines, records in CSV.
 
-A record of CSV may hold newlines inside quotes; whether a line ends a record is decided by the
-rules that the csv module applies, so that a stray quote within a field means nothing.
+A CSV record may hold newlines inside quotes; whether a line ends a record is decided by the
+rules that the csv module applies, so a stray quote within a field has no effect.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Records(Protocol):
 
     @property
     def long_problem(self) -> str | None:
-        """Why a record that is too long ends the reading; None if only that record is lost."""
+        """Why reading ends at a record that is too long; None if only that record is lost."""
 
     def find_ends(self, data: bytes) -> np.ndarray:
-        """Return the offsets behind the newlines that end records; the first begins ``data``."""
+        """Return the offsets after the newlines that end records; ``data`` begins with a record."""
 
     def is_blank(self, record: bytes) -> bool:
         """Return whether a record that begins with white space is not a row."""
@@ -43,7 +43,7 @@ class Lines:
     long_problem = None
 
     def find_ends(self, data: bytes) -> np.ndarray:
-        """Return the offsets behind all newlines."""
+        """Return the offsets after all newlines."""
         return _find_newlines(data)
 
     def is_blank(self, record: bytes) -> bool:
@@ -53,13 +53,13 @@ class Lines:
 
 @dataclass(frozen=True)
 class CsvRecords:
-    """Records of CSV; a line of spaces is a row."""
+    """CSV records; a line of spaces is a row."""
 
     delimiter: bytes
     long_problem = "is a quote not closed?"
 
     def find_ends(self, data: bytes) -> np.ndarray:
-        """Return the offsets behind the newlines that no quotes surround."""
+        """Return the offsets after the newlines that are not inside quotes."""
         if b'"' not in data:
             return _find_newlines(data)
         characters = np.frombuffer(data, np.uint8)
@@ -90,7 +90,7 @@ class CsvRecords:
 
 
 def split_records(data: bytes, *, delimiter: bytes) -> Iterator[bytes]:
-    """Yield records of CSV with their line ends, line by line; blank lines as well.
+    """Yield CSV records with their line ends, line by line; blank lines as well.
 
     Raises:
         BrokenRecordError: the last one is not closed.
@@ -112,7 +112,7 @@ def split_records(data: bytes, *, delimiter: bytes) -> Iterator[bytes]:
 
 
 def is_blank_record(record: bytes) -> bool:
-    """Return whether CSV has no row there; a line of spaces is a row."""
+    """Return whether the line is not a CSV row; a line of spaces is a row."""
     return record in (b"\n", b"\r\n")
 
 
@@ -124,8 +124,8 @@ def _find_newlines(data: bytes) -> np.ndarray:
 def _complete_record(delimiter: bytes) -> re.Pattern[bytes]:
     """Return a pattern that matches a line unless it ends inside quotes.
 
-    Fields are quoted, with what may follow the quotes, or plain. Possessive, so that a line is read
-    once.
+    Fields are quoted, with what may follow the quotes, or plain. Possessive quantifiers, so that a
+    line is read once.
     """
     other = rb"[^%b]" % re.escape(delimiter)
     field = rb'(?:"[^"]*+(?:""[^"]*+)*+"%b*+|(?!")%b++)?+' % (other, other)

@@ -45,7 +45,7 @@ class SmallFile(WholeFile):
         if not data.startswith(GZIP_MAGIC):
             yield from read(io.BytesIO(data), self.path, settings)
             return
-        for part in split(self.file, settings):  # it may hold much more than its size says
+        for part in split(self.file, settings):  # it may hold much more than its size suggests
             if isinstance(part, DeadLetter):
                 yield part
             else:
@@ -80,10 +80,10 @@ class SmallFilesSplit:
 
     @property
     def rows(self) -> None:
-        """None: only reading shows the number of rows."""
+        """None, because the number of rows is known only after reading."""
 
     def open(self) -> Iterator[SmallFile]:
-        """Yield the files; those of Cloud Storage are fetched several at a time."""
+        """Yield the files; those in Cloud Storage are fetched several at a time."""
         paths = [file.path for file in self.files]
         sizes = [file.size for file in self.files]
         contents = read_ahead(paths, sizes, _read_stored)

@@ -1,4 +1,4 @@
-"""What a split of the input is, by itself."""
+"""What a split of the input is, independently of its format."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ WHOLE = ""
 class SplitId:
     """Which part of which version of a file a split holds.
 
-    It depends on the files alone, never on the batch size or the workers: what one run has
-    predicted of a split, another can find again.
+    It depends only on the files, never on the batch size or the workers, so one run can find
+    what another has predicted of a split.
 
     Attributes:
         path: of the file, or the first of a group of files.
@@ -37,7 +37,7 @@ class SplitId:
 
 
 def cut_evenly(files: Sequence[FileVersion], least: int = 1) -> Iterator[Sequence[FileVersion]]:
-    """Cut files into ``least`` groups or more of one size, as many for each of two workers."""
+    """Divide files into ``least`` or more equal groups, as many for each of two workers."""
     size = len(files)
     groups = max(least, -(-size // FILES_PER_SPLIT), min(_FEW_GROUPS, size // _FEW_FILES), 1)
     if groups > 1:
@@ -70,7 +70,7 @@ class Split(Protocol):
 
     @property
     def rows(self) -> int | None:
-        """The number of its rows; None if only reading shows it."""
+        """The number of its rows; None if it is known only after reading."""
 
     def read(self, settings: ReadSettings) -> Iterator[Block | DeadLetter]:
         """Yield its rows in blocks, and dead letters for unreadable parts."""
@@ -78,7 +78,7 @@ class Split(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class WholeFile:
-    """What the splits that are a whole file share; reading shows how many rows it has."""
+    """The base of splits that are a whole file, whose rows are counted only by reading it."""
 
     file: FileVersion
 
@@ -99,7 +99,7 @@ class WholeFile:
 
     @property
     def rows(self) -> None:
-        """None: only reading shows the number of rows."""
+        """None, because the number of rows is known only after reading."""
 
 
 class Splitter(Protocol):

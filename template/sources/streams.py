@@ -1,4 +1,4 @@
-"""Files as byte streams, decompressed by their content, and how far a damaged one can be read."""
+"""Files as byte streams, decompressed by content, and how far a damaged one can be read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from template.parameters import MAX_IMAGE_PIXELS
 GCS = "gs://"
 GZIP_MAGIC = b"\x1f\x8b"
 WINDOW_BYTES = 8 << 20
-"""What a request to Cloud Storage fetches at least, unless it is known that less is needed."""
+"""The least that a request to Cloud Storage fetches, unless less is known to be needed."""
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
-"""What reading a truncated or corrupt gzip file raises."""
+"""The exceptions raised by reading a truncated or corrupt gzip file."""
 ENDS_EARLY = "the file ends too early"
 
 
@@ -37,7 +37,7 @@ class ReadSettings:
     An image of more than ``max_image_pixels`` is not decoded. ``folder_columns`` are the columns
     that a file's folders below ``folder`` give.
     ``csv_delimiter`` is found in each file if it is None. ``column_types`` has "text" or "number"
-    for columns of CSV whose type is not to be guessed. ``columns`` and ``images`` are
+    for CSV columns whose type must not be guessed. ``columns`` and ``images`` are
     those that the model declares. ``max_rows`` are all that is read.
     """
 
@@ -54,7 +54,7 @@ class ReadSettings:
     max_rows: int | None = None
 
     def file_name(self, path: str) -> str:
-        """Return what keys call a file, one name for each file: its path below ``folder``."""
+        """Return the file's name in keys, which is unique: its path below ``folder``."""
         if self.folder and path.startswith(self.folder):
             return utf8(path.removeprefix(self.folder))
         return utf8(FileSystems.split(path)[1])
@@ -77,8 +77,8 @@ def open_stored(
     Args:
         path: where it is.
         start: the first place that is read; None for its end.
-        window: the fewest bytes that a request fetches of an object of Cloud Storage.
-        generation: the only one of an object of Cloud Storage that is read; None for the latest.
+        window: the fewest bytes that a request to Cloud Storage fetches.
+        generation: the only generation of a Cloud Storage object that is read; None for the latest.
 
     Raises:
         UnreadableError: it cannot be opened, or has another generation.
@@ -111,8 +111,8 @@ def open_stream(
 ) -> Iterator[BinaryIO]:
     """Open a file for reading; gzip is decompressed, strictly: a truncated file raises.
 
-    A file is gzip if it begins so, or if its name ends in ``.gz``. Finding out takes a read at
-    the file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
+    A file is gzip if it begins like gzip, or if its name ends in ``.gz``. Finding out takes a read
+    at the file's start: use ``open_stored`` to read elsewhere in a file that is known to be plain.
 
     Raises:
         UnreadableError: as ``open_stored``.
@@ -127,7 +127,7 @@ def open_stream(
 
 
 def is_gzip(stream: BinaryIO) -> bool:
-    """Return whether ``open_stream`` decompresses, so that the file is read only from its start."""
+    """Return whether ``open_stream`` decompresses; such a file is read only from its start."""
     return isinstance(stream, gzip.GzipFile)
 
 
@@ -139,7 +139,7 @@ def read_up_to(stream: BinaryIO, size: int) -> tuple[np.ndarray, str | None]:
     reason = None
     while filled < size:
         try:
-            # One raw read at a time: what precedes the damage is not lost with it.
+            # One raw read at a time, so that the data before the damage is not lost.
             count = stream.readinto1(view[filled:])  # type: ignore[attr-defined]
         except DAMAGE as error:
             reason = f"the file is damaged: {error}"

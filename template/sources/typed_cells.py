@@ -1,7 +1,7 @@
-"""Cells in the type that a model declares, from JSON, from texts and from Arrow.
+"""Cells of the type that a model declares, from JSON, from texts and from Arrow.
 
-A column gets one type whatever is in it. A value that the type cannot hold is a problem of its row,
-and missing in the column.
+A column gets one type, whatever it contains. A value that the type cannot hold is a problem of its
+row, and missing in the column.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TypedCells(NamedTuple):
 def type_values(
     column: Column, values: Sequence[Any], images: ImageFormat, max_pixels: int
 ) -> TypedCells:
-    """Return values of JSON, None for a missing one, as a column."""
+    """Return JSON values, None for a missing one, as a column."""
     types = set(map(type, values))
     if column.type == "number":
         if types <= {float, NoneType}:
@@ -71,7 +71,7 @@ def type_values(
 def type_texts(
     column: Column, texts: pa.ChunkedArray, images: ImageFormat, max_pixels: int
 ) -> TypedCells:
-    """Return texts of CSV or of folders, null for a missing one, as a column."""
+    """Return texts from CSV or folders, null for a missing one, as a column."""
     if column.type == "number":
         numbers = read_numbers(texts)
         problems = {
@@ -104,7 +104,7 @@ def type_texts(
 
 
 def type_array(column: Column, array: pa.Array, images: ImageFormat, max_pixels: int) -> TypedCells:
-    """Return a column of Parquet, of a type that ``find_type_problem`` accepts."""
+    """Return a Parquet column whose type ``find_type_problem`` accepts."""
     array = decode_dictionary(array)
     type_ = array.type
     if column.type == "text" and not pa.types.is_null(type_):
@@ -129,7 +129,7 @@ def type_array(column: Column, array: pa.Array, images: ImageFormat, max_pixels:
 
 
 def find_type_problem(column: Column, type_: pa.DataType) -> str | None:
-    """Return what is wrong with the type of a column of Parquet, if it never fits."""
+    """Return what is wrong with the type of a Parquet column, if it never fits."""
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
     is_number = pa.types.is_integer(type_) or pa.types.is_floating(type_)

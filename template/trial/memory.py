@@ -11,7 +11,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def find_resident_bytes() -> int:
-    """Return the memory of this process now, or its peak if that is all that is known."""
+    """Return the current memory of this process, or its peak if only that is known."""
     return _read_status("VmRSS") or find_peak_bytes()
 
 

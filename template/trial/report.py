@@ -80,10 +80,10 @@ def format_report(trial: Trial, *, is_cut: bool) -> str:
 
 
 def format_failure(error: BaseException) -> str:
-    """Return an exception with the frames of its traceback from the first of the user's own on.
+    """Return an exception with the frames of its traceback, from the first of the user's own.
 
-    Without such frames it is only type and message, and so is an error of the template's own, whose
-    message says what is wrong.
+    Without such frames only type and message are returned. The same is done for an error of the
+    template itself, whose message says what is wrong.
     """
     error = find_original(error)
     shown = traceback.TracebackException.from_exception(error)
@@ -102,8 +102,8 @@ def find_original(error: BaseException) -> BaseException:
 def format_frames(error: BaseException) -> str:
     """Return the user's own frames of an exception, for a line that repeats its message.
 
-    Of an error of the template's own only the last is left. A syntax error is complete, because its
-    message does not have the line.
+    For an error of the template itself only the last frame is kept. A syntax error is complete,
+    because its message does not have the line.
     """
     if isinstance(error, SyntaxError):
         return format_failure(error)
@@ -117,7 +117,7 @@ def format_frames(error: BaseException) -> str:
 
 
 def _is_explained(error: BaseException, shown: traceback.TracebackException) -> bool:
-    """Return whether the template raised an error on purpose, for what the user gave it."""
+    """Return whether the template raised an error on purpose, because of what the user gave it."""
     last = Path(shown.stack[-1].filename) if shown.stack else Path()
     is_plain = isinstance(error, ValueError | OSError)
     is_own = type(error).__module__.partition(".")[0] == _TEMPLATE.name
@@ -157,7 +157,7 @@ def _more(rows: Sequence[object]) -> list[str]:
 
 
 def _cell(value: object, *, is_key: bool = False) -> str:
-    """Return a cell of the table; a long key keeps its end, where a path has the file's name."""
+    """Return a cell of the table; a long key keeps its end, which in a path is the file's name."""
     if isinstance(value, float):
         return f"{value:.{_DIGITS}g}"
     text = value if isinstance(value, str) else orjson.dumps(value).decode()

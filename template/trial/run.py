@@ -46,7 +46,7 @@ def try_rows(flags: Sequence[str], rows: int) -> int:
         rows: how many of the first rows are read.
 
     Returns:
-        0 if a row is predicted or there is none, 1 if not, 2 if a flag is wrong.
+        0 if a row is predicted or there are no rows, 1 if none is predicted, 2 if a flag is wrong.
     """
     with _shown_warnings(), tempfile.TemporaryDirectory(prefix="flexpack-try-") as folder:
         try:
@@ -85,7 +85,7 @@ def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
     except ParameterError as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError):
-            places = f"here modules are found in {Path.cwd()} and {sys.prefix}"
+            places = f"modules are looked up in {Path.cwd()} and {sys.prefix}"
             raise ParameterError(f"{error}; {places}") from error
         if cause is not None and (frames := format_frames(cause)):
             print(frames, file=sys.stderr)

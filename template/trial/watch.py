@@ -1,6 +1,6 @@
-"""Trials one after the other: one now, and one whenever a file changes.
+"""Runs trials one after the other: one now, and one whenever a file changes.
 
-Each is a process of its own, forked off a server that has imported Beam and torch already.
+Each is a separate process, forked from a server that has already imported Beam and torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Snapshot = dict[str, tuple[int, int]]
 
 
 def watch(flags: Sequence[str], rows: int, *, inputs: Sequence[str]) -> int:
-    """Try some rows whenever a module of this folder or one of ``inputs`` changes.
+    """Try some rows whenever a module in this folder or one of ``inputs`` changes.
 
     Blocks until Ctrl-C; returns the exit status.
     """
@@ -33,7 +33,7 @@ def watch(flags: Sequence[str], rows: int, *, inputs: Sequence[str]) -> int:
             trial = context.Process(target=_try, args=(list(flags), rows), daemon=True)
             trial.start()
             _wait_for_change(seen, inputs, trial)
-            trial.kill()  # one that hangs, or that is out of date before it has ended
+            trial.kill()  # one that hangs, or is out of date before it ends
             trial.join()
             print(f"\n{'-' * 60}", flush=True)
     except KeyboardInterrupt:

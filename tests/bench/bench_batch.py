@@ -1,10 +1,10 @@
 """Compares the batch template with a raw torch loop, RunInference per element and the recipe.
 
 ``make bench`` runs every workload of ``variants.py`` in turn, several rounds over, each time in a
-fresh process, and prints medians and the ratios to the raw loop. Ratios are taken round by round,
-because other load on the machine affects both. CPU is counted after the imports; their cost is the
-start-up column. ``make bench ARGS="--memory"`` runs the batch template over 1,000,000 images and
-prints its peak memory.
+fresh process. It prints medians and the ratios to the raw loop. Ratios are taken round by round,
+because other load on the machine affects both. CPU time is counted after the imports, whose cost is
+in the start-up column. ``make bench ARGS="--memory"`` runs the batch template over 1,000,000 images
+and prints its peak memory.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Figures = dict[str, float]
 
 
 def write_images(path: Path, count: int) -> Path:
-    """Write ``count`` images: a few drawn ones, repeated."""
+    """Write ``count`` images, which repeat a few drawn ones."""
     drawn, _ = draw_garments(5000, seed=3)
     write_idx(path, np.resize(drawn, (count, *drawn.shape[1:])))
     return path
 
 
 def measure(variant: str, images: Path, weights: Path) -> Figures:
-    """Run one workload in a process of its own; check that it wrote a row per image."""
+    """Run one workload in a separate process; check that it wrote a row per image."""
     with tempfile.TemporaryDirectory(prefix="flexpack-bench-") as output:
         command = [sys.executable, str(Path(__file__).with_name("variants.py")), variant]
         command += [f"--images={images}", f"--weights={weights}", f"--output={output}"]

@@ -1,8 +1,8 @@
 """Compares harness threads with prefetching in one thread: python -m tests.bench.bench_feeding.
 
-The device is pretended: ``predict`` releases the interpreter and sleeps for the time that a GPU
+The device is simulated: ``predict`` releases the interpreter and sleeps for the time that a GPU
 would take, one block at a time. Reading and decoding JPEG files of 500x375 to 224x224 is real, and
-so is the batch template around it. The busy share is the device's time of all rows, divided by the
+so is the batch template around it. The busy share is the device's time for all rows divided by the
 time from the first forward pass to the last. Prefetching is not part of flexpack: here a second
 thread reads a split's next blocks while the device has one.
 """
@@ -48,12 +48,12 @@ _SIDES |= {"4 threads": (4, False), "4, prefetching": (4, True)}
 
 
 class Pretended(BaseModel):
-    """Takes the device for a time that depends on the number of rows."""
+    """Occupies the device for a time that depends on the number of rows."""
 
     images = Images(224, fit="stretch")
 
     def load_model(self, path: str) -> float:
-        """Return the seconds of a row."""
+        """Return the seconds for a row."""
         return float(os.environ[_SEC_OF_A_ROW])
 
     def predict(self, df: pd.DataFrame) -> dict[str, list[int]]:
@@ -97,7 +97,7 @@ class Prefetching:
 
 @dataclass(frozen=True)
 class Case:
-    """A side, on a device of some speed."""
+    """A side, on a device with a certain speed."""
 
     side: str
     row_ms: float
@@ -135,7 +135,7 @@ def run(case: Case, images: Path, output: Path, result: Path) -> None:
 
 
 def measure(case: Case, images: Path, output: Path) -> dict[str, float]:
-    """Run a side in a process of its own."""
+    """Run a side in a separate process."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["template.batch", "tests.gpu.workloads"])
     result = output / "figures.json"

@@ -1,10 +1,10 @@
-"""Measures how jobs of the local Dataflow grow: make bench-growth.
+"""Measures how the cost of jobs on the local Dataflow grows: make bench-growth.
 
 Rows: files of 10,000 to 1,000,000 rows on one worker and on two. Wall time runs from the launch to
 the end of the job, with every process started from scratch. The even share is the CPU time of the
 less busy worker divided by that of the busier one, both without the cost of a job of ten rows.
-Blocks: the same file with other sizes of ``batch_size``, in one process. Files: many small
-ones, and the requests that Cloud Storage gets for each.
+Blocks: the same file with other values of ``batch_size``, in one process. Files: many small
+files, and the requests that Cloud Storage receives for each.
 """
 
 from __future__ import annotations

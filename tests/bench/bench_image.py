@@ -1,11 +1,11 @@
-"""Measures what an image costs: bytes pushed and seconds of a change, and bytes of each framework.
+"""Measures what an image costs: bytes and time for each change, and each framework's size.
 
 ``make bench-image`` builds real images, pushes them to a registry of this machine
 (docker-registry) and prints three tables: what a change of code, of a package and of Beam pushes;
 what each extra of pyproject.toml adds to an image; and what each recipe of docker/frameworks.md
-adds. Each image of the last two predicts with a model of its kind. ``ARGS=--stand-ins`` builds on
-stand-ins for the bases, with buildah, if no registry can be reached; ``--engine`` and
-``--pip-conf`` are those of ``flexpack image build``.
+adds. Each image for the last two tables also predicts with a model of its kind.
+``ARGS=--stand-ins`` builds on stand-ins for the bases, with buildah, if no registry can be reached;
+``--engine`` and ``--pip-conf`` are those of ``flexpack image build``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _TABLES = ("changes", "extras", "frameworks")
 
 @dataclass(frozen=True)
 class Row:
-    """One image: seconds to build and to push it, bytes that the registry did not have."""
+    """One image: the seconds to build and push it, and the bytes that were new to the registry."""
 
     name: str
     built_sec: float
@@ -114,7 +114,7 @@ class Bench:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables of uv: an index of the user's own is in --pip-conf."""
+        """The variables of uv; --pip-conf names an index of the user's own."""
         own = self.project.pip_conf
         return {**os.environ, **(read_pip_conf(own) if own and not self.project.build_args else {})}
 
@@ -150,7 +150,7 @@ def measure_changes(bench: Bench, folder: Path) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class ExtraRow:
-    """What an extra adds to each flavour in bytes; None if the flavour does not hold it."""
+    """What an extra adds to each flavour, in bytes; None if the flavour cannot hold it."""
 
     name: str
     packages: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""Measures a launch on the local Dataflow, from ``flexpack run`` to the result, and its parts.
+"""Measures a launch on the local Dataflow and its parts, from ``flexpack run`` to the result.
 
-``make bench-launch`` starts two local Dataflows of its own, one that starts every
+``make bench-launch`` starts two local Dataflows, one that starts every
 process of a job from scratch and one with a warm parent, and launches the batch template with 1,000
-drawn images on them in turn. Each launch is ``flexpack run --wait`` in a process of its own. Prints
+drawn images on them in turn. Each launch is ``flexpack run --wait`` in a separate process. Prints
 the median of the parts, of the wall time and of the CPU seconds of everything that took part.
 """
 
@@ -94,9 +94,9 @@ class Place:
         )
 
     def _cpu_sec(self) -> float:
-        """Return the CPU seconds of the service with all its processes, and of the commands here.
+        """Return the CPU seconds of the service with all its processes, and of our commands.
 
-        Forked processes count as children of the parent; they have ended by then.
+        Forked processes count as children of the parent, and have ended by then.
         """
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         total = used.ru_utime + used.ru_stime

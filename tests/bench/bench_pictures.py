@@ -1,14 +1,14 @@
 """Measures photographs: a raw loop, flexpack, Daft and Ray Data side by side: make bench-pictures.
 
-All read the same JPEG files, resize them to 224x224 (bilinear, proportions ignored) before the
-model sees them, and give a value for each. With the *free* model, which sums pixels, only decoding
-and feeding cost time; the sums show which sides have the pixels of the loop. The *real* one is
-EfficientNet-Lite0. Every side first has one thread on one core, then two workers on two cores. Two
-workers are two processes for the loop; for flexpack two workers of the local Dataflow, from the
-launch to the job's end, and also two threads of one process, as on a worker with a GPU. The fast
-side of flexpack lets the JPEG decoder halve large pictures and torch resize them. Rounds are
-interleaved. Figures are medians for all processes of a side together, measured after its start and
-a first run on a few pictures. Ratios are those of the same round.
+All sides read the same JPEG files, resize them to 224x224 (bilinear, ignoring proportions) before
+the model sees them, and return a value for each. With the *free* model, which sums pixels, only
+decoding and feeding cost time; the sums show which sides have the pixels of the loop. The *real*
+one is EfficientNet-Lite0. Every side first has one thread on one core, then two workers on two
+cores. Two workers are two processes for the loop; for flexpack they are two workers of the local
+Dataflow, measured from the launch to the job's end, and also two threads of one process, as on a
+worker with a GPU. The fast side of flexpack lets the JPEG decoder halve large pictures and torch
+resize them. Rounds are interleaved. Figures are medians for all processes of a side together,
+measured after its start and a first run on a few pictures. Ratios are taken within the same round.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HERE = [sys.executable, "-m", "tests.bench.pictures_sides"]
 
 @dataclass(frozen=True)
 class Case:
-    """What one comparison predicts, and on how many cores it does so."""
+    """What one comparison predicts, and on how many cores."""
 
     size: str
     model: str
@@ -130,7 +130,7 @@ def show(results: Mapping[str, Any]) -> None:
 def make_cases(
     folder: Path, counts: Mapping[str, int], cases: Mapping[str, Case], pythons: Mapping[str, Path]
 ) -> dict[str, Callable[[], Round]]:
-    """Write the pictures that cases need, unless they are there, and return what runs each case."""
+    """Write missing pictures that the cases need, and return the functions that run the cases."""
     runs: dict[str, Callable[[], Round]] = {}
     for name, case in cases.items():
         count = counts["real" if case.model == "real" else case.size]

@@ -1,6 +1,6 @@
-"""Messages a second and latency of the streaming template on the local Dataflow.
+"""Measures messages a second and latency of the streaming template on the local Dataflow.
 
-``python tests/bench/bench_streaming.py`` starts a local Dataflow of its own with Google's Pub/Sub
+``python tests/bench/bench_streaming.py`` starts its own local Dataflow with Google's Pub/Sub
 emulator and measures two runs of the Fashion-MNIST model end to end, from publishing an image to
 receiving its prediction by another client: a backlog at full speed, and a steady trickle.
 Everything runs on this machine, including the publisher and the consumer.
@@ -68,7 +68,7 @@ class PubSubClient:
         import google.pubsub_v1
         from google.cloud import pubsub_v1
 
-        # The generated client below the one that batches: a request goes out as it is.
+        # The generated client below the one that batches, so that a request is sent as it is.
         transport = pubsub_v1.PublisherClient().transport
         self._publisher = google.pubsub_v1.PublisherClient(transport=transport)
         self._subscriber = pubsub_v1.SubscriberClient()

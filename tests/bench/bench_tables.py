@@ -3,10 +3,10 @@
 IDX -> JSON Lines, CSV -> CSV and Parquet -> Parquet, each with the same model and one thread.
 Each side predicts files of several sizes; a line through its CPU-seconds gives what a row costs
 (the slope) and what a run costs before its first row (the constant). Figures are medians of
-interleaved rounds, ratios are those of the slopes of the same round.
+interleaved rounds, and ratios are those of slopes within the same round.
 
 ``--quick`` predicts smaller files in one process for each side, after one file that does not count.
-Its constants are those of a second pipeline in a process, and so they are lower.
+Its constants are lower, because they are those of a second pipeline in a process.
 """
 
 from __future__ import annotations

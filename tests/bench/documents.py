@@ -1,4 +1,4 @@
-"""The generated parts of documents, from ``results/``: figures, targets, computed machines.
+"""The generated parts of documents, from ``results/``: figures, targets and estimates.
 
 ``python -m tests.bench.documents`` writes them between their marks; a test compares them. After a
 new measurement, put the JSON of the bench into ``results/`` and run it.
@@ -105,8 +105,8 @@ def _picture_lines(results: Mapping[str, Any]) -> Iterator[str]:
 
 def _row_lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        "| | loop | CPU-us a row | flexpack's share of its slope | with a model of so many us more "
-        "it is as wanted | constant, CPU s | peak memory |"
+        "| | loop | CPU-us a row | flexpack's share of its slope | extra us a row of model time "
+        "to reach the target | constant, CPU s | peak memory |"
     )
     yield "|---|---|---:|---:|---:|---:|---:|"
     for file_format, sides in summarize_tables(results).items():

@@ -1,7 +1,7 @@
 """Separate environments for the systems that flexpack is compared with, made on demand.
 
-Packages are pinned. The systems are pinned here; packages that they share with this environment
-have its versions, so that all decode with the same Pillow and predict with the same torch.
+Packages are pinned. The systems are pinned here. Packages that they share with this environment
+have the same versions, so that all decode with the same Pillow and predict with the same torch.
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ class Framework:
     """One recipe.
 
     Attributes:
-        folder: its project on the page.
+        folder: the folder of its project on the page.
         file_name: of its model.
-        save: a program for the image that prints such a model, in base64.
+        save: a program that prints such a model in base64 when it runs in the image.
     """
 
     folder: str
@@ -57,7 +57,7 @@ class Framework:
         return f"{self.folder.replace('-', '_')}.model:Scorer"
 
     def write(self, folder: Path) -> Path:
-        """Write the project, without its lock, into a folder; return its own."""
+        """Write the project, without its lock, below a folder; return the project's folder."""
         for name, text in read_recipes().items():
             if name.startswith(f"{self.folder}/"):
                 standins.write(folder / name, text)

@@ -1,7 +1,7 @@
 """Loads the console: first paint, 1,000 jobs, 100,000 log lines, and its memory.
 
 ``python -m tests.bench.load_console`` writes jobs with samples and messages into the folder of a
-local Dataflow of its own, starts it, and asks for the console's pages. If Chromium is installed,
+separate local Dataflow, starts it, and requests the console's pages. If Chromium is installed,
 its first paint of each page is measured as well. Exits with 1 on any answer that is not the page.
 """
 
@@ -45,7 +45,7 @@ def fill(data_dir: Path) -> str:
             jobs.transition(record.id, state)
         for rows in (0, 500, 1000):
             history.add_metrics(record.id, build_metrics(rows))
-    # One statement, since nobody else uses the file: 100,000 transactions would take minutes.
+    # One statement, since nothing else uses the file: 100,000 transactions would take minutes.
     rank = list(Importance).index(Importance.DETAILED)
     with jobs._db:
         jobs._db.executemany(
@@ -70,7 +70,7 @@ def build_metrics(rows: int) -> list[Mapping[str, object]]:
 
 
 def ask(info: daemon.EmulatorInfo, path: str, *, is_partial: bool) -> float:
-    """Ask for a page; return the seconds, or exit with what went wrong."""
+    """Request a page; return the seconds, or exit with what went wrong."""
     connection = http.client.HTTPConnection("localhost", info.console_port or 0, timeout=60)
     began = time.perf_counter()
     connection.request("GET", path, headers={"HX-Request": "true"} if is_partial else {})
@@ -84,7 +84,7 @@ def ask(info: daemon.EmulatorInfo, path: str, *, is_partial: bool) -> float:
 
 
 def measure(info: daemon.EmulatorInfo, job_id: str) -> None:
-    """Ask for every page, and print what it took."""
+    """Request every page, and print how long it took."""
     job = f"/jobs/us-central1/{quote(job_id)}"
     pages = {
         "first visit, which starts the console": ("/jobs", False),
@@ -119,7 +119,7 @@ def measure(info: daemon.EmulatorInfo, job_id: str) -> None:
 
 
 def paint(info: daemon.EmulatorInfo, pages: Mapping[str, str]) -> None:
-    """Print how long after navigation Chromium first painted content of each page."""
+    """Print how long after navigation Chromium first painted the content of each page."""
     script = (
         "const done = arguments[0]; new PerformanceObserver((list) => {for (const entry of "
         "list.getEntries()) if (entry.name === 'first-contentful-paint') done(entry.startTime)})"

@@ -1,8 +1,8 @@
 """Loads the local Dataflow: launches, then polling over several connections, and its memory.
 
-``python tests/bench/load_emulator.py`` starts an emulator of its own in a temporary folder. Every
+``python tests/bench/load_emulator.py`` starts its own emulator in a temporary folder. Every
 launch starts a real launcher process. With ``--real N``, N of the launches are the kit's batch
-template, which predicts 1,000 drawn images and must end DONE, some seconds of two cores each; the
+template, which predicts 1,000 drawn images, must end DONE, and takes some seconds on two cores; the
 entry file of the others stages no job, so they must end FAILED. Then it polls ``jobs.get`` and,
 every tenth time, ``jobs.messages.list`` in rounds over connections that are kept alive, and reads
 the emulator's resident memory meanwhile. Exits 1 on any error.
@@ -59,7 +59,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Round:
-    """One round of polling; memory is the emulator's, in MiB, as it was read meanwhile."""
+    """One round of polling; the memory is the emulator's, in MiB, read during the round."""
 
     wall_sec: float
     latencies_sec: Sequence[float]
@@ -80,7 +80,7 @@ def stage_real_template(info: daemon.EmulatorInfo, folder: Path) -> None:
 
 
 def launch_all(port: int, count: int, real: int) -> list[str]:
-    """Launch templates over several connections; return the ids of their jobs, the real first."""
+    """Launch templates over several connections; return the jobs' ids, the real jobs first."""
 
     def parameter(number: int) -> dict[str, Any]:
         image = "local/flexpack" if number < real else "load/trivial"

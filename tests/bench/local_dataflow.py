@@ -1,4 +1,4 @@
-"""A local Dataflow for measuring, and launches of the batch template on it from this process."""
+"""A local Dataflow for measurements, and launches of the batch template on it from this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPEC = f"gs://{_BUCKET}/batch.json"
 
 
 class LocalDataflow:
-    """One with its own data folder; clients in this process and its children use it.
+    """A local Dataflow with its own data folder, used by this process and its children.
 
     Args:
         warm: whether its jobs are forked from a process that has imported what they need.

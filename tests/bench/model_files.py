@@ -15,7 +15,7 @@ ROWS = 20
 
 @dataclass(frozen=True)
 class ModelFile:
-    """How a file is made, and the parameters of the template that it needs."""
+    """How a file is made, and the template parameters that it needs."""
 
     save: Callable[[Path], None]
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def save_xgboost(path: Path) -> None:
 
 
 def save_scikit_learn(path: Path) -> None:
-    """Save a logistic regression by skops."""
+    """Save a logistic regression with skops."""
     import skops.io
     from sklearn.linear_model import LogisticRegression
 
@@ -73,7 +73,7 @@ def save_scikit_learn(path: Path) -> None:
 
 
 def save_text_classifier(path: Path) -> None:
-    """Save a folder of Hugging Face, with random weights, and texts as its rows."""
+    """Save a Hugging Face folder, with random weights, and texts as its rows."""
     from tests.template.models.hugging_face_folders import SIZES, draw_texts, save_folder
 
     save_folder(path, "BertForSequenceClassification", **SIZES)

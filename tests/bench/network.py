@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 and the handshake of a side, for every environment of ``bench_pictures.py``.
 
-Needs numpy, torch and the packages of the network, but nothing from flexpack.
+It needs numpy, torch and the packages of the network, but nothing from flexpack.
 """
 
 import shutil
@@ -39,6 +39,6 @@ def copy_some(folder, few):
 
 
 def wait(word):
-    """Report that a measured part begins or has ended, and wait until that is recorded."""
+    """Report that a measured part begins or has ended, and wait until this is recorded."""
     print(word, flush=True)
     sys.stdin.readline()

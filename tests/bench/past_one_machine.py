@@ -4,10 +4,10 @@
 row cost in ``results/``, from the published speed of each card (``cards.json``) and from the
 machines of the launcher's catalogue. launcher/README.md shows the table.
 
-The formulas: a machine predicts as many pictures a second as its cards can, or as its vCPUs decode,
-whichever is less, ``min(cards * speed, vcpus / cpu_sec_per_picture)``; the cards wait for the rest
-of the time. Worker-hours are pictures / rate / 3600. A vCPU is assumed to be as fast as a core of
-the measured machine; a worker's start takes no time.
+The formulas: a machine predicts as many pictures a second as its cards can predict or its vCPUs can
+decode, whichever is less, ``min(cards * speed, vcpus / cpu_sec_per_picture)``; the cards wait for
+the rest of the time. Worker-hours are pictures / rate / 3600. A vCPU is assumed to be as fast as a
+core of the measured machine; a worker's start takes no time.
 """
 
 from __future__ import annotations

@@ -63,12 +63,12 @@ def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
 
 
 class FreeModel(BaseModel):
-    """Costs almost nothing: sums each image's pixels, which shows whether they are equal."""
+    """Costs almost nothing: it sums each image's pixels, which shows whether they are equal."""
 
     images = Images(SIDE, fit="stretch")
 
     def load_model(self, path: str) -> object:
-        """Return anything: there is nothing to load."""
+        """Return any object, because there is nothing to load."""
         return object()
 
     def predict(self, df: pd.DataFrame) -> pd.DataFrame:

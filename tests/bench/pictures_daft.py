@@ -1,7 +1,8 @@
 """Daft's side of ``bench_pictures.py``, run by the Python of an environment with ``daft``.
 
 ``python pictures_daft.py MODEL WORKERS PICTURES OUTPUT``. Daft's native runner has a thread for
-each core that the process may use; the model is loaded once a worker, as a class for ``daft.cls``.
+each core that the process may use; the model is loaded once per worker, as a class for
+``daft.cls``.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 ``python pictures_ray.py MODEL WORKERS PICTURES OUTPUT``. As its documentation advises, images are
 resized as they are read, and a model that must be loaded is a class whose actors hold it. The
-actors reserve no CPU, as actors with a GPU do not, so that pictures are read at the same time.
+actors reserve no CPU, like actors with a GPU, so that pictures are read at the same time.
 """
 
 import json
@@ -47,7 +47,7 @@ def predict(model, workers, folder, output):
 
 def main():
     model, workers, folder, output = sys.argv[1:]
-    # Not 15: other load on the machine must affect it as much as the others.
+    # Not 15, because other load on the machine must affect it as much as the other sides.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (its name)
     os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     ray.init(num_cpus=int(workers), include_dashboard=False, log_to_driver=False)

@@ -24,7 +24,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 class ProcessTree:
     """Samples the processes that begin below this one until it is closed; ends those that are left.
 
-    Those that ran before, such as a local Dataflow that other tests share, are let alone.
+    Those that were running before, such as a local Dataflow that other tests share, are left alone.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class ProcessTree:
     def cpu_sec(self) -> float:
         """Return the CPU seconds of all processes so far, including those that have ended.
 
-        There are two sums, and neither is too large: the kernel's total, which lacks children that
-        nobody waited for, and what each process had used when it was last seen.
+        There are two sums, neither of which is too large: the kernel's total, which lacks children
+        that were not waited for, and the CPU time that each process had used when it was last seen.
         """
         with self._lock:
             added_up = _waited_sec() - self._waited
@@ -110,7 +110,7 @@ def _find_descendants(besides: frozenset[int] = frozenset()) -> dict[int, list[s
     """Return the fields after the name in /proc/PID/stat, of every process below this one.
 
     Args:
-        besides: processes to leave out, with those below them.
+        besides: processes to exclude, with those below them.
     """
     stats: dict[int, list[str]] = {}
     for process in os.listdir("/proc"):

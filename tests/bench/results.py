@@ -1,4 +1,4 @@
-"""Statistics of the files of rounds: medians, ratios, and lines through sizes."""
+"""Statistics of recorded rounds: medians, ratios, and lines through sizes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def medians(runs: Sequence[Figures]) -> Figures:
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
-    """Return the median of the ratios of the same round."""
+    """Return the median of the ratios within each round."""
     return statistics.median(
         over / under for over, under in zip(numerators, denominators, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Interleaved rounds of several sides, kept in a JSON file from the first round on.
+"""Runs interleaved rounds of several sides, and keeps them in a JSON file from the first round on.
 
 Other load on the machine affects all sides of a round, so ratios are taken round by round.
 """

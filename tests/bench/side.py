@@ -1,7 +1,7 @@
 """One side of a comparison: a program in its own process, and the resources it uses.
 
 The program prints ``ready`` before each measured part and ``done`` after it. Each time it waits for
-a line on its standard input, so that nothing runs while the figures are taken. Its other output is
+a line on its standard input, so that nothing runs while figures are recorded. Its other output is
 ignored.
 """
 
@@ -26,7 +26,7 @@ Figures = dict[str, float]
 
 
 class SideFailedError(Exception):
-    """A side ended with an error status, or before it had done its parts."""
+    """A side ended with an error status, or before it had finished its parts."""
 
 
 def run_parts(parts: Iterable[Callable[[], object]]) -> None:

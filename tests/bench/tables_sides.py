@@ -1,4 +1,4 @@
-"""The sides of ``bench_tables.py``, each run in a process of its own with one thread.
+"""The sides of ``bench_tables.py``, each run in a separate process with one thread.
 
 ``python -m tests.bench.tables_sides FORMAT SIDE WEIGHTS OUTPUT FILE...`` predicts the files one
 after the other, each into ``OUTPUT/<number of the file>``. ``flexpack:256`` has blocks of 256 rows.
@@ -33,7 +33,7 @@ Run = Callable[[Path, Path, Path], None]
 
 
 def run_pandas_csv(file: Path, weights: Path, output: Path) -> None:
-    """Pandas' own way for a file that need not fit into memory."""
+    """Pandas' own method for a file that may not fit into memory."""
     network = tables.load_network(weights)
     with (output / "rows.csv").open("w") as written:
         for frame in pd.read_csv(file, chunksize=_PANDAS_ROWS):

@@ -18,7 +18,8 @@ from tests.gpu.obstacle import find_gpu_obstacle
 from tests.gpu.workloads import make_resnet
 from tests.support import PROJECT_ROOT, run
 
-# The functions of NVIDIA's management library that are called: one GPU, 73 percent busy.
+# A stand-in for the functions of NVIDIA's management library that are called: one GPU, 73 percent
+# busy.
 NVML = """
 struct utilization { unsigned gpu, memory; };
 int nvmlInit_v2(void) { return CODE; }
@@ -142,7 +143,7 @@ def test_without_a_gpu_it_says_why_it_is_skipped(monkeypatch, capsys):
 
 def test_the_network_has_the_size_of_resnet_50():
     count = sum(weights.numel() for weights in make_resnet().parameters())
-    assert count == 25_557_032 - 2 * 64 * 7 * 7  # of which two of three channels are left out
+    assert count == 25_557_032 - 2 * 64 * 7 * 7  # of which two of three channels are omitted
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

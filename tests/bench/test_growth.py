@@ -1,4 +1,4 @@
-"""The figure for how evenly two workers share a job excludes what each uses to start."""
+"""The figure for how evenly two workers share a job excludes their start-up."""
 
 from tests.bench.bench_growth import _describe
 

@@ -1,4 +1,4 @@
-"""The workloads that ``bench_batch.py`` compares, each run in a process of its own.
+"""The workloads that ``bench_batch.py`` compares, each run in a separate process.
 
 ``python variants.py NAME --images IDX --weights PTH --output DIRECTORY`` runs one of them and
 prints one JSON line: rows, CPU-seconds and wall seconds from after the imports to the end, the

@@ -29,7 +29,7 @@ _MESSAGES = load_discovery().messages
 
 @dataclass(frozen=True)
 class LocalDataflow:
-    """A running emulator, by plain HTTP, with a bucket and a spec for every entry file."""
+    """A running emulator, called by plain HTTP, with a bucket and a spec for every entry file."""
 
     info: daemon.EmulatorInfo
     env: Mapping[str, str]
@@ -64,7 +64,7 @@ class LocalDataflow:
         return job_id
 
     def wait(self, job_id: str, *states: str) -> dict[str, Any]:
-        """Wait until a job has ended, or is in one of the states; return it as a whole."""
+        """Wait until a job has ended, or is in one of the states; return the whole job."""
         deadline = time.monotonic() + _DEADLINE_SEC
         while True:
             job: dict[str, Any] = self.call("GET", f"jobs/{job_id}?view=JOB_VIEW_ALL")
@@ -105,7 +105,7 @@ class Launched:
 
 
 class Faults:
-    """The faults of a running emulator, by its control API."""
+    """The faults of a running emulator, through its control API."""
 
     def __init__(self, dataflow_endpoint: str) -> None:
         self._url = f"{dataflow_endpoint}emulator/faults"

@@ -1,4 +1,4 @@
-"""Beam's own DataflowRunner submits directly: it runs, waits, queries metrics, cancels."""
+"""Beam's own DataflowRunner submits jobs, waits, queries metrics and cancels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attacker can reach of a running job: its sockets, its files, and what outlives it."""
+"""What an attacker can reach of a running job: its sockets, its files, and leftovers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Running:
-    """A job that sleeps, in an emulator of its own."""
+    """A job that sleeps, in a separate emulator."""
 
     info: daemon.EmulatorInfo
     output: Path
@@ -146,7 +146,7 @@ def test_every_socket_of_a_running_job_is_on_loopback(running: Running) -> None:
 def test_the_data_of_a_job_is_not_served_to_other_machines(running: Running) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # It sends nothing: only the address is needed.
+            probe.connect(("192.0.2.1", 9))  # It sends nothing, because only the address is needed.
             address = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but the loopback's")

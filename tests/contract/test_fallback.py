@@ -1,4 +1,4 @@
-"""The fallbacks of ``flexpack run``; the running emulator plays the failures."""
+"""The fallbacks of ``flexpack run``; the running emulator simulates the failures."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_without_wait_fallbacks_are_tried_until_workers_have_started(
     assert faults.met() == ["no-capacity"]
     assert "Launched climbs-on-2 in europe-west4." in printed
     assert "The job has what was requested: accelerator, machine type, disk, image." in printed
-    (job_id,) = re.findall(r"The job goes on\. Follow it:  flexpack jobs wait (\S+)", printed)
+    (job_id,) = re.findall(r"The job keeps running\. Follow it:  flexpack jobs wait (\S+)", printed)
     region = "--region=europe-west4"
     flexpack = (str(BIN / "flexpack"), "jobs")
     texts = run(*flexpack, "messages", job_id, region, "--importance=detailed",

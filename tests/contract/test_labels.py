@@ -1,4 +1,4 @@
-"""The launcher and the local Dataflow take the same labels."""
+"""The launcher and the local Dataflow accept the same labels."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One table of expressions and values, which the check and the local Dataflow judge alike.
 
-UNCONFIRMED: that Dataflow requires the whole value to match. Both require it, so a value that
-passes here passes there in either case.
+UNCONFIRMED: that Dataflow requires the whole value to match. Both require it, so in either case
+a value that passes here also passes there.
 """
 
 import time

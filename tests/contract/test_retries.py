@@ -1,4 +1,4 @@
-"""Our own client meets the faults of the running emulator: what it repeats, what it does not."""
+"""Our own client meets the faults of the running emulator: which calls it repeats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAUNCH = "dataflow.projects.locations.flexTemplates.launch"
 GET = "dataflow.projects.locations.jobs.get"
 LIST = "dataflow.projects.locations.jobs.list"
 MESSAGES = "dataflow.projects.locations.jobs.messages.list"
-# Nothing runs for long: the image is unknown, and the job fails when it pulls it.
+# Nothing runs for long, because the image is unknown and the job fails when it pulls it.
 SPEC = '{"image": "test/unknown", "sdkInfo": {"language": "PYTHON"}}'
 
 _numbers = itertools.count()
@@ -73,7 +73,8 @@ def request_of(spec_path: str) -> Callable[[str], LaunchFlexTemplateRequest]:
     ("fault", "fields", "times_met"),
     [
         ("drop-after", {}, 1),
-        ("drop-after", {"count": 2}, 1),  # The second one never strikes: nothing is repeated.
+        # The second one never strikes, because nothing is repeated.
+        ("drop-after", {"count": 2}, 1),
         ("503-after", {}, 1),
         ("delay-after", {"delaySec": 2.5}, 1),  # Longer than the client waits.
         ("drop", {}, 1),

@@ -1,4 +1,4 @@
-"""Only local programs get in, nothing too large, and no file outside the data folder is touched."""
+"""Only local programs get in, large requests are refused, and files elsewhere are not touched."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ports(local_dataflow: LocalDataflow) -> tuple[int, int]:
 def test_only_the_loopback_interface_listens(ports: tuple[int, int]) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("192.0.2.1", 9))  # It sends nothing: only the address is needed.
+            probe.connect(("192.0.2.1", 9))  # It sends nothing, because only the address is needed.
             address = probe.getsockname()[0]
     except OSError:
         pytest.skip("this machine has no address but the loopback's")

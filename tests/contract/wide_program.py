@@ -1,4 +1,4 @@
-"""Entry file of a template that uses much of Beam's batch model, a feature per line."""
+"""Entry file of a template that uses much of Beam's batch model, one feature per line."""
 
 import apache_beam as beam
 from apache_beam import pvalue

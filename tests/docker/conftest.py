@@ -36,7 +36,7 @@ def docker_project(project: Project, tmp_path_factory: pytest.TempPathFactory) -
     if problem := Docker().find_problem():
         pytest.skip(f"docker: {problem}")
     build_args = dict(project.build_args)
-    if project.volumes:  # Docker's builder sees no folder of this machine.
+    if project.volumes:  # Docker's builder cannot see the folders of this machine.
         python = standins.add_folders(build_args["PYTHON_IMAGE"], project.volumes)
         build_args["PYTHON_IMAGE"] = python
     for image in build_args.values():

@@ -1,4 +1,4 @@
-"""A real registry on this machine, for images that are pushed."""
+"""A real registry on this machine, for pushed images."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_base_that_cannot_be_had_leaves_what_is_written_down(kit, tmp_path, cl
     assert f"its registry {registry.host} does not answer: [Errno" in gone.stderr
     for failed in (done, gone):
         assert f"flexpack: PYTHON_IMAGE: {registry.host}/base: its registry" in failed.stderr
-        assert "docker/bases.txt is as it was" in failed.stderr
+        assert "docker/bases.txt did not change" in failed.stderr
     assert (kit / PINS).read_text() == written
 
 

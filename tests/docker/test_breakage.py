@@ -19,7 +19,7 @@ ARM64 = 183
 
 @contextlib.contextmanager
 def broken(image, name, *settings):
-    """Open an image's files for damage; at the end they become an image of that name."""
+    """Open an image's files to damage them; at the end they become an image of that name."""
     container = standins.run("buildah", "from", "--pull-never", image)
     try:
         yield Path(standins.run("buildah", "mount", container))

@@ -1,4 +1,4 @@
-"""The check that stops a build whose parts do not belong together."""
+"""The check that stops a build whose parts do not match."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_belongs_together_passes(check):
 def test_another_beam_in_the_boot_image(check):
     (problem,) = check(boot_version="2.73.0")
     assert "boot program of Beam 2.73.0" in problem
-    assert f"give the image of Beam {BEAM}" in problem
+    assert f"use the image of Beam {BEAM}" in problem
 
 
 def test_another_python_in_the_boot_image(check):

@@ -47,7 +47,7 @@ def builds():
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A project with more in it than goes into an image."""
+    """A project that contains more than goes into an image."""
     root = tmp_path_factory.mktemp("project")
     for folder in ("docker", "template"):
         shutil.copytree(PROJECT_ROOT / folder, root / folder)

@@ -1,7 +1,7 @@
-"""The same Dockerfile, built by Docker's own builder, by ``make image`` and as on Cloud Build.
+"""The same Dockerfile, built with Docker, by ``make image`` and as on Cloud Build.
 
-Takes minutes, because it shares no layer with buildah; what both have in common is tested with
-buildah. ``make test-wide`` runs it.
+It takes minutes, because it shares no layers with buildah; everything that both have in common
+is tested with buildah. ``make test-wide`` runs it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_a_base_for_another_processor_is_named(docker_project, tmp_path):
     name = "localhost/flexpack-arm:1"
     standins.run("docker", "import", str(tmp_path / "arm.tar"), name)
     try:
-        with pytest.raises(ImageError, match="another processor; give one for linux/amd64"):
+        with pytest.raises(ImageError, match="another processor; use one for linux/amd64"):
             docker_project.build("arm", PYTHON_IMAGE=name)
     finally:
         standins.run("docker", "rmi", name)

@@ -60,13 +60,13 @@ def test_an_image_is_measured(engine, program_image):
     size = measure_image(program_image, engine)
     (layer,) = size.layers
     assert 0 < layer.compressed_bytes < layer.unpacked_bytes
-    # docker saves layers as they lie on its disk.
+    # docker saves layers as they are on its disk.
     assert size.is_exact is (engine.name == "buildah")
 
 
 @pytest.fixture
 def tag(engine, program_image):
-    """Give the image more names; they are removed at the end."""
+    """Give the image more names, which are removed at the end."""
     names = []
 
     def add(name):

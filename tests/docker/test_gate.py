@@ -42,7 +42,7 @@ def test_code_that_cannot_be_imported_is_found_before_the_push(project, image):
             build_image(options, root=project.root, engine=project.engine, push=True)
         assert "template/models/broken.py" in str(failure.value)
         assert "No module named 'no_such_package'" in str(failure.value)
-        # There is no such registry: the push has been tried.
+        # There is no such registry, which shows that the push was attempted.
         with pytest.raises(ImageError, match="localhost:1/flexpack:broken: cannot be pushed"):
             build_image(options, root=project.root, engine=project.engine, push=True, test=False)
     standins.run("buildah", "rmi", "localhost:1/flexpack:broken")

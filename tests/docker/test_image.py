@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
 
 def test_both_roles_and_the_users_model_work(project, image, tmp_path):
-    from cyclonedx.validation.json import JsonStrictValidator  # takes seconds, of each worker
+    from cyclonedx.validation.json import JsonStrictValidator  # takes seconds, on each worker
 
     (tmp_path / "model.json").write_text('{"factor": 2}')
     (tmp_path / "rows.csv").write_text("x\n1\n2\n3\n")
@@ -87,10 +87,11 @@ def test_all_code_is_in_the_image_and_may_be_read_by_anybody(project, image):
 def test_a_change_of_the_code_is_one_small_new_layer(project, image):
     changed = project.build_changed("two", "sources/csv.py")
     before, after = (Buildah().read_config(name).diff_ids for name in (image, changed))
-    # The last is the code of projects, a few KB, which buildah makes again above a changed layer.
+    # The last is the code of projects, a few KB, which buildah makes again on top of a changed
+    # layer.
     assert before[:-2] == after[:-2]
     assert before[-2] != after[-2]
-    # The sources compressed, and no bytecode: it grows with the code and with nothing else.
+    # The compressed sources without bytecode, so it grows only with the code.
     sources = sum(path.stat().st_size for path in (project.root / "template").rglob("*.py"))
     assert compressed_size(after[-2]) <= 0.4 * sources
     again = project.build("again")

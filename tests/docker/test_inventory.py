@@ -1,4 +1,4 @@
-"""What docker/inventory.py finds out about programs and packages; ``test_image`` runs it in one."""
+"""What docker/inventory.py finds out; ``test_image`` runs it in an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image on the local Dataflow; ``test_projects`` runs a job in one."""
+"""An image on the local Dataflow; ``test_projects`` runs a job in an image."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_image_may_be_a_layout_beside_the_file_that_names_it(project, tmp_pat
     images = tmp_path / "images.toml"
     images.write_text(f'["{IMAGE}"]\noci = "oci:layout"\nenv = {{ OWN = "variable" }}\n')
     try:
-        # In a process of its own, because the container ends with it.
+        # In a separate process, because the container ends with it.
         done = run(sys.executable, "-c", USE_LAYOUT, str(images), IMAGE, env=os.environ)
     finally:
         standins.run("buildah", "rmi", f"localhost{tmp_path}/layout")
@@ -65,7 +65,7 @@ def test_an_image_may_be_named_by_the_digest_that_a_push_reports(project, regist
     standins.run("buildah", "rmi", made)
     images = tmp_path / "images.toml"
     images.write_text(f'["{IMAGE}"]\noci = "{name}@{digest}"\nenv = {{ OWN = "variable" }}\n')
-    # In a process of its own, because the container ends with it.
+    # In a separate process, because the container ends with it.
     done = run(sys.executable, "-c", USE_LAYOUT, str(images), IMAGE, env=os.environ)
     assert done.stdout == "/usr/local/bin/python / variable\n"
     standins.run("buildah", "rmi", made)

@@ -90,7 +90,8 @@ def test_what_the_template_imports_is_in_the_layers_that_users_share():
         for name in find_imports(path)
         if name in distributions and name not in ("template", "launcher", "google")
     }
-    # A model file's packages are in the project's layer, and imported only if there is such a file.
+    # A model file's packages are in the project's layer, and are imported only if there is such a
+    # file.
     by_file = {"joblib", "onnxruntime", "safetensors", "scikit-learn", "skops", "transformers"}
     by_file |= {"xgboost", "xgboost-cpu"}
     assert imported - by_file <= set(TEMPLATE_PACKAGES)

@@ -36,7 +36,7 @@ def varint(value: int) -> bytes:
 
 
 def build_onnx(weights: list[float]) -> bytes:
-    """Return a model of ONNX that maps x (n, 2) to the product with two weights (n, 1).
+    """Return an ONNX model that maps x (n, 2) to the product with two weights (n, 1).
 
     https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
     """

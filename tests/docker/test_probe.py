@@ -1,6 +1,6 @@
 """What docker/probe.py finds out about code, packages and the user's model.
 
-Here this environment stands in for an image; ``test_image`` runs it in one.
+Here this environment stands in for an image; ``test_image`` runs the probe in a real one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ print(json.dumps(eval(sys.argv[2])))
 
 @pytest.fixture
 def ask(tmp_path):
-    """Evaluate an expression beside the probe's functions, with ``own`` as the user's code."""
+    """Evaluate an expression with the probe's functions and ``own`` as the user's code."""
     (tmp_path / "own").mkdir()
 
     def run(expression):

@@ -1,4 +1,4 @@
-"""Failing launches, and what the user reads then."""
+"""Failing launches, and what the user sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models without a class in folders of Cloud Storage, by batch and streaming jobs."""
+"""Models without a class in Cloud Storage folders, in batch and streaming jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def specs(lake, emulator_env):
 
 @pytest.fixture
 def upload(lake, tmp_path):
-    """Put a model of a kind into a folder of Cloud Storage; return it and the folder."""
+    """Put a model of a kind into a Cloud Storage folder; return it and the folder."""
 
     def upload(kind):
         if framework := FRAMEWORKS.get(kind):

@@ -73,7 +73,7 @@ def test_from_init_to_predictions(kind, outside, make, emulator):
 
     again = run("flexpack", "init", name, env=env, cwd=folder, status=2)
     assert again.stderr == (
-        f"flexpack: NAME '{name}': is there already, and nothing is overwritten\n"
+        f"flexpack: NAME '{name}': already exists, and nothing is overwritten\n"
     )
 
 
@@ -88,7 +88,7 @@ def _keep_weights_in_a_folder(project: Path) -> str:
 
 
 def test_files_that_are_not_there(outside, make):
-    """A typo overwrites none of the user's data, and nothing is launched without its input."""
+    """A typo never overwrites the user's data, and nothing is launched without its input."""
     folder, env = outside
     run("flexpack", "init", "typos", env=env, cwd=folder)
     sample = folder / "typos/data/sample.csv"
@@ -117,7 +117,7 @@ def test_files_that_are_not_there(outside, make):
 
 
 def test_in_the_cloud_for_which_the_local_dataflow_stands(outside, make, emulator):
-    """The Makefile's other way: templates in a bucket, from an image that already exists."""
+    """The Makefile's other method: templates in a bucket, from an image that already exists."""
     folder, env = outside
     if not (folder / "my_table").exists():
         run("flexpack", "init", "my_table", env=env, cwd=folder)

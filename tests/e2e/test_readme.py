@@ -1,4 +1,4 @@
-"""The sessions of the README and of the rooms' pages, run as a reader would run them.
+"""The sessions of the README and of the other pages, run as a reader would run them.
 
 ``<!-- session: NAME -->`` before a console block makes its ``$`` lines part of a shell session of
 that name; ``fails`` after the name says that they exit with an error. ``<!-- run: NAME -->``
@@ -59,7 +59,7 @@ def read_blocks() -> list[Block]:
 
 
 def read_documents() -> str:
-    """Return all pages as one text: sessions begin in the README and go on in the others."""
+    """Return all pages as one text: sessions begin in the README and continue in the others."""
     return "\n".join((PROJECT_ROOT / name).read_text() for name in DOCUMENTS)
 
 
@@ -162,7 +162,7 @@ def test_own_model(project):
 @pytest.mark.gcloud
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 def test_in_a_project(project, garments):
-    """The local Dataflow stands for the project, and its own image for the one that is built."""
+    """The local Dataflow stands in for the project, and its own image for the one that is built."""
     (block,) = (block for block in read_blocks() if block.kind == "shell")
     script = [
         "set -euo pipefail",
@@ -205,7 +205,7 @@ def test_the_shown_model_is_the_one_that_init_writes():
 
 
 def test_a_model_with_more_than_weights(tmp_path):
-    """The class that the template's page shows, with a folder as it describes it."""
+    """The class that the template's page shows, with a folder as described there."""
     page = (PROJECT_ROOT / "template/README.md").read_text()
     (code,) = (each for each in re.findall(r"```python\n(.*?)```", page, re.S) if "plans" in each)
     names: dict[str, Any] = {}

@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).with_name("stream_program.py")
 
 @pytest.fixture
 def submit(lake, emulator, emulator_env, request, tmp_path) -> Iterator:
-    """Submit a program on topics of the test; the job is cancelled after it."""
+    """Submit a program on the test's topics; the job is cancelled after the test."""
     from tests.pubsub_client import Topic
 
     jobs = []

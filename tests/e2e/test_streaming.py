@@ -59,7 +59,7 @@ def topics(request):
 
 @pytest.fixture
 def launch(lake, emulator_env, spec, staged_weights, topics, request):
-    """Launch the template on the topics of the test; the job is cancelled after it."""
+    """Launch the template on the test's topics; the job is cancelled after the test."""
     started = []
 
     def launch(**parameters):
@@ -202,7 +202,7 @@ def test_every_socket_of_a_running_stream_is_on_loopback(launch, topics, emulato
 
 
 def test_messages_one_by_one(launch, lake, topics, pictures):
-    """They are still predicted in batches; without a topic dead letters go to files."""
+    """They are still predicted in batches; without a topic, dead letters go to files."""
     images, predictions, _ = topics
     job = launch(
         max_batch_duration_ms=1_000,
@@ -307,7 +307,7 @@ def test_nothing_is_lost_when_a_worker_and_the_executor_are_killed(
     check_predictions(predictions.received, expected, range(count))
     reported = job.messages()
     assert "was killed by signal 9 (SIGKILL)" in reported
-    assert "Another takes its place" in reported
+    assert "A new one takes its place" in reported
     job.drain()
     assert "are not acknowledged" not in job.messages()
     counted = job.metrics()
@@ -354,7 +354,7 @@ def test_nothing_is_lost_when_pubsub_is_restarted(launch, topics, pictures, expe
 
 
 def test_without_pubsub_a_streaming_job_says_what_is_missing(tmp_path):
-    """The program is searched beside gcloud; without gcloud on the path it is not found."""
+    """The program is looked up next to gcloud; without gcloud on the path it is not found."""
     assert find_program({"PATH": str(tmp_path)}) is None
     info = daemon.EmulatorInfo(pid=1, dataflow_port=2, storage_port=3, data_dir=tmp_path)
     assert "PUBSUB_EMULATOR_HOST" not in daemon.shell_variables(info, project="p")

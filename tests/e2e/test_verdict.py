@@ -1,4 +1,4 @@
-"""A run that predicts too little fails as a job, and leaves its files and its record."""
+"""A run that predicts too little fails its job, and leaves its files and its record."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_pattern_finds_each_object_with_its_generation(lake, launch, image_set
         f"  predictions   gcloud storage cat '{output}-?????-of-?????.jsonl'",
         f"  dead letters  gcloud storage cat '{output}-errors-*.jsonl'",
         f"    1 x {record['dead_letter_reasons'][0]['reason']}",
-        "    1 file could not be read at all; a file counts as one row",
+        "    1 file could not be read at all; each counts as one row",
         f"  record        gcloud storage cat '{output}-run.json'",
     ]
     assert record["input"]["files"] == [

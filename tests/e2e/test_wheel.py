@@ -1,4 +1,4 @@
-"""The wheel without extras: a launcher that needs neither a checkout nor Beam nor torch."""
+"""The wheel without extras is a launcher that needs neither a checkout nor Beam nor torch."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_it_builds_launches_and_follows(flexpack, lake, staged_images, staged_we
 def test_it_checks_its_own_files_in_an_empty_folder(flexpack, environment):
     printed = flexpack("check").stdout
 
-    assert printed.startswith("0 ERROR, 0 WARNING; looked at ")
+    assert printed.startswith("0 ERROR, 0 WARNING; checked ")
     assert f"{environment}" in printed
     for name in ("docker/Dockerfile", "locks/cu130/beam.txt", "template/main.py", "batch.json"):
         assert name in printed

@@ -1,7 +1,7 @@
 """Kills processes of jobs and of the local Dataflow, over and over: ``make test-kill``.
 
 Each round kills one process with signal 9 at a random moment, in batch and in streams: a worker,
-the executor, the launcher, the local Dataflow. In the end every row must be there exactly once. A
+the executor, the launcher, the local Dataflow. In the end every row must be present exactly once. A
 stream whose executor was killed may predict a message twice, but must lose none. No process and no
 temporary folder may be left over.
 """
@@ -54,7 +54,7 @@ def main():
 
 
 def play(rig, name, rng):
-    """Play one round; return what happened in words.
+    """Run one round; return a description of what happened.
 
     Raises:
         AssertionError: a row is missing or duplicated, or something is left over.
@@ -132,7 +132,7 @@ def play_stream(rig, victim, rng):
     assert job.drain() is JobState.DRAINED, job.texts()
     assert_nothing_left(job)
     twice = len(predictions.received) - _MESSAGES
-    # A bundle's predictions are published when it is done, so a worker's death repeats none.
+    # A bundle's predictions are published when it is done, so a worker's death does not repeat any.
     assert victim == "executor" or not twice, f"{twice} messages came twice"
     return f"{job.id} DRAINED, {twice} of {_MESSAGES} messages twice, none lost"
 

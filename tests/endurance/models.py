@@ -1,4 +1,4 @@
-"""Models of the endurance runs: slow enough to be killed in the middle, or to be replaced."""
+"""Models of the endurance runs: slow enough to be killed or replaced while they predict."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from template.model import BaseModel
 
 
 class SlowModel(BaseModel):
-    """Predicts a row's square, a block in a fifth of a second."""
+    """Predicts a row's square, and takes a fifth of a second per block."""
 
     def load_model(self, path):
         return True
@@ -22,7 +22,7 @@ class SlowModel(BaseModel):
 
 
 class VersionedModel(BaseModel):
-    """Predicts the version that its file holds, so that each update shows."""
+    """Predicts the version that its file holds, so that each update is visible."""
 
     def load_model(self, path):
         with download_file_to_localfs(path) as file, open(file) as text:

@@ -1,4 +1,4 @@
-"""A local Dataflow of its own with the kit's templates, and the processes of its jobs."""
+"""A separate local Dataflow with the kit's templates, and the processes of its jobs."""
 
 import contextlib
 import os
@@ -133,7 +133,7 @@ class RunningJob:
 
 
 def wait_until(condition, problem, timeout_sec=_DEADLINE_SEC):
-    """Wait until a condition is true and return its value; fail when the time is over."""
+    """Wait until a condition is true and return its value; fail when the time is up."""
     deadline = time.monotonic() + timeout_sec
     while not (value := condition()):
         assert time.monotonic() < deadline, problem

@@ -1,4 +1,4 @@
-"""The soak test reports what grows, and nothing else."""
+"""The soak test reports everything that grows, and nothing else."""
 
 from tests.endurance.soak import judge
 

@@ -86,7 +86,7 @@ def work(name, seed, numbers, *, raises=False):
 
 
 def report(name, outcome, seed):
-    """Print the failures; keep the inputs of sources in files."""
+    """Print the failures, and keep the inputs of sources in files."""
     for number, problem in outcome.failures:
         path = ""
         if name == "sources":

@@ -2,7 +2,7 @@
 
 The servers are the real ones, with real stores; jobs are recorded, and nothing runs them. Every
 answer must be a success, a 4xx or a 501, on a connection that stays open. Whatever a request has
-stored, the listings after it must work.
+stored, the following listings must work.
 """
 
 import contextlib
@@ -164,7 +164,7 @@ class Apis:
         self._stack.close()
 
     def check(self, seed, number):
-        """Send one request, then ask for the listings.
+        """Send one request, then request the listings.
 
         Raises:
             AssertionError: an answer that no client expects, or a traceback.

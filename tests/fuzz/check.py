@@ -41,7 +41,7 @@ def check_input(format_, data, number, folder):
 
 
 def check_file(format_, data, number, folder):
-    """Read a file; every third with a key column, every fifth with one that is passed through."""
+    """Read a file, every third with a key column, every fifth with a passed-through column."""
     key_column = "id" if number % 3 == 0 and format_ in ("csv", "jsonl", "parquet") else None
     passed = {"idx": "image", "images": "image", "jsonl": "x", "csv": "age", "parquet": "n"}
     settings = ReadSettings(
@@ -93,7 +93,7 @@ def _check_block(block):
 
 
 def check_message(data, number):
-    """Decode a message; for some, attributes and parameter say what it holds."""
+    """Decode a message; for some, attributes and a parameter say what it holds."""
     types = (None, None, "application/json", "image/png", "application/octet-stream", "x/\xff")
     content_type = types[number % len(types)]
     settings = MessageSettings(

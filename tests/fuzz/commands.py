@@ -1,7 +1,7 @@
 """Malformed specs, metadata, entry files and arguments for ``flexpack``, in process.
 
-Every command must end with status 0, 1 or 2 and without a traceback. What it launches goes to the
-servers of ``apis``, where nothing runs.
+Every command must end with status 0, 1 or 2 and without a traceback. Its launches go to the servers
+of ``apis``, where nothing runs.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ class Commands:
         arguments = make(rng, spec)
         if rng.random() < 0.5:
             place = rng.randrange(1, len(arguments))
-            # An argument of a process holds no zero byte.
+            # A process argument cannot contain a zero byte.
             arguments[place] = spoil_text(rng, arguments[place]).replace("\0", "")
         if rng.random() < 0.1:
             del arguments[rng.randrange(1, len(arguments))]

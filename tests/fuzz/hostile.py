@@ -1,4 +1,4 @@
-"""Values that no reader expects, and how they get into texts, JSON and bytes."""
+"""Values that no reader expects, and functions that put them into texts, JSON and bytes."""
 
 import copy
 import json

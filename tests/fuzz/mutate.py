@@ -47,7 +47,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def make_input(seed, number, of=None):
-    """Return format and bytes of an input, made of seeds by format; default those of sources."""
+    """Return format and bytes of an input, made from seeds by format (default: sources' seeds)."""
     rng = random.Random(f"{seed}-{number}")
     of = of or seeds()
     format_ = rng.choice(list(of))

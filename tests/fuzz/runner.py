@@ -1,7 +1,7 @@
 """Workers that read malformed inputs, and one process that watches them.
 
-A worker reports each input that it begins, so the input that ended or stopped it is known; the next
-worker continues after it.
+A worker reports each input before it reads it, so the input that ended or blocked the worker is
+known; the next worker continues after it.
 """
 
 import json
@@ -20,9 +20,9 @@ _WORKERS = min(2, os.cpu_count() or 1)
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A subject of fuzzing: it reads ``inputs`` inputs, each within ``max_seconds``.
+    """Something to fuzz, which reads ``inputs`` inputs, each within ``max_seconds``.
 
-    No input begins after ``seconds``, but at least one is read.
+    No input is begun after ``seconds``, but at least one is read.
     """
 
     inputs: int
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """How many inputs began and ended, and what was wrong with each that failed."""
+    """How many inputs were begun and finished, and what was wrong with each that failed."""
 
     read: int = 0
     ended: int = 0

@@ -1,4 +1,4 @@
-"""The fuzzing rig: the inputs that it makes, and that it misses no failure."""
+"""The fuzzing rig makes the right inputs and misses no failure."""
 
 import random
 import sqlite3

@@ -1,4 +1,4 @@
-"""Tracebacks that any thread logs."""
+"""Collects tracebacks that any thread logs."""
 
 import logging
 import traceback

@@ -59,7 +59,7 @@ def _find_version(package: str) -> str | None:
 
 
 def measure(side: str, run: Run, timeout_sec: float) -> dict:
-    """Run a side in a process of its own; return its figures, or why there are none."""
+    """Run a side in a separate process; return its figures, or why there are none."""
     processes = multiprocessing.get_context("forkserver")
     # Imported once for all sides: importing torch and Beam takes longer than most of them run.
     processes.set_forkserver_preload(["tests.gpu.sides"])
@@ -87,7 +87,7 @@ def read_values(output: Path, stem: str) -> dict[str, int]:
 
 
 def compare(sides: dict[str, dict], output: Path) -> None:
-    """Add to flexpack's figures how they and its predictions compare with the others."""
+    """Add to flexpack's figures a comparison of them and its predictions with the other sides."""
     flexpack = sides.get("flexpack", {})
     if not flexpack.get("rows_per_sec"):
         return
@@ -102,7 +102,7 @@ def compare(sides: dict[str, dict], output: Path) -> None:
 
 
 def find_cases(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
-    """Return precision, workload and side of each run, the most telling ones first."""
+    """Return precision, workload and side of each run, the most informative ones first."""
     return [
         (precision, name, side)
         for group in (("raw", "flexpack"), ("per_element",))
@@ -170,7 +170,7 @@ def report(text: str) -> None:
 
 
 def find_errors(results: dict) -> list[str]:
-    """Return the errors of all sides, but not that there was no time for one."""
+    """Return the errors of all sides, except that there was no time for one."""
     return [
         f"{name} {precision} {side}: {run['error']}"
         for name, precisions in results.items()
@@ -233,7 +233,7 @@ def main() -> int:
 
 
 def write_json(path: Path, document: dict) -> None:
-    """Write a file that is whole at every moment."""
+    """Write a file that is complete at every moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     newer = path.with_name(f"{path.name}.new")
     newer.write_text(json.dumps(document, indent=2) + "\n")

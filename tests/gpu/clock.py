@@ -1,6 +1,6 @@
-"""When a side of the benchmark predicted, and how busy the GPU was meanwhile.
+"""Records when a side of the benchmark predicted, and how busy the GPU was meanwhile.
 
-The busy share is that of NVIDIA's management library: the share of the last sample period in which
+The busy share comes from NVIDIA's management library: the share of the last sample period in which
 a kernel ran. https://docs.nvidia.com/deploy/nvml-api/
 """
 
@@ -25,14 +25,14 @@ class Clock:
         self._samples: list[tuple[float, int]] = []
 
     def begin(self) -> None:
-        """Note that a forward pass begins."""
+        """Record that a forward pass begins."""
         with self._lock:
             if not self._began:
                 self._began = time.monotonic()
                 threading.Thread(target=self._sample, daemon=True).start()
 
     def end(self, rows: int) -> None:
-        """Note that results of more rows are in the CPU's memory."""
+        """Record that results of more rows are in the CPU's memory."""
         with self._lock:
             self._ended = time.monotonic()
             self._rows += rows

@@ -1,6 +1,6 @@
 """Tests that need a CUDA device; without one they are skipped with the reason.
 
-``FLEXPACK_GPU_TESTS_ON=cpu`` runs those that need no CUDA on the CPU, so that their code is tried.
+``FLEXPACK_GPU_TESTS_ON=cpu`` runs those that do not need CUDA on the CPU, to try their code.
 ``FLEXPACK_GPU_OUTCOMES`` names a file that gets a line of JSON for each test as it ends.
 """
 
@@ -18,7 +18,7 @@ OUTCOMES = os.environ.get("FLEXPACK_GPU_OUTCOMES")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark of tests that a CPU cannot stand in for."""
+    """Declare the mark of tests that cannot run on a CPU instead."""
     config.addinivalue_line("markers", "cuda: needs CUDA itself, not only a device of torch")
 
 

@@ -1,4 +1,4 @@
-"""Runs the tests and the benchmark of a GPU within a time, and writes both into one JSON file.
+"""Runs the GPU tests and benchmark within a time limit, and writes both results into one JSON file.
 
 ``python -m tests.gpu.everything RESULT`` takes six minutes at most. The file is written again after
 each test and each figure, so what was found stays if a later step fails, hangs or is killed. Exits
@@ -36,12 +36,12 @@ _TESTS_SHARE = 0.4
 def run_tests(
     device: str, limit_sec: float, outcomes: Path, seen: Callable[[], None]
 ) -> str | None:
-    """Run the tests; ``outcomes`` gets a line for each. Return why they did not end by themselves.
+    """Run the tests; ``outcomes`` gets a line for each. Return why they had to be stopped.
 
     ``seen`` is called while they run, about twice a second.
     """
     variables = {"FLEXPACK_GPU_TESTS_ON": device, "FLEXPACK_GPU_OUTCOMES": str(outcomes)}
-    # Plugins of the machine, and the settings of the kit, which name its own, do not matter here.
+    # The machine's plugins, and the kit's settings, which name its own plugins, do not matter here.
     variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-m", "pytest", "tests/gpu", "-v", "-p", "no:cacheprovider"]
     command += ["--confcutdir=tests/gpu", "-c", os.devnull, f"--rootdir={_ROOT}"]

@@ -1,4 +1,4 @@
-"""Why this machine has no CUDA device to test or measure on."""
+"""Finds why this machine has no CUDA device to test or measure on."""
 
 from __future__ import annotations
 

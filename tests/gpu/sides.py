@@ -51,7 +51,7 @@ class Run:
 
 
 def run_raw(run: Run) -> None:
-    """A loop: threads read and decode ahead, pinned bytes move, one thread predicts and writes."""
+    """A loop: threads read and decode ahead; one copies pinned bytes, predicts and writes."""
     model = run.make_model()
     network = model.ensure_model()
     declared = model.images.declared
@@ -79,7 +79,7 @@ def run_raw(run: Run) -> None:
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterator, count: int) -> Iterator:
-    """Yield results in order, with several calls under way."""
+    """Yield results in order, with several calls in progress."""
     waiting = []
     for item in items:
         waiting.append(pool.submit(function, item))
@@ -177,6 +177,6 @@ def run_side(side: str, run: Run, result: Path) -> None:
     try:
         SIDES[side](run)
         figures = CLOCK.figures()
-    except BaseException:  # whatever it is, the other sides go on
+    except BaseException:  # whatever it is, the other sides continue
         figures = {"error": traceback.format_exc().strip()[-2000:]}
     result.write_text(json.dumps(figures))

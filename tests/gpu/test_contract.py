@@ -1,4 +1,4 @@
-"""The device contract on a real GPU, a hidden GPU, a broken driver, and after a loss."""
+"""The device contract on a GPU: usable, hidden, with a broken driver, and lost."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Memory of a GPU: halving if it is short, updates, and no leftover copies of the weights."""
+"""GPU memory: halving when it runs short, updates, and no leftover copies of the weights."""
 
 import gc
 import os

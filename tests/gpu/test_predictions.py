@@ -1,7 +1,7 @@
 """Predictions on a GPU against those of torch on the CPU, within stated bounds.
 
-A score may differ by a share of the largest: cuDNN's convolutions round to TF32 (10 bits of
-mantissa, as float16), bfloat16 keeps 7.
+A score may differ by a share of the largest score: cuDNN's convolutions round to TF32 (10
+bits of mantissa, like float16), and bfloat16 keeps 7 bits.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """What the GPU benchmark predicts: networks, their models and input files.
 
-Weights are random and files are drawn, so that a bare machine needs neither; the speed does not
+Weights are random and files are drawn, so a bare machine needs neither; the speed does not
 depend on them.
 """
 
@@ -77,7 +77,7 @@ class Workload(BaseModel):
         raise NotImplementedError
 
     def load_model(self, path: str) -> nn.Module:
-        """Return the network on the device, warm."""
+        """Return the network on the device, warmed up."""
         torch.manual_seed(0)
         network = self.make_network().to(self.device).eval()
         declared = self.images.declared

@@ -1,4 +1,4 @@
-"""The local Dataflow's service in a thread. Only its jobs are not real: they do what tests say."""
+"""The local Dataflow's service in a thread; only its jobs are not real, but follow the tests."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _WAYS = {
 
 @dataclass(frozen=True)
 class Parts:
-    """What a service is made of."""
+    """The parts of a service."""
 
     app: Starlette
     jobs: JobStore
@@ -99,7 +99,7 @@ def open_parts(
 
 
 class Answers(FaultQueue):
-    """The faults, and foreign answers: from a proxy, or for methods that the service lacks."""
+    """The faults, and answers of others: from a proxy, or for methods that the service lacks."""
 
     def __init__(self, method_ids: Collection[str]) -> None:
         super().__init__(method_ids)
@@ -141,7 +141,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happens to a launched job at once.
+    """What happens to a launched job immediately.
 
     ``document`` replaces fields of the job, as a launcher does after staging it.
     """
@@ -202,12 +202,12 @@ class Service:
         return [call.json for call in self.calls if call.verb == "PUT"]
 
     def fault(self, method_id: str, word: str, *, count: int = 1, delay_sec: float = 0.0) -> None:
-        """Queue a fault by the words of ``/emulator/faults``."""
+        """Queue a fault in the words of ``/emulator/faults``."""
         kind = FaultKind(word)
         self._answers.add(Fault(method_id=method_id, kind=kind, delay_sec=delay_sec), count)
 
     def add_job(self, name: str, state: str = "RUNNING", **document: Any) -> JobRecord:
-        """Add a job, a second younger than the last one."""
+        """Add a job, one second younger than the last one."""
         self.now += timedelta(seconds=1)
         return self._parts.jobs.create(
             project_id="my-project",

@@ -132,7 +132,7 @@ def test_the_installed_command_exits_with_the_status():
         (["try", "m:C", "--input", "a.csv"], "the following arguments are required: --model-path"),
         ([*TRY, "--rows", "0"], "--rows '0': expected a whole number of at least 1"),
         ([*TRY, "--parameters", "key_colum=a"], "no such parameter; did you mean 'key_column'?"),
-        ([*TRY, "--parameters", "output=a"], "--parameters output: does nothing in a try"),
+        ([*TRY, "--parameters", "output=a"], "--parameters output: has no effect in a try"),
         (
             [*TRY, "--parameters", "input=a"],
             "--parameters input: use its own flag or position instead",
@@ -192,7 +192,7 @@ def test_emulator_commands_where_none_runs(flexpack, tmp_path):
     status, out, _ = flexpack("emulator", "stop", "--data-dir", folder)
     assert (status, out) == (
         0,
-        f"No local Dataflow runs on {folder}; --data-dir names another folder.\n",
+        f"No local Dataflow runs on {folder}; use --data-dir to name another folder.\n",
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Bottom up: a module imports from its own layer and lower ones.
+# From the bottom up: a module imports from its own layer and lower ones.
 LAYERS = (
     {f"launcher.{name}" for name in ("errors", "extras", "finding", "image_reference", "kit")},
     {"launcher.google"},
@@ -29,11 +29,11 @@ LAYERS = (
     {"launcher.demo"},
     {"launcher.console"},
 )
-# Beside the layers: it imports none of them, so one typo cannot pass on both sides.
+# Outside the layers: it imports none of them, so a typo cannot be the same on both sides.
 EMULATOR = "launcher.emulator"
 DAEMON = "launcher.emulator.daemon"
 EXECUTOR = "launcher.emulator.executor"
-# Bottom up, like LAYERS. The executor process stands apart: nobody imports it.
+# Bottom up, like LAYERS. The executor process is separate; no module imports it.
 ROOMS = (
     {f"launcher.emulator.{name}" for name in ("gzip_requests", "labels", "strict_json")},
     {"launcher.emulator.storage"},
@@ -56,7 +56,7 @@ ROOMS = (
     {"launcher.emulator.foreground"},
     {DAEMON},
 )
-# A separate program, which the emulator starts: a client of the APIs that nobody imports.
+# A separate program, which the emulator starts: a client of the APIs that no module imports.
 CONSOLE = "launcher.console"
 # Shared by the two ends of the executor's pipes.
 EXECUTOR_MAY_IMPORT = {
@@ -65,7 +65,7 @@ EXECUTOR_MAY_IMPORT = {
 BEAM_INTERNALS = "launcher.emulator.executor.beam_internals"
 STARTS_EMULATORS = {"launcher.preflight", "launcher.commands", "launcher.demo"}
 
-# Runs in the environment of an image, in a process of its own.
+# Runs in the environment of an image, in a separate process.
 IN_THE_IMAGE = {EXECUTOR, "launcher.preflight.probes"}
 
 

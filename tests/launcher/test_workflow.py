@@ -29,7 +29,7 @@ SPEC = "gs://my-bucket/templates/batch.json"
 
 
 class Notes(RunObserver):
-    """Writes down what it is given."""
+    """Records everything that it is given."""
 
     def __init__(self):
         self.events = []
@@ -109,7 +109,7 @@ def test_another_failure_is_diagnosed(config, service):
     with pytest.raises(JobFailed, match=r"Cause \(workers-lack-code\)") as caught:
         run_template(config, fallbacks=[Fallback.parse("region=us-east1")], observer=notes)
     assert caught.value.diagnosis.failure.id == "workers-lack-code"
-    assert caught.value.__suppress_context__  # one traceback, with the reason once
+    assert caught.value.__suppress_context__  # one traceback, with the reason only once
     assert caught.value.__cause__ is None
     assert notes.events[-1] == ("followed",)
     assert len(service.jobs) == 1
@@ -134,7 +134,7 @@ def test_without_following_the_job_is_not_even_read(config, service):
 
 @pytest.mark.parametrize("until", [None, Milestone.STAGED])
 def test_fallbacks_need_a_job_that_is_followed(config, service, until):
-    with pytest.raises(InputError, match="--fallback: not with --async"):
+    with pytest.raises(InputError, match="--fallback: cannot be combined with --async"):
         run_template(config, fallbacks=[Fallback.parse("region=x")], until=until)
     assert service.launch_calls == 0
 

@@ -25,7 +25,7 @@ from template.verdict import RunFailedError
 
 @pytest.fixture(scope="session", autouse=True)
 def _beam_inspects_a_dofn_once():
-    """Save a fifth of what a small job costs: Beam inspects each method of a DoFn eight times."""
+    """Save a fifth of the cost of a small job: Beam inspects each method of a DoFn eight times."""
     find_specs = userstate.get_dofn_specs
     found: dict[int, tuple] = {}
 
@@ -62,7 +62,7 @@ def _view_as(options, view):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job left: rows of the result files, dead letters, counters, names of the files.
+    """What a job left behind: rows of the result files, dead letters, counters, names of the files.
 
     ``record`` is the run's, ``failure`` the text of the exception that the job ended with.
     """
@@ -169,7 +169,7 @@ def images():
 
 @pytest.fixture
 def write_idx(tmp_path):
-    """A function that writes an array as IDX; ``cut`` bytes are taken off the stored file."""
+    """A function that writes an array as IDX; ``cut`` bytes are removed from the stored file."""
 
     def write(array, name="x-images-idx3-ubyte", *, cut=0, magic=None, extra=b""):
         codes = {"uint8": 0x08, "int8": 0x09, "float32": 0x0D}

@@ -16,7 +16,7 @@ def join_blocks(blocks: Sequence[Block]) -> pd.DataFrame:
     for block in blocks:
         columns: dict[Any, Any] = dict(block.beside)
         columns |= {name: column.array for name, column in block.frame.items()}
-        # With its type, or pandas guesses one.
+        # With its type, because pandas would guess one.
         series = {
             name: pd.Series(cells, index=block.index, dtype=cells.dtype)
             for name, cells in columns.items()

@@ -1,4 +1,4 @@
-"""Archives that are not trusted."""
+"""Untrusted archives."""
 
 import io
 import tarfile

@@ -64,7 +64,7 @@ def test_a_tabular_model(predict, house_weights, tmp_path, suffix):
 
 
 class Colour(BaseModel):
-    """Looks integers up, and can do nothing with floats."""
+    """Looks integers up, and cannot handle floats."""
 
     def load_model(self, path, **opts):
         return torch.tensor([0.0, 1.5, 2.5])
@@ -116,14 +116,14 @@ def test_csv_and_parquet_output(predict, write_idx, images, expected, tmp_path):
 
 
 class Linear(BaseModel):
-    """Only ``load_model``: what it returns predicts DataFrames as scikit-learn's models do."""
+    """Only ``load_model``: its object predicts DataFrames as scikit-learn's models do."""
 
     def load_model(self, path, **opts):
         return SumOfNumbers()
 
 
 class SumOfNumbers:
-    """Checks its argument as scikit-learn does: columns by name and order, numbers alone."""
+    """Checks its argument as scikit-learn does: columns by name and order, and only numbers."""
 
     feature_names_in_ = ("age", "visits")
 
@@ -185,4 +185,4 @@ def test_an_input_column_named_key_costs_only_the_rows_for_which_it_is_returned(
     }
     (letter,) = outcome.dead_letters
     assert letter["key"] == "t.jsonl#1"
-    assert "predict returned a column 'key' that is there already" in letter["error"]
+    assert "predict returned a column 'key' that already exists" in letter["error"]

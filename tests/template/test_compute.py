@@ -21,7 +21,7 @@ from template.models.onnx import OnnxModel
 from template.options import PredictConfig
 from template.parameters import ParameterError
 
-# bfloat16 keeps 8 bits of a number: 2 ** -8 is what one rounding costs at most.
+# bfloat16 keeps 8 bits of a number, so one rounding changes it by at most 2 ** -8.
 BOUND = {"bfloat16": 2**-6, "float16": 2**-9}
 T4 = Gpu("cuda", None, "Tesla T4", (7, 5))
 L4 = Gpu("cuda", None, "NVIDIA L4", (8, 9))
@@ -145,7 +145,7 @@ def test_float32_comes_out_of_whatever_a_network_returns(precision):
 
 @dataclass
 class Output(OrderedDict):
-    """As what models of Hugging Face return: a dataclass that is a dict as well."""
+    """Like the results of Hugging Face models: a dataclass that is also a dict."""
 
     logits: torch.Tensor
     loss: torch.Tensor | None = None
@@ -177,7 +177,7 @@ def test_a_gpu_that_does_not_compute_in_it_is_refused():
         with pytest.raises(DeviceError) as info:
             resolve_devices(requested, "bfloat16", gpus=lambda: [T4])
         assert str(info.value).startswith(
-            "--precision bfloat16: Tesla T4 (cuda, compute capability 7.5) does not compute in it."
+            "--precision bfloat16: Tesla T4 (cuda, compute capability 7.5) does not support it."
         )
 
 
@@ -201,7 +201,7 @@ class Plain(Scores):
 
 
 class Hidden(Scores):
-    """Has its network in an object of its own, and returns what that returned."""
+    """Keeps its network in a separate object, and returns what that returned."""
 
     def load_model(self, path, **opts):
         return {"network": torch.jit.script(super().load_model(path))}
@@ -212,7 +212,7 @@ class Hidden(Scores):
 
 
 def test_a_precision_that_does_not_reach_the_users_model_fails_the_job(predict, table):
-    with pytest.raises(Exception, match=r"--precision 'bfloat16': Plain.predict calls nothing of"):
+    with pytest.raises(Exception, match=r"--precision 'bfloat16': Plain.predict does not call"):
         predict(table, model_class=Plain, precision="bfloat16")
     assert len(predict(table, model_class=Plain).predictions) == 40
     assert len(predict(table, model_class=Hidden, precision="bfloat16").predictions) == 40

@@ -1,4 +1,4 @@
-"""A copy of the model on each of several devices, which are pretended: torch has one CPU."""
+"""A copy of the model on each of several simulated devices: torch has only one CPU."""
 
 import gc
 import logging
@@ -34,7 +34,7 @@ def block_of(start, rows):
 
 
 class Scale(BaseModel):
-    """Multiplies by what its file holds; each copy on its own device."""
+    """Multiplies by the number in its file; each copy on its own device."""
 
     def load_model(self, path, **opts):
         factor = torch.load(path, weights_only=True)
@@ -55,7 +55,7 @@ def save(tmp_path):
 
 
 class Meeting(Scale):
-    """Waits in ``predict`` of ten rows until all threads are there."""
+    """Waits in ``predict`` of ten rows until all threads have arrived."""
 
     barrier = threading.Barrier(THREADS)
 
@@ -117,7 +117,7 @@ class Dying(Scale):
 
 
 def test_a_device_that_failed_gets_no_more_blocks(save, monkeypatch, caplog):
-    """Its calls end at once, so that it would be the least busy and get all of them."""
+    """Its calls end at once, so it would be the least busy and get all of them."""
     monkeypatch.setattr(Dying, "lost", ("cpu:0", "cpu:2"))
     handler = handler_of(Dying(save(2)))
     serving = handler.load_model()
@@ -159,7 +159,7 @@ class Sized(Scale):
 
 
 def answers_of(handler):
-    """Return what each device makes of 1, and the id of the model that serves."""
+    """Return each device's prediction for 1, and the id of the serving model."""
     serving = handler.load_model()
     copies = serving._serving
     answers = {}
@@ -216,7 +216,7 @@ def test_a_gpu_that_is_lost_during_an_update_refuses_no_model(save, factor, capl
     assert "is refused" not in caplog.text
     handler.update_model_path(first)
     assert answers_of(handler) == (dict.fromkeys(DEVICES, 2), first)
-    torch.save(torch.tensor(5), newer)  # as after a restart, with a sound GPU
+    torch.save(torch.tensor(5), newer)  # as after a restart, with an intact GPU
     handler.update_model_path(newer)
     assert answers_of(handler) == (dict.fromkeys(DEVICES, 5), newer)
 

@@ -94,7 +94,8 @@ except device.DeviceError as error:
     print(error)
 """
 
-# A library with the part of NVIDIA's driver that is called: it has a number of GPUs, or an error.
+# A library with the part of NVIDIA's driver that is called: it reports a number of GPUs, or an
+# error.
 DRIVER = """
 int cuInit(unsigned flags) { return ERROR; }
 int cuDeviceGetCount(int *count) { *count = GPUS; return 0; }

@@ -1,4 +1,4 @@
-"""When a process stops to try, gives up, and says so."""
+"""When a process stops trying single rows, gives up, and says so."""
 
 import gzip
 import logging
@@ -21,7 +21,7 @@ def refuse(df):
 
 
 def failing(**settings):
-    """Return a predictor that has stopped to halve, after three rows."""
+    """Return a predictor that has stopped halving, after three rows."""
     predictor, _ = predictor_of(refuse, **settings)
     for _ in range(3):
         predict_bad(predictor, "a", 1)
@@ -90,7 +90,7 @@ def test_a_process_that_predicts_nothing_says_so_once_a_minute(caplog):
     for now in (0.0, 30.0, 59.0, 61.0, 90.0):  # noqa: B007  (the clock reads it)
         predictor.predict_or_halve(block_of(["p"] * 4))
     errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
-    # In the first minute the warning with the model's frames says it.
+    # In the first minute the warning with the model's frames says this.
     assert errors == [
         "no row of 16 was predicted; the most frequent reason (16 times so far): ValueError: no p"
     ]

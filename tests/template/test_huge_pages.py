@@ -20,7 +20,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def count_faults(**variables: str) -> int:
-    """Return the page faults of filling a tensor of 64 MiB in a process of its own."""
+    """Return the page faults caused by filling a tensor of 64 MiB in a separate process."""
     env = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
     done = subprocess.run(
         [sys.executable, "-c", COUNT_FAULTS],

@@ -28,7 +28,7 @@ class AddModel(BaseModel):
 
 
 class SmallMemoryModel(AddModel):
-    """Has room for three rows, and for none that is 99."""
+    """Has room for three rows, and for no row that is 99."""
 
     def predict(self, df):
         if len(df) > 3 or 99 in set(df["a"]):
@@ -95,7 +95,7 @@ def collect(element, name):
 def run(transform, elements):
     """Apply the transform; return the records of its result, the dead letters, the outcome.
 
-    The runner works in this process, so what ``collect`` is called with can be read here.
+    The runner works in this process, so the arguments of ``collect`` can be read here.
     """
     predictions_name, letters_name = uuid.uuid4().hex, uuid.uuid4().hex
     COLLECTED.update({predictions_name: [], letters_name: []})
@@ -192,7 +192,7 @@ def test_a_key_column_that_predict_returns_costs_its_rows():
     transform = apply_model(KeyModel).with_exception_handling()
     records, letters, _ = run(transform, frames([1, 2]))
     assert (records, [letter.key for letter in letters]) == ([], ["r1", "r2"])
-    assert "a column 'id' that is there already, because id is" in letters[0].error
+    assert "a column 'id' that already exists, because id is" in letters[0].error
 
 
 def test_an_empty_frame_is_no_row():

@@ -14,7 +14,7 @@ LOADS = []
 
 
 class SlowModel(BaseModel):
-    """Loads slowly enough for threads to meet; a list, which knows no weak references."""
+    """Loads slowly enough for threads to meet; a list does not allow weak references."""
 
     def load_model(self, path, **opts):
         time.sleep(0.05)

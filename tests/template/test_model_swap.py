@@ -95,7 +95,7 @@ def handler_of(model):
 
 
 class Scale(BaseModel):
-    """Multiplies by what its file holds, and calls the result as its file says."""
+    """Multiplies by the number in its file, and names the result as its file says."""
 
     def load_model(self, path, **opts):
         return torch.load(path, weights_only=True)
@@ -146,7 +146,7 @@ def test_updates_free_what_they_replace(save):
         assert frame["y"].tolist() == [number, 2 * number]
     assert count_descriptors() == descriptors
     assert resident_bytes() < size + (60 << 20)
-    gc.unfreeze()  # get_objects knows no frozen ones
+    gc.unfreeze()  # get_objects does not return frozen ones
     assert sum(isinstance(each, Loaded) for each in gc.get_objects()) == 1
 
 
@@ -160,7 +160,7 @@ def resident_bytes():
 
 
 class Slow(Cyclic):
-    """Waits, while it predicts, until it is let go."""
+    """Waits, while it predicts, until it is released."""
 
     started, let_go = threading.Event(), threading.Event()
     loaded: list = []  # noqa: RUF012  (shared on purpose)
@@ -299,7 +299,7 @@ def test_the_first_model_has_to_load(tmp_path):
 
 
 class Strict(BaseModel):
-    """Wants numbers, as most models do."""
+    """Needs numbers, like most models."""
 
     def load_model(self, path, **opts):
         return True

@@ -1,4 +1,4 @@
-"""Flags, and the configuration that is made of them."""
+"""Flags, and the configuration derived from them."""
 
 import re
 

@@ -14,7 +14,7 @@ from template.model import BaseModel
 
 
 class Spoiler(BaseModel):
-    """Changes all that it gets."""
+    """Changes everything that it gets."""
 
     def load_model(self, path, **opts):
         return True
@@ -34,7 +34,7 @@ class Spoiler(BaseModel):
 
 @pytest.fixture
 def run(predict, tmp_path):
-    """Predict a file; return the rows as the output format has them."""
+    """Predict a file; return the rows as in the output format."""
 
     def run(path, output_format="jsonl", **settings):
         outcome = predict(path, model_class=Spoiler, output_format=output_format, **settings)
@@ -192,7 +192,7 @@ def test_a_column_that_predict_returns_as_well_is_a_collision(predict, tmp_path)
     path.write_text("zip,a\n00501,1\n")
     outcome = predict(path, model_class=Echo, passthrough_columns=("zip",))
     (letter,) = outcome.dead_letters
-    assert json.dumps(letter["error"]).count("a column 'zip' that is there already, because") == 1
+    assert json.dumps(letter["error"]).count("a column 'zip' that already exists, because") == 1
     assert "key, zip are written beside the prediction" in letter["error"]
 
 

@@ -188,9 +188,9 @@ def test_other_types_are_refused_by_name(returned):
 
 
 def test_a_name_that_is_taken_is_refused():
-    with pytest.raises(TakenColumnError, match="a column 'key' that is there already"):
+    with pytest.raises(TakenColumnError, match="a column 'key' that already exists"):
         joined(pd.DataFrame({"key": [1, 2]}))
-    with pytest.raises(TakenColumnError, match="'id' that is there already, because key, id are"):
+    with pytest.raises(TakenColumnError, match="'id' that already exists, because key, id are"):
         join_predictions(KEYS, 2, pd.DataFrame({"id": [1, 2]}), reserved=["id"])
     with pytest.raises(UnusablePredictionError, match="several columns 'a'"):
         joined(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]))

@@ -1,4 +1,4 @@
-"""Counts that add up, and what one bad row may do."""
+"""The counts add up, and one bad row does no harm to others."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from template.predictor import Predictor
 
 
 class Calls(BaseModel):
-    """A model that is a function, and notes the sizes of its calls."""
+    """A model that is a function, and records the sizes of its calls."""
 
     def __init__(self, function):
         super().__init__("-")
@@ -260,7 +260,7 @@ def test_a_block_is_tried_whole_even_if_the_one_row_fails():
 def test_a_column_that_is_written_already_fails_unless_a_row_brought_it():
     predictor, model = predictor_of(lambda df: df.assign(key=1))
     with pytest.raises(
-        UnusablePredictionError, match="'key' that is there already, because key is written"
+        UnusablePredictionError, match="'key' that already exists, because key is written"
     ):
         predictor.predict_or_halve(block_of([1, 2, 3]))
     assert model.sizes == [1]

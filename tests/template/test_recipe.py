@@ -1,4 +1,4 @@
-"""The recipe's own pipeline, unchanged but for its imports and where the images are from.
+"""The recipe's own pipeline, unchanged except for its imports and the source of the images.
 
 One DataFrame per batch of 100 images that holds a tensor in column ``value``, Reshuffle,
 ``ApplyModel(key_column="batch_id")``, and a model whose ``predict`` returns nothing.

@@ -1,4 +1,4 @@
-"""What predict gets is its own, whatever it did to what it got before."""
+"""The frame that predict gets belongs to it, whatever it did to earlier ones."""
 
 import json
 
@@ -28,7 +28,7 @@ class Plain(BaseModel):
 
 
 class InvertImages(Plain):
-    """Inverts images in place, sums them, and refuses an odd shape when it comes to it."""
+    """Inverts images in place, sums them, and refuses an odd shape when it reaches one."""
 
     def predict(self, df):
         sums = []
@@ -87,7 +87,7 @@ def test_idx_rows_that_predict_inverts_in_place(predict, write_idx):
 
 
 class AppendToLists(Plain):
-    """Appends to a list, or to what is deeper in it, and raises on a short one."""
+    """Appends to a list, or to a list nested in it, and raises on a short one."""
 
     def predict(self, df):
         sizes = []

@@ -50,7 +50,7 @@ def test_it_groups_nothing_and_leaves_pubsub_to_the_service(flags, writes):
     build_streaming_pipeline(pipeline, StreamConfig.from_options(options))
     pipeline.replace_all(get_dataflow_transform_overrides(options))
     transforms = pipeline.to_runner_api().components.transforms.values()
-    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes the folder.
     urns = [transform.spec.urn for transform in transforms]
     assert common_urns.primitives.GROUP_BY_KEY.urn not in urns
     assert urns.count(common_urns.composites.PUBSUB_READ.urn) == 1
@@ -68,7 +68,7 @@ class Echo(BaseModel):
 
 
 def test_what_travels_beside_the_frame_reaches_the_reply():
-    """The steps between subscription and topic, on messages that are there."""
+    """The steps between subscription and topic, on given messages."""
     payloads = [
         b'{"zip": "00501", "n": 1, "id": "a"}',
         b'{"zip": 12345678901234567890123, "n": 2, "id": "b", "key": "k"}',
@@ -95,7 +95,7 @@ def test_what_travels_beside_the_frame_reaches_the_reply():
         reasons = (undecoded, unpredicted) | beam.Flatten() | beam.Map(lambda each: each.error)
         reply = {"key": "a", "zip": "00501", "n": 1, "p": 1, "message_id": "m0", "model_id": "path"}
         assert_that(data, equal_to([reply]))
-        taken = "TakenColumnError: predict returned a column {!r} that is there already, because "
+        taken = "TakenColumnError: predict returned a column {!r} that already exists, because "
         taken += "key, zip, message_id, model_id are written beside the prediction: rename or drop "
         taken += "the model's column"
         missing = "UnreadableError: no column 'zip', which passthrough_columns names; its columns: "

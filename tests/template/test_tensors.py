@@ -1,4 +1,4 @@
-"""How tensors move to a GPU, which is pretended: nothing leaves the CPU's memory."""
+"""How tensors move to a simulated GPU: nothing leaves the CPU's memory."""
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ class PretendedGpu(TorchFunctionMode):
             how = "pinned" if id(tensor) in self._pinned and kwargs["non_blocking"] else "waits"
             self.moves.append((tensor.dtype, tuple(tensor.shape), how))
             return tensor
-        if kwargs.get("device") == "cuda":  # such as of torch.tensor
+        if kwargs.get("device") == "cuda":  # such as those of torch.tensor
             kwargs["device"] = "cpu"
         return function(*args, **kwargs)
 

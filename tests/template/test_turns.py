@@ -1,4 +1,4 @@
-"""Threads that share a device's memory, which is pretended."""
+"""Threads that share a device's memory, which is simulated."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ WAIT_SEC = 60
 
 
 class Memory:
-    """A device with room for some rows, which a call holds while it computes."""
+    """A device with room for some rows, which a call occupies while it computes."""
 
     def __init__(self, room=ROOM):
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ def test_a_block_that_is_too_large_alone_is_halved_without_a_second_try():
     block = pd.DataFrame({"key": [f"k{n}" for n in range(40)], "x": range(40)})
     parts = handler.run_inference(block, handler.load_model())
     assert [len(part) for part in parts] == [10] * 4
-    assert Filling.memories["cpu:8"].refused == 3  # of 40 rows, and of 20 twice
+    assert Filling.memories["cpu:8"].refused == 3  # of 40 rows, and twice of 20
 
 
 class SlowToLoad(Filling):

@@ -44,7 +44,7 @@ def test_the_message_has_the_counts_and_the_most_frequent_reasons():
 
 
 class Picky(BaseModel):
-    """Predicts the rows that hold "good"."""
+    """Predicts the rows that contain "good"."""
 
     def load_model(self, path, **opts):
         return True

@@ -1,8 +1,8 @@
 """Entry of the executor process: ``python -m launcher.emulator.executor``.
 
 Started when a job is launched, ahead of its execution, so that Beam is imported here and in the
-workers while the launcher still runs. Exits when the job has ended. When its standard input closes
-the emulator is dead, and it ends with its workers.
+workers while the launcher still runs. Exits when the job has ended. When its standard input closes,
+the emulator is dead, and the executor ends with its workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def run(line: bytes, forked: Sequence[tuple[int, int, int]] = ()) -> NoReturn:
     """Run a job, and end this process.
 
     Args:
-        line: the first one of the input.
+        line: the first line of the input.
         forked: workers that are waiting for their variables: their process ids, and the ends of
             the pipes that are their standard input and output.
     """
@@ -50,13 +50,14 @@ def _run(line: bytes, forked: Sequence[tuple[int, int, int]]) -> None:
     preparation = Preparation.from_line(line)
     processes = WorkerProcesses(preparation.run_dir, umask=preparation.umask, report=events.report)
 
-    # Here and not above: it imports Beam, which takes seconds and may print.
+    # Imported here because it imports Beam, which takes seconds and may print.
     from launcher.emulator.executor.job import execute
 
     if preparation.worker:
         for each in forked:
             processes.adopt(preparation.worker, ForkedProcess(*each))
-        # Only now: two cores are enough for two imports at a time, and the launcher has one.
+        # Not earlier: two cores are enough for two imports at a time, and the launcher runs one of
+        # them.
         for _ in range(preparation.num_workers - len(forked)):
             processes.prestart(preparation.worker)
     line = sys.stdin.buffer.readline()

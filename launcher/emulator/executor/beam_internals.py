@@ -1,7 +1,7 @@
 """Everything that uses Beam's private names; read it first when Beam's version changes.
 
-Beam's runner package makes no promises at all. This module holds what goes further: private names
-(Beam 2.77), one name of a Beam module that is replaced, and coders that are registered again.
+Beam's runner package makes no promises at all. This module also uses private names (Beam 2.77),
+replaces one name of a Beam module, and registers coders again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class _LoopbackGrpc:
-    """The module ``grpc``, except for the interface that its servers listen on."""
+    """The module ``grpc``, except that its servers listen on another interface."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(grpc, name)
@@ -42,7 +42,7 @@ def bind_to_loopback() -> None:
     """Let the Fn API servers of this process listen on loopback only.
 
     ``worker_handlers.GrpcServer`` binds all interfaces (``[::]:0``). Anyone who reaches its ports
-    gets the data of the job, because the servers ask for no credentials.
+    gets the data of the job, because the servers do not ask for credentials.
     """
     worker_handlers.grpc = _LoopbackGrpc()
 
@@ -80,12 +80,12 @@ def _prefix_own_coders(context: translations.TransformContext, stages: Any) -> N
 
 
 class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
-    """FnApiRunner with the steps that its subclasses replace as public methods."""
+    """FnApiRunner, whose replaceable steps are public methods."""
 
     def create_stages(
         self, pipeline_proto: beam_runner_api_pb2.Pipeline
     ) -> tuple[translations.TransformContext, list[translations.Stage]]:
-        """Return the stages of a pipeline; loads none of its code."""
+        """Return the stages of a pipeline without loading its code."""
         keep_coders_opaque(pipeline_proto)
         for environment in pipeline_proto.components.environments.values():
             # Beam loads combiners in order to pack them.
@@ -139,7 +139,7 @@ class StageRunner(fn_runner.FnApiRunner):  # type: ignore[misc]
 
 @contextmanager
 def state_restored_on_error(servicer: worker_handlers.StateServicer) -> Iterator[None]:
-    """Put user state back if the block raises."""
+    """Restore user state if the block raises."""
     with servicer._lock:
         values = {key: list(chunks) for key, chunks in servicer._state.items()}
         keys = {key: found.copy() for key, found in servicer._ordered_list_keys.items()}
@@ -188,7 +188,7 @@ def end_instructions(control: worker_handlers.ControlConnection) -> None:
 
 
 def _find_owner(key: bytes, kind_suffix: str) -> Any:
-    """Return the part of a state key that names its transform; None for state of other kinds."""
+    """Return the part of a state key that names its transform; None for other kinds of state."""
     state_key = beam_fn_api_pb2.StateKey.FromString(key)
     kind = state_key.WhichOneof("type")
     return getattr(state_key, kind) if kind and kind.endswith(kind_suffix) else None

@@ -2,8 +2,8 @@
 
 Takes the place of FnApiRunner's own bundle managers, which give up at the first exception and hang
 when a worker dies. A failed attempt has no effect: its outputs are dropped, its metrics do not
-count, and user state is restored. Like Dataflow in batch, work that failed four times fails the
-job; in streaming, like there, it is attempted until it succeeds.
+count, and user state is restored. As on Dataflow, work that has failed four times fails a batch
+job, and a streaming job attempts it until it succeeds.
 https://cloud.google.com/dataflow/docs/pipeline-lifecycle#error_and_exception_handling
 """
 
@@ -72,7 +72,7 @@ class Outcome:
 
 
 class BundleManager:
-    """Executes the bundles of one stage; has the shape of FnApiRunner's bundle managers."""
+    """Executes the bundles of one stage; has the interface of FnApiRunner's bundle managers."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class BundleManager:
         fired_timers: Mapping[tuple[str, str], Iterable[bytes]],
         timers: Iterable[tuple[str, str]],
     ) -> Outcome:
-        """Share the input out among the workers and block until all of it is done.
+        """Distribute the input among the workers and block until all of it is processed.
 
         Args:
             inputs: encoded elements, by the transform that reads them.
@@ -194,7 +194,7 @@ class BundleManager:
     def _attempt(
         self, bundle_id: str, worker: Worker, work: _Work, expected: Sequence[Any]
     ) -> Outcome:
-        # Before sending: grouping raises the errors of the pipeline's WindowFn.
+        # Done before sending, because grouping raises the errors of the pipeline's WindowFn.
         inputs = (*work.timers.items(), *work.data.items())
         to_send = [(key, list(chunks)) for key, chunks in inputs]
         abandoned = threading.Event()
@@ -211,7 +211,7 @@ class BundleManager:
                 cache_tokens=[next(self._cache_tokens)],
             )
             processed = worker.push(_Request(instruction_id=bundle_id, process_bundle=request))
-            # In a thread: a worker that has stopped reading would block it forever.
+            # Done in a thread, because a worker that has stopped reading would block it forever.
             _in_thread(lambda: _send(worker.data_conn, bundle_id, to_send))
             response = _check(processed)
             outputs = _collect(received, worker)

@@ -31,7 +31,8 @@ def execute(
     """Run a job and report everything about it; block until it has ended.
 
     Args:
-        drain: once set, a streaming job takes no more messages, and ends with those it has.
+        drain: once set, a streaming job takes no more messages, and ends after those that it has
+            taken.
     """
     try:
         _run(execution, processes, report, drain)
@@ -46,7 +47,7 @@ def execute(
 def _explain(error: Exception) -> Sequence[str]:
     if isinstance(error, JobFailedError):
         return error.messages
-    # An error of Beam's runner: it refuses the pipeline, or has a fault.
+    # An error in Beam's runner: it refuses the pipeline, or has a bug.
     cause = WorkflowFailedError(f"{type(error).__name__}: {error}")
     return "".join(traceback.format_exception(error)).rstrip(), *cause.messages
 

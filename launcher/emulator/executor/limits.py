@@ -1,11 +1,11 @@
-"""Refuse pipelines that need what the local Dataflow lacks, from their proto, before they run.
+"""Refuses pipelines, before they run, that need something that the local Dataflow lacks.
 
 Beam's BigQuery steps call Google's own servers, wherever the other services are; without
-credentials they are refused there, and try on for minutes.
+credentials Google refuses them, and they retry for minutes.
 
 In a stream, grouping, windows, triggers and event-time timers need a watermark, which says how much
-of the stream has come. Google's Pub/Sub emulator gives no data for one, so such a pipeline is
-refused: its results would differ from Dataflow's.
+of the stream has arrived. Google's Pub/Sub emulator does not provide the data for one, so such a
+pipeline is refused: its results would differ from Dataflow's.
 https://beam.apache.org/documentation/basics/#watermarks
 """
 
@@ -38,7 +38,7 @@ def check_limits(pipeline: beam_runner_api_pb2.Pipeline, *, streaming: bool) -> 
     """Check that a pipeline needs only what the local Dataflow has.
 
     Raises:
-        WorkflowFailedError: it needs more; the message names every step that does.
+        WorkflowFailedError: it needs more; the message names every such step.
     """
     steps = _find_in_roots(pipeline, _find_bigquery)
     if steps:
@@ -46,7 +46,7 @@ def check_limits(pipeline: beam_runner_api_pb2.Pipeline, *, streaming: bool) -> 
             "the local Dataflow has no BigQuery, though Dataflow can execute this pipeline: the "
             f"{'steps' if len(steps) > 1 else 'step'} {', '.join(map(repr, steps))} would call "
             "Google's, without credentials. To try the rest of the pipeline here, let a parameter "
-            "put files instead of the table."
+            "replace the table with files."
         )
     problems = _find_in_roots(simplify(pipeline), _find_problems) if streaming else []
     if problems:
@@ -85,7 +85,7 @@ def _find_problems(components: beam_runner_api_pb2.Components, transform_id: str
         for part in transform.subtransforms:
             yield from _find_problems(components, part)
     elif transform.spec.urn == common_urns.deprecated_primitives.READ.urn:
-        yield f"{step} reads another source than Pub/Sub"
+        yield f"{step} reads from a source other than Pub/Sub"
     else:
         window = _find_window(components, transform)
         if window:
@@ -135,7 +135,7 @@ def _find_trigger(components: beam_runner_api_pb2.Components, pcollection: str) 
         bounded = components.pcollections[pcollection].is_bounded
         if bounded == beam_runner_api_pb2.IsBounded.BOUNDED:
             return None
-        return "that is made of a stream and has no trigger: it would be ready at the drain only"
+        return "that is made from a stream and has no trigger: it would be ready only at the drain"
     if strategy.accumulation_mode != beam_runner_api_pb2.AccumulationMode.DISCARDING:
         return "that accumulates"
     if trigger.HasField("always") or (

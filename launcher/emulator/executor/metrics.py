@@ -2,7 +2,7 @@
 
 Mirrors projects.locations.jobs.getMetrics: every metric in two copies, committed (bundles that are
 finished) and tentative (with the bundles under way). A failed attempt leaves no trace in either.
-Covers user counters and distributions, and of every PCollection the number of elements and their
+Covers user counters and distributions, and for every PCollection the number of elements and their
 mean size, as far as the SDK samples it.
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/JobMetrics
 """
@@ -60,7 +60,7 @@ class ElementCount:
 
 @dataclass(frozen=True)
 class MeanByteCount:
-    """The encoded size of a PCollection's elements, a distribution of those that were sampled."""
+    """The encoded size of a PCollection's elements: a distribution over the sampled ones."""
 
     pcollection: str
 
@@ -77,8 +77,8 @@ _OF_PCOLLECTIONS: Mapping[str, type[ElementCount | MeanByteCount]] = {
 class MetricNames:
     """The names that a pipeline's metrics have on Dataflow.
 
-    Steps go by the id of the transform in the submitted proto, PCollections by the full name of
-    the transform that makes them and the number of the output.
+    Steps are named by the id of the transform in the submitted proto, PCollections by the full
+    name of the transform that makes them and the number of the output.
     """
 
     def __init__(self, components: beam_runner_api_pb2.Components) -> None:
@@ -130,7 +130,7 @@ class JobMetrics:
             try:
                 values = ask()
             except Exception:
-                # Whoever waits for the bundle reports how it ended.
+                # The thread that waits for the bundle reports how it ended.
                 _LOG.debug("no progress of %s", bundle_id, exc_info=True)
                 continue
             with self._lock:
@@ -155,7 +155,7 @@ class JobMetrics:
             tentative = dict(self._committed)
             for values in self._so_far.values():
                 _add(tentative, values)
-        # A metric that only running bundles have is committed too, as zero.
+        # A metric that only running bundles have is also committed, as zero.
         zero = {metric: _zero(value) for metric, value in tentative.items()}
         return [
             *self._render({**zero, **committed}, {}),

@@ -1,8 +1,8 @@
-"""Pub/Sub as the runner reads and writes it, by the API of Google's Pub/Sub emulator.
+"""Reads and writes Pub/Sub for the runner, through the API of Google's Pub/Sub emulator.
 
 Reading: every subscription has a thread that pulls ahead; leases of unacknowledged messages are
 extended. Writing: one thread publishes and acknowledges in the order of the commits, so that no
-message is acknowledged before all of its results are published. Both wait and try again when the
+message is acknowledged before all of its results are published. Both wait and try again if the
 server does not answer.
 https://cloud.google.com/pubsub/docs/reference/rpc/google.pubsub.v1
 """
@@ -50,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The receipt of one message, valid for the connection by which it came.
+    """The receipt of one message, valid for the connection on which it arrived.
 
     The emulator numbers its receipts from 1 and forgets everything when it ends: an old receipt
     would acknowledge another message.
@@ -256,9 +256,9 @@ class Sources:
 
 
 def name_subscription(topic: str, job_id: str) -> str:
-    """Return the subscription by which a job reads a topic.
+    """Return the subscription through which a job reads a topic.
 
-    It is one for all executors of the job: a second one goes on where the first has ended.
+    All executors of the job share it, so a second one continues where the first ended.
     """
     _, project, _, name = topic.split("/")
     return f"projects/{project}/subscriptions/{name}.subscription-{job_id}"
@@ -267,7 +267,7 @@ def name_subscription(topic: str, job_id: str) -> str:
 class Committer:
     """Publishes and acknowledges, in the order of the calls.
 
-    A lasting error that is not the connection's ends it: it publishes and acknowledges nothing
+    A permanent error other than a lost connection ends it: it publishes and acknowledges nothing
     more, and every method raises that error.
     """
 
@@ -280,14 +280,14 @@ class Committer:
         threading.Thread(target=self._work, daemon=True).start()
 
     def publish(self, topic: str, messages: Sequence[bytes]) -> None:
-        """Publish serialized ``PubsubMessage``; blocks while much is waiting."""
+        """Publish serialized ``PubsubMessage``s; blocks while many are waiting."""
         self._add(lambda: self._publish(topic, messages))
 
     def acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
         """Acknowledge messages once everything queued before is published.
 
         Args:
-            record: called right before, to record what would otherwise be lost.
+            record: called immediately before, to record what would otherwise be lost.
         """
         self._add(lambda: self._acknowledge(receipts, record))
 
@@ -329,7 +329,7 @@ class Committer:
 
     def _acknowledge(self, receipts: Sequence[Receipt], record: Callable[[], None]) -> None:
         record()
-        # One attempt: a message whose acknowledgement fails is delivered again.
+        # Only one attempt, because a message whose acknowledgement fails is delivered again.
         for subscription, ack_ids in self._pubsub.valid(receipts):
             with suppress(exceptions.GoogleAPICallError):
                 self._pubsub.subscriber.acknowledge(
@@ -351,7 +351,7 @@ def _missing(step: str, resource: str) -> WorkflowFailedError:
 
 
 def _cut(messages: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
-    """Cut messages into requests that Pub/Sub takes."""
+    """Split messages into requests that Pub/Sub accepts."""
     some: list[bytes] = []
     size = 0
     for message in messages:

@@ -20,7 +20,7 @@ from google.pubsub_v1 import types
 
 from launcher.emulator.runtime.errors import WorkflowFailedError
 
-_REMEMBERED_IDS_SEC = 600.0  # how long Dataflow deduplicates by id
+_REMEMBERED_IDS_SEC = 600.0  # the time for which Dataflow deduplicates by id
 
 
 class MessageReader:
@@ -67,7 +67,8 @@ class MessageReader:
         if not self._payload.id_attribute or not message_id:
             return True
         now = time.monotonic()
-        for known in list(islice(self._seen, 2)):  # the oldest; two leave for each that arrives
+        # the oldest first; two are removed for each that arrives
+        for known in list(islice(self._seen, 2)):
             if now - self._seen[known] > _REMEMBERED_IDS_SEC:
                 del self._seen[known]
         if message_id in self._seen:

@@ -2,7 +2,7 @@
 
 On Dataflow Pub/Sub is read and written by the service, not by workers. Here the runner does it: a
 read becomes a channel from the runner to the workers, a write one from the workers to the runner.
-A Reshuffle has no visible effect if nothing is grouped, and is dropped.
+A Reshuffle has no visible effect if nothing is grouped, so it is dropped.
 https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub
 """
 
@@ -84,7 +84,7 @@ def open_channels(
         for number, transform in enumerate(stage.transforms):
             name = transform.unique_name
             if name in steps.reads:
-                # It was an impulse, and so is an input already; but its elements come later.
+                # It was an impulse, so it is already an input, but its elements come later.
                 transform.spec.payload = translations.create_buffer_id(name)
             if name in steps.writes:
                 (pcollection,) = transform.inputs.values()

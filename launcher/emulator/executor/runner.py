@@ -1,7 +1,7 @@
 """The runner: Beam's FnApiRunner with workers by container image, retries, metrics and messages.
 
-Mirrors the visible side of Dataflow's batch jobs: the names of operations, the retries, the counts
-while it runs.
+Mirrors the visible behaviour of Dataflow's batch jobs: the names of operations, the retries, the
+counts while it runs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class EmulatorRunner(StageRunner):
         """Run a pipeline; block until it has ended. Metrics are reported while it runs.
 
         Raises:
-            WorkflowFailedError: a stage failed for good.
+            WorkflowFailedError: a stage failed permanently.
         """
         stop = threading.Event()
         reporter = threading.Thread(target=self._watch_metrics, args=(stop,), daemon=True)
@@ -76,7 +76,7 @@ class EmulatorRunner(StageRunner):
             self.run_via_runner_api(pipeline, PipelineOptions(flags=[]))
         finally:
             stop.set()
-            reporter.join()  # It can only wait for workers, which are gone.
+            reporter.join()  # It could only be waiting for workers, and they are gone.
             self._report(MetricsEvent(self._metrics.updates()))
 
     def run_stages(
@@ -89,10 +89,10 @@ class EmulatorRunner(StageRunner):
     def _start(
         self, stages: Sequence[translations.Stage], *, begin: Sequence[translations.Stage]
     ) -> None:
-        """Report what is fused and that the job runs, before it has workers.
+        """Report what is fused and that the job is running, before it has workers.
 
         Args:
-            begin: the stages whose operations begin with the job.
+            begin: the stages whose operations begin when the job begins.
         """
         for consumer, producer in (pair for stage in stages for pair in _fused(stage)):
             text = f"Fusing consumer {consumer} into {producer}"
@@ -126,7 +126,7 @@ class EmulatorRunner(StageRunner):
             cause = reason.cause if isinstance(reason, WorkerDiedError) else str(reason)
             raise WorkflowFailedError(_describe_failure(operation, cause)) from error
         # FnApiRunner leaves pure side inputs in its buffer, and would hand them out again with the
-        # stage's next bundle: that of its timers, or the rest of a split read.
+        # stage's next bundle: the bundle of its timers, or of the rest of a split read.
         sides = context.side_input_descriptors_by_stage
         for buffer_id, _ in sides.get(stage.stage.name, {}).values():
             context.pcoll_buffers.pop(buffer_id, None)
@@ -214,7 +214,7 @@ class _FailureReport:
         if isinstance(error, WorkerDiedError):
             what = f"{error.how} {number}." + ("" if last else " A new worker takes its place.")
             if error.output:
-                # Readers who see only errors see the last attempt's message.
+                # Readers who look only at errors see the last attempt's message.
                 shown = last or self._is_new(error.output)
                 what += f" Its last output:\n{error.output}" if shown else " It ended as before."
             self._report(MessageEvent(Importance.ERROR if last else Importance.WARNING, what))

@@ -1,7 +1,8 @@
-"""Side inputs of a streaming pipeline: the current value of each, and which have one yet.
+"""Side inputs of a streaming pipeline: the current value of each, and which already have one.
 
-As on Dataflow a step waits for the first of each side input, and sees the latest from then on: with
-a trigger every output replaces the last, without one all outputs belong together.
+As on Dataflow, a step waits for the first value of each side input and then sees the latest one:
+with a trigger, every output replaces the previous one; without a trigger, all outputs belong
+together.
 https://beam.apache.org/documentation/programming-guide/#side-inputs
 """
 
@@ -41,7 +42,7 @@ class SideInputs:
         """Store what a stage has written to a buffer for the stages that read it as a side input.
 
         Returns:
-            Whether it is one that stages were waiting for.
+            Whether it is a side input that stages were waiting for.
         """
         readers = {
             reader: (found, pattern)

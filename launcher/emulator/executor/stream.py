@@ -1,10 +1,10 @@
 """The course of a streaming job: bundles from messages, timers, commits, and the drain.
 
-Nothing that is derived from a message outlives this process, so a message is acknowledged only
-when nothing derived from it is held here any more: no element waits for its bundle, no state of a
-step that it may have reached holds anything, and all that was to be published is published. If the
+Nothing derived from a message outlives this process. A message is therefore acknowledged only
+when this process holds nothing derived from it: no element waits for its bundle, the state of every
+step that it may have reached is empty, and all results are published. If the
 process dies before, Pub/Sub delivers the message again. Dataflow, whose state is durable, may
-acknowledge earlier and promises the same. What the job counts is put on record together with the
+acknowledge earlier and makes the same promise. The job's counts are recorded together with the
 acknowledgement: a message that a successor reads again is not counted twice.
 https://cloud.google.com/dataflow/docs/concepts/streaming-with-cloud-pubsub
 """
@@ -36,8 +36,8 @@ from launcher.emulator.runtime.events import AcknowledgedEvent, Importance, Mess
 
 _MESSAGES_AT_ONCE = 2000
 _LONGEST_WAIT_SEC = 0.2
-# State that new messages keep filling is never empty. After messages have waited this long for an
-# empty state, no others are taken until the timers have emptied it.
+# Otherwise state that new messages keep filling would never be empty. If messages have waited this
+# long for an empty state, no others are taken until the timers have emptied it.
 _PAUSE_AFTER_SEC = 4.0
 _LONGEST_PAUSE_SEC = 10.0
 # State that is kept for longer, or forever, cannot hold messages back: Pub/Sub would deliver them

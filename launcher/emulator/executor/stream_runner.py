@@ -26,8 +26,8 @@ from launcher.emulator.runtime.events import Importance, MessageEvent, Report, S
 class StreamRunner(EmulatorRunner):
     """Runs one streaming pipeline until it is drained.
 
-    A bundle that fails is attempted again and again, as on Dataflow: what the pipeline itself does
-    not send to dead letters stops the stream.
+    As on Dataflow, a bundle that fails is attempted again and again, so any message that fails and
+    that the pipeline does not send to dead letters stops the stream.
     """
 
     max_attempts = None
@@ -103,7 +103,8 @@ class StreamRunner(EmulatorRunner):
         else:
             name = name_subscription(payload.topic, self._job_id)
             source = Source(step, name, payload.topic)
-            # Reported before it is made, so that it is not left behind if this process is killed.
+            # Reported before it is created, so that it is not left behind if this process is
+            # killed.
             self._report(SubscriptionEvent(name))
         pubsub.check_source(source)
         return source

@@ -1,8 +1,8 @@
 """The timers that a streaming pipeline has set and that have not fired yet.
 
-A timer is set again, or cleared, under its key, window and tag. The only event time that arrives is
-the end of the global window, when the job is drained: any other timer would need a watermark, and a
-pipeline that declares one is refused before it runs (``limits``).
+A timer is set again, or cleared, under its key, window and tag. The only event time that is ever
+reached is the end of the global window, when the job is drained. Any other timer would need a
+watermark, and a pipeline that declares one is refused before it runs (``limits``).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Timers:
         """Record the timers that a bundle has set or cleared.
 
         Raises:
-            WorkflowFailedError: one would fire at a time that never comes here.
+            WorkflowFailedError: one would fire at a time that is never reached here.
         """
         pending = self._of_end if event_time else self._of_time
         for timer in self._coder(stage, family).decode_all(encoded):
@@ -70,7 +70,7 @@ class Timers:
             pending[identity] = timer
 
     def next_time(self, transforms: Collection[str] | None = None) -> Timestamp | None:
-        """Return when the next timer fires, or None; of these transforms if they are given."""
+        """Return when the next timer (of these transforms, if given) fires, or None."""
         return min(
             (
                 timer.fire_timestamp

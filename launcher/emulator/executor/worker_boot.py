@@ -1,9 +1,9 @@
-"""Entry of a worker process: what Beam's ``boot`` program does in a container, ahead of time.
+"""Entry of a worker process: does ahead of time what Beam's ``boot`` program does in a container.
 
-Run by path in the interpreter of the job's image, which does not have this package. Imports the SDK
-harness and the modules that its arguments name, which takes seconds, and only then waits for the
-variables that say where to connect: one JSON line on standard input. When that closes the executor
-is dead, and the worker ends with it.
+Run by path in the interpreter of the job's image, which does not have this package. It imports the
+SDK harness and the modules named in its arguments, which takes seconds. Only then does it wait for
+the variables that say where to connect: one JSON line on standard input. When that closes,
+the executor is dead, and the worker ends too.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ import threading
 import time
 
 executor = os.getppid()
-# The directory of the image instead of this file's own, as in a container.
+# The image's directory instead of this file's, as in a container.
 sys.path[0] = os.getcwd()  # noqa: PTH109 - a string is what belongs there
 
 from apache_beam.runners.worker import sdk_worker_main  # noqa: E402 - see above
 
 
 def end_with(executor: int, lifeline: io.FileIO) -> None:
-    """Wait until the lifeline closes, then end; with the whole group if the executor is dead."""
+    """Wait until the lifeline closes, then end, with the whole group if the executor is dead."""
     while lifeline.read(1):
         pass
     for _ in range(20):  # A process that dies closes its files before its children are orphans.

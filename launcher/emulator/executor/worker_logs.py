@@ -1,8 +1,8 @@
 """The workers' log entries as job messages.
 
 A server of the Beam Fn Logging API, to which the SDK workers send what is logged in them. On
-Dataflow the entries go to Cloud Logging; there is none here, so the job's messages carry them:
-warnings and errors as such, the rest as details.
+Dataflow the entries go to Cloud Logging, which does not exist here. Therefore they become messages
+of the job: warnings and errors as such, the rest as details.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from launcher.emulator.executor.beam_internals import HOST
 from launcher.emulator.runtime.events import Importance, MessageEvent, Report
 
 _MOST_PER_LINE = 50
-"""The most entries passed on for one line of code; Dataflow throttles too."""
+"""The most entries that are passed on for one line of code; Dataflow limits them too."""
 
 _Severity = beam_fn_api_pb2.LogEntry.Severity
-# Code that talks about itself, not about the pipeline.
+# Code whose entries are about itself, not about the pipeline.
 _HARNESS = (
     "/google/auth/",
     "apache_beam/internal/",
     "apache_beam/options/",
     "apache_beam/runners/",
 )
-# Beam's warnings without a problem: scipy is absent, an output has no rows.
+# Harmless warnings from Beam: scipy is absent, an output has no rows.
 _CHATTER = ("Resource module is not available", "No shards found to finalize")
 
 
@@ -90,7 +90,7 @@ class WorkerLogs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):  # type: ignore[mi
     def _pass_on(self, entry: beam_fn_api_pb2.LogEntry) -> None:
         harness = any(code in entry.log_location for code in _HARNESS)
         if harness and entry.instruction_id and entry.severity >= _Severity.ERROR:
-            return  # A failed bundle: its result carries the traceback and counts as an attempt.
+            return  # A failed bundle; its result carries the traceback and counts as an attempt.
         with self._lock:
             self._seen[entry.log_location] += 1
             seen = self._seen[entry.log_location]

@@ -1,8 +1,8 @@
 """Start the processes of SDK workers, the first ones ahead of time.
 
-They live in the executor's process group, which the leash ends with the executor, and end
-themselves when the executor dies without a leash. The output of the job's own code becomes messages
-of the job; on Dataflow it becomes log entries.
+They are in the executor's process group, which the leash ends with the executor. If the
+executor dies without a leash, they end by themselves. The output of the job's own code becomes
+messages of the job; on Dataflow it becomes log entries.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class WorkerProcess:
         Its standard input stays open: when it closes, the worker knows that the executor is dead.
         """
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # Whoever waits for the process notices its death.
+        with suppress(BrokenPipeError):  # The thread that waits for the process notices its death.
             self.process.stdin.write(json.dumps(variables).encode() + b"\n")
             self.process.stdin.flush()
 

@@ -1,6 +1,6 @@
 """SDK workers: one process each, of the interpreter that stands for the job's container image.
 
-Plays the part of a Dataflow worker VM and of Beam's ``boot`` program in the image: starts the SDK
+Plays the role of a Dataflow worker VM and of Beam's ``boot`` program in the image: starts the SDK
 harness with the addresses of the Fn API, notices when it dies, and replaces it.
 https://beam.apache.org/documentation/runtime/environments/
 """
@@ -45,7 +45,7 @@ class WorkerDiedError(Exception):
 
     Args:
         how: which process, and how it ended; one line.
-        output: the last lines that it printed; if the stacks of its threads, all of them.
+        output: the last lines that it printed, or all lines if they are the stacks of its threads.
     """
 
     def __init__(self, how: str, output: str = "") -> None:
@@ -77,9 +77,9 @@ class WorkerSetup:
     def variables(self, control_url: str) -> dict[str, str]:
         """Return the variables by which the SDK harness finds its servers, as ``boot`` sets them.
 
-        There are no RUNNER_CAPABILITIES. FnApiRunner has only one, to read a side input's map at
-        once. With it nothing is left of a map to which several bundles add; read key by key, the
-        map is right.
+        There are no RUNNER_CAPABILITIES. FnApiRunner has only one, for reading a side input's map
+        at once. With it, a map to which several bundles add is lost; read key by key, the map is
+        correct.
         """
         return {
             "CONTROL_API_SERVICE_DESCRIPTOR": f'url: "{control_url}"',
@@ -121,7 +121,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
             if self._closed:
                 raise WorkerStoppedError
             self._process = self._setup.processes.start(self._command)
-            # Connections go by the process's id.
+            # Connections are identified by the process's id.
             self.worker_id = self._process.worker_id
             server = self._server
             self.control_conn = server.control_handler.get_conn_by_worker_id(self.worker_id)
@@ -168,7 +168,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):  # type: ignore[misc]
         if not busy and process.poll() is None:
             end_instructions(self.control_conn)
             self._setup.logs.wait_for_end(self.worker_id, _TEARDOWN_TIMEOUT_SEC)
-        # Its interpreter would take another half second to clean up after itself.
+        # Its interpreter would need another half second to clean up.
         process.kill()
         process.wait()
 

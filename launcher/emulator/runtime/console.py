@@ -11,7 +11,7 @@ _MOST_KEPT = 4 << 20
 
 
 class Console:
-    """A program's output; of an endless one, the beginning and the end."""
+    """A program's output; if it is too long, its beginning and end."""
 
     def __init__(self, most_kept: int = _MOST_KEPT) -> None:
         self._most_kept = most_kept
@@ -49,7 +49,7 @@ def launcher_line(source: str, message: str, *, container_id: str) -> str:
     Args:
         source: file and line of the launcher's code.
         message: what it says.
-        container_id: of its container, in which there is one launcher.
+        container_id: the id of its container, in which there is one launcher.
     """
     record = {
         "container_id": container_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class JobFailedError(Exception):
-    """Ends a job; the messages say why and what to change, in this order."""
+    """Ends a job; the messages say why, then what to change."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(messages[0])

@@ -21,7 +21,7 @@ Updates: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 class Importance(StrEnum):
-    """Importances of job messages, in rising order."""
+    """Importances of job messages, in ascending order."""
 
     DEBUG = "JOB_MESSAGE_DEBUG"
     DETAILED = "JOB_MESSAGE_DETAILED"
@@ -72,7 +72,7 @@ class AcknowledgedEvent:
 
 @dataclass(frozen=True)
 class UsageEvent:
-    """The usage of the job's processes: mean cores since the last report, memory now."""
+    """The usage of the job's processes: mean cores since the last report, and current memory."""
 
     cores: float
     memory_bytes: int

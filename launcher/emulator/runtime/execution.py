@@ -1,7 +1,7 @@
 """The executor process's input: JSON lines on its standard input.
 
 First a ``Preparation``, before the launcher has even begun; then, once there is a job, its
-``Execution``; then ``Drain`` if the job is to be drained. Standard library only: the executor
+``Execution``; then ``Drain``, if somebody drains the job. Standard library only: the executor
 process shares this module.
 """
 

@@ -54,7 +54,7 @@ class ExecutorProcess:
         self.send(preparation)
 
     def send(self, record: Preparation | Execution | Drain) -> None:
-        """Write to its standard input; ``follow`` reports if it is dead."""
+        """Write to its standard input; if it is dead, ``follow`` reports that."""
         with suppress(BrokenPipeError):
             self._child.stdin.write(record.to_line())
             self._child.stdin.flush()
@@ -63,7 +63,7 @@ class ExecutorProcess:
         """Pass on its reports; block until the job has ended.
 
         Raises:
-            ExecutorDiedError: it ended too early, or was killed because it wrote something else
+            ExecutorDiedError: it ended too early, or was killed because it wrote something other
             than events.
         """
         try:
@@ -74,7 +74,7 @@ class ExecutorProcess:
             status = self._child.wait()
             problem = f"the executor ended with exit status {status} before the job did"
         except GarbledEventsError as error:
-            self._child.kill()  # If it went on, it would work beside its successor.
-            problem = f"the executor sent what is {error}"
+            self._child.kill()  # If it kept running, it would compete with its successor.
+            problem = f"the executor sent something that is {error}"
         output = find_last_output(self._log.read_text(errors="replace"))
         raise ExecutorDiedError(problem, f"Its last output, in {self._log}:\n{output or '(none)'}")

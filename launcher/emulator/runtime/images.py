@@ -40,7 +40,7 @@ _VERSION = re.compile(r"(:[^/@]*)?(@.*)?$")  # a tag and a digest
 _ENTRY_FILE = ("template", "main.py")
 _KEYS = ("python", "workdir", "env", "oci")
 
-# What a container has by itself and a local process must be given.
+# What a container has anyway but a local process must be given.
 _INHERITED = (
     "HOME",
     "LANG",
@@ -72,8 +72,8 @@ class BadImagesFileError(ValueError):
 @dataclass(frozen=True)
 class Image:
     """The environment that stands for a container image. Attributes:
-    root: the files of a built image; None if it uses those of this machine. ``workdir`` is the path
-        from here, whatever it is called inside.
+    root: the files of a built image; None if it uses those of this machine. ``workdir`` is its path
+        on this machine, whatever it is called inside.
     """
 
     python: Path
@@ -100,7 +100,7 @@ class Image:
     ) -> dict[str, str]:
         """Return all variables of a process in this image.
 
-        A clean base out of ``own``, the image's variables, those of the local services
+        They are a clean base, ``own`` (the image's variables), those of the local services
         (``endpoints``), and the working directory on the module path. A built image gets nothing
         from this machine.
         """
@@ -163,8 +163,8 @@ class ImageRegistry:
             )
         if project.missing:
             raise UnknownImage(
-                f"the project {name!r} was registered with {project.missing}, which is no longer "
-                f"there. In the project's folder: flexpack emulator register {name}"
+                f"the project {name!r} was registered with {project.missing}, which no longer "
+                f"exists. In the project's folder: flexpack emulator register {name}"
             )
         return Image(Path(project.python), Path(project.folder), {PY_FILE: project.entry_file})
 
@@ -197,7 +197,7 @@ def load_images(
         projects: the registered projects; none by default.
 
     Raises:
-        BadImagesFileError: the file cannot be read, or an entry cannot be right.
+        BadImagesFileError: the file cannot be read, or an entry is wrong.
     """
     local = Image(Path(sys.executable), workdir, {PY_FILE: str(_template_entry_file())})
     projects = projects or Projects()
@@ -244,7 +244,7 @@ def _mount_oci_image(
     if not isinstance(reference, str) or not reference:
         raise BadImagesFileError(f"{where}: oci must name an image, not {reference!r}")
     if other := sorted({"python", "workdir"}.intersection(entry)):
-        raise BadImagesFileError(f"{where}: an image has its own {other[0]}; leave it out")
+        raise BadImagesFileError(f"{where}: an image has its own {other[0]}; omit it")
     try:
         mounted = oci.mount_image(oci.resolve_layout(reference, folder))
     except oci.OciError as error:
@@ -274,8 +274,8 @@ def _path(where: str, key: str, entry: Mapping[str, Any], folder: Path) -> Path 
 
 
 def _template_entry_file() -> Path:
-    # Found without an import: the emulator must not load code that runs in the image.
+    # Found without importing it, because the emulator must not load code that runs in the image.
     spec = importlib.util.find_spec("template")
     if spec is None or not spec.submodule_search_locations:
-        raise BadImagesFileError("the package 'template' is not installed beside the launcher")
+        raise BadImagesFileError("the package 'template' is not installed with the launcher")
     return Path(spec.submodule_search_locations[0]) / "main.py"

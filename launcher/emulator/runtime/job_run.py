@@ -1,7 +1,7 @@
 """One run of one job: its processes, one after another, and their reports.
 
 The executor is started first and waits for the job, so that it imports Beam while the launcher does
-the same. No process is left, however a run ends.
+the same. However a run ends, no process is left behind.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ from launcher.emulator.storage.store import ObjectStore
 _LOG = logging.getLogger(__name__)
 _MOST_CONSOLE_MESSAGES = 1000
 _LONGEST_CONSOLE_MESSAGE = 10_000
-# A streaming job's executor that dies gets a successor, unless several in a row died this soon.
+# If a streaming job's executor dies, it gets a successor, unless several in a row died this soon.
 _SOON_SEC = 30.0
 _MOST_SOON = 3
 _RECORD_AGAIN_SEC = 1.0
-# The imports of all workers of the kit's templates.
+# The modules that all workers of the kit's templates import.
 _TEMPLATE_MODULES = (
     "template.inference",
     "template.sources",
@@ -165,7 +165,7 @@ class JobRun:
                         self._report(event)
                 self._report(StateEvent(JobState.FAILED))
             except (OSError, sqlite3.Error) as error:
-                # The disk may be full: nothing else would ever record that the job has ended.
+                # The disk may be full, and nothing else would ever record that the job has ended.
                 _LOG.warning("the end of job %s cannot be recorded: %s", self._job_id, error)
                 self._children.kill_all()
                 self._cancelled.wait(_RECORD_AGAIN_SEC)
@@ -263,7 +263,7 @@ class JobRun:
                     raise
                 self._say(
                     Importance.WARNING,
-                    f"{error.problem}. Another takes its place; messages that were not "
+                    f"{error.problem}. A new one takes its place; messages that were not "
                     "acknowledged are delivered again.",
                 )
             worker = next(iter(execution.workers.values()), None)
@@ -313,7 +313,7 @@ class JobRun:
             self._report(each)
 
     def _stay_running(self) -> None:
-        """Wait until the job was RUNNING for the required time."""
+        """Wait until the job has been RUNNING for the required time."""
         rest_sec = self._running_since + self._running_sec - time.monotonic()
         if rest_sec > 0:
             self._say(
@@ -335,7 +335,7 @@ class JobRun:
         try:
             return self._build_worker(self._images.find(reference)) if reference else None
         except UnknownImage:
-            return None  # If the job uses it, the job fails then.
+            return None  # If the job uses it, the job fails at that point.
 
     def _find_worker(self, reference: str) -> WorkerCommand:
         try:
@@ -363,7 +363,7 @@ class JobRun:
             self._say(
                 Importance.WARNING,
                 f"Staged packages are not installed on local workers: {', '.join(installed)}. "
-                "What they bring must be in the environment of the workers' image.",
+                "Their contents must be in the environment of the workers' image.",
             )
 
 

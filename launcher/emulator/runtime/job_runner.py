@@ -1,7 +1,7 @@
-"""The job runner: takes an accepted launch to a finished job.
+"""The job runner: runs accepted launches until their jobs have ended.
 
-Runs every job in a thread of its own (``job_run``), a limited number at once; the others wait in
-the order in which they came. It decides nothing about requests, which are valid, and keeps no
+Runs every job in its own thread (``job_run``), a limited number at once; the others wait in
+order of arrival. It decides nothing about requests, which are valid, and keeps no
 records: the service does.
 """
 
@@ -140,8 +140,8 @@ class JobRunner:
             self._runs[job_id] = run, self._pool.submit(run_and_forget)
         if ahead >= self._max_jobs:
             text = (
-                f"The local Dataflow runs no more than {self._max_jobs} jobs at once; this one "
-                "waits for its turn."
+                f"The local Dataflow runs at most {self._max_jobs} jobs at once; this one waits "
+                "for its turn."
             )
             self._report(job_id, MessageEvent(Importance.BASIC, text))
 
@@ -150,7 +150,7 @@ class JobRunner:
             self._forget(job_id)
         else:
             run.cancel()
-            wait([ended])  # Its processes are gone, so it has nothing left to wait for.
+            wait([ended])  # Its processes are gone, so there is nothing left to wait for.
 
     def _watch_usage(self) -> None:
         while not self._closed.wait(_USAGE_PERIOD_SEC):
@@ -160,7 +160,7 @@ class JobRunner:
                 try:
                     run.report_usage()
                 except (OSError, sqlite3.Error) as error:
-                    # The disk may be full. A point of a chart is missing.
+                    # The disk may be full. Only a point of a chart is missing.
                     _LOG.warning("the usage of a job cannot be recorded: %s", error)
 
     def _forget(self, job_id: str) -> None:

@@ -107,7 +107,7 @@ def build_flags(launch: Launch, template_location: str) -> list[str]:
 
 
 def sort_flags(flags: Iterable[str]) -> list[str]:
-    """Sort flags by name; flags with the same name keep their order."""
+    """Sort flags by name; flags of the same name keep their order."""
     return sorted(flags, key=lambda flag: flag.partition("=")[0])
 
 

@@ -1,4 +1,4 @@
-"""The launcher of a Flex Template: what Google's ``python_template_launcher`` does on its VM.
+"""The launcher of a Flex Template: does what Google's ``python_template_launcher`` does on its VM.
 
 Runs the image's entry file with the launch's flags, keeps its console output, and returns the Job
 that the program staged instead of creating it.
@@ -44,7 +44,7 @@ _OWN_LINES = (
     ("python_template_launcher.go:38", "Initialize Python template."),
 )
 _LONGEST_LINE_BYTES = 1 << 16  # a longer line arrives as several
-# The rest of the output of a program that has ended is read until nothing comes for a second, and
+# The remaining output of a program that has ended is read until nothing arrives for a second, and
 # no longer than so many: a process that it leaves behind may hold the pipe open for ever.
 _MOST_WAITS = 10
 
@@ -118,19 +118,20 @@ def _check_arguments(flags: Sequence[str]) -> None:
         if "\0" in flag:
             raise LaunchFailedError(
                 f"{_FAILED}fork/exec: invalid argument",
-                f"{name!r} holds a NUL character, which no argument of a program can: remove it.",
+                f"{name!r} contains a NUL character, which is not possible in a program's "
+                "arguments: remove it.",
             )
         if size > _LONGEST_ARGUMENT_BYTES:
             raise LaunchFailedError(
                 f"{_FAILED}fork/exec: argument list too long",
-                f"{name!r} has {size:,} bytes, and an argument of a Linux program at most "
+                f"{name!r} has {size:,} bytes, but an argument of a Linux program can have at most "
                 f"{_LONGEST_ARGUMENT_BYTES:,}: put the value into a file in Cloud Storage.",
             )
     total = sum(len(flag.encode(errors="surrogatepass")) for flag in flags)
     if total > _MOST_ARGUMENTS_BYTES:
         raise LaunchFailedError(
             f"{_FAILED}fork/exec: argument list too long",
-            f"The parameters have {total:,} bytes together, and a Linux program takes about "
+            f"The parameters have {total:,} bytes in total, but a Linux program accepts about "
             f"{_MOST_ARGUMENTS_BYTES:,}: put large values into files in Cloud Storage.",
         )
 
@@ -158,8 +159,8 @@ class LauncherProcess:
     ) -> Mapping[str, Any]:
         """Run the entry file and return the Job that it staged; block until then.
 
-        The console output goes, whatever happens, to ``console_logs`` in the launch's folder, and
-        each line to ``report_line``.
+        Whatever happens, the console output is written to ``console_logs`` in the launch's folder,
+        and each line is passed to ``report_line``.
 
         Raises:
             LaunchFailedError: the program failed, took too long or staged no job.
@@ -309,7 +310,7 @@ class LauncherProcess:
 
     def _console_logs(self) -> bytes:
         # The launcher's own two lines were recorded. UNCONFIRMED: that the program's output follows
-        # as it is.
+        # unchanged.
         own = "".join(
             launcher_line(source, text, container_id=self._job_id) for source, text in _OWN_LINES
         )

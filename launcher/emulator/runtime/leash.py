@@ -1,9 +1,9 @@
 """The leash: runs one command, and makes sure that neither it nor its children are left behind.
 
 Run as ``python -I -S leash.py FD COMMAND...`` by ``processes``, which holds the other end of the
-pipe FD; the warm parent calls ``hold`` in a process that it forked. The command gets a session, and
-therefore a process group, of its own. The whole group is killed when the pipe closes, which the
-kernel does even when the emulator dies by kill -9, and when the command itself ends. The leash
+pipe FD; the warm parent calls ``hold`` in a process that it forked. The command gets its own
+session, and therefore its own process group. The whole group is killed when the command itself ends
+and when the pipe closes, which the kernel ensures even if the emulator dies by kill -9. The leash
 exits with the command's status, 128 + N for signal N. On Linux the kernel kills the command if the
 leash is killed. Imports little, and only from the standard library: it runs before every child.
 """

@@ -1,6 +1,7 @@
-"""Metrics over several executors of one job: each counts from nothing.
+"""Sums metrics over several executors of one job, each of which counts from zero.
 
-The records are ``MetricUpdate``: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/MetricUpdate
+The records are ``MetricUpdate``:
+https://cloud.google.com/dataflow/docs/reference/rest/v1b3/MetricUpdate
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _MEAN = "MeanByteCount"
 def add_metrics(earlier: Updates, present: Updates) -> Updates:
     """Return the sums of the metrics of an executor that has ended and of its successor.
 
-    A mean without its count cannot be added up: the successor's stands for both.
+    A mean without its count cannot be added up, so the successor's mean stands for both.
     """
     totals = {_identity(update): update for update in earlier}
     for update in present:

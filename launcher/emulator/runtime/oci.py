@@ -5,8 +5,8 @@ An entry of ``images.toml`` may name an OCI image, in buildah's store or as a la
     ["europe-west1-docker.pkg.dev/my-project/flexpack/flexpack:1.0"]
     oci = "localhost/flexpack:1.0"              # or "oci:FOLDER[:TAG]", or NAME@sha256:DIGEST
 
-buildah makes a container of it, of which only the mounted files are used; a layout is unpacked into
-buildah's store first, and stays there, for the next time. Launcher and workers are
+buildah makes a container from it, of which only the mounted files are used. A layout is first
+unpacked into buildah's store, where it stays for the next time. Launcher and workers are
 started in them by ``oci_enter.py``, as children of the emulator like all others. They share the
 network and the process ids of this machine; the image's ENTRYPOINT, Beam's boot program, is not
 run. Needs Linux, buildah, and root.
@@ -64,7 +64,7 @@ def resolve_layout(reference: str, folder: Path) -> str:
 def mount_image(reference: str) -> MountedImage:
     """Make an image's files visible until this process ends.
 
-    Blocks, for seconds; for minutes if a layout must be unpacked, or a digest pulled first.
+    Blocks for seconds, or for minutes if a layout must be unpacked or a digest pulled first.
 
     Raises:
         OciError: there is no such image, or it cannot be used on this machine.

@@ -1,8 +1,8 @@
 """Becomes a program inside an image's files.
 
-Run as ``python -I -S oci_enter.py ENTRY.json ARGUMENTS...`` by what ``oci`` writes. Takes a mount
-namespace of its own, so that its mounts end with it, and stays the same process, so that whoever
-started it can wait for it and kill it. Standard library only: it runs before every child.
+The scripts that ``oci`` writes run it as ``python -I -S oci_enter.py ENTRY.json ARGUMENTS...``. It
+uses its own mount namespace, so its mounts end with it, and remains the same process, so its parent
+can wait for it and kill it. Standard library only: it runs before every child.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         root: its files.
-        workdir: its working directory, as it is called inside.
+        workdir: its working directory, as a path inside.
         program: the program to run, as a path inside.
         binds: folders of this machine that appear at the same path inside.
     """

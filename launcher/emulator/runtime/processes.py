@@ -20,7 +20,7 @@ _KILL_TIMEOUT_SEC = leash.GRACE_SEC + 10
 
 
 class ChildrenClosedError(RuntimeError):
-    """The job's children were killed: it starts no more."""
+    """The job's children were killed, and it starts no more."""
 
 
 class Child:
@@ -78,7 +78,7 @@ class Child:
         """Block until the child and its group are gone.
 
         Returns:
-            The exit status (128 + N when signal N killed it), or None when the time is over.
+            The exit status (128 + N when signal N killed it), or None when the time is up.
         """
         try:
             return self._process.wait(timeout_sec)

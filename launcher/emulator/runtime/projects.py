@@ -1,7 +1,7 @@
 """Registered projects: ``local/NAME`` stands for the modules of a folder and its own Python.
 
 Kept in a file of the emulator's folder, so that a project outlives a restart. Several projects
-share one emulator, wherever that was started.
+share one emulator, wherever it was started.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Project:
         name: what follows ``local/``.
         folder: holds its packages; absolute.
         python: runs its launcher and its workers; has flexpack's ``template`` installed.
-        entry_file: of the template that this Python has installed.
+        entry_file: the entry file of the template that this Python has installed.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Projects:
         self._projects = {project.name: project for project in found}
 
     def register(self, name: str, folder: str, python: str) -> Project:
-        """Add a project, or replace the one of this name; asks its Python for the template.
+        """Add a project, or replace the one of this name; queries its Python for the template.
 
         Blocks for some 50 ms, and at most 20 seconds.
 
@@ -136,7 +136,7 @@ def _find_entry_file(python: str) -> str:
     if done.returncode or not entry_file.is_file():
         said = done.stderr.strip().rpartition("\n")[2]
         raise BadProjectError(
-            f"python {python!r}: flexpack is not installed there, so that nothing can run the "
-            f"project{f' ({said})' if said else ''}"
+            f"python {python!r}: flexpack is not installed there, so the project cannot "
+            f"run{f' ({said})' if said else ''}"
         )
     return str(entry_file)

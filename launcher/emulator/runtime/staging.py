@@ -76,7 +76,7 @@ def worker_zone(job: Mapping[str, Any]) -> str:
 
 
 def default_zone(region: str) -> str:
-    """Return the zone of workers for which none is requested.
+    """Return the zone of workers if none is requested.
 
     UNCONFIRMED: which one the service picks. Every region has a "b".
     """

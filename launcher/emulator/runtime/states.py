@@ -1,7 +1,8 @@
 """Job states, and the only table of the transitions between them.
 
-Mirrors ``JobState``: https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.jobs#Job.JobState
-Other transitions do not happen. The run decides when a job moves.
+Mirrors ``JobState``:
+https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.jobs#Job.JobState Other
+transitions do not happen. The run decides when a job moves.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class JobState(StrEnum):
         return not TRANSITIONS[self]
 
 
-# A queued job can fail: the document's text says otherwise, but a launcher that fails takes its
-# job there (observed). Cancelling is possible from every state that is not terminal.
+# A queued job can fail: the document's text says otherwise, but it was observed when a launcher
+# fails. Cancelling is possible from every state that is not terminal.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
     {
         JobState.STOPPED: frozenset({JobState.PENDING, JobState.FAILED, JobState.CANCELLING}),

@@ -1,7 +1,7 @@
 """The temporary folder of a job, which is removed when the job ends, as a container's ``/tmp`` is.
 
 Beam leaves files there with every submission, and more if a program fails or is killed. Another job
-could mistake leftover files for its own, as Beam's MultiProcessShared would.
+could mistake leftover files for its own; Beam's MultiProcessShared would.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VARIABLE = "TMPDIR"
 def temp_dir_of(job_id: str) -> Path:
     """Return the path of the folder for a job of this process; it need not exist.
 
-    In the temporary folder of the machine, because the paths of sockets must be short.
+    It is in the machine's temporary folder, because the paths of sockets must be short.
     """
     return Path(tempfile.gettempdir(), f"flexpack-{os.getpid()}-{job_id}")
 

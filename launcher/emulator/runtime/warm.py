@@ -1,7 +1,7 @@
 """Warm processes: a parent that has imported what jobs import, and forks their processes.
 
-For images that are this environment and run the kit's template, on Linux. A job whose processes
-cannot be forked gets new ones, which only takes seconds more.
+It is for images that are this environment and run the kit's template, on Linux. If a job's
+processes cannot be forked, new ones are started, which only takes some seconds longer.
 """
 
 from __future__ import annotations
@@ -159,10 +159,10 @@ class WarmParent:
         threading.Thread(target=self._await_ready, name="warm-parent", daemon=True).start()
 
     def wait_until_ready(self, cancelled: threading.Event) -> bool:
-        """Block until all is imported or the job is cancelled; return whether it is ready.
+        """Block until everything is imported or the job is cancelled; return whether it is ready.
 
         Raises:
-            StaleError: it could not, or it took too long.
+            StaleError: the imports failed or took too long.
         """
         deadline = time.monotonic() + _START_TIMEOUT_SEC
         while not self._settled.wait(_POLL_SEC):
@@ -252,10 +252,10 @@ class WarmProcesses:
                     return None
                 parent.check(env)
             except StaleError as error:
-                _LOG.info("the warm parent is renewed: %s; its output is in %s", error, self._log)
+                _LOG.info("the warm parent is replaced: %s; its output is in %s", error, self._log)
                 self._drop(parent)
             except RefusedError as error:
-                _LOG.info("a job gets processes of its own: %s", error)
+                _LOG.info("a job's processes are started from scratch: %s", error)
                 return None
             else:
                 return parent

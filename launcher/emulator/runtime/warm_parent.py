@@ -3,12 +3,12 @@
 Run by path as ``python warm_parent.py SOCKET LEASH MODULE...`` by ``warm``, in the environment of
 the jobs' images; it imports nothing of this package except the leash. A fork is what ``python
 FILE`` would have become: its arguments, directory, variables, module path and standard streams are
-set before any code of the job's looks at them, and its parent is a leash.
+set before any of the job's code looks at them, and its parent is a leash.
 
-A fork copies one thread and no connections. Whoever forks checks that there is no other thread, of
-Python's or of a library's, which gRPC would have as well; files that were imported and have changed
-since, variables that are read while something is imported, and modules in the job's folders that
-would come before imported ones make it refuse.
+A fork copies only one thread, and no connections. Before a fork it checks that there is no other
+thread, of Python or of a library such as gRPC. It refuses if imported files have changed since, if
+variables that are read during imports differ, or if modules in the job's folders would come before
+imported ones.
 """
 
 import ctypes
@@ -34,8 +34,8 @@ _NUM_FDS = 5
 _REAP_SEC = 5.0
 _READS_ON_START = ("sitecustomize", "usercustomize")
 _SUFFIXES = (".py", ".pyc", ".so")
-# Variables that may differ from this process's: nothing reads them at import, or ``_become``
-# corrects it.
+# Variables that may differ from this process's, because nothing reads them at import or
+# ``_become`` corrects the result.
 _OF_THE_JOB = ("CLOUDSDK_CONFIG", "PYTHONPATH", "PYTHONUNBUFFERED", "TMPDIR", "WORKER_ID")
 _OF_THE_LAUNCHER = "FLEX_TEMPLATE_"
 # Keep these libraries from starting threads when they are loaded.
@@ -52,7 +52,7 @@ class RefusedError(Exception):
 
 
 class StaleError(RefusedError):
-    """Imported files have changed: a new warm parent could do it."""
+    """Imported files have changed, so a new warm parent is needed."""
 
 
 class Parent:
@@ -95,7 +95,7 @@ class Parent:
                 raise RefusedError(f"the image sets {name}")
         for folder in filter(None, env.get("PYTHONPATH", "").split(os.pathsep)):
             if shadow := _find_shadow(folder):
-                raise RefusedError(f"{shadow} comes before a module that is imported already")
+                raise RefusedError(f"{shadow} hides a module that is already imported")
 
     def become(self, file: str, arguments: list[str], env: dict[str, str], cwd: str) -> None:
         """Make this process what ``python FILE ARGUMENTS...`` starts as."""
@@ -265,7 +265,7 @@ def _restore_state() -> None:
 
 
 def _show_command(command: list[str]) -> None:
-    """Let ``ps`` show this command instead of the warm parent's, cut to the room there is."""
+    """Let ``ps`` show this command instead of the warm parent's, cut to the available space."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = map(int, fields[45:47])  # where the kernel keeps the arguments, see proc(5)
     text = os.fsencode("\0".join([sys.executable, *command]))

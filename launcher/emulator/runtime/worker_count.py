@@ -22,8 +22,8 @@ def count_workers_ahead(launch: Launch) -> int:
 def count_workers(options: Mapping[str, Any], *, cores: int) -> int:
     """Return the number of workers that a job with these pipeline options gets.
 
-    There is no autoscaling: the pool keeps its first size, ``num_workers``, or else
-    ``max_num_workers``, or else 1; never more than the machine has cores.
+    There is no autoscaling: the pool keeps its initial size, ``num_workers``, or else
+    ``max_num_workers``, or else 1, but never more than the number of cores.
     """
     wanted = options.get("num_workers") or options.get("max_num_workers") or 1
     return max(1, min(int(wanted), cores))

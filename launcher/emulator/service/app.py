@@ -1,4 +1,4 @@
-"""The HTTP edge of the local Dataflow: routes, JSON in, JSON out, errors in Google's form.
+"""The HTTP interface of the local Dataflow: routes, JSON in, JSON out, errors in Google's form.
 
 The routes are those of the discovery document, named by method id. Bare dicts end here.
 """
@@ -31,11 +31,12 @@ def build_dataflow_app(
     routes: Sequence[Route] = (),
     check_responses: bool = False,
 ) -> Starlette:
-    """Build the app that serves the Dataflow API and, beside it, ``routes``.
+    """Build the app that serves the Dataflow API and, in addition, ``routes``.
 
     Args:
         discovery: the methods, their routes and messages.
-        dispatch: answers a call, or raises ApiError; may block, is called in a worker thread.
+        dispatch: answers a call, or raises ApiError; it may block, because it is called in a worker
+            thread.
         faults: the faults that strike calls; their route is added here.
         routes: further routes on the same port, such as the metadata server's.
         check_responses: fail on an answer that does not fit its schema; for tests.

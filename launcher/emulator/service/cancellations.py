@@ -1,4 +1,4 @@
-"""Cancelling jobs: the request is answered at once, the processes end in threads."""
+"""Cancels jobs: the request is answered at once, and threads end the processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Cancellations:
         self._closed = threading.Event()
 
     def close(self) -> None:
-        """Wait for the cancellations under way; others do not start."""
+        """Wait for the cancellations in progress; no others start."""
         self._closed.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -62,7 +62,7 @@ class Cancellations:
             try:
                 self._record(job_id, problem)
             except (OSError, sqlite3.Error) as error:
-                # The disk may be full: nothing else would ever record that the job has ended.
+                # The disk may be full, and nothing else would ever record that the job has ended.
                 _LOG.warning("the end of job %s cannot be recorded: %s", job_id, error)
                 if self._closed.wait(_RECORD_AGAIN_SEC):
                     return

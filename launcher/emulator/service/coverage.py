@@ -42,7 +42,7 @@ def find_ignored(discovery: Discovery, method_id: str) -> list[str]:
             if not any(f"{path}.".startswith(f"{name}.") for name in honoured)
             or path.rpartition(".")[2] in NO_FLAG
         }
-        # Of a map, such as launchOptions, single keys may be honoured.
+        # In a map, such as launchOptions, single keys may be honoured.
         keys = {name.rpartition(".")[0]: name.rpartition(".")[2] for name in honoured}
         ignored = {f"{path} other than {keys[path]}" if path in keys else path for path in ignored}
     return sorted(ignored - operation.refused)
@@ -50,7 +50,7 @@ def find_ignored(discovery: Discovery, method_id: str) -> list[str]:
 
 def _field_paths(discovery: Discovery, message: str, prefix: str) -> Iterator[str]:
     for name, schema in discovery.messages.fields(message).items():
-        # The spec's default environment is honoured as the launch's own is.
+        # The spec's default environment is honoured like the launch's own.
         if schema.get("$ref") in _EXPANDED and name != "defaultEnvironment":
             yield from _field_paths(discovery, schema["$ref"], f"{prefix}{name}.")
         else:
@@ -75,7 +75,7 @@ def _dataflow_lines(discovery: Discovery) -> Iterator[str]:
         yield f"| `{name}` | {shown} | {_code(sorted(OPERATIONS[method_ids[0]].refused))} |"
     yield ""
     ignored = sorted(discovery.system_parameters - HONOURED_SYSTEM_PARAMETERS)
-    yield f"Of the parameters that every method takes, {_code(ignored)} have no effect."
+    yield f"These parameters, which every method accepts, have no effect: {_code(ignored)}."
     missing = _without_twins(sorted(discovery.methods.keys() - OPERATIONS.keys()))
     yield f"All other methods answer 501: {_code(missing)}."
 
@@ -84,13 +84,13 @@ def _storage_lines(table: MethodTable) -> Iterator[str]:
     names = sorted(name.removeprefix("storage.") for name in IMPLEMENTED)
     yield (
         f"Cloud Storage JSON v1: {len(names)} of {len(table.ids)} methods, {_code(names)}. All "
-        "other methods answer 501, and so do parameters that a method does not honour, but for "
-        f"{_code(sorted(HARMLESS))}, which have no effect."
+        "other methods answer 501, and so do parameters that a method does not honour, except "
+        f"for {_code(sorted(HARMLESS))}, which have no effect."
     )
 
 
 def _without_twins(method_ids: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """Return ids by short name; a method with and without a region has one name."""
+    """Return ids by short name; a method that exists with and without a region has one name."""
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for method_id in method_ids:
         short = method_id.removeprefix("dataflow.").removeprefix("projects.")

@@ -1,4 +1,4 @@
-"""The official discovery document of Dataflow, which judges every request and every answer.
+"""Dataflow's official discovery document, against which every request and every answer is checked.
 
 Loads the static document that ships with google-api-python-client (nothing is fetched), names
 its methods and their routes, and reads query parameters. Message bodies are read by ``schema``.

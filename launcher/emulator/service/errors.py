@@ -124,7 +124,7 @@ def template_file_unreadable(path: str) -> ApiError:
 
 
 def template_file_malformed(path: str, problem: str) -> ApiError:
-    # The first sentence was observed; what follows it is ours.
+    # The first sentence was observed; the rest is ours.
     return invalid_argument(f"Invalid template file {path}. {problem}")
 
 
@@ -224,7 +224,8 @@ def payload_too_large(limit: int) -> ApiError:
 
 
 def too_many_requests() -> ApiError:
-    # As Google's quota service words it; on Dataflow the metric is a project's requests a minute.
+    # In the words of Google's quota service; on Dataflow the metric is a project's requests per
+    # minute.
     return ApiError(
         429,
         "RESOURCE_EXHAUSTED",
@@ -264,5 +265,5 @@ def internal(error: Exception) -> ApiError:
         500,
         "INTERNAL",
         f"The local Dataflow failed on this request: {type(error).__name__}: {error}. "
-        "Its emulator.log may say more.",
+        "See its emulator.log for more.",
     )

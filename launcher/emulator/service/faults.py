@@ -1,4 +1,4 @@
-"""Faults on demand, queued by method id: answers that fail, come late or never, jobs that fail.
+"""Faults on demand, queued by method id: failing, late or missing answers, and jobs that fail.
 
 For tests of clients. A queued fault names a method and strikes its next call; faults of jobs strike
 the next accepted launch. Queued and read at ``/emulator/faults``, a path that no Google API has:
@@ -92,7 +92,7 @@ class DroppedConnection(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][TRANSPORT].abort()
-        await asyncio.sleep(0)  # The server notices it before it asks for the answer.
+        await asyncio.sleep(0)  # The server notices this before it requests the answer.
 
 
 class FaultQueue:
@@ -116,12 +116,11 @@ class FaultQueue:
             )
         if fault.kind in JOB_FAULTS and fault.method_id != _LAUNCH:
             raise errors.invalid_argument(
-                f"fault {fault.kind.value!r} is met by jobs of {_LAUNCH} only, not by "
-                f"{fault.method_id}."
+                f"fault {fault.kind.value!r} strikes only jobs of {_LAUNCH}, not {fault.method_id}."
             )
         if fault.kind in _OF_DATAFLOW and not fault.method_id.startswith("dataflow."):
             raise errors.invalid_argument(
-                f"fault {fault.kind.value!r} is an answer of Dataflow's, not of {fault.method_id}."
+                f"fault {fault.kind.value!r} is an answer of Dataflow, not of {fault.method_id}."
             )
         with self._lock:
             if len(self._faults) + count > _MOST_FAULTS:
@@ -167,8 +166,9 @@ class FaultQueue:
         if fault is None:
             return await answer()
         if fault.kind is FaultKind.DELAY:
-            # A call that has arrived takes effect, even if its client gives up meanwhile. The body
-            # is kept for ``answer``: of a client that has left it can no longer be read.
+            # A call that has arrived takes effect even if its client gives up meanwhile. The body
+            # is kept for ``answer``, because it can no longer be read once the client has
+            # disconnected.
             await request.body()
             await asyncio.sleep(fault.delay_sec)
             return await answer()
@@ -211,7 +211,7 @@ def _read_fault(body: object) -> tuple[Fault, int]:
         kind = FaultKind(str(body.get("fault")))
     except ValueError as error:
         raise errors.invalid_argument(
-            f"fault {body.get('fault')!r} is none of {', '.join(FaultKind)}."
+            f"fault {body.get('fault')!r} is not one of {', '.join(FaultKind)}."
         ) from error
     count, delay_sec = body.get("count", 1), body.get("delaySec", 0)
     if type(count) is not int or count < 1:

@@ -1,4 +1,4 @@
-"""Decides who may call the local Dataflow: programs on this machine, never a web page.
+"""Decides who may call the local Dataflow: programs on this machine, but never a web page.
 
 Its API runs code, so a page in the user's browser must not reach it. A request is refused if it
 carries a foreign ``Origin``, if the browser marks it as another site's (``Sec-Fetch-Site``), or if
@@ -33,7 +33,8 @@ class LocalOnly:
     """ASGI middleware that answers 403 to a foreign ``Host``, ``Origin`` or site.
 
     Args:
-        metadata_server: the app has the metadata server, whose clients may call it by its name.
+        metadata_server: whether the app includes the metadata server, whose clients may call it by
+            its name.
     """
 
     def __init__(self, app: ASGIApp, *, metadata_server: bool = False) -> None:
@@ -71,9 +72,9 @@ class LocalOnly:
                 f"{', '.join(sorted(_LOOPBACK_HOSTS))}."
             )
         if origin is not None and (name == _METADATA_HOST or origin != f"http://{host}"):
-            return f"Origin {origin!r} is foreign; the local Dataflow answers no web page."
+            return f"Origin {origin!r} is another site; the local Dataflow answers no web pages."
         if headers.get("sec-fetch-site", "none") not in _OWN_SITES:
-            return "The request comes from a web page; the local Dataflow answers none."
+            return "The request comes from a web page; the local Dataflow answers no web pages."
         return ""
 
 

@@ -1,7 +1,7 @@
 """The history of jobs: samples of their counters and their processes' usage.
 
-Google keeps these in Cloud Monitoring. One SQLite file beside the job store's; a job that runs for
-long keeps a few hundred samples, the older ones further apart.
+Google keeps these samples in Cloud Monitoring. They are in one SQLite file next to the job store's;
+a job that runs for a long time keeps a few hundred samples, the older ones further apart.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SELECT seq, sample FROM (
 
 Sample = Mapping[str, Any]
 """Seconds since the epoch as ``time``; ``counters`` and ``distributions`` of the pipeline by name,
-``elements`` by output, all as far as the bundles under way have come; ``cores``, ``memoryBytes``.
+``elements`` by output, all including the bundles in progress; ``cores``, ``memoryBytes``.
 """
 
 
@@ -52,7 +52,7 @@ class _Latest:
 
 
 class JobHistory:
-    """Samples on disk. Safe to call from any thread; no call blocks long."""
+    """Samples on disk. Safe to call from any thread; no call blocks for long."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

@@ -27,7 +27,7 @@ from launcher.emulator.service.job_records import LAUNCH, JobRecord, UnknownJobE
 from launcher.emulator.service.job_store import JobStore
 
 _MOST_MESSAGES = 1000
-_COUNT = re.compile("[0-9]{1,18}")  # SQLite's integers have no more.
+_COUNT = re.compile("[0-9]{1,18}")  # SQLite's integers cannot be larger.
 
 
 def job_facts_routes(jobs: JobStore, history: JobHistory) -> list[Route]:

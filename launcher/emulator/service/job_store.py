@@ -1,7 +1,7 @@
 """The job store: jobs, their messages and their metrics, in one SQLite file.
 
-Everything that the local Dataflow knows about jobs is here, under one lock, and survives a ``kill
--9``. The job runner runs the jobs.
+Everything that the local Dataflow knows about jobs is stored here, under one lock, and survives a
+``kill -9``. The job runner runs the jobs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _JOB_COLUMNS = "id, project_id, region, name, state, state_time, create_time, do
 
 
 class JobStore:
-    """Jobs, messages and metrics on disk. Safe to call from any thread; no call blocks long."""
+    """Jobs, messages and metrics on disk. Safe to call from any thread; no call blocks for long."""
 
     def __init__(
         self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -125,8 +125,8 @@ class JobStore:
     ) -> tuple[Sequence[JobRecord], str]:
         """Return a page of jobs and the token of the next page, empty after the last.
 
-        Active jobs come first, the newest first; then terminated ones, the last to end first; or
-        all in descending order of their ids, if ``wanted`` says so.
+        Active jobs come first, the newest first; then terminated ones, the last that ended first;
+        or all in descending order of their ids, if ``wanted`` says so.
 
         Raises:
             PageTokenError: the token is not from here.
@@ -322,7 +322,7 @@ class JobStore:
     ) -> Sequence[Message]:
         """Return the last messages that contain a text, newest first.
 
-        ``before`` is a message's ``seq``, to go on from there; 0 begins with the newest.
+        ``before`` is a message's ``seq``, from which to continue; 0 begins with the newest.
         """
         rows = self._rows(
             "SELECT seq, time, importance, text FROM messages WHERE job_id = ? "
@@ -341,7 +341,7 @@ class JobStore:
         return [project for (project,) in rows]
 
     def put_metrics(self, job_id: str, updates: Iterable[Mapping[str, Any]]) -> None:
-        """Replace a job's metrics; one with an unchanged value keeps its update time."""
+        """Replace a job's metrics; a metric with an unchanged value keeps its update time."""
         now = self.now()
         with self._lock, self._db:
             before = {_without_time(update): update for update in self.metrics(job_id)[1]}

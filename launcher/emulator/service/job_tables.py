@@ -69,7 +69,7 @@ def decode_token(token: str, length: int) -> Sequence[str]:
     except (binascii.Error, UnicodeError) as error:
         raise PageTokenError(token) from error
     values = text.split("|")
-    numbers = (values[0], values[-1])  # between them there may be a time
+    numbers = (values[0], values[-1])  # a time may be between them
     if len(values) != length or not all(_NUMBER.fullmatch(number) for number in numbers):
         raise PageTokenError(token)
     return values

@@ -1,7 +1,7 @@
 """The content of each view of a job, as in recorded answers of the service.
 
-A job whose launcher still runs has no type, no SDK and no steps; the environment is whole in
-JOB_VIEW_ALL alone. https://cloud.google.com/dataflow/docs/reference/rest/v1b3/JobView
+A job whose launcher is still running has no type, no SDK and no steps; only JOB_VIEW_ALL has
+the whole environment. https://cloud.google.com/dataflow/docs/reference/rest/v1b3/JobView
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def render_launched(record: JobRecord) -> dict[str, Any]:
 
 
 def render_created(record: JobRecord) -> dict[str, Any]:
-    """Return a job for the answer to ``jobs.create``: likewise, with type and request id."""
+    """Return a job for the answer to ``jobs.create``: the same, with type and request id."""
     own = {
         name: record.document[name]
         for name in ("type", "clientRequestId")
@@ -140,7 +140,7 @@ def _stage_states(record: JobRecord, operations: Sequence[Message]) -> list[dict
     first, last = operations[0].time, record.state_time
     stages = [
         ("success1", "DONE" if ended else "PENDING", last if ended else first),
-        # It stays so in a finished job.
+        # It stays that way in a finished job.
         ("failure2", "DONE" if record.state is JobState.FAILED else "PENDING", first),
         ("start3", "DONE", first),
         *((f"F{number}", state, time) for number, (state, time) in enumerate(begun.values(), 4)),

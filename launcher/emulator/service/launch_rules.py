@@ -1,9 +1,9 @@
 """Decide whether a Flex Template launch is accepted: the service's rules, without effects.
 
-A ``LaunchFlexTemplateParameter`` and the ``ContainerSpec`` that it names go in, an accepted
-``Launch`` comes out, or the error that Dataflow would answer. Where Dataflow's behaviour could
-not be confirmed, the comment says UNCONFIRMED, and the choice is the one under which a launch
-that passes here passes there.
+A ``LaunchFlexTemplateParameter`` and the ``ContainerSpec`` that it names are the input; the
+result is an accepted ``Launch``, or the error with which Dataflow would answer. Where Dataflow's
+behaviour could not be confirmed, the comment says UNCONFIRMED, and the choice ensures that a launch
+that passes here also passes there.
 https://cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.flexTemplates/launch
 """
 
@@ -33,8 +33,8 @@ _DATASET = "bigquery.googleapis.com/cloud_dataflow"
 JOB_NAME = re.compile(r"[a-z]([-a-z0-9]{0,1022}[a-z0-9])?")  # Job.name of the document.
 _GCS_OBJECT = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)")
 
-# Options that a launch may pass in `parameters` though the metadata does not declare them
-# (observed), keyed by the environment field that means the same.
+# Options that a launch may pass in `parameters` although the metadata does not declare them
+# (observed), keyed by the environment field with the same meaning.
 _ENVIRONMENT_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "autoscalingAlgorithm": ("autoscaling_algorithm", "autoscalingAlgorithm"),
     "enableLauncherVmSerialPortLogging": (
@@ -46,7 +46,8 @@ _ENVIRONMENT_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "maxWorkers": ("max_num_workers", "maxNumWorkers"),
     "numWorkers": ("num_workers", "numWorkers"),
     "sdkContainerImage": ("sdk_container_image", "sdkContainerImage"),
-    # Recorded: runtime names are recognized as parameters, and refused beside the environment.
+    # Recorded: runtime names are recognized as parameters, and refused if the environment sets them
+    # too.
     "serviceAccountEmail": ("serviceAccount", "serviceAccountEmail", "service_account_email"),
     "stagingLocation": ("staging_location", "stagingLocation"),
     "tempLocation": ("temp_location", "tempLocation"),
@@ -125,7 +126,8 @@ def check_launch(
     """Return the accepted launch.
 
     Raises:
-        ApiError: a rule refuses it; violations of parameters come all at once, up to a limit.
+        ApiError: a rule refuses it; violations of parameters are reported all at once, up to a
+            limit.
     """
     job_name = parameter.get("jobName", "")
     if not JOB_NAME.fullmatch(job_name):
@@ -143,7 +145,7 @@ def check_launch(
     )
     if violations:
         raise errors.invalid_template_parameters(violations)
-    # UNCONFIRMED: lists and maps of the request replace those of the spec, they do not add up.
+    # UNCONFIRMED: lists and maps of the request replace those of the spec instead of being merged.
     environment = _set_fields(spec, "defaultEnvironment", messages) | requested
     _check_environment(environment)
 
@@ -171,7 +173,7 @@ def check_launch(
 def build_job_document(launch: Launch) -> dict[str, Any]:
     """Return the ``Job`` that is shown before the template has made its job object.
 
-    Recorded: it has no type yet, and of the environment the dataset alone.
+    Recorded: it has no type yet, and its environment has only the dataset.
     """
     return {
         "labels": launch.runtime_environment.get("additionalUserLabels", {}),

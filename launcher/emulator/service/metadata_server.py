@@ -1,6 +1,6 @@
 """The GCE metadata server of the local Dataflow's imaginary machines.
 
-google-auth, Beam and gcloud find their credentials here at once instead of after minutes of
+google-auth, Beam and gcloud find their credentials here at once, not after minutes of
 retries. Its token is worthless.
 https://cloud.google.com/compute/docs/metadata/overview
 """

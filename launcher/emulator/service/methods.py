@@ -56,11 +56,11 @@ from launcher.emulator.storage.store import ObjectStore
 _LOG = logging.getLogger(__name__)
 
 DEFAULT_REGION = "us-central1"
-"""The region of methods that name none. UNCONFIRMED: that it is so on Dataflow."""
+"""The region of methods that name none. UNCONFIRMED: that Dataflow does the same."""
 
 _LARGEST_PAGE = 1000
-# What the service answers to a cancel or a drain, of whatever type the job is: recorded for a
-# cancel. UNCONFIRMED: that a drain is answered so too.
+# The service's answer to a cancel or a drain, whatever the job's type; recorded for a
+# cancel. UNCONFIRMED: that a drain gets the same answer.
 _UPDATED: Mapping[str, Any] = {"type": "JOB_TYPE_BATCH"}
 _TERMINAL_BY_FILTER = {"ACTIVE": False, "TERMINATED": True}
 
@@ -88,7 +88,7 @@ class Call:
 
 
 class Methods:
-    """The implemented methods. Thread-safe; calls block on the disk only."""
+    """The implemented methods. Thread-safe; calls block only on the disk."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Methods:
         self._pruning = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prune")
 
     def close(self) -> None:
-        """Wait for the cancellations under way; others do not start."""
+        """Wait for the cancellations in progress; no others start."""
         self._pruning.shutdown(wait=True, cancel_futures=True)
         self._cancellations.close()
 
@@ -324,13 +324,14 @@ class Methods:
         try:
             start()
         except Exception as error:
-            # After any error: a job that nothing runs must not look as if it were waiting.
+            # After any error, because a job that nothing runs must not look as if it were waiting.
             self._jobs.transition(record.id, JobState.FAILED)
             self._jobs.add_message(record.id, Importance.ERROR, f"The job did not start: {error}")
             raise
 
     def _fail_by_shortage(self, record: JobRecord, launch: Launch, kind: FaultKind) -> None:
-        # The job is RUNNING when the workers cannot be started: about a minute later on Dataflow.
+        # The job is RUNNING when its workers cannot be started; on Dataflow that is about a minute
+        # later.
         self._jobs.update_document(
             record.id, {"type": "JOB_TYPE_STREAMING" if launch.streaming else "JOB_TYPE_BATCH"}
         )

@@ -16,7 +16,7 @@ from launcher.emulator.service import errors
 from launcher.emulator.service.launch_rules import HONOURED_FIELDS
 from launcher.emulator.service.methods import Call, Methods
 
-# Ids and numbers of projects, also of the old kind with a domain, and names of regions.
+# Ids and numbers of projects, including the old kind with a domain, and names of regions.
 _PROJECT = re.compile(r"([a-z0-9][a-z0-9.-]{0,62}:)?[a-z0-9][a-z0-9-]{0,62}")
 _REGION = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -64,7 +64,7 @@ _WITH_AND_WITHOUT_REGION: Mapping[str, Operation] = {
 }
 OPERATIONS: Mapping[str, Operation] = {
     "dataflow.projects.jobs.aggregated": Operation(
-        # According to the discovery document it does not filter by name.
+        # The discovery document does not mention a filter by name.
         answer=Methods.aggregate_jobs,
         query=_LIST - {"name"} | {"location"},
     ),
@@ -101,7 +101,7 @@ def answer_call(methods: Methods, call: Call) -> Mapping[str, Any]:
     for name in sorted(operation.refused - operation.query):
         if _find(call, name):
             raise errors.unimplemented(call.method.id, name)
-    # Keeps fields outside the table from having an effect by accident.
+    # Keeps fields outside the table from having an accidental effect.
     honoured = operation.query & call.query.keys()
     query = {name: call.query[name] for name in honoured}
     return operation.answer(methods, dataclasses.replace(call, query=query))
@@ -114,7 +114,7 @@ def _check_place(call: Call) -> None:
         ("location", call.region, _REGION),
     ):
         if not rule.fullmatch(value):
-            raise errors.invalid_argument(f"{name} {value[:100]!r} is not one that can be.")
+            raise errors.invalid_argument(f"{name} {value[:100]!r} is not valid.")
 
 
 def _find(call: Call, path: str) -> object:

@@ -84,11 +84,12 @@ class JobRecorder:
     def _transition(self, job_id: str, wanted: JobState) -> None:
         """Set the state that a run reports.
 
-        A report that is not new, or comes when the job has ended or is being cancelled, changes
+        A report that is not new, or arrives when the job has ended or is being cancelled, changes
         nothing.
         """
         try:
-            # A job that is being cancelled fails only if its processes stay: no run reports that.
+            # A job that is being cancelled fails only if its processes survive, which no run
+            # reports.
             self._jobs.transition(job_id, wanted, unless=JobState.CANCELLING)
         except IllegalTransitionError as error:
             late = error.current.is_terminal or error.current is JobState.CANCELLING

@@ -1,7 +1,7 @@
 """Deletes old finished jobs.
 
-With a job go its messages and metrics, the folder of its run, and the files that Beam and the
-launcher staged for it in Cloud Storage. Its own output stays.
+A deleted job's messages and metrics, the folder of its run, and the files that Beam and the
+launcher staged for it in Cloud Storage are deleted too. Its own output stays.
 
 POST {"keepJobs": 0} to the route deletes all finished jobs.
 """
@@ -38,7 +38,7 @@ DEFAULT_KEEP_JOBS = 1000
 
 _LAUNCHES = "/template_launches/"
 _LAUNCH = re.compile(rf"{_LAUNCHES}([^/]+)/")
-# What Beam's file sinks leave after a failed run.
+# What Beam's file sinks leave behind after a failed run.
 _SINK_TEMP = "beam-temp-"
 _LEFTOVER_AGE = timedelta(hours=1)
 _LEFT_BY_SINK = re.compile(rf"(^|/){_SINK_TEMP}[^/]+-[0-9a-f]{{32}}/")
@@ -46,7 +46,7 @@ _LEFT_BY_SINK = re.compile(rf"(^|/){_SINK_TEMP}[^/]+-[0-9a-f]{{32}}/")
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """The numbers deleted: finished jobs, objects in Cloud Storage."""
+    """How many finished jobs and objects in Cloud Storage were deleted."""
 
     jobs: int
     objects: int
@@ -57,7 +57,7 @@ class Retention:
 
     Args:
         runs_dir: holds a folder for every job that was run.
-        running: returns the jobs that have a process; they are left alone.
+        running: returns the jobs that have a process, which are not deleted.
         forget: called with the deleted jobs.
     """
 

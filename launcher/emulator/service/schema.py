@@ -2,7 +2,7 @@
 
 Reads requests (both spellings of a field name, int64 as string or number, enums by name or
 number) into one canonical form, writes answers (empty fields left out, enums as names or numbers)
-and checks them. Does not know methods or routes; ``discovery`` does.
+and checks them. Methods and routes are in ``discovery``.
 https://protobuf.dev/programming-guides/json/
 """
 
@@ -23,8 +23,8 @@ _TIMESTAMP = "type.googleapis.com/google.protobuf.Timestamp"
 _DURATION = "type.googleapis.com/google.protobuf.Duration"
 _MESSAGE = "type.googleapis.com/google.dataflow.v1beta3."
 
-# The discovery document lists the names of an enum, not their numbers. Of the enums in our answers,
-# only this one is not numbered in the order of the document
+# The discovery document lists the names of an enum, not their numbers. Among the enums in our
+# answers, only this one is not numbered in the order of the document
 # (google.dataflow.v1beta3, messages.proto).
 _NUMBERS = {
     "JOB_MESSAGE_IMPORTANCE_UNKNOWN": 0,
@@ -125,7 +125,8 @@ class Messages:
         """Return a canonical message as proto3 JSON writes it: fields at their default left out.
 
         Enums are written by name unless ``numeric_enums``. The discovery document does not say
-        which fields are ``optional``, and so written at their default too: see ``_OPTIONAL``.
+        which fields are ``optional``, and therefore written even at their default: see
+        ``_OPTIONAL``.
         """
         properties = self._schemas[message].get("properties", {})
         return {
@@ -166,7 +167,7 @@ class _Parser:
     """Reads one value; collects what does not fit in ``violations``.
 
     Raises:
-        ApiError: there are too many of them. A body of some MB may hold millions.
+        ApiError: there are too many of them. A body of a few MB may contain millions.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The messages of jobs that fail because Google has no machines or the project no quota.
+"""The messages of jobs that fail because Google has no machines or the project has no quota.
 
-The local Dataflow lacks neither; its faults simulate it. The job is accepted, and fails with its
-worker pool's error when workers should start.
+The local Dataflow never lacks either; its faults simulate it. The job is accepted, and fails with
+its worker pool's error when workers should start.
 https://cloud.google.com/dataflow/docs/guides/common-errors#worker-pool-failure
 """
 
@@ -31,7 +31,7 @@ def messages(
     """Yield such a job's messages, in order; None marks that it becomes RUNNING.
 
     Args:
-        is_quota: the quota is used up; else the zone has no such machine or GPU left.
+        is_quota: whether the quota is used up; otherwise the zone has no such machine or GPU left.
         runtime_environment: the launch's ``FlexTemplateRuntimeEnvironment``.
         project_id: the launch's.
         region: the launch's.
@@ -105,5 +105,6 @@ def _find_quota_metric(runtime_environment: Mapping[str, Any]) -> str:
     fields = ("additionalExperiments", "additionalPipelineOptions")
     options = "\n".join(option for field in fields for option in runtime_environment.get(field, ()))
     requested = _ACCELERATOR.search(options)
-    # https://cloud.google.com/compute/resource-usage#gpu_quota; of H100 it names no memory.
+    # https://cloud.google.com/compute/resource-usage#gpu_quota; for H100 it does not name the
+    # memory.
     return f"NVIDIA_{requested['model'].replace('-', '_').upper()}_GPUS" if requested else "CPUS"

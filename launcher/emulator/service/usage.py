@@ -22,7 +22,7 @@ _DEFAULT_MEMORY_MB_PER_CPU = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerCount:
-    """A job's number of workers from a time on; ``seconds`` since the epoch."""
+    """A job's number of workers from a certain time; ``seconds`` since the epoch."""
 
     seconds: float
     time: str

@@ -250,7 +250,7 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    # A body that cannot be decompressed, or a verb that no method has.
+    # A body that cannot be decompressed, or an HTTP verb that no method has.
     assert isinstance(error, HTTPException)
     refusal = NotFound if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else InvalidRequest
     return await _on_storage_error(request, refusal(error.detail))

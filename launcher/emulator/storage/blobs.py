@@ -1,7 +1,8 @@
 """The bytes of objects: immutable files under generated ids in one folder.
 
-A blob belongs to no object until the store commits a row that names it; a blob that no row names
-is garbage, and goes when the store is next opened. So nothing here needs to be atomic.
+A blob does not belong to an object until the store commits a row that names it; a blob that no
+row names is garbage, which is deleted when the store is next opened. So nothing here needs to be
+atomic.
 """
 
 import base64
@@ -16,7 +17,7 @@ import google_crc32c
 class BlobWriter:
     """Appends to one new blob and keeps its size and checksums; used by one thread at a time.
 
-    It holds no open file between calls, so that any number of uploads may be under way. As a
+    It holds no open file between calls, so any number of uploads may be in progress. As a
     context manager it discards the blob when an error leaves the block.
     """
 
@@ -48,7 +49,7 @@ class BlobWriter:
     def write(self, data: bytes) -> None:
         """Append `data`; blocks on the disk."""
         with self._path.open("r+b", buffering=0) as file:
-            file.truncate(self.size)  # a write that failed half-way may have left more
+            file.truncate(self.size)  # a write that failed halfway may have left more
             file.seek(self.size)
             view = memoryview(data)
             while view:

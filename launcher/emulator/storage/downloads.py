@@ -1,7 +1,7 @@
 """Downloads of object media: whole objects and ranges, streamed from disk.
 
-Mirrors https://cloud.google.com/storage/docs/json_api/v1/objects/get and RFC 9110 section 14. Of a
-Range header one range is honoured; anything else in it is answered with the whole object.
+Mirrors https://cloud.google.com/storage/docs/json_api/v1/objects/get and RFC 9110 section 14. Only
+one range in a Range header is honoured; for anything else the answer is the whole object.
 """
 
 import os

@@ -124,7 +124,7 @@ def no_such_object(bucket: str, name: str) -> NotFound:
 
 
 def lost_object(bucket: str, name: str) -> NotFound:
-    """The object's file is gone or cut: the data folder was changed by another program."""
+    """The object's file is missing or too short: another program changed the data folder."""
     return NotFound(
         f"The bytes of {bucket}/{name} are lost: its file in the folder of the local storage "
         "server is missing or too short. Upload it again, or delete it."

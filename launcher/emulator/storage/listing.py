@@ -1,4 +1,4 @@
-"""The entries of a listing in order, without reading the objects below a common prefix."""
+"""Yields the entries of a listing in order, without reading the objects below a common prefix."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _SURROGATES, _FIRST_AFTER_SURROGATES = 0xD800, 0xE000
 def find_entries(
     db: sqlite3.Connection, bucket: str, query: ListQuery
 ) -> Iterator[tuple[sqlite3.Row, str | None]]:
-    """Yield the objects of a listing in order of name, of those with a common prefix the first."""
+    """Yield the objects of a listing in order of name; for a common prefix only the first."""
     start: str | None = max(query.prefix, query.start_offset, query.after or "")
     while start is not None:
         found = db.execute(

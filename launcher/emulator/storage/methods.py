@@ -1,7 +1,7 @@
 """Find the API method of a request, with the official discovery document.
 
-Routing matches the percent-encoded path and decodes each segment by itself: an object name may
-contain `%2F` and look like any other route.
+Routing matches the percent-encoded path and decodes each segment separately, because an object
+name may contain `%2F` and look like any other route.
 """
 
 import importlib.resources

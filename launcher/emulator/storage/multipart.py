@@ -33,7 +33,7 @@ def split_part(part: bytes) -> tuple[Message, bytes]:
 
 
 class MultipartParser:
-    """Takes a multipart/related body apart as it arrives: an Object resource, then media.
+    """Parses a multipart/related body as it arrives: an Object resource, then media.
 
     Both CRLF and bare LF end lines, and single quotes may surround the boundary: Google's own
     command line sends these.
@@ -93,7 +93,7 @@ class MultipartParser:
         self._in_media = True
 
     def _parse_media(self) -> None:
-        """Write the media that has arrived, but for a tail that may be the boundary's beginning."""
+        """Write the media that has arrived, except a tail that may be the start of the boundary."""
         end = self._buffer.find(self._delimiter)
         self._complete = end >= 0
         if not self._complete:

@@ -131,7 +131,7 @@ def copy_object(store: ObjectStore, call: Call) -> Json:
     sent = call.json()
 
     def change(settings: ObjectSettings) -> ObjectSettings:
-        # Custom metadata that is sent replaces the source's; nothing is merged.
+        # If custom metadata is sent, it replaces the source's; the two are not merged.
         return change_object(
             replace(settings, metadata={}) if "metadata" in sent else settings, sent
         )
@@ -226,7 +226,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "storage.objects.get": Operation(get_object, _SELECTION),
     "storage.objects.list": Operation(
         list_objects,
-        # No bucket has versioning: all versions are the live ones.
+        # No bucket has versioning, so all versions are live ones.
         _LISTING
         | {"delimiter", "startOffset", "endOffset", "includeTrailingDelimiter", "versions"}
         | {"matchGlob"},

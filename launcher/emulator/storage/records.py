@@ -1,6 +1,6 @@
 """The records that the store keeps and hands out: buckets, objects, conditions, listings.
 
-They carry no HTTP and no JSON; `resources` translates them.
+They know nothing of HTTP or JSON; `resources` translates them.
 """
 
 from collections.abc import Mapping, Sequence

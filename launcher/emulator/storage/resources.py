@@ -154,7 +154,7 @@ def change_object(settings: ObjectSettings, resource: Json) -> ObjectSettings:
 
 
 def _changed(settings: _Settings, changes: Json) -> _Settings:
-    """Replace fields of `settings`; None brings the default back."""
+    """Replace fields of `settings`; None restores the default."""
     defaults = asdict(type(settings)())
     return replace(
         settings,
@@ -204,7 +204,7 @@ def _check_metadata_size(metadata: Mapping[str, str]) -> None:
 
 
 def _asks_for_nothing(value: Any) -> bool:
-    """Report whether a field is null, false or empty, through all its members."""
+    """Return whether a field and all its members are null, false or empty."""
     if isinstance(value, dict):
         return all(_asks_for_nothing(member) for member in value.values())
     return not value

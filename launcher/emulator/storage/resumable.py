@@ -1,8 +1,8 @@
 """Resumable uploads: sessions that take an object's media in chunks.
 
-Mirrors https://cloud.google.com/storage/docs/performing-resumable-uploads. Sessions live in memory:
-a client whose session a restart ended gets 404, and begins again, as does one that was silent for a
-day (the service waits a week).
+Mirrors https://cloud.google.com/storage/docs/performing-resumable-uploads. Sessions are kept in
+memory: a client whose session ended with a restart gets 404 and begins again, as does one that was
+silent for a day (the service waits a week).
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class UploadSession:
     Attributes:
         total: the size of the object, once a client has said it.
         stored: the object once it is complete.
-        superseded: belongs to the latest request; set when another comes.
+        superseded: belongs to the latest request; set when another one arrives.
     """
 
     plan: UploadPlan
@@ -99,8 +99,8 @@ class UploadSessions:
         """Take one PUT of an upload: a chunk, the last chunk, or a status query.
 
         Bytes that are on disk stay, even if the client disconnects in the middle of a chunk. If
-        there are two requests for one upload, the later one counts: its sender has given up the
-        first.
+        there are two requests for one upload, the later one counts, because its sender has given
+        up on the first.
 
         Args:
             content_range: the Content-Range header; without one the body is the whole object.
@@ -110,8 +110,8 @@ class UploadSessions:
             The object when the upload is complete, else how many bytes were received so far.
 
         Raises:
-            InvalidRequest: the chunk does not continue what was received, is too small, or is not
-                of the size that it or a request before it gives.
+            InvalidRequest: the chunk does not continue what was received, is too small, or does
+                not have the size that it or an earlier request states.
             Conflict: another request has taken over.
             NotFound: there is no such upload.
             NotFound, PreconditionFailed: as for `ObjectStore.commit`; the upload is then over.
@@ -169,7 +169,7 @@ def _parse_content_range(header: str) -> tuple[int | None, int | None, int | Non
 def _agree(before: int | None, now: int | None) -> int | None:
     """Return the size of an upload; raises InvalidRequest when two requests name different ones."""
     if before is not None and now is not None and before != now:
-        raise InvalidRequest(f"The upload has {before} bytes, as said before, and not {now}.")
+        raise InvalidRequest(f"The upload has {before} bytes, as stated before, not {now}.")
     return now if before is None else before
 
 

@@ -58,7 +58,7 @@ def select_object(db: sqlite3.Connection, ref: ObjectRef) -> sqlite3.Row | None:
 
 
 def find_object(db: sqlite3.Connection, ref: ObjectRef, *, reading: bool = False) -> sqlite3.Row:
-    """Return the row that `ref` means and permits."""
+    """Return the row that `ref` refers to and permits."""
     row = select_object(db, ref)
     if row is None or ref.generation not in (None, row["generation"]):
         find_bucket(db, ref.bucket)

@@ -3,10 +3,10 @@
 The row of an object is its commit point: a writer fills a blob first and commits the row last, and
 a blob is deleted only after no row names it. A process that is killed at any moment leaves either
 the old or the new generation, and blobs without a row, which the next open sweeps. Nothing is
-fsynced: a power cut may lose the last writes.
+fsynced: a power failure may lose the last writes.
 
 Every method blocks on the disk, may be called from any thread, and is atomic with respect to all
-others: preconditions are checked under the lock under which the row is written.
+others: preconditions are checked under the same lock under which the row is written.
 """
 
 import os
@@ -42,7 +42,7 @@ _WHOLE_BUCKET = ListQuery()
 
 
 class ObjectStore:
-    """An object store in the folder `root`, which it makes; one open store per folder.
+    """An object store in the folder `root`, which it creates; only one per folder may be open.
 
     Raises:
         StoreInUse: it is open elsewhere, in this process or another.
@@ -173,7 +173,7 @@ class ObjectStore:
             return rows.to_object(rows.find_object(db, ref, reading=True))
 
     def open(self, ref: ObjectRef) -> tuple[StoredObject, BinaryIO]:
-        """Return an object and its bytes, which stay readable even if the object goes.
+        """Return an object and its bytes, which stay readable even if the object is deleted.
 
         Raises:
             NotFound, PreconditionFailed, NotModified; NotFound also if its bytes are lost.
@@ -245,7 +245,7 @@ class ObjectStore:
     ) -> StoredObject:
         """Make `destination` the concatenation of `sources`; raises as `copy`.
 
-        Each source is read in its state at that moment; only the commit is atomic.
+        Each source is read in its current state; only the commit is atomic.
         """
         count = 0
         with self.new_blob() as writer:
@@ -319,7 +319,7 @@ class ObjectStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the lock; commit at the end, or roll back on an error.
 
-        Blobs that the commit left without a row are deleted after it, never before.
+        Blobs that the commit left without a row are deleted after the commit, never before.
         """
         with self._lock:
             self._replaced.clear()

@@ -28,7 +28,7 @@ class UploadPlan:
 
     Attributes:
         checksums: what the client says about the media: md5, crc32c, both or none, in base64.
-        size: of the media, if a resumable upload says it when it begins.
+        size: the media's size, if a resumable upload states it at its beginning.
     """
 
     ref: ObjectRef

@@ -1,7 +1,7 @@
 """The engines that can build an image here, and the choice among them.
 
-docker builds fastest, buildah needs no daemon, Cloud Build needs only gcloud and pushes what it
-builds. They are tried in this order.
+docker is the fastest, buildah needs no daemon, and Cloud Build needs only gcloud but pushes what
+it builds. They are tried in this order.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Builder(Protocol):
     name: str
 
     def find_problem(self) -> str | None:
-        """Return why this engine cannot be used here, or None."""
+        """Return the reason why this engine cannot be used here, or None."""
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image. Blocks, for many minutes if layers are not cached.
@@ -43,7 +43,7 @@ class Builder(Protocol):
 
 
 class LocalEngine(Builder, Protocol):
-    """An engine with local images, which can look into them."""
+    """An engine with local images, which can inspect them."""
 
     def fetch(self, reference: str) -> None:
         """Pull an image unless it is on this machine. Blocks, for minutes."""
@@ -70,7 +70,7 @@ class LocalEngine(Builder, Protocol):
         """Write an image as an OCI layout into an empty directory. Blocks, for minutes."""
 
 
-# How an ARM machine learns to run the programs of Dataflow's machines.
+# How to make an ARM machine run the programs of Dataflow's machines.
 EMULATION: Mapping[str, str] = {"docker": docker.EMULATION, "buildah": buildah.EMULATION}
 
 ENGINES: Mapping[str, type[Docker] | type[Buildah] | type[CloudBuild]] = {

@@ -22,7 +22,7 @@ from launcher.image.plan import PLATFORM, BuildPlan
 from launcher.image.tools import Report, ToolError, follow_tool, run_tool, shorten_step
 from launcher.image_reference import suggest_repository
 
-# The second registers the first with the kernel, as systemd does where it runs.
+# The second package registers the first with the kernel; systemd, if it runs, does the same.
 EMULATION = "'apt-get install qemu-user-static binfmt-support'"
 
 _HANDLERS = Path("/proc/sys/fs/binfmt_misc")
@@ -186,5 +186,5 @@ def _container(reference: str) -> Iterator[str]:
 
 
 def _environ() -> dict[str, str]:
-    # Root's default needs cgroups, which a machine that is itself a container lacks.
+    # Root's default needs cgroups, which are missing if the machine itself is a container.
     return {"BUILDAH_ISOLATION": "chroot", **os.environ}

@@ -54,7 +54,7 @@ class Docker:
         shown = run_tool(["docker", "buildx", "inspect"], timeout_sec=_QUERY_TIMEOUT_SEC)
         if has_platform(shown):
             return None
-        return f"it cannot build for {PLATFORM}; an ARM machine emulates it after {EMULATION}"
+        return f"it cannot build for {PLATFORM}; an ARM machine can emulate it after {EMULATION}"
 
     def build(self, plan: BuildPlan, folder: Path, report: Report) -> None:
         """Build an image into the daemon. Blocks, for many minutes if layers are not cached."""
@@ -139,7 +139,7 @@ class Docker:
             with tarfile.open(archive) as tar:
                 tar.extractall(directory, filter="data")
         if not (Path(directory) / "index.json").exists():
-            raise ImageError("docker: too old to save an OCI layout; needed is 25 or newer")
+            raise ImageError("docker: too old to save an OCI layout; 25 or newer is needed")
 
     def _inspect(self, reference: str, template: str) -> str:
         return run_tool(
@@ -183,7 +183,7 @@ def build_command(plan: BuildPlan, folder: Path) -> list[str]:
     """Return docker's command line for a build of the context in a folder."""
     return [
         *("docker", "buildx", "build", f"--file={folder / DOCKERFILE}"),
-        # With attestations the digest would name an index, and the image only indirectly.
+        # With attestations the digest would name an index, and only indirectly the image.
         *(f"--platform={PLATFORM}", "--provenance=false", "--load", f"--tag={plan.reference}"),
         "--progress=plain",
         *plan.flags,

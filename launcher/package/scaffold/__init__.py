@@ -1,7 +1,7 @@
 """A new project of the user's: the files that ``flexpack init`` writes.
 
 Their templates are beside this module: ``common`` for every project, and a folder for each kind.
-``project_name`` and the like stand for the project's own names, also in names of files.
+``project_name`` and similar words stand for the project's own names, even in file names.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _WEIGHTS = "model.pth"
 _FOR_IMAGES: Mapping[str, str] = {"xgboost": "xgboost-cpu"}
 """Packages that an image can have in a smaller form."""
 _OWN_SAMPLE = """\
-`make_sample.py` made `@INPUT@`, one row of it bad on purpose, and trained `data/model.pth`.
-For your own set `INPUT`, `WEIGHTS` (a file or a folder) and `PARAMETERS` in the Makefile, or in a
-command, `make try INPUT='my/files*' WEIGHTS=my.pth PARAMETERS=`, and change what
+`make_sample.py` made `@INPUT@`, with one row that is bad on purpose, and trained `data/model.pth`.
+For your own data and model, set `INPUT`, `WEIGHTS` (a file or a folder) and `PARAMETERS` in the
+Makefile or in a command, `make try INPUT='my/files*' WEIGHTS=my.pth PARAMETERS=`, and change what
 `tests/test_sample.py` expects."""
 _FILE_SAMPLE = """\
-`data/@NAME@` is a copy of your file. `make_sample.py` made `@INPUT@` of made-up values: for your
-own set `INPUT` in the Makefile, or in a command, `make try INPUT='my/files*'`, and change what
+`data/@NAME@` is a copy of your file. `make_sample.py` made `@INPUT@` with made-up values. For your
+own data, set `INPUT` in the Makefile or in a command, `make try INPUT='my/files*'`, and change what
 `tests/test_sample.py` expects."""
 _LOCK = " Run `make lock` before the first `make template`."
 _TITLES: Mapping[str, str] = {
@@ -74,7 +74,7 @@ class Scaffold:
     """The inputs of a new project.
 
     Attributes:
-        name: of its package, and in lower case of everything else.
+        name: the name of its package and, in lower case, of everything else.
         kind: one of ``KINDS``; ``FILE`` with a ``file``.
         requirement: how pip installs flexpack.
         bin_folder: has the first ``python`` and ``flexpack`` of the project.
@@ -111,7 +111,7 @@ def build_files(scaffold: Scaffold) -> dict[str, str]:
         for folder in ("common", scaffold.kind)
         for path, text in _read_files(resources.files(__name__) / folder)
     }
-    # A file's images have the places of the kind ``image``.
+    # Images for a model file use the same placeholders as the kind ``image``.
     places = "image" if scaffold.file and scaffold.file.takes_images else scaffold.kind
     replaced = {
         **_describe_model(scaffold.file),
@@ -132,7 +132,7 @@ def build_files(scaffold: Scaffold) -> dict[str, str]:
     def fill(text: str) -> str:
         return pattern.sub(lambda found: replaced[found[0]], text)
 
-    # They hold names of their own.
+    # They contain names of their own.
     replaced["@SAMPLE@"] = fill(replaced["@SAMPLE@"])
 
     return {fill(path): fill(text) for path, text in texts.items()}
@@ -146,7 +146,7 @@ def write_project(scaffold: Scaffold, folder: Path) -> list[Path]:
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"NAME {str(folder)!r}: is there already, and nothing is overwritten")
+            raise InputError(f"NAME {str(folder)!r}: already exists, and nothing is overwritten")
         written = []
         for path, text in sorted(build_files(scaffold).items()):
             file = folder / path
@@ -194,13 +194,13 @@ def _find_problem(name: str) -> str:
         hint = f"; did you mean {valid!r}?" if _NAME.fullmatch(valid) else ""
         return f"a package's name has lower-case letters, digits and single '_' between them{hint}"
     if len(name) > _LONGEST_NAME:
-        return f"longer than {_LONGEST_NAME} characters; it becomes part of other names"
+        return f"longer than {_LONGEST_NAME} characters; other names contain it"
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
-        return "is a word of Python's own"
+        return "is a Python keyword"
     if name in ("template", "launcher"):
         return "is the name of one of flexpack's own packages; choose another"
     if name in _TAKEN:
-        return "has a meaning of its own here; choose another"
+        return "has a special meaning here; choose another"
     if name in sys.stdlib_module_names:
         return "is a module of Python's standard library, which it would hide; choose another"
     if _is_installed(name):

@@ -1,4 +1,4 @@
-"""Read-only queries to the project before a launch; one noun per module.
+"""Read-only queries to the project before a launch; each module covers one noun.
 
-A query without an answer is a WARNING: what could not be checked may be wrong.
+A query without an answer is a WARNING, because something that could not be checked may be wrong.
 """

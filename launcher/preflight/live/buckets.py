@@ -18,7 +18,7 @@ from launcher.finding import (
 from launcher.preflight.live.cloud import Cloud, Missing
 from launcher.preflight.subject import Launch
 
-# Multi-regions, and how the names of their regions begin.
+# Multi-regions, and the prefixes of their regions' names.
 # https://cloud.google.com/storage/docs/locations
 _MULTI_REGIONS = {"us": ("us-",), "eu": ("europe-",), "asia": ("asia-",)}
 
@@ -65,7 +65,7 @@ def check_buckets(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             yield warning(
                 BUCKET_REGION,
                 f"{flag} {location}: the bucket is in {place}, but the workers are in {region}: "
-                "slow, and the traffic is billed",
+                "this is slow, and the traffic is billed",
                 f"Use a bucket in {region}, or launch in the bucket's region.",
             )
 
@@ -87,7 +87,7 @@ def check_objects(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
 
 
 def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield outputs that would mix with the files of an earlier run."""
+    """Yield outputs that would be mixed with the files of an earlier run."""
     for name, location in launch.find_parameters("GCS_WRITE_FILE").items():
         bucket, prefix = split(location)
         if not location.startswith("gs://"):
@@ -100,9 +100,9 @@ def check_outputs(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         if earlier:
             yield warning(
                 OUTPUT_EXISTS,
-                f"--parameters {name}={location}: files of an earlier run are there, "
-                f"gs://{bucket}/{earlier[0]} for one; the job replaces those of the same name, and "
-                "the others stay beside its own",
+                f"--parameters {name}={location}: there are files of an earlier run, "
+                f"gs://{bucket}/{earlier[0]} for example; the job replaces those of the same name, "
+                "and the others remain among its own",
                 "Give every run its own output, or remove the old files first.",
             )
 

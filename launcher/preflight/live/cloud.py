@@ -99,6 +99,6 @@ def unasked(what: str, problem: Exception) -> Finding:
     """Return the finding for a query without an answer, which may hide a problem."""
     return warning(
         LIVE_UNASKED,
-        f"{what}: could not ask: {problem}",
-        "Ask somebody who has the permission, or launch and see.",
+        f"{what}: the query failed: {problem}",
+        "Ask somebody who has the permission, or try the launch.",
     )

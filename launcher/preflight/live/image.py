@@ -11,9 +11,9 @@ from launcher.image_reference import ImageReference, find_repository
 from launcher.preflight.live.cloud import Cloud, Missing, Unanswered
 from launcher.preflight.subject import Launch
 
-# Measured: 3.1 GB compressed unpack to 5.7, and both lie on the disk for a while.
+# Measured: 3.1 GB compressed unpack to 5.7 GB, and for a while both are on the disk.
 _UNPACKED_SHARE = 2.0
-# The least that the VM's system and logs need besides.
+# The least that the VM's system and logs need in addition.
 _SYSTEM_GB = 12.0
 # The service's, if a job names none.
 DEFAULT_DISK_GB = 25
@@ -54,7 +54,7 @@ def check_image(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             IMAGE_UNPACKED,
             f"--sdk-container-image {text}: {compressed_gb:.1f} GB compressed, about "
             f"{unpacked_gb:.1f} GB unpacked, but the workers' disks have {disk_gb} GB",
-            "Take --disk-size-gb "
+            "Use --disk-size-gb "
             f"{recommend_disk_size_gb(compressed_gb=compressed_gb, unpacked_gb=unpacked_gb)}.",
         )
 

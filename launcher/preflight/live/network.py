@@ -1,4 +1,4 @@
-"""Check that launcher and workers have a network from which they reach Google."""
+"""Check that launcher and workers have a network from which they can reach Google."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def check_network(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     if private and not subnetwork.get("privateIpGoogleAccess"):
         yield error(
             NETWORK_PRIVATE_ACCESS,
-            f"--disable-public-ips: subnetwork {name} has Private Google Access off, so that the "
-            "launcher cannot pull its images",
+            f"--disable-public-ips: subnetwork {name} has Private Google Access turned off, so "
+            "the launcher cannot pull its images",
             f"gcloud compute networks subnets update {name} --region {region} "
             f"--project {project} --enable-private-ip-google-access",
         )

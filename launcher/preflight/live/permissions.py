@@ -19,8 +19,8 @@ _ACT_AS = "iam.serviceAccounts.actAs"
 
 
 def check_caller(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
-    """Yield the permissions that the caller lacks: in the project, on the staging bucket, and to
-    have the workers act as their service account.
+    """Yield the permissions that the caller lacks: in the project, on the staging bucket, and for
+    letting the workers act as their service account.
     """
     answer = cloud.ask(
         "cloudresourcemanager",
@@ -59,5 +59,5 @@ def _missing(where: str, permission: str, role: str) -> Finding:
     return error(
         PERMISSION_MISSING,
         f"{where}: you lack the permission {permission}",
-        f"Ask for {role}, which has it.",
+        f"Request {role}, which includes it.",
     )

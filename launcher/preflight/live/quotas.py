@@ -34,9 +34,9 @@ def check_quotas(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
         if needed > limit - usage:
             yield error(
                 QUOTA_SHORT,
-                f"--max-workers {workers}: needs {needed:g} {metric} in {region}, and of "
-                f"{limit:g} there {'is' if usage == 1 else 'are'} {usage:g} in use",
-                "Lower --max-workers, ask for more quota, or add --fallback region=REGION.",
+                f"--max-workers {workers}: needs {needed:g} {metric} in {region}, but {usage:g} "
+                f"of {limit:g} {'is' if usage == 1 else 'are'} already in use",
+                "Lower --max-workers, request more quota, or add --fallback region=REGION.",
             )
     if unknown:
         raise Unanswered(f"{region} reports no quota for {', '.join(unknown)}")

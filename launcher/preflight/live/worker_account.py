@@ -1,8 +1,9 @@
 """Check that the workers' service account has the permissions that the job needs.
 
-Only the account itself can test its permissions. The caller can read the policies of project,
-buckets, repository, subscriptions and topics, and which permissions the roles in them hold. Rights
-through a group, a folder or an organisation do not show there, so a finding is a WARNING.
+Only the account itself can test its permissions. The caller can read the policies of the project,
+buckets, repository, subscriptions and topics, and the permissions of the roles in them. Permissions
+granted through a group, a folder or an organisation are not visible there, so a finding is a
+WARNING.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from launcher.preflight.live.cloud import Cloud, Missing, Unanswered, unasked
 from launcher.preflight.subject import Launch
 
 _WORKER = "roles/dataflow.worker"
-# A policy can name everyone with one of these roles: "projectEditor:my-project".
+# A policy can refer to everyone with one of these roles: "projectEditor:my-project".
 _BASIC = {
     "roles/owner": "projectOwner",
     "roles/editor": "projectEditor",
@@ -78,7 +79,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
     if _WORKER not in roles and not roles & {"roles/owner", "roles/editor"}:
         yield warning(
             WORKER_ROLE,
-            f"{where}: the project's policy gives it no {_WORKER}",
+            f"{where}: the project's policy does not give it {_WORKER}",
             f"gcloud projects add-iam-policy-binding {launch.project} "
             f"--member {member} --role {_WORKER}",
         )
@@ -90,7 +91,7 @@ def check_worker_account(cloud: Cloud, launch: Launch) -> Iterator[Finding]:
             own = _find_roles(cloud.ask(resource.api, resource.policy), members)
             lacking = resource.needed.keys() - held.of(roles | own)
         except Unanswered as problem:
-            yield unasked(f"the workers' rights, {resource.where}", problem)
+            yield unasked(f"the workers' permissions, {resource.where}", problem)
             continue
         except Missing:
             continue  # another check reports it

@@ -1,4 +1,4 @@
-"""Loads a checkpoint as the workers will, and prints what it holds as JSON.
+"""Loads a checkpoint as the workers will, and prints its contents as JSON.
 
 ``checkpoint.py PATH [MODULE:CLASS [PARAMETERS]]``: with a class, its own ``load_model`` loads the
 file too. PARAMETERS are those of the launch, as a JSON object, with the model's options. An empty
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Of torch.save: a zip archive, or, before torch 1.6, a pickle.
+# Files of torch.save: a zip archive or, before torch 1.6, a pickle.
 _FIRST_BYTES = (b"PK", b"\x80\x02")
 # GGUF, HDF5 (Keras), gzip, XGBoost, the text of LightGBM and JSON, other pickles, zlib.
 _OTHERS = (b"GGUF", b"\x89HDF", b"\x1f\x8b", b"binf", b"tree\n", b"{")
@@ -44,7 +44,7 @@ def main(path: str, model_class: str | None, parameters: Mapping[str, str]) -> d
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         return report | {"problem": "pickled", "detail": _first_line(error)}
-    except Exception as error:  # a broken file: any error of torch or the file system
+    except Exception as error:  # a broken file: any error from torch or the file system
         return report | {"problem": "unreadable", "detail": _first_line(error)}
     if not isinstance(state, Mapping):
         return report | {"problem": "no-state-dict", "detail": type(state).__name__}
@@ -75,7 +75,7 @@ def _load_model(
 def _load_by_kind(path: str, parameters: Mapping[str, str], *, is_launch: bool) -> dict[str, Any]:
     """Return why a file that needs no class cannot be loaded, or nothing.
 
-    Without a launch there are no class and options yet: only damage is reported.
+    Without a launch there are no class and options yet, so only damage is reported.
     """
     try:
         from template.models.kinds import STATE_DICT, find_kind
@@ -107,7 +107,7 @@ def _load_by_kind(path: str, parameters: Mapping[str, str], *, is_launch: bool) 
 
 def _read_options(class_: Any, parameters: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the model's options; None if they are wrong or missing, which other checks report."""
-    # By name: this process may have another version of the template than the launcher.
+    # By name, because the template's version in this process may differ from the launcher's.
     found: dict[str, Any] = {name: getattr(class_, name, None) for name in dir(class_)}
     declared = {name: each for name, each in found.items() if type(each).__name__ == "Option"}
     try:

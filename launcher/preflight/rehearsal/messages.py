@@ -22,7 +22,7 @@ _BATCH = 100
 
 
 def read_messages(paths: Sequence[str]) -> list[bytes]:
-    """Return the payloads in files: each line of ``.jsonl`` and the like, other files whole.
+    """Return the payloads in files: each line of files such as ``.jsonl``, and other files whole.
 
     Raises:
         InputError: a file cannot be read or is empty, or a message is too large for Pub/Sub.
@@ -36,13 +36,15 @@ def read_messages(paths: Sequence[str]) -> list[bytes]:
         is_lines = path.endswith(_LINE_FORMATS)
         found = [line for line in content.splitlines() if line.strip()] if is_lines else [content]
         if not any(found):
-            raise InputError(f"--sample {path!r}: is empty; expected a message a line, or an image")
+            expected = "one message per line, or an image"
+            raise InputError(f"--sample {path!r}: is empty; expected {expected}")
         payloads += found
     for payload in payloads:
         if len(payload) > _LARGEST_MESSAGE_BYTES:
             raise InputError(
-                f"--sample: a message of {len(payload) / 1e6:.0f} MB; Pub/Sub takes "
-                f"{_LARGEST_MESSAGE_BYTES // 1_000_000}. Name image files, or a message a line"
+                f"--sample: a message of {len(payload) / 1e6:.0f} MB, but Pub/Sub accepts at most "
+                f"{_LARGEST_MESSAGE_BYTES // 1_000_000} MB. Pass image files, or files with one "
+                "message per line"
             )
     return payloads[:_MOST_MESSAGES]
 

@@ -1,8 +1,8 @@
-"""The rehearsal: the launcher phase for real, and a sample of the input through the pipeline.
+"""The rehearsal runs the real launcher phase, and a sample of the input through the pipeline.
 
 Runs on a local Dataflow that the caller has started, with the user's interpreter and modules in
 place of the image, the network off and a time limit. Nothing leaves this machine; only the sample
-is read from the real input. What it cannot show: the image itself, the GPU, the machines.
+is read from the real input. It cannot test the image itself, the GPU or the machines.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WRITE_TYPES = frozenset({"GCS_WRITE_FILE", "GCS_WRITE_FOLDER", "GCS_WRITE_BUCKE
 
 @dataclass
 class _Watch(JobObserver):
-    """Observes the job: records when it is staged, drains it after its last message."""
+    """Observes the job: records when it is staged, and drains it after its last message."""
 
     stage: Stage
     job_id: str
@@ -58,7 +58,7 @@ class _Watch(JobObserver):
             self._note_staged()
 
     def on_message(self, message: JobMessage) -> None:
-        """Record what only a staged job reports: it may fail before the next poll."""
+        """Record what only a staged job reports, because it may fail before the next poll."""
         if message.message_text.startswith(("Starting ", "Workflow failed")):
             self._note_staged()
 
@@ -105,7 +105,8 @@ def rehearse(config: LaunchConfig, spec: ContainerSpec, stage: Stage) -> Rehears
     parameters = dict(config.parameters)
     unsampled = [*_localize_files(parameters, spec, stage.bucket)]
     unsampled += _localize_topics(parameters, spec, stage)
-    if parameters.get("device") == "cuda":  # this machine can replace the launcher, but not a GPU
+    # this machine can stand in for the launcher, but not for a GPU
+    if parameters.get("device") == "cuda":
         parameters["device"] = "auto"
     stage.bucket.blob("spec.json").upload_from_string(format_spec(spec))
     local = replace(
@@ -182,8 +183,8 @@ def _localize_files(
             blob.upload_from_string(sample.content)
             parameters[name] = f"gs://{BUCKET}/{blob.name}"
         elif value.startswith("gs://"):
-            # Any other path points into the empty bucket, so that the job finds nothing, not an
-            # error.
+            # Any other path is redirected to the empty bucket, so that the job finds nothing
+            # instead of failing.
             parameters[name] = f"gs://{BUCKET}/elsewhere/{value.removeprefix('gs://')}"
 
 
@@ -208,7 +209,7 @@ def _localize_topics(
         yield warning(
             REHEARSAL_SAMPLE,
             "only the launcher is rehearsed: the streaming job has no messages to read",
-            "Name some with --sample: a file with a JSON message a line, or image files."
+            "Name some with --sample: a file with one JSON message per line, or image files."
             if read
             else "Declare the subscription's parameter as PUBSUB_SUBSCRIPTION.",
         )

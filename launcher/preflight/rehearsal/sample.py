@@ -9,7 +9,7 @@ from pathlib import Path
 from launcher.errors import FlexpackError, InputError
 from launcher.google.storage import read_first_match
 
-# Files of lines are cut here; other files are copied whole or refused.
+# Files of lines are cut at this size; other files are copied whole or refused.
 _LINES_BYTES = 1_000_000
 _WHOLE_BYTES = 64_000_000
 _LINE_FORMATS = (".csv", ".jsonl", ".ndjson", ".txt")
@@ -31,7 +31,7 @@ def read_sample(pattern: str) -> Sample:
     """Return the first file that a pattern matches, cut at a line's end if it has lines. Blocks.
 
     Raises:
-        NoSample: nothing matches, it cannot be read, or it is too large to be taken whole.
+        NoSample: nothing matches, or the file cannot be read or is too large to be copied whole.
     """
     try:
         name, content = _read(pattern)
@@ -41,7 +41,7 @@ def read_sample(pattern: str) -> Sample:
         if len(content) > _LINES_BYTES:
             content = content[: content.rfind(b"\n", 0, _LINES_BYTES) + 1]
     elif len(content) > _WHOLE_BYTES:
-        raise NoSample(f"{name}: larger than {_WHOLE_BYTES // 1_000_000} MB, and not cut")
+        raise NoSample(f"{name}: larger than {_WHOLE_BYTES // 1_000_000} MB, and cannot be cut")
     return Sample(name, content)
 
 

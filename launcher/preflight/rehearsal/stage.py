@@ -27,7 +27,7 @@ class Stage:
     Attributes:
         dataflow: client of the local Dataflow.
         bucket: an empty bucket in its Cloud Storage.
-        topics: those in its Pub/Sub; None if Google's emulator is not installed.
+        topics: topics in its Pub/Sub; None if Google's emulator is not installed.
         messages: the payloads that a streaming job reads.
         report: the file in which the processes record what they did.
         python: the interpreter that has the image's packages.

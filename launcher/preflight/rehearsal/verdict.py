@@ -104,7 +104,7 @@ class Verdict:
                 yield warning(
                     REHEARSAL_SLOW,
                     f"the launcher's imports are slow: {listed}",
-                    "Import what only the workers need on the workers.",
+                    "Import modules that only the workers need on the workers.",
                 )
 
     def _judge_graph(self) -> Iterator[Finding]:
@@ -121,7 +121,7 @@ class Verdict:
         if graph["bytes"] > _LARGEST_GRAPH_BYTES:
             yield error(
                 REHEARSAL_GRAPH,
-                f"the job's graph has {graph['bytes'] / 1e6:.0f} MB, but Dataflow takes "
+                f"the job's graph has {graph['bytes'] / 1e6:.0f} MB, but Dataflow accepts "
                 f"{_LARGEST_GRAPH_BYTES / 1e6:.0f}",
                 "Read data and load models on the workers.",
             )
@@ -155,7 +155,7 @@ class Verdict:
             yield warning(
                 REHEARSAL_RUN,
                 f"the sample was not finished after {self._stage.run_limit_sec:g} s: {reason}",
-                "Find what is slow on a CPU, or name a smaller input.",
+                "Find out what is slow on a CPU, or name a smaller input.",
             )
         elif failure is not None:
             diagnosis, reason = self._find_reason()
@@ -174,11 +174,11 @@ class Verdict:
                 REHEARSAL_DEAD_LETTERS,
                 f"{counts.dead_letters:,} of {counts.rows_read:,} rows of the sample could not be "
                 f"predicted{self._find_dead_letter()}",
-                "Look at the input, or at the model's predict.",
+                "Examine the input, or the model's predict.",
             )
 
     def _find_dead_letter(self) -> str:
-        """Return the reason of one dead letter, for a sentence; from its file or its topic."""
+        """Return the reason of one dead letter, from its file or topic, for use in a sentence."""
         files = (blob for blob in self._stage.bucket.list_blobs() if _holds_dead_letters(blob.name))
         lines = [line for blob in files for line in blob.download_as_bytes().splitlines()]
         for line in [*lines, *self._played.replies]:
@@ -191,7 +191,7 @@ class Verdict:
         return ""
 
     def _find_reason(self) -> tuple[Diagnosis, str]:
-        """Return the reason for the job's failure, and a sentence with it."""
+        """Return the reason for the job's failure, and a sentence that states it."""
         found = self._stage.dataflow.messages(
             self._played.job_id, minimum_importance=MessageImportance.WARNING
         )
@@ -213,7 +213,7 @@ class Verdict:
 def _find_place(diagnosis: Diagnosis) -> str:
     """Return where to look, for a failure without a known remedy."""
     place = find_own_place(diagnosis.traceback)
-    return f"Correct {place}." if place else "Correct what it names, and rehearse again."
+    return f"Correct {place}." if place else "Correct what it reports, and rehearse again."
 
 
 def _holds_dead_letters(name: str) -> bool:

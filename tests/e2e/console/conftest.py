@@ -35,7 +35,7 @@ def url(local) -> str:
 
 @pytest.fixture(scope="session")
 def demo(browser, url) -> str:
-    """The address of the demo's form, filled in; set up from the empty page."""
+    """The address of the demo's form, filled in after it was set up from the empty page."""
     browser.open(url)
     browser.wait_for_text("main", "No templates yet")
     browser.list_complaints()

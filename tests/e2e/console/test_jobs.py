@@ -53,7 +53,7 @@ def test_a_job_is_followed_live_to_its_end(browser, demo):
     requests = len(browser.list_requests())
     browser.run_async("setTimeout(arguments[0], 2600)")
     assert requests
-    assert browser.list_requests() == []  # It has ended: the page stops polling.
+    assert browser.list_requests() == []  # The job has ended, so the page stops polling.
     step = next(a for a in browser.find_all("svg.steps a") if a.text.startswith("Predict "))
     step.click()
     browser.wait_for_text("svg.steps", "RunInference")
@@ -69,7 +69,8 @@ def test_launch_again_fills_in_the_same(browser, demo):
     name = browser.find("#job_name").get_attribute("value")
     assert re.fullmatch(r"again-\d{8}-\d{6}", name)
     value = browser.find("[name='p.output']").get_attribute("value")
-    assert value == f"gs://{BUCKET}/predictions/{name}"  # not over the first one's results
+    # must not overwrite the first one's results
+    assert value == f"gs://{BUCKET}/predictions/{name}"
 
 
 def test_a_failed_job_shows_its_cause_first(browser, demo):

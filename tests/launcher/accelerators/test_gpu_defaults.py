@@ -1,4 +1,4 @@
-"""Settings that a launch with GPUs gets in addition, and settings that stay as requested."""
+"""Settings that are added to a launch with GPUs, and settings that stay as requested."""
 
 from __future__ import annotations
 

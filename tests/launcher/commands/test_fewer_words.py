@@ -62,7 +62,7 @@ def test_a_template_goes_by_its_name(flexpack, template, folder):
     [
         (("--template", "batch"), "--template: in which bucket? Give --bucket BUCKET"),
         (("--template", SPEC), f"--template '{SPEC}': a name such as batch; for a path use"),
-        (("--template-file-gcs-location", SPEC, "--bucket", "b"), "--bucket: goes with --template"),
+        (("--template-file-gcs-location", SPEC, "--bucket", "b"), "--bucket: needs --template"),
         (("--template", "a", "--bucket", "My/b"), "--bucket 'My/b': expected a bucket's name"),
         (
             ("--template", "other", "--bucket", "my-bucket"),
@@ -126,7 +126,7 @@ def test_parameters_come_from_a_file_and_flags_before_it(flexpack, template, fol
     [
         ("- input", "expected names and values, as in 'batch_size: 256'"),
         ("a: b\nc: {d: e}", "line 2: c: a parameter must be text, a number, or a list of these"),
-        ("a:\n", "line 1: a: has no value; leave it out, or give it one"),
+        ("a:\n", "line 1: a: has no value; omit it, or give it one"),
         ('{"a": null}', "line 1: a: has no value"),
         ("a: 1\nb: 2\na: 3\n", "line 3: a: given twice"),
         ("a: [1, 2", "neither YAML nor JSON"),
@@ -174,7 +174,7 @@ def test_an_ended_job_is_not_cancelled_by_its_name(flexpack, cloud, verb):
 def test_the_log_is_shown_from_its_end(flexpack, folder):
     status, _, err = flexpack("emulator", "logs", "--data-dir", "data")
     assert status == 2
-    assert "emulator.log: there is no log; the local Dataflow has not run there" in err
+    assert "emulator.log: there is no log, because the local Dataflow has not run there" in err
     (folder / "data").mkdir()
     (folder / "data" / "emulator.log").write_text("one\ntwo\nthree\n")
     shown = flexpack("emulator", "logs", "--data-dir", "data", "--lines", "2")

@@ -63,7 +63,7 @@ def test_the_code_of_a_project_is_in_the_tag(flexpack, project):
 def test_a_project_is_locked_for_one_flavour(flexpack, project):
     status, _, err = flexpack("image", "lock", "cpu", "cu130", "--code", str(project))
     assert status == 2
-    assert "--code: is locked for one flavour, not cpu, cu130" in err
+    assert "--code: is locked for a single flavour, not cpu, cu130" in err
 
 
 def test_another_platform_is_refused_with_what_an_arm_machine_needs(flexpack):

@@ -132,8 +132,8 @@ def test_a_job_that_is_not_there(flexpack, cloud, verb):
         2,
         "",
         "flexpack: JOB 'fashion': there is no such job of my-project in us-central1; 'flexpack "
-        "jobs list --project my-project --region us-central1' shows the ids and names, and "
-        "--region names another region\n",
+        "jobs list --project my-project --region us-central1' shows the ids and names, or "
+        "name another --region\n",
     )
 
 

@@ -102,7 +102,7 @@ def test_in_a_project_the_spec_has_the_digest_of_the_image_that_was_pushed(
         env=project_env,
         cwd=tmp_path,
     )
-    assert f"{name}:1.0 is pushed already." in done.stdout
+    assert f"{name}:1.0 has already been pushed." in done.stdout
     assert "dataflow/createjob?project=my-project" in done.stdout
     for template in TEMPLATES:
         spec = read_spec(emulator_env, template.name)

@@ -1,4 +1,4 @@
-"""The pages of jobs, however much is known about the job."""
+"""The pages of jobs, whether much or little is known about a job."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_an_image_of_an_idx_file_is_drawn(channels, mode, is_gzipped):
     sizes = (2, 4, 5) if channels == 1 else (2, 4, 5, 3)
     header = bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes)
     content = header + bytes(20 * channels) + bytes([200]) * 20 * channels
-    content = gzip.compress(content)[:-9] if is_gzipped else content  # its end may be cut
+    content = gzip.compress(content)[:-9] if is_gzipped else content  # its end may be cut off
     with Image.open(io.BytesIO(draw_idx_image(content, 1))) as image:
         assert image.format == "PNG"
         assert image.mode == mode

@@ -69,7 +69,8 @@ def test_every_fixture_of_the_checks_is_rendered(console, put, name):
         for label in list_shown(metadata):
             assert label in shown
         return
-    # If the service cannot read the metadata, there is no form: its own words say why.
+    # If the service cannot read the metadata, there is no form, and the page shows the service's
+    # own error.
     assert answer.status_code == 400, read(answer)
     assert path in read(answer)
     assert name.startswith("wrong/")

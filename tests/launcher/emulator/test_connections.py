@@ -1,4 +1,4 @@
-"""Odd connections of clients: they get answers or end, and lock nobody out."""
+"""Odd client connections get answers or end, and never keep other clients from connecting."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def connect(port: int, data: bytes) -> socket.socket:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Return everything that arrives until the other side ends."""
+    """Return everything that arrives until the other side closes."""
     content = b""
     while piece := connection.recv(65536):
         content += piece

@@ -1,4 +1,4 @@
-"""The console's process starts on a visit, also after its death, and ends with the emulator."""
+"""The console's process starts on a visit, even after it died, and ends with the emulator."""
 
 from __future__ import annotations
 

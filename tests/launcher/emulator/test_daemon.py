@@ -142,7 +142,7 @@ def test_an_emulator_of_another_version_is_named_and_can_be_stopped(data_dir: Pa
         named = {key: value for key, value in state.items() if key != "code"}
         state_file(data_dir).write_text(json.dumps(named | other))
         for ask in (find_running, start):
-            with pytest.raises(daemon.EmulatorError, match="was started by another version of"):
+            with pytest.raises(daemon.EmulatorError, match="was started by a different version of"):
                 ask(data_dir)
     commands = subprocess.run(
         [BIN / "flexpack", "emulator", "env", f"--data-dir={data_dir}"],
@@ -201,7 +201,7 @@ def test_several_stops_at_once_stop_the_emulator_and_nothing_else(
 ) -> None:
     for _ in range(3):
         start(data_dir)
-        # Written by an earlier version; another process has that number since.
+        # Written by an earlier version; another process has that number now.
         (data_dir / "emulator.lock").write_text(str(bystander.pid))
         code = "import sys; from pathlib import Path; from launcher.emulator import daemon; "
         code += "daemon.stop(Path(sys.argv[1]))"
@@ -324,7 +324,7 @@ def test_a_killed_emulator_takes_its_jobs_with_it(data_dir: Path, tmp_path: Path
         return [message["messageText"] for message in messages]
 
     running, waiting = launch("running"), launch("waiting")
-    assert "no more than 1 jobs at once; this one waits" in texts(info, waiting)[0]
+    assert "at most 1 jobs at once; this one waits" in texts(info, waiting)[0]
     upload = f"{info.storage_endpoint}/upload/storage/v1/b/kept/o?uploadType=media&name=a"
     get(
         urllib.request.Request(

@@ -47,9 +47,9 @@ def test_numbers_out_of_bounds_are_refused(fields: dict[str, int], problem: str)
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"storage_port": 9100}, "--storage-port 9100: --port 9100 takes this port already"),
-        ({"pubsub_port": 9101}, "--pubsub-port 9101: --storage-port 9101 takes this port"),
-        ({"port": 9, "storage_port": 11}, "--pubsub-port 11: --storage-port 11 takes"),
+        ({"storage_port": 9100}, "--storage-port 9100: --port 9100 uses this port already"),
+        ({"pubsub_port": 9101}, "--pubsub-port 9101: --storage-port 9101 uses this port"),
+        ({"port": 9, "storage_port": 11}, "--pubsub-port 11: --storage-port 11 uses"),
     ],
 )
 def test_two_services_do_not_share_a_port(fields: dict[str, int], problem: str) -> None:

@@ -1,4 +1,4 @@
-"""The process that serves ends when its folder is no longer there."""
+"""The process that serves ends when its folder no longer exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON from outside: values that could be stored, and then break any reader, are refused."""
+"""JSON from outside: values that could be stored but would then break any reader are refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files to Cloud Storage and back, on that of the local Dataflow."""
+"""Copies files to Cloud Storage and back, using the local Dataflow's Cloud Storage."""
 
 from __future__ import annotations
 

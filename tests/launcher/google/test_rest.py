@@ -1,4 +1,4 @@
-"""The conversion between records and REST's JSON, and that the records are complete."""
+"""The conversion between records and REST's JSON, and the completeness of the records."""
 
 from __future__ import annotations
 

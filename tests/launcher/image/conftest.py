@@ -1,4 +1,4 @@
-"""A correct image, what the probe finds in it, and packages for uv to lock."""
+"""A correct image, the probe's results for it, and packages for uv to lock."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def facts() -> Facts:
 
 @pytest.fixture
 def wheels(tmp_path):
-    """A folder of empty packages, the only ones that uv sees."""
+    """A folder of empty packages, which are the only ones that uv sees."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name, version in (
@@ -120,7 +120,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def project(root, environ, tmp_path):
-    """A user's own project, beside an image with torch and setuptools 81."""
+    """A user's own project, for an image with torch and setuptools 81."""
     write_locks(root, [find_flavour("cu130")], environ=environ)
     folder = tmp_path / "own"
     (folder / "churn").mkdir(parents=True)

@@ -91,7 +91,7 @@ def test_a_big_file_is_warned_of_before_anything_is_hashed(root, tmp_path):
 
     def report(warning):
         warnings.append(warning)
-        (package / "model.pth").write_bytes(b"other weights")  # what is hashed is read later
+        (package / "model.pth").write_bytes(b"other weights")  # the hashed files are read later
 
     warnings, hashes = [], set()
     options = ImageOptions(name=NAME, flavour="cpu", code=(package.parent,))
@@ -104,8 +104,8 @@ def test_a_big_file_is_warned_of_before_anything_is_hashed(root, tmp_path):
     ("options", "message"),
     [
         ({"flavour": "cu126"}, "--flavour cu126: docker/locks/cu126 is not complete"),
-        ({"name": f"{NAME}:1.0"}, "give only the name, and the tag with --tag"),
-        ({"tag": "1.0+local"}, r"--tag '1\.0\+local': not legal; '1\.0-local' would be"),
+        ({"name": f"{NAME}:1.0"}, "give only the name, and --tag for the tag"),
+        ({"tag": "1.0+local"}, r"--tag '1\.0\+local': not a valid tag; '1\.0-local' is one"),
         ({"pip_conf": Path("nowhere")}, "--pip-conf 'nowhere': no such file"),
         ({"ca_bundle": Path("nowhere")}, "--ca-bundle 'nowhere': no such file"),
     ],

@@ -101,7 +101,7 @@ def test_programs_that_do_not_run(config, facts, name, file, words):
 def test_an_entry_file_that_is_missing_or_hidden(config, facts):
     missing = ProbedFile(exists=False, executable=False, readable_by_all=False, machine=None)
     hidden = replace(missing, exists=True)
-    for file, words in ((missing, "does not exist"), (hidden, "root only")):
+    for file, words in ((missing, "does not exist"), (hidden, "only by root")):
         (finding,) = check_facts(replace(facts, entry_file=file), config, lock=LOCK)
         assert words in finding.message
 

@@ -84,7 +84,7 @@ def test_only_what_the_image_is_made_of_counts(git, commit, tmp_path):
     commit("one")
     git("tag", "1.0")
     with (tmp_path / "weights.pth").open("wb") as file:
-        file.truncate(3 << 30)  # would take long to be read
+        file.truncate(3 << 30)  # would take long to read
     assert version(tmp_path) == "1.0"
     (tmp_path / "new.py").write_text("code")
     new = version(tmp_path)

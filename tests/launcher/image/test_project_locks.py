@@ -134,7 +134,7 @@ def test_a_lock_fits_one_build_of_torch(kit, make):
 @pytest.mark.parametrize("line", ["-r more.txt", "--index-url https://example.com", "-e ."])
 def test_a_lock_refers_to_nothing(kit, make, line):
     with pytest.raises(
-        InputError, match=r"requirements\.txt: -\S+: a lock holds only versions and"
+        InputError, match=r"requirements\.txt: -\S+: a lock may hold only versions and"
     ):
         check(kit, make(None, f"{line}\n{SIX}"))
 
@@ -196,7 +196,7 @@ def test_what_is_installed_is_what_the_image_lacks(make):
 
 
 def test_cuda_libraries_that_a_project_asks_for_are_installed(make):
-    """TensorFlow and JAX need some CUDA packages; the image already has those locked for torch."""
+    """TensorFlow and JAX need CUDA packages; the image already has those locked for torch."""
     text = "".join(
         f"nvidia-{name}==1 \\\n    --hash=sha256:0\n" for name in ("cudnn-cu12", "ml-py")
     )

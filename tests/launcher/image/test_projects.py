@@ -1,4 +1,4 @@
-"""Users' own projects: what they hold, and what they must not."""
+"""Users' own projects: what they hold, and what they must not hold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from launcher.image.projects import find_code, find_weight, read_projects
 
 @pytest.fixture
 def make(tmp_path):
-    """Make a project of files, empty or with the given text."""
+    """Make a project from files, empty or with the given text."""
 
     def make(name, *files, **texts):
         folder = tmp_path / name
@@ -79,7 +79,10 @@ def test_a_repository_inside_a_package_is_code_without_its_history(make):
             "'churn/odd' is a link to 'nowhere', which",
         ),
         (lambda own: (own / "odd").symlink_to("odd"), "'churn/odd' is a link to 'odd', which does"),
-        (lambda own: (own / "odd").symlink_to("."), "'churn/odd' is a link to a folder around it"),
+        (
+            lambda own: (own / "odd").symlink_to("."),
+            "'churn/odd' is a link to a folder that contains it",
+        ),
         (lambda own: os.mkfifo(own / "odd"), "'churn/odd' is neither a file nor a folder"),
         (lambda own: (own / "o\ndd").touch(), r"'churn/o\\ndd' has a name that is not text"),
         (lambda own: (own / "o\udcffd").touch(), r"'churn/o\\udcffd' has a name that is not text"),
@@ -98,7 +101,7 @@ def test_what_may_not_be_read_is_named(make, name):
     folder = make("own", "churn/__init__.py", "churn/secret", "churn/folder/a")
     (folder / name).chmod(0)
     try:
-        with pytest.raises(InputError, match=r"may not be read by you|Permission denied"):
+        with pytest.raises(InputError, match=r"cannot be read by you|Permission denied"):
             list(find_code(*read_projects([folder])))
     finally:
         (folder / name).chmod(0o700)
@@ -123,8 +126,8 @@ def test_a_folder_of_requirements_alone_is_a_project(make):
         (("churn.py",), "holds no package"),
         (("churn/model.py", "requirements.in"), "holds no package"),
         (("tests/__init__.py",), "holds no package"),
-        (("__init__.py", "model.py"), "it is a package itself: give the folder above"),
-        (("src/churn/__init__.py",), "there are some in src: give --code"),
+        (("__init__.py", "model.py"), "it is a package itself: pass the folder above"),
+        (("src/churn/__init__.py",), "there are some in src: pass --code"),
         (("template/__init__.py",), "'template' has the name of one of flexpack's own"),
         (("launcher/__init__.py", "a/__init__.py"), "'launcher' has the name of one of"),
         (("json/__init__.py",), "'json' would hide Python's module"),

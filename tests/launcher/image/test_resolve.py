@@ -1,4 +1,4 @@
-"""Locks, made by the real uv from packages that lie in a folder."""
+"""Locks that the real uv makes from packages in a folder."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_what_changes_is_listed_and_a_downgrade_is_warned_of(root, wheels, envir
     (result,) = write_locks(root, [flavour], environ=environ)
     assert result.changes == ["  setuptools 81.0 -> 80.0", "- six 1.16", "+ vllm 0.2.2"]
     (warning,) = result.warnings
-    assert "setuptools went back from 81.0 to 80.0" in warning
+    assert "setuptools was downgraded from 81.0 to 80.0" in warning
 
 
 def test_what_is_built_with_torch_has_the_flavours_build(root, wheels, environ):

@@ -1,4 +1,4 @@
-"""The lock of a project, beside that of the image."""
+"""The lock of a project, in addition to the image's."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_project_that_contradicts_the_image_is_not_locked(root, wheels, enviro
         write_project_lock(root, project, flavour, environ=environ)
     add_wheel(wheels, "old-way", "1.0", "setuptools<81")
     project.requirements.write_text("old-way\n")
-    with pytest.raises(ImageError, match=r"(?s)cannot be had beside .*setuptools<81.*81\.0"):
+    with pytest.raises(ImageError, match=r"(?s)cannot be installed .*setuptools<81.*81\.0"):
         write_project_lock(root, project, flavour, environ=environ)
     assert not project.lock.exists()
 

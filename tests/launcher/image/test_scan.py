@@ -1,4 +1,4 @@
-"""The scan: the arguments of a scanner, here a program in its place, and its verdict."""
+"""The scan: the arguments of a scanner, which a program stands in for, and its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client against the local Dataflow's service, which plays faults over real HTTP."""
+"""The client against the local Dataflow's service, which simulates faults over real HTTP."""
 
 from __future__ import annotations
 

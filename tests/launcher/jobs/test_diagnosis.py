@@ -1,4 +1,4 @@
-"""Why a job failed, as its user reads it."""
+"""Why a job failed, as the user sees it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXTS = [
     (
         "bfloat16",
         "DeviceError: --precision bfloat16: Tesla T4 (cuda, compute capability 7.5) "
-        "does not compute in it. Pass --precision=float16 or leave it out.",
+        "does not support it. Pass --precision=float16 or omit it.",
     ),
     (
         "strict-parser",
@@ -171,7 +171,7 @@ def test_a_text_gives_its_failure_away(failure, text):
 
 
 def test_several_models_at_once_are_recognized_by_what_beam_raises():
-    """The mistake for real: RunInference gets a collection of two models as its update."""
+    """The real mistake: RunInference gets a collection of two models as its update."""
     beam = pytest.importorskip("apache_beam")
     base = pytest.importorskip("apache_beam.ml.inference.base")
 

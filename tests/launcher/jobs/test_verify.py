@@ -60,9 +60,9 @@ def expect_cancelled(dataflow, service, environment, code, message):
     [
         (
             "type:nvidia-tesla-t4;count:1",
-            "requested nvidia-l4:1, and the workers have nvidia-tesla-t",
+            "requested nvidia-l4:1, but the workers have nvidia-tesla-t",
         ),
-        ("type:nvidia-l4;count:2;install-nvidia-driver", "and the workers have nvidia-l4:2"),
+        ("type:nvidia-l4;count:2;install-nvidia-driver", "but the workers have nvidia-l4:2"),
     ],
 )
 def test_another_accelerator(dataflow, service, value, message):
@@ -106,7 +106,7 @@ def test_disk_not_applied(dataflow, service):
         (
             staged(sdkHarnessContainerImages=[{"containerImage": "apache/beam:2.77.0"}]),
             "job-image",
-            "requested the image h/i:1, and the workers run apache/beam:2.77.0",
+            "requested the image h/i:1, but the workers run apache/beam:2.77.0",
         ),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_job_that_cannot_be_cancelled_is_reported_with_the_reason(dataflow, se
     service.say(UPDATE, 403, "You may not.")
     with pytest.raises(JobMismatch) as caught:
         verify_job(dataflow, job.id, REQUESTED)
-    assert "goes on, because it could not be cancelled (" in str(caught.value)
+    assert "continues, because it could not be cancelled (" in str(caught.value)
     assert "You may not." in str(caught.value)
     assert "ERROR job-disk: " in str(caught.value)
 
@@ -185,7 +185,7 @@ def test_run_cancels_another_job(launch, service, flags):
     status, _, err = launch(*flags)
     assert status == 1
     assert "differs from the request, and was cancelled." in err
-    assert "requested the image h/i:1, and the workers run apache/beam:2.77.0" in err
+    assert "requested the image h/i:1, but the workers run apache/beam:2.77.0" in err
     assert service.updates == [{"requestedState": "JOB_STATE_CANCELLED"}]
 
 
@@ -208,7 +208,7 @@ def test_run_follows_a_launcher_until_it_fails(launch, service):
 def test_run_gives_up_in_time(launch, service):
     status, _, err = launch("--timeout-sec=0")
     assert status == 1
-    assert "is JOB_STATE_QUEUED after 0 s of waiting and goes on running; stop it with" in err
+    assert "is JOB_STATE_QUEUED after 0 s of waiting and keeps running; stop it with" in err
     assert "The job was not verified" in err
 
 

@@ -133,7 +133,7 @@ def test_the_wait_ends_in_time_and_leaves_the_job(service, dataflow, clock):
 
     assert clock.now == 60
     assert max(clock.sleeps) <= 5
-    assert "is JOB_STATE_RUNNING after 60 s of waiting and goes on running" in str(caught.value)
+    assert "is JOB_STATE_RUNNING after 60 s of waiting and keeps running" in str(caught.value)
     assert f"flexpack jobs cancel {job.id}" in str(caught.value)
     assert service.updates == []
 

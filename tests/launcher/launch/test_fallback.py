@@ -132,7 +132,7 @@ def test_every_rung_is_checked_before_the_first_launch(launch, service):
     assert status == 2
     assert "the nearest is 'nvidia-tesla-t4'" in err
     status, _, err = launch("--fallback=region=x", "--async")
-    assert (status, "--fallback: not with --async" in err) == (2, True)
+    assert (status, "--fallback: cannot be combined with --async" in err) == (2, True)
     assert service.jobs == []
 
 

@@ -1,4 +1,4 @@
-"""The launch request, compared whole and judged by the official schema."""
+"""The launch request, compared as a whole and checked against the official schema."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_the_kits_own_metadata_is_clean(template):
                 enum_options=(ParameterMetadataEnumOption(value="x"),),
                 default_value="y",
             ),
-            "parameter 'a': defaultValue 'y' is none of its enumOptions",
+            "parameter 'a': defaultValue 'y' is not one of its enumOptions",
         ),
         (
             parameter(regexes=("^[0-9]+$",), default_value="many"),
@@ -66,7 +66,7 @@ def test_each_mistake_is_named(wrong, message):
 def test_duplicates_and_an_empty_name_are_named():
     findings = check_metadata(TemplateMetadata(name="", parameters=(parameter(), parameter())))
     assert [finding.message for finding in findings] == [
-        "name: empty; gcloud builds no template from such metadata, and the Console shows one "
-        "without a title",
+        "name: empty; gcloud does not build a template from such metadata, and the Console "
+        "shows one without a title",
         "parameters: 'a' is declared 2 times",
     ]

@@ -1,4 +1,4 @@
-"""A model file becomes part of a project, or the user learns what it lacks."""
+"""A model file becomes part of a project, or the error says what it lacks."""
 
 from __future__ import annotations
 

@@ -27,15 +27,15 @@ def make_scaffold(kind: str = "table", name: str = "house_prices") -> Scaffold:
     [
         ("template", "one of flexpack's own packages"),
         ("launcher", "one of flexpack's own packages"),
-        ("flexpack", "has a meaning of its own"),
-        ("tests", "has a meaning of its own"),
-        ("data", "has a meaning of its own"),
-        ("make_sample", "has a meaning of its own"),
+        ("flexpack", "has a special meaning"),
+        ("tests", "has a special meaning"),
+        ("data", "has a special meaning"),
+        ("make_sample", "has a special meaning"),
         ("json", "Python's standard library"),
         ("torch", "an installed package"),
         ("google", "an installed package"),
-        ("class", "a word of Python's own"),
-        ("match", "a word of Python's own"),
+        ("class", "a Python keyword"),
+        ("match", "a Python keyword"),
         ("2churn", "did you mean 'churn'?"),
         ("My-Churn", "did you mean 'my_churn'?"),
         ("a__b", "did you mean 'a_b'?"),
@@ -142,7 +142,7 @@ def test_nothing_is_overwritten(there, tmp_path):
     else:
         folder.mkdir()
         (folder / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is there already, and nothing is overwritten"):
+    with pytest.raises(InputError, match="already exists, and nothing is overwritten"):
         write_project(make_scaffold(), folder)
     mine = folder if there == "file" else folder / "notes.txt"
     assert mine.read_text() == "mine"

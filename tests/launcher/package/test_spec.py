@@ -30,7 +30,7 @@ IMAGE = "us-central1-docker.pkg.dev/my-project/repo/batch@sha256:" + "0" * 64
 # What ``flexpack`` adds to gcloud's spec, and nothing else.
 ADDED = {"defaultEnvironment": "sdkContainerImage", "metadata": "streaming"}
 
-# Options as gcloud's flags and as ours.
+# Options as gcloud's flags and as flexpack's.
 ENVIRONMENTS = {
     "none": ([], EnvironmentOptions()),
     "all": (

@@ -147,7 +147,7 @@ def test_a_refusal_says_what_is_needed():
         ):
             with pytest.raises(StorageError, match=r"objects\.get.*roles/storage.objectUser"):
                 act()
-        check_bucket("my-bucket", client=client)  # without read permission one may still write
+        check_bucket("my-bucket", client=client)  # a caller without read permission may still write
 
 
 def test_a_missing_answer_is_reported(storage):

@@ -104,7 +104,7 @@ class Project:
 
 @pytest.fixture
 def probed_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load model files in this process, by the same program: a new one imports torch first."""
+    """Load model files in this process: a new process would first import torch."""
 
     def run_probe(name: str, arguments: Sequence[str], **_: Any) -> Any:
         assert name == "checkpoint"

@@ -1,7 +1,7 @@
 """Google's APIs over real HTTP, as far as the live checks use them.
 
-Follows the official discovery documents: a request that fits no method gets a 400, and every answer
-is checked against its method's schema before it is sent.
+It follows the official discovery documents: a request that matches no method gets a 400, and every
+answer is checked against its method's schema before it is sent.
 """
 
 from __future__ import annotations

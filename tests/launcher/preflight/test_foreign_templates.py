@@ -1,4 +1,4 @@
-"""Specs and metadata as others write them: no ERROR for what works for them."""
+"""Specs and metadata as others write them; anything that works for them is not an ERROR."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def test_an_old_name_of_a_field_is_a_warning_and_counts():
     assert check_parameters(spec.metadata, {"input-path": "gs://bb/c"}) == []
     messages = [finding.message for finding in check_spec_text(json.dumps(SPECS[0]))]
     assert (
-        "metadata.parameters[1].is_optional: the REST API writes 'isOptional', and gcloud reads "
-        "nothing else" in messages
+        "metadata.parameters[1].is_optional: the REST API writes 'isOptional', and gcloud does "
+        "not read any other spelling" in messages
     )
 
 

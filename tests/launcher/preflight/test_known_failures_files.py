@@ -1,4 +1,4 @@
-"""Each failure that the checks of a template's files catch: tests make and read the mistake.
+"""Each failure that checks of a template's files catch: tests make the mistake and find it.
 
 A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
@@ -75,7 +75,7 @@ def test_wrong_entrypoint(project):
         (project.root / "Dockerfile").read_text()
         + 'ENTRYPOINT ["/opt/google/dataflow/python_template_launcher"]',
     )
-    assert "would crash on the flag --logging_endpoint" in project.check()["image-entrypoint"]
+    assert "would crash at the flag --logging_endpoint" in project.check()["image-entrypoint"]
     project.replace("Dockerfile", "COPY --from=launcher", "COPY --from=launcher /x /y\n# ")
     assert "which the launcher VM starts" in project.check()["image-launcher"]
     project.replace("Dockerfile", "COPY --from=beam", "# COPY")

@@ -166,7 +166,7 @@ def test_flags_of_a_launch_need_a_template(project, capsys, flag):
 
 def test_launcher_vm(project):
     found = project.check(L4, "--launcher-machine-type=n1-standard-1")["launcher-small"]
-    assert "little memory for a launcher that imports torch" in found
+    assert "too little memory for a launcher that imports torch" in found
 
 
 def test_comma_in_parameters(project):
@@ -224,7 +224,7 @@ def test_bfloat16_as_the_precision(project):
     for gpu in ("nvidia-tesla-t4:1", "nvidia-tesla-p100:1", "nvidia-tesla-v100:1"):
         found = project.check(f"--accelerator={gpu}", precision)["gpu-precision"]
         assert found.startswith("ERROR --parameters precision=bfloat16: nvidia-tesla-")
-        assert "does not compute in it" in found
+        assert "does not support it" in found
         other = project.check(f"--accelerator={gpu}", "--parameters=precision=float16")
         assert "gpu-precision" not in other
     assert "gpu-precision" not in project.check("--accelerator=nvidia-l4:1", precision)
@@ -243,7 +243,7 @@ def test_bfloat16(project):
 
 def test_set_twice(project):
     found = project.check("--worker-machine-type=n1-standard-8", machine_type="n1-standard-4")
-    assert "The service takes it in one place only" in found["parameter-twice"]
+    assert "The service accepts it in one place only" in found["parameter-twice"]
     accelerator = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
     found = project.check(
         L4, f"--additional-pipeline-options=dataflow_service_options={accelerator}"
@@ -257,7 +257,7 @@ def test_right_fitting_leaves_the_other_steps_without_a_gpu(project):
     right = [L4, "--right-fitting"]
     assert not {code for code in project.check(*right) if code.startswith("gpu-")}
     found = project.check(*right, "--worker-machine-type=g2-standard-4")["gpu-not-asked"]
-    assert "with right fitting the workers of the other steps request none" in found
+    assert "with right fitting the workers of the other steps request no GPU" in found
     accelerator = "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
     project.change_spec(
         lambda spec: spec["defaultEnvironment"].update(additionalExperiments=[accelerator])

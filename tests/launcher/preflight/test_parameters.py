@@ -43,7 +43,7 @@ def test_everything_is_found_at_once():
             "--parameters bach_size: the template has no such parameter; "
             "did you mean 'batch_size'?",
         ),
-        ("parameter-enum", "--parameters device=gpu: none of the template's options"),
+        ("parameter-enum", "--parameters device=gpu: not one of the template's options"),
         ("parameter-regex", "--parameters batch_size=0: does not match ^[1-9][0-9]*$"),
     ]
 
@@ -67,7 +67,7 @@ def test_gclouds_comma_list_is_recognised():
     )
     more = f"gs://my-bucket/x,output=gs://my-bucket/y,model_path={GOOD['model_path']}"
     (finding,) = check_parameters(METADATA, {"input": more})
-    assert "'output', 'model_path' are parameters of their own" in finding.message
+    assert "'output', 'model_path' are separate parameters" in finding.message
     assert finding.remedy.endswith(f"--parameters model_path={GOOD['model_path']}")
 
 
@@ -103,8 +103,8 @@ def test_runtime_options_pass_undeclared_but_not_twice():
     assert check(environment, machine_type="n1-standard-4") == [
         (
             "parameter-twice",
-            "--parameters machine_type: given as a parameter and as the environment's "
-            "machine_type too",
+            "--parameters machine_type: given both as a parameter and as the environment's "
+            "machine_type",
         )
     ]
 

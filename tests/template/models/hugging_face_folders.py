@@ -1,4 +1,4 @@
-"""Small folders of Hugging Face with random weights, and texts for them."""
+"""Small Hugging Face folders with random weights, and texts for them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ FRAMEWORKS = {
 
 @dataclass(frozen=True)
 class Saved:
-    """A file, the options that it needs, the column of its predictions and these."""
+    """A file, the options that it needs, the column of its predictions and the predictions."""
 
     path: Path
     opts: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Boosters of XGBoost of every form, against the plain library."""
+"""XGBoost boosters of every form, against the plain library."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What a project for a model file is made from."""
+"""The information from which a project for a model file is made."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn of every form, against the plain library."""
+"""scikit-learn estimators of every form, against the plain library."""
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ class Doubler(TransformerMixin, BaseEstimator):
 
 @pytest.fixture
 def load(tmp_path, open_model):
-    """Save an estimator by joblib, and return the model of its file."""
+    """Save an estimator with joblib, and return the model of its file."""
     import joblib
 
     def save_and_load(estimator, **opts):
@@ -180,7 +180,7 @@ def refused():
     fitted = LogisticRegression().fit(rows, TARGET)
     untrained = "was not trained: This LogisticRegression instance is not fitted"
     return {
-        "dict": ({"model": fitted}, {}, r"holds a builtins\.dict, not an estimator"),
+        "dict": ({"model": fitted}, {}, r"holds a builtins\.dict, not a scikit-learn estimator"),
         "untrained": (LogisticRegression(), {}, untrained),
         "no such method": (
             IsolationForest(n_estimators=2).fit(rows),

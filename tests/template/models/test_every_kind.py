@@ -40,7 +40,7 @@ def test_messages_of_a_stream(inspect, saved):
     settings = MessageSettings(columns=tuple(model.columns), images=model.images.declared)
     COLLECTED.clear()
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    # Of 5 and 4 messages, as a stream has batches of every size.
+    # Batches of 5 and 4 messages, because a stream has batches of every size.
     batches = [Messages(messages[:5]), Messages(messages[5:])]
     blocks, _ = pipeline | beam.Create(batches) | DecodeMessages(settings)
     rows, _ = blocks | ApplyModel(model, KEY, device="cpu").with_exception_handling()
@@ -64,7 +64,7 @@ def test_flexpack_try(saved, tmp_path, capsys):
 
 
 def test_a_newer_file_replaces_one_in_a_stream(saved, tmp_path):
-    """Each process loads it by itself, without the launch that inspected the first."""
+    """Each process loads the model itself, without the launch that inspected the first."""
     class_ = choose_model_class(None, str(saved.path))
     model = class_(str(saved.path), saved.opts)
     model.inspect()

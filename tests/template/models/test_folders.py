@@ -1,4 +1,4 @@
-"""Folders and archives: which model they hold, and what a launch says of several."""
+"""Folders and archives: which model they hold, and what a launch says about several."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from template.file_versions import find_version
 from template.models.kinds import ONNX, find_kind, find_main_file
 from template.parameters import ParameterError
 
-MODEL = b"\x08\x09\x12\x07pytorch"  # how a file of ONNX begins
+MODEL = b"\x08\x09\x12\x07pytorch"  # how an ONNX file begins
 
 
 @pytest.fixture

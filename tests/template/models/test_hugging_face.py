@@ -1,4 +1,4 @@
-"""Folders of Hugging Face without a class, against plain transformers."""
+"""Hugging Face folders without a class, against plain transformers."""
 
 import json
 import random

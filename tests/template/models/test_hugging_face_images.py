@@ -1,4 +1,4 @@
-"""Image classification of a folder of Hugging Face, without torchvision, against transformers."""
+"""Image classification of a Hugging Face folder, without torchvision, against transformers."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face that a launch refuses, each by name and before the first row."""
+"""Hugging Face folders that a launch refuses, with the reason and before the first row."""
 
 import json
 import sys
@@ -73,7 +73,7 @@ PROBLEMS = {
     "no-json": (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
     "no-config": (lambda folder: (folder / "config.json").unlink(), "weights without config.json"),
     "no-weights": (lambda folder: (folder / "model.safetensors").unlink(), "without weights"),
-    "damaged": (cut, "is a folder of Hugging Face that does not load: SafetensorError"),
+    "damaged": (cut, "is a Hugging Face folder that does not load: SafetensorError"),
     "other-weights": (lose_weights, "1 are missing, such as classifier.weight"),
     "pickled": (pickle_weights, r"weights are pickled \(pytorch_model.bin\).*trusted to true"),
     "no-tokenizer": (lose_tokenizer, "without a tokenizer: it has no tokenizer.json"),
@@ -163,7 +163,7 @@ def test_an_adapter_is_named(inspect, tmp_path):
 
 @pytest.fixture
 def without_loading(monkeypatch):
-    """Take every folder for a large one, whose weights a launch does not load."""
+    """Treat every folder as a large one, whose weights a launch does not load."""
     monkeypatch.setattr(hugging_face, "MOST_TRIED_BYTES", 0)
     monkeypatch.setattr(hugging_face.HuggingFaceModel, "load_network", None)
 

@@ -1,4 +1,4 @@
-"""Graphs of ONNX of every form, against plain ONNX Runtime."""
+"""ONNX graphs of every form, against plain ONNX Runtime."""
 
 import numpy as np
 import pandas as pd
@@ -141,13 +141,13 @@ def test_lists_of_a_shape(save, open_model):
     assert model.predict(frame)["y"].tolist() == frame["v"].tolist()
     with pytest.raises(ValueError, match=r"column 'v': a value of shape \(3,\); .*\(rows, 2, 2\)"):
         model.predict(pd.DataFrame({"v": [[1, 2, 3]]}))
-    with pytest.raises(ValueError, match="column 'v': not numbers alone"):
+    with pytest.raises(ValueError, match="column 'v': not only numbers"):
         model.predict(pd.DataFrame({"v": [None]}, dtype=object))
 
 
 @pytest.mark.parametrize("zips", [False, True], ids=["array", "maps"])
 def test_a_classifier_with_labels_and_scores(save, open_model, zips):
-    """As skl2onnx writes it: the labels first, then the scores, in maps or an array."""
+    """As skl2onnx writes it: first the labels, then the scores, in maps or an array."""
     nodes = [
         helper.make_node(
             "LinearClassifier",

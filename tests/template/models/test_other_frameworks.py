@@ -24,7 +24,7 @@ TARGET = (FRAME["age"] * 900 > FRAME["income"]).to_numpy().astype(int)
 
 @pytest.fixture
 def table(tmp_path):
-    """The rows in a file whose columns are in another order, with one more."""
+    """The rows, in a file whose columns are in another order and which has one more column."""
     path = tmp_path / "rows.csv"
     shuffled = FRAME[["visits", "age", "income"]].assign(id=[f"r{n}" for n in range(len(FRAME))])
     shuffled.to_csv(path, index=False)
@@ -183,7 +183,7 @@ def test_a_damaged_xgboost_file(inspect, tmp_path):
 
 @pytest.fixture
 def save_estimator(tmp_path):
-    """Save an estimator by skops or joblib."""
+    """Save an estimator with skops or joblib."""
     skops_io = pytest.importorskip("skops.io")
     import joblib
 

@@ -1,4 +1,4 @@
-"""Programs of torch that were written on a GPU, and files that hold a pickle of somebody else's."""
+"""torch programs that were written on a GPU, and files that hold a pickle of somebody else's."""
 
 import io
 import json
@@ -37,7 +37,7 @@ class NamesItsDevice(torch.nn.Module):
 
 
 def rewrite(path, change):
-    """Write an archive again with ``change(name, content)`` in the place of each member."""
+    """Write an archive again with ``change(name, content)`` in place of each member."""
     with zipfile.ZipFile(path) as archive:
         members = {name: change(name, archive.read(name)) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
@@ -46,7 +46,7 @@ def rewrite(path, change):
 
 
 def move_to_gpu(name, content):
-    """Make a member what torch writes on a machine with a GPU."""
+    """Change a member into what torch writes on a machine with a GPU."""
     if name.endswith(".py"):
         return content.replace(b'device("cpu")', b'device("cuda:0")')
     if name.endswith(".json"):
@@ -87,7 +87,7 @@ def test_a_program_from_a_gpu_predicts_on_a_cpu(program):
 
 
 def test_a_program_from_a_cpu_moves_as_a_whole():
-    """To the device that torch has on every machine: it computes shapes and no values."""
+    """To the device that torch has on every machine, which computes shapes but no values."""
     rows = {0: torch.export.Dim("rows")}
     program = torch.export.export(NamesItsDevice(), (ROWS,), dynamic_shapes=(rows,))
     moved = move_to_device_pass(program, "meta").module()
@@ -113,7 +113,7 @@ def mark(tmp_path):
 
 @pytest.fixture
 def hostile_program(tmp_path, mark):
-    """An exported program that is whole, but for what a weight of it unpickles to."""
+    """An exported program that is intact, except for what one of its weights unpickles to."""
     path = tmp_path / "m.pt2"
     torch.export.save(torch.export.export(NamesItsDevice(), (ROWS,)), path)
 

@@ -1,4 +1,4 @@
-"""TorchScript and programs of torch.export without a class, against plain torch."""
+"""TorchScript and torch.export programs without a class, against plain torch."""
 
 import numpy as np
 import pytest

@@ -137,7 +137,7 @@ def test_a_chosen_type(load):
     model = load(Tripled(), "script", opts={"feature_columns": "v", "input_type": "int32"})
     with pytest.raises(ValueError, match="column 'v': not of the model's type int32"):
         model.predict(pd.DataFrame({"v": [[1, 2], [1, 2.5]]}))
-    with pytest.raises(ValueError, match="column 'v': not numbers alone"):
+    with pytest.raises(ValueError, match="column 'v': not only numbers"):
         model.predict(pd.DataFrame({"v": [[1, "2"]]}))
 
 
@@ -148,7 +148,7 @@ def test_numbers_and_lists_that_csv_has_as_text(load):
         (["[1, 2]", "[3, 4]"], [[3, 6], [9, 12]]),
     ):
         assert model.predict(pd.DataFrame({"v": cells}))["prediction"].tolist() == wanted
-    with pytest.raises(ValueError, match="column 'v': not numbers alone"):
+    with pytest.raises(ValueError, match="column 'v': not only numbers"):
         model.predict(pd.DataFrame({"v": ["old"]}))
 
 

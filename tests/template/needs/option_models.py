@@ -8,7 +8,7 @@ from template.model import BaseModel, Column, Option
 
 
 class EveryOption(BaseModel):
-    """Says in each prediction what its options are."""
+    """Puts the values of its options into each prediction."""
 
     columns = (Column("a", "number"),)
 

@@ -1,4 +1,4 @@
-"""Images in declared columns, beside others."""
+"""Images in declared columns, together with other columns."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""A GPU for the prediction step alone, as a resource hint in the pipeline."""
+"""A GPU for the prediction step only, as a resource hint in the pipeline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_only_the_prediction_step_asks_for_the_gpu(tmp_path):
     pipeline = beam.Pipeline(options=options)
     build_batch_pipeline(pipeline, PredictConfig.from_options(options))
     components = pipeline.to_runner_api().components
-    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes the folder.
     with_gpu = {
         name
         for name, environment in components.environments.items()

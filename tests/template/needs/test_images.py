@@ -59,7 +59,7 @@ def decode(data, declared):
 
 
 def torchvision_crop(image, size, shorter_side, resampling):
-    """What torchvision's Resize and CenterCrop do, by Pillow."""
+    """What torchvision's Resize and CenterCrop do, done with Pillow."""
     width, height = image.size
     short, long = sorted(image.size)
     resized = (shorter_side, int(shorter_side * long / short))
@@ -175,7 +175,7 @@ def test_scaled_decoding_changes_little_of_a_large_jpeg_and_nothing_of_others():
         ({"size": 20, "shorter_side": 19}, "not less than the size"),
         ({"size": 20, "shorter_side": 20, "fit": "pad"}, "only for fit='crop'"),
         ({"size": 2, "mean": (1.0, 2.0)}, "2 values for 3 channels"),
-        ({"size": 2, "std": (1.0, 0.0, 1.0)}, "0 divides nothing"),
+        ({"size": 2, "std": (1.0, 0.0, 1.0)}, "division by 0"),
         ({"size": 2, "fill": 256}, "not from 0 to 255"),
         ({"size": 2, "resizer": "cv2"}, "resizer='cv2'.: not one of pillow, torch"),
         ({"size": 2, "resizer": "torch", "filter": "box"}, "has bilinear and bicubic"),

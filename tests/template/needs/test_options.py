@@ -1,4 +1,4 @@
-"""Declared options: attributes of a type, arguments of load_model, parameters of a template."""
+"""Declared options: typed attributes, arguments of load_model, parameters of a template."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Blocks as JSON Lines; the other forms are read back in test_sinks.py."""
+"""Blocks as JSON Lines; test_files.py covers the other formats."""
 
 import csv
 import datetime

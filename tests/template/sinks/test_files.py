@@ -1,4 +1,4 @@
-"""Result files: JSON Lines, CSV, Parquet, what replaces what, and places that cannot be written."""
+"""Result files: JSON Lines, CSV, Parquet, replaced files, and places that cannot be written."""
 
 import csv
 import json
@@ -187,7 +187,7 @@ def test_a_value_that_no_type_of_the_file_holds_is_written_to_another(
     write(tmp_path / "p", "parquet", blocks)
     rows = [row for table in read_tables(tmp_path) for row in table]
     found = {row["key"][0]: row["a"] for row in rows}
-    if isinstance(earlier, dict):  # the file with more fields takes the row that has fewer
+    if isinstance(earlier, dict):  # the file with more fields gets the row that has fewer
         assert found.pop("z") == {"x": 1, "y": None}
         earlier = found["x"]
         found["z"] = earlier
@@ -276,7 +276,7 @@ def test_a_place_that_cannot_be_written_is_named_before_the_first_block(tmp_path
 
 
 class TestReplacing:
-    """What becomes of the files of an earlier run."""
+    """What happens to the files of an earlier run."""
 
     def test_the_files_of_its_record_go_and_no_others(self, tmp_path):
         write(tmp_path / "p", "csv", BLOCKS, [LETTER])
@@ -352,7 +352,7 @@ class TestReplacing:
         (tmp_path / "p-00000-of-00009.jsonl").write_text("of an earlier job")
         write(tmp_path / "p", "jsonl", BLOCKS)
         assert names(tmp_path)[:2] == ["p-00000-of-00001.jsonl", "p-00000-of-00009.jsonl"]
-        assert "files of an earlier run without a record stay" in caplog.text
+        assert "files of an earlier run without a record remain" in caplog.text
         assert f"{tmp_path}/p-00000-of-00009.jsonl" in caplog.text
 
     @pytest.mark.parametrize("text", ["", "[]", '{"output_files": 3}', '{"a": 1}', "\ufffd"])

@@ -28,7 +28,7 @@ def damage(path, row_group):
 
 
 def view(numbers, type_):
-    """Return numbers as a type of as many bits, also those that Python has no value for."""
+    """Return numbers as a type of the same width, including bits that are no Python value."""
     return pa.array(numbers, pa.int32() if type_.bit_width == 32 else pa.int64()).view(type_)
 
 

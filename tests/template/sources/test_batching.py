@@ -1,4 +1,4 @@
-"""Batching: chunks in, batches out, and what a drain finds in state."""
+"""Batching: chunks in, batches out, and the state when a job is drained."""
 
 import datetime
 
@@ -44,7 +44,7 @@ class Bag(Cell):
 
 
 class Key:
-    """One key of the DoFn: what it has in state, and when its timers fire."""
+    """One key of the DoFn: its state, and when its timers fire."""
 
     def __init__(self, batch_size, now=1000):
         self.now = now

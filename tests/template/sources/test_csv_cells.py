@@ -1,4 +1,4 @@
-"""The cells of CSV files: the types of their columns, and what does not fit them."""
+"""The cells of CSV files: the types of their columns, and cells that do not fit them."""
 
 import io
 
@@ -44,7 +44,7 @@ def test_a_block_of_misfits_has_its_size_and_keeps_its_notes(read_csv_blocks):
 
 
 class Sum(BaseModel):
-    """Adds two columns, and does not look at others."""
+    """Adds two columns, and ignores all others."""
 
     def load_model(self, path, **opts):
         return True
@@ -69,7 +69,7 @@ def test_a_cell_that_predict_does_not_need_costs_nothing(predict, tmp_path):
 
 
 class Picky(Sum):
-    """Has reasons to fail that are no texts."""
+    """Fails for reasons other than texts."""
 
     def predict(self, df):
         if (df["c"] > 90).any():

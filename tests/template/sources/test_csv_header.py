@@ -1,4 +1,4 @@
-"""The header of CSV files: names, delimiters, and files that have none that can be used."""
+"""The header of CSV files: names, delimiters, and files without a usable header."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""The first rows of an input at the launch: a wrong column is named before there is a job."""
+"""The first rows of an input at the launch: a wrong column is reported before there is a job."""
 
 import json
 

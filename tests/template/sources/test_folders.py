@@ -1,4 +1,4 @@
-"""Folders that a pattern leaves open, as columns."""
+"""Folders that a wildcard matches, as columns."""
 
 import numpy as np
 import pandas as pd

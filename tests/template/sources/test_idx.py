@@ -83,7 +83,7 @@ def test_of_a_truncated_file_the_complete_rows_are_predicted(predict, write_idx,
 
 
 def _readable_bytes(path):
-    """Count what zlib itself gets out of a truncated gzip file."""
+    """Count the bytes that zlib itself gets out of a truncated gzip file."""
     import zlib
 
     return len(zlib.decompressobj(wbits=31).decompress(path.read_bytes()))

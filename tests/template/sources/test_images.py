@@ -146,7 +146,7 @@ def test_formats_without_loss_are_exact(format_):
 
 
 def tiff(array, *, photometric=1):
-    """Write a TIFF of one strip by hand: Pillow does not write all that it reads."""
+    """Write a TIFF of one strip by hand, because Pillow cannot write everything that it reads."""
     height, width = array.shape
     fields = {
         256: width,

@@ -1,4 +1,4 @@
-"""What messages hold, and what becomes of those that hold something else."""
+"""What messages hold, and what happens to those that hold something else."""
 
 import base64
 import gzip
@@ -119,7 +119,7 @@ def test_numbers_that_are_no_bytes_stay_what_they_are():
         (png(PIXELS.reshape(28, 28)), "auto", {"content_type": "image/png"}),
         (PIXELS.tobytes(), "pixels", {}),
         (PIXELS.tobytes(), "auto", {"content_type": "application/octet-stream"}),
-        # The parameter is stronger than the attribute.
+        # The parameter takes precedence over the attribute.
         (PIXELS.tobytes(), "pixels", {"content_type": "application/json"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""Objects of Cloud Storage as streams, on the local Dataflow's store: bytes and requests."""
+"""Cloud Storage objects as streams, on the local Dataflow's store: bytes and requests."""
 
 import gzip
 import io
@@ -29,7 +29,7 @@ BYTES = random.Random(1).randbytes(100_000)
 
 @pytest.fixture
 def bucket(tmp_path, monkeypatch):
-    """Return a bucket whose ``requests`` are noted as (method, range), without listings."""
+    """Return a bucket whose ``requests`` are recorded as (method, range), without listings."""
     store = ObjectStore(tmp_path / "gcs")
     app = build_storage_app(store)
     requests = []

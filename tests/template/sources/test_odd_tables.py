@@ -1,4 +1,4 @@
-"""Odd tables, written by other libraries and read through the sources, compared cell by cell."""
+"""Odd tables, written by other libraries, read through the sources and compared cell by cell."""
 
 import csv
 import io

@@ -221,7 +221,7 @@ def test_a_gzip_file_is_refused(tmp_path):
     path = tmp_path / "t.parquet.gz"
     pq.write_table(pa.table({"a": [1]}), tmp_path / "t.parquet")
     path.write_bytes(gzip.compress((tmp_path / "t.parquet").read_bytes()))
-    with pytest.raises(UnreadableError, match="a gzip file, of which Parquet cannot be read"):
+    with pytest.raises(UnreadableError, match="a gzip file, in which Parquet cannot be read"):
         read(path)
 
 

@@ -1,4 +1,4 @@
-"""Damaged Parquet files: what cannot be read costs as little as it can."""
+"""Damaged Parquet files: as little as possible is lost."""
 
 import numpy as np
 import orjson
@@ -159,7 +159,7 @@ def test_a_row_group_of_fewer_rows_than_it_says_loses_nothing_silently(tmp_path)
         writer.write_table(row_group)
     data = bytearray(path.read_bytes())
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    ten = b"\x14"  # zigzag; twice for each row group, as rows and as values, behind the whole's 20
+    ten = b"\x14"  # zigzag; twice for each row group, as rows and as values, after the total of 20
     places = [at for at in range(footer, len(data)) if data[at : at + 1] == ten]
     for place in places:
         changed = bytearray(data)
@@ -176,7 +176,7 @@ def test_a_row_group_of_fewer_rows_than_it_says_loses_nothing_silently(tmp_path)
     _, blocks, (letter,) = read(path)
     frame = join_blocks(blocks)
     assert letter.source == f"{path} rows 10-11"
-    assert "rows 10 to 11 cannot be read: row group 0 has fewer rows than it says" in letter.error
+    assert "rows 10 to 11 cannot be read: row group 0 has fewer rows than it states" in letter.error
     assert dict(zip(frame.index, frame["a"], strict=True)) == {
         **{row: row for row in range(10)},
         **{row + 12: row for row in range(10)},

@@ -60,7 +60,7 @@ def integers(bits, *, signed):
 
 
 def arrays(type_, size):
-    """Arrays of any values of a type, those that Python does not have included."""
+    """Arrays of any values of a type, including those that Python does not have."""
 
     def of(values, make):
         return st.lists(st.one_of(st.none(), values), min_size=size, max_size=size).map(make)
@@ -181,7 +181,7 @@ def is_in_calendar(scalar):
 
 
 def holds_no_python_value(scalar):
-    """Say whether neither Python nor pandas has the value, so that its row is a dead letter."""
+    """Say whether neither Python nor pandas has the value, so its row is a dead letter."""
     type_ = scalar.type
     if not scalar.is_valid:
         return False

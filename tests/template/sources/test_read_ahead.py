@@ -1,4 +1,4 @@
-"""Files that are asked for before they are needed: how many, in which order, and what fails."""
+"""Files that are requested before they are needed: how many, in what order, and failures."""
 
 import threading
 
@@ -8,7 +8,7 @@ from template.sources.read_ahead import MOST_BYTES, REQUESTS, read_ahead
 
 
 class Store:
-    """Counts the reads that run; each waits for ``together`` of them to be there."""
+    """Counts the reads in progress; each waits until there are ``together`` of them."""
 
     def __init__(self, together):
         self.barrier = threading.Barrier(together)
@@ -26,7 +26,7 @@ class Store:
 
 def test_files_come_in_order_with_several_requests_in_flight():
     paths = [f"gs://b/{number}" for number in range(4 * REQUESTS)]
-    store = Store(REQUESTS)  # nothing would come if fewer were read at a time
+    store = Store(REQUESTS)  # nothing would arrive if fewer were read at a time
     files = read_ahead(paths, [1] * len(paths), store.read)
     for path, read in zip(paths, files, strict=True):
         if path.endswith("3"):

@@ -65,7 +65,7 @@ class Declared(Echo):
 
 
 def predict_both(predict, folder, suffix, odd, **settings):
-    """Predict files as groups, and in runs of fewer files, each of which is split by itself."""
+    """Predict files as groups, and in runs of fewer files, each of which is split separately."""
     half = FEWEST_FILES * 3 // 4
     for number in range(2 * half):
         (folder / f"{'ab'[number // half]}-{number:03}.{suffix}").write_bytes(

@@ -1,4 +1,4 @@
-"""Splits are what they are whatever reads them."""
+"""Splits are the same, whatever reads them."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""The table of a trial, and what is shown of an exception that ends it."""
+"""The table of a trial, and the part that is shown of an exception that ends it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_wrong_names_of_classes_are_explained_without_frames():
     model = Labels("m", {"class_names": "cat,dog"})
     with pytest.raises(UnusablePredictionError) as caught:
         model.label({"scores": np.zeros((1, 3))})
-    # Before it is shown, a trial's exception has only frames of Beam, the template and the user.
+    # A trial's exception has only frames of Beam, the template and the user before it is shown.
     error = caught.value.with_traceback(caught.value.__traceback__.tb_next)
     assert format_failure(error) == (
         "template.predict_result.UnusablePredictionError: option class_names: 2 names; the model "

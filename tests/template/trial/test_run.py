@@ -1,4 +1,4 @@
-"""``flexpack try``, in this process: what is predicted, and what is said when it fails."""
+"""``flexpack try``, in this process: what is predicted, and what the user sees when it fails."""
 
 from __future__ import annotations
 
@@ -274,8 +274,8 @@ def test_a_class_without_predict_is_refused_when_it_is_loaded(attempt):
     status, _, err = attempt(write("csv", [1]), model="Late")
     assert status == 1
     assert err.startswith(
-        "TypeError: Late has no predict(df), and neither has what its load_model returned (dict); "
-        "did you mean 'predit'?"
+        "TypeError: Late has no predict(df), and neither does the object that its load_model "
+        "returned (dict); did you mean 'predit'?"
     )
 
 

@@ -1,8 +1,8 @@
-"""Imported by every Python of a rehearsal: turns the network off and times the launcher's imports.
+"""Turns the network off and times imports in every Python process of a rehearsal.
 
-Python runs a module of this name at its start, before the program. It appends what happens, a JSON
-object a line, to the file that FLEXPACK_REHEARSAL_REPORT names. It sees what Python itself connects
-to; it does not stop programs in other languages that Python starts.
+Python runs a module of this name at its start, before the program. It appends events, one JSON
+object per line, to the file that FLEXPACK_REHEARSAL_REPORT names. It sees the connections of Python
+itself; it does not stop programs in other languages that Python starts.
 """
 
 from __future__ import annotations

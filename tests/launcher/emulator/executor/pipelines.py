@@ -21,5 +21,5 @@ def build(middle: Callable[[beam.PCollection], beam.PCollection]) -> beam_runner
     read = pipeline | "Read" >> ReadFromPubSub(topic=TOPIC, id_label="id")
     _ = middle(read) | "Write" >> WriteToPubSub(TOPIC)
     pipeline.replace_all(get_dataflow_transform_overrides(options))
-    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes the folder.
     return pipeline.to_runner_api()

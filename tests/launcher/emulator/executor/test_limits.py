@@ -1,4 +1,4 @@
-"""Which streaming pipelines are refused, and with what reason."""
+"""Which streaming pipelines are refused, and for what reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALWAYS = Repeatedly(AfterCount(1))
 def triggered(
     read: beam.PCollection, trigger=ALWAYS, mode=AccumulationMode.DISCARDING
 ) -> beam.PCollection:
-    """Let Beam accept a grouping of a whole stream."""
+    """Make Beam accept a grouping of a whole stream."""
     return read | beam.WindowInto(GlobalWindows(), trigger=trigger, accumulation_mode=mode)
 
 
@@ -100,7 +100,7 @@ REFUSED = {
     ),
     "side input of a stream": (
         lambda read: beside(read, AsList(read)),
-        "the step 'Beside' has a side input that is made of a stream and has no trigger",
+        "the step 'Beside' has a side input that is made from a stream and has no trigger",
     ),
     "late trigger": (
         lambda read: beside(

@@ -31,7 +31,7 @@ def build(*steps: beam.PTransform) -> beam_runner_api_pb2.Pipeline:
     pcollection = pipeline
     for step in steps:
         pcollection |= step
-    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes it.
+    shutil.rmtree(pipeline.local_tempdir)  # Only running a pipeline removes the folder.
     return pipeline.to_runner_api()
 
 

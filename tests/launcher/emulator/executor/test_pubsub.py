@@ -98,7 +98,7 @@ def test_messages_are_pulled_committed_in_order_and_acknowledged(client):
             ).received_messages
         )
     deadline = time.monotonic() + DEADLINE_SEC + 2
-    while time.monotonic() < deadline:  # Unacknowledged ones come again after that.
+    while time.monotonic() < deadline:  # Unacknowledged messages are delivered again after that.
         left = client.subscriber.pull(
             subscription=f"{PROJECT}/subscriptions/ordered", max_messages=10, timeout=20
         )
@@ -265,7 +265,7 @@ def test_a_java_that_hangs_is_waited_for_aloud(tmp_path: Path):
     assert reported == ["Waiting for Google's Pub/Sub emulator, 0.5 s at most."]
 
 
-# The first time it ends as Java does when its port is taken.
+# The first time it ends the way Java does when its port is taken.
 SECOND_TIME_LUCKY = f"""#!{sys.executable}
 import http.server, pathlib, sys
 first = pathlib.Path("first")
@@ -322,7 +322,7 @@ def test_a_port_that_is_free_soon_is_waited_for():
     pubsub.wait_for_port(taken.getsockname()[1], timeout_sec=10)
 
 
-# It answers once, then ends as Java does when its memory is full.
+# It answers once, then ends the way Java does when its memory is full.
 FULL = f"""#!{sys.executable}
 import http.server, os, sys
 assert os.environ["CLOUD_PUBSUB_EMULATOR_OPTS"] == "-Xmx77m -XX:+ExitOnOutOfMemoryError"

@@ -35,7 +35,7 @@ if __name__ == "__main__":
     main()
 """
 
-# A module beside the entry file: workers have it only if they run the template's image.
+# A module next to the entry file, which workers have only if they run the template's image.
 DEEDS = '''
 import faulthandler
 import logging
@@ -116,7 +116,7 @@ def is_first(folder, name):
     return first
 '''
 
-# The template's own windows, coders, keys and combiners, in a module beside the entry file.
+# The template's own windows, coders, keys and combiners, in a module next to the entry file.
 OWN_TYPES = '''
 import apache_beam as beam
 from apache_beam.coders import Coder, StrUtf8Coder, TimestampCoder, TupleCoder

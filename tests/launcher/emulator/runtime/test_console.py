@@ -1,4 +1,4 @@
-"""A program that prints without end does not fill the memory."""
+"""A program that prints endlessly does not fill the memory."""
 
 from launcher.emulator.runtime.console import Console
 

@@ -51,7 +51,7 @@ def test_a_registered_project_is_found_by_its_name(tmp_path: Path) -> None:
         caught.value
     )
     folder.rmdir()
-    with pytest.raises(UnknownImage, match=f"registered with {folder}, which is no longer there"):
+    with pytest.raises(UnknownImage, match=f"registered with {folder}, which no longer exists"):
         registry.find("local/churn")
 
 
@@ -108,7 +108,7 @@ def test_an_unknown_image_says_what_to_write(tmp_path: Path) -> None:
         registry.find(REFERENCE.replace(":1", ":2"))
     message = str(caught.value)
     assert f"did you mean '{REFERENCE}'?" in message
-    # The advice is a file that loads as soon as its paths are real.
+    # The message suggests a file that loads as soon as its paths are real.
     advice = message[message.index('["') :]
     advice = advice.replace("/path/to/python", sys.executable)
     advice = advice.replace("/path/to/template", str(tmp_path))

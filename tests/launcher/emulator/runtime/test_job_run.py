@@ -1,4 +1,4 @@
-"""Jobs from launch to end, on real Beam: a launch whose staged job then also runs in other ways."""
+"""Jobs from launch to end on real Beam: one launch, whose job also runs in other ways."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAUNCHED = ["JOB_STATE_PENDING", "JOB_STATE_RUNNING"]
 
 @pytest.fixture(scope="module")
 def deeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that says what the pipeline does at number 7."""
+    """The folder whose files control what the pipeline does at number 7."""
     return tmp_path_factory.mktemp("deeds")
 
 

@@ -1,4 +1,4 @@
-"""The limit of jobs that run at once, the queue before it, and a disk that is full."""
+"""The limit on jobs that run at once, the queue for it, and a full disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_jobs_above_the_limit_wait_in_their_order(bench: Bench, narrow: JobRunne
         (message,) = journal.messages
         assert message == (
             "JOB_MESSAGE_BASIC",
-            "The local Dataflow runs no more than 1 jobs at once; this one waits for its turn.",
+            "The local Dataflow runs at most 1 jobs at once; this one waits for its turn.",
         )
     narrow.cancel("queue-1")  # Returns though queue-0 still runs.
     narrow.cancel("queue-0")
@@ -52,7 +52,7 @@ def test_jobs_above_the_limit_wait_in_their_order(bench: Bench, narrow: JobRunne
 
 
 class FullDisk(Journals):
-    """Cannot record anything until there is room."""
+    """Cannot record anything until there is space."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The flags that a launch is turned into."""
+"""The flags into which a launch is converted."""
 
 from __future__ import annotations
 

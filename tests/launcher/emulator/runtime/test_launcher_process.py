@@ -42,7 +42,7 @@ def test_the_variables_of_the_image_complete_the_command(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("value", "words", "remedy"),
     [
-        ("a\0b", "invalid argument", "'--input' holds a NUL character"),
+        ("a\0b", "invalid argument", "'--input' contains a NUL character"),
         ("x" * 200_000, "argument list too long", "'--input' has 200,008 bytes"),
     ],
     ids=["NUL", "long"],

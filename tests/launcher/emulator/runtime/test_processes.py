@@ -12,7 +12,7 @@ import pytest
 
 from launcher.emulator.runtime.processes import Child, Children, ChildrenClosedError
 
-# A child with a child of its own, deaf to SIGTERM, that prints both process ids.
+# A process that has a child, ignores SIGTERM, and prints both process ids.
 FAMILY = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

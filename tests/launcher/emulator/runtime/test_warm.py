@@ -62,7 +62,7 @@ dig(2)
 def warm(
     bench: Bench, registry: ImageRegistry, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Bench, WarmProcesses, Path]]:
-    """A bench whose runner has warm processes; the same in everything else."""
+    """A bench whose runner has warm processes but is otherwise the same."""
     (bench.templates / "own_model.py").write_text(OWN_MODEL)
     (bench.templates / "broken_model.py").write_text(BROKEN_MODEL)
     bench.store.write("staging", "in/rows.csv", b"a,b\n1,2\n3,4\n", content_type="text/csv")
@@ -105,7 +105,7 @@ def level(data: bytes, job_id: str) -> bytes:
     data = re.sub(rb"\b20\d{18}-\d{4}\b", b"REQUEST-ID", data)
     data = re.sub(rb"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", b"UUID", data)
     data = re.sub(rb"object at 0x[0-9a-f]+", b"object", data)
-    # In a pickle, a datetime of ten bytes and then its offset.
+    # In a pickle, a datetime of ten bytes followed by its offset.
     return re.sub(rb"(?<=datetime\x94\x93\x94C\n)\x07.{9}", b"TIME", data, flags=re.DOTALL)
 
 
@@ -114,7 +114,7 @@ def read_job(bench: Bench, job_id: str) -> dict[str, Any]:
     text = bench.store.read("staging", f"here/template_launches/{job_id}/job_object")
     job: dict[str, Any] = json.loads(level(text, job_id))
     options = job["environment"]["sdkPipelineOptions"]["options"]
-    del options["pipelineProtoHash"]  # The proto holds the time, and its maps in any order.
+    del options["pipelineProtoHash"]  # The proto holds the time, and its maps may be in any order.
     return job
 
 
@@ -142,7 +142,7 @@ def read_pipeline(bench: Bench, journal: Journal, job_id: str) -> dict[str, tupl
 
 
 def read_console(bench: Bench, job_id: str) -> str:
-    """Return the launcher's console, but for the job's id and the time."""
+    """Return the launcher's console output without the job's id and the time."""
     console = bench.console_logs(job_id).replace(job_id, "JOB")
     return re.sub(r"\d\d\d\d/\d\d/\d\d \d\d:\d\d:\d\d\.\d+|test-job\.\d+\.\d+", "TIME", console)
 

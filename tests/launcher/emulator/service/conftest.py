@@ -139,7 +139,7 @@ def local(tmp_path: Path, discovery: Discovery) -> Iterator[Local]:
 
 @pytest.fixture
 def endpoint(local: Local) -> Iterator[str]:
-    """The address of the service of ``local`` on a port of its own; ends with a slash."""
+    """The address of the service of ``local`` on its own port; ends with a slash."""
     with serve_app(local.http.app, http=Connection, log_config=None) as port:
         yield f"http://localhost:{port}/"
 

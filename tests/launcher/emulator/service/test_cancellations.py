@@ -1,4 +1,4 @@
-"""A cancellation is recorded in the end, even if the disk is full for a while."""
+"""A cancellation is eventually recorded, even if the disk is full for a while."""
 
 from __future__ import annotations
 

@@ -171,13 +171,13 @@ def test_a_delayed_call_takes_effect_even_if_its_client_has_left(
     ("body", "message"),
     [
         ({"methodId": "jobs.get", "fault": "503"}, "methodId 'jobs.get' is not a method of"),
-        ({"methodId": GET, "fault": "500"}, "fault '500' is none of 429, 503, 503-after, drop,"),
-        ({"methodId": GET}, "fault None is none of"),
+        ({"methodId": GET, "fault": "500"}, "fault '500' is not one of 429, 503, 503-after, drop,"),
+        ({"methodId": GET}, "fault None is not one of"),
         ({"methodId": GET, "fault": "503", "count": 0}, "count 0 must be"),
         ({"methodId": GET, "fault": "503", "count": 1001}, "At most 1000 faults are kept"),
         ({"methodId": GET, "fault": "delay", "delaySec": "1"}, "delaySec '1' must be"),
         ({"methodId": GET, "fault": "503", "times": 2}, "unknown: times"),
-        ({"methodId": GET, "fault": "no-quota"}, "'no-quota' is met by jobs of"),
+        ({"methodId": GET, "fault": "no-quota"}, "'no-quota' strikes only jobs of"),
         ([], "A fault is an object with the fields count, delaySec, fault, methodId."),
     ],
 )
@@ -191,7 +191,7 @@ def test_faults_that_cannot_be_queued(local: Local, body: object, message: str) 
 @pytest.mark.parametrize("kind", ["404", "not-ready"])
 def test_storage_does_not_give_dataflows_answers(kind: str) -> None:
     faults = FaultQueue(["storage.objects.get"])
-    with pytest.raises(ApiError, match="an answer of Dataflow's, not of storage"):
+    with pytest.raises(ApiError, match="an answer of Dataflow, not of storage"):
         faults.add(Fault(method_id="storage.objects.get", kind=FaultKind(kind)))
 
 

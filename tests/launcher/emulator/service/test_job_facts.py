@@ -1,4 +1,4 @@
-"""Facts about jobs beyond Google's API."""
+"""Facts about jobs that are not in Google's API."""
 
 from __future__ import annotations
 

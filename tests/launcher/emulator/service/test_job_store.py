@@ -1,4 +1,4 @@
-"""The job store keeps what it gets, in order, through restarts."""
+"""The job store keeps everything that it gets, in order, across restarts."""
 
 from __future__ import annotations
 

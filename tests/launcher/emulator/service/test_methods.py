@@ -1,4 +1,4 @@
-"""The methods on jobs, over HTTP; every answer is checked against its schema."""
+"""The methods for jobs, over HTTP; every answer is checked against its schema."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def test_cancelling(local: Local) -> None:
     again = {"requestedState": "JOB_STATE_CANCELLED", "labels": {"force_cancel_job": "true"}}
     local.call("PUT", f"jobs/{job_id}", again)
     assert local.call("GET", f"jobs/{job_id}")["currentState"] == "JOB_STATE_CANCELLING"
-    run_to(local, job_id, "DONE", "FAILED")  # Too late: the runtime did not know yet.
+    # Too late, because the runtime did not know about it yet.
+    run_to(local, job_id, "DONE", "FAILED")
     assert finished(local, job_id) == "JOB_STATE_CANCELLED"
     assert local.runner.cancelled == [job_id]
 
@@ -271,7 +272,7 @@ def test_direct_submission(local: Local) -> None:
     assert executed["environment"] == STAGED["environment"]
     run_to(local, job["id"], "PENDING", "RUNNING")
 
-    # The client sees from the request id that the name was taken by another.
+    # The request id shows the client that another client took the name.
     other = local.call("POST", "jobs", {**body, "clientRequestId": "two"})
     assert (other["id"], other["clientRequestId"]) == (job["id"], "one")
     assert len(local.runner.executed) == 1

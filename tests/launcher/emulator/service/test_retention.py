@@ -1,4 +1,4 @@
-"""Finished jobs are deleted with their staged files, and nothing else is."""
+"""Finished jobs are deleted with their staged files, and nothing else is deleted."""
 
 from __future__ import annotations
 

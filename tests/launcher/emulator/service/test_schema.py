@@ -1,4 +1,4 @@
-"""Proto3 JSON is read, written and refused as Google does."""
+"""Proto3 JSON is read, written and refused as it is by Google."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ MANY = 300_000
 def test_a_hostile_message_is_refused_before_it_is_read_whole(
     discovery: Discovery, value: object
 ) -> None:
-    """A body of the largest size may hold millions of wrong fields, of which nobody reads more."""
+    """A body of the largest size may contain millions of wrong fields, more than anybody reads."""
     assert len(refusals(discovery, "LaunchFlexTemplateParameter", value)) == MOST_VIOLATIONS
 
 

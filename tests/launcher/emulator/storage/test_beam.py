@@ -64,7 +64,7 @@ print(json.dumps(results))
 
 
 class _Metadata(QuietHandler):
-    """As much of a metadata server as google-auth needs to get a token."""
+    """The part of a metadata server that google-auth needs to get a token."""
 
     def do_GET(self):
         path = self.path.split("?")[0].removeprefix("/computeMetadata/v1")

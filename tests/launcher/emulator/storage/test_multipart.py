@@ -1,4 +1,4 @@
-"""Multipart bodies, as several clients write them, however they are cut up on the way."""
+"""Multipart bodies, as several clients write them, however they are split in transit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Resumable uploads on the wire: chunks, status queries, interruptions, endings."""
+"""Resumable uploads over HTTP: chunks, status queries, interruptions, completion."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""A server in a process of its own: its memory, and its store after a kill."""
+"""A server in a separate process: its memory, and its store after a kill."""
 
 import os
 from pathlib import Path

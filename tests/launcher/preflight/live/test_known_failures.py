@@ -210,7 +210,7 @@ def test_quota(cloud):
     cloud.quotas["NVIDIA_L4_GPUS"] = (1, 1)
     found = cloud.check()["quota-short"]
     assert found.startswith("ERROR --max-workers 2: needs 2 NVIDIA_L4_GPUS in europe-west4")
-    assert "of 1 there is 1 in use" in found
+    assert "but 1 of 1 is already in use" in found
     cloud.quotas |= {"DISKS_TOTAL_GB": (100, 90), "NVIDIA_L4_GPUS": (2, 0)}
     assert "needs 100 DISKS_TOTAL_GB" in cloud.check()["quota-short"]
     n1 = replace(LAUNCH.environment, machine_type="n1-standard-4")
@@ -222,14 +222,14 @@ def test_quota(cloud):
 def test_permission_denied(cloud):
     cloud.denied = {"dataflow.jobs.create"}
     found = cloud.check()["permission-missing"]
-    assert "you lack the permission dataflow.jobs.create -> Ask for roles/dataflow.dev" in found
+    assert "you lack the permission dataflow.jobs.create -> Request roles/dataflow.dev" in found
     cloud.denied = {"storage.objects.create"}
     assert "--staging-location gs://my-bucket/staging" in cloud.check()["permission-missing"]
     cloud.denied = {"iam.serviceAccounts.actAs"}
     assert f"--service-account-email {ACCOUNT}" in cloud.check()["permission-missing"]
     cloud.denied = set()
     cloud.roles = ["roles/viewer"]
-    assert "gives it no roles/dataflow.worker" in cloud.check()["worker-role"]
+    assert "does not give it roles/dataflow.worker" in cloud.check()["worker-role"]
     cloud.disabled = {"dataflow.googleapis.com"}
     assert "gcloud services enable dataflow.googleapis.com" in cloud.check()["api-disabled"]
     cloud.objects = set()
@@ -246,8 +246,10 @@ def test_files_of_an_earlier_run_are_reported(cloud):
     assert cloud.check(launch) == {}
     cloud.objects.add("my-bucket/out/p-00001-of-00003.jsonl")
     found = cloud.check(launch)["output-exists"]
-    assert found.startswith("WARNING --parameters output=gs://my-bucket/out/p: files of an earlier")
-    assert "gs://my-bucket/out/p-00001-of-00003.jsonl for one" in found
+    assert found.startswith(
+        "WARNING --parameters output=gs://my-bucket/out/p: there are files of an"
+    )
+    assert "gs://my-bucket/out/p-00001-of-00003.jsonl for example" in found
 
 
 def test_the_workers_rights_are_read_from_the_policies(cloud):
@@ -301,7 +303,7 @@ def test_a_policy_that_the_caller_may_not_read_is_reported(cloud):
     (found,) = cloud.check_all()
     assert found.code == "live-unasked"
     where = "--staging-location gs://my-bucket/staging"
-    assert found.message.startswith(f"the workers' rights, {where}: could not ask: storage: 403")
+    assert found.message.startswith(f"the workers' permissions, {where}: the query failed: sto")
 
 
 def test_other_region(cloud):
@@ -334,7 +336,7 @@ def test_private_registry(cloud):
 def test_network_unreachable(cloud):
     private = {"ip_configuration": "WORKER_IP_PRIVATE"}
     found = cloud.check(**private)["network-private-access"]
-    assert "has Private Google Access off" in found
+    assert "has Private Google Access turned off" in found
     assert "subnets update default --region europe-west4" in found
     subnetwork = "regions/europe-west4/subnetworks/private"
     assert "no such subnetwork" in cloud.check(subnetwork=subnetwork)["network-missing"]
@@ -369,7 +371,7 @@ def test_what_cannot_be_asked_is_a_warning(cloud):
     cloud.apis.broken = {"compute.regions.get": 403}
     found = cloud.check()
     assert set(found) == {"live-unasked"}
-    assert found["live-unasked"].startswith("WARNING quotas: could not ask: compute: 403 not for")
+    assert found["live-unasked"].startswith("WARNING quotas: the query failed: compute: 403")
     cloud.apis.broken = {}
     cloud.apis.slow = {"compute.regions.get"}
     found = cloud.check(timeout_sec=0.5)
@@ -393,6 +395,6 @@ def test_the_local_dataflow_is_not_asked_for_rights(project, capsys, monkeypatch
     flags = [f"--parameters={name}={value}" for name, value in project.given.items()]
     spec = str(project.root / "spec.json")
     assert main(["check", "--live", "--template-file-gcs-location", spec, *flags]) == 2
-    assert "--live: asks Google Cloud, but this shell launches at http://localhost:9100/" in (
+    assert "--live: queries Google Cloud, but this shell launches at http://localhost:9100/" in (
         capsys.readouterr().err
     )

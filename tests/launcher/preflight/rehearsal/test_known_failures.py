@@ -1,4 +1,4 @@
-"""Each failure that the rehearsal catches, launched for real on a local Dataflow of its own.
+"""Each failure that the rehearsal catches, really launched, on a separate local Dataflow.
 
 A test is named after the failure's id in ``launcher/jobs/failures.json``.
 """
@@ -92,7 +92,7 @@ def test_a_sound_template_passes(rehearse, capsys):
 
 
 def test_launch_timeout(rehearse):
-    """Downloads before the pipeline is built: without a network the waiting never ends."""
+    """Downloads before the pipeline is built; without a network, it waits forever."""
     rehearse.project.replace(
         "main.py",
         "import argparse\n",
@@ -121,7 +121,7 @@ def test_strict_parser(rehearse):
 
 
 def test_graph_too_big_and_unequal_shapes(rehearse):
-    """Two failures of one step: the launcher meets the first, a worker the second."""
+    """Two failures of one step: the launcher meets the first, and a worker the second."""
     rehearse.project.replace(
         "steps.py",
         "    def process",
@@ -140,7 +140,7 @@ def test_graph_too_big_and_unequal_shapes(rehearse):
     assert " MB to every worker" in found["rehearsal-step"]
     assert "load it in setup" in found["rehearsal-step"]
     assert "stack expects each tensor to be equal size" in found.get("rehearsal-run", ""), found
-    assert "Bring all of them to one shape" in found["rehearsal-run"]
+    assert "Bring all of them to the same shape" in found["rehearsal-run"]
 
 
 STREAMING = {
@@ -201,7 +201,7 @@ def test_without_messages_only_the_launcher_of_a_streaming_template_is_rehearsed
 def test_without_pubsub_only_the_launcher_of_a_streaming_template_is_rehearsed(
     rehearse_streaming, monkeypatch, project
 ):
-    """The launcher fails at once here; the test above sees one to its end."""
+    """The launcher fails at once here; the test above follows one to its end."""
     project.write("one.jsonl", "{}")
     project.write("main.py", "raise SystemExit('no pipeline')")
     bare = [folder for folder in ("/usr/sbin", "/sbin") if not shutil.which("java", path=folder)]
