@@ -15,7 +15,6 @@ import functools
 import json
 import logging
 import re
-import statistics
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from tests.bench import tables
 from tests.bench.bench_tables import NETWORKS, write_file
 from tests.bench.local_dataflow import LocalDataflow
 from tests.bench.process_tree import ProcessTree
+from tests.bench.results import find_shares
 from tests.bench.rounds import Round, run_rounds
 from tests.bench.side import SideFailedError, measure
 from tests.bench.tables_sides import parameters
@@ -36,7 +36,7 @@ _SIZES = (10, 10_000, 100_000, 1_000_000)
 _WORKERS = (1, 2)
 _BLOCK_ROWS = (64, 256, 1024, 4096, 16_384)
 _BLOCKS_FILE_ROWS = 100_000
-_FILES = (100, 1000, 10_000)
+_FILES = (100, 1000, 10_000, 100_000)
 _FILE_ROWS = 20
 _STORED_FILES = 200
 _WORKER_PROGRAM = "worker_boot.py"
@@ -137,10 +137,8 @@ def _describe(run: Mapping[str, Any], first: Mapping[str, Any]) -> str:
         each = ", ".join(f"{count:.2f} {kind}" for kind, count in run["per_object"].items())
         return f"{run['count']} objects of Cloud Storage: {each} an object"
     text = f"CPU {run['cpu_sec']:7.2f} s  wall {run['wall_sec']:7.2f} s"
-    workers = run.get("workers_cpu_sec", ())
-    if len(workers) > 1 and run is not first:
-        idle = statistics.mean(first["workers_cpu_sec"])
-        least, *_, most = sorted(used - idle for used in workers)
+    if len(run.get("workers_cpu_sec", ())) > 1 and run is not first:
+        least, most = find_shares(run, first)
         text += f"  workers {least:.2f} and {most:.2f} CPU s, even share {least / most:.2f}"
     return text
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import past_one_machine
-from tests.bench.results import FOLDER, summarize_pictures, summarize_tables
+from tests.bench.results import FOLDER, find_shares, summarize_pictures, summarize_tables
 
 _ROOT = Path(__file__).parents[2]
 _NAMES = {
@@ -72,6 +72,7 @@ def build_sections() -> dict[Path, dict[str, str]]:
         _ROOT / "tests/README.md": {
             "photographs": "\n".join(_picture_lines(pictures)),
             "rows": "\n".join(_row_lines(tables)),
+            "growth": "\n".join(_growth_lines(read_results("growth"))),
             "aims": "\n".join(_aim_lines(list(find_aims(pictures, tables)))),
         },
         _ROOT / "launcher/README.md": {"past one machine": paper},
@@ -128,6 +129,44 @@ def _row_lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Measured {results['date']} on {results['machine']}: {_count(rounds)} of {sizes} rows, "
         f"load {min(loads):.0f} to {max(loads):.0f}."
+    )
+
+
+def _growth_lines(results: Mapping[str, Any]) -> Iterator[str]:
+    cases = {case: rounds[0]["sides"] for case, rounds in results["rounds"].items()}
+    yield "| | rows | 1 worker, wall s | 2 workers, wall s | times as fast | even share |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for file_format, name in _FORMATS.items():
+        alone, shared = (cases[f"{file_format}, rows, {workers} workers"] for workers in (1, 2))
+        smallest, *sizes = shared
+        for size in sizes:
+            least, most = find_shares(shared[size], shared[smallest])
+            walls = alone[size]["wall_sec"], shared[size]["wall_sec"]
+            yield (
+                f"| {name} | {int(size):,} | {walls[0]:.1f} | {walls[1]:.1f} "
+                f"| {walls[0] / walls[1]:.2f} | {least / most:.2f} |"
+            )
+    yield ""
+    blocks = {name: cases[f"{each}, rows of a block"] for each, name in _FORMATS.items()}
+    sizes = list(next(iter(blocks.values())))
+    yield f"| CPU s with blocks of | {' | '.join(f'{int(size):,} rows' for size in sizes)} |"
+    yield f"|---{'|---:' * len(sizes)}|"
+    for name, runs in blocks.items():
+        seconds = (f"{runs[size]['cpu_sec']:.2f}" for size in sizes)
+        yield f"| {name} | {' | '.join(seconds)} |"
+    yield ""
+    yield "| small files | CPU-ms a file | wall s | peak memory |"
+    yield "|---:|---:|---:|---:|"
+    for count, run in cases["small files"].items():
+        yield (
+            f"| {int(count):,} | {1000 * run['cpu_sec'] / int(count):.2f} | {run['wall_sec']:.1f} "
+            f"| {run['peak_mib']:,.0f} MiB |"
+        )
+    yield ""
+    loads = [found["load"] for rounds in results["rounds"].values() for found in rounds]
+    yield (
+        f"Measured {results['date']} on {results['machine']}: one round, load {min(loads):.0f} to "
+        f"{max(loads):.0f}."
     )
 
 

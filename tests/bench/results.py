@@ -32,6 +32,13 @@ def summarize_pictures(results: Mapping[str, Any]) -> dict[str, dict[str, Figure
     return summary
 
 
+def find_shares(run: Mapping[str, Any], smallest: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the CPU seconds of a job's least and most busy workers, less those of a tiny job."""
+    idle = statistics.mean(smallest["workers_cpu_sec"])
+    least, *_, most = sorted(used - idle for used in run["workers_cpu_sec"])
+    return least, most
+
+
 def fit(runs: Sequence[Figures]) -> tuple[float, float]:
     """Return CPU-seconds per row, and the CPU-seconds that do not depend on the rows."""
     slope, constant = np.polyfit([run["rows"] for run in runs], [run["cpu_sec"] for run in runs], 1)
