@@ -17,7 +17,7 @@ from tests.ids import make_id
 from tests.scheduling import FolderScheduling, find_rank
 from tests.support import BIN, PROJECT, REAL_DATA, ImageSet, bare_environ, run_emulator
 
-_MOST_WORKERS = 6  # each has up to a gigabyte
+_MOST_WORKERS = 8  # each has up to a gigabyte
 
 
 def pytest_configure() -> None:
@@ -43,8 +43,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than the number of cores, because tests spend part of their time waiting."""
-    return min((os.cpu_count() or 1) + 1, _MOST_WORKERS)
+    """Return more than twice the number of cores, because tests wait for half of their time."""
+    return min(2 * (os.cpu_count() or 1) + 1, _MOST_WORKERS)
 
 
 def pytest_make_parametrize_id(val: Any) -> str | None:

@@ -8,6 +8,8 @@ FIRST = ("docker", "e2e", "contract", "launcher/emulator", "launcher/preflight")
 """Folders whose tests take longest: begun last, one worker would wait for the other's."""
 TOGETHER = ("docker", "contract", "e2e/console")
 """Folders for one worker each: their tests share an image, jobs, or a browser."""
+ALONE = ("docker/test_probe.py",)
+"""Long files in these folders that share nothing."""
 
 
 def find_rank(nodeid: str) -> int:
@@ -19,8 +21,10 @@ class FolderScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has n
     """Assigns files in their order, and each folder of ``TOGETHER`` as one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = next((each for each in TOGETHER if _is_in(nodeid, each)), None)
-        return folder or str(super()._split_scope(nodeid))
+        scope = str(super()._split_scope(nodeid))
+        if scope.removeprefix("tests/") in ALONE:
+            return scope
+        return next((each for each in TOGETHER if _is_in(nodeid, each)), scope)
 
 
 def _is_in(nodeid: str, folder: str) -> bool:

@@ -14,7 +14,7 @@ from launcher.emulator import daemon
 from launcher.image.engines.buildah import Buildah
 from tests.docker import standins
 from tests.docker.project import NAME
-from tests.support import BIN, PROJECT, open_storage, run, run_emulator
+from tests.support import BIN, PROJECT, bare_environ, open_storage, run, run_emulator
 
 pytestmark = [pytest.mark.buildah, pytest.mark.slow]
 
@@ -36,7 +36,7 @@ class Churn:
     variables: tuple[str, ...]
 
     def make(self, *words: str) -> str:
-        env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+        env = {**bare_environ(), "PATH": f"{BIN}:{os.environ['PATH']}"}
         return run("make", *words, cwd=self.root, env=env, timeout_sec=900).stdout
 
     def build(self, tag: str) -> str:
@@ -49,7 +49,7 @@ class Churn:
 @pytest.fixture(scope="module")
 def churn(project, tmp_path_factory) -> Churn:
     folder = tmp_path_factory.mktemp("own")
-    run(str(BIN / "flexpack"), "init", "churn", "--kind=table", cwd=folder, env=os.environ)
+    run(str(BIN / "flexpack"), "init", "churn", "--kind=table", cwd=folder, env=bare_environ())
     root = folder / "churn"
     for name, text in {
         "churn/__main__.py": "raise SystemExit('a program, which a test must not run')\n",
@@ -78,7 +78,7 @@ def test_its_model_predicts_in_the_image(churn, churn_image):
         *(str(BIN / "flexpack"), "image", "test", "--no-size", "--model-class"),
         *("churn.model:ChurnModel", "--model-path=data/model.pth", "--input=data/sample.csv"),
         cwd=churn.root,
-        env=os.environ,
+        env=bare_environ(),
         timeout_sec=600,
     )
     assert f"Testing {churn_image} with buildah" in done.stdout
