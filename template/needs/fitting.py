@@ -152,6 +152,8 @@ def _fit(
     if image.size != wanted or (box is not None and box != (0, 0, *wanted)):
         resampling = Image.Resampling[declared.filter.upper()]
         image = image.resize(wanted, resampling, box=box)
+    if declared.fit == "crop" and wanted != declared.sides[::-1]:
+        image = image.crop(_find_centre(wanted, declared))  # before numpy copies what is cut off
     return _cut_or_pad(np.asarray(image), declared)
 
 
@@ -175,10 +177,9 @@ def _resize_with_torch(
 def _cut_or_pad(pixels: np.ndarray, declared: ImageFormat) -> np.ndarray:
     """Return the centre of resized pixels, or all of them on a ground of ``fill``; read-only."""
     (tall, wide), (height, width) = declared.sides, pixels.shape[:2]
-    if declared.fit == "crop":
-        # As torchvision's CenterCrop.
-        left, top = round((width - wide) / 2.0), round((height - tall) / 2.0)
-        pixels = pixels[top : top + tall, left : left + wide]
+    if declared.fit == "crop" and (height, width) != (tall, wide):
+        left, top, right, low = _find_centre((width, height), declared)
+        pixels = pixels[top:low, left:right].copy()  # a view would hold all of the resized image
     elif declared.fit == "pad":
         # As Pillow's ImageOps.pad.
         left, top = round((wide - width) * 0.5), round((tall - height) * 0.5)
@@ -188,6 +189,13 @@ def _cut_or_pad(pixels: np.ndarray, declared: ImageFormat) -> np.ndarray:
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return pixels
+
+
+def _find_centre(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int, int, int]:
+    """Return what torchvision's ``CenterCrop`` keeps: left, top, right, lower side."""
+    (width, height), (tall, wide) = size, declared.sides
+    left, top = round((width - wide) / 2.0), round((height - tall) / 2.0)
+    return left, top, left + wide, top + tall
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:
