@@ -1,4 +1,4 @@
-"""Fit images of any size and kind to a model's declaration, with Pillow's own operations."""
+"""Fit images of any size and kind to a model's declaration, by Pillow or torch."""
 
 from __future__ import annotations
 
