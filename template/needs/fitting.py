@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
 
 from template.needs.image_format import ImageFormat
 from template.needs.jpeg import decode_colour_jpeg
+from template.parameters import MAX_IMAGE_PIXELS
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +47,7 @@ def fit_opened(
         uint8, of the declared shape; read-only.
 
     Raises:
-        ValueError: the pixels are not 8 bits, nor reduced to 8.
+        ValueError: the pixels are not 8 bits, nor reduced to 8; or as ``find_resized``.
     """
     turn = _find_turn(image) if declared.orientation == "upright" else None
     lies = turn in _LYING
@@ -103,7 +105,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
         declared: the images that a model expects.
 
     Raises:
-        ValueError: it has another shape or other values.
+        ValueError: it has another shape or other values; or as ``find_resized``.
     """
     shape = declared.shape
     if array.ndim == 1 and array.size == np.prod(shape):
@@ -123,7 +125,21 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
 
 
 def find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
-    """Return the (width, height) that an image of ``size`` is resized to, before a cut or a pad."""
+    """Return the (width, height) that an image of ``size`` is resized to, before a cut or a pad.
+
+    Raises:
+        ValueError: it is so narrow that nearly all of a huge image would be cut off.
+    """
+    resized = _find_resized(size, declared)
+    if math.prod(resized) > MAX_IMAGE_PIXELS:
+        raise ValueError(
+            f"an image of {size[0]} x {size[1]} pixels would be resized to {resized[0]} x "
+            f"{resized[1]} before the cut, more than {MAX_IMAGE_PIXELS}: fit='pad' keeps it small"
+        )
+    return resized
+
+
+def _find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
     width, height = size
     tall, wide = declared.sides
     if declared.fit == "stretch":

@@ -144,26 +144,6 @@ def test_pixels_that_are_not_of_8_bits_are_refused():
         decode(floats, Images(4, "L"))
 
 
-@pytest.mark.parametrize("resizer", ["pillow", "torch"])
-def test_a_fitted_image_does_not_hold_what_is_cut_off(resizer):
-    """An image of 1 x 300 pixels is resized to 20 x 6000."""
-    for size in ((20, 30), (30, 20), (1, 300), (300, 1)):
-        data = encode(PHOTO.resize(size), "JPEG")
-        held = decode(data, Images(20, resizer=resizer))
-        while isinstance(held.base, np.ndarray):
-            held = held.base
-        assert held.nbytes == 20 * 20 * 3
-
-
-@pytest.mark.parametrize("resizer", ["pillow", "torch"])
-@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
-def test_stacking_a_read_only_image_copies_it(fit, resizer):
-    image = decode(encode(PHOTO, "JPEG"), Images(64, fit=fit, resizer=resizer))
-    before = image.copy()
-    stack_images(pd.DataFrame({"image": object_cells([image])}))[:] = 0
-    assert np.array_equal(image, before)
-
-
 def test_scaled_decoding_changes_little_of_a_large_jpeg_and_nothing_of_others():
     large = PHOTO.resize((1003, 749), Image.Resampling.BICUBIC)
     exact = decode(encode(large, "JPEG"), Images(64)).astype(int)

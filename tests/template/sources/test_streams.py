@@ -41,6 +41,6 @@ def test_what_cannot_be_opened_is_said(tmp_path, monkeypatch, path, error):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"content")
-    with pytest.raises(UnreadableError, match="^cannot be opened: ") as caught, open_stored(path):
+    with pytest.raises(UnreadableError, match=r"^cannot be opened: ") as caught, open_stored(path):
         pass
     assert error in str(caught.value)
