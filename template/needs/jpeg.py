@@ -17,8 +17,8 @@ def decode_colour_jpeg(image: Image.Image, file: bytes) -> np.ndarray | None:
         file: its content.
 
     Returns:
-        uint8 (height, width, 3). None if it is not a JPEG file with three channels, or is damaged:
-        Pillow decides what to do with those.
+        uint8 (height, width, 3). None if it is not a JPEG file with three channels, is damaged, or
+        has bytes behind its end: Pillow decides what to do with those.
     """
     if type(image) is not JpegImagePlugin.JpegImageFile or image.mode != "RGB":
         return None
