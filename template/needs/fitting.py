@@ -1,7 +1,8 @@
-"""Fit images of any size and kind to a model's declaration, with Pillow's own operations."""
+"""Fit images of any size and kind to a model's declaration, by Pillow or torch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
 
 from template.needs.image_format import ImageFormat
 from template.needs.jpeg import decode_colour_jpeg
+from template.parameters import MAX_IMAGE_PIXELS
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +47,7 @@ def fit_opened(
         uint8, of the declared shape; read-only.
 
     Raises:
-        ValueError: the pixels are not 8 bits, nor reduced to 8.
+        ValueError: the pixels are not 8 bits, nor reduced to 8; or as ``find_resized``.
     """
     turn = _find_turn(image) if declared.orientation == "upright" else None
     lies = turn in _LYING
@@ -103,7 +105,7 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
         declared: the images that a model expects.
 
     Raises:
-        ValueError: it has another shape or other values.
+        ValueError: it has another shape or other values; or as ``find_resized``.
     """
     shape = declared.shape
     if array.ndim == 1 and array.size == np.prod(shape):
@@ -123,7 +125,22 @@ def fit_array(array: np.ndarray, declared: ImageFormat) -> np.ndarray:
 
 
 def find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
-    """Return the (width, height) that an image of ``size`` gets before it is cropped or padded."""
+    """Return the (width, height) that an image of ``size`` gets before it is cropped or padded.
+
+    Raises:
+        ValueError: it is so narrow that nearly all of a huge image would be cut off.
+    """
+    resized = _find_resized(size, declared)
+    if math.prod(resized) > MAX_IMAGE_PIXELS:
+        raise ValueError(
+            f"an image of {size[0]} x {size[1]} pixels would be resized to {resized[0]} x "
+            f"{resized[1]} before it is cropped, more than {MAX_IMAGE_PIXELS} pixels; "
+            "fit='pad' keeps it small"
+        )
+    return resized
+
+
+def _find_resized(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int]:
     width, height = size
     tall, wide = declared.sides
     if declared.fit == "stretch":
@@ -152,6 +169,8 @@ def _fit(
     if image.size != wanted or (box is not None and box != (0, 0, *wanted)):
         resampling = Image.Resampling[declared.filter.upper()]
         image = image.resize(wanted, resampling, box=box)
+    if declared.fit == "crop" and wanted != declared.sides[::-1]:
+        image = image.crop(_find_centre(wanted, declared))  # before numpy copies what is cut off
     return _cut_or_pad(np.asarray(image), declared)
 
 
@@ -175,10 +194,9 @@ def _resize_with_torch(
 def _cut_or_pad(pixels: np.ndarray, declared: ImageFormat) -> np.ndarray:
     """Return the centre of resized pixels, or all of them on a ground of ``fill``; read-only."""
     (tall, wide), (height, width) = declared.sides, pixels.shape[:2]
-    if declared.fit == "crop":
-        # As torchvision's CenterCrop.
-        left, top = round((width - wide) / 2.0), round((height - tall) / 2.0)
-        pixels = pixels[top : top + tall, left : left + wide]
+    if declared.fit == "crop" and (height, width) != (tall, wide):
+        left, top, right, low = _find_centre((width, height), declared)
+        pixels = pixels[top:low, left:right].copy()  # a view would hold all of the resized image
     elif declared.fit == "pad":
         # As Pillow's ImageOps.pad.
         left, top = round((wide - width) * 0.5), round((tall - height) * 0.5)
@@ -188,6 +206,13 @@ def _cut_or_pad(pixels: np.ndarray, declared: ImageFormat) -> np.ndarray:
     pixels = np.ascontiguousarray(pixels)
     pixels.flags.writeable = False
     return pixels
+
+
+def _find_centre(size: tuple[int, int], declared: ImageFormat) -> tuple[int, int, int, int]:
+    """Return what torchvision's ``CenterCrop`` keeps: left, top, right, lower side."""
+    (width, height), (tall, wide) = size, declared.sides
+    left, top = round((width - wide) / 2.0), round((height - tall) / 2.0)
+    return left, top, left + wide, top + tall
 
 
 def _to_bytes(array: np.ndarray) -> np.ndarray:

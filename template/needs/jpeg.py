@@ -6,6 +6,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, JpegImagePlugin
 
+_END = b"\xff\xd9"
+
 
 def decode_colour_jpeg(image: Image.Image, file: bytes) -> np.ndarray | None:
     """Return exactly the pixels that Pillow would decode, in about four fifths of its time.
@@ -15,10 +17,13 @@ def decode_colour_jpeg(image: Image.Image, file: bytes) -> np.ndarray | None:
         file: its content.
 
     Returns:
-        uint8 (height, width, 3). None if it is not a JPEG file with three channels, or is damaged:
-        Pillow decides what to do with those.
+        uint8 (height, width, 3). None if it is not a JPEG file with three channels, is damaged, or
+        has bytes behind its end: Pillow decides what to do with those.
     """
     if type(image) is not JpegImagePlugin.JpegImageFile or image.mode != "RGB":
+        return None
+    if not file.endswith(_END):
+        # Pillow refuses a truncated file at once; libjpeg-turbo would first fill all of its pixels.
         return None
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(file)

@@ -1,4 +1,4 @@
-"""The pixels of an image file, decoded by Pillow: PNG, JPEG, WebP, BMP, GIF and TIFF.
+"""The pixels of an image file, as Pillow decodes it: PNG, JPEG, WebP, BMP, GIF and TIFF.
 
 Grey images (and black-and-white ones) become uint8 arrays (H, W); 16 bits are reduced to the upper
 8. Grey images of 32 bits, of floats and of signed numbers keep their values and type. All others

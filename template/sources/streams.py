@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -90,7 +89,7 @@ def open_stored(
 
             raw = ObjectStream(path, start=start, window=window, generation=generation)
         elif "://" not in path:  # Beam's filesystem does the same in five times the time
-            raw = Path(path).open("rb")  # noqa: SIM115  # closed below
+            raw = open(path, "rb")  # noqa: PTH123, SIM115  # Path changes names; closed below
             raw.seek(start or 0)
         else:
             raw = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)

@@ -2,6 +2,7 @@
 
 import io
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -53,6 +54,20 @@ def test_files_of_other_kinds_and_damaged_ones_are_left_to_pillow():
     for other in (encode(NOISE.convert("L")), encode(NOISE.convert("CMYK")), stream.getvalue()):
         assert decode(other) is None
     assert decode(file[: len(file) // 2]) is None
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_truncated_file_costs_what_it_holds(progressive):
+    """Not the 240 MB of pixels that its header announces."""
+    file = encode(NOISE.crop((0, 0, 8, 8)), progressive=progressive)
+    size = file.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
+    huge = file[:size] + (9_000).to_bytes(2) * 2 + file[size + 4 : -2]
+    tracemalloc.start()
+    try:
+        assert decode(huge) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_damaged_files_give_what_pillow_gives(monkeypatch):
