@@ -38,6 +38,8 @@ def check_first_rows(pattern: str, read: ReadBlocks) -> None:
 def find_absent_columns(pattern: str, read: ReadBlocks, columns: Sequence[Column]) -> list[str]:
     """Return a warning for each optional column that none of the first 20 files has.
 
+    A file of JSON has a column if one of its first 20 rows has it.
+
     Blocks while it reads a few rows of each until all such columns are found.
 
     Args:
@@ -55,11 +57,11 @@ def find_absent_columns(pattern: str, read: ReadBlocks, columns: Sequence[Column
             break
     if not names:
         return []
-    lack = f"none of the first {len(files)} files has the" if len(files) > 1 else "the file has no"
+    lack = f"none of the first {len(files)} files has" if len(files) > 1 else "the file does not have"
     known = {KEY, *(column.name for column in columns)}
     others = [name for name in names if name not in known]
     return [
-        f"--input {pattern!r}: {lack} column {name!r}, which is optional for the model: its values "
-        f"are missing in every row{did_you_mean(name, others)}"
+        f"--input {pattern!r}: {lack} the column {name!r} in its first {_ROWS} rows, which is "
+        f"optional for the model: its values are missing{did_you_mean(name, others)}"
         for name in absent
     ]

@@ -284,7 +284,7 @@ def test_a_renamed_optional_column_is_a_warning(attempt):
     status, out, err = attempt("in.csv", model="Optional")
     assert status == 0
     assert "1 predicted" in out
-    assert err.count("the file has no column 'weight_kg'") == 1
+    assert err.count("the file does not have the column 'weight_kg'") == 1
     assert "did you mean 'weight'?" in err
 
 
