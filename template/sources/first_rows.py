@@ -57,11 +57,11 @@ def find_absent_columns(pattern: str, read: ReadBlocks, columns: Sequence[Column
             break
     if not names:
         return []
-    lack = f"none of the first {len(files)} files has" if len(files) > 1 else "the file does not have"
+    where = f"each of the first {len(files)} files" if len(files) > 1 else "the file"
     known = {KEY, *(column.name for column in columns)}
     others = [name for name in names if name not in known]
     return [
-        f"--input {pattern!r}: {lack} the column {name!r} in its first {_ROWS} rows, which is "
+        f"--input {pattern!r}: the first {_ROWS} rows of {where} lack column {name!r}, which is "
         f"optional for the model: its values are missing{did_you_mean(name, others)}"
         for name in absent
     ]

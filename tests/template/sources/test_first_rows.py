@@ -70,12 +70,12 @@ def test_an_optional_column_that_is_in_no_file_is_a_warning(tmp_path, ending):
     write(tmp_path, f"0.{ending}", [{"age": "1", "notes": "x"}])
     (warning,) = find_absent(tmp_path)
     assert warning == (
-        f"--input '{tmp_path}/*': the file does not have the column 'note' in its first 20 rows, "
+        f"--input '{tmp_path}/*': the first 20 rows of the file lack column 'note', "
         "which is optional for the model: its values are missing; did you mean 'notes'?"
     )
     write(tmp_path, f"1.{ending}", [{"age": "1"}])
     (warning,) = find_absent(tmp_path)
-    assert ": none of the first 2 files has the column 'note' in its first 20 rows, which" in warning
+    assert " rows of each of the first 2 files lack column 'note', which" in warning
     write(tmp_path, f"2.{ending}", [{"age": "1", "note": "y"}])
     assert find_absent(tmp_path) == []
 
