@@ -131,4 +131,6 @@ class RunDisplay(RunObserver):
 
 def _show(pattern: str) -> str:
     """Return the command that shows the files of a pattern."""
+    if pattern.startswith("gs://") and pattern.endswith(".parquet"):
+        return f"flexpack storage cat '{pattern}' --lines 20"
     return f"gcloud storage cat '{pattern}'" if pattern.startswith("gs://") else f"cat {pattern}"
