@@ -8,17 +8,20 @@ from template.blocks import KEY
 from template.dead_letters import DeadLetter
 from template.needs.columns import Column
 from template.parameters import ParameterError, did_you_mean
+from template.sources.columns import NAMED_AS_KEY, NAMED_BESIDE
 from template.sources.declared_rows import NEEDED
 from template.sources.find import find_files
 from template.sources.read import ReadBlocks
 
 _ROWS = 20
+_LACKING = (NEEDED, NAMED_AS_KEY, NAMED_BESIDE)
 
 
 def check_first_rows(pattern: str, read: ReadBlocks) -> None:
-    """Check that some of the first 20 files or rows have the columns that the model needs.
+    """Check that some of the first 20 files or rows have the columns that the job needs.
 
-    One of them is enough: a file or row without them is a dead letter, and the others are
+    The columns are those that the model declares, the key and those that are passed through. One
+    file or row is enough: those without the columns are dead letters, and the others are
     predicted. Blocks while it reads them.
 
     Raises:
@@ -26,7 +29,7 @@ def check_first_rows(pattern: str, read: ReadBlocks) -> None:
     """
     letter = None
     for part in read.read_first(find_files(pattern)[:_ROWS], _ROWS):
-        if not isinstance(part, DeadLetter) or NEEDED not in part.error:
+        if not (isinstance(part, DeadLetter) and any(each in part.error for each in _LACKING)):
             return
         letter = letter or part
     if letter is not None:

@@ -80,6 +80,19 @@ def test_an_optional_column_that_is_in_no_file_is_a_warning(tmp_path, ending):
     assert find_absent(tmp_path) == []
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("named", [{"key_column": "idd"}, {"passthrough_columns": ("idd",)}])
+def test_a_wrong_key_or_column_to_pass_through_is_named(tmp_path, ending, named):
+    read = ReadBlocks(f"{tmp_path}/*", batch_size=8, **named)
+    for number in range(2):
+        write(tmp_path, f"{number}.{ending}", [{"id": "1"}])
+    reason = f"no column 'idd', which {next(iter(named))} names; did you mean 'id'"
+    with pytest.raises(ParameterError, match=reason):
+        check_first_rows(f"{tmp_path}/*", read)
+    write(tmp_path, f"2.{ending}", [{"idd": "1"}])
+    check_first_rows(f"{tmp_path}/*", read)
+
+
 def test_rows_of_json_after_the_first_twenty_do_not_count(tmp_path):
     few = [{"age": 1}, {"age": 1, "note": "y"}, *[{"age": 1}] * 40]
     write(tmp_path, "0.jsonl", few)
