@@ -103,7 +103,7 @@ class RunDisplay(RunObserver):
         if results.dead_letters:
             self._print(f"  dead letters  {_show(results.dead_letters)}")
         for reason, count in results.reasons[:_SHOWN_REASONS]:
-            self._print(f"    {count:,} x {reason}")
+            self._print(f"    {count:,} x {reason.partition(chr(10))[0]}")
         if results.unread_files:
             files = format_count(results.unread_files, "file")
             self._print(f"    {files} could not be read at all; a file counts as one row")

@@ -10,7 +10,8 @@ from launcher.emulator.instance import EmulatorOptionError
 
 _BACKLOG = 2048
 _PORT_PROBLEMS: Mapping[int, str] = {
-    errno.EADDRINUSE: "the port is in use by another program",
+    errno.EADDRINUSE: "the port is in use; 'flexpack emulator status' shows if by your "
+    "local Dataflow",
     errno.EACCES: "only root may listen on this port",
 }
 
