@@ -232,6 +232,12 @@ def choose_model_class(reference: str | None, model_path: str | None) -> type[Ba
     return find_model_class(reference or find_kind(str(model_path)))
 
 
+INSTALL_REMEDY = (
+    "add its package to the project's requirements.in, then run 'make venv' for this machine, "
+    "'make lock' and 'make template' for the cloud"
+)
+
+
 def find_model_class(reference: str) -> type[BaseModel]:
     """Import a model class by ``module:Class``.
 
@@ -248,9 +254,8 @@ def find_model_class(reference: str) -> type[BaseModel]:
                 f"{flag}: no module {error.name!r} can be imported; install it in the image"
             ) from error
         raise ParameterError(
-            f"{flag}: module {module_name!r} needs {error.name!r}, which is not installed: add its "
-            "package to the project's requirements.in, then run 'make venv' for this machine, "
-            "'make lock' and 'make template' for the cloud"
+            f"{flag}: module {module_name!r} needs {error.name!r}, which is not installed: "
+            f"{INSTALL_REMEDY}"
         ) from error
     except Exception as error:
         raise ParameterError(

@@ -73,7 +73,8 @@ def _leave_out_package_list(options: PipelineOptions) -> None:
 def _new_batch(options: PipelineOptions) -> beam.Pipeline:
     config = PredictConfig.from_options(options)
     check_input(config.input, config.input_format)
-    if config.model.columns and config.max_dead_letter_share != 1:
+    named = config.model.columns or config.key_column or config.passthrough_columns
+    if named and config.max_dead_letter_share != 1:
         check_first_rows(config.input, make_reader(config))
     warnings = find_absent_columns(
         config.input, make_reader(config, every_column=True), config.model.columns

@@ -68,7 +68,8 @@ def find_verdict(error: RuntimeError) -> str | None:
 
 
 def describe_reasons(counts: RunCounts) -> str:
-    """Return the most frequent reasons in one line."""
+    """Return the first lines of the most frequent reasons in one line."""
     return "; ".join(
-        f"{count:,} x {reason}" for reason, count in islice(counts.reasons.items(), SHOWN_REASONS)
+        f"{count:,} x {reason.partition(chr(10))[0]}"
+        for reason, count in islice(counts.reasons.items(), SHOWN_REASONS)
     )

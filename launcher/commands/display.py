@@ -103,7 +103,7 @@ class RunDisplay(RunObserver):
         if results.dead_letters:
             self._print(f"  dead letters  {_show(results.dead_letters)}")
         for reason, count in results.reasons[:_SHOWN_REASONS]:
-            self._print(f"    {count:,} x {reason}")
+            self._print(f"    {count:,} x {reason.partition(chr(10))[0]}")
         if results.unread_files:
             files = format_count(results.unread_files, "file")
             self._print(f"    {files} could not be read at all; each counts as one row")
@@ -131,4 +131,6 @@ class RunDisplay(RunObserver):
 
 def _show(pattern: str) -> str:
     """Return the command that shows the files of a pattern."""
+    if pattern.startswith("gs://") and pattern.endswith(".parquet"):
+        return f"flexpack storage cat '{pattern}' --lines 20"
     return f"gcloud storage cat '{pattern}'" if pattern.startswith("gs://") else f"cat {pattern}"

@@ -27,7 +27,9 @@ def add_flags(parser: CommandParser) -> None:
     cat = add_verb(verbs, "cat", "print the contents of objects", _cat)
     set_example(cat, "flexpack storage cat 'gs://my-bucket/out/*.jsonl' --lines 3")
     cat.add_argument("pattern", metavar="PATTERN", help="gs://BUCKET/PATH, with wildcards")
-    cat.add_argument("--lines", type=Number(1), metavar="N", help="only this many")
+    cat.add_argument(
+        "--lines", type=Number(1), metavar="N", help="only this many; of Parquet, rows as JSON"
+    )
 
 
 def _copy(args: Namespace) -> int:
@@ -40,7 +42,9 @@ def _copy(args: Namespace) -> int:
 
 def _cat(args: Namespace) -> int:
     """Print the contents of objects."""
-    for line in itertools.islice(read_lines(args.pattern), args.lines):
+    for line in itertools.islice(
+        read_lines(args.pattern, shows_rows=args.lines is not None), args.lines
+    ):
         sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
     return 0

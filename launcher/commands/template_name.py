@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import Namespace
 from pathlib import Path
@@ -14,6 +15,8 @@ _MAKEFILE = Path("Makefile")
 _BUCKET = re.compile(
     r"^[ \t]*(?:export[ \t]+)?BUCKET[ \t]*[?:]{0,3}=[ \t]*(?:gs://)?([^\s#]*)", re.MULTILINE
 )
+_FOLDER = re.compile(r"^FOLDER = .*\$\(or \$\(BUCKET\),([\w.-]+)\)\)/([\w.-]+)$", re.MULTILINE)
+"""In the Makefile of a project: the bucket on the local Dataflow, and the project's folder."""
 _NAME = re.compile(r"[\w.-]+")
 
 
@@ -32,7 +35,9 @@ def add_template_flags(parser: CommandParser) -> None:
         "below gs://BUCKET/staging",
     )
     parser.add_argument(
-        "--bucket", help="of --template (default: BUCKET of the Makefile in this folder)"
+        "--bucket",
+        help="of --template (default: BUCKET of the Makefile in this folder; in a "
+        "project the folder of its name in that bucket)",
     )
 
 
@@ -65,15 +70,22 @@ def name_template_flag(args: Namespace) -> str:
 
 
 def _read_bucket() -> str:
+    """Return the bucket that the Makefile names, with the folder in it if this is a project."""
     try:
-        found = _BUCKET.search(_MAKEFILE.read_text())
+        text = _MAKEFILE.read_text()
     except OSError:
-        found = None
+        text = ""
+    found, project = _BUCKET.search(text), _FOLDER.search(text)
     if found is None:
         raise InputError(
             "--template: in which bucket? Give --bucket BUCKET, or set BUCKET in the Makefile of "
             "this folder"
         )
-    if not found[1]:
-        raise InputError("--template: BUCKET of the Makefile is empty: give --bucket BUCKET")
-    return found[1]
+    bucket, folder = found[1].rstrip("/"), f"/{project[2]}" if project else ""
+    if not bucket and project and "STORAGE_EMULATOR_HOST" in os.environ:
+        bucket = project[1]
+    if not bucket:
+        raise InputError(
+            f"--template: BUCKET of the Makefile is empty: give --bucket BUCKET{folder}"
+        )
+    return bucket + folder

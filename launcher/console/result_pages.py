@@ -84,7 +84,10 @@ def find_results(console: Console, visit: Visit, job: Mapping[str, Any]) -> Resu
     table, problem = _read_first(console.apis, files)
     if files:
         pattern = f"{output}-*{files[0].path[files[0].path.rindex('.') :]}"
-        commands.append(("predictions", f"gcloud storage cat '{pattern}'"))
+        command = f"gcloud storage cat '{pattern}'"
+        if pattern.endswith(".parquet"):
+            command = f"flexpack storage cat '{pattern}' --lines 20"
+        commands.append(("predictions", command))
     if dead_files:
         commands.append(("dead letters", f"gcloud storage cat '{dead_output}-*'"))
     if any(each.path == f"{output}-run.json" for each in made):

@@ -10,7 +10,8 @@ from launcher.emulator.instance import EmulatorOptionError
 
 _BACKLOG = 2048
 _PORT_PROBLEMS: Mapping[int, str] = {
-    errno.EADDRINUSE: "the port is in use by another program",
+    errno.EADDRINUSE: "the port is in use, perhaps by your local Dataflow ('flexpack "
+    "emulator status')",
     errno.EACCES: "only root may listen on this port",
 }
 

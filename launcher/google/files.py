@@ -5,6 +5,7 @@ Uses google-cloud-storage, as ``storage`` does. Every call has a time limit.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.errors import InputError
+from launcher.extras import require_extras
 from launcher.google.storage import (
     RETRY_FOR_SEC,
     TIMEOUT_SEC,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from google.cloud.storage import Client
 
 _THREADS = 8
+_PARQUET = b"PAR1"
 
 
 def plan_uploads(
@@ -97,13 +100,17 @@ def _upload(client: Client, gcs_path: str, path: Path) -> None:
     )
 
 
-def read_lines(pattern: str) -> Iterator[bytes]:
+def read_lines(pattern: str, *, shows_rows: bool = False) -> Iterator[bytes]:
     """Yield the lines of the objects that a pattern matches, in the order of their names.
 
     Holds one whole object in memory at a time.
 
+    Args:
+        shows_rows: a line of Parquet is a row as JSON, not bytes as they are.
+
     Raises:
         InputError: nothing matches, or the pattern cannot be read.
+        MissingExtra: what reads Parquet is not installed.
         StorageError: Cloud Storage refused, or could not be reached.
     """
     with explained("PATTERN", pattern):
@@ -111,4 +118,18 @@ def read_lines(pattern: str) -> Iterator[bytes]:
     if not paths:
         raise InputError(f"PATTERN {pattern!r}: no object matches")
     for path in paths:
-        yield from read_object(path, flag="PATTERN").splitlines(keepends=True)
+        content = read_object(path, flag="PATTERN")
+        if shows_rows and content.startswith(_PARQUET):
+            yield from _read_rows(content)
+        else:
+            yield from content.splitlines(keepends=True)
+
+
+def _read_rows(content: bytes) -> Iterator[bytes]:
+    require_extras("storage cat --lines of Parquet", "template")
+    import orjson
+    import pyarrow.parquet
+
+    for batch in pyarrow.parquet.ParquetFile(io.BytesIO(content)).iter_batches(1000):
+        for row in batch.to_pylist():
+            yield orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE)

@@ -194,7 +194,10 @@ def explained(flag: str, gcs_path: str) -> Iterator[None]:
             bucket = gcs_path.removeprefix("gs://").partition("/")[0]
             if "bucket does not exist" in error.service_message:
                 problem = find_bucket_name_problem(bucket)
-                remedy = f"create it with 'gcloud storage buckets create gs://{bucket}'"
+                remedy = (
+                    "correct its name, or create it with "
+                    f"'gcloud storage buckets create gs://{bucket}'"
+                )
                 raise NotFound(
                     f"{where}: there is no bucket {bucket!r}; {problem or remedy}"
                 ) from error

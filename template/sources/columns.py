@@ -11,6 +11,9 @@ from template.blocks import IMAGE, object_cells
 from template.parameters import did_you_mean
 from template.sources.streams import ReadSettings, UnreadableError
 
+NAMED_AS_KEY = "which key_column names"
+NAMED_BESIDE = "which passthrough_columns names"
+
 
 def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
     """Check that the columns that a job names exist, and that no two have the same name.
@@ -25,7 +28,7 @@ def check_columns(names: Sequence[str], settings: ReadSettings) -> None:
     key_column = settings.key_column
     if key_column is not None and key_column not in names:
         raise UnreadableError(
-            f"no column {key_column!r}, which key_column names"
+            f"no column {key_column!r}, {NAMED_AS_KEY}"
             f"{did_you_mean(key_column, names)}; its columns: {', '.join(names)}"
         )
     check_passthrough(names, settings.passthrough_columns)
@@ -63,7 +66,7 @@ def check_passthrough(names: Collection[str], passthrough_columns: Sequence[str]
     for column in passthrough_columns:
         if column not in names:
             raise UnreadableError(
-                f"no column {column!r}, which passthrough_columns names"
+                f"no column {column!r}, {NAMED_BESIDE}"
                 f"{did_you_mean(column, names)}; "
                 f"its columns: {', '.join(names) or 'none'}"
             )

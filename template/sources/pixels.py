@@ -56,6 +56,8 @@ def decode_image(data: bytes, max_pixels: int, declared: ImageFormat = AS_STORED
     Raises:
         UnreadableError: it does not decode, or is larger.
     """
+    if not data:
+        raise UnreadableError("not an image: it is empty")
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # the job allows more than Pillow's limit
     try:

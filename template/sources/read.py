@@ -126,8 +126,9 @@ class ReadBlocks(beam.PTransform):
 
     def read_first(self, files: Sequence[FileVersion], rows: int) -> Iterator[Block | DeadLetter]:
         """Yield the first rows of files in this process; a dead letter counts as one."""
-        find = _FindFiles(self._pattern, self._input_format, self._settings)
-        for part in _ReadFirst(find, self._settings, rows).read(find.sort(files)):
+        settings = replace(self._settings, max_rows=rows)  # no later row shares their blocks
+        find = _FindFiles(self._pattern, self._input_format, settings)
+        for part in _ReadFirst(find, settings, rows).read(find.sort(files)):
             yield part.value if isinstance(part, TaggedOutput) else part
 
     def expand(self, pbegin: PBegin) -> tuple[PCollection, PCollection, PCollection[InputFiles]]:

@@ -24,9 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return watch(flags, own.rows, inputs=(own.input, own.model_path))
     if sys.stderr.isatty():
         print("importing Beam and torch ...", end="\r", file=sys.stderr, flush=True)
-    from template.trial.run import try_rows
+    try:
+        from template.trial.run import try_rows
 
-    return try_rows(flags, own.rows)
+        return try_rows(flags, own.rows)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -99,6 +99,14 @@ def find_original(error: BaseException) -> BaseException:
     return original if original is not None and _STEP.search(str(error)) else error
 
 
+def is_within(error: BaseException, function: str) -> bool:
+    """Return whether a user's function, or what it called, raised what only Python explains."""
+    shown = traceback.TracebackException.from_exception(error)
+    if _is_explained(error, shown):
+        return False
+    return any(each.name == function and not _is_kit(each.filename) for each in shown.stack)
+
+
 def format_frames(error: BaseException) -> str:
     """Return the user's own frames of an exception, for a line that repeats its message.
 

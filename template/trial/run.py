@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from template.batch import build_batch_pipeline, make_reader
 from template.options import (
+    INSTALL_REMEDY,
     PredictConfig,
     check_flags,
     choose_model_class,
@@ -33,9 +35,14 @@ from template.trial.report import (
     format_failure,
     format_frames,
     format_report,
+    is_within,
 )
 
+CTRL_C = 130
+"""The exit status of a trial that the user ended."""
+
 _RUNNER = "--runner=FnApiRunner"
+_PLACES = {"input": "--input", "model_path": "--model-path", "model_class": "MODULE:CLASS"}
 
 
 def try_rows(flags: Sequence[str], rows: int) -> int:
@@ -46,7 +53,8 @@ def try_rows(flags: Sequence[str], rows: int) -> int:
         rows: how many of the first rows are read.
 
     Returns:
-        0 if a row is predicted or there are no rows, 1 if none is predicted, 2 if a flag is wrong.
+        0 if a row is predicted or there are no rows, 1 if none is predicted, 2 if a flag is wrong,
+        130 after Ctrl-C.
     """
     with _shown_warnings(), tempfile.TemporaryDirectory(prefix="flexpack-try-") as folder:
         try:
@@ -56,13 +64,15 @@ def try_rows(flags: Sequence[str], rows: int) -> int:
             result = pipeline.run()
             result.wait_until_finish()
         except ParameterError as error:
-            print(f"flexpack: {error}", file=sys.stderr)
+            print(f"flexpack: {_name_flags(str(error))}", file=sys.stderr)
             return 2
         except Exception as error:  # of whatever step
+            if isinstance(find_original(error), KeyboardInterrupt):
+                return CTRL_C
             if problem := _find_missing_model(error, flags):
                 print(f"flexpack: {problem}", file=sys.stderr)
                 return 2
-            print(f"{format_failure(error)}\nflexpack: a job would fail like this", file=sys.stderr)
+            print(f"{format_failure(error)}\n{_explain(error, flags)}", file=sys.stderr)
             return 1
         trial = Trial(
             predictions=list(_read(folder, "rows-[0-9]*")),
@@ -105,10 +115,38 @@ def _build(flags: Sequence[str], rows: int, folder: Path) -> beam.Pipeline:
 def _find_missing_model(error: Exception, flags: Sequence[str]) -> str:
     """Return what is wrong if ``load_model`` failed because there is no such file, or nothing."""
     original = find_original(error)
-    path = next(flag.partition("=")[2] for flag in flags if flag.startswith("--model_path="))
+    path = _find_model_path(flags)
     if isinstance(original, FileNotFoundError) and str(original) == f"{path}: no such file":
         return f"--model-path {path!r}: no such file or folder"
     return ""
+
+
+def _find_model_path(flags: Sequence[str]) -> str:
+    return next(flag.partition("=")[2] for flag in flags if flag.startswith("--model_path="))
+
+
+def _explain(error: Exception, flags: Sequence[str]) -> str:
+    """Return the last line about an exception that would fail a job: where it was and a remedy."""
+    original = find_original(error)
+    lines = ["flexpack: a job would fail like this"]
+    if isinstance(original, ModuleNotFoundError):
+        lines = [f"flexpack: {original.name!r} is not installed: {INSTALL_REMEDY}", *lines]
+    elif is_within(original, "load_model"):
+        path = _find_model_path(flags)
+        lines = [f"flexpack: --model-path {path!r}: load_model could not load it", *lines]
+    return "\n".join(lines)
+
+
+def _name_flags(text: str) -> str:
+    """Return a message about the template's flags with those of ``flexpack try``."""
+
+    known = "|".join(parameter.name for parameter in BATCH.parameters)
+    return re.sub(
+        rf"(?:^|(?<=, ))--([a-z]\w*)|(?<= )--({known})\b",
+        lambda match: _PLACES.get(name := match[1] or match[2], f"--parameters {name}"),
+        text,
+        flags=re.MULTILINE,
+    )
 
 
 def _check_names(flags: Sequence[str], options: PipelineOptions) -> None:

@@ -34,7 +34,7 @@ def test_the_message_has_the_counts_and_the_most_frequent_reasons():
         predictions=1,
         dead_letters=2003,
         unread_files=2,
-        reasons={"KeyError: 'age'": 2000, "A": 1, "B": 1, "C": 1},
+        reasons={"KeyError: 'age'": 2000, "A\n- try this": 1, "B": 1, "C": 1},
     )
     assert judge(counts, 0.25) == (
         "2,003 of the 2,004 rows read are dead letters, a share of 0.9995, but "

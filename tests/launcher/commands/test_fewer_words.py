@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from launcher.commands.parameters_file import read_parameters_file
+from launcher.commands.template_name import find_template
 from launcher.errors import InputError
+from tests.support import PROJECT_ROOT
 
 SPEC = "gs://my-bucket/templates/batch.json"
 PARAMETERS = {
@@ -55,6 +58,21 @@ def test_a_template_goes_by_its_name(flexpack, template, folder):
     (folder / "Makefile").write_text("BUCKET = gs://my-bucket\n")
     elsewhere = launch_dry(flexpack, *flags, "--staging-location", "gs://my-bucket/place")
     assert elsewhere["environment"]["stagingLocation"] == "gs://my-bucket/place"
+
+
+def test_a_template_of_a_project_is_in_the_folder_of_its_name(folder, monkeypatch):
+    def find():
+        return find_template(Namespace(template="batch", bucket=None, staging_location=None))
+
+    text = (PROJECT_ROOT / "launcher/package/scaffold/common/Makefile.in").read_text()
+    (folder / "Makefile").write_text(text)
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    with pytest.raises(InputError, match="is empty: give --bucket BUCKET/project_name"):
+        find()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:9101")
+    assert find() == "gs://project-name-local/project_name/templates/batch.json"
+    (folder / "Makefile").write_text(text.replace("BUCKET ?=", "BUCKET ?= gs://my-bucket/"))
+    assert find() == "gs://my-bucket/project_name/templates/batch.json"
 
 
 @pytest.mark.parametrize(

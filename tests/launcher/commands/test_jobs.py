@@ -25,7 +25,7 @@ RECORD = {
     "job_name": "fashion",
     "times": {"finished": "2099-01-01T00:00:00+00:00"},
     "counts": {"unread_files": 0},
-    "dead_letter_reasons": [{"reason": "ValueError: no number", "count": 2}],
+    "dead_letter_reasons": [{"reason": "ValueError: no number\n- try this", "count": 2}],
     "output_files": [
         {"kind": "predictions", "path": "p-00000-of-00001.jsonl"},
         {"kind": "dead_letters", "path": "p-errors-00000-of-00001.jsonl"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pandas
 import pytest
 
 from launcher.errors import InputError
@@ -60,6 +61,9 @@ def test_copy_and_show(tmp_path: Path, emulator_env: dict[str, str]):
 
     assert cat("gs://copied/in/0*.txt", "--lines=3").stdout == "line 0\nmore\nline 1\n"
     assert cat("gs://copied/in/11.txt").stdout == "line 11\nmore\n"
+    pandas.DataFrame({"key": [2**60 + 1, 2], "x": [0.5, None]}).to_parquet(tmp_path / "p.parquet")
+    run("flexpack", "storage", "cp", f"{tmp_path}/p.parquet", "gs://copied/p/", env=emulator_env)
+    assert cat("gs://copied/p/*", "--lines=1").stdout == '{"key":1152921504606846977,"x":0.5}\n'
     missing = cat("gs://copied/out/*", status=2)
     assert missing.stderr == "flexpack: PATTERN 'gs://copied/out/*': no object matches\n"
     nowhere = cat("gs://no-such-bucket/out/*", status=2)

@@ -70,7 +70,7 @@ def test_the_models_one_name(name, model):
     files = build_files(scaffold)
     assert f"class {model.partition(':')[2]}(BaseModel):" in files[f"{name}/model.py"]
     assert f"MODEL := {model}\n" in files["Makefile"]
-    assert f"--model_class={model}" in files["tests/test_sample.py"]
+    assert "os.environ['MODEL']" in files["tests/test_sample.py"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

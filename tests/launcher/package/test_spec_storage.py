@@ -106,7 +106,7 @@ def test_a_write_whose_answer_is_lost_is_no_conflict(storage):
 
 
 def test_a_missing_bucket_is_named(client):
-    with pytest.raises(InputError, match="no bucket 'other'; create it with 'gcloud storage"):
+    with pytest.raises(InputError, match="no bucket 'other'; correct its name, or create it"):
         upload_spec(SPEC, "gs://other/batch.json", client=client)
 
 

@@ -70,20 +70,44 @@ def test_an_optional_column_that_is_in_no_file_is_a_warning(tmp_path, ending):
     write(tmp_path, f"0.{ending}", [{"age": "1", "notes": "x"}])
     (warning,) = find_absent(tmp_path)
     assert warning == (
-        f"--input '{tmp_path}/*': the file has no column 'note', which is optional for the model: "
-        "its values are missing in every row; did you mean 'notes'?"
+        f"--input '{tmp_path}/*': the first 20 rows of the file lack column 'note', "
+        "which is optional for the model: its values are missing; did you mean 'notes'?"
     )
     write(tmp_path, f"1.{ending}", [{"age": "1"}])
     (warning,) = find_absent(tmp_path)
-    assert ": none of the first 2 files has the column 'note', which" in warning
+    assert " rows of each of the first 2 files lack column 'note', which" in warning
     write(tmp_path, f"2.{ending}", [{"age": "1", "note": "y"}])
     assert find_absent(tmp_path) == []
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("named", [{"key_column": "idd"}, {"passthrough_columns": ("idd",)}])
+def test_a_wrong_key_or_column_to_pass_through_is_named(tmp_path, ending, named):
+    read = ReadBlocks(f"{tmp_path}/*", batch_size=8, **named)
+    for number in range(2):
+        write(tmp_path, f"{number}.{ending}", [{"id": "1"}])
+    reason = f"no column 'idd', which {next(iter(named))} names; did you mean 'id'"
+    with pytest.raises(ParameterError, match=reason):
+        check_first_rows(f"{tmp_path}/*", read)
+    write(tmp_path, f"2.{ending}", [{"idd": "1"}])
+    check_first_rows(f"{tmp_path}/*", read)
+
+
+def test_rows_of_json_after_the_first_twenty_do_not_count(tmp_path):
+    few = [{"age": 1}, {"age": 1, "note": "y"}, *[{"age": 1}] * 40]
+    write(tmp_path, "0.jsonl", few)
+    assert find_absent(tmp_path) == []
+    write(tmp_path, "0.jsonl", [{"age": 1, "note": "y"}, *[{"agee": 1}] * 40])
+    check(tmp_path)
+    write(tmp_path, "0.jsonl", [*[{"agee": 1}] * 20, {"age": 1}])
+    with pytest.raises(ParameterError, match="no field 'age'"):
+        check(tmp_path)
 
 
 def test_an_optional_column_without_a_near_name_has_no_suggestion(tmp_path):
     write(tmp_path, "0.csv", [{"age": "1", "x": "2"}])
     (warning,) = find_absent(tmp_path, key_column="x")
-    assert warning.endswith("its values are missing in every row")
+    assert warning.endswith("its values are missing")
     write(tmp_path, "0.csv", [{"agee": "1"}])
     (tmp_path / "0.csv").write_bytes(b"")
     assert find_absent(tmp_path) == []

@@ -72,7 +72,7 @@ def test_damage_says_why():
         decode_image(b"hello, this is text")
     with pytest.raises(UnreadableError, match=r"not a readable image: .*[Tt]runcated"):
         decode_image(encode(COLOUR, "JPEG")[:-30])
-    with pytest.raises(UnreadableError, match="not an image"):
+    with pytest.raises(UnreadableError, match="not an image: it is empty"):
         decode_image(b"")
 
 

@@ -36,6 +36,19 @@ MODELS = """
         def load_model(self, path):
             return json.loads("{")
 
+    class LoadImports(Doubles):
+        def load_model(self, path):
+            import no_such_module
+
+    class Interrupted(Doubles):
+        def predict(self, df):
+            import signal
+            signal.raise_signal(signal.SIGINT)
+            return df["n"]
+
+    class Suffixed(Doubles):
+        suffix = Option("text", "What is appended.")
+
     class PredictRaises(Doubles):
         def predict(self, df):
             raise ValueError("of no use")
@@ -201,6 +214,24 @@ def test_what_would_fail_a_job_is_shown_from_the_models_frames_on(
     assert err.endswith("flexpack: a job would fail like this\n")
 
 
+def test_a_failure_of_load_model_names_the_file_or_the_package(attempt):
+    _, _, err = attempt(write("csv", [1]), model="LoadRaises")
+    assert "\nflexpack: --model-path 'model.txt': load_model could not load it\n" in err
+    _, _, err = attempt(write("csv", [1]), model="LoadImports")
+    assert "\nflexpack: 'no_such_module' is not installed: add its package to the project's" in err
+
+
+def test_ctrl_c_ends_a_trial_and_blames_no_job(attempt):
+    assert attempt(write("csv", [1]), model="Interrupted") == (130, "", "")
+
+
+def test_a_message_names_the_flag_of_try(attempt):
+    status, _, err = attempt(write("csv", [1]), model="Suffixed")
+    assert (status, err) == (2, "flexpack: --parameters suffix: is required. What is appended.\n")
+    _, _, err = attempt(write("csv", [1]), batch_size="three")
+    assert err.startswith("flexpack: --parameters batch_size 'three': does not match ")
+
+
 def test_a_model_that_predicts_nothing(attempt):
     status, out, err = attempt(write("csv", [1, 2]), model="PredictRaises")
     assert status == 1
@@ -214,10 +245,10 @@ def test_a_model_that_predicts_nothing(attempt):
         ({"model": "Dobles"}, "has no 'Dobles'; its models: Doubles, "),
         ({"model_class": "nowhere:M"}, "no module 'nowhere' can be imported"),
         ({"input_": "no.csv"}, "--input 'no.csv': no file matches"),
-        ({"input_": "*.txt"}, "has no known format; pass --input_format"),
-        ({"threshold": "1"}, "--threshold: neither the batch template nor the model has it"),
-        ({"device": "gpu"}, "--device 'gpu': not one of auto, cuda, cpu"),
-        ({"colum_types": "n:text"}, "--colum_types: no such parameter; did you mean 'column_types"),
+        ({"input_": "*.txt"}, "has no known format; pass --parameters input_format"),
+        ({"threshold": "1"}, "--parameters threshold: neither the batch template nor the model"),
+        ({"device": "gpu"}, "--parameters device 'gpu': not one of auto, cuda, cpu"),
+        ({"colum_types": "n:text"}, "--parameters colum_types: no such parameter; did you mean 'c"),
     ],
 )
 def test_wrong_flags(attempt, flags, message):
@@ -246,7 +277,7 @@ def test_a_mistake_in_a_declaration_shows_the_users_line_and_the_message_once(at
     _, place, line, *rest = err.splitlines()
     assert place.endswith('typo_in_column.py", line 3, in <module>')
     assert line.strip() == "COLUMNS = [Column('n', 'nubmer')]"
-    assert rest[-1].startswith("flexpack: --model_class 'typo_in_column:M': importing ")
+    assert rest[-1].startswith("flexpack: MODULE:CLASS 'typo_in_column:M': importing ")
     assert err.count("did you mean 'number'") == 1
     assert "template/needs" not in err
 
@@ -284,7 +315,7 @@ def test_a_renamed_optional_column_is_a_warning(attempt):
     status, out, err = attempt("in.csv", model="Optional")
     assert status == 0
     assert "1 predicted" in out
-    assert err.count("the file has no column 'weight_kg'") == 1
+    assert err.count("lack column 'weight_kg'") == 1
     assert "did you mean 'weight'?" in err
 
 
