@@ -40,9 +40,7 @@ def make(outside, emulator):
 
 
 # The README's session is that of a table.
-@pytest.mark.parametrize(
-    "kind", [pytest.param("table", marks=pytest.mark.wide), "image", "text"]
-)
+@pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.wide), "image", "text"])
 def test_from_init_to_predictions(kind, outside, make, emulator):
     folder, env = outside
     name = f"my_{kind}"
