@@ -68,11 +68,17 @@ class Parent:
         self._env = {
             name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES
         }
+        self._set_by_imports: dict[str, str] = {}
         self._seen: dict[str, object] = {}
         self._files = [leash_file]
 
     def note_imports(self) -> None:
-        """Record the state of every imported file and of the packages' folders."""
+        """Record the variables that imports have set, and the state of every imported file."""
+        self._set_by_imports = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in self._env and name not in _OWN_VARIABLES
+        }
         self._files += [
             file for module in list(sys.modules.values()) if (file := _file_of(module)) is not None
         ]
@@ -101,7 +107,7 @@ class Parent:
         """Make this process what ``python FILE ARGUMENTS...`` starts as."""
         os.chdir(cwd)
         os.environ.clear()
-        os.environ.update(env)
+        os.environ.update({**self._set_by_imports, **env})
         folders = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
         sys.path[:] = [str(Path(file).parent), *folders, *self._path]
         sys.argv[:] = [file, *arguments]

@@ -47,7 +47,8 @@ class OwnModel(BaseModel):
         return path
 
     def predict(self, df):
-        print("predicts in", os.getcwd(), "as", os.environ["WORKER_ID"])
+        pages = os.environ.get("THP_MEM_ALLOC_ENABLE")
+        print("predicts in", os.getcwd(), "as", os.environ["WORKER_ID"], "with huge pages:", pages)
         return pd.DataFrame({"draw": np.random.randint(0, 1 << 30, len(df))})
 """
 BROKEN_MODEL = """
@@ -154,7 +155,8 @@ def test_a_warm_job_is_the_one_that_a_cold_start_makes(
     cold, hot = launch(bench, cold_job), launch(warm[0], warm_job)
     for journal in (cold, hot):
         assert journal.states[-1] == "JOB_STATE_DONE", journal.texts()
-        assert f"predicts in {bench.templates} as worker-1" in journal.texts()
+        place = f"predicts in {bench.templates} as worker-1"
+        assert f"{place} with huge pages: 1" in journal.texts(), "set by an import"
     assert read_job(bench, cold_job) == read_job(bench, warm_job)
     pipeline = read_pipeline(bench, cold, cold_job)
     assert pipeline == read_pipeline(bench, hot, warm_job)
