@@ -89,6 +89,7 @@ class ImageTensors:
         declared = self.declared
         cells = _list_images(df)
         if declared.is_declared and not _are_all(cells, declared.shape):
+            _check_decoded(cells)
             cells = [fit_array(np.asarray(cell), declared) for cell in cells]
         pixels = to_device(torch.from_numpy(_stack(cells)), self.device)
         pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
@@ -133,6 +134,7 @@ def _stack(cells: Sequence[Any]) -> np.ndarray:
     if not cells:
         raise ValueError("no images to stack")
     if not _are_all(cells, getattr(cells[0], "shape", ())):
+        _check_decoded(cells)
         images = list(map(np.asarray, cells))
         shapes = dict.fromkeys(image.shape for image in images)
         if len(shapes) > 1 or shapes == {(): None}:
@@ -146,6 +148,15 @@ def _stack(cells: Sequence[Any]) -> np.ndarray:
     # np.stack takes several times as long for small images.
     joined: np.ndarray = np.concatenate(images)
     return joined.reshape(-1, *images[0].shape)
+
+
+def _check_decoded(cells: Sequence[Any]) -> None:
+    found = next((cell for cell in cells if isinstance(cell, str | bytes | dict)), None)
+    if found is not None:
+        raise ValueError(
+            f"a cell of column {IMAGE!r} is a {type(found).__name__}, not an array of pixels; to "
+            f"have images decoded, declare columns = [Column({IMAGE!r}, 'image'), ...] in the model"
+        )
 
 
 def _are_all(cells: Sequence[Any], shape: tuple[int, ...]) -> bool:

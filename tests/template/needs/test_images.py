@@ -195,6 +195,16 @@ class Grey(Model):
     images = Images((4, 5), mode="L")
 
 
+@pytest.mark.parametrize(
+    "cell", ["iVBORw0KGgo=", b"\x89PNG", {"b64": "iVBORw0KGgo="}], ids=["text", "bytes", "object"]
+)
+def test_an_image_that_nobody_decoded_says_what_to_declare(cell):
+    df = pd.DataFrame({"image": [cell]})
+    for make in (stack_images, Model("").images):
+        with pytest.raises(ValueError, match=r"declare columns = \[Column\('image', 'image'\)"):
+            make(df)
+
+
 def test_a_declaration_is_inherited_and_pickled():
     class Child(Model):
         pass
@@ -226,7 +236,7 @@ def test_arrays_and_lists_of_a_users_own_pipeline_are_fitted_as_well():
     tensor = Grey("m").images(pd.DataFrame({"image": cells}))
     assert tensor.shape == (5, 1, 4, 5)
     assert all(torch.equal(tensor[0], tensor[position]) for position in (1, 2, 3))
-    with pytest.raises(ValueError, match=r"image of shape \(\)"):
+    with pytest.raises(ValueError, match=r"is a str, not an array of pixels"):
         Grey("m").images(pd.DataFrame({"image": ["text"]}))
 
 
