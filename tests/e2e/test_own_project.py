@@ -100,7 +100,7 @@ def test_files_that_are_not_there(outside, make):
         assert failed.stderr.startswith(f"{setting}: no such file\n")
     (folder / "typos/other.csv").write_text("id,age,visits\nmine,30,2\n")
     tested = make(folder / "typos", "test", "INPUT=other.csv", status=2).stderr
-    assert "AssertionError: 1 != 0 : none of the 1 rows read was predicted" in tested
+    assert "2 != 0 : --input 'other.csv': no column 'customer', which key_column names" in tested
     assert "apache_beam" not in tested
     failed = make(folder / "typos", "run", "INPUT=data/mien*.csv", status=2)
     assert "FILE 'data/mien*.csv': no such file" in failed.stderr
