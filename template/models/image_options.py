@@ -56,6 +56,16 @@ class ImageOptions(FileModel):
         default="stored",
         choices={"stored": "As stored", "upright": "Upright"},
     )
+    image_scaled_decoding = Option(
+        "boolean", "Let the JPEG decoder halve large images before they are resized.", default=False
+    )
+    image_resizer = Option(
+        "text",
+        "What resizes images. torch takes half the time for photographs in colour; some pixels "
+        "differ from Pillow's, by 1 or 2 of 255.",
+        default="pillow",
+        choices={"pillow": "Pillow", "torch": "torch"},
+    )
 
     def make_images(self, size: tuple[int, int] | None, channels: int | None) -> Images:
         """Return the declaration: the options', or else the file's.
@@ -86,6 +96,8 @@ class ImageOptions(FileModel):
             "mean": _read_numbers("image_mean", self.image_mean),
             "std": _read_numbers("image_std", self.image_std),
             "orientation": self.image_orientation,
+            "scaled_decoding": self.image_scaled_decoding,
+            "resizer": self.image_resizer,
         }
         try:
             return Images(size, **fields)

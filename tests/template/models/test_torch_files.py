@@ -121,6 +121,21 @@ def test_images_of_any_size(predict_file, save, tmp_path, images, kind):
     assert row["prediction"] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_images_are_resized_by_torch_if_an_option_says_so(predict_file, save, tmp_path, images):
+    from PIL import Image
+
+    path = save(Convolution(), "script", torch.zeros(3, 3, 8, 8))
+    pixels = images(1, (37, 29, 3))[0]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    opts = {"image_size": "8", "image_fit": "stretch", "image_resizer": "torch"}
+    (row,) = predict_file(path, tmp_path / "a.png", opts).predictions
+    tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(tensor, (8, 8), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        wanted = Convolution()(small.float() / 255)[0].tolist()
+    assert row["prediction"] == pytest.approx(wanted, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("kind", "opts", "reason"),
     [
