@@ -34,7 +34,7 @@ _OTHER_PROCESSOR = re.compile(r"(?:^|/)(?P<name>arm64v8|arm32v[5-7]|i386|ppc64le
 
 @dataclass(frozen=True)
 class BaseImage:
-    """What an image holds, as far as its name tells.
+    """What an image holds, judging by its name.
 
     Attributes:
         text: the name; a build argument without a value is ``$NAME``.
