@@ -41,6 +41,10 @@ from template.parameters import (
     did_you_mean,
 )
 
+INSTALL_REMEDY = (
+    "add its package to the project's requirements.in, then run 'make venv' for this machine, "
+    "'make lock' and 'make template' for the cloud"
+)
 _TYPO_SIMILARITY = 0.8
 
 
@@ -230,12 +234,6 @@ def choose_model_class(reference: str | None, model_path: str | None) -> type[Ba
     if not reference and not model_path:
         raise ParameterError("--model_path: is required")
     return find_model_class(reference or find_kind(str(model_path)))
-
-
-INSTALL_REMEDY = (
-    "add its package to the project's requirements.in, then run 'make venv' for this machine, "
-    "'make lock' and 'make template' for the cloud"
-)
 
 
 def find_model_class(reference: str) -> type[BaseModel]:
