@@ -121,6 +121,22 @@ def test_images_of_any_size(predict_file, save, tmp_path, images, kind):
     assert row["prediction"] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_large_jpeg_files_are_halved_if_an_option_says_so(predict_file, save, tmp_path, images):
+    from PIL import Image
+
+    path = save(Convolution(), "script", torch.zeros(3, 3, 8, 8))
+    Image.fromarray(images(1, (64, 64, 3))[0]).save(tmp_path / "a.jpg")
+    opts = {"image_size": "8", "image_fit": "stretch", "image_scaled_decoding": True}
+    (row,) = predict_file(path, tmp_path / "a.jpg", opts).predictions
+    halved = Image.open(tmp_path / "a.jpg")
+    halved.draft("RGB", (8, 8))
+    assert halved.size == (8, 8)
+    tensor = torch.from_numpy(np.array(halved)).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        wanted = Convolution()(tensor)[0].tolist()
+    assert row["prediction"] == pytest.approx(wanted, abs=1e-6)
+
+
 def test_images_are_resized_by_torch_if_an_option_says_so(predict_file, save, tmp_path, images):
     from PIL import Image
 
